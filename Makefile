@@ -1,0 +1,53 @@
+# `make` lists the targets. Everything is set up in .venv by itself, again when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PACKAGES := fovea trainer server scorer demo
+CODE := $(PACKAGES) tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-gpu test-triton lint types proto lock bench soak drill drill-short images manifests clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Set up .venv with all that development needs
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	@echo "Setting up $(VENV); the first time this downloads several GB (PyTorch with CUDA)."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,score,dev]'
+	@touch $@
+
+demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (4 minutes)
+	@$(BIN)/python -m demo
+
+test: $(READY) ## Run the tests (under 8 minutes on 2 cores)
+	@$(BIN)/python -m pytest -m 'not slow and not gpu and not triton'
+
+test-slow: $(READY) ## Run the long tests that need no GPU
+	@$(BIN)/python -m pytest -m 'slow or triton'
+
+test-gpu: $(READY) ## Run the tests that need a CUDA device
+	@$(BIN)/python -m pytest -m gpu
+
+test-triton: $(READY) ## Run the tests against a real Triton server
+	@$(BIN)/python -m pytest -m triton
+
+lint: $(READY) ## Check style and format
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+
+types: $(READY) ## Check the types, strictly
+	@$(BIN)/mypy
+
+PROTOC = PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto -I $(VENV)/lib/python3*/site-packages
+proto: $(READY) ## Generate fovea/v1 from proto/
+	@$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/fovea/v1/*.proto
+
+clean: ## Remove what was built, the demo's results and the caches, but not .venv
+	rm -rf .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

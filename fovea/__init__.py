@@ -1,0 +1,1 @@
+"""What Fovea's trainer, server and scorer share, and the client that calls them."""

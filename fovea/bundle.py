@@ -1,0 +1,216 @@
+"""The model bundle: one folder that holds a released model and everything needed to use it rightly.
+
+model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [batch, classes]
+golden.npz     `crops` uint8 [n, S, S, 3] and the `probabilities` float32 [n, classes] expected of them
+golden/        the files that those crops were decoded from, in the order of their names
+report.html    what happened in training
+bundle.json    the contract: a `BundleContract`; written last. A folder without it is not a bundle
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fovea.errors import BundleInvalid, ObjectMissing
+from fovea.preprocess import Pixels, PreprocessSpec
+from fovea.storage import LocalFolder
+
+CONTRACT_FILE: Final = "bundle.json"
+MODEL_FILE: Final = "model.onnx"
+GOLDEN_FILE: Final = "golden.npz"
+GOLDEN_FOLDER: Final = "golden"
+REPORT_FILE: Final = "report.html"
+METADATA_KEY: Final = "fovea"
+"""Where the ONNX file's own metadata_props carry `BundleContract.embedded()`."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TensorSpec(_Frozen):
+    """One input or output of the ONNX graph; a dimension that varies is named."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class ClassMetrics(_Frozen):
+    """How one class did on the held-out images."""
+
+    images: int
+    precision: float
+    recall: float
+
+
+class Metrics(_Frozen):
+    """Measured at the release gate, on the ONNX model, through `fovea.preprocess`."""
+
+    images: int
+    accuracy: float
+    loss: float = Field(description="mean negative log likelihood, in nats")
+    ece: float = Field(description="expected calibration error over 15 bins, in [0, 1]")
+    per_class: dict[str, ClassMetrics]
+
+
+class BundleContract(_Frozen):
+    """The content of bundle.json."""
+
+    format: Literal[1] = 1
+    name: str
+    version: int = Field(ge=0, description="0 while it is not published")
+    created: datetime
+    files: dict[str, str] = Field(description="path in the bundle -> sha256, hexadecimal")
+    labels: tuple[str, ...] = Field(min_length=2, description="in the order of the model's outputs")
+    preprocess: PreprocessSpec
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metrics: Metrics
+    temperature: float = Field(gt=0)
+    abstain_threshold: float = Field(ge=0, le=1)
+    training: dict[str, Any] = Field(description="architecture, weights, data digest, decisions, versions")
+
+    @model_validator(mode="after")
+    def _labels_are_unique(self) -> "BundleContract":
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("a label stands twice in labels")
+        return self
+
+    def embedded(self) -> str:
+        """What the ONNX file repeats of the contract, as canonical JSON; loading compares the two."""
+        fields = {
+            *("format", "labels", "preprocess", "inputs", "outputs"),
+            *("temperature", "abstain_threshold"),
+        }
+        return canonical_json(self.model_dump(mode="json", include=fields))
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Held-out images with the answers that the model must give, here and wherever it is loaded."""
+
+    files: tuple[bytes, ...]
+    crops: Pixels
+    """uint8 [n, S, S, 3]"""
+    probabilities: npt.NDArray[np.float32]
+    """[n, classes]"""
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A bundle in a local folder, complete and with every file as its digest says."""
+
+    path: Path
+    contract: BundleContract
+
+    @classmethod
+    def open(cls, path: Path) -> "ModelBundle":
+        """Reads the contract and verifies every file's digest. Raises BundleInvalid."""
+        contract = read_contract(path)
+        for name, digest in contract.files.items():
+            found = file_digest(path / name) if (path / name).is_file() else None
+            if found is None:
+                raise BundleInvalid(f"{path / name}: missing, though {CONTRACT_FILE} lists it")
+            if found != digest:
+                raise BundleInvalid(
+                    f"{path / name}: changed since it was released (sha256 {found[:12]}, not {digest[:12]})"
+                )
+        return cls(path, contract)
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / MODEL_FILE
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the ONNX file, hexadecimal."""
+        return self.contract.files[MODEL_FILE]
+
+    def golden(self) -> Golden:
+        """Raises BundleInvalid when the golden files and golden.npz do not belong together."""
+        crops, probabilities = _read_golden_arrays(self.path / GOLDEN_FILE)
+        names = sorted(name for name in self.contract.files if name.startswith(f"{GOLDEN_FOLDER}/"))
+        side, classes = self.contract.preprocess.size, len(self.contract.labels)
+        if crops.shape != (len(names), side, side, 3) or probabilities.shape != (len(names), classes):
+            raise BundleInvalid(f"{self.path / GOLDEN_FILE}: its shapes do not fit the contract")
+        return Golden(tuple((self.path / name).read_bytes() for name in names), crops, probabilities)
+
+
+def read_contract(path: Path) -> BundleContract:
+    """The contract of the bundle in this folder, its files unverified. Raises BundleInvalid."""
+    try:
+        return parse_contract((path / CONTRACT_FILE).read_bytes(), str(path / CONTRACT_FILE))
+    except (FileNotFoundError, NotADirectoryError, ObjectMissing):
+        raise BundleInvalid(f"{path}: not a model bundle (there is no {CONTRACT_FILE} in it)") from None
+
+
+def parse_contract(data: bytes, where: str) -> BundleContract:
+    """Raises BundleInvalid, naming `where` and the field that is wrong."""
+    try:
+        contract = BundleContract.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise BundleInvalid(f"{where}: not a bundle contract: {field}: {first['msg']}") from error
+    missing = {MODEL_FILE, GOLDEN_FILE} - contract.files.keys()
+    if missing:
+        raise BundleInvalid(f"{where}: lists no {sorted(missing)[0]}")
+    if any(name.startswith("/") or ".." in name.split("/") for name in contract.files):
+        raise BundleInvalid(f"{where}: lists a file outside the bundle")
+    return contract
+
+
+def seal(folder: Path, contract: BundleContract) -> ModelBundle:
+    """Makes a folder of files a bundle: writes bundle.json, atomically, with each file's digest."""
+    names = sorted(
+        str(file.relative_to(folder))
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != CONTRACT_FILE
+    )
+    sealed = contract.model_copy(update={"files": {name: file_digest(folder / name) for name in names}})
+    LocalFolder(folder).write(CONTRACT_FILE, contract_json(sealed))
+    return ModelBundle(folder, sealed)
+
+
+def contract_json(contract: BundleContract) -> bytes:
+    return (contract.model_dump_json(indent=2) + "\n").encode()
+
+
+def write_golden(folder: Path, golden: Golden, suffixes: tuple[str, ...]) -> None:
+    """Writes golden.npz and the golden files; `suffixes` are the files' own (`.jpg`)."""
+    (folder / GOLDEN_FOLDER).mkdir()
+    for index, (data, suffix) in enumerate(zip(golden.files, suffixes, strict=True)):
+        (folder / GOLDEN_FOLDER / f"{index:02d}{suffix}").write_bytes(data)
+    with (folder / GOLDEN_FILE).open("wb") as file:
+        np.savez(file, crops=golden.crops, probabilities=golden.probabilities)
+
+
+def _read_golden_arrays(path: Path) -> tuple[Pixels, npt.NDArray[np.float32]]:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            crops, probabilities = arrays["crops"], arrays["probabilities"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleInvalid(f"{path}: cannot be read: {error}") from error
+    if crops.dtype != np.uint8 or probabilities.dtype != np.float32:
+        raise BundleInvalid(f"{path}: crops must be uint8 and probabilities float32")
+    return crops, probabilities
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: object) -> str:
+    """JSON that is the same for equal values: keys sorted, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,52 @@
+"""Logging for programs: readable lines on a terminal, one JSON object a line elsewhere."""
+
+import json
+import logging
+import sys
+import warnings
+from datetime import UTC, datetime
+from typing import Literal
+
+LogFormat = Literal["auto", "text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def set_up(level: LogLevel = "info", log_format: LogFormat = "auto") -> None:
+    """Sends the log to stderr; `auto` is text on a terminal and JSON elsewhere."""
+    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
+    # Pillow warns of odd metadata in images, which says nothing about their pixels.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class _JsonFormatter(logging.Formatter):
+    """Fields given as `extra=` become keys of their own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+class _TextFormatter(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = " ".join(f"{key}={value}" for key, value in _extra(record).items())
+        return f"{super().format(record)}  {extra}".rstrip()
+
+
+def _extra(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _RECORD_FIELDS}

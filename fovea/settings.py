@@ -1,0 +1,170 @@
+"""Settings that are declared once: a field is a flag, an environment variable and a default.
+
+A program's settings class derives from `ProgramSettings`; `load` reads it from the command line, then the
+environment, then the defaults. `run` is the outermost frame of each program: it turns errors into
+one line on stderr and an exit code.
+"""
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from fovea.errors import ExitCode, FoveaError, SettingsInvalid
+
+
+def _split_at_commas(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
+"""A tuple that is written `a,b,c` on the command line and in the environment."""
+
+
+class ProgramSettings(BaseSettings):
+    """Base of every program's settings: frozen, kebab-case flags, no unknown names."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_exit_on_error=False,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        protected_namespaces=(),
+    )
+
+
+S = TypeVar("S", bound=ProgramSettings)
+
+
+def load(
+    settings: type[S], arguments: Sequence[str], program: str, siblings: Iterable[type[ProgramSettings]] = ()
+) -> S:
+    """Reads `settings` from `arguments`, the environment and the defaults, in that order of precedence.
+
+    `program` is what the help calls the command. `siblings` are the settings classes of the program's other
+    commands: their variables share the prefix, so they are known names here too.
+    Raises SettingsInvalid, with one line that names the option, what is wrong and what is allowed.
+    `--help` prints and raises SystemExit(0).
+    """
+    _refuse_unknown_variables([settings, *siblings], os.environ)
+    try:
+        return settings(_cli_parse_args=list(arguments), _cli_prog_name=program)
+    except ValidationError as error:
+        raise SettingsInvalid(_explain(settings, error)) from error
+    except SettingsError as error:
+        raise SettingsInvalid(_explain_command_line(settings, error, program)) from error
+
+
+def flag(name: str) -> str:
+    """`max_batch_size` -> `--max-batch-size`."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(settings: type[ProgramSettings], name: str) -> str:
+    """`max_batch_size` -> `FOVEA_SERVE_MAX_BATCH_SIZE`."""
+    return (settings.model_config.get("env_prefix", "") + name).upper()
+
+
+def run(main: Callable[[], ExitCode | None]) -> None:
+    """Runs a program's `main` and leaves the process with the exit code that its end deserves."""
+    sys.exit(int(_outcome(main)))
+
+
+def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
+    try:
+        return main() or ExitCode.DONE
+    except FoveaError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) went away, so there is nobody to tell; but not all was said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.UNAVAILABLE
+    except Exception:
+        traceback.print_exc()
+        return ExitCode.BUG
+
+
+def choose_command(
+    commands: Mapping[str, str], arguments: Sequence[str], program: str
+) -> tuple[str, list[str]]:
+    """The first argument as one of `commands` (name -> one line of help), and the arguments after it.
+
+    Without a command, or with `--help`, the list of commands is printed.
+    Raises SettingsInvalid for a name that is not a command.
+    """
+    if arguments and arguments[0] in commands:
+        return arguments[0], list(arguments[1:])
+    if arguments and arguments[0] in {"-h", "--help"}:
+        print(_command_help(commands, program))
+        raise SystemExit(0)
+    given = f"there is no command {arguments[0]!r}" if arguments else "a command is missing"
+    raise SettingsInvalid(f"{program}: {given}; the commands are {', '.join(commands)}")
+
+
+def _command_help(commands: Mapping[str, str], program: str) -> str:
+    width = max(map(len, commands))
+    lines = [f"  {name.ljust(width)}  {text}" for name, text in commands.items()]
+    return "\n".join(
+        [f"usage: {program} COMMAND [OPTIONS]", "", *lines, "", f"`{program} COMMAND --help` tells more."]
+    )
+
+
+def _refuse_unknown_variables(
+    classes: Sequence[type[ProgramSettings]], environment: Mapping[str, str]
+) -> None:
+    prefix = classes[0].model_config.get("env_prefix", "")
+    known = {variable(cls, name) for cls in classes for name in cls.model_fields}
+    for name in sorted(environment):
+        if name.upper().startswith(prefix) and name.upper() not in known:
+            raise SettingsInvalid(f"environment variable {name} is not a setting{_did_you_mean(name, known)}")
+
+
+def _explain(settings: type[ProgramSettings], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    text = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return text
+    name = str(first["loc"][0])
+    if first["type"] == "missing":
+        return f"{flag(name)} (or {variable(settings, name)}) is missing: {_help(settings, name)}"
+    return (
+        f"{flag(name)} (or {variable(settings, name)}): {text[0].lower() + text[1:]}, not {first['input']!r}"
+    )
+
+
+def _explain_command_line(settings: type[ProgramSettings], error: SettingsError, program: str) -> str:
+    text = str(error).removeprefix("error parsing CLI: ")
+    marker = "unrecognized arguments: "
+    if text.startswith(marker):
+        given = text.removeprefix(marker).split()[0]
+        known = [flag(name) for name in settings.model_fields]
+        return f"{program} has no option {given}{_did_you_mean(given.split('=')[0], known)}"
+    return f"{text} (see {program} --help)"
+
+
+def _did_you_mean(given: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _help(settings: type[ProgramSettings], name: str) -> str:
+    return settings.model_fields[name].description or ""
+
+
+def as_saved(settings: ProgramSettings) -> dict[str, Any]:
+    """The effective settings as JSON-ready values, to be saved with what they made."""
+    return settings.model_dump(mode="json")

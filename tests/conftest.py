@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from fovea.bundle import ModelBundle
+from fovea.classifier import Classifier
+from tests import tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the tiny model as version 1. Not to be changed: it is shared."""
+    root = tmp_path_factory.mktemp("tiny")
+    tiny.publish_bundle(root / "models" / "tiny", root / "staging")
+    return root / "models" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_models: Path) -> ModelBundle:
+    return ModelBundle.open(tiny_models / "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(tiny_bundle: ModelBundle) -> Classifier:
+    return Classifier(tiny_bundle, provider="cpu", threads=1)

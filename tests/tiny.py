@@ -1,0 +1,106 @@
+"""A tiny real model for tests: it tells whether an image is mostly red, green or blue."""
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from fovea import bundle as bundles
+from fovea import versions
+from fovea.preprocess import PreprocessSpec, decode_image
+
+LABELS = ("red", "green", "blue")
+SPEC = PreprocessSpec(size=16, resize=18)
+COLOURS = {"red": (220, 30, 40), "green": (20, 200, 60), "blue": (30, 40, 210)}
+
+
+def picture(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
+    """An image file of one colour with a little texture, always the same for the same arguments."""
+    base = np.array(COLOURS[colour] if isinstance(colour, str) else colour)
+    noise = np.random.default_rng(size[0]).integers(-20, 20, (size[1], size[0], 3))
+    image = Image.fromarray((base + noise).clip(0, 255).astype(np.uint8))
+    data = io.BytesIO()
+    image.save(data, kind)
+    return data.getvalue()
+
+
+def fill_folder(folder: Path, count: int = 12) -> dict[str, str]:
+    """Writes `count` images of all three colours; returns file name -> label."""
+    folder.mkdir(parents=True, exist_ok=True)
+    expected = {}
+    for index in range(count):
+        label, kind = LABELS[index % 3], ["PNG", "JPEG", "WEBP", "BMP"][index % 4]
+        name = f"{index:03d}.{kind.lower()}"
+        (folder / name).write_bytes(picture(label, (30 + index, 25 + 2 * index), kind))
+        expected[name] = label
+    return expected
+
+
+def stage_bundle(folder: Path, *, gain: float = 8.0, labels: tuple[str, ...] = LABELS) -> bundles.ModelBundle:
+    """A sealed bundle that is not published yet. Another `gain` is another model with other probabilities."""
+    folder.mkdir(parents=True)
+    contract = _contract(labels)
+    onnx.save(_model(contract, gain), folder / bundles.MODEL_FILE)
+    (folder / bundles.REPORT_FILE).write_text("<!doctype html><title>tiny</title>")
+    files = tuple(picture(LABELS[i % 3], (20 + i, 24)) for i in range(6))
+    crops = np.stack([decode_image(data, SPEC) for data in files])
+    session = ort.InferenceSession(folder / bundles.MODEL_FILE, providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(["probabilities"], {"pixels": crops})
+    bundles.write_golden(folder, bundles.Golden(files, crops, probabilities), (".png",) * len(files))
+    return bundles.seal(folder, contract)
+
+
+def publish_bundle(models: Path, staging: Path, **options: float) -> bundles.ModelBundle:
+    """Publishes a tiny model as the next version under `models`."""
+    return versions.publish(stage_bundle(staging, **options), str(models))
+
+
+def _contract(labels: tuple[str, ...]) -> bundles.BundleContract:
+    shape = ("batch", SPEC.size, SPEC.size, 3)
+    per_class = {label: bundles.ClassMetrics(images=4, precision=1.0, recall=1.0) for label in labels}
+    return bundles.BundleContract(
+        name="tiny",
+        version=0,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+        files={},
+        labels=labels,
+        preprocess=SPEC,
+        inputs=(bundles.TensorSpec(name="pixels", dtype="uint8", shape=shape),),
+        outputs=tuple(
+            bundles.TensorSpec(name=name, dtype="float32", shape=("batch", len(labels)))
+            for name in ("logits", "probabilities")
+        ),
+        metrics=bundles.Metrics(images=12, accuracy=1.0, loss=0.05, ece=0.02, per_class=per_class),
+        temperature=1.0,
+        abstain_threshold=0.6,
+        training={"architecture": "colour-mean"},
+    )
+
+
+def _model(contract: bundles.BundleContract, gain: float) -> onnx.ModelProto:
+    weights = np.eye(3, dtype=np.float32) * gain / 255
+    axes = np.array([1, 2], dtype=np.int64)
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    outputs = [
+        helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape)) for t in contract.outputs
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, list(contract.inputs[0].shape))],
+        outputs,
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(axes, "axes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {bundles.METADATA_KEY: contract.embedded()})
+    return model
