@@ -1,0 +1,84 @@
+"""`python -m fovea.client`: classify image files with a running server, as a table or as JSON lines."""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from fovea import settings
+from fovea.client import DEFAULT_TIMEOUT_S, CallFailed, Classification, Client
+from fovea.errors import ExitCode, FoveaError, SettingsInvalid
+
+PROGRAM = "python -m fovea.client"
+
+
+class ClientSettings(settings.ProgramSettings):
+    """Classify image files with a running Fovea server."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_CLIENT_", cli_shortcuts={"json_lines": "json"})
+
+    images: CliPositionalArg[list[str]] = Field(default=[], description="image files")
+    target: str = Field(default="localhost:8001", description="the server, HOST:PORT")
+    top_k: int = Field(default=3, ge=1, description="predictions an image, at most")
+    model_version: int = Field(default=0, ge=0, description="the version to use; 0 is the current one")
+    timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, description="deadline of each call, in seconds")
+    json_lines: bool = Field(default=False, description="print one JSON object a line")
+
+
+def main() -> ExitCode:
+    options = settings.load(ClientSettings, sys.argv[1:], PROGRAM)
+    if not options.images:
+        raise SettingsInvalid(f"an image is missing; write {PROGRAM} IMAGE... --target HOST:PORT")
+    with Client(options.target, timeout_s=options.timeout_s) as client:
+        outcomes = client.classify_many(
+            options.images, top_k=options.top_k, model_version=options.model_version
+        )
+        named = zip(options.images, outcomes, strict=True)
+        failures = _print_json(named) if options.json_lines else _print_table(named)
+    return max((error.exit_code for error in failures), default=ExitCode.DONE)
+
+
+def _print_json(outcomes: Iterable[tuple[str, Classification | FoveaError]]) -> list[FoveaError]:
+    failures = []
+    for name, outcome in outcomes:
+        if isinstance(outcome, FoveaError):
+            failures.append(outcome)
+            line = {"image": name, "error": _error_fields(outcome)}
+        else:
+            line = {"image": name, **asdict(outcome)}
+        print(json.dumps(line), flush=True)
+    return failures
+
+
+def _print_table(outcomes: Iterable[tuple[str, Classification | FoveaError]]) -> list[FoveaError]:
+    failures = []
+    table = Table("image", "label", "probability", "others", box=None, pad_edge=False)
+    for name, outcome in outcomes:
+        if isinstance(outcome, FoveaError):
+            failures.append(outcome)
+            print(f"error: {name}: {outcome}".replace(f"{name}: {name}:", f"{name}:"), file=sys.stderr)
+        else:
+            table.add_row(name, *_cells(outcome))
+    if table.row_count:
+        # Wide enough for any path: a pipe must not get wrapped lines.
+        Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+    return failures
+
+
+def _cells(outcome: Classification) -> tuple[str, str, str]:
+    best, *others = outcome.predictions
+    rest = ", ".join(f"{p.label} {p.probability:.3f}" for p in others)
+    unsure = " (unsure)" if outcome.abstained else ""
+    return best.label, f"{best.probability:.3f}{unsure}", rest
+
+
+def _error_fields(error: FoveaError) -> dict[str, Any]:
+    if not isinstance(error, CallFailed):
+        return {"code": "NOT_SENT", "message": str(error)}
+    return {"code": error.code.name, "message": str(error), "field": error.field}
