@@ -21,7 +21,7 @@ PROGRAM = "python -m fovea.client"
 class ClientSettings(settings.ProgramSettings):
     """Classify image files with a running Fovea server."""
 
-    model_config = SettingsConfigDict(env_prefix="FOVEA_CLIENT_", cli_shortcuts={"json_lines": "json"})
+    model_config = SettingsConfigDict(env_prefix="FOVEA_CLIENT_", cli_shortcuts={"json-lines": "json"})
 
     images: CliPositionalArg[list[str]] = Field(default=[], description="image files")
     target: str = Field(default="localhost:8001", description="the server, HOST:PORT")
