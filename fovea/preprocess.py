@@ -107,6 +107,7 @@ def _check_pixels(image: Image.Image, max_pixels: int) -> None:
 def _upright_crop(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     if spec.draft:
         _reduce_jpeg(image, spec)
+    image.load()  # Pillow turns a TIFF upright as it loads, so its orientation counts only from here on
     turn = _TURNS.get(_orientation(image))
     crop = _centre(_rgb(image), spec)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
@@ -141,7 +142,6 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    image.load()
     if image.mode == "F" or image.mode.startswith("I"):
         return _eight_bits(image).convert("RGB")
     if image.has_transparency_data:
