@@ -65,6 +65,10 @@ class ObjectMissing(DataInvalid):
     """There is nothing under this key."""
 
 
+class ObjectChanged(DataInvalid):
+    """The object under this key is another than the one that was asked for."""
+
+
 class Terminated(FoveaError):
     """SIGTERM came, and the program stopped after saving what it had."""
 

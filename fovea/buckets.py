@@ -1,0 +1,130 @@
+"""A prefix of an S3, Google or Azure bucket as a folder. The only module that knows buckets.
+
+Buckets are reached through obstore, with the credentials that each store's own SDK reads from the
+environment.
+"""
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import ObjectStore, from_url
+
+from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, SettingsInvalid, Unavailable
+from fovea.folder import Entry
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+
+def open_bucket(uri: str) -> "BucketFolder":
+    """Raises SettingsInvalid when the URI names no bucket. Nothing is contacted yet."""
+    scheme, _, path = uri.partition("://")
+    bucket, _, prefix = path.partition("/")
+    if not bucket:
+        raise SettingsInvalid(f"{uri}: the bucket's name is missing; write {scheme}://BUCKET/PREFIX")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    # obstore reads the endpoint by itself, but refuses http:// unless it is told that this is meant.
+    plain_http = endpoint.startswith("http:")
+    root = f"{scheme}://{bucket}"
+    try:
+        store = from_url(
+            root,
+            client_options={"connect_timeout": "5s", "timeout": "60s", "allow_http": plain_http},
+            retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
+        )
+    except (BaseError, ValueError) as error:
+        raise SettingsInvalid(f"{uri}: cannot be opened: {str(error).splitlines()[0]}") from error
+    return BucketFolder(store, root, prefix.strip("/"))
+
+
+class BucketFolder:
+    """A prefix of a bucket."""
+
+    def __init__(self, store: ObjectStore, root: str, prefix: str) -> None:
+        self._store = store
+        self._root = root
+        self._prefix = prefix
+        self.uri = f"{root}/{prefix}".rstrip("/")
+
+    @property
+    def name(self) -> str:
+        return self.uri.rsplit("/", 1)[-1]
+
+    def folder(self, key: str) -> "BucketFolder":
+        return BucketFolder(self._store, self._root, self._full(key.strip("/")))
+
+    def entries(self) -> Iterator[Entry]:
+        skip = len(self._prefix) + 1 if self._prefix else 0
+        try:
+            for batch in obstore.list(self._store, self._prefix or None):
+                for found in batch:
+                    etag = (found["e_tag"] or "").strip('"')
+                    yield Entry(found["path"][skip:], found["size"], etag, found["last_modified"])
+        except (BaseError, OSError) as error:
+            raise self._failure("listed", "", error) from error
+
+    def children(self) -> list[str]:
+        try:
+            found = obstore.list_with_delimiter(self._store, self._prefix or None)["common_prefixes"]
+        except (BaseError, OSError) as error:
+            raise self._failure("listed", "", error) from error
+        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found)
+
+    def exists(self, key: str) -> bool:
+        try:
+            obstore.head(self._store, self._full(key))
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise self._failure("read", key, error) from error
+        return True
+
+    def read(self, key: str, etag: str = "") -> bytes:
+        unchanged: GetOptions = {"if_match": f'"{etag}"'} if etag else {}
+        try:
+            return bytes(obstore.get(self._store, self._full(key), options=unchanged).bytes())
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"{self.uri}/{key}: no such object") from error
+        except PreconditionError as error:
+            raise ObjectChanged(f"{self.uri}/{key}: changed since it was listed") from error
+        except (BaseError, OSError) as error:
+            raise self._failure("read", key, error) from error
+
+    def write(self, key: str, data: bytes) -> None:
+        try:
+            obstore.put(self._store, self._full(key), data)
+        except (BaseError, OSError) as error:
+            raise self._failure("written", key, error) from error
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        try:
+            # Conditional puts are for single requests; obstore would split a large object into parts.
+            obstore.put(self._store, self._full(key), data, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        except (BaseError, OSError) as error:
+            raise self._failure("written", key, error) from error
+        return True
+
+    def _full(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    def _failure(self, verb: str, key: str, error: Exception) -> FoveaError:
+        where = f"{self.uri}/{key}".rstrip("/")
+        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
+            return Unavailable(f"{where}: cannot be {verb}: the store refuses these credentials")
+        # obstore's text goes on with the store's XML and a dump of the Rust error; neither is for a person.
+        reason = str(error).splitlines()[0].split(": <?xml")[0]
+        failure = DataInvalid if isinstance(error, InvalidPathError) else Unavailable
+        return failure(f"{where}: cannot be {verb}: {reason}")

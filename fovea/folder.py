@@ -1,0 +1,49 @@
+"""What a folder of objects is, wherever it lies. `fovea.storage` opens one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of a listing. `etag` changes when the content does."""
+
+    key: str
+    size: int
+    etag: str
+    last_modified: datetime
+
+
+class Folder(Protocol):
+    """A folder of objects. Every method raises Unavailable when the store does not answer or refuses us."""
+
+    uri: str
+
+    @property
+    def name(self) -> str:
+        """The last segment of the URI."""
+
+    def folder(self, key: str) -> "Folder":
+        """The folder below this one."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Every object below this folder, sorted by key. A folder that does not exist has none."""
+
+    def children(self) -> list[str]:
+        """The names of the folders directly below, sorted."""
+
+    def exists(self, key: str) -> bool: ...
+
+    def read(self, key: str, etag: str = "") -> bytes:
+        """The whole object; with an `etag`, only if it still is the one that a listing gave.
+
+        Raises ObjectMissing when there is no such object, ObjectChanged when it is another by now.
+        """
+
+    def write(self, key: str, data: bytes) -> None:
+        """Writes the object whole or not at all, over what was there."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Writes the object whole unless it exists. True when it was this call that wrote it."""
