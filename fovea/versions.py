@@ -4,15 +4,17 @@ A publisher claims its number put-if-absent before it writes any other file, and
 number is never used twice, and a version that is half there is not a version.
 """
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fovea.bundle import CONTRACT_FILE, ModelBundle, contract_json, parse_contract
+from fovea.bundle import CONTRACT_FILE, BundleContract, ModelBundle, contract_json, parse_contract
 from fovea.errors import BundleInvalid, Unavailable
 from fovea.storage import Folder, LocalFolder, open_folder
 
@@ -64,7 +66,7 @@ def default_cache() -> Path:
 
 
 def _numbers(models: Folder) -> list[int]:
-    return sorted(int(name) for name in models.children() if name.isdecimal() and int(name) > 0)
+    return sorted(int(name) for name in models.children() if re.fullmatch("[1-9][0-9]*", name))
 
 
 def _choose(models: Folder, version: int | None) -> int:
@@ -88,28 +90,32 @@ def _claim(models: Folder) -> int:
 
 
 def _download(source: Folder, cache: Path, number: int) -> ModelBundle:
-    """The cache holds a version under its contract's digest of the model, so two buckets never mix."""
-    contract = parse_contract(source.read(CONTRACT_FILE), f"{source.uri}/{CONTRACT_FILE}")
-    target = cache / f"{contract.name}-{number}-{contract.files['model.onnx'][:16]}"
-    if (target / CONTRACT_FILE).is_file():
+    """The cache holds a version under the digest of its contract, so two models never mix."""
+    data = source.read(CONTRACT_FILE)
+    contract = parse_contract(data, f"{source.uri}/{CONTRACT_FILE}")
+    target = cache / f"{number}-{hashlib.sha256(data).hexdigest()[:32]}"
+    if target.is_dir():
         try:
             return ModelBundle.open(target)
         except BundleInvalid:
-            shutil.rmtree(target)  # a damaged copy: fetch it again
+            shutil.rmtree(target, ignore_errors=True)  # a damaged copy: fetch it again
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=cache, prefix=".partial-"))
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as partial:
+            _copy(source, contract, data, LocalFolder(Path(partial) / "bundle"))
+            _move(Path(partial) / "bundle", target)
     except OSError as error:
         raise Unavailable(f"{cache}: the model cache cannot be written: {error.strerror}") from error
-    try:
-        for name in contract.files:
-            LocalFolder(partial).write(name, source.read(name))
-        LocalFolder(partial).write(CONTRACT_FILE, contract_json(contract))
-        bundle = ModelBundle.open(partial)
-        _move(partial, target)
-        return ModelBundle(target, bundle.contract)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return ModelBundle(target, contract)
+
+
+def _copy(source: Folder, contract: BundleContract, contract_data: bytes, target: LocalFolder) -> None:
+    for name, digest in contract.files.items():
+        data = source.read(name)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise BundleInvalid(f"{source.uri}/{name}: changed since it was released (its sha256 is another)")
+        target.write(name, data)
+    target.write(CONTRACT_FILE, contract_data)
 
 
 def _move(partial: Path, target: Path) -> None:
