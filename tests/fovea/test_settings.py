@@ -1,0 +1,154 @@
+"""Settings: one declaration, three ways to set it, one line when it is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+
+from fovea import settings
+from fovea.errors import DataInvalid, ExitCode, SettingsInvalid
+
+
+class Oven(settings.ProgramSettings):
+    """Bake."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_OVEN_")
+
+    what: CliPositionalArg[str] = Field(default="bread", description="what to bake")
+    heat_c: int = Field(default=200, ge=50, le=300, description="heat in degrees")
+    shelves: settings.CommaSeparated = Field(default=("middle",), description="where")
+    fan: bool = Field(default=False, description="turn the fan on")
+
+
+class Fridge(settings.ProgramSettings):
+    model_config = SettingsConfigDict(env_prefix="FOVEA_OVEN_")
+
+    cold_c: int = Field(default=4, description="cold in degrees")
+
+
+def load(*arguments: str) -> Oven:
+    return settings.load(Oven, arguments, "oven", siblings=[Fridge])
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(SettingsInvalid) as caught:
+        load(*arguments)
+    assert caught.value.exit_code == ExitCode.USAGE
+    return str(caught.value)
+
+
+def test_a_flag_beats_the_environment_and_the_environment_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load().heat_c == 200
+    monkeypatch.setenv("FOVEA_OVEN_HEAT_C", "180")
+    assert load().heat_c == 180
+    assert load("--heat-c", "220").heat_c == 220
+
+
+def test_a_positional_argument_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_OVEN_WHAT", "cake")
+    assert load().what == "cake"
+    assert load("pizza").what == "pizza"
+
+
+def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load("--shelves", "top, bottom").shelves == ("top", "bottom")
+    monkeypatch.setenv("FOVEA_OVEN_SHELVES", "top,middle")
+    assert load().shelves == ("top", "middle")
+
+
+def test_switches_need_no_value() -> None:
+    assert load("--fan").fan is True
+    assert load("--no-fan").fan is False
+
+
+def test_a_bad_value_names_option_and_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = refusal("--heat-c", "301")
+    assert wrong == ("--heat-c (or FOVEA_OVEN_HEAT_C): input should be less than or equal to 300, not '301'")
+    monkeypatch.setenv("FOVEA_OVEN_HEAT_C", "hot")
+    assert "FOVEA_OVEN_HEAT_C" in refusal()
+
+
+def test_an_unknown_flag_is_refused_with_the_nearest() -> None:
+    assert refusal("--head-c", "3") == "oven has no option --head-c; did you mean --heat-c?"
+
+
+def test_an_unknown_variable_under_the_prefix_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_OVEN_HEATC", "3")
+    assert (
+        refusal() == "environment variable FOVEA_OVEN_HEATC is not a setting; did you mean FOVEA_OVEN_HEAT_C?"
+    )
+
+
+def test_a_service_link_of_kubernetes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_OVEN_PORT", "tcp://10.0.0.1:8001")
+    assert "FOVEA_OVEN_PORT" in refusal()
+
+
+def test_a_variable_of_another_command_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_OVEN_COLD_C", "3")
+    assert load().heat_c == 200
+
+
+def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_TOASTER_HEAT", "3")
+    assert load().heat_c == 200
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().heat_c = 100
+
+
+def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        load("--help")
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(settings.flag(name) in shown for name in Oven.model_fields if name != "what")
+
+
+def test_commands_are_listed_and_unknown_ones_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = {"bake": "Bake it.", "burn": "Burn it."}
+    assert settings.choose_command(commands, ["bake", "--fan"], "oven") == ("bake", ["--fan"])
+    with pytest.raises(SystemExit):
+        settings.choose_command(commands, ["--help"], "oven")
+    assert "Burn it." in capsys.readouterr().out
+    with pytest.raises(SettingsInvalid, match="no command 'boil'; the commands are bake, burn"):
+        settings.choose_command(commands, ["boil"], "oven")
+    with pytest.raises(SettingsInvalid, match="a command is missing"):
+        settings.choose_command(commands, [], "oven")
+
+
+def ends(body: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program whose main has this body."""
+    program = f"from fovea import errors, settings\ndef main():\n    {body}\nsettings.run(main)"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "stderr"),
+    [
+        ("pass", 0, ""),
+        ("raise errors.DataInvalid('a\\nb')", 65, "error: a b\n"),
+        ("raise errors.Unavailable('no bucket')", 69, "error: no bucket\n"),
+        ("raise errors.Terminated('saved')", 143, "error: saved\n"),
+        ("raise KeyboardInterrupt", 130, "interrupted\n"),
+    ],
+)
+def test_a_foreseen_end_is_one_line_and_an_exit_code(body: str, code: int, stderr: str) -> None:
+    ended = ends(body)
+    assert (ended.returncode, ended.stderr) == (code, stderr)
+
+
+def test_a_bug_keeps_its_traceback_and_exits_1() -> None:
+    ended = ends("raise ZeroDivisionError")
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+def test_data_errors_exit_65() -> None:
+    assert DataInvalid("x").exit_code == 65
