@@ -8,7 +8,7 @@ PACKAGES := fovea trainer server scorer demo
 CODE := $(PACKAGES) tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu test-triton lint types proto lock bench soak drill drill-short images manifests clean
+.PHONY: help setup demo test test-slow test-gpu lint types proto images manifests clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,16 +26,13 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 	@$(BIN)/python -m demo
 
 test: $(READY) ## Run the tests (under 8 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m 'not slow and not gpu and not triton'
+	@$(BIN)/python -m pytest -m 'not slow and not gpu'
 
 test-slow: $(READY) ## Run the long tests that need no GPU
-	@$(BIN)/python -m pytest -m 'slow or triton'
+	@$(BIN)/python -m pytest -m slow
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
-
-test-triton: $(READY) ## Run the tests against a real Triton server
-	@$(BIN)/python -m pytest -m triton
 
 lint: $(READY) ## Check style and format
 	@$(BIN)/ruff check $(CODE)
