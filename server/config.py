@@ -1,0 +1,114 @@
+"""The server's settings: each is a flag, a variable FOVEA_SERVE_... and a default."""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from fovea.classifier import Provider
+from fovea.logs import LogFormat, LogLevel
+from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from fovea.settings import ProgramSettings
+
+PROGRAM: Final = "python -m server"
+PORT: Final = 8001
+METRICS_PORT: Final = 8002
+HEALTH_PORT: Final = 8003
+
+LARGEST_MESSAGE_BYTES: Final = 2**31 - 1
+"""gRPC counts a message's bytes in 32 bits."""
+
+
+class ServeSettings(ProgramSettings):
+    """Serves a published model over gRPC: classification, health and reflection on --port."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_SERVE_")
+
+    models: str = Field(
+        min_length=1, description="the model's folder of versions: a path, s3://, gs://, az://"
+    )
+    model_version: str = Field("latest", description="the version to serve: latest, or its number")
+    wait_for_model: bool = Field(
+        False, description="wait, live but not ready, while no version is published yet, instead of ending"
+    )
+    model_cache: Path | None = Field(
+        None, description="where a bucket's models are kept (default: fovea in the user's cache folder)"
+    )
+
+    host: str = Field("0.0.0.0", min_length=1, description="the address to listen on")  # noqa: S104
+    port: int = Field(PORT, ge=0, le=65535, description="gRPC; 0 takes a free port")
+    metrics_port: int = Field(
+        METRICS_PORT, ge=0, le=65535, description="Prometheus metrics over HTTP; 0 takes a free port"
+    )
+    health_port: int = Field(
+        HEALTH_PORT, ge=0, le=65535, description="gRPC health alone, for probes; 0 takes a free port"
+    )
+
+    provider: Provider = Field("auto", description="where the model runs; a provider named here must come up")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="threads of the model on the CPU (default: the cores it may use)"
+    )
+    decode_threads: int | None = Field(
+        None, ge=1, le=1024, description="threads that decode images (default: the cores it may use)"
+    )
+    max_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="images computed together, at most (default: 4 on a CPU, 64 on a GPU)",
+    )
+    max_queue_delay_ms: float = Field(
+        0, ge=0, le=10_000, description="how long a batch that is not full waits for more, in milliseconds"
+    )
+
+    queue_capacity: int = Field(
+        256, ge=1, description="images in flight; a call that would exceed it is refused at once"
+    )
+    max_inflight_bytes: int = Field(
+        256 * 1024 * 1024, ge=1, le=2**40, description="bytes of the images in flight, refused likewise"
+    )
+    max_images_per_call: int = Field(64, ge=1, description="images in one ClassifyBatch call")
+    max_image_bytes: int = Field(MAX_IMAGE_BYTES, ge=1, description="bytes of one encoded image")
+    max_image_pixels: int = Field(MAX_IMAGE_PIXELS, ge=1, description="pixels of one image, width x height")
+
+    drain_delay_s: float = Field(
+        0, ge=0, le=3600, description="seconds served on after SIGTERM, while load balancers take note"
+    )
+    grace_s: float = Field(
+        30, ge=0, le=3600, description="seconds that calls in flight then have to finish before they are cut"
+    )
+    log_level: LogLevel = Field("info", description="debug adds a line for each call")
+    log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
+
+    @field_validator("model_version")
+    @classmethod
+    def _latest_or_number(cls, value: str) -> str:
+        if value != "latest" and not (value.isdecimal() and int(value) >= 1):
+            raise ValueError("must be latest or the number of a version")
+        return value
+
+    @model_validator(mode="after")
+    def _largest_call_can_be_admitted(self) -> "ServeSettings":
+        if self.max_images_per_call > self.queue_capacity:
+            raise ValueError(
+                f"--max-images-per-call ({self.max_images_per_call}) must not be more than "
+                f"--queue-capacity ({self.queue_capacity}): such a call could never be admitted"
+            )
+        if self.max_image_bytes > min(self.max_inflight_bytes, LARGEST_MESSAGE_BYTES // 2):
+            raise ValueError(
+                f"--max-image-bytes ({self.max_image_bytes}) must not be more than --max-inflight-bytes "
+                f"({self.max_inflight_bytes}), nor than 1 GiB"
+            )
+        return self
+
+    @property
+    def version(self) -> int | None:
+        """The version's number, None for the latest."""
+        return None if self.model_version == "latest" else int(self.model_version)
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest call that can be admitted, with room for what surrounds the images."""
+        images = min(self.max_images_per_call * self.max_image_bytes, self.max_inflight_bytes)
+        return min(images + 1024 * 1024, LARGEST_MESSAGE_BYTES)

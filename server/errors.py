@@ -1,0 +1,55 @@
+"""Why the server does not answer a call; `statuses.py` gives each its gRPC status.
+
+They know nothing of gRPC, so that the queue and whoever feeds it need not either.
+"""
+
+
+class Refused(Exception):
+    """The call is not answered, for a reason that its caller may know."""
+
+    reason = "refused"
+    """A short word for the metrics."""
+
+
+class InvalidField(Refused):
+    """A field of the request is out of range."""
+
+    reason = "invalid_field"
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class QueueFull(Refused):
+    """As many images, or as many bytes, are in flight as may be."""
+
+    reason = "queue_full"
+
+
+class DeadlinePassed(Refused):
+    """The caller's deadline passed before its image was computed, so it was not."""
+
+    reason = "deadline_passed"
+
+
+class Draining(Refused):
+    """The server is shutting down."""
+
+    reason = "draining"
+
+
+class NoModelReady(Refused):
+    """No model is loaded yet."""
+
+    reason = "no_model"
+
+
+class VersionNotLoaded(Refused):
+    """Another version of the model was asked for than those that are loaded."""
+
+    reason = "version_not_loaded"
+
+
+class ComputeFailed(Exception):
+    """The model failed on the batch that this image was in; the cause is in `__cause__`."""

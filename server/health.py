@@ -1,0 +1,51 @@
+"""Health in two places: beside the calls, and on a port of its own that answers when those are saturated."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from fovea.v1 import classify_pb2
+from server.ports import bind_grpc
+
+LIVE: Final = "live"
+CLASSIFIER: Final = classify_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
+
+_Status = health_pb2.HealthCheckResponse
+
+
+class Health:
+    """What grpc.health.v1 says: `live` is SERVING from the start, "" and the Classifier once a model is."""
+
+    def __init__(self) -> None:
+        self._beside_calls = health.aio.HealthServicer()
+        self._alone = health.HealthServicer()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
+        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
+
+    async def start(self, calls: grpc.aio.Server, host: str, port: int) -> int:
+        """Joins the server of the calls and opens the port of its own, whose number it returns.
+
+        Raises Unavailable when the port cannot be bound.
+        """
+        await self._set(LIVE, serving=True)
+        await self.set_ready(False)
+        health_pb2_grpc.add_HealthServicer_to_server(self._beside_calls, calls)
+        health_pb2_grpc.add_HealthServicer_to_server(self._alone, self._server)
+        bound = bind_grpc(self._server, "--health-port", host, port)
+        self._server.start()
+        return bound
+
+    async def set_ready(self, ready: bool) -> None:
+        for service in ("", CLASSIFIER):
+            await self._set(service, serving=ready)
+
+    def stop(self) -> None:
+        self._server.stop(grace=None)
+        self._threads.shutdown(wait=False)
+
+    async def _set(self, service: str, *, serving: bool) -> None:
+        status = _Status.SERVING if serving else _Status.NOT_SERVING
+        await self._beside_calls.set(service, status)
+        self._alone.set(service, status)

@@ -1,0 +1,169 @@
+"""A server's life, read downwards: startup, serve, shutdown."""
+
+import asyncio
+import logging
+import os
+import signal
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from fovea import versions
+from fovea.classifier import Classifier
+from fovea.errors import ExitCode
+from fovea.storage import open_folder
+from fovea.v1.classify_pb2_grpc import add_ClassifierServicer_to_server
+from server.admission import Admission
+from server.config import ServeSettings
+from server.health import CLASSIFIER, Health
+from server.metrics import Metrics
+from server.models import LoadedModels, ServedModel, batch_limit, warm_up_sizes
+from server.ports import bind_grpc, call_options, serve_metrics
+from server.service import ClassifierService
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 2.0
+"""How often --wait-for-model looks for a version: a bucket tells nobody when one comes."""
+
+
+async def serve(settings: ServeSettings) -> ExitCode:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises Unavailable for a port, provider or bucket that cannot be had, BundleInvalid for the model.
+    """
+    stop = _stop_signal()
+    server = Server(settings)
+    try:
+        ports = await server.open_ports()
+        loading = asyncio.create_task(server.load())
+        await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            loading.result()
+            await server.become_ready(ports)
+            await stop
+        loading.cancel()
+        logger.info("draining", extra={"signal": (await stop).name})
+        return _exit_code(await stop, drained=await server.drain())
+    finally:
+        await server.close()
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports that were bound."""
+
+    port: int
+    metrics_port: int
+    health_port: int
+
+
+class Server:
+    """Three ports and one model. Is made in the event loop that it serves in."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._health = Health()
+        self._models = LoadedModels()
+        self._admission = Admission(settings.queue_capacity, settings.max_inflight_bytes)
+        self._calls = grpc.aio.server(options=call_options(settings))
+
+    async def open_ports(self) -> Ports:
+        """Answers from here on: health says live, calls are refused until there is a model."""
+        settings = self._settings
+        service = ClassifierService(
+            self._models, self._admission, self._metrics, settings.max_images_per_call
+        )
+        add_ClassifierServicer_to_server(service, self._calls)
+        reflection.enable_server_reflection(
+            (CLASSIFIER, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._calls
+        )
+        port = bind_grpc(self._calls, "--port", settings.host, settings.port)
+        metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
+        health_port = await self._health.start(self._calls, settings.host, settings.health_port)
+        await self._calls.start()
+        return Ports(port, metrics_port, health_port)
+
+    async def load(self) -> None:
+        """Fetches, checks and warms the model; with --wait-for-model, once there is one."""
+        if self._settings.wait_for_model:
+            await self._wait_until_published()
+        classifier = await asyncio.to_thread(self._open_classifier)
+        model = ServedModel(classifier, self._settings, self._metrics)
+        self._metrics.queued_images.set_function(lambda: model.batcher.queued)
+        self._metrics.inflight_images.set_function(lambda: self._admission.images)
+        self._metrics.inflight_bytes.set_function(lambda: self._admission.bytes)
+        self._metrics.show_model(model.bundle, model.provider)
+        self._models.current = model
+
+    async def become_ready(self, ports: Ports) -> None:
+        """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
+        model = self._models.choose(0)
+        await self._health.set_ready(True)
+        facts = {
+            "model": model.contract.name,
+            "version": model.contract.version,
+            "provider": model.provider,
+        }
+        logger.info("ready", extra={**asdict(ports), **facts})
+
+    async def drain(self) -> bool:
+        """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
+        await self._health.set_ready(False)
+        if self._models.current:
+            await asyncio.sleep(self._settings.drain_delay_s)
+        self._admission.close()
+        stopping = asyncio.create_task(self._calls.stop(self._settings.grace_s))
+        await asyncio.wait({stopping}, timeout=self._settings.grace_s)
+        cut = self._admission.images
+        if cut:
+            logger.warning("the grace period is over: images in flight are given up", extra={"images": cut})
+        await stopping
+        return not cut
+
+    async def close(self) -> None:
+        await self._calls.stop(grace=None)
+        if self._models.current:
+            await self._models.current.close()
+        self._health.stop()
+
+    async def _wait_until_published(self) -> None:
+        while not await asyncio.to_thread(self._is_published):
+            logger.info("waiting for a version to be published", extra={"models": self._settings.models})
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _is_published(self) -> bool:
+        available = versions.published(open_folder(self._settings.models))
+        wanted = self._settings.version
+        return bool(available) if wanted is None else wanted in available
+
+    def _open_classifier(self) -> Classifier:
+        settings = self._settings
+        bundle = versions.fetch(settings.models, settings.version, settings.model_cache)
+        classifier = Classifier(bundle, settings.provider, settings.threads)
+        classifier.warm_up(warm_up_sizes(batch_limit(settings, classifier)))
+        return classifier
+
+
+def _stop_signal() -> asyncio.Future[signal.Signals]:
+    """Resolves at the first SIGTERM or SIGINT; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[signal.Signals] = loop.create_future()
+
+    def received(signum: signal.Signals) -> None:
+        if stop.done():
+            os._exit(_exit_code(signum, drained=False))
+        stop.set_result(signum)
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, received, signum)
+    return stop
+
+
+def _exit_code(signum: signal.Signals, *, drained: bool) -> ExitCode:
+    if signum is signal.SIGINT:
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE if drained else ExitCode.TERMINATED

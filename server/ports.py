@@ -1,0 +1,50 @@
+"""Binding the three ports: a port that cannot be had ends the program with a line that says which."""
+
+import grpc
+import prometheus_client
+
+from fovea.errors import Unavailable
+from server.config import ServeSettings
+
+_MINUTE_MS = 60_000
+
+
+def bind_grpc(server: grpc.Server | grpc.aio.Server, option: str, host: str, port: int) -> int:
+    """Returns the number of the port. Raises Unavailable."""
+    try:
+        return server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError as error:
+        raise _cannot_listen(option, host, port) from error
+
+
+def serve_metrics(registry: prometheus_client.CollectorRegistry, host: str, port: int) -> int:
+    """Serves /metrics from threads of its own; returns the port's number. Raises Unavailable."""
+    try:
+        server, _ = prometheus_client.start_http_server(port, host, registry)
+    except OSError as error:
+        raise _cannot_listen("--metrics-port", host, port) from error
+    return server.server_port
+
+
+def call_options(settings: ServeSettings) -> list[tuple[str, int]]:
+    """gRPC's limits for the port of the calls."""
+    return [
+        # By default two servers may share a port, and callers would reach the one or the other.
+        ("grpc.so_reuseport", 0),
+        # 4 MB by default, less than a photograph may have.
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # Long-lived connections would never see a new replica behind a load balancer.
+        ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
+        ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),
+        # A peer that vanished is noticed; one that pings more often than this is cut off.
+        ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
+        ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
+        ("grpc.http2.min_ping_interval_without_data_ms", _MINUTE_MS // 6),
+    ]
+
+
+def _cannot_listen(option: str, host: str, port: int) -> Unavailable:
+    return Unavailable(
+        f"{option} {port}: cannot listen on {host}:{port}; it is taken, or not this machine's: "
+        f"choose another {option} (0 for a free one) or another --host"
+    )

@@ -1,0 +1,153 @@
+# ruff: noqa: N802 - the methods are named as in classify.proto
+"""The service fovea.v1.Classifier: checks a call, admits it, lets the model answer, says what went wrong."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import grpc
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierServicer
+from server import replies
+from server.admission import Admission
+from server.errors import InvalidField
+from server.metrics import Metrics
+from server.models import LoadedModels, ServedModel
+from server.statuses import reason_of, status_of
+from server.stream import as_they_come
+
+logger = logging.getLogger(__name__)
+
+MAX_REQUEST_ID_BYTES: Final = 128
+STREAM_WINDOW: Final = 16
+"""Images of one stream that are in flight together."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Query = pb.ClassifyRequest | pb.ClassifyBatchRequest
+
+
+class ClassifierService(ClassifierServicer):
+    """Answers calls with the loaded models; lives in the event loop that they live in."""
+
+    def __init__(
+        self, models: LoadedModels, admission: Admission, metrics: Metrics, max_images_per_call: int
+    ) -> None:
+        self._models = models
+        self._admission = admission
+        self._metrics = metrics
+        self._max_images_per_call = max_images_per_call
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        async with self._call("Classify", request.request_id, context):
+            return await self._classify(request, _deadline(context))
+
+    async def ClassifyBatch(
+        self, request: pb.ClassifyBatchRequest, context: Context
+    ) -> pb.ClassifyBatchResponse:
+        async with self._call("ClassifyBatch", request.request_id, context):
+            return await self._classify_batch(request, _deadline(context))
+
+    async def ClassifyStream(
+        self, request_iterator: AsyncIterator[pb.ClassifyRequest], context: Context
+    ) -> AsyncIterator[pb.ClassifyStreamResponse]:
+        deadline = _deadline(context)
+
+        async def answer(request: pb.ClassifyRequest) -> pb.ClassifyStreamResponse:
+            try:
+                response = await self._classify(request, deadline)
+            except Exception as error:
+                status = self._status(error, request.request_id)
+                return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
+            return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
+
+        async with self._call("ClassifyStream", "", context):
+            async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW):
+                yield answered
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        async with self._call("GetModel", "", context):
+            return replies.model_description(self._models.choose(request.model_version))
+
+    async def _classify(self, request: pb.ClassifyRequest, deadline: float | None) -> pb.ClassifyResponse:
+        model = self._model_for(request)
+        with self._admission.admit(1, len(request.image)):
+            return await self._classify_image(model, request.image, request, deadline)
+
+    async def _classify_batch(
+        self, request: pb.ClassifyBatchRequest, deadline: float | None
+    ) -> pb.ClassifyBatchResponse:
+        model = self._model_for(request)
+        if not 1 <= len(request.images) <= self._max_images_per_call:
+            allowed = f"from 1 to {self._max_images_per_call}"
+            raise InvalidField("images", f"a call carries {allowed} images, not {len(request.images)}")
+
+        async def result(image: bytes) -> pb.ClassifyResult:
+            try:
+                return pb.ClassifyResult(response=await self._classify_image(model, image, request, deadline))
+            except Exception as error:
+                return pb.ClassifyResult(error=self._status(error, request.request_id))
+
+        with self._admission.admit(len(request.images), sum(map(len, request.images))):
+            results = await asyncio.gather(*map(result, request.images))
+        return pb.ClassifyBatchResponse(
+            results=results, model=replies.model_version(model), request_id=request.request_id
+        )
+
+    async def _classify_image(
+        self, model: ServedModel, image: bytes, query: Query, deadline: float | None
+    ) -> pb.ClassifyResponse:
+        classified = await model.classify(image, deadline)
+        self._metrics.show_answer(classified.probabilities, model.contract)
+        return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
+
+    def _model_for(self, query: Query) -> ServedModel:
+        """Raises InvalidField, NoModelReady or VersionNotLoaded."""
+        if len(query.request_id.encode()) > MAX_REQUEST_ID_BYTES:
+            raise InvalidField("request_id", f"request_id must have at most {MAX_REQUEST_ID_BYTES} bytes")
+        if not 0 <= query.min_probability <= 1:
+            raise InvalidField(
+                "min_probability", f"min_probability must be from 0 to 1, not {query.min_probability:g}"
+            )
+        model = self._models.choose(query.model_version)
+        classes = len(model.contract.labels)
+        if query.top_k > classes:
+            raise InvalidField(
+                "top_k", f"top_k must be at most {classes}, as many as there are labels, not {query.top_k}"
+            )
+        return model
+
+    @asynccontextmanager
+    async def _call(self, method: str, request_id: str, context: Context) -> AsyncIterator[None]:
+        """Ends a call that fails with its status; counts and logs each call, however it ends."""
+        started = time.monotonic()
+        code = grpc.StatusCode.CANCELLED  # what remains when the caller goes away, or its deadline passes
+        try:
+            yield
+            code = grpc.StatusCode.OK
+        except Exception as error:
+            status = rpc_status.to_status(self._status(error, request_id))
+            code = status.code
+            await context.abort_with_status(status)
+        finally:
+            seconds = time.monotonic() - started
+            self._metrics.requests.labels(method, code.name).inc()
+            self._metrics.request_seconds.labels(method).observe(seconds)
+            facts = {"method": method, "code": code.name, "request_id": request_id}
+            logger.debug("call", extra={**facts, "ms": round(seconds * 1000, 3)})
+
+    def _status(self, error: Exception, request_id: str) -> Status:
+        self._metrics.refused.labels(reason_of(error)).inc()
+        return status_of(error, request_id)
+
+
+def _deadline(context: Context) -> float | None:
+    """On `time.monotonic`'s clock; None when the caller set none."""
+    remaining = context.time_remaining()
+    return None if remaining is None or math.isinf(remaining) else time.monotonic() + remaining

@@ -1,0 +1,79 @@
+"""What went wrong, as a google.rpc.Status. The one table from errors to gRPC status codes."""
+
+import logging
+import secrets
+from typing import Final
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from fovea.errors import InvalidImage
+from server.errors import (
+    DeadlinePassed,
+    Draining,
+    InvalidField,
+    NoModelReady,
+    QueueFull,
+    Refused,
+    VersionNotLoaded,
+)
+
+logger = logging.getLogger(__name__)
+
+_CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
+    InvalidImage: grpc.StatusCode.INVALID_ARGUMENT,
+    InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
+    QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    VersionNotLoaded: grpc.StatusCode.NOT_FOUND,
+    NoModelReady: grpc.StatusCode.UNAVAILABLE,
+    Draining: grpc.StatusCode.UNAVAILABLE,
+}
+
+_RETRY_AFTER = Duration(nanos=100_000_000)
+"""A full queue has moved on noticeably by then, on any device."""
+
+
+def status_of(error: Exception, request_id: str) -> Status:
+    """An error that is not in the table is a bug: its caller only sees an id to look for in the log."""
+    code = _CODES.get(type(error))
+    if code is None:
+        return _internal(error, request_id or secrets.token_hex(8))
+    status = Status(code=code.value[0], message=str(error))
+    for detail in _details(error):
+        packed = Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def reason_of(error: Exception) -> str:
+    """A short word for the metrics."""
+    return error.reason if isinstance(error, (Refused, InvalidImage)) else "internal"
+
+
+def _details(error: Exception) -> list[Message]:
+    match error:
+        case InvalidImage():
+            return [_bad_request("image", str(error))]
+        case InvalidField():
+            return [_bad_request(error.field, str(error))]
+        case QueueFull():
+            return [RetryInfo(retry_delay=_RETRY_AFTER)]
+    return []
+
+
+def _bad_request(field: str, description: str) -> BadRequest:
+    return BadRequest(field_violations=[BadRequest.FieldViolation(field=field, description=description)])
+
+
+def _internal(error: Exception, request_id: str) -> Status:
+    logger.error("internal error", exc_info=error, extra={"request_id": request_id})
+    return Status(
+        code=grpc.StatusCode.INTERNAL.value[0],
+        message=f"internal error; the server's log has it under request id {request_id}",
+    )
