@@ -1,0 +1,105 @@
+"""The settings of `python -m scorer run`."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, field_validator
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+
+from fovea.classifier import Provider
+from fovea.cpus import available_cpus
+from fovea.logs import LogFormat, LogLevel
+from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from fovea.settings import CommaSeparated, ProgramSettings
+
+IMAGE_GLOBS: Final = tuple(
+    f"*.{suffix}" for suffix in ("jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "avif")
+)
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+class RunSettings(ProgramSettings):
+    """Plans the images below SOURCE, scores every shard of them and commits the run, on this machine."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_SCORE_")
+
+    source: CliPositionalArg[str] = Field(
+        min_length=1, description="the images: a folder, or a prefix as s3://, gs:// or az://BUCKET/PREFIX"
+    )
+    models: str = Field(
+        min_length=1, description="one model's folder of versions, local or in a bucket (models/pets)"
+    )
+    output: str = Field(
+        min_length=1,
+        description="where plan/, runs/ and latest.json are written, a folder or a bucket's prefix",
+    )
+    model_version: str = Field(
+        "latest", pattern="^(latest|[1-9][0-9]*)$", description="a version's number, or latest"
+    )
+    run_id: str = Field(
+        default_factory=_timestamp,
+        description="the run's name; given again, it finishes what is missing (default: the time in UTC)",
+    )
+    include: CommaSeparated = Field(
+        IMAGE_GLOBS,
+        min_length=1,
+        description="score the keys that match one of these globs, in either case; * crosses folders too",
+    )
+    exclude: CommaSeparated = Field((), description="of those, leave out the keys that match one of these")
+    top_k: int = Field(5, ge=1, description="best classes in each row; fewer if the model has fewer")
+    shard_images: int = Field(
+        10_000, ge=1, le=1_000_000, description="images in a parquet file, which is what a restart keeps"
+    )
+    max_bad_fraction: float = Field(
+        # More bad images than good ones is a wrong prefix or a broken export, whatever the images are; what
+        # is normal below that only the owner of the images knows.
+        0.5,
+        ge=0,
+        le=1,
+        description="fail the run (65), and leave latest.json, if more of its rows than this are not ok",
+    )
+    max_image_bytes: int = Field(
+        MAX_IMAGE_BYTES, ge=1, description="larger images get a row too_large and are not fetched"
+    )
+    max_image_pixels: int = Field(
+        MAX_IMAGE_PIXELS, ge=1, description="images of more pixels get a row too_large and are not decoded"
+    )
+    batch_size: int = Field(32, ge=1, le=4096, description="images that the model classifies at once")
+    provider: Provider = Field("auto", description="what runs the model; auto is CUDA where it comes up")
+    threads: int = Field(
+        default_factory=available_cpus, ge=1, description="the model's own threads (default: the cores)"
+    )
+    decode_threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=256,
+        description="images decoded at once (default: the cores)",
+    )
+    fetch_concurrency: int = Field(32, ge=1, le=512, description="images fetched at once")
+    max_inflight_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1,
+        description="bytes of image files held in memory; one that is larger comes alone",
+    )
+    model_cache: Path | None = Field(
+        None, description="where a bucket's model is kept (default: fovea in the user's cache folder)"
+    )
+    log_level: LogLevel = Field("info", description="least severe messages that are logged")
+    log_format: LogFormat = Field("auto", description="auto is text on a terminal and JSON elsewhere")
+
+    @field_validator("run_id")
+    @classmethod
+    def _run_id_names_a_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+            raise ValueError("a run id is letters, digits, dots, dashes and underscores, at most 100")
+        return value
+
+    @property
+    def version(self) -> int | None:
+        """The version that is asked for, None for the latest."""
+        return None if self.model_version == "latest" else int(self.model_version)
