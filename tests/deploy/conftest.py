@@ -1,0 +1,28 @@
+import pytest
+
+from tests.deploy.manifests import Workload, lone_job, named, workload
+
+JOBS = ("fovea-score", "fovea-train", "job.yaml")
+
+
+@pytest.fixture(name="workload", params=["fovea-serve", *JOBS])
+def any_workload(request: pytest.FixtureRequest) -> Workload:
+    """Each thing that makes pods."""
+    return find(request.param)
+
+
+@pytest.fixture(params=JOBS)
+def job(request: pytest.FixtureRequest) -> Workload:
+    """Each thing whose pods run to an end."""
+    return find(request.param)
+
+
+@pytest.fixture
+def serving() -> Workload:
+    return find("fovea-serve")
+
+
+def find(name: str) -> Workload:
+    if name == "job.yaml":
+        return workload(lone_job())
+    return workload(named("CronJob" if name in JOBS else "Deployment", name))

@@ -1,0 +1,141 @@
+"""What a Dockerfile says can be built from this tree."""
+
+import ast
+import json
+import re
+import shlex
+import tomllib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import pytest
+
+from tests.deploy.manifests import ROOT, Workload
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROGRAMS = {"serve": {"server", "scorer"}, "train": {"trainer"}}
+BUILD_TOOLS = re.compile(r"\b(apt-get|gcc|g\+\+|build-essential|cmake)\b")
+
+
+@dataclass(frozen=True)
+class Dockerfile:
+    """The instructions of each stage as (word, rest of the line)."""
+
+    name: str
+    stages: tuple[tuple[tuple[str, str], ...], ...]
+
+    def all(self, word: str, stage: int = -1) -> list[str]:
+        return [rest for found, rest in self.stages[stage] if found == word]
+
+    def only(self, word: str) -> str:
+        (rest,) = self.all(word)
+        return rest
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(pair.split("=", 1) for pair in shlex.split(self.only("ENV")))
+
+
+def parse(name: str) -> Dockerfile:
+    text = re.sub(r"^#.*\n", "", (ROOT / f"Dockerfile.{name}").read_text(), flags=re.MULTILINE)
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+    _, *stages = re.split(r"^(?=FROM)", "\n".join(lines), flags=re.MULTILINE)
+    split = tuple(
+        tuple((word, rest.strip()) for word, _, rest in (line.partition(" ") for line in stage.splitlines()))
+        for stage in stages
+    )
+    return Dockerfile(name, split)
+
+
+@pytest.fixture(params=["serve", "train"])
+def dockerfile(request: pytest.FixtureRequest) -> Dockerfile:
+    return parse(request.param)
+
+
+def test_every_stage_starts_from_the_base_that_is_asked_for(dockerfile: Dockerfile) -> None:
+    assert [dockerfile.all("FROM", stage)[0].split()[0] for stage in (0, 1)] == ["${BASE_IMAGE}"] * 2
+    assert len(dockerfile.stages) == 2
+
+
+def test_what_is_copied_is_there_and_not_ignored(dockerfile: Dockerfile) -> None:
+    allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines()}
+    for name in _copied(dockerfile, 0) | _copied(dockerfile, 1):
+        assert (ROOT / name).exists()
+        assert name in allowed
+
+
+def test_image_holds_its_programs_and_no_other(dockerfile: Dockerfile) -> None:
+    assert _copied(dockerfile, 1) == {"fovea", *PROGRAMS[dockerfile.name]}
+
+
+def test_image_runs_as_the_pods_do(dockerfile: Dockerfile) -> None:
+    assert dockerfile.only("USER") == "10001:10001"
+
+
+def test_image_runs_a_program(dockerfile: Dockerfile) -> None:
+    words = [*json.loads(dockerfile.only("ENTRYPOINT")), *json.loads(dockerfile.only("CMD"))]
+    assert words[:2] == ["python", "-m"]
+    assert words[2] in PROGRAMS[dockerfile.name]
+    assert (ROOT / words[2] / "__main__.py").exists()
+
+
+def test_dependencies_are_those_that_are_locked(dockerfile: Dockerfile) -> None:
+    (install,) = [run for run in dockerfile.all("RUN", 0) if " install " in run]
+    assert "--constraint constraints.txt" in install
+    assert "--mount=type=cache,target=/root/.cache/pip" in install
+
+
+def test_image_has_no_build_tools(dockerfile: Dockerfile) -> None:
+    for stage in (0, 1):
+        assert not any(BUILD_TOOLS.search(run) for run in dockerfile.all("RUN", stage))
+
+
+def test_extras_are_those_of_the_project(dockerfile: Dockerfile) -> None:
+    assert _extras(dockerfile)
+    assert _extras(dockerfile) <= set(PROJECT["optional-dependencies"])
+
+
+def test_serving_needs_no_torch() -> None:
+    extras = _extras(parse("serve")) | {"serve-gpu"}
+    wanted = [name for extra in extras for name in PROJECT["optional-dependencies"][extra]]
+    assert not any(name.startswith("torch") for name in wanted + PROJECT["dependencies"])
+
+
+def test_image_says_which_version_it_is(dockerfile: Dockerfile) -> None:
+    assert f"VERSION={PROJECT['version']}" in dockerfile.all("ARG")
+    labels = dict(pair.split("=", 1) for pair in shlex.split(dockerfile.only("LABEL")))
+    assert labels["org.opencontainers.image.title"] == f"fovea-{dockerfile.name}"
+    assert labels["org.opencontainers.image.version"] == "${VERSION}"
+
+
+def test_health_check_is_a_program_that_python_can_read() -> None:
+    healthcheck = parse("serve").only("HEALTHCHECK")
+    python, flag, code = json.loads(healthcheck[healthcheck.index("[") :])
+    assert (python, flag) == ("python", "-c")
+    assert ast.parse(code)
+
+
+def test_pods_mount_a_volume_where_the_image_keeps_its_cache(workload: Workload) -> None:
+    image = parse(re.search(r"fovea-(\w+):", workload.container["image"])[1])
+    cache = PurePosixPath(image.environment["XDG_CACHE_HOME"]) / "fovea"
+    mounts = [mount["mountPath"] for mount in workload.container["volumeMounts"]]
+    assert any(cache.is_relative_to(mount) for mount in mounts)
+
+
+def test_runs_outlive_the_training_pod(job: Workload) -> None:
+    if job.container["name"] == "trainer":
+        mounts = [mount["mountPath"] for mount in job.container["volumeMounts"]]
+        assert parse("train").only("WORKDIR") in mounts
+
+
+def _copied(dockerfile: Dockerfile, stage: int) -> set[str]:
+    """What is copied from the tree, not from another stage."""
+    lines = [line.split() for line in dockerfile.all("COPY", stage)]
+    return {name for words in lines if not words[0].startswith("--from") for name in words[:-1]}
+
+
+def _extras(dockerfile: Dockerfile) -> set[str]:
+    given = dict(arg.split("=") for arg in dockerfile.all("ARG", 0))
+    (install,) = [run for run in dockerfile.all("RUN", 0) if " install " in run]
+    names = re.search(r'"\.\[(.+)\]"', install)[1]
+    return {given.get(name.strip("${}"), name) for name in names.split(",")}

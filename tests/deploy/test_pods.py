@@ -1,0 +1,86 @@
+"""Pod Security `restricted`, and what pods are to have besides."""
+
+import re
+
+from tests.deploy.manifests import Workload, named
+
+QUANTITY = re.compile(r"([0-9.]+)(m|Ki|Mi|Gi|Ti)?")
+FACTORS = {None: 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def test_namespace_enforces_restricted() -> None:
+    labels = named("Namespace", "fovea")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_pod_is_restricted(workload: Workload) -> None:
+    context = workload.pod["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["runAsUser"] == context["runAsGroup"] == context["fsGroup"] == 10001
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(workload.pod)
+
+
+def test_container_is_restricted(workload: Workload) -> None:
+    assert workload.container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_container_takes_no_port_of_its_node(workload: Workload) -> None:
+    assert not any("hostPort" in port for port in workload.container.get("ports", []))
+
+
+def test_volumes_are_kinds_that_restricted_allows(workload: Workload) -> None:
+    for volume in workload.pod["volumes"]:
+        assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim", "configMap", "secret"}
+
+
+def test_every_empty_dir_is_bounded(workload: Workload) -> None:
+    for volume in workload.pod["volumes"]:
+        if "emptyDir" in volume:
+            assert _amount(volume["emptyDir"]["sizeLimit"]) > 0
+
+
+def test_empty_dirs_fit_into_the_containers_limits(workload: Workload) -> None:
+    limits = workload.container["resources"]["limits"]
+    used = {"memory": 0.0, "ephemeral-storage": 0.0}
+    for volume in workload.pod["volumes"]:
+        if "emptyDir" in volume:
+            kind = "memory" if volume["emptyDir"].get("medium") == "Memory" else "ephemeral-storage"
+            used[kind] += _amount(volume["emptyDir"]["sizeLimit"])
+    assert all(used[kind] < _amount(limits[kind]) for kind in used)
+
+
+def test_requests_and_limits_are_stated_and_meet(workload: Workload) -> None:
+    resources = workload.container["resources"]
+    assert set(resources["requests"]) == set(resources["limits"]) == {"cpu", "memory", "ephemeral-storage"}
+    for name, request in resources["requests"].items():
+        assert 0 < _amount(request) <= _amount(resources["limits"][name])
+
+
+def test_service_links_would_be_taken_for_settings(workload: Workload) -> None:
+    assert workload.pod["enableServiceLinks"] is False
+
+
+def test_pod_has_no_token_for_the_api_server(workload: Workload) -> None:
+    assert workload.pod["automountServiceAccountToken"] is False
+
+
+def test_tmp_can_be_written_to(workload: Workload) -> None:
+    assert "/tmp" in {mount["mountPath"] for mount in workload.container["volumeMounts"]}
+
+
+def test_training_has_shared_memory(job: Workload) -> None:
+    if job.container["name"] == "trainer":
+        mounts = {mount["mountPath"]: mount["name"] for mount in job.container["volumeMounts"]}
+        volumes = {volume["name"]: volume for volume in job.pod["volumes"]}
+        assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"
+
+
+def _amount(quantity: str) -> float:
+    match = QUANTITY.fullmatch(str(quantity))
+    assert match, f"{quantity} is not a quantity"
+    return float(match[1]) * FACTORS[match[2]]

@@ -1,0 +1,118 @@
+"""What one manifest says of another is there."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.deploy.manifests import Manifest, Workload, named, of_kind
+
+
+def test_config_maps_are_there(workload: Workload) -> None:
+    names = [source["configMapRef"]["name"] for source in _sources(workload) if "configMapRef" in source]
+    assert names
+    assert all(named("ConfigMap", name)["data"] for name in names)
+
+
+def test_secrets_are_read_only_where_they_exist(workload: Workload) -> None:
+    secrets = [source["secretRef"] for source in _sources(workload) if "secretRef" in source]
+    assert secrets == [{"name": "fovea-bucket", "optional": True}]
+
+
+def test_no_secret_is_in_the_manifests() -> None:
+    assert not of_kind("Secret")
+
+
+def test_volumes_and_mounts_are_the_same(workload: Workload) -> None:
+    volumes = [volume["name"] for volume in workload.pod["volumes"]]
+    assert volumes == [mount["name"] for mount in workload.container["volumeMounts"]]
+
+
+def test_claims_are_there(workload: Workload) -> None:
+    for volume in workload.pod["volumes"]:
+        if "persistentVolumeClaim" in volume:
+            assert named("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+
+
+def test_deployment_selects_its_own_pods_alone(serving: Workload, workload: Workload) -> None:
+    selected = _selects(serving.manifest["spec"]["selector"]["matchLabels"], workload)
+    assert selected == (workload.container["name"] == "server")
+
+
+@pytest.mark.parametrize("name", ["fovea-serve", "fovea-serve-headless"])
+def test_service_selects_the_servers_alone(name: str, workload: Workload) -> None:
+    selected = _selects(named("Service", name)["spec"]["selector"], workload)
+    assert selected == (workload.container["name"] == "server")
+
+
+def test_services_lead_to_named_ports(serving: Workload) -> None:
+    ports = {port["name"]: port["containerPort"] for port in serving.container["ports"]}
+    for service in of_kind("Service"):
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]] == port["port"]
+
+
+def test_client_can_find_every_pod() -> None:
+    assert named("Service", "fovea-serve-headless")["spec"]["clusterIP"] == "None"
+
+
+def test_disruption_budget_holds_the_servers_alone(workload: Workload) -> None:
+    (budget,) = of_kind("PodDisruptionBudget")
+    selected = _selects(budget["spec"]["selector"]["matchLabels"], workload)
+    assert selected == (workload.container["name"] == "server")
+
+
+def test_autoscaler_owns_the_deployments_replicas(serving: Workload) -> None:
+    (autoscaler,) = of_kind("HorizontalPodAutoscaler")
+    assert autoscaler["spec"]["scaleTargetRef"] == {
+        "apiVersion": serving.manifest["apiVersion"],
+        "kind": serving.manifest["kind"],
+        "name": serving.manifest["metadata"]["name"],
+    }
+    assert autoscaler["spec"]["minReplicas"] <= autoscaler["spec"]["maxReplicas"]
+    assert "replicas" not in serving.manifest["spec"]
+
+
+def test_disruption_budget_lets_a_drain_go_on() -> None:
+    (budget,) = of_kind("PodDisruptionBudget")
+    (autoscaler,) = of_kind("HorizontalPodAutoscaler")
+    assert 0 < budget["spec"]["maxUnavailable"] < autoscaler["spec"]["minReplicas"]
+
+
+def test_spread_constraints_count_the_servers(serving: Workload) -> None:
+    for constraint in serving.pod["topologySpreadConstraints"]:
+        assert _selects(constraint["labelSelector"]["matchLabels"], serving)
+
+
+def test_nothing_is_let_through_by_default() -> None:
+    policy = named("NetworkPolicy", "default-deny")["spec"]
+    assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_every_pod_reaches_dns_and_buckets(workload: Workload) -> None:
+    assert {("UDP", 53), ("TCP", 53), ("TCP", 443)} == set(_holes("egress", workload))
+
+
+def test_callers_and_prometheus_reach_the_server_alone(workload: Workload, serving: Workload) -> None:
+    ports = {port["name"]: port["containerPort"] for port in serving.container["ports"]}
+    open_ports = {("TCP", ports["grpc"]), ("TCP", ports["metrics"])}
+    is_server = workload.container["name"] == "server"
+    assert set(_holes("ingress", workload)) == (open_ports if is_server else set())
+
+
+def _sources(workload: Workload) -> list[Manifest]:
+    return workload.container["envFrom"]
+
+
+def _selects(selector: dict[str, str], workload: Workload) -> bool:
+    assert selector
+    return selector.items() <= workload.labels.items()
+
+
+def _holes(direction: str, workload: Workload) -> Iterator[tuple[str, Any]]:
+    """(protocol, port) of what the policies let through to or from the workload's pods."""
+    for policy in of_kind("NetworkPolicy"):
+        chosen = policy["spec"]["podSelector"].get("matchLabels", {})
+        if chosen.items() <= workload.labels.items():
+            for rule in policy["spec"].get(direction, []):
+                yield from ((port["protocol"], port["port"]) for port in rule["ports"])
