@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PACKAGES := fovea trainer server scorer demo
 CODE := $(PACKAGES) tests benchmarks
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-gpu lint types proto images manifests clean
@@ -44,6 +45,18 @@ types: $(READY) ## Check the types, strictly
 PROTOC = PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto -I $(VENV)/lib/python3*/site-packages
 proto: $(READY) ## Generate fovea/v1 from proto/
 	@$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/fovea/v1/*.proto
+
+manifests: $(READY) ## Render deploy/ and check it (needs kubectl)
+	@CI=true $(BIN)/python -m pytest -q tests/deploy
+
+BASE_IMAGE ?= python:3.11-slim-bookworm
+BUILD_OPTIONS ?=
+BUILD = $(if $(shell command -v buildah),buildah bud --format docker,docker build) $(BUILD_OPTIONS)
+BUILD_ARGS = BASE_IMAGE=$(BASE_IMAGE) VERSION=$(VERSION) REVISION=$(shell git rev-parse --short HEAD)
+images: ## Build fovea-serve and fovea-train with buildah or docker (BASE_IMAGE=..., BUILD_OPTIONS=...)
+	@command -v buildah >/dev/null || command -v docker >/dev/null || { echo "make images needs buildah or docker" >&2; exit 1; }
+	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.serve -t fovea-serve:$(VERSION) .
+	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.train -t fovea-train:$(VERSION) .
 
 clean: ## Remove what was built, the demo's results and the caches, but not .venv
 	rm -rf .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
