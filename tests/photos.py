@@ -32,7 +32,7 @@ def _cutting(photo: Image.Image, generator: np.random.Generator) -> Image.Image:
 
 
 def _save(photo: Image.Image, stem: Path, index: int) -> Path:
-    kinds = ["jpg", "png", "exif.jpg", "grey.jpg", "alpha.png", "palette.png", "cmyk.jpg", "webp"]
+    kinds = ["png", "jpg", "exif.jpg", "grey.jpg", "alpha.png", "palette.png", "cmyk.jpg", "webp"]
     kind = kinds[index % len(kinds)]
     path = stem.with_name(f"{stem.name}.{kind}")
     exif = Image.Exif()
