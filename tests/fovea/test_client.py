@@ -1,0 +1,114 @@
+"""The client, against a real server."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.client import CallFailed, Classification, Client, encoded
+from fovea.errors import DataInvalid, ExitCode
+from tests import tiny
+from tests.servers import ServerProcess, running_server
+
+
+@pytest.fixture(scope="module")
+def server(tiny_models: Path) -> Iterator[ServerProcess]:
+    with running_server(tiny_models, "--max-image-bytes", "100000") as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: ServerProcess) -> Iterator[Client]:
+    with Client(server.target) as client:
+        yield client
+
+
+def test_a_path_bytes_an_image_and_an_array_give_the_same_answer(client: Client, tmp_path: Path) -> None:
+    data = tiny.picture("green")
+    (tmp_path / "green.png").write_bytes(data)
+    image = Image.open(io.BytesIO(data))
+    given = [tmp_path / "green.png", str(tmp_path / "green.png"), data, image, np.asarray(image)]
+    answers = [client.classify(each) for each in given]
+    assert {(answer.label, answer.probability) for answer in answers} == {("green", answers[0].probability)}
+
+
+def test_the_answer_tells_model_timing_and_all_asked_for(client: Client) -> None:
+    answer = client.classify(tiny.picture("blue"), top_k=3, request_id="order-7")
+    assert answer.label == "blue"
+    assert sum(p.probability for p in answer.predictions) == pytest.approx(1, abs=1e-5)
+    assert (answer.model.name, answer.model.version) == ("tiny", 1)
+    assert answer.timing.batch_size >= 1
+    assert answer.request_id == "order-7"
+
+
+def test_a_bad_image_raises_with_status_and_field(client: Client) -> None:
+    with pytest.raises(CallFailed) as caught:
+        client.classify(b"no image")
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.field == "image"
+    assert caught.value.exit_code == ExitCode.BAD_DATA
+
+
+def test_a_file_that_is_not_there_is_named(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match=r"missing\.png: cannot be read"):
+        client.classify(tmp_path / "missing.png")
+
+
+def test_many_come_back_in_order_and_a_bad_one_spoils_only_itself(client: Client) -> None:
+    labels = [tiny.LABELS[index % 3] for index in range(60)]
+    images: list[bytes] = [tiny.picture(label, (20 + index, 20)) for index, label in enumerate(labels)]
+    images[30] = b"broken"
+    answers = list(client.classify_many(images, window=8))
+    got = [answer.label if isinstance(answer, Classification) else "failed" for answer in answers]
+    assert got == [*labels[:30], "failed", *labels[31:]]
+
+
+def test_many_takes_no_more_images_than_its_window(client: Client) -> None:
+    taken = 0
+
+    def images() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield tiny.picture("red")
+
+    answers = client.classify_many(images(), window=4)
+    next(answers)
+    assert taken == 4
+    answers.close()  # type: ignore[attr-defined]
+
+
+def test_a_version_that_is_not_loaded_is_not_found(client: Client) -> None:
+    with pytest.raises(CallFailed) as caught:
+        client.classify(tiny.picture("red"), model_version=9)
+    assert caught.value.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_an_image_over_the_servers_limit_says_so(client: Client) -> None:
+    large = encoded(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    with pytest.raises(CallFailed, match="more than 100000"):
+        client.classify(large)
+
+
+def test_get_model_tells_labels_and_metrics(client: Client) -> None:
+    model = client.get_model()
+    assert tuple(model.labels) == tiny.LABELS
+    assert model.metrics.images == 12
+    assert model.preprocess.size == 16
+
+
+def test_no_server_is_unavailable() -> None:
+    with Client("127.0.0.1:1", timeout_s=5) as client, pytest.raises(CallFailed) as caught:
+        client.classify(tiny.picture("red"))
+    assert caught.value.code is grpc.StatusCode.UNAVAILABLE
+    assert caught.value.exit_code == ExitCode.UNAVAILABLE
+
+
+def test_a_deadline_is_always_set() -> None:
+    with Client("127.0.0.1:1", timeout_s=1e-4) as client, pytest.raises(CallFailed) as caught:
+        client.classify(tiny.picture("red"))
+    assert caught.value.code in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}

@@ -1,0 +1,165 @@
+"""Every command of the README is run here, or, where this machine cannot, taken apart and checked."""
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import torchvision
+
+from tests.buckets import bucket_environment
+from tests.photos import make_photos
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
+
+
+def commands_of(program: str) -> list[str]:
+    return [command for command in COMMANDS if shlex.split(command)[0] == program]
+
+
+def test_every_command_is_of_a_kind_that_is_checked() -> None:
+    checked = [*commands_of("python"), *commands_of("make"), *commands_of("kubectl"), *commands_of("docker")]
+    assert sorted(checked) == sorted(COMMANDS)
+    assert len(commands_of("python")) >= 7
+
+
+@pytest.mark.parametrize("command", commands_of("make"))
+def test_make_targets_exist(command: str) -> None:
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("command", commands_of("docker"))
+def test_docker_builds_name_files_that_exist(command: str) -> None:
+    words = shlex.split(command)
+    assert words[1] == "build"
+    assert (ROOT / words[words.index("-f") + 1]).is_file()
+    assert words[-1] == "."
+
+
+@pytest.mark.parametrize("command", commands_of("kubectl"))
+def test_kubectl_commands_name_what_deploy_holds(command: str) -> None:
+    words = shlex.split(command)
+    if words[1] == "apply":
+        assert words[2] == "-k"
+        assert (ROOT / words[3] / "kustomization.yaml").is_file()
+    else:
+        assert words[1:3] == ["create", "job"]
+        assert words[4] == "--from=cronjob/fovea-train"
+        assert "name: fovea-train" in (ROOT / "deploy" / "train" / "cronjob.yaml").read_text()
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert targets
+    assert [
+        target for target in targets if not target.startswith("http") and not (ROOT / target).exists()
+    ] == []
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    """A folder with `photos`, and `my-bucket/photos` in the test's own S3."""
+    labels = {"flower": "cat", "temple": "dog"}
+    make_photos(tmp_path / "made", 10)
+    for made, label in labels.items():
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "made" / made).rename(tmp_path / "photos" / label)
+    return tmp_path
+
+
+def imagenet_weights(home: Path) -> None:
+    """Puts a file of random weights where torchvision keeps the downloaded ones."""
+    import torch
+
+    folder = home / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    name = torchvision.models.ResNet34_Weights.DEFAULT.url.rsplit("/", 1)[-1]
+    torch.save(torchvision.models.resnet34().state_dict(), folder / name)
+
+
+@pytest.fixture
+def environment(workplace: Path) -> Iterator[dict[str, str]]:
+    """Small settings for the commands, a bucket, and free ports."""
+    imagenet_weights(workplace / "torch")
+    with bucket_environment("my-bucket") as bucket, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        yield os.environ | bucket | {
+            "TORCH_HOME": str(workplace / "torch"),
+            "XDG_CACHE_HOME": str(workplace / "cache"),
+            "FOVEA_TRAIN_SIZE": "64",
+            "FOVEA_TRAIN_NUM_STEPS": "20",
+            "FOVEA_TRAIN_BATCH_SIZE": "8",
+            "FOVEA_SERVE_HOST": "127.0.0.1",
+            "FOVEA_SERVE_PORT": str(port),
+            "FOVEA_SERVE_METRICS_PORT": "0",
+            "FOVEA_SERVE_HEALTH_PORT": "0",
+        }  # fmt: skip
+
+
+def started(command: str, workplace: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    words = shlex.split(command.replace("8001", environment["FOVEA_SERVE_PORT"]))
+    return subprocess.Popen(
+        [sys.executable, *words[1:]],
+        cwd=workplace,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until_ready(server: subprocess.Popen[str]) -> None:
+    assert server.stderr is not None
+    log = []
+    for line in server.stderr:
+        log.append(line)
+        if '"ready"' in line:
+            return
+    raise AssertionError("".join(log))
+
+
+@pytest.mark.timeout(600)
+def test_the_commands_work_one_after_the_other(workplace: Path, environment: dict[str, str]) -> None:
+    servers = []
+    try:
+        for command in commands_of("python"):
+            if "s3://" in command:
+                upload(workplace, environment)
+            process = started(command, workplace, environment)
+            if command.startswith("python -m server"):
+                servers.append(process)
+                wait_until_ready(process)
+            else:
+                _, stderr = process.communicate()
+                assert process.returncode == 0, f"{command}\n{stderr}"
+    finally:
+        for server in servers:
+            server.terminate()
+            server.communicate()
+    assert [server.returncode for server in servers] == [0]
+    assert (workplace / "models" / "pets" / "1" / "bundle.json").is_file()
+    assert (workplace / "lr_find.png").is_file()
+
+
+def upload(workplace: Path, environment: dict[str, str]) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+    for folder in ("photos", "models"):
+        for path in (workplace / folder).rglob("*"):
+            if path.is_file():
+                client.upload_file(str(path), "my-bucket", str(path.relative_to(workplace)))
