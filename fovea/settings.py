@@ -10,10 +10,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BeforeValidator, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, CliPositionalArg, NoDecode, SettingsConfigDict, SettingsError
 
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid
 
@@ -140,10 +140,17 @@ def _explain(settings: type[ProgramSettings], error: ValidationError) -> str:
         return text
     name = str(first["loc"][0])
     if first["type"] == "missing":
-        return f"{flag(name)} (or {variable(settings, name)}) is missing: {_help(settings, name)}"
-    return (
-        f"{flag(name)} (or {variable(settings, name)}): {text[0].lower() + text[1:]}, not {first['input']!r}"
-    )
+        return f"{_names(settings, name)} is missing: {_help(settings, name)}"
+    return f"{_names(settings, name)}: {text[0].lower() + text[1:]}, not {first['input']!r}"
+
+
+_POSITIONAL = get_args(CliPositionalArg[str])[1]
+
+
+def _names(settings: type[ProgramSettings], name: str) -> str:
+    """Both ways to give a setting: `--top-k (or FOVEA_SCORE_TOP_K)`."""
+    positional = name in settings.model_fields and _POSITIONAL in settings.model_fields[name].metadata
+    return f"{name.upper() if positional else flag(name)} (or {variable(settings, name)})"
 
 
 def _explain_command_line(settings: type[ProgramSettings], error: SettingsError, program: str) -> str:
