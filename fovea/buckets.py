@@ -34,6 +34,8 @@ def open_bucket(uri: str) -> "BucketFolder":
     if not bucket:
         raise SettingsInvalid(f"{uri}: the bucket's name is missing; write {scheme}://BUCKET/PREFIX")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise SettingsInvalid(f"AWS_ENDPOINT_URL {endpoint}: an endpoint is http://HOST:PORT or https://HOST")
     # obstore reads the endpoint by itself, but refuses http:// unless it is told that this is meant.
     plain_http = endpoint.startswith("http:")
     root = f"{scheme}://{bucket}"
