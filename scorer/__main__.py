@@ -68,6 +68,8 @@ def _plan(settings: RunSettings, output: Folder) -> Plan:
     load_classifier(spec, _resources(settings))
     plan = make_plan(output, spec, settings.shard_images, as_saved(settings))
     logger.info("planned", extra={"run": spec.run, "images": plan.images, "shards": len(plan.shards)})
+    if not plan.images:
+        logger.warning("nothing to score: no key below %s matches --include", spec.source)
     return plan
 
 
@@ -141,12 +143,12 @@ def _progress(images: int, done: int) -> Iterator[Callable[[int], None]]:
 def _report(summary: Summary, plan: Plan, output: Folder) -> str:
     where = f"{output.uri}/{layout.run_folder(plan.spec.run)}"
     model = f"{plan.spec.model_name} version {plan.spec.model_version}"
+    speed = f"{summary.images_per_s:,.1f} images/s in {summary.seconds:.1f} s"
     lines = [
         f"run {plan.spec.run}: {summary.images:,} images by {model}",
         f"  status      {_counts(summary.statuses)}",
         f"  labels      {_counts(summary.labels)}; abstained {summary.abstained:,}",
-        f"  speed       {summary.images_per_s:,.1f} images/s in {summary.seconds:.1f} s; "
-        f"{summary.bottleneck} is the bottleneck",
+        f"  speed       {speed}; {summary.bottleneck or 'nothing'} is the bottleneck",
         f"  rows        {where}/{layout.SHARDS}/",
         f"  not ok      {where}/{layout.QUARANTINE}",
         f"  summary     {where}/{layout.SUMMARY}",

@@ -45,8 +45,10 @@ class Summary:
         return self.images / self.seconds if self.seconds else 0.0
 
     @property
-    def bottleneck(self) -> str:
-        """The stage whose workers had the least rest."""
+    def bottleneck(self) -> str | None:
+        """The stage whose workers had the least rest; None when there was nothing to do."""
+        if not self.images:
+            return None
         return max(self.stages, key=lambda name: _utilisation(self.stages[name]))
 
     def add(self, rows: pa.Table, counts: ShardCounts) -> None:

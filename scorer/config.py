@@ -19,7 +19,7 @@ IMAGE_GLOBS: Final = tuple(
 )
 
 
-def _timestamp() -> str:
+def utc_timestamp() -> str:
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
@@ -29,7 +29,9 @@ class RunSettings(ProgramSettings):
     model_config = SettingsConfigDict(env_prefix="FOVEA_SCORE_")
 
     source: CliPositionalArg[str] = Field(
-        min_length=1, description="the images: a folder, or a prefix as s3://, gs:// or az://BUCKET/PREFIX"
+        "",
+        validate_default=True,
+        description="the images: a folder, or a prefix as s3://, gs:// or az://BUCKET/PREFIX (required)",
     )
     models: str = Field(
         min_length=1, description="one model's folder of versions, local or in a bucket (models/pets)"
@@ -38,17 +40,15 @@ class RunSettings(ProgramSettings):
         min_length=1,
         description="where plan/, runs/ and latest.json are written, a folder or a bucket's prefix",
     )
-    model_version: str = Field(
-        "latest", pattern="^(latest|[1-9][0-9]*)$", description="a version's number, or latest"
-    )
+    model_version: str = Field("latest", description="a version's number, or latest")
     run_id: str = Field(
-        default_factory=_timestamp,
-        description="the run's name; given again, it finishes what is missing (default: the time in UTC)",
+        default_factory=utc_timestamp,
+        description="the run's name, by default the time; given again, it finishes what is missing",
     )
     include: CommaSeparated = Field(
         IMAGE_GLOBS,
-        min_length=1,
-        description="score the keys that match one of these globs, in either case; * crosses folders too",
+        description="score the keys that match one of these globs (a,b,c), in either case; * crosses "
+        "folders too",
     )
     exclude: CommaSeparated = Field((), description="of those, leave out the keys that match one of these")
     top_k: int = Field(5, ge=1, description="best classes in each row; fewer if the model has fewer")
@@ -72,13 +72,13 @@ class RunSettings(ProgramSettings):
     batch_size: int = Field(32, ge=1, le=4096, description="images that the model classifies at once")
     provider: Provider = Field("auto", description="what runs the model; auto is CUDA where it comes up")
     threads: int = Field(
-        default_factory=available_cpus, ge=1, description="the model's own threads (default: the cores)"
+        default_factory=available_cpus, ge=1, description="the model's own threads, by default the cores"
     )
     decode_threads: int = Field(
         default_factory=available_cpus,
         ge=1,
         le=256,
-        description="images decoded at once (default: the cores)",
+        description="images decoded at once, by default the cores",
     )
     fetch_concurrency: int = Field(32, ge=1, le=512, description="images fetched at once")
     max_inflight_bytes: int = Field(
@@ -87,19 +87,41 @@ class RunSettings(ProgramSettings):
         description="bytes of image files held in memory; one that is larger comes alone",
     )
     model_cache: Path | None = Field(
-        None, description="where a bucket's model is kept (default: fovea in the user's cache folder)"
+        None, description="where a bucket's model is kept unless in fovea below the user's cache folder"
     )
     log_level: LogLevel = Field("info", description="least severe messages that are logged")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal and JSON elsewhere")
 
+    @field_validator("source")
+    @classmethod
+    def _source_is_given(cls, value: str) -> str:
+        return _matching(".+", value, "name the folder or prefix of the images")
+
+    @field_validator("model_version")
+    @classmethod
+    def _version_is_a_number(cls, value: str) -> str:
+        return _matching("latest|[1-9][0-9]*", value, "a version is a number from 1 on, or latest")
+
     @field_validator("run_id")
     @classmethod
     def _run_id_names_a_folder(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
-            raise ValueError("a run id is letters, digits, dots, dashes and underscores, at most 100")
+        allowed = "a run id is letters, digits, dots, dashes and underscores, at most 100"
+        return _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value, allowed)
+
+    @field_validator("include")
+    @classmethod
+    def _something_is_included(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("there must be a glob, such as *.jpg")
         return value
 
     @property
     def version(self) -> int | None:
         """The version that is asked for, None for the latest."""
         return None if self.model_version == "latest" else int(self.model_version)
+
+
+def _matching(pattern: str, value: str, otherwise: str) -> str:
+    if not re.fullmatch(pattern, value):
+        raise ValueError(otherwise)
+    return value
