@@ -38,7 +38,7 @@ async def serve(settings: ServeSettings) -> ExitCode:
     server = Server(settings)
     try:
         ports = await server.open_ports()
-        loading = asyncio.create_task(server.load())
+        loading = asyncio.create_task(server.load(ports))
         await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()
@@ -87,10 +87,10 @@ class Server:
         await self._calls.start()
         return Ports(port, metrics_port, health_port)
 
-    async def load(self) -> None:
+    async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""
         if self._settings.wait_for_model:
-            await self._wait_until_published()
+            await self._wait_until_published(ports)
         classifier = await asyncio.to_thread(self._open_classifier)
         model = ServedModel(classifier, self._settings, self._metrics)
         self._metrics.queued_images.set_function(lambda: model.batcher.queued)
@@ -130,9 +130,12 @@ class Server:
             await self._models.current.close()
         self._health.stop()
 
-    async def _wait_until_published(self) -> None:
-        while not await asyncio.to_thread(self._is_published):
-            logger.info("waiting for a version to be published", extra={"models": self._settings.models})
+    async def _wait_until_published(self, ports: Ports) -> None:
+        if await asyncio.to_thread(self._is_published):
+            return
+        where = {"models": self._settings.models}
+        logger.info("waiting for a version to be published", extra={**where, **asdict(ports)})
+        while not await asyncio.to_thread(self._is_published):  # noqa: ASYNC110 - a bucket sends no events
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _is_published(self) -> bool:

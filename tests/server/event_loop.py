@@ -1,0 +1,18 @@
+"""Tests that are coroutines."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from typing import ParamSpec
+
+P = ParamSpec("P")
+
+
+def in_event_loop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """Runs an async test in an event loop of its own, for 30 seconds at most."""
+
+    @functools.wraps(test)
+    def run(*arguments: P.args, **named: P.kwargs) -> None:
+        asyncio.run(asyncio.wait_for(test(*arguments, **named), timeout=30))
+
+    return run

@@ -1,0 +1,175 @@
+import io
+import shutil
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from PIL import Image
+
+from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierStub
+from tests import tiny
+from tests.servers import ServerProcess, run_server, running_server, started_server
+
+FREE_PORTS = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SLOW_IMAGES = 8
+
+
+def test_sigterm_answers_what_is_in_flight_and_exits_0(tiny_models: Path) -> None:
+    with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
+        batch = ClassifierStub(channel).ClassifyBatch.future(slow_batch(), timeout=60)
+        wait_until_in_flight(server)
+        server.send(signal.SIGTERM)
+        labels = [result.response.predictions[0].label for result in batch.result().results]
+        assert labels == ["red"] * SLOW_IMAGES
+        assert server.exit_code() == 0
+
+
+def test_ctrl_c_answers_what_is_in_flight_and_exits_130(tiny_models: Path) -> None:
+    with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
+        batch = ClassifierStub(channel).ClassifyBatch.future(slow_batch(), timeout=60)
+        wait_until_in_flight(server)
+        server.send(signal.SIGINT)
+        assert len(batch.result().results) == SLOW_IMAGES
+        assert server.exit_code() == 130
+
+
+def test_calls_that_outlast_the_grace_are_cut_and_the_exit_code_says_so(tiny_models: Path) -> None:
+    with (
+        running_server(tiny_models, "--grace-s", "0") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        batch = ClassifierStub(channel).ClassifyBatch.future(slow_batch(), timeout=60)
+        wait_until_in_flight(server)
+        server.send(signal.SIGTERM)
+        assert isinstance(batch.exception(), grpc.RpcError)
+        assert server.exit_code() == 143
+
+
+def test_draining_server_serves_on_but_says_it_is_not_ready(tiny_models: Path) -> None:
+    with running_server(tiny_models, "--drain-delay-s", "600") as server:
+        server.send(signal.SIGTERM)
+        server.wait_for("draining")
+        assert health(server.health_target, "") == NOT_SERVING
+        assert health(server.target, "fovea.v1.Classifier") == NOT_SERVING
+        assert health(server.health_target, "live") == SERVING
+        assert classify(server.target).predictions[0].label == "red"
+        server.process.kill()
+
+
+def test_second_signal_exits_at_once(tiny_models: Path) -> None:
+    with running_server(tiny_models, "--drain-delay-s", "600") as server:
+        server.send(signal.SIGTERM)
+        server.wait_for("draining")
+        server.send(signal.SIGTERM)
+        assert server.exit_code() == 143
+
+
+def test_server_that_waits_is_live_but_not_ready_and_then_serves_what_is_published(tmp_path: Path) -> None:
+    with started_server(tmp_path / "models", "--wait-for-model") as server:
+        ports = server.wait_for("waiting for a version to be published")
+        assert health(f"127.0.0.1:{ports['health_port']}", "live") == SERVING
+        assert health(f"127.0.0.1:{ports['health_port']}", "") == NOT_SERVING
+        with pytest.raises(grpc.RpcError) as raised:
+            classify(f"127.0.0.1:{ports['port']}")
+        assert isinstance(raised.value, grpc.Call)
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+
+        tiny.publish_bundle(tmp_path / "models", tmp_path / "staging")
+        assert server.ready["version"] == 1
+        assert health(server.health_target, "") == SERVING
+        assert classify(server.target).predictions[0].label == "red"
+
+
+def test_server_that_waits_ends_at_sigterm(tmp_path: Path) -> None:
+    with started_server(tmp_path / "models", "--wait-for-model") as server:
+        server.wait_for("waiting for a version to be published")
+        server.send(signal.SIGTERM)
+        assert server.exit_code() == 0
+
+
+def test_older_version_is_served_when_it_is_asked_for(tiny_models: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_models, tmp_path / "tiny")
+    tiny.publish_bundle(tmp_path / "tiny", tmp_path / "staging", gain=4.0)
+    with running_server(tmp_path / "tiny", "--model-version", "1") as server:
+        assert server.ready["version"] == 1
+
+
+@pytest.mark.parametrize("option", ["--port", "--metrics-port", "--health-port"])
+def test_port_that_is_taken_is_named(tiny_models: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run_server("--models", str(tiny_models), *FREE_PORTS, option, port)
+    assert ended.returncode == 69
+    assert one_line(ended.stderr).startswith(f"error: {option} {port}: cannot listen on 127.0.0.1:{port}")
+
+
+def test_two_servers_never_share_a_port(server: ServerProcess, tiny_models: Path) -> None:
+    ended = run_server("--models", str(tiny_models), *FREE_PORTS, "--port", str(server.ready["port"]))
+    assert ended.returncode == 69
+
+
+def test_folder_without_a_model_ends_with_65(tmp_path: Path) -> None:
+    ended = run_server("--models", str(tmp_path), *FREE_PORTS)
+    assert ended.returncode == 65
+    assert one_line(ended.stderr).startswith(f"error: {tmp_path}: no model is published here")
+
+
+def test_version_that_does_not_exist_ends_with_65(tiny_models: Path) -> None:
+    ended = run_server("--models", str(tiny_models), "--model-version", "7", *FREE_PORTS)
+    assert ended.returncode == 65
+    assert "there is no version 7 (there are: 1)" in one_line(ended.stderr)
+
+
+def test_bundle_with_a_changed_byte_ends_with_65(tiny_models: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_models, tmp_path / "tiny")
+    model = tmp_path / "tiny" / "1" / "model.onnx"
+    data = bytearray(model.read_bytes())
+    data[-1] ^= 1
+    model.write_bytes(data)
+    ended = run_server("--models", str(tmp_path / "tiny"), *FREE_PORTS)
+    assert ended.returncode == 65
+    assert "model.onnx: changed since it was released" in one_line(ended.stderr)
+
+
+def test_wrong_flag_ends_with_2() -> None:
+    ended = run_server("--models", "models/pets", "--max-batch-sise", "4")
+    assert ended.returncode == 2
+    assert one_line(ended.stderr).endswith("did you mean --max-batch-size?")
+
+
+def slow_batch() -> pb.ClassifyBatchRequest:
+    """Takes about two seconds to decode."""
+    large = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "red").save(large, "PNG")
+    return pb.ClassifyBatchRequest(images=[large.getvalue()] * SLOW_IMAGES)
+
+
+def wait_until_in_flight(server: ServerProcess) -> None:
+    page = ""
+    while f"fovea_inflight_images {SLOW_IMAGES}.0" not in page:
+        with urllib.request.urlopen(server.metrics_url, timeout=30) as response:
+            page = response.read().decode()
+
+
+def classify(target: str) -> pb.ClassifyResponse:
+    with grpc.insecure_channel(target) as channel:
+        request = pb.ClassifyRequest(image=tiny.picture("red"))
+        return ClassifierStub(channel).Classify(request, timeout=30)
+
+
+def health(target: str, service: str) -> int:
+    with grpc.insecure_channel(target) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        return health_pb2_grpc.HealthStub(channel).Check(request, timeout=30).status
+
+
+def one_line(stderr: str) -> str:
+    (line,) = stderr.splitlines()
+    return line

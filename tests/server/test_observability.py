@@ -1,0 +1,69 @@
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierStub
+from tests import tiny
+from tests.servers import ServerProcess, running_server
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("service", ["", "live", "fovea.v1.Classifier"])
+def test_health_is_serving_on_both_ports(server: ServerProcess, service: str) -> None:
+    assert health(server.target, service) == SERVING
+    assert health(server.health_target, service) == SERVING
+
+
+def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
+    services = ProtoReflectionDescriptorDatabase(channel).get_services()
+    assert {"fovea.v1.Classifier", "grpc.health.v1.Health"} <= set(services)
+
+
+def test_metrics_tell_what_was_served(tiny_models: Path) -> None:
+    with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
+        stub = ClassifierStub(channel)
+        stub.Classify(pb.ClassifyRequest(image=tiny.picture("red")), timeout=30)
+        with pytest.raises(grpc.RpcError):
+            stub.Classify(pb.ClassifyRequest(image=b"broken"), timeout=30)
+        page = metrics(server)
+    for line in (
+        'fovea_requests_total{code="OK",method="Classify"} 1.0',
+        'fovea_requests_total{code="INVALID_ARGUMENT",method="Classify"} 1.0',
+        'fovea_refused_total{reason="not_an_image"} 1.0',
+        'fovea_predictions_total{label="red"} 1.0',
+        "fovea_abstained_total 0.0",
+        "fovea_decode_seconds_count 1.0",
+        "fovea_queue_seconds_count 1.0",
+        "fovea_compute_seconds_count 1.0",
+        "fovea_batch_images_sum 1.0",
+        "fovea_confidence_ratio_count 1.0",
+        "fovea_queued_images 0.0",
+        "fovea_inflight_images 0.0",
+        "fovea_inflight_bytes 0.0",
+    ):
+        assert line in page
+    assert any(line.startswith('fovea_model_info{digest="') for line in page)
+
+
+def test_debug_log_has_a_line_for_each_call(server: ServerProcess, stub: ClassifierStub) -> None:
+    stub.Classify(pb.ClassifyRequest(image=tiny.picture("red"), request_id="seen-in-log"), timeout=30)
+    while (entry := server.wait_for("call"))["request_id"] != "seen-in-log":
+        pass
+    assert (entry["method"], entry["code"], entry["level"]) == ("Classify", "OK", "debug")
+
+
+def health(target: str, service: str) -> int:
+    with grpc.insecure_channel(target) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        return health_pb2_grpc.HealthStub(channel).Check(request, timeout=30).status
+
+
+def metrics(server: ServerProcess) -> list[str]:
+    with urllib.request.urlopen(server.metrics_url, timeout=30) as page:
+        return str(page.read().decode()).splitlines()

@@ -1,0 +1,19 @@
+import grpc
+import pytest
+
+from server.errors import ComputeFailed
+from server.statuses import status_of
+
+
+def test_bug_is_opaque_to_its_caller_and_whole_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    error = ComputeFailed("secret path /etc/model")
+    status = status_of(error, "photo-17")
+    assert status.code == grpc.StatusCode.INTERNAL.value[0]
+    assert status.message == "internal error; the server's log has it under request id photo-17"
+    assert "secret path" in caplog.text
+    assert caplog.records[0].__dict__["request_id"] == "photo-17"
+
+
+def test_bug_without_a_request_id_is_given_one(caplog: pytest.LogCaptureFixture) -> None:
+    status = status_of(RuntimeError("boom"), "")
+    assert status.message.endswith(caplog.records[0].__dict__["request_id"])

@@ -1,0 +1,63 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+from server.stream import as_they_come
+from tests.server.event_loop import in_event_loop
+
+
+@in_event_loop
+async def test_answer_comes_before_the_next_request_is_sent() -> None:
+    answered = asyncio.Event()
+
+    async def requests() -> AsyncIterator[int]:
+        yield 1
+        await answered.wait()
+        yield 2
+
+    seen = []
+    async for answer in as_they_come(requests(), echo, window=8):
+        seen.append(answer)
+        answered.set()
+    assert seen == [1, 2]
+
+
+@in_event_loop
+async def test_quick_answer_overtakes_a_slow_one() -> None:
+    second_is_out = asyncio.Event()
+
+    async def answer(request: int) -> int:
+        if request == 1:
+            await second_is_out.wait()
+        return request
+
+    seen = []
+    async for answered in as_they_come(numbers(2), answer, window=2):
+        seen.append(answered)
+        second_is_out.set()
+    assert seen == [2, 1]
+
+
+@in_event_loop
+async def test_no_more_requests_are_read_than_the_window_holds() -> None:
+    read: list[int] = []
+
+    async def requests() -> AsyncIterator[int]:
+        async for number in numbers(20):
+            read.append(number)
+            yield number
+
+    taken = 0
+    async for _ in as_they_come(requests(), echo, window=3):
+        taken += 1
+        await asyncio.sleep(0)
+        assert len(read) <= taken + 3
+    assert taken == 20
+
+
+async def numbers(count: int) -> AsyncIterator[int]:
+    for number in range(1, count + 1):
+        yield number
+
+
+async def echo(request: int) -> int:
+    return request

@@ -1,0 +1,125 @@
+"""Real servers for tests: a process of its own on free ports of 127.0.0.1."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 60
+
+
+class ServerProcess:
+    """A started `python -m server`. Its log is read as it comes, so that its pipe never fills up."""
+
+    def __init__(self, models: Path | str, *flags: str) -> None:
+        command = server_command(
+            *("--models", str(models), "--host", "127.0.0.1", "--log-format", "json"),
+            *("--port", "0", "--metrics-port", "0", "--health-port", "0"),
+            *flags,
+        )
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=clean_environment(), stderr=subprocess.PIPE, text=True
+        )
+        self.stderr: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._ready: dict[str, Any] | None = None
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """The fields of the ready line; waits for it."""
+        self._ready = self._ready or self.wait_for("ready")
+        return self._ready
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.ready['port']}"
+
+    @property
+    def health_target(self) -> str:
+        return f"127.0.0.1:{self.ready['health_port']}"
+
+    @property
+    def metrics_url(self) -> str:
+        return f"http://127.0.0.1:{self.ready['metrics_port']}/metrics"
+
+    def wait_for(self, message: str) -> dict[str, Any]:
+        """The next entry of the log with this message."""
+        while (line := self._lines.get(timeout=PATIENCE_S)) is not None:
+            entry = json.loads(line) if line.startswith("{") else {}
+            if entry.get("message") == message:
+                return dict(entry)
+        raise AssertionError(f"the server ended without saying {message!r}:\n{''.join(self.stderr)}")
+
+    def send(self, signum: signal.Signals) -> None:
+        self.process.send_signal(signum)
+
+    def exit_code(self) -> int:
+        """Waits for the end."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.send(signal.SIGTERM)
+        try:
+            self.process.wait(PATIENCE_S)
+        finally:
+            self.process.kill()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.stderr.append(line)
+            self._lines.put(line)
+        self._lines.put(None)
+
+
+@contextmanager
+def started_server(models: Path | str, *flags: str) -> Iterator[ServerProcess]:
+    """A server that may not be ready yet; ended by SIGTERM when the block is left."""
+    server = ServerProcess(models, *flags)
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+@contextmanager
+def running_server(models: Path | str, *flags: str) -> Iterator[ServerProcess]:
+    """A server that is ready; ended by SIGTERM when the block is left."""
+    with started_server(models, *flags) as server:
+        assert server.ready
+        yield server
+
+
+def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs a server that is expected to end by itself."""
+    return subprocess.run(
+        server_command(*arguments),
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def server_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "server", *arguments]
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours without Fovea's settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("FOVEA_")}
