@@ -6,6 +6,8 @@ from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
 from tests import tiny
 
+pytest_plugins = ["tests.buckets"]
+
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:

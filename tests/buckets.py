@@ -1,0 +1,68 @@
+"""A real S3 endpoint on loopback for tests: moto's server, with a bucket of its own for each test."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An empty bucket; `client` is boto3's, so that tests do not fill it with the code they test."""
+
+    name: str
+    client: Any
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.name}"
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def get(self, key: str) -> bytes:
+        data: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return data
+
+    def delete(self, key: str) -> None:
+        self.client.delete_object(Bucket=self.name, Key=key)
+
+    def keys(self, prefix: str = "") -> list[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def put_folder(self, prefix: str, folder: Path) -> None:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.put(f"{prefix}/{file.relative_to(folder)}", file.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def bucket_endpoint() -> Iterator[str]:
+    """The URL of the S3 endpoint."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A new bucket; the environment leads this process and the ones that it starts to the endpoint."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    client = boto3.client("s3", endpoint_url=bucket_endpoint, region_name="us-east-1")
+    name = f"bucket-{next(_numbers)}"
+    client.create_bucket(Bucket=name)
+    return Bucket(name, client)
