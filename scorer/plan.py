@@ -84,10 +84,7 @@ def make_plan(output: Folder, spec: RunSpec, shard_images: int, settings: dict[s
     If another planner was first with this run, its plan holds. Raises DataInvalid when the source is a local
     folder that does not exist, Unavailable when a store does not answer.
     """
-    source = open_folder(spec.source)
-    if isinstance(source, LocalFolder) and not source.path.is_dir():
-        raise DataInvalid(f"{source.uri}: there is no such folder; SOURCE is a folder of images or a prefix")
-    entries = (entry for entry in source.entries() if _is_chosen(entry.key, spec))
+    entries = (entry for entry in open_source(spec.source).entries() if _is_chosen(entry.key, spec))
     shards = tuple(_write_manifests(output, spec.run, entries, shard_images))
     plan = Plan(created=datetime.now(UTC), spec=spec, shards=shards, settings=settings)
     path = f"{layout.plan_folder(spec.run)}/{layout.PLAN}"
@@ -98,6 +95,14 @@ def make_plan(output: Folder, spec: RunSpec, shard_images: int, settings: dict[s
         raise DataInvalid(f"{output.uri}/{path}: it was there a moment ago, and is gone; run again")
     check_same_run(winner.spec, spec)
     return winner
+
+
+def open_source(uri: str) -> Folder:
+    """Raises DataInvalid for a local folder that does not exist; a prefix without objects is just empty."""
+    source = open_folder(uri)
+    if isinstance(source, LocalFolder) and not source.path.is_dir():
+        raise DataInvalid(f"{source.uri}: there is no such folder; SOURCE is a folder of images or a prefix")
+    return source
 
 
 def read_plan(output: Folder, run: str) -> Plan | None:

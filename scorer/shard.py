@@ -23,11 +23,11 @@ import numpy as np
 from fovea import versions
 from fovea.classifier import Classifier, Provider, top_k
 from fovea.errors import BundleInvalid, InvalidImage, ObjectChanged, ObjectMissing, Unavailable
-from fovea.folder import Entry, Folder
+from fovea.folder import Entry
 from fovea.preprocess import Pixels, decode_image
 from fovea.storage import open_folder
 from scorer import layout
-from scorer.plan import PlannedShard, RunSpec, read_manifest
+from scorer.plan import PlannedShard, RunSpec, open_source, read_manifest
 from scorer.rows import Answer, Failure, RowWriter, ShardCounts, StageTime, Status
 from scorer.stages import Bound, Stopwatch, ordered_map
 
@@ -120,7 +120,7 @@ class _Pipeline:
     def __init__(self, spec: ShardSpec, classifier: Classifier) -> None:
         self._run, self._resources, self._planned = spec.run, spec.resources, spec.shard.images
         self._classifier = classifier
-        self._source: Folder = open_folder(spec.run.source)
+        self._source = open_source(spec.run.source)
         self.fetch_time, self.decode_time = Stopwatch(), Stopwatch()
         self.compute_time, self.write_time = Stopwatch(), Stopwatch()
 
