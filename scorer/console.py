@@ -1,0 +1,55 @@
+"""What a person sees of a run: the progress bar, and at the end what it came to."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fovea.folder import Folder
+from scorer import layout
+from scorer.commit import Summary
+from scorer.plan import Plan
+from scorer.rows import escaped
+
+
+@contextmanager
+def progress_bar(images: int, done: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; elsewhere the log's line for each shard has to do."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress("scoring", *columns, console=console, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("scoring", total=images, completed=done, rate="")
+        started, scored = time.perf_counter(), 0
+
+        def advance(count: int) -> None:
+            nonlocal scored
+            scored += count
+            rate = scored / (time.perf_counter() - started)
+            bar.update(task, advance=count, rate=f"{rate:.0f} images/s")
+
+        yield advance
+
+
+def report(summary: Summary, plan: Plan, output: Folder) -> str:
+    where = f"{output.uri}/{layout.run_folder(plan.spec.run)}"
+    model = f"{plan.spec.model_name} version {plan.spec.model_version}"
+    speed = f"{summary.images_per_s:,.1f} images/s in {summary.seconds:.1f} s"
+    lines = [
+        f"run {plan.spec.run}: {summary.images:,} images by {model}",
+        f"  status      {_counts(summary.statuses)}",
+        f"  labels      {_counts(summary.labels)}; abstained {summary.abstained:,}",
+        f"  speed       {speed}; {summary.bottleneck or 'nothing'} is the bottleneck",
+        f"  rows        {where}/{layout.SHARDS}/",
+        f"  not ok      {where}/{layout.QUARANTINE}",
+        f"  summary     {where}/{layout.SUMMARY}",
+    ]
+    return escaped("\n".join(lines))
+
+
+def _counts(counts: dict[str, int], most: int = 8) -> str:
+    largest = sorted(counts.items(), key=lambda pair: -pair[1])
+    shown = ", ".join(f"{name} {count:,}" for name, count in largest[:most]) or "none"
+    return f"{shown}, and {len(counts) - most} more" if len(counts) > most else shown
