@@ -1,6 +1,6 @@
 import pytest
 
-from tests.deploy.manifests import Workload, lone_job, named, workload
+from tests.deploy.manifests import Workload, lone_job, named, pods_of
 
 JOBS = ("fovea-score", "fovea-train", "job.yaml")
 
@@ -24,5 +24,5 @@ def serving() -> Workload:
 
 def find(name: str) -> Workload:
     if name == "job.yaml":
-        return workload(lone_job())
-    return workload(named("CronJob" if name in JOBS else "Deployment", name))
+        return pods_of(lone_job())
+    return pods_of(named("CronJob" if name in JOBS else "Deployment", name))

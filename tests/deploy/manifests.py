@@ -80,18 +80,18 @@ class Workload:
         return variables
 
     def _field(self, variable: Manifest) -> str:
-        path = variable["valueFrom"]["fieldRef"]["fieldPath"]
-        return {"metadata.labels['batch.kubernetes.io/job-name']": JOB_NAME}[path]
+        return FIELDS[variable["valueFrom"]["fieldRef"]["fieldPath"]]
 
 
 JOB_NAME = "fovea-job-29384"
-"""What the Job controller would write into a pod's label."""
-
+POD_NAME = f"{JOB_NAME}-x7k2p"
+FIELDS = {"metadata.name": POD_NAME, "metadata.labels['batch.kubernetes.io/job-name']": JOB_NAME}
+"""What the Job controller would name its Job and its pod, and write into the pod's label."""
 
 MAKERS_OF_PODS = ("Deployment", "Job", "CronJob")
 
 
-def workload(manifest: Manifest) -> Workload:
+def pods_of(manifest: Manifest) -> Workload:
     """The pods that a manifest of one of MAKERS_OF_PODS makes."""
     spec = manifest["spec"]
     if manifest["kind"] == "Deployment":

@@ -8,7 +8,7 @@ from fovea.errors import ExitCode
 from fovea.settings import ProgramSettings, load
 from scorer.config import RunSettings
 from server.config import HEALTH_PORT, METRICS_PORT, PORT, ServeSettings
-from tests.deploy.manifests import JOB_NAME, Workload
+from tests.deploy.manifests import JOB_NAME, POD_NAME, Workload, named, pods_of
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 
 SIBLINGS = {TrainSettings: (LrFindSettings, ExportSettings)}
@@ -44,8 +44,14 @@ def test_all_programs_name_the_same_models(workload: Workload, monkeypatch: pyte
     assert settings_of(workload, monkeypatch).models == "s3://CHANGE-ME/models/pets"
 
 
-def test_name_of_the_job_is_the_run_id(job: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_of(job, monkeypatch).run_id == JOB_NAME
+def test_scoring_pods_of_one_job_share_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = pods_of(named("CronJob", "fovea-score"))
+    assert settings_of(pods, monkeypatch).run_id == JOB_NAME
+
+
+def test_training_pods_have_a_run_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = pods_of(named("CronJob", "fovea-train"))
+    assert settings_of(pods, monkeypatch).run_id == POD_NAME
 
 
 def test_server_waits_for_its_first_model(serving: Workload, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from tests.deploy.manifests import (
     everything,
     lone_job,
     named,
+    pods_of,
     render,
-    workload,
 )
 
 OLDEST = "1.31"
@@ -93,6 +93,6 @@ def test_no_pods_but_those_that_these_tests_look_at() -> None:
 def test_pods_hold_one_container_each() -> None:
     for manifest in everything():
         if manifest["kind"] in MAKERS_OF_PODS:
-            pod = workload(manifest).pod
+            pod = pods_of(manifest).pod
             assert len(pod["containers"]) == 1
             assert "initContainers" not in pod
