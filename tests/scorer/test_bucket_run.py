@@ -1,0 +1,85 @@
+"""Runs over a real S3 endpoint: images, model and output in buckets."""
+
+import io
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from scorer.run import score
+from tests import tiny
+from tests.buckets import Bucket
+from tests.scorer.runs import error_line, flags, planned, scorer, settings_for
+
+
+@pytest.fixture
+def places(bucket: Bucket, photos: Path, tiny_models: Path) -> tuple[str, str, str]:
+    """URIs of 12 images, of the tiny model, and of an output that is not there yet."""
+    bucket.put_folder("images/today", photos)
+    bucket.put("images/todays-neighbour.png", b"")
+    bucket.put_folder("models/tiny", tiny_models)
+    return f"{bucket.uri}/images/today", f"{bucket.uri}/models/tiny", f"{bucket.uri}/scores"
+
+
+@pytest.fixture
+def model_cache(tmp_path: Path) -> tuple[str, str]:
+    return "--model-cache", str(tmp_path / "cache")
+
+
+def rows_in(bucket: Bucket, run: str = "night-1") -> dict[str, dict[str, object]]:
+    tables = [
+        pq.read_table(io.BytesIO(bucket.get(key))) for key in bucket.listing(f"scores/runs/{run}/data/")
+    ]
+    rows = [row for table in tables for row in table.to_pylist()]
+    assert len({row["key"] for row in rows}) == len(rows)
+    return {row["key"]: row for row in rows}
+
+
+def test_a_bucket_is_scored_into_a_bucket(
+    bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str], photos: Path
+) -> None:
+    result = scorer("run", *flags(*places, *model_cache, "--shard-images", "5"))
+    assert result.returncode == 0, result.stderr
+    rows = rows_in(bucket)
+    assert {key: row["label"] for key, row in rows.items()} == tiny.fill_folder(photos, 12)
+    assert json.loads(bucket.get("scores/latest.json"))["path"] == "runs/night-1"
+    assert "scores/runs/night-1/_SUCCESS" in bucket.listing()
+
+
+def test_objects_replaced_or_deleted_after_the_plan_are_told_apart(
+    bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str]
+) -> None:
+    settings = settings_for(*places, *model_cache)
+    planned(settings)
+    bucket.put("images/today/000.png", tiny.picture("blue"))
+    bucket.delete("images/today/001.jpeg")
+    score(settings)
+    rows = rows_in(bucket)
+    assert (rows["000.png"]["status"], rows["001.jpeg"]["status"]) == ("changed", "gone")
+    assert len(rows) == 12
+
+
+def test_an_empty_prefix_is_a_clean_empty_run(
+    bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str]
+) -> None:
+    _, models, output = places
+    score(settings_for(f"{bucket.uri}/nothing/here", models, output, *model_cache))
+    assert rows_in(bucket) == {}
+    assert "scores/runs/night-1/_SUCCESS" in bucket.listing()
+
+
+def test_a_store_that_does_not_answer_is_one_line(
+    places: tuple[str, str, str], tiny_models: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    result = scorer("run", *flags(places[0], tiny_models, output))
+    assert result.returncode == 69
+    assert f"{places[0]}: cannot be listed" in error_line(result)
+    assert not output.exists()
+
+
+def test_a_bucket_that_does_not_exist_is_one_line(bucket: Bucket, tiny_models: Path, output: Path) -> None:
+    result = scorer("run", *flags("s3://no-such-bucket/x", tiny_models, output))
+    assert result.returncode == 69
+    assert "s3://no-such-bucket/x: cannot be listed" in error_line(result)

@@ -1,0 +1,125 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.storage import open_folder
+from scorer.plan import Plan, make_plan, read_manifest, read_plan
+from tests import tiny
+from tests.scorer.runs import planned, settings_for
+
+PlanIt = Callable[..., Plan]
+
+
+@pytest.fixture
+def plan_it(photos: Path, tiny_models: Path, output: Path) -> PlanIt:
+    """Plans night-1 over the photos; takes more flags."""
+    return lambda *more: planned(settings_for(photos, tiny_models, output, *more))
+
+
+def planned_keys(plan: Plan, output: Path) -> list[list[str]]:
+    folder = open_folder(str(output))
+    return [[entry.key for entry in read_manifest(folder, shard)] for shard in plan.shards]
+
+
+def test_shards_are_ranges_of_the_sorted_keys(plan_it: PlanIt, photos: Path, output: Path) -> None:
+    plan = plan_it("--shard-images", "5")
+    names = sorted(path.name for path in photos.iterdir())
+    assert planned_keys(plan, output) == [names[:5], names[5:10], names[10:]]
+    assert [shard.images for shard in plan.shards] == [5, 5, 2]
+    assert plan.images == 12
+
+
+def test_a_last_shard_that_is_just_full_is_followed_by_none(plan_it: PlanIt) -> None:
+    assert [shard.images for shard in plan_it("--shard-images", "6").shards] == [6, 6]
+
+
+def test_an_empty_folder_has_one_empty_shard(tiny_models: Path, output: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    plan = planned(settings_for(tmp_path / "empty", tiny_models, output))
+    assert [shard.images for shard in plan.shards] == [0]
+
+
+def test_files_that_are_no_images_by_their_names_are_not_planned(
+    plan_it: PlanIt, photos: Path, output: Path
+) -> None:
+    for name in ("README.txt", ".DS_Store", "labels.csv", "PHOTO.JPG"):
+        (photos / name).write_bytes(b"")
+    ((keys),) = planned_keys(plan_it(), output)
+    assert len(keys) == 13
+    assert "PHOTO.JPG" in keys
+
+
+def test_globs_choose_the_keys_at_any_depth(plan_it: PlanIt, photos: Path, output: Path) -> None:
+    tiny.fill_folder(photos / "thumbs", 4)
+    tiny.fill_folder(photos / "deep" / "er", 4)
+    ((keys),) = planned_keys(plan_it("--include", "*.png,*.bmp", "--exclude", "thumbs/*"), output)
+    assert keys == [
+        *("000.png", "003.bmp", "004.png", "007.bmp", "008.png", "011.bmp"),
+        *("deep/er/000.png", "deep/er/003.bmp"),
+    ]
+
+
+def test_the_manifest_has_what_the_listing_said(plan_it: PlanIt, photos: Path, output: Path) -> None:
+    plan = plan_it()
+    folder = open_folder(str(output))
+    planned_entries = list(read_manifest(folder, plan.shards[0]))
+    listed = list(open_folder(str(photos)).entries())
+    assert [(e.key, e.size, e.etag) for e in planned_entries] == [(e.key, e.size, e.etag) for e in listed]
+
+
+def test_of_two_planners_the_first_ones_plan_holds(plan_it: PlanIt, photos: Path, output: Path) -> None:
+    first = plan_it()
+    (photos / "new.png").write_bytes(tiny.picture("red"))
+    second = make_plan(open_folder(str(output)), first.spec, 3, {})
+    assert second == first
+    assert planned_keys(second, output) == planned_keys(first, output)
+
+
+def test_a_plan_is_not_made_twice(plan_it: PlanIt, photos: Path) -> None:
+    first = plan_it()
+    (photos / "new.png").write_bytes(tiny.picture("red"))
+    assert plan_it() == first
+
+
+def test_the_same_run_with_another_option_that_changes_rows_is_refused(plan_it: PlanIt) -> None:
+    plan_it()
+    with pytest.raises(SettingsInvalid, match=r"planned with --top-k 5, not 2; take another --run-id"):
+        plan_it("--top-k", "2")
+
+
+def test_the_same_run_with_another_source_is_refused(
+    plan_it: PlanIt, tiny_models: Path, output: Path, tmp_path: Path
+) -> None:
+    plan_it()
+    with pytest.raises(SettingsInvalid, match="planned with SOURCE"):
+        planned(settings_for(tmp_path, tiny_models, output))
+
+
+def test_a_model_published_since_does_not_change_a_run_that_is_planned(
+    photos: Path, output: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models" / "tiny"
+    tiny.publish_bundle(models, tmp_path / "one")
+    first = planned(settings_for(photos, models, output))
+    tiny.publish_bundle(models, tmp_path / "two", gain=4.0)
+    assert planned(settings_for(photos, models, output)) == first
+    assert planned(settings_for(photos, models, output, run="night-2")).spec.model_version == 2
+    with pytest.raises(SettingsInvalid, match="planned with --model-version 1, not 2"):
+        planned(settings_for(photos, models, output, "--model-version", "2"))
+
+
+def test_a_source_that_does_not_exist_leaves_nothing_behind(
+    tiny_models: Path, output: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataInvalid, match="nowhere: there is no such folder"):
+        planned(settings_for(tmp_path / "nowhere", tiny_models, output))
+    assert not output.exists()
+
+
+def test_a_damaged_plan_is_named(output: Path) -> None:
+    folder = open_folder(str(output))
+    folder.write("plan/night-1/plan.json", b'{"format": 2}')
+    with pytest.raises(DataInvalid, match=r"plan/night-1/plan\.json: not a plan: format"):
+        read_plan(folder, "night-1")

@@ -1,0 +1,62 @@
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fovea.errors import BundleInvalid
+from scorer.run import shard_specs
+from scorer.shard import ShardSpec, score_shard
+from tests.scorer.runs import planned, read_rows, settings_for
+
+
+@pytest.fixture
+def spec(photos: Path, tiny_models: Path, output: Path) -> ShardSpec:
+    """The only shard of a planned run, of 12 images in batches of 4."""
+    settings = settings_for(photos, tiny_models, output, "--batch-size", "4")
+    (spec,) = shard_specs(settings, planned(settings))
+    return spec
+
+
+def test_progress_hears_of_each_batch(spec: ShardSpec) -> None:
+    heard: list[int] = []
+    assert score_shard(spec, heard.append)
+    assert heard == [4, 4, 4]
+
+
+def test_two_workers_on_one_shard_leave_each_row_once(spec: ShardSpec, output: Path) -> None:
+    both_in_the_middle = threading.Barrier(2, timeout=30)
+    wrote: list[bool] = []
+
+    def work() -> None:
+        wrote.append(score_shard(spec, lambda images: both_in_the_middle.wait() and None))
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(wrote) == [False, True]
+    assert len({row["key"] for row in read_rows(output)}) == len(read_rows(output)) == 12
+
+
+def test_another_model_than_planned_is_refused(spec: ShardSpec, output: Path) -> None:
+    other = replace(spec, run=spec.run.model_copy(update={"model_digest": "0" * 64}))
+    with pytest.raises(BundleInvalid, match="not the model that was planned"):
+        score_shard(other)
+    assert not (output / "runs").exists()
+
+
+def test_a_failure_in_the_middle_leaves_no_shard(
+    spec: ShardSpec, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+
+    def stop(images: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_shard(spec, stop)
+    assert not (output / "runs").exists()
+    assert list((tmp_path / "temporary").iterdir()) == []
