@@ -47,6 +47,12 @@ def plan_run(settings: RunSettings, output: Folder) -> Plan:
     return plan
 
 
+def shard_specs(settings: RunSettings, plan: Plan) -> list[ShardSpec]:
+    """What `score_shard` takes, for each shard of the plan."""
+    output, resources = _absolute(settings.output), _resources(settings)
+    return [ShardSpec(output, plan.spec, shard, resources) for shard in plan.shards]
+
+
 def _spec(settings: RunSettings, bundle: ModelBundle) -> RunSpec:
     return RunSpec(
         run=settings.run_id,
@@ -83,14 +89,15 @@ def _resources(settings: RunSettings) -> Resources:
 
 
 def _score_shards(settings: RunSettings, output: Folder, plan: Plan) -> None:
-    missing = [plan.shards[index] for index in missing_shards(output, plan)]
-    done = plan.images - sum(shard.images for shard in missing)
+    missing = missing_shards(output, plan)
+    done = plan.images - sum(plan.shards[index].images for index in missing)
+    specs = shard_specs(settings, plan)
     with progress_bar(plan.images, done) as progress:
-        for shard in missing:
+        for index in missing:
             started = time.perf_counter()
-            spec = ShardSpec(_absolute(settings.output), plan.spec, shard, _resources(settings))
-            if not score_shard(spec, progress):
-                logger.info("another worker was first", extra={"shard": shard.index})
-            rate = shard.images / (time.perf_counter() - started)
-            what = {"shard": shard.index, "of": len(plan.shards), "images": shard.images}
-            logger.info("scored", extra={**what, "images_per_s": round(rate, 1)})
+            if not score_shard(specs[index], progress):
+                logger.info("another worker was first", extra={"shard": index})
+            images = plan.shards[index].images
+            rate = round(images / (time.perf_counter() - started), 1)
+            what = {"shard": index, "of": len(plan.shards), "images": images, "images_per_s": rate}
+            logger.info("scored", extra=what)
