@@ -1,0 +1,40 @@
+"""`python -m trainer COMMAND`"""
+
+import sys
+
+from fovea import logs
+from fovea.errors import ExitCode
+from fovea.settings import choose_command, load, run
+from trainer.config import ExportSettings, LrFindSettings, TrainSettings
+
+AnySettings = LrFindSettings | TrainSettings | ExportSettings
+COMMANDS = {
+    "lr-find": "find the learning rate by a range test",
+    "train": "fine-tune, gate and publish a model",
+    "export": "gate and publish a finished run again",
+}
+SETTINGS: dict[str, type[AnySettings]] = {
+    "lr-find": LrFindSettings,
+    "train": TrainSettings,
+    "export": ExportSettings,
+}
+
+
+def main() -> ExitCode | None:
+    command, arguments = choose_command(COMMANDS, sys.argv[1:], "python -m trainer")
+    settings = load(SETTINGS[command], arguments, f"python -m trainer {command}", SETTINGS.values())
+    logs.set_up(settings.log_level, settings.log_format)
+
+    from trainer import job  # imports torch, which a wrong option need not wait for
+
+    if isinstance(settings, TrainSettings):
+        job.train(settings)
+    elif isinstance(settings, LrFindSettings):
+        job.find_lr(settings)
+    elif isinstance(settings, ExportSettings):
+        job.export(settings)
+    return None
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,125 @@
+"""The release gate: a model is released only if, where it will serve, it is the model that was trained."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from fovea.bundle import BundleContract, Metrics
+from fovea.errors import GateRefused
+from fovea.preprocess import Pixels, decode_image
+from trainer.calibration import Logits, Targets, measure
+from trainer.sources import Sample
+
+logger = logging.getLogger(__name__)
+
+LEAST_AGREEMENT = 0.999
+LARGEST_ACCURACY_GAP = 0.001
+LARGEST_DIFFERENCE = 1e-3
+"""of a probability, for float32"""
+BATCH_SIZES = (1, 2, 7)
+LARGEST_BATCH = 64
+SAMPLE = 256
+"""Images that the small batch sizes are tried on; the largest one sees all."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the torch model makes of the held-out images."""
+
+    samples: tuple[Sample, ...]
+    pixels: Pixels
+    """uint8 [n, S, S, 3], what it was given"""
+    probabilities: Logits
+    """float32 [n, classes]"""
+    labels: tuple[str, ...]
+
+
+def pass_gate(model: Path, contract: BundleContract, reference: Reference, threads: int) -> Metrics:
+    """Runs the ONNX model by onnxruntime on the held-out files, decoded as the contract says.
+
+    Returns what was measured there. Raises GateRefused, naming preprocess, labels or weights, when it is not
+    the torch model: other pixels, top-1 agreement below .999, a probability off by more than 1e-3 (at batch
+    sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off.
+    """
+    session = ort.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
+    _check_shapes(session, contract, reference)
+    crops = np.stack(list(_decode(contract, reference)))
+    probabilities = _check_numbers(session, crops, reference)
+    return _check_accuracy(probabilities, contract, reference)
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return options
+
+
+def _check_shapes(session: ort.InferenceSession, contract: BundleContract, reference: Reference) -> None:
+    classes = session.get_outputs()[-1].shape[-1]
+    if not classes == len(contract.labels) == len(reference.labels):
+        raise GateRefused(
+            f"labels: the model gives {classes} probabilities, the contract has {len(contract.labels)} labels "
+            f"and training had {len(reference.labels)}"
+        )
+
+
+def _decode(contract: BundleContract, reference: Reference) -> Iterator[Pixels]:
+    for index, sample in enumerate(reference.samples):
+        crop = decode_image(sample.path.read_bytes(), contract.preprocess)
+        if not np.array_equal(crop, reference.pixels[index]):
+            raise GateRefused(
+                f"preprocess: {sample.path} decodes to other pixels than the model was evaluated on; the "
+                f"contract says size {contract.preprocess.size}, resize {contract.preprocess.resize}, "
+                f"{contract.preprocess.interpolation}"
+            )
+        yield crop
+
+
+def _check_numbers(session: ort.InferenceSession, crops: Pixels, reference: Reference) -> Logits:
+    expected = reference.probabilities
+    largest = min(LARGEST_BATCH, len(crops))
+    for batch_size in (*BATCH_SIZES, largest):
+        count = len(crops) if batch_size == largest else min(SAMPLE, len(crops))
+        found = _run(session, crops[:count], batch_size)
+        agreement = float((found.argmax(1) == expected[:count].argmax(1)).mean())
+        off = float(np.abs(found - expected[:count]).max())
+        if not agreement >= LEAST_AGREEMENT:
+            raise GateRefused(
+                f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch model's on "
+                f"{agreement:.2%} of {count} held-out images, less than {LEAST_AGREEMENT:.1%}"
+            )
+        if not off <= LARGEST_DIFFERENCE:
+            raise GateRefused(
+                f"weights: at batch size {batch_size} a probability of the ONNX model is off by {off:.2g} from "
+                f"the torch model's, more than {LARGEST_DIFFERENCE:g}"
+            )
+    return found
+
+
+def _run(session: ort.InferenceSession, crops: Pixels, batch_size: int) -> Logits:
+    parts = [
+        session.run(["probabilities"], {"pixels": crops[start : start + batch_size]})[0]
+        for start in range(0, len(crops), batch_size)
+    ]
+    return np.concatenate(parts)
+
+
+def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: Reference) -> Metrics:
+    """By the labels' names, as a caller gets them: an index that is right under a wrong name is wrong."""
+    truth = [sample.label for sample in reference.samples]
+    named = np.array(contract.labels)[probabilities.argmax(1)]
+    trained = np.array(reference.labels)[reference.probabilities.argmax(1)]
+    accuracy, expected = float((named == truth).mean()), float((trained == truth).mean())
+    if abs(accuracy - expected) > LARGEST_ACCURACY_GAP or set(contract.labels) != set(reference.labels):
+        raise GateRefused(
+            f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch model's "
+            f"{expected:.2%}; the labels' order or names differ from training's"
+        )
+    index = {label: number for number, label in enumerate(contract.labels)}
+    targets: Targets = np.array([index[label] for label in truth], np.int64)
+    return measure(probabilities, targets, contract.labels)

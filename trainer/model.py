@@ -1,0 +1,138 @@
+"""The network: torchvision's backbone and a new head; what is frozen, and who learns how fast."""
+
+from collections import OrderedDict
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from fovea.errors import SettingsInvalid
+from trainer.schedule import discriminative
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+WEIGHT_DECAY = 0.01
+GROUPS = 3
+_PARTS_REPLACED = frozenset(
+    {"avgpool", "fc", "classifier", "head", "flatten", "dropout", "aux1", "aux2", "AuxLogits"}
+)
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+class Network(nn.Module):
+    """pixels [n, S, S, 3] RGB in [0, 255], uint8 or float32 -> logits float32 [n, classes]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Sequential, head: nn.Sequential) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        normalised = (pixels.float() - self.mean) / self.std
+        # contiguous keeps the exported graph clean: one Transpose, and no layout that follows the input.
+        features = self.backbone(normalised.permute(0, 3, 1, 2).contiguous())
+        logits: Tensor = self.head(features)
+        return logits.float()
+
+
+class ConcatPool(nn.Module):
+    """[n, C, h, w] -> [n, 2 C]: the largest and the mean activation of each channel."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([features.amax((2, 3)), features.mean((2, 3))], dim=1)
+
+
+def build_network(arch: str, classes: int, size: int) -> Network:
+    """A network with random weights. Raises SettingsInvalid when images of `size` are too small for it."""
+    backbone = _build_backbone(arch)
+    channels = _output_channels(backbone, arch, size)
+    return Network(backbone, _build_head(channels, classes))
+
+
+def freeze_backbone(network: Network) -> None:
+    """Only the head and normalisation layers learn; the statistics of batch norm go on updating."""
+    for module in network.backbone.modules():
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad = isinstance(module, _NORMS)
+
+
+def unfreeze(network: Network) -> None:
+    for parameter in network.parameters():
+        parameter.requires_grad = True
+
+
+def parameter_groups(network: Network, lowest_lr: float, highest_lr: float) -> list[dict[str, object]]:
+    """Groups for AdamW with their `max_lr`: first layers, last layers (resnet's layer3 on) and head, the
+    rates rising by equal factors; weight decay .01, none on normalisation layers and biases."""
+    stages = [stage for stage in network.backbone if any(True for _ in stage.parameters())]
+    cut = len(stages) * 2 // 3
+    parts = [nn.ModuleList(stages[:cut]), nn.ModuleList(stages[cut:]), network.head]
+    groups: list[dict[str, object]] = []
+    for part, max_lr in zip(parts, discriminative(lowest_lr, highest_lr, GROUPS), strict=True):
+        for decayed in (True, False):
+            members = [p for p, decays in _trainable(part) if decays is decayed]
+            if members:
+                decay = WEIGHT_DECAY if decayed else 0.0
+                groups.append({"params": members, "max_lr": max_lr, "lr": max_lr, "weight_decay": decay})
+    return groups
+
+
+def adamw(network: Network, lowest_lr: float, highest_lr: float) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups` of what is not frozen."""
+    groups = parameter_groups(network, lowest_lr, highest_lr)
+    return torch.optim.AdamW(groups, betas=(0.95, 0.99), eps=1e-5, fused=True)
+
+
+def _trainable(part: nn.Module) -> list[tuple[nn.Parameter, bool]]:
+    """Each parameter that learns, with whether it decays."""
+    return [
+        (parameter, not isinstance(module, _NORMS) and name != "bias")
+        for module in part.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.requires_grad
+    ]
+
+
+def _build_backbone(arch: str) -> nn.Sequential:
+    """The layers up to the feature map. Their names are torchvision's, so its weights fit."""
+    extra = {"init_weights": True} if arch in {"googlenet", "inception_v3"} else {}
+    net = torchvision.models.get_model(arch, weights=None, **extra)
+    children = OrderedDict((name, m) for name, m in net.named_children() if name not in _PARTS_REPLACED)
+    if list(children) == ["features"]:
+        return nn.Sequential(
+            OrderedDict((f"features_{n}", m) for n, m in children["features"].named_children())
+        )
+    return nn.Sequential(children)
+
+
+def _output_channels(backbone: nn.Sequential, arch: str, size: int) -> int:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        modes = [(module, module.training) for module in backbone.modules()]
+        try:
+            features = backbone.eval()(torch.zeros(1, 3, size, size))
+        except RuntimeError as error:
+            raise SettingsInvalid(
+                f"--size {size} is too small for {arch}: no feature map is left ({error})"
+            ) from error
+        finally:
+            for module, training in modes:
+                module.training = training
+    return int(features.shape[1])
+
+
+def _build_head(channels: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(
+        ConcatPool(),
+        nn.BatchNorm1d(2 * channels),
+        nn.Dropout(0.25),
+        nn.Linear(2 * channels, 512),
+        nn.ReLU(),
+        nn.BatchNorm1d(512),
+        nn.Dropout(0.5),
+        nn.Linear(512, classes),
+    )

@@ -1,0 +1,41 @@
+"""Where and how precisely to compute: float32 on a CPU, mixed precision on a CUDA device."""
+
+from dataclasses import dataclass
+
+import torch
+
+from fovea.errors import Unavailable
+from trainer.config import Device
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A device with the dtype that its matrix products use."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Scales losses where float16 would lose small gradients; elsewhere it does nothing."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Tensor cores want channels last; on a CPU it was seen to be no faster."""
+        return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
+
+
+def choose_precision(device: Device, threads: int) -> Precision:
+    """Sets torch's threads too. Raises Unavailable for `cuda` without a CUDA device."""
+    torch.set_num_threads(threads)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise Unavailable("--device cuda: there is no CUDA device (use --device cpu, or auto)")
+    if device == "cpu" or not torch.cuda.is_available():
+        return Precision(torch.device("cpu"), torch.float32)
+    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # Calibration and the release gate compare in float32, so float32 has to mean it.
+    torch.backends.cudnn.allow_tf32 = False
+    return Precision(torch.device("cuda"), half)

@@ -1,0 +1,34 @@
+"""What a run shows while it goes on: a bar on a terminal, a JSON line an epoch elsewhere."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+from trainer.history import EpochRecord
+
+T = TypeVar("T")
+
+_console = Console()
+
+
+def show_progress(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+    """The first `total` items, with a bar where stdout is a terminal."""
+    shown = islice(items, total)
+    if not sys.stdout.isatty():
+        return shown
+    return iter(track(shown, description, total, console=_console, transient=True))
+
+
+def show_epoch(record: EpochRecord) -> None:
+    if not sys.stdout.isatty():
+        print(json.dumps(record.brief()), flush=True)
+        return
+    _console.print(
+        f"epoch {record.epoch:>3}   train loss {record.train_loss:.4f}   held-out loss "
+        f"{record.heldout_loss:.4f}   accuracy {record.heldout_accuracy:.2%}   {record.seconds:.1f} s"
+    )

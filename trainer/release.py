@@ -1,0 +1,142 @@
+"""From a finished run to a published version: calibrate, export, gate, seal, check, publish."""
+
+import importlib.metadata
+import logging
+import platform
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fovea import versions
+from fovea.bundle import (
+    MODEL_FILE,
+    REPORT_FILE,
+    BundleContract,
+    Golden,
+    Metrics,
+    seal,
+    write_golden,
+)
+from fovea.classifier import Classifier
+from fovea.settings import as_saved
+from fovea.storage import open_folder
+from trainer.calibration import Calibration, Logits, Targets, calibrate, confusion, measure, softmax
+from trainer.checkpoint import Checkpoint
+from trainer.config import TrainSettings
+from trainer.data import Images
+from trainer.evaluation import predict
+from trainer.export import ServedNetwork, describe_tensors, export_onnx
+from trainer.gate import Reference, pass_gate
+from trainer.report import render_report
+from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder
+
+logger = logging.getLogger(__name__)
+
+GOLDEN_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Released:
+    """A version that is out."""
+
+    uri: str
+    """of the version's folder"""
+    metrics: Metrics
+
+
+def release(
+    run: RunFolder,
+    checkpoint: Checkpoint,
+    heldout: Images,
+    settings: TrainSettings,
+    models: str,
+    threads: int,
+) -> Released:
+    """Publishes the checkpoint's network under `models`; also writes the run's report.html.
+
+    Raises GateRefused, and then nothing is published; Unavailable when `models` cannot be written.
+    """
+    logits = predict(checkpoint.network, heldout, settings.batch_size)
+    calibration = calibrate(logits, heldout.targets, settings.target_precision)
+    probabilities = softmax(logits / calibration.temperature)
+    contract = _write_contract(run, checkpoint, heldout, settings, calibration, probabilities)
+    with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
+        folder = Path(staging)
+        served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
+        export_onnx(served, contract, folder / MODEL_FILE)
+        reference = Reference(heldout.samples, heldout.pixels(slice(None)), probabilities, checkpoint.labels)
+        metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+        logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
+        contract = contract.model_copy(update={"metrics": metrics})
+        confused = confusion(probabilities.argmax(1), heldout.targets, len(checkpoint.labels))
+        report = render_report(run, contract, calibration, confused)
+        (folder / REPORT_FILE).write_text(report, encoding="utf-8")
+        _write_golden(folder, heldout, probabilities)
+        staged = seal(folder, contract)
+        Classifier(staged, provider="cpu", threads=threads)
+        published = versions.publish(staged, models)
+        run.write_text(REPORT_FILE, report)
+    return Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
+
+
+def _write_contract(
+    run: RunFolder,
+    checkpoint: Checkpoint,
+    heldout: Images,
+    settings: TrainSettings,
+    calibration: Calibration,
+    probabilities: Logits,
+) -> BundleContract:
+    inputs, outputs = describe_tensors(checkpoint.preprocess.size, len(checkpoint.labels))
+    return BundleContract(
+        name=open_folder(settings.models).name,
+        version=0,
+        created=datetime.now(UTC),
+        files={},
+        labels=checkpoint.labels,
+        preprocess=checkpoint.preprocess,
+        inputs=inputs,
+        outputs=outputs,
+        metrics=measure(probabilities, heldout.targets, checkpoint.labels),
+        temperature=calibration.temperature,
+        abstain_threshold=calibration.abstain_threshold,
+        training=_lineage(run, checkpoint, settings),
+    )
+
+
+def _lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
+    decision = run.read_json(DECISION_FILE)
+    del decision["curve"]
+    return {
+        "run": run.path.name,
+        "architecture": checkpoint.arch,
+        "weights": settings.weights,
+        **run.read_json(LINEAGE_FILE),
+        "learning_rate": decision,
+        "epochs": checkpoint.epochs,
+        "seed": settings.seed,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("torch", "torchvision", "onnx")},
+        },
+        "settings": as_saved(settings),
+    }
+
+
+def _write_golden(folder: Path, heldout: Images, probabilities: Logits) -> None:
+    chosen = _spread_over_classes(heldout.targets, GOLDEN_IMAGES)
+    paths = [heldout.samples[index].path for index in chosen]
+    golden = Golden(tuple(path.read_bytes() for path in paths), heldout.pixels(chosen), probabilities[chosen])
+    write_golden(folder, golden, tuple(path.suffix.lower() for path in paths))
+
+
+def _spread_over_classes(targets: Targets, count: int) -> Targets:
+    """The first image of each class, then the second of each, and so on."""
+    rank = np.zeros_like(targets)
+    for target in np.unique(targets):
+        rank[targets == target] = np.arange((targets == target).sum())
+    return np.lexsort((targets, rank))[:count]

@@ -1,0 +1,100 @@
+"""report.html: what happened in training, in one file for the people who decide whether to ship."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from fovea.bundle import BundleContract
+from trainer.calibration import Calibration, Targets
+from trainer.decision import Decision
+from trainer.history import read_records
+from trainer.lr_finder import Curve
+from trainer.report import figures
+from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, RunFolder
+
+LARGEST_MATRIX = 40
+"""More classes than this are told by their most confused pairs alone."""
+MOST_CONFUSED = 10
+
+
+def render_report(
+    run: RunFolder, contract: BundleContract, calibration: Calibration, confusion: Targets
+) -> str:
+    """The page as text. confusion int64 [classes, classes], rows are the truth."""
+    records = read_records(run.path)
+    decision = _read_decision(run)
+    fit = run.read_json(FIT_FILE)
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        contract=contract,
+        metrics=contract.metrics,
+        calibration=calibration,
+        decision=decision,
+        decisions=fit["decisions"],
+        advice=fit["advice"],
+        audit=run.read_json(AUDIT_FILE),
+        lineage=contract.training,
+        rows=_matrix(confusion) if len(contract.labels) <= LARGEST_MATRIX else [],
+        pairs=_most_confused(confusion, contract.labels),
+        records=records,
+        curve=_drawing(figures.draw_curve(decision)) if decision.curve else None,
+        losses=_drawing(figures.draw_losses(records)),
+        accuracies=_drawing(figures.draw_accuracy(records)),
+        rates=_drawing(figures.draw_rates(records)),
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the confusion matrix; `share` of its row, in [0, 1]."""
+
+    count: int
+    share: float
+    right: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Images of `truth` that were taken for `predicted`."""
+
+    truth: str
+    predicted: str
+    count: int
+
+
+def _environment() -> jinja2.Environment:
+    # Labels and file names come from whoever made the data: everything is escaped but our own drawings.
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("trainer.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+
+
+def _drawing(svg: str) -> Markup:
+    return Markup(svg)  # noqa: S704 - made here, from numbers alone
+
+
+def _read_decision(run: RunFolder) -> Decision:
+    record: dict[str, Any] = run.read_json(DECISION_FILE)
+    curve = Curve(**record["curve"]) if record["curve"] else None
+    return Decision(**{**record, "curve": curve})
+
+
+def _matrix(confusion: Targets) -> list[list[Cell]]:
+    return [
+        [
+            Cell(int(count), count / max(1, row.sum()), truth == predicted)
+            for predicted, count in enumerate(row)
+        ]
+        for truth, row in enumerate(confusion)
+    ]
+
+
+def _most_confused(confusion: Targets, labels: tuple[str, ...]) -> list[Pair]:
+    pairs = [
+        Pair(labels[truth], labels[predicted], int(confusion[truth, predicted]))
+        for truth, predicted in zip(*confusion.nonzero(), strict=True)
+        if truth != predicted
+    ]
+    return sorted(pairs, key=lambda pair: -pair.count)[:MOST_CONFUSED]

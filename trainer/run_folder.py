@@ -1,0 +1,58 @@
+"""A run's folder: everything that one training wrote, by fixed names."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from fovea.storage import LocalFolder
+
+SETTINGS_FILE = "settings.json"
+AUDIT_FILE = "audit.json"
+DECISION_FILE = "lr_find.json"
+CURVE_FILE = "lr_find.png"
+FIT_FILE = "fit.json"
+LINEAGE_FILE = "lineage.json"
+SUMMARY_FILE = "summary.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run's files are."""
+
+    path: Path
+
+    @classmethod
+    def unused(cls, runs: Path, run_id: str | None) -> "RunFolder":
+        """A folder that is not made yet. Raises SettingsInvalid when there is such a run already."""
+        path = runs / (run_id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
+        if path.exists():
+            raise SettingsInvalid(f"--run-id: there is a run {path} already; choose another id")
+        return cls(path)
+
+    def make(self) -> None:
+        """Raises Unavailable."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"{self.path}: the folder cannot be made: {error.strerror}") from error
+
+    def write_json(self, name: str, value: object) -> None:
+        self.write_text(name, json.dumps(value, indent=2) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        LocalFolder(self.path).write(name, text.encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Raises DataInvalid when this run has no such file, or a damaged one."""
+        try:
+            value = json.loads((self.path / name).read_bytes())
+        except OSError as error:
+            raise DataInvalid(f"{self.path}: not a finished run (there is no {name} in it)") from error
+        except ValueError as error:
+            raise DataInvalid(f"{self.path / name}: not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise DataInvalid(f"{self.path / name}: should hold a JSON object")
+        return value

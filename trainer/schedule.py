@@ -1,0 +1,65 @@
+"""Learning rate and momentum as pure functions of the step."""
+
+import math
+from dataclasses import dataclass
+
+PCT_START = 0.25
+DIV = 25.0
+DIV_FINAL = 1e5
+MOMENTUM_HIGH = 0.95
+MOMENTUM_LOW = 0.85
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """The values of one optimizer step."""
+
+    lr: float
+    momentum: float
+
+
+def one_cycle(step: int, steps: int, max_lr: float) -> OneCycle:
+    """The one-cycle policy (Smith 2018, arXiv 1803.09820, with cosine halves as fastai has it).
+
+    Over the first quarter of the steps lr rises from max_lr/25 to max_lr while momentum falls from .95 to
+    .85; then lr falls to max_lr/1e5 while momentum rises again. `step` counts from 0 to `steps` - 1.
+    """
+    position = step / max(1, steps - 1)
+    if position < PCT_START:
+        part = position / PCT_START
+        return OneCycle(
+            cosine(max_lr / DIV, max_lr, part),
+            cosine(MOMENTUM_HIGH, MOMENTUM_LOW, part),
+        )
+    part = (position - PCT_START) / (1 - PCT_START)
+    return OneCycle(
+        cosine(max_lr, max_lr / DIV_FINAL, part),
+        cosine(MOMENTUM_LOW, MOMENTUM_HIGH, part),
+    )
+
+
+def cosine(start: float, end: float, position: float) -> float:
+    """From `start` to `end` along half a cosine; `position` in [0, 1]."""
+    return end + (start - end) * (1 + math.cos(math.pi * position)) / 2
+
+
+def exponential(step: int, steps: int, start: float, end: float) -> float:
+    """From `start` to `end` by equal factors. `step` counts from 0 to `steps` - 1."""
+    return float(start * (end / start) ** (step / max(1, steps - 1)))
+
+
+def discriminative(lowest: float, highest: float, groups: int) -> list[float]:
+    """Learning rates of `groups` parameter groups, from the first layers to the head, by equal factors."""
+    if groups == 1:
+        return [highest]
+    return [lowest * (highest / lowest) ** (group / (groups - 1)) for group in range(groups)]
+
+
+def cycles(epochs: int | None, max_epochs: int) -> list[int]:
+    """The lengths of the training cycles: all `epochs` in one, or 1, 2, 4, ... up to `max_epochs` in all."""
+    if epochs is not None:
+        return [epochs]
+    lengths: list[int] = []
+    while sum(lengths) < max_epochs:
+        lengths.append(min(2 ** len(lengths), max_epochs - sum(lengths)))
+    return lengths
