@@ -2,7 +2,8 @@ import pytest
 
 from tests.deploy.manifests import Workload, lone_job, named, pods_of
 
-JOBS = ("fovea-score", "fovea-train", "job.yaml")
+TRAINING = ("fovea-train", "job.yaml")
+JOBS = ("fovea-score", *TRAINING)
 
 
 @pytest.fixture(name="workload", params=["fovea-serve", *JOBS])
@@ -14,6 +15,11 @@ def any_workload(request: pytest.FixtureRequest) -> Workload:
 @pytest.fixture(params=JOBS)
 def job(request: pytest.FixtureRequest) -> Workload:
     """Each thing whose pods run to an end."""
+    return find(request.param)
+
+
+@pytest.fixture(params=TRAINING)
+def training(request: pytest.FixtureRequest) -> Workload:
     return find(request.param)
 
 

@@ -129,10 +129,10 @@ def test_pods_mount_a_volume_where_the_image_keeps_its_cache(workload: Workload)
     assert any(cache.is_relative_to(mount) for mount in mounts)
 
 
-def test_runs_outlive_the_training_pod(job: Workload) -> None:
-    if job.container["name"] == "trainer":
-        mounts = [mount["mountPath"] for mount in job.container["volumeMounts"]]
-        assert parse("train").only("WORKDIR") in mounts
+def test_runs_outlive_the_training_pod(training: Workload) -> None:
+    mounts = {mount["mountPath"]: mount["name"] for mount in training.container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in training.pod["volumes"]}
+    assert "persistentVolumeClaim" in volumes[mounts[parse("train").only("WORKDIR")]]
 
 
 def _health_check(port: int) -> int:

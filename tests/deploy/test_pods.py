@@ -73,11 +73,10 @@ def test_tmp_can_be_written_to(workload: Workload) -> None:
     assert "/tmp" in {mount["mountPath"] for mount in workload.container["volumeMounts"]}
 
 
-def test_training_has_shared_memory(job: Workload) -> None:
-    if job.container["name"] == "trainer":
-        mounts = {mount["mountPath"]: mount["name"] for mount in job.container["volumeMounts"]}
-        volumes = {volume["name"]: volume for volume in job.pod["volumes"]}
-        assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"
+def test_training_has_shared_memory(training: Workload) -> None:
+    mounts = {mount["mountPath"]: mount["name"] for mount in training.container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in training.pod["volumes"]}
+    assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"
 
 
 def _amount(quantity: str) -> float:

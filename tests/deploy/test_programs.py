@@ -1,37 +1,31 @@
 """The manifests and the programs say the same."""
 
 import os
+from typing import Any
 
 import pytest
 
 from fovea.errors import ExitCode
-from fovea.settings import ProgramSettings, load
+from fovea.settings import load
 from scorer.config import RunSettings
 from server.config import HEALTH_PORT, METRICS_PORT, PORT, ServeSettings
 from tests.deploy.manifests import JOB_NAME, POD_NAME, Workload, named, pods_of
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 
-SIBLINGS = {TrainSettings: (LrFindSettings, ExportSettings)}
 
-
-def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> ProgramSettings:
-    """What the container's program makes of its arguments and variables."""
+def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The settings that the container's program reads from its arguments and variables."""
     for name in [name for name in os.environ if name.startswith("FOVEA_")]:
         monkeypatch.delenv(name)
     for name, value in pods.environment().items():
         monkeypatch.setenv(name, value)
-    settings, arguments = _command(pods)
-    return load(settings, arguments, "the container", SIBLINGS.get(settings, ()))
-
-
-def _command(pods: Workload) -> tuple[type[ProgramSettings], list[str]]:
     match [*pods.container["command"], *pods.container["args"]]:
         case ["python", "-m", "server", *options]:
-            return ServeSettings, options
+            return load(ServeSettings, options, "server")
         case ["python", "-m", "scorer", "run", *options]:
-            return RunSettings, options
+            return load(RunSettings, options, "scorer run")
         case ["python", "-m", "trainer", "train", *options]:
-            return TrainSettings, options
+            return load(TrainSettings, options, "trainer train", [LrFindSettings, ExportSettings])
         case other:
             raise AssertionError(f"{other} is no program of Fovea")
 
@@ -49,9 +43,8 @@ def test_scoring_pods_of_one_job_share_its_run(monkeypatch: pytest.MonkeyPatch) 
     assert settings_of(pods, monkeypatch).run_id == JOB_NAME
 
 
-def test_training_pods_have_a_run_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    pods = pods_of(named("CronJob", "fovea-train"))
-    assert settings_of(pods, monkeypatch).run_id == POD_NAME
+def test_training_pods_have_a_run_each(training: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(training, monkeypatch).run_id == POD_NAME
 
 
 def test_server_waits_for_its_first_model(serving: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
