@@ -15,12 +15,16 @@ from scorer.plan import Plan
 from scorer.rows import escaped
 
 
+def has_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
 @contextmanager
 def progress_bar(images: int, done: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; elsewhere the log's line for each shard has to do."""
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress("scoring", *columns, console=console, disable=not sys.stderr.isatty()) as bar:
+    with Progress("scoring", *columns, console=console, disable=not has_terminal()) as bar:
         task = bar.add_task("scoring", total=images, completed=done, rate="")
         started, scored = time.perf_counter(), 0
 

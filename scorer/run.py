@@ -10,7 +10,7 @@ from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
 from scorer.commit import commit, is_finished, missing_shards, move_latest
 from scorer.config import RunSettings
-from scorer.console import progress_bar, report
+from scorer.console import has_terminal, progress_bar, report
 from scorer.plan import Plan, RunSpec, check_same_run, make_plan, read_plan
 from scorer.shard import Resources, ShardSpec, load_classifier, score_shard
 
@@ -95,9 +95,13 @@ def _score_shards(settings: RunSettings, output: Folder, plan: Plan) -> None:
     with progress_bar(plan.images, done) as progress:
         for index in missing:
             started = time.perf_counter()
-            if not score_shard(specs[index], progress):
-                logger.info("another worker was first", extra={"shard": index})
-            images = plan.shards[index].images
-            rate = round(images / (time.perf_counter() - started), 1)
-            what = {"shard": index, "of": len(plan.shards), "images": images, "images_per_s": rate}
-            logger.info("scored", extra=what)
+            wrote = score_shard(specs[index], progress)
+            if not has_terminal():  # there the bar says it, and a line of the log would break it
+                _log_shard(plan, index, time.perf_counter() - started, wrote)
+
+
+def _log_shard(plan: Plan, index: int, elapsed_s: float, wrote: bool) -> None:
+    images = plan.shards[index].images
+    what = {"shard": index, "of": len(plan.shards), "images": images}
+    text = "scored" if wrote else "another worker was first"
+    logger.info(text, extra={**what, "images_per_s": round(images / elapsed_s, 1)})
