@@ -4,18 +4,19 @@ import asyncio
 import os
 import sys
 
-from fovea import logs
 from fovea.errors import ExitCode
 from fovea.settings import load, run
-from server.config import PROGRAM, ServeSettings
 
 
 def main() -> ExitCode:
+    # Imported in here, so that a Ctrl-C while onnxruntime and gRPC load ends as quietly as a later one.
+    from fovea import logs
+    from server.config import PROGRAM, ServeSettings
+
     settings = load(ServeSettings, sys.argv[1:], PROGRAM)
     logs.set_up(settings.log_level, settings.log_format)
-    # gRPC's core writes lines of its own to stderr, beside the one that we end with.
+    # gRPC's core would write lines of its own beside the one that an error ends with.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # Imported late: a wrong flag or --help need not wait for onnxruntime and gRPC.
     from server.lifecycle import serve
 
     return asyncio.run(serve(settings))

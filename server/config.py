@@ -33,7 +33,7 @@ class ServeSettings(ProgramSettings):
         False, description="wait, live but not ready, while no version is published yet, instead of ending"
     )
     model_cache: Path | None = Field(
-        None, description="where a bucket's models are kept (default: fovea in the user's cache folder)"
+        None, description="where a bucket's models are kept; unless set, fovea in the user's cache folder"
     )
 
     host: str = Field("0.0.0.0", min_length=1, description="the address to listen on")  # noqa: S104
@@ -47,16 +47,22 @@ class ServeSettings(ProgramSettings):
 
     provider: Provider = Field("auto", description="where the model runs; a provider named here must come up")
     threads: int | None = Field(
-        None, ge=1, le=1024, description="threads of the model on the CPU (default: the cores it may use)"
+        None,
+        ge=1,
+        le=1024,
+        description="threads of the model on the CPU; unless set, as many as the cores it may use",
     )
     decode_threads: int | None = Field(
-        None, ge=1, le=1024, description="threads that decode images (default: the cores it may use)"
+        None,
+        ge=1,
+        le=1024,
+        description="threads that decode images; unless set, as many as the cores it may use",
     )
     max_batch_size: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="images computed together, at most (default: 4 on a CPU, 64 on a GPU)",
+        description="images computed together, at most; unless set, 4 on a CPU, 64 on a GPU",
     )
     max_queue_delay_ms: float = Field(
         0, ge=0, le=10_000, description="how long a batch that is not full waits for more, in milliseconds"

@@ -43,10 +43,10 @@ async def serve(settings: ServeSettings) -> ExitCode:
         if loading.done():
             loading.result()
             await server.become_ready(ports)
-            await stop
+        signum = await stop
         loading.cancel()
-        logger.info("draining", extra={"signal": (await stop).name})
-        return _exit_code(await stop, drained=await server.drain())
+        logger.info("draining", extra={"signal": signum.name})
+        return _exit_code(signum, drained=await server.drain())
     finally:
         await server.close()
 

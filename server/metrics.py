@@ -2,8 +2,7 @@
 
 import prometheus_client as prometheus
 
-from fovea.bundle import BundleContract, ModelBundle
-from fovea.classifier import Probabilities
+from fovea.bundle import ModelBundle
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -50,13 +49,10 @@ class Metrics:
             }
         )
 
-    def show_answer(self, probabilities: Probabilities, contract: BundleContract) -> None:
-        """probabilities: float32 [classes], of one image."""
-        best = int(probabilities.argmax())
-        confidence = float(probabilities[best])
-        self.predictions.labels(contract.labels[best]).inc()
+    def show_prediction(self, label: str, confidence: float, abstained: bool) -> None:
+        self.predictions.labels(label).inc()
         self.confidence.observe(confidence)
-        if confidence < contract.abstain_threshold:
+        if abstained:
             self.abstained.inc()
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:

@@ -24,6 +24,8 @@ class Classified:
 
     probabilities: npt.NDArray[np.float32]
     """[classes]"""
+    abstained: bool
+    """The best probability is below the model's threshold."""
     batch_size: int
     decode_s: float
     queue_s: float
@@ -63,8 +65,14 @@ class ServedModel:
         loop = asyncio.get_running_loop()
         crop, decode_s = await loop.run_in_executor(self._decoders, self._decode, image, deadline)
         answer = await self.batcher.classify(crop, deadline)
+        best = int(answer.probabilities.argmax())
+        confidence = float(answer.probabilities[best])
+        abstained = confidence < self.contract.abstain_threshold
         self._metrics.queue_seconds.observe(answer.queue_s)
-        return Classified(answer.probabilities, answer.batch_size, decode_s, answer.queue_s, answer.compute_s)
+        self._metrics.show_prediction(self.contract.labels[best], confidence, abstained)
+        return Classified(
+            answer.probabilities, abstained, answer.batch_size, decode_s, answer.queue_s, answer.compute_s
+        )
 
     async def close(self) -> None:
         await self.batcher.close()

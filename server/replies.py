@@ -19,15 +19,11 @@ def response(
     ]
     return pb.ClassifyResponse(
         predictions=predictions,
-        abstained=abstained(model, classified),
+        abstained=classified.abstained,
         model=model_version(model),
         timing=_timing(classified),
         request_id=request_id,
     )
-
-
-def abstained(model: ServedModel, classified: Classified) -> bool:
-    return float(classified.probabilities.max()) < model.contract.abstain_threshold
 
 
 def model_version(model: ServedModel) -> pb.ModelVersion:

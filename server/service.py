@@ -104,7 +104,6 @@ class ClassifierService(ClassifierServicer):
         self, model: ServedModel, image: bytes, query: Query, deadline: float | None
     ) -> pb.ClassifyResponse:
         classified = await model.classify(image, deadline)
-        self._metrics.show_answer(classified.probabilities, model.contract)
         return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
     def _model_for(self, query: Query) -> ServedModel:
