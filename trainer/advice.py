@@ -3,11 +3,11 @@
 from trainer.history import EpochRecord
 
 OVERFITTED = 1.05
-"""A held-out loss this many times its best, while the training loss falls, is overfitting."""
+"""A held-out loss of this many times its best is overfitting, if the training loss fell on."""
 
 
 def after_cycle(before: float, after: float, epochs: int, next_epochs: int | None) -> str:
-    """What the held-out loss (nats) did over a cycle, and what follows: `next_epochs` more, or none (None)."""
+    """What the held-out loss (nats) did over a cycle, and what follows: `next_epochs` more, or the end."""
     moved = "fell" if after < before else "did not fall"
     text = f"held-out loss {moved} from {before:.4f} to {after:.4f} over {_count(epochs)}"
     if next_epochs is None:

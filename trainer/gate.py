@@ -63,8 +63,8 @@ def _check_shapes(session: ort.InferenceSession, contract: BundleContract, refer
     classes = session.get_outputs()[-1].shape[-1]
     if not classes == len(contract.labels) == len(reference.labels):
         raise GateRefused(
-            f"labels: the model gives {classes} probabilities, the contract has {len(contract.labels)} labels "
-            f"and training had {len(reference.labels)}"
+            f"labels: the model gives {classes} probabilities, the contract has "
+            f"{len(contract.labels)} labels and training had {len(reference.labels)}"
         )
 
 
@@ -90,13 +90,13 @@ def _check_numbers(session: ort.InferenceSession, crops: Pixels, reference: Refe
         off = float(np.abs(found - expected[:count]).max())
         if not agreement >= LEAST_AGREEMENT:
             raise GateRefused(
-                f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch model's on "
-                f"{agreement:.2%} of {count} held-out images, less than {LEAST_AGREEMENT:.1%}"
+                f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch "
+                f"model's on {agreement:.2%} of {count} held-out images, less than {LEAST_AGREEMENT:.1%}"
             )
         if not off <= LARGEST_DIFFERENCE:
             raise GateRefused(
-                f"weights: at batch size {batch_size} a probability of the ONNX model is off by {off:.2g} from "
-                f"the torch model's, more than {LARGEST_DIFFERENCE:g}"
+                f"weights: at batch size {batch_size} a probability of the ONNX model is off by "
+                f"{off:.2g} from the torch model's, more than {LARGEST_DIFFERENCE:g}"
             )
     return found
 
@@ -117,8 +117,8 @@ def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: 
     accuracy, expected = float((named == truth).mean()), float((trained == truth).mean())
     if abs(accuracy - expected) > LARGEST_ACCURACY_GAP or set(contract.labels) != set(reference.labels):
         raise GateRefused(
-            f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch model's "
-            f"{expected:.2%}; the labels' order or names differ from training's"
+            f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch "
+            f"model's {expected:.2%}; the labels' order or names differ from training's"
         )
     index = {label: number for number, label in enumerate(contract.labels)}
     targets: Targets = np.array([index[label] for label in truth], np.int64)

@@ -1,0 +1,50 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainer import job
+from trainer.config import TrainSettings
+from trainer.digits import write_digits
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole data set as files."""
+    return write_digits(tmp_path_factory.mktemp("digits") / "digits")
+
+
+@pytest.fixture(scope="session")
+def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Zeros and ones: 48 images to train on, 20 held out."""
+    folder = tmp_path_factory.mktemp("few") / "digits"
+    for part, count in (("train", 24), ("val", 10)):
+        for label in ("0", "1"):
+            (folder / part / label).mkdir(parents=True)
+            for file in sorted((digits / part / label).iterdir())[:count]:
+                shutil.copy(file, folder / part / label)
+    return folder
+
+
+def train_settings(data: Path, root: Path, **changes: object) -> TrainSettings:
+    """A small and quick training: resnet18 at 32 pixels."""
+    options: dict[str, object] = {
+        **{"data": str(data), "models": str(root / "models" / "tiny"), "runs": root / "runs", "run_id": "a"},
+        **{"cache_dir": root / "cache", "arch": "resnet18", "weights": "none", "size": 32, "resize": 32},
+        **{"batch_size": 16, "num_steps": 16, "flip": False, "device": "cpu", "threads": 2},
+    }
+    return TrainSettings(**{**options, **changes})
+
+
+@pytest.fixture(scope="session")
+def trained(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with runs/a and models/tiny/1, made by a whole training. Not to be changed: it is shared."""
+    root = tmp_path_factory.mktemp("trained")
+    job.train(train_settings(few_digits, root, epochs="auto", max_epochs=3))
+    return root

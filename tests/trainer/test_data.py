@@ -1,0 +1,136 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fovea.errors import DataInvalid
+from fovea.preprocess import PreprocessSpec, decode_image
+from tests.tiny import picture
+from trainer.data import DataSet, read_images
+from trainer.sources import open_source
+
+SPEC = PreprocessSpec(size=16, resize=18)
+
+
+def _folder(root: Path, count: int = 10) -> Path:
+    for label in ("red", "blue"):
+        (root / label).mkdir(parents=True)
+        for index in range(count):
+            (root / label / f"{index}.png").write_bytes(picture(label, (30 + index, 25)))
+    return root
+
+
+def _read(data: Path | str, cache: Path, max_bad_fraction: float = 0.01) -> DataSet:
+    split = open_source(str(data), val_fraction=0.2, seed=0, cache_dir=cache)
+    return read_images(split, str(data), SPEC, cache, max_bad_fraction=max_bad_fraction, threads=2)
+
+
+def test_folder_of_classes_is_split_by_class(tmp_path: Path) -> None:
+    data = _read(_folder(tmp_path / "data"), tmp_path / "cache")
+    assert data.labels == ("blue", "red")
+    assert np.bincount(data.train.targets).tolist() == [8, 8]
+    assert np.bincount(data.heldout.targets).tolist() == [2, 2]
+
+
+def test_split_depends_on_nothing_but_the_seed(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data")
+    splits = [open_source(str(folder), val_fraction=0.3, seed=seed, cache_dir=tmp_path) for seed in (1, 1, 2)]
+    assert splits[0] == splits[1]
+    assert splits[0].heldout != splits[2].heldout
+
+
+def test_heldout_pixels_are_what_serving_would_see(tmp_path: Path) -> None:
+    data = _read(_folder(tmp_path / "data"), tmp_path / "cache")
+    for pixels, sample in zip(data.heldout.pixels(slice(None)), data.heldout.samples, strict=True):
+        assert np.array_equal(pixels, decode_image(sample.path.read_bytes(), SPEC))
+    assert data.train.pixels(slice(None)).shape == (16, 18, 18, 3)
+
+
+def test_train_and_val_folders_are_taken_as_they_are(digits: Path, tmp_path: Path) -> None:
+    split = open_source(str(digits), val_fraction=0.5, seed=0, cache_dir=tmp_path)
+    assert len(split.train) + len(split.heldout) == 1797
+    assert {sample.path.parts[-3] for sample in split.heldout} == {"val"}
+
+
+def test_csv_gives_paths_labels_and_splits(tmp_path: Path) -> None:
+    _folder(tmp_path / "images")
+    rows = [
+        f"images/{label}/{index}.png,{label},{'val' if index < 3 else 'train'}"
+        for label in ("red", "blue")
+        for index in range(10)
+    ]
+    (tmp_path / "set.csv").write_text("\n".join(["path,label,split", *rows]))
+    data = _read(tmp_path / "set.csv", tmp_path / "cache")
+    assert (len(data.train), len(data.heldout)) == (14, 6)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file,class\na,b\n", "first line should be"),
+        ("path,label,split\na.png,cat,sometimes\n", "line 2: .*'sometimes'"),
+        ("path,label\na.png\n", "line 2"),
+    ],
+)
+def test_wrong_csv_is_named_by_its_line(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_text(text)
+    with pytest.raises(DataInvalid, match=said):
+        _read(tmp_path / "set.csv", tmp_path)
+
+
+def test_bad_file_is_left_out_by_name(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data", count=60)
+    (folder / "red" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
+    data = _read(folder, tmp_path / "cache")
+    (bad,) = data.bad
+    assert bad.path.endswith("red/broken.jpg")
+    assert len(data.train) + len(data.heldout) == 120
+    assert data.audit()["quarantined"] == [{"path": bad.path, "reason": bad.reason}]
+    for images in (data.train, data.heldout):
+        for index, sample in enumerate(images.samples):
+            red, _, blue = images.pixels(np.array([index]))[0].mean((0, 1))
+            assert (red > blue) == (sample.label == "red")
+
+
+def test_too_many_bad_files_end_the_job(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data")
+    (folder / "red" / "broken.png").write_bytes(b"")
+    with pytest.raises(DataInvalid, match=r"1 of 21 .*--max-bad-fraction 0.01.*red/broken.png: .*empty"):
+        _read(folder, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: shutil.rmtree(folder), "no such folder"),
+        (lambda folder: [shutil.rmtree(folder / label) for label in ("red", "blue")], "there is no image"),
+        (lambda folder: shutil.rmtree(folder / "red"), "one class only, 'blue'"),
+        (lambda folder: (folder / "green").mkdir(), "class 'green' is empty"),
+        (lambda folder: [file.unlink() for file in sorted((folder / "red").iterdir())[1:]], "has one image"),
+    ],
+    ids=["no folder", "no image", "one class", "empty class", "class of one image"],
+)
+def test_unusable_folder_is_refused_in_a_line(spoil: object, said: str, tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data")
+    assert callable(spoil)
+    spoil(folder)
+    with pytest.raises(DataInvalid, match=said):
+        _read(folder, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_second_reading_decodes_nothing(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data")
+    first = _read(folder, tmp_path / "cache")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.npy")}
+    second = _read(folder, tmp_path / "cache")
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.npy")} == before
+    assert np.array_equal(first.train.pixels(slice(None)), second.train.pixels(slice(None)))
+
+
+def test_digest_changes_with_one_label(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data")
+    before = _read(folder, tmp_path / "cache").digest
+    (folder / "red" / "0.png").rename(folder / "blue" / "99.png")
+    assert _read(folder, tmp_path / "cache").digest != before
