@@ -4,9 +4,7 @@ _manifest.json, summary.json and quarantine.parquet come first, _SUCCESS after t
 """
 
 import hashlib
-import io
 import json
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,13 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, ObjectMissing
 from fovea.folder import Folder
 from scorer import layout
 from scorer.plan import Plan
-from scorer.rows import RowWriter, ShardCounts, StageTime
+from scorer.rows import RowWriter, ShardCounts, StageTime, read_shard, scratch_folder
 
 
 @dataclass
@@ -94,8 +91,8 @@ def commit(output: Folder, plan: Plan, max_bad_fraction: float) -> Summary:
     Raises DataInvalid when more than `max_bad_fraction` of the rows are not ok; then nothing is written.
     """
     run = output.folder(layout.run_folder(plan.spec.run))
-    with tempfile.TemporaryDirectory(prefix="fovea-commit-") as folder:
-        quarantine = Path(folder) / layout.QUARANTINE
+    with scratch_folder() as folder:
+        quarantine = folder / layout.QUARANTINE
         summary, files = _gather(run, plan, quarantine)
         _refuse_bad_run(summary, plan, max_bad_fraction)
         run.write(layout.QUARANTINE, quarantine.read_bytes())
@@ -126,13 +123,12 @@ def _gather(run: Folder, plan: Plan, quarantine: Path) -> tuple[Summary, list[di
         for shard in plan.shards:
             path = layout.shard_file(shard.index)
             data = run.read(path)
-            file = pq.ParquetFile(io.BytesIO(data))
-            rows = file.read()
+            rows, counts = read_shard(data, f"{run.uri}/{path}")
             if rows.num_rows != shard.images:
                 raise DataInvalid(
                     f"{run.uri}/{path}: {rows.num_rows} rows, though {shard.images} are planned"
                 )
-            summary.add(rows, ShardCounts.of_file(file))
+            summary.add(rows, counts)
             files.append({"path": path, "rows": rows.num_rows, "sha256": hashlib.sha256(data).hexdigest()})
             for batch in rows.filter(pc.not_equal(rows["status"], "ok")).to_batches():
                 bad.write_batch(batch)

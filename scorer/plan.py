@@ -84,7 +84,7 @@ def make_plan(output: Folder, spec: RunSpec, shard_images: int, settings: dict[s
     If another planner was first with this run, its plan holds. Raises DataInvalid when the source is a local
     folder that does not exist, Unavailable when a store does not answer.
     """
-    entries = (entry for entry in open_source(spec.source).entries() if _is_chosen(entry.key, spec))
+    entries = _chosen(open_source(spec.source).entries(), spec)
     shards = tuple(_write_manifests(output, spec.run, entries, shard_images))
     plan = Plan(created=datetime.now(UTC), spec=spec, shards=shards, settings=settings)
     path = f"{layout.plan_folder(spec.run)}/{layout.PLAN}"
@@ -131,20 +131,27 @@ def check_same_run(planned: RunSpec, wanted: RunSpec) -> None:
 
 
 def read_manifest(output: Folder, shard: PlannedShard) -> Iterator[Entry]:
-    """The shard's keys, sorted. Raises ObjectMissing."""
-    file = pq.ParquetFile(io.BytesIO(output.read(shard.manifest)))
+    """The shard's keys, sorted. Raises ObjectMissing, DataInvalid when the file is damaged."""
+    try:
+        file = pq.ParquetFile(io.BytesIO(output.read(shard.manifest)))
+    except pa.ArrowInvalid as error:
+        raise DataInvalid(f"{output.uri}/{shard.manifest}: not a manifest: {error}") from error
     for batch in file.iter_batches(batch_size=1024):
         for row in batch.to_pylist():
             key = row["key"].decode("utf-8", "surrogateescape")
             yield Entry(key, row["size"], row["etag"], row["last_modified"])
 
 
-def _is_chosen(key: str, spec: RunSpec) -> bool:
-    return _matches(key, spec.include) and not _matches(key, spec.exclude)
+def _chosen(entries: Iterable[Entry], spec: RunSpec) -> Iterator[Entry]:
+    included, excluded = _pattern(spec.include), _pattern(spec.exclude)
+    for entry in entries:
+        if included.match(entry.key) and not excluded.match(entry.key):
+            yield entry
 
 
-def _matches(key: str, globs: tuple[str, ...]) -> bool:
-    return any(re.match(fnmatch.translate(glob), key, re.IGNORECASE) for glob in globs)
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """Matches what one of the globs matches, in either case; without a glob, nothing."""
+    return re.compile("|".join(map(fnmatch.translate, globs)) or "(?!)", re.IGNORECASE)
 
 
 def _write_manifests(

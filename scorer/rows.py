@@ -1,7 +1,10 @@
 """The rows that a run writes: their schema, and the parquet file of one shard."""
 
+import io
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fovea.errors import Unavailable
+from fovea.errors import DataInvalid, Unavailable
 from fovea.folder import Entry
 
 Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadable"]
@@ -82,8 +85,8 @@ class ShardCounts:
         return json.dumps({**vars(self), "stages": stages}).encode()
 
     @classmethod
-    def of_file(cls, file: pq.ParquetFile) -> "ShardCounts":
-        fields = json.loads(file.metadata.metadata[FOOTER_KEY])
+    def of_footer(cls, data: bytes) -> "ShardCounts":
+        fields = json.loads(data)
         stages = {name: StageTime(**stage) for name, stage in fields.pop("stages").items()}
         return cls(**fields, stages=stages)
 
@@ -97,7 +100,10 @@ class RowWriter:
     """The columns whose value is the same in every row."""
 
     def __enter__(self) -> "RowWriter":
-        self._writer = pq.ParquetWriter(self.path, SCHEMA, compression="zstd")
+        try:
+            self._writer = pq.ParquetWriter(self.path, SCHEMA, compression="zstd")
+        except OSError as error:
+            raise self._failure(error) from error
         return self
 
     def __exit__(
@@ -129,6 +135,26 @@ class RowWriter:
 
     def _failure(self, error: OSError) -> Unavailable:
         return Unavailable(f"{self.path}: cannot be written: {error}")
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for a file until it is put where it belongs; gone afterwards. Raises Unavailable."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="fovea-")
+    except OSError as error:
+        raise Unavailable(f"no temporary folder can be made: {error}") from error
+    with folder as path:
+        yield Path(path)
+
+
+def read_shard(data: bytes, where: str) -> tuple[pa.Table, ShardCounts]:
+    """A shard's rows and what its footer says of them. Raises DataInvalid, naming `where`."""
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        return file.read(), ShardCounts.of_footer(file.metadata.metadata[FOOTER_KEY])
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        raise DataInvalid(f"{where}: not a shard's file: {error}") from error
 
 
 def escaped(text: str) -> str:

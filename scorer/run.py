@@ -11,8 +11,9 @@ from fovea.storage import LocalFolder, open_folder
 from scorer.commit import commit, is_finished, missing_shards, move_latest
 from scorer.config import RunSettings
 from scorer.console import has_terminal, progress_bar, report
+from scorer.pipeline import Resources
 from scorer.plan import Plan, RunSpec, check_same_run, make_plan, read_plan
-from scorer.shard import Resources, ShardSpec, load_classifier, score_shard
+from scorer.shard import ShardSpec, load_classifier, score_shard
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fovea.errors import BundleInvalid
+from fovea.errors import BundleInvalid, DataInvalid, Unavailable
+from scorer.rows import RowWriter, read_shard
 from scorer.run import shard_specs
 from scorer.shard import ShardSpec, score_shard
 from tests.scorer.runs import planned, read_rows, settings_for
@@ -60,3 +61,20 @@ def test_a_failure_in_the_middle_leaves_no_shard(
         score_shard(spec, stop)
     assert not (output / "runs").exists()
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_full_disk_is_unavailable_and_named() -> None:
+    writer = RowWriter(Path("/dev/full"))
+    with pytest.raises(Unavailable, match=r"/dev/full: cannot be written.*No space left"), writer:
+        pass
+
+
+def test_a_shards_file_that_is_damaged_is_named() -> None:
+    with pytest.raises(DataInvalid, match=r"data/shard-00000\.parquet: not a shard's file"):
+        read_shard(b"PAR1 and no more", "data/shard-00000.parquet")
+
+
+def test_a_damaged_manifest_is_named(spec: ShardSpec, output: Path) -> None:
+    (output / spec.shard.manifest).write_bytes(b"damaged")
+    with pytest.raises(DataInvalid, match=r"manifest-00000-.*: not a manifest"):
+        score_shard(spec)
