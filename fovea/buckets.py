@@ -5,6 +5,7 @@ environment.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -25,6 +26,11 @@ from fovea.folder import Entry
 
 if TYPE_CHECKING:
     from obstore import GetOptions
+
+# A refused listing comes as a generic error, unlike a refused read.
+_REFUSED = re.compile(r"status code: (401|403)\b")
+# Where obstore asks for credentials if the environment has none.
+_METADATA_SERVICE = "169.254.169.254"
 
 
 def open_bucket(uri: str) -> "BucketFolder":
@@ -124,9 +130,11 @@ class BucketFolder:
 
     def _failure(self, verb: str, key: str, error: Exception) -> FoveaError:
         where = f"{self.uri}/{key}".rstrip("/")
-        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)):
-            return Unavailable(f"{where}: cannot be {verb}: the store refuses these credentials")
-        # obstore's text goes on with the store's XML and a dump of the Rust error; neither is for a person.
-        reason = str(error).splitlines()[0].split(": <?xml")[0]
+        # obstore's text goes on with the store's own page and a dump of the Rust error, for nobody to read.
+        reason = str(error).splitlines()[0].split(": <")[0].rstrip(" :")
+        if _METADATA_SERVICE in reason:
+            reason = "there are no credentials in the environment, nor from a cloud's metadata service"
+        elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(reason):
+            reason = "the store refuses these credentials"
         failure = DataInvalid if isinstance(error, InvalidPathError) else Unavailable
         return failure(f"{where}: cannot be {verb}: {reason}")

@@ -2,6 +2,7 @@ import os
 import stat
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,30 @@ def test_a_store_that_does_not_answer_is_unavailable_in_one_line(no_endpoint: st
         with pytest.raises(Unavailable, match="s3://") as caught:
             failing()
         assert "\n" not in str(caught.value)
+
+
+class Forbidding(BaseHTTPRequestHandler):
+    """A store that knows the caller's key and refuses it."""
+
+    def do_GET(self) -> None:
+        self.send_error(403)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_refused_credentials_are_unavailable_and_said_so(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Forbidding)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    folder = open_folder(f"{bucket.uri}/place")
+    for failing in (lambda: list(folder.entries()), lambda: folder.read("a")):
+        with pytest.raises(Unavailable, match="the store refuses these credentials"):
+            failing()
+    server.shutdown()
+    server.server_close()
 
 
 def test_a_bucket_that_does_not_exist_is_unavailable(bucket: Bucket) -> None:
