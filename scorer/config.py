@@ -95,7 +95,8 @@ class RunSettings(ProgramSettings):
     @field_validator("source")
     @classmethod
     def _source_is_given(cls, value: str) -> str:
-        return _matching(".+", value, "name the folder or prefix of the images")
+        # plan.json is UTF-8, and a name that is not comes from Python with surrogates in it.
+        return _matching("[^\ud800-\udfff]+", value, "name the folder or prefix of the images, in UTF-8")
 
     @field_validator("model_version")
     @classmethod

@@ -42,6 +42,11 @@ def test_a_missing_source_is_named() -> None:
         settings(*NEEDED[1:])
 
 
+def test_a_source_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(SettingsInvalid, match=r"SOURCE .* in UTF-8"):
+        settings("photos\udcff", *NEEDED[1:])
+
+
 def test_the_source_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOVEA_SCORE_SOURCE", "s3://bucket/photos")
     assert settings(*NEEDED[1:]).source == "s3://bucket/photos"
