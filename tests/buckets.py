@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,28 +42,55 @@ class Bucket:
             self.put(f"{prefix}/{file.relative_to(folder)}", file.read_bytes())
 
 
+@contextmanager
+def bucket_environment(name: str) -> Iterator[dict[str, str]]:
+    """An endpoint of its own with one empty bucket; yields the variables that lead a program to it."""
+    with _endpoint() as url:
+        _client(url).create_bucket(Bucket=name)
+        yield _variables(url)
+
+
 @pytest.fixture(scope="session")
 def bucket_endpoint() -> Iterator[str]:
     """The URL of the S3 endpoint."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with _endpoint() as url:
+        yield url
 
 
 @pytest.fixture
 def bucket(bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A new bucket; the environment leads this process and the ones that it starts to the endpoint."""
+    for variable, value in _variables(bucket_endpoint).items():
+        monkeypatch.setenv(variable, value)
+    bucket = Bucket(f"bucket-{next(_numbers)}", _client(bucket_endpoint))
+    bucket.client.create_bucket(Bucket=bucket.name)
+    return bucket
+
+
+@contextmanager
+def _endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer  # takes a second, which only these tests should pay
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def _variables(url: str) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_REGION": "us-east-1",
+    }
+
+
+def _client(url: str) -> Any:
     import boto3
 
-    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    client = boto3.client("s3", endpoint_url=bucket_endpoint, region_name="us-east-1")
-    name = f"bucket-{next(_numbers)}"
-    client.create_bucket(Bucket=name)
-    return Bucket(name, client)
+    keys = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests"}
+    return boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
