@@ -18,9 +18,9 @@ DIGITS: Final[dict[str, Any]] = {
     "weights": "none",
     "size": 32,
     "resize": 32,
-    "batch_size": 64,
-    "num_steps": 80,
-    "max_epochs": 7,
+    "batch_size": 32,
+    "num_steps": 60,
+    "max_epochs": 5,
     "min_crop": 0.7,
     "flip": False,
 }
@@ -113,7 +113,9 @@ class _RecipeSettings(_TrainerSettings):
     @model_validator(mode="before")
     @classmethod
     def _fill_in_what_digits_implies(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {**DIGITS, **values} if values.get("data") == "digits" else values
+        if values.get("data") != "digits":
+            return values
+        return {**{name: value for name, value in DIGITS.items() if name in cls.model_fields}, **values}
 
     @field_validator("arch")
     @classmethod

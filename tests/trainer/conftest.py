@@ -35,9 +35,20 @@ def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train_settings(data: Path, root: Path, **changes: object) -> TrainSettings:
     """A small and quick training: resnet18 at 32 pixels."""
     options: dict[str, object] = {
-        **{"data": str(data), "models": str(root / "models" / "tiny"), "runs": root / "runs", "run_id": "a"},
-        **{"cache_dir": root / "cache", "arch": "resnet18", "weights": "none", "size": 32, "resize": 32},
-        **{"batch_size": 16, "num_steps": 16, "flip": False, "device": "cpu", "threads": 2},
+        "data": str(data),
+        "models": str(root / "models" / "tiny"),
+        "runs": root / "runs",
+        "run_id": "a",
+        "cache_dir": root / "cache",
+        "arch": "resnet18",
+        "weights": "none",
+        "size": 32,
+        "resize": 32,
+        "batch_size": 16,
+        "num_steps": 16,
+        "flip": False,
+        "device": "cpu",
+        "threads": 2,
     }
     return TrainSettings(**{**options, **changes})
 

@@ -1,6 +1,7 @@
 """The report's charts, as SVG that follows the page's light or dark theme, and lr_find.png."""
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("agg")
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -1,0 +1,87 @@
+"""Nothing that differs from the model that was trained passes the release gate."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from fovea.bundle import BundleContract, ModelBundle
+from fovea.errors import GateRefused
+from fovea.preprocess import PreprocessSpec
+from trainer.calibration import softmax
+from trainer.checkpoint import Checkpoint
+from trainer.data import read_images
+from trainer.evaluation import predict
+from trainer.gate import Reference, pass_gate
+from trainer.sources import open_source
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the gate is given."""
+
+    model: Path
+    contract: BundleContract
+    reference: Reference
+
+    def measure(self) -> float:
+        return pass_gate(self.model, self.contract, self.reference, threads=1).accuracy
+
+
+@pytest.fixture(scope="module")
+def candidate(trained: Path, few_digits: Path) -> Candidate:
+    """The released model again, beside what the checkpoint's torch network says."""
+    bundle = ModelBundle.open(trained / "models" / "tiny" / "1")
+    checkpoint = Checkpoint.load(trained / "runs" / "a")
+    split = open_source(str(few_digits), val_fraction=0.2, seed=0, cache_dir=trained / "cache")
+    heldout = read_images(
+        split, "few", checkpoint.preprocess, trained / "cache", max_bad_fraction=0, threads=1
+    ).heldout
+    probabilities = softmax(predict(checkpoint.network, heldout, 16) / bundle.contract.temperature)
+    reference = Reference(heldout.samples, heldout.pixels(slice(None)), probabilities, checkpoint.labels)
+    return Candidate(bundle.model_path, bundle.contract, reference)
+
+
+def test_the_model_as_it_was_trained_passes(candidate: Candidate) -> None:
+    assert candidate.measure() == candidate.contract.metrics.accuracy
+
+
+def test_two_swapped_labels_are_refused(candidate: Candidate) -> None:
+    labels = candidate.contract.labels
+    swapped = candidate.contract.model_copy(update={"labels": (labels[1], labels[0], *labels[2:])})
+    with pytest.raises(GateRefused, match=r"^labels: "):
+        replace(candidate, contract=swapped).measure()
+
+
+def test_a_missing_label_is_refused(candidate: Candidate) -> None:
+    short = candidate.contract.model_copy(update={"labels": candidate.contract.labels[:-1]})
+    with pytest.raises(GateRefused, match=r"^labels: the model gives 2 probabilities"):
+        replace(candidate, contract=short).measure()
+
+
+def test_another_resize_is_refused_by_the_first_file_that_differs(candidate: Candidate) -> None:
+    spec = PreprocessSpec(size=32, resize=36)
+    changed = candidate.contract.model_copy(update={"preprocess": spec})
+    with pytest.raises(GateRefused, match=r"^preprocess: .*\.png decodes to other pixels .* resize 36"):
+        replace(candidate, contract=changed).measure()
+
+
+def test_one_corrupted_weight_is_refused(candidate: Candidate, tmp_path: Path) -> None:
+    model = onnx.load(candidate.model)
+    tensor = next(t for t in model.graph.initializer if len(t.dims) == 4)
+    values = numpy_helper.to_array(tensor).copy()
+    values[3, 1, 3, 3] += 50
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(GateRefused, match=r"^weights: at batch size 1 "):
+        replace(candidate, model=tmp_path / "model.onnx").measure()
+
+
+def test_probabilities_that_keep_the_top_1_but_drift_are_refused(candidate: Candidate) -> None:
+    reference = candidate.reference
+    drifted = (0.95 * reference.probabilities + 0.05 / 2).astype(np.float32)
+    with pytest.raises(GateRefused, match=r"^weights: .* a probability of the ONNX model is off by"):
+        replace(candidate, reference=replace(reference, probabilities=drifted)).measure()

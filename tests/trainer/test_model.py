@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from fovea.bundle import file_digest
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from trainer.architectures import ARCHITECTURES
+from trainer.checkpoint import Checkpoint
+from trainer.model import Network, adamw, build_network, freeze_backbone, unfreeze
+from trainer.weights import load_weights
+
+ARCH = "shufflenet_v2_x0_5"
+
+
+def test_architectures_are_all_that_torchvision_has_with_a_feature_map() -> None:
+    names = torchvision.models.list_models(module=torchvision.models)
+    assert set(ARCHITECTURES) == {name for name in names if not name.startswith(("vit", "maxvit"))}
+
+
+@pytest.mark.parametrize(
+    "arch", ["alexnet", "densenet121", "mobilenet_v3_small", "regnet_x_400mf", "resnet18", "squeezenet1_0"]
+)
+def test_families_take_the_new_head_and_torchvisions_weights(arch: str, tmp_path: Path) -> None:
+    torch.save(torchvision.models.get_model(arch, weights=None).state_dict(), tmp_path / "w.pt")
+    network = build_network(arch, 5, 64)
+    load_weights(network, arch, str(tmp_path / "w.pt"), None, tmp_path)
+    assert network(torch.zeros(2, 64, 64, 3, dtype=torch.uint8)).shape == (2, 5)
+
+
+def test_freezing_leaves_head_and_normalisation_to_learn() -> None:
+    network = build_network("resnet18", 2, 32)
+    freeze_backbone(network)
+    learning = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert {name for name in learning if name.startswith("head")}
+    assert "backbone.bn1.weight" in learning
+    assert "backbone.conv1.weight" not in learning
+    assert "backbone.layer1.0.conv1.weight" not in learning
+    unfreeze(network)
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_groups_cut_resnet_before_layer3_and_spare_norms_and_biases_from_decay() -> None:
+    network = build_network("resnet18", 2, 32)
+    names = {id(p): name for name, p in network.named_parameters()}
+    optimizer = adamw(network, 1e-5, 1e-3)
+    rates = {names[id(p)]: g["max_lr"] for g in optimizer.param_groups for p in g["params"]}
+    decays = {names[id(p)]: g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert rates.keys() == set(names.values())
+    assert rates["backbone.layer2.1.conv2.weight"] == pytest.approx(1e-5)
+    assert rates["backbone.layer3.0.conv1.weight"] == pytest.approx(1e-4)
+    assert rates["head.7.weight"] == pytest.approx(1e-3)
+    assert decays["backbone.conv1.weight"] == decays["head.7.weight"] == 0.01
+    assert decays["backbone.bn1.weight"] == decays["head.7.bias"] == 0
+
+
+def test_image_that_is_too_small_for_the_architecture_is_a_usage_error() -> None:
+    with pytest.raises(SettingsInvalid, match="--size 32 is too small for alexnet"):
+        build_network("alexnet", 2, 32)
+
+
+def _assert_same_backbone(left: Network, right: Network) -> None:
+    a, b = left.backbone.state_dict(), right.backbone.state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_runs_checkpoint_is_a_start_for_other_classes(trained: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(trained / "runs" / "a")
+    network = build_network("resnet18", 7, 32)
+    path = trained / "runs" / "a" / "checkpoint.pt"
+    assert load_weights(network, "resnet18", str(path), None, tmp_path) == file_digest(path)
+    _assert_same_backbone(network, checkpoint.network)
+
+
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    source = torchvision.models.get_model(ARCH, weights=None)
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    network = build_network(ARCH, 2, 32)
+    load_weights(network, ARCH, str(tmp_path / "w.safetensors"), None, tmp_path)
+    assert torch.equal(network.backbone.state_dict()["conv1.0.weight"], source.conv1[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("missing.pt", None, "no such weights file"),
+        ("junk.pt", b"junk", "not a safetensors file or torch state dict"),
+        ("junk.safetensors", b"junk", "not a safetensors file"),
+    ],
+)
+def test_unusable_weights_file_is_named(name: str, content: bytes | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataInvalid, match=rf"{name}.*{said}"):
+        load_weights(build_network(ARCH, 2, 32), ARCH, str(tmp_path / name), None, tmp_path)
+
+
+def test_weights_of_another_architecture_are_refused(trained: Path, tmp_path: Path) -> None:
+    path = trained / "runs" / "a" / "checkpoint.pt"
+    with pytest.raises(DataInvalid, match=f"does not fit {ARCH}: there is no "):
+        load_weights(build_network(ARCH, 2, 32), ARCH, str(path), None, tmp_path)
+
+
+def test_weights_with_another_digest_are_refused(trained: Path, tmp_path: Path) -> None:
+    path = trained / "runs" / "a" / "checkpoint.pt"
+    with pytest.raises(DataInvalid, match="not the --weights-sha256 0000"):
+        load_weights(build_network("resnet18", 2, 32), "resnet18", str(path), "0" * 64, tmp_path)
+
+
+def test_imagenet_weights_that_cannot_be_had_are_no_random_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    with pytest.raises(Unavailable, match=r"--weights FILE; or .* --weights none"):
+        load_weights(build_network(ARCH, 2, 32), ARCH, "imagenet", None, tmp_path)
+    assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []

@@ -1,0 +1,115 @@
+"""The command line, in this process where no signal or exit code of a real one is needed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fovea.errors import SettingsInvalid
+from fovea.settings import load
+from trainer.__main__ import SETTINGS
+from trainer.config import DIGITS, LrFindSettings, TrainSettings
+
+
+def _load(*arguments: str) -> TrainSettings:
+    return load(TrainSettings, ["--models", "m", *arguments], "trainer train", SETTINGS.values())
+
+
+def test_digits_imply_what_suits_them_but_an_option_wins() -> None:
+    settings = _load("--data", "digits", "--size", "48", "--resize", "50")
+    assert (settings.size, settings.resize) == (48, 50)
+    assert settings.weights == DIGITS["weights"] == "none"
+    assert settings.flip is False
+    assert LrFindSettings(data="digits").size == DIGITS["size"]
+
+
+def test_other_data_keep_the_defaults() -> None:
+    settings = _load("--data", "folder")
+    assert (settings.size, settings.preprocess.resize, settings.weights) == (224, 256, "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lr", "fast"], r"--lr .*auto or a number above 0, not 'fast'"),
+        (["--lr", "-1"], r"--lr .*auto or a number above 0"),
+        (["--lr", "nan"], r"--lr .*auto or a number above 0"),
+        (["--epochs", "0"], r"--epochs .*auto or a whole number from 1"),
+        (["--epochs", "1.5"], r"--epochs .*auto or a whole number from 1"),
+        (["--arch", "resnet43"], r"--arch .* such as resnet"),
+        (["--size", "4"], r"--size "),
+        (["--resize", "100"], r"--resize 100 should be at least --size 224"),
+        (["--start-lr", "1", "--end-lr", "0.1"], r"--start-lr 1 should be below --end-lr 0.1"),
+        (["--val-fraction", "1"], r"--val-fraction "),
+        (["--batch-size", "1"], r"--batch-size "),
+        (["--run-id", "../a"], r"--run-id "),
+        (["--weights-sha256", "abc"], r"--weights-sha256 "),
+        (["--device", "tpu"], r"--device "),
+        (["--epoch", "3"], r"no option --epoch; did you mean --epochs"),
+    ],
+)
+def test_wrong_option_is_named_with_what_is_allowed(arguments: list[str], said: str) -> None:
+    with pytest.raises(SettingsInvalid, match=said):
+        _load("--data", "folder", *arguments)
+
+
+def _trainer(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "trainer", *arguments],
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "said"),
+    [
+        (["tarin"], {}, 2, "no command 'tarin'"),
+        (["train", "--data", "folder"], {}, 2, "--models (or FOVEA_TRAIN_MODELS) is missing"),
+        (["lr-find"], {"FOVEA_TRAIN_EPOCH": "3"}, 2, "FOVEA_TRAIN_EPOCH is not a setting"),
+        (
+            ["lr-find", "--data", "no/such/folder", "--weights", "none"],
+            {},
+            65,
+            "no/such/folder: no such folder",
+        ),
+    ],
+)
+def test_wrong_call_ends_in_one_line_and_its_code(
+    arguments: list[str], variables: dict[str, str], code: int, said: str
+) -> None:
+    process = _trainer(*arguments, **variables)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert errors.count("\n") == 1
+    assert said in errors
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "said"),
+    [(signal.SIGTERM, 143, "error: stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_signal_ends_a_training_with_its_code(
+    sent: signal.Signals, code: int, said: str, few_digits: Path, tmp_path: Path
+) -> None:
+    arguments = [
+        *("train", "--data", str(few_digits), "--models", str(tmp_path / "models"), "--weights", "none"),
+        *("--arch", "shufflenet_v2_x0_5", "--size", "32", "--batch-size", "8", "--lr", "1e-3"),
+        *("--epochs", "10000", "--runs", str(tmp_path / "runs"), "--run-id", "a"),
+        *("--cache-dir", str(tmp_path / "cache"), "--threads", "1"),
+    ]
+    process = _trainer(*arguments)
+    assert process.stdout is not None
+    assert '"epoch": 1' in process.stdout.readline()
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert errors.splitlines()[-1] == said
+    assert (tmp_path / "runs" / "a" / "checkpoint.pt").is_file()
+    assert not (tmp_path / "models").exists()
+    assert not list((tmp_path / "runs" / "a").glob(".*"))

@@ -1,0 +1,156 @@
+"""The whole training, in this process: what it leaves, and what it leaves when it fails."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from fovea import versions
+from fovea.classifier import Classifier
+from fovea.errors import DataInvalid, GateRefused, SettingsInvalid
+from fovea.preprocess import decode_image
+from fovea.storage import LocalFolder
+from tests.trainer.conftest import train_settings
+from trainer import gate, job
+from trainer.config import ExportSettings, LrFindSettings
+
+
+def test_training_publishes_a_model_that_serves_what_its_contract_says(
+    trained: Path, few_digits: Path
+) -> None:
+    bundle = versions.fetch(str(trained / "models" / "tiny"))
+    classifier = Classifier(bundle, provider="cpu", threads=1)
+    files = sorted((few_digits / "val").rglob("*.png"))
+    crops = np.stack([decode_image(file.read_bytes(), bundle.contract.preprocess) for file in files])
+    named = [classifier.labels[index] for index in classifier.classify(crops).argmax(1)]
+    right = sum(name == file.parent.name for name, file in zip(named, files, strict=True))
+    assert right / len(files) == bundle.contract.metrics.accuracy
+    assert bundle.contract.metrics.images == len(files) == 20
+
+
+def test_training_writes_a_summary_of_where_everything_is(trained: Path) -> None:
+    summary = json.loads((trained / "runs" / "a" / "summary.json").read_text())
+    assert summary["model"] == str(trained / "models" / "tiny" / "1")
+    assert summary["images_train"] == 48
+    assert summary["images_heldout"] == 20
+    assert summary["epochs"] in {1, 3}
+    assert summary["learning_rate"] > 0
+    assert Path(summary["report"]).read_text() == (Path(summary["model"]) / "report.html").read_text()
+
+
+def test_every_step_is_recorded(trained: Path) -> None:
+    lines = (trained / "runs" / "a" / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert all(len(record["step_losses"]) == len(record["step_lrs"]) == 3 for record in records)
+
+
+def test_auto_epochs_say_why_more_are_run(trained: Path) -> None:
+    decisions = json.loads((trained / "runs" / "a" / "fit.json").read_text())["decisions"]
+    assert decisions[0].startswith("held-out loss ")
+    assert decisions[0].endswith("running 2 more epochs")
+    assert decisions[1].endswith("stopping here")
+
+
+def test_lineage_tells_how_to_do_it_again(trained: Path) -> None:
+    training = versions.fetch(str(trained / "models" / "tiny")).contract.training
+    assert training["architecture"] == "resnet18"
+    assert training["settings"]["seed"] == 0
+    assert training["data_digest"] == json.loads((trained / "runs/a/audit.json").read_text())["digest"]
+    assert set(training["learning_rate"]) >= {"lr", "why", "suggestions"}
+    assert "curve" not in training["learning_rate"]
+    assert training["versions"]["torch"] == torch.__version__
+
+
+def test_golden_images_are_spread_over_the_classes(trained: Path) -> None:
+    bundle = versions.fetch(str(trained / "models" / "tiny"))
+    answers = bundle.golden().probabilities.argmax(1)
+    assert len(answers) == 16
+    assert bundle.contract.metrics.accuracy < 0.9 or set(answers) == {0, 1}
+
+
+def test_onnx_file_carries_no_trace_of_its_maker(trained: Path) -> None:
+    model = onnx.load(trained / "models" / "tiny" / "1" / "model.onnx")
+    assert [entry.key for entry in model.metadata_props] == ["fovea"]
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    assert "BatchNormalization" not in [node.op_type for node in model.graph.node if "Conv" in node.name]
+
+
+def test_export_publishes_the_next_number_with_the_same_model(trained: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    for _ in range(2):
+        job.export(ExportSettings(run=trained / "runs" / "a", models=str(models), device="cpu", threads=2))
+    assert versions.published(LocalFolder(models)) == [1, 2]
+    digests = {versions.fetch(str(models), number).digest for number in (1, 2)}
+    assert digests == {versions.fetch(str(trained / "models" / "tiny")).digest}
+
+
+def test_export_of_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match="not a training run"):
+        job.export(ExportSettings(run=tmp_path, models=str(tmp_path / "models")))
+
+
+def test_run_id_that_exists_is_refused(trained: Path, few_digits: Path) -> None:
+    before = sorted((trained / "runs" / "a").iterdir())
+    with pytest.raises(SettingsInvalid, match="--run-id: there is a run"):
+        job.train(train_settings(few_digits, trained))
+    assert sorted((trained / "runs" / "a").iterdir()) == before
+
+
+def test_bad_data_leave_no_run_behind(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataInvalid, match="there is no image"):
+        job.train(train_settings(tmp_path / "empty", tmp_path))
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["empty"]
+
+
+def test_refused_model_leaves_nothing_half_written(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "LARGEST_DIFFERENCE", -1.0)  # no model is that exact
+    files = sorted((trained / "runs" / "a").iterdir())
+    with pytest.raises(GateRefused):
+        job.export(ExportSettings(run=trained / "runs" / "a", models=str(tmp_path / "models"), threads=2))
+    assert not (tmp_path / "models").exists()
+    assert sorted((trained / "runs" / "a").iterdir()) == files
+
+
+def test_lr_find_shows_and_writes_its_suggestions(
+    few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = train_settings(few_digits, tmp_path).model_dump(include=set(LrFindSettings.model_fields))
+    job.find_lr(LrFindSettings(**{**options, "num_steps": 30}, output=tmp_path / "out"))
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("valley", "steep", "minimum", "slide", "learning rate"))
+    assert (tmp_path / "out" / "lr_find.png").read_bytes().startswith(b"\x89PNG")
+    record = json.loads((tmp_path / "out" / "lr_find.json").read_text())
+    assert len(record["curve"]["lrs"]) == len(record["curve"]["losses"]) > 10
+
+
+@pytest.mark.slow
+def test_same_seed_gives_the_same_model_file(few_digits: Path, tmp_path: Path) -> None:
+    for run_id in ("first", "second"):
+        job.train(train_settings(few_digits, tmp_path, run_id=run_id, lr=1e-3))
+    models = str(tmp_path / "models" / "tiny")
+    first, second = versions.fetch(models, 1), versions.fetch(models, 2)
+    assert first.digest == second.digest
+    assert first.contract.created < second.contract.created <= datetime.now(UTC)
+
+
+@pytest.mark.slow
+def test_weights_of_a_run_are_fine_tuned_frozen_first(
+    trained: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    weights = str(trained / "runs" / "a" / "checkpoint.pt")
+    job.train(train_settings(few_digits, tmp_path, weights=weights, lr=1e-2, epochs=2))
+    lines = (tmp_path / "runs" / "a" / "metrics.jsonl").read_text().splitlines()
+    peaks = [max(json.loads(line)["step_lrs"]) for line in lines]
+    assert len(peaks) == 3
+    assert peaks[0] > peaks[1]
+    contract = versions.fetch(str(tmp_path / "models" / "tiny")).contract
+    assert contract.training["weights_sha256"] is not None
+    assert contract.metrics.accuracy >= 0.95
