@@ -5,15 +5,24 @@ environment, then the defaults. `run` is the outermost frame of each program: it
 one line on stderr and an exit code.
 """
 
+import argparse
 import difflib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import BeforeValidator, ValidationError
-from pydantic_settings import BaseSettings, CliPositionalArg, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    CliPositionalArg,
+    CliSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid
 
@@ -58,11 +67,42 @@ def load(
     """
     _refuse_unknown_variables([settings, *siblings], os.environ)
     try:
-        return settings(_cli_parse_args=list(arguments), _cli_prog_name=program)
+        command_line: CliSettingsSource[None] = CliSettingsSource(
+            settings,
+            cli_parse_args=list(arguments),
+            cli_prog_name=program,
+            formatter_class=_HelpFormatter,
+        )
+        return settings(_cli_settings_source=command_line)
     except ValidationError as error:
         raise SettingsInvalid(_explain(settings, error)) from error
     except SettingsError as error:
         raise SettingsInvalid(_explain_command_line(settings, error, program)) from error
+
+
+_VALUES: Final = {"str": "TEXT", "int": "N", "float": "X", "Path": "PATH", "tuple[str,...]": "A,B,..."}
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse's own, with a usage that fits a line and values that say what to write."""
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None = None,
+    ) -> None:
+        positionals = [f"[{action.metavar}]" for action in actions if not action.option_strings]
+        super().add_usage(" ".join(["%(prog)s [OPTIONS]", *positionals]), [], [], prefix)
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        shown = super()._format_args(action, default_metavar)
+        return re.sub(r"tuple\[str,...\]|\b(str|int|float|Path)\b", lambda type_: _VALUES[type_[0]], shown)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        # Where there is no default, the description tells what then holds.
+        return re.sub(r" \(default(: (None|\[\]|\(\)|)| factory: .*)\)$", "", action.help or "")
 
 
 def flag(name: str) -> str:
