@@ -1,11 +1,16 @@
 """An onnxruntime session over a model bundle: uint8 crops in, probabilities out."""
 
 import logging
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+# onnxruntime reports its use to its makers unless it is told not to before it is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from fovea.bundle import METADATA_KEY, ModelBundle
@@ -38,7 +43,9 @@ class Classifier:
         does not come up (a provider that is asked for by name is never replaced by another).
         """
         self.bundle = bundle
-        self._session = _open_session(bundle, provider, available_cpus() if threads is None else threads)
+        self._session = open_session(
+            bundle.model_path, provider, available_cpus() if threads is None else threads
+        )
         self.provider: str = self._session.get_providers()[0]
         _check_contract(bundle, self._session)
         _check_golden(self)
@@ -73,20 +80,25 @@ def top_k(probabilities: Probabilities, k: int) -> tuple[npt.NDArray[np.int64], 
     return order, np.take_along_axis(probabilities, order, axis=1)
 
 
-def _open_session(bundle: ModelBundle, provider: Provider, threads: int) -> ort.InferenceSession:
+def open_session(model: Path, provider: Provider, threads: int | None = None) -> ort.InferenceSession:
+    """An onnxruntime session, the same for whoever runs a model: gate, server and scorer.
+
+    Raises Unavailable when the provider does not come up, BundleInvalid when the file is no ONNX model.
+    """
+    threads = available_cpus() if threads is None else threads
     if threads < 1:
         raise SettingsInvalid(f"threads must be at least 1, not {threads}")
     if provider != "auto":
-        return _open_on(bundle, _EXECUTION_PROVIDERS[provider], threads)
+        return _open_on(model, _EXECUTION_PROVIDERS[provider], threads)
     if "CUDAExecutionProvider" in ort.get_available_providers():
         try:
-            return _open_on(bundle, "CUDAExecutionProvider", threads)
+            return _open_on(model, "CUDAExecutionProvider", threads)
         except Unavailable as error:
             logger.warning("%s; provider auto takes the CPU", error)
-    return _open_on(bundle, "CPUExecutionProvider", threads)
+    return _open_on(model, "CPUExecutionProvider", threads)
 
 
-def _open_on(bundle: ModelBundle, provider: str, threads: int) -> ort.InferenceSession:
+def _open_on(model: Path, provider: str, threads: int) -> ort.InferenceSession:
     available = ort.get_available_providers()
     if provider not in available:
         raise Unavailable(
@@ -96,10 +108,10 @@ def _open_on(bundle: ModelBundle, provider: str, threads: int) -> ort.InferenceS
     if provider == "CUDAExecutionProvider":
         ort.preload_dlls()
     try:
-        session = ort.InferenceSession(bundle.model_path, _options(threads), providers=[provider])
+        session = ort.InferenceSession(model, _options(threads), providers=[provider])
     except Exception as error:  # onnxruntime's own types are not public
         reason = str(error).splitlines()[0]
-        raise BundleInvalid(f"{bundle.model_path}: onnxruntime cannot load it: {reason}") from error
+        raise BundleInvalid(f"{model}: onnxruntime cannot load it: {reason}") from error
     if session.get_providers()[0] != provider:
         taken = session.get_providers()[0]
         raise Unavailable(f"{provider} did not come up (onnxruntime fell back to {taken})")
