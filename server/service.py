@@ -127,19 +127,21 @@ class ClassifierService(ClassifierServicer):
         """Ends a call that fails with its status; counts and logs each call, however it ends."""
         started = time.monotonic()
         code = grpc.StatusCode.CANCELLED  # what remains when the caller goes away, or its deadline passes
+        failure = None
         try:
             yield
             code = grpc.StatusCode.OK
         except Exception as error:
-            status = rpc_status.to_status(self._status(error, request_id))
-            code = status.code
-            await context.abort_with_status(status)
+            failure = rpc_status.to_status(self._status(error, request_id))
+            code = failure.code
         finally:
             seconds = time.monotonic() - started
             self._metrics.requests.labels(method, code.name).inc()
             self._metrics.request_seconds.labels(method).observe(seconds)
             facts = {"method": method, "code": code.name, "request_id": request_id}
             logger.debug("call", extra={**facts, "ms": round(seconds * 1000, 3)})
+        if failure is not None:  # after it is counted, so that a caller who knows of it finds it counted
+            await context.abort_with_status(failure)
 
     def _status(self, error: Exception, request_id: str) -> Status:
         self._metrics.refused.labels(reason_of(error)).inc()
