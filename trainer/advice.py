@@ -11,7 +11,7 @@ def after_cycle(before: float, after: float, epochs: int, next_epochs: int | Non
     moved = "fell" if after < before else "did not fall"
     text = f"held-out loss {moved} from {before:.4f} to {after:.4f} over {_count(epochs)}"
     if next_epochs is None:
-        return f"{text}: stopping here"
+        return f"{text}: {'no more epochs were asked for' if after < before else 'stopping here'}"
     hope = "" if after < before else ", which is early to tell"
     return f"{text}{hope}: running {next_epochs} more {'epoch' if next_epochs == 1 else 'epochs'}"
 
@@ -27,10 +27,7 @@ def advise(records: list[EpochRecord], stopped_improving: bool) -> str:
     if last.heldout_loss > OVERFITTED * best.heldout_loss and last.train_loss < best.train_loss:
         return f"overfitting since epoch {best.epoch}: run {_count(best.epoch)}, or add images"
     if len(records) == 1 or last.heldout_loss <= best.heldout_loss:
-        return (
-            f"held-out loss was still falling at the end: try more, with --epochs {2 * len(records)} or "
-            "--epochs auto"
-        )
+        return f"held-out loss was still falling at the end: try more, with --epochs {2 * len(records)}"
     return f"held-out loss has settled (best at epoch {best.epoch}): more epochs will change little"
 
 

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+WIDEST_ASPECT = 4 / 3
+"""of a crop; less where crops are to be nearly whole, so that `min_crop` 1 cuts nothing"""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -37,7 +40,8 @@ def augment(pixels: Tensor, how: Augmentation) -> Tensor:
 def random_maps(count: int, how: Augmentation, device: torch.device) -> Tensor:
     """float32 [count, 2, 3]: from output to input coordinates, both in [-1, 1], as grid_sample wants them."""
     area = _uniform(count, how.min_crop, 1, device)
-    aspect = _uniform(count, math.log(3 / 4), math.log(4 / 3), device).exp()
+    widest = math.log(min(WIDEST_ASPECT, 1 / how.min_crop))
+    aspect = _uniform(count, -widest, widest, device).exp()
     width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
     angle = _uniform(count, -math.radians(how.max_rotation), math.radians(how.max_rotation), device)
     centre_x = _uniform(count, -1, 1, device) * (1 - width)

@@ -18,10 +18,10 @@ DIGITS: Final[dict[str, Any]] = {
     "weights": "none",
     "size": 32,
     "resize": 32,
-    "batch_size": 32,
+    "batch_size": 64,
     "num_steps": 60,
-    "max_epochs": 5,
-    "min_crop": 0.7,
+    "max_epochs": 7,
+    "min_crop": 0.85,
     "flip": False,
 }
 """What `--data digits` implies where nothing else is said: small grey images, and a mirrored 5 is no 5."""
@@ -100,6 +100,9 @@ class _RecipeSettings(_TrainerSettings):
     max_rotation: float = Field(10, ge=0, le=180, description="augmentation: largest rotation, in degrees")
     flip: bool = Field(True, description="augmentation: mirror half of the images")
     batch_size: int = Field(64, ge=2, le=65536, description="images per optimizer step")
+    frozen_epochs: int = Field(
+        1, ge=0, description="epochs that train the new head alone, before the others; not without weights"
+    )
     fallback_lr: float = Field(
         1e-3, gt=0, description="learning rate where the range test's curve suggests none"
     )
@@ -154,9 +157,6 @@ class TrainSettings(_RecipeSettings):
         1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
     )
     max_epochs: int = Field(31, ge=1, description="--epochs auto ends after this many at the latest")
-    frozen_epochs: int = Field(
-        1, ge=0, description="epochs that train the new head alone, before the others; not without weights"
-    )
     target_precision: float = Field(
         0.99, gt=0, le=1, description="the abstain threshold is where kept predictions are right this often"
     )

@@ -1,7 +1,5 @@
 """The release gate: a model is released only if, where it will serve, it is the model that was trained."""
 
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +10,7 @@ from fovea.bundle import BundleContract, Metrics
 from fovea.errors import GateRefused
 from fovea.preprocess import Pixels, decode_image
 from trainer.calibration import Logits, Targets, measure
-from trainer.sources import Sample
-
-logger = logging.getLogger(__name__)
+from trainer.data import Images
 
 LEAST_AGREEMENT = 0.999
 LARGEST_ACCURACY_GAP = 0.001
@@ -22,17 +18,15 @@ LARGEST_DIFFERENCE = 1e-3
 """of a probability, for float32"""
 BATCH_SIZES = (1, 2, 7)
 LARGEST_BATCH = 64
-SAMPLE = 256
-"""Images that the small batch sizes are tried on; the largest one sees all."""
+CHUNK = 256
+"""Images that are in memory at once. The small batch sizes see the first chunk, the largest all."""
 
 
 @dataclass(frozen=True)
 class Reference:
     """What the torch model makes of the held-out images."""
 
-    samples: tuple[Sample, ...]
-    pixels: Pixels
-    """uint8 [n, S, S, 3], what it was given"""
+    heldout: Images
     probabilities: Logits
     """float32 [n, classes]"""
     labels: tuple[str, ...]
@@ -47,8 +41,14 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     """
     session = ort.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
     _check_shapes(session, contract, reference)
-    crops = np.stack(list(_decode(contract, reference)))
-    probabilities = _check_numbers(session, crops, reference)
+    parts = []
+    for start in range(0, len(reference.heldout), CHUNK):
+        crops = _decode(contract, reference.heldout, start)
+        for batch_size in BATCH_SIZES if start == 0 else ():
+            _check_numbers(_run(session, crops, batch_size), reference, batch_size)
+        parts.append(_run(session, crops, LARGEST_BATCH))
+    probabilities = np.concatenate(parts)
+    _check_numbers(probabilities, reference, LARGEST_BATCH)
     return _check_accuracy(probabilities, contract, reference)
 
 
@@ -68,37 +68,35 @@ def _check_shapes(session: ort.InferenceSession, contract: BundleContract, refer
         )
 
 
-def _decode(contract: BundleContract, reference: Reference) -> Iterator[Pixels]:
-    for index, sample in enumerate(reference.samples):
+def _decode(contract: BundleContract, heldout: Images, start: int) -> Pixels:
+    """A chunk of the files, which must be the pixels that the torch model was given."""
+    expected = heldout.pixels(slice(start, start + CHUNK))
+    for index, sample in enumerate(heldout.samples[start : start + CHUNK]):
         crop = decode_image(sample.path.read_bytes(), contract.preprocess)
-        if not np.array_equal(crop, reference.pixels[index]):
+        if not np.array_equal(crop, expected[index]):
             raise GateRefused(
                 f"preprocess: {sample.path} decodes to other pixels than the model was evaluated on; the "
                 f"contract says size {contract.preprocess.size}, resize {contract.preprocess.resize}, "
                 f"{contract.preprocess.interpolation}"
             )
-        yield crop
+    return expected
 
 
-def _check_numbers(session: ort.InferenceSession, crops: Pixels, reference: Reference) -> Logits:
-    expected = reference.probabilities
-    largest = min(LARGEST_BATCH, len(crops))
-    for batch_size in (*BATCH_SIZES, largest):
-        count = len(crops) if batch_size == largest else min(SAMPLE, len(crops))
-        found = _run(session, crops[:count], batch_size)
-        agreement = float((found.argmax(1) == expected[:count].argmax(1)).mean())
-        off = float(np.abs(found - expected[:count]).max())
-        if not agreement >= LEAST_AGREEMENT:
-            raise GateRefused(
-                f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch "
-                f"model's on {agreement:.2%} of {count} held-out images, less than {LEAST_AGREEMENT:.1%}"
-            )
-        if not off <= LARGEST_DIFFERENCE:
-            raise GateRefused(
-                f"weights: at batch size {batch_size} a probability of the ONNX model is off by "
-                f"{off:.2g} from the torch model's, more than {LARGEST_DIFFERENCE:g}"
-            )
-    return found
+def _check_numbers(found: Logits, reference: Reference, batch_size: int) -> None:
+    """`found` is of the first images, or of all."""
+    expected = reference.probabilities[: len(found)]
+    agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+    if not agreement >= LEAST_AGREEMENT:
+        raise GateRefused(
+            f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch model's on "
+            f"{agreement:.2%} of {len(found)} held-out images, less than {LEAST_AGREEMENT:.1%}"
+        )
+    off = float(np.abs(found - expected).max())
+    if not off <= LARGEST_DIFFERENCE:
+        raise GateRefused(
+            f"weights: at batch size {batch_size} a probability of the ONNX model is off by {off:.2g} from "
+            f"the torch model's, more than {LARGEST_DIFFERENCE:g}"
+        )
 
 
 def _run(session: ort.InferenceSession, crops: Pixels, batch_size: int) -> Logits:
@@ -111,7 +109,7 @@ def _run(session: ort.InferenceSession, crops: Pixels, batch_size: int) -> Logit
 
 def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: Reference) -> Metrics:
     """By the labels' names, as a caller gets them: an index that is right under a wrong name is wrong."""
-    truth = [sample.label for sample in reference.samples]
+    truth = [sample.label for sample in reference.heldout.samples]
     named = np.array(contract.labels)[probabilities.argmax(1)]
     trained = np.array(reference.labels)[reference.probabilities.argmax(1)]
     accuracy, expected = float((named == truth).mean()), float((trained == truth).mean())

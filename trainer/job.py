@@ -1,31 +1,24 @@
 """The commands: each is one function that reads downwards."""
 
-import logging
-import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import torch
+from pydantic import ValidationError
 
 from fovea.bundle import REPORT_FILE
-from fovea.errors import DataInvalid
-from fovea.settings import as_saved, flag
-from fovea.storage import open_folder
+from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.settings import as_saved
+from fovea.storage import LocalFolder, open_folder
 from fovea.versions import published
-from trainer.augment import Augmentation
-from trainer.batches import endless_batches
 from trainer.checkpoint import Checkpoint
-from trainer.config import DIGITS, ExportSettings, LrFindSettings, TrainSettings
-from trainer.data import DataSet, read_images
-from trainer.decision import Decision, decide, given
+from trainer.config import ExportSettings, LrFindSettings, TrainSettings
+from trainer.data import DataSet
+from trainer.decision import Decision, given
 from trainer.history import Fit
 from trainer.loop import Recipe, fit
-from trainer.lr_finder import RangeTest, range_test
-from trainer.model import adamw, build_network, freeze_backbone, unfreeze
-from trainer.precision import Precision, choose_precision
-from trainer.progress import show_progress
+from trainer.precision import choose_precision
+from trainer.preparation import augmentation, find_learning_rate, prepare, read_data
 from trainer.release import Released, release
 from trainer.report.figures import write_curve
 from trainer.run_folder import (
@@ -39,21 +32,15 @@ from trainer.run_folder import (
     RunFolder,
 )
 from trainer.schedule import cycles
-from trainer.sources import open_source
 from trainer.stopping import Stopping
-from trainer.weights import load_weights
-
-logger = logging.getLogger(__name__)
-
-AnySettings = LrFindSettings | TrainSettings
 
 
 def find_lr(settings: LrFindSettings) -> None:
     """`lr-find`: the range test alone. Prints the suggestions; writes lr_find.png and lr_find.json."""
     Stopping()
     folder = RunFolder(settings.output)
-    start = _start(settings)
-    decision = _test_range(start, settings)
+    start = prepare(settings)
+    decision = find_learning_rate(start, settings)
     folder.make()
     _write_decision(folder, decision)
     print(_describe_decision(decision))
@@ -63,14 +50,14 @@ def find_lr(settings: LrFindSettings) -> None:
 def train(settings: TrainSettings) -> None:
     """`train`: everything from the images to a published version."""
     started, stopping = time.monotonic(), Stopping()
-    published(open_folder(settings.models))  # a store that does not answer is known before hours of training
+    _check_models(settings.models)
     run = RunFolder.unused(settings.runs, settings.run_id)
-    start = _start(settings)
+    start = prepare(settings)
     run.make()
     run.write_json(SETTINGS_FILE, as_saved(settings))
     run.write_json(AUDIT_FILE, start.data.audit())
     run.write_json(LINEAGE_FILE, {"data_digest": start.data.digest, "weights_sha256": start.weights_sha256})
-    decision = given(settings.lr) if settings.lr != "auto" else _test_range(start, settings)
+    decision = given(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
     _write_decision(run, decision)
     fitted = fit(
         start.checkpoint, start.data, _recipe(settings, decision.lr), start.precision, stopping, run.path
@@ -86,93 +73,34 @@ def train(settings: TrainSettings) -> None:
 def export(settings: ExportSettings) -> None:
     """`export`: release a finished run again."""
     Stopping()
+    _check_models(settings.models)
     run = RunFolder(settings.run)
     checkpoint = Checkpoint.load(run.path)
-    trained = TrainSettings(**run.read_json(SETTINGS_FILE))
-    choose_precision(settings.device, settings.threads)
-    data = _read_data(trained, settings.threads)
+    trained = _read_settings(run)
+    precision = choose_precision(settings.device, settings.threads)
+    checkpoint.network.to(precision.device)
+    data = read_data(trained, settings.threads)
     if data.digest != run.read_json(AUDIT_FILE)["digest"]:
         raise DataInvalid(f"{trained.data}: the images are not those that the run {run.path} was trained on")
     released = release(run, checkpoint, data.heldout, trained, settings.models, settings.threads)
     print(f"published {released.uri}: held-out accuracy {released.metrics.accuracy:.2%}")
 
 
-@dataclass(frozen=True)
-class _Start:
-    """What there is before the first step."""
-
-    data: DataSet
-    checkpoint: Checkpoint
-    precision: Precision
-    weights_sha256: str | None
-
-
-def _start(settings: AnySettings) -> _Start:
-    if settings.data == "digits":
-        logger.info(
-            "--data digits: %s",
-            ", ".join(
-                f"{flag(n)} {getattr(settings, n)}" for n in DIGITS if n in type(settings).model_fields
-            ),
+def _check_models(uri: str) -> None:
+    """Before hours of training: does the store answer, and can this be a folder?"""
+    models = open_folder(uri)
+    published(models)
+    if isinstance(models, LocalFolder) and models.path.exists() and not models.path.is_dir():
+        raise SettingsInvalid(
+            f"--models {uri}: a file is here; it should be a folder of versions, or nothing"
         )
-    precision = choose_precision(settings.device, settings.threads)
-    data = _read_data(settings, settings.threads)
-    random.seed(settings.seed)
-    np.random.seed(settings.seed)
-    torch.manual_seed(settings.seed)
-    network = build_network(settings.arch, len(data.labels), settings.size)
-    digest = load_weights(
-        network, settings.arch, settings.weights, settings.weights_sha256, settings.cache_dir
-    )
-    network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
-    checkpoint = Checkpoint(network, settings.arch, data.labels, settings.preprocess, 0)
-    return _Start(data, checkpoint, precision, digest)
 
 
-def _read_data(settings: AnySettings, threads: int) -> DataSet:
-    split = open_source(
-        settings.data,
-        val_fraction=settings.val_fraction,
-        seed=settings.seed,
-        cache_dir=settings.cache_dir,
-    )
-    data = read_images(
-        split,
-        settings.data,
-        settings.preprocess,
-        settings.cache_dir,
-        max_bad_fraction=settings.max_bad_fraction,
-        threads=threads,
-    )
-    logger.info(
-        "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)
-    )
-    if data.bad:
-        logger.warning(
-            "%d images are left out, such as %s: %s", len(data.bad), data.bad[0].path, data.bad[0].reason
-        )
-    return data
-
-
-def _test_range(start: _Start, settings: AnySettings) -> Decision:
-    network, precision = start.checkpoint.network, start.precision
-    frozen = settings.weights != "none" and getattr(settings, "frozen_epochs", 1) > 0
-    if frozen:
-        freeze_backbone(network)
-    how = RangeTest(settings.start_lr, settings.end_lr, settings.num_steps)
-    batches = endless_batches(start.data.train, settings.batch_size, precision.device, seed=settings.seed)
-    shown = show_progress(batches, "range test", settings.num_steps)
-    curve = range_test(network, adamw(network, 1, 1), shown, how, _augmentation(settings), precision)
-    unfreeze(network)
-    decision = decide(curve, settings.fallback_lr)
-    if decision.warning:
-        logger.warning("%s", decision.warning)
-    logger.info("learning rate %.3g: %s", decision.lr, decision.why)
-    return decision
-
-
-def _augmentation(settings: AnySettings) -> Augmentation:
-    return Augmentation(settings.size, settings.min_crop, settings.max_rotation, settings.flip)
+def _read_settings(run: RunFolder) -> TrainSettings:
+    try:
+        return TrainSettings(**run.read_json(SETTINGS_FILE))
+    except ValidationError as error:
+        raise DataInvalid(f"{run.path / SETTINGS_FILE}: not the settings of a training run") from error
 
 
 def _recipe(settings: TrainSettings, lr: float) -> Recipe:
@@ -180,7 +108,7 @@ def _recipe(settings: TrainSettings, lr: float) -> Recipe:
         lr=lr,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        augmentation=_augmentation(settings),
+        augmentation=augmentation(settings),
         pretrained=settings.weights != "none",
         frozen_epochs=settings.frozen_epochs,
         cycles=cycles(None if settings.epochs == "auto" else settings.epochs, settings.max_epochs),

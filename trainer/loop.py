@@ -1,6 +1,7 @@
 """The training loop."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from fovea.errors import Terminated
+from fovea.errors import DataInvalid, Terminated
 from trainer.advice import advise, after_cycle
 from trainer.augment import Augmentation, augment
 from trainer.batches import steps_per_epoch, training_batches
@@ -56,7 +57,7 @@ def fit(
     """Fine-tunes the checkpoint's network in place; it ends with the weights of the best cycle's end.
 
     Each epoch appends to `run`/metrics.jsonl and replaces `run`/checkpoint.pt.
-    Raises Terminated after SIGTERM, with the checkpoint saved.
+    Raises Terminated after SIGTERM, with the checkpoint saved, and DataInvalid when the loss is not finite.
     """
     fitting = _Fitting(checkpoint, data, recipe, precision, stopping, run, [])
     network, before_training = checkpoint.network, score(checkpoint.network, data.heldout, recipe.batch_size)
@@ -136,10 +137,15 @@ class _Fitting:
         parts = (self.data, phase, self.recipe, self.precision, self.stopping)
         try:
             for record in train(self.checkpoint.network, *parts, first_epoch=first):
+                if not math.isfinite(record.train_loss + record.heldout_loss):
+                    raise DataInvalid(
+                        f"training diverged: the loss of epoch {record.epoch} is not finite; try an --lr "
+                        f"below {self.recipe.lr:.2g}"
+                    )
                 self.records.append(record)
                 append_record(self.folder, record)
-                show_epoch(record)
                 self.checkpoint.at(record.epoch).save(self.folder)
+                show_epoch(record)
         except Terminated:
             self.checkpoint.at(len(self.records)).save(self.folder)
             raise
@@ -153,7 +159,7 @@ def _run_cycles(fitting: _Fitting, best: float) -> Fit:
     """
     recipe, network = fitting.recipe, fitting.checkpoint.network
     decisions: list[str] = []
-    kept, kept_state, improved = 0, None, True
+    kept, kept_loss, kept_state, improved = 0, math.inf, network.state_dict(), True
     for number, epochs in enumerate(recipe.cycles):
         fitting.run(_phase(recipe, epochs))
         loss = fitting.records[-1].heldout_loss
@@ -162,13 +168,13 @@ def _run_cycles(fitting: _Fitting, best: float) -> Fit:
         goes_on = bool(upcoming) and (improved or number == 0)
         decisions.append(after_cycle(best, loss, epochs, upcoming[0] if goes_on else None))
         logger.info(decisions[-1])
-        if improved or kept_state is None:
-            kept = len(fitting.records)
+        if loss < kept_loss:
+            kept, kept_loss = len(fitting.records), loss
             kept_state = {name: value.clone() for name, value in network.state_dict().items()}
         best = min(best, loss)
         if not goes_on:
             break
-    if kept_state is not None and kept != len(fitting.records):
+    if kept != len(fitting.records):
         network.load_state_dict(kept_state)
         fitting.checkpoint.at(kept).save(fitting.folder)
     stopped_improving = len(decisions) > 1 and not improved

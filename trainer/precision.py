@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from fovea.errors import Unavailable
+from trainer.allocation import keep_freed_memory
 from trainer.config import Device
 
 
@@ -29,7 +30,8 @@ class Precision:
 
 
 def choose_precision(device: Device, threads: int) -> Precision:
-    """Sets torch's threads too. Raises Unavailable for `cuda` without a CUDA device."""
+    """Sets up memory and torch's threads too. Raises Unavailable for `cuda` without a CUDA device."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("--device cuda: there is no CUDA device (use --device cpu, or auto)")

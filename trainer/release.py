@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from fovea import versions
 from fovea.bundle import (
@@ -63,37 +64,40 @@ def release(
     logits = predict(checkpoint.network, heldout, settings.batch_size)
     calibration = calibrate(logits, heldout.targets, settings.target_precision)
     probabilities = softmax(logits / calibration.temperature)
-    contract = _write_contract(run, checkpoint, heldout, settings, calibration, probabilities)
+    name, lineage = open_folder(models).name, _lineage(run, checkpoint, settings)
+    contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
         folder = Path(staging)
         served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
         export_onnx(served, contract, folder / MODEL_FILE)
-        reference = Reference(heldout.samples, heldout.pixels(slice(None)), probabilities, checkpoint.labels)
+        reference = Reference(heldout, probabilities, checkpoint.labels)
         metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
+
         contract = contract.model_copy(update={"metrics": metrics})
         confused = confusion(probabilities.argmax(1), heldout.targets, len(checkpoint.labels))
         report = render_report(run, contract, calibration, confused)
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         _write_golden(folder, heldout, probabilities)
         staged = seal(folder, contract)
-        Classifier(staged, provider="cpu", threads=threads)
+        Classifier(staged, provider="cpu", threads=threads)  # the last check: as a server would open it
         published = versions.publish(staged, models)
         run.write_text(REPORT_FILE, report)
     return Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
 
 
 def _write_contract(
-    run: RunFolder,
+    name: str,
+    lineage: dict[str, Any],
     checkpoint: Checkpoint,
-    heldout: Images,
-    settings: TrainSettings,
     calibration: Calibration,
+    targets: Targets,
     probabilities: Logits,
 ) -> BundleContract:
+    """With the torch model's metrics, until the gate has measured the ONNX model's."""
     inputs, outputs = describe_tensors(checkpoint.preprocess.size, len(checkpoint.labels))
     return BundleContract(
-        name=open_folder(settings.models).name,
+        name=name,
         version=0,
         created=datetime.now(UTC),
         files={},
@@ -101,10 +105,10 @@ def _write_contract(
         preprocess=checkpoint.preprocess,
         inputs=inputs,
         outputs=outputs,
-        metrics=measure(probabilities, heldout.targets, checkpoint.labels),
+        metrics=measure(probabilities, targets, checkpoint.labels),
         temperature=calibration.temperature,
         abstain_threshold=calibration.abstain_threshold,
-        training=_lineage(run, checkpoint, settings),
+        training=lineage,
     )
 
 
@@ -121,7 +125,8 @@ def _lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) ->
         "seed": settings.seed,
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("torch", "torchvision", "onnx")},
+            "torch": str(torch.__version__),
+            **{name: importlib.metadata.version(name) for name in ("torchvision", "onnx")},
         },
         "settings": as_saved(settings),
     }

@@ -20,12 +20,17 @@ class Stopping:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, SIGTERM only sets `requested`: an optimizer's step must not be torn in half."""
+        """Inside, SIGTERM only sets `requested`: an optimizer's step must not be torn in half.
+
+        Raises Terminated at the end if it came and nobody looked.
+        """
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
+        if self.requested:
+            raise Terminated(MESSAGE)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.requested = True

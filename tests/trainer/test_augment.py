@@ -18,6 +18,12 @@ def test_ramp_is_cropped_where_the_map_says() -> None:
     assert torch.allclose(out[:, 25, 1:-1, 0], expected[:, 1:-1], atol=0.05)
 
 
+def test_whole_crops_without_rotation_keep_every_pixel() -> None:
+    pixels = torch.randint(0, 256, (3, 24, 24, 3), dtype=torch.uint8)
+    out = augment(pixels, Augmentation(size=24, min_crop=1, max_rotation=0, flip=False))
+    assert torch.allclose(out, pixels.float(), atol=1e-2)
+
+
 def test_constant_image_stays_constant() -> None:
     pixels = torch.full((8, 40, 40, 3), 77, dtype=torch.uint8)
     out = augment(pixels, Augmentation(size=32, min_crop=0.3, max_rotation=15, flip=True))
@@ -33,7 +39,7 @@ def test_images_of_a_batch_get_maps_of_their_own() -> None:
 def test_crops_keep_at_least_the_least_area_and_stay_inside() -> None:
     maps = random_maps(1000, Augmentation(32, 0.5, 0, flip=False), CPU)
     width, height = maps[:, 0, 0], maps[:, 1, 1]
-    assert (width * height).min() > 0.5 * 0.74  # a square has no room for the wider half of an aspect ratio
+    assert (width * height).min() > 0.5 * 0.74  # a square has no room for a wide crop of all its area
     assert ((maps[:, 0, 2].abs() + width) <= 1 + 1e-6).all()
     assert ((maps[:, 1, 2].abs() + height) <= 1 + 1e-6).all()
 

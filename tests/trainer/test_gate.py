@@ -41,7 +41,7 @@ def candidate(trained: Path, few_digits: Path) -> Candidate:
         split, "few", checkpoint.preprocess, trained / "cache", max_bad_fraction=0, threads=1
     ).heldout
     probabilities = softmax(predict(checkpoint.network, heldout, 16) / bundle.contract.temperature)
-    reference = Reference(heldout.samples, heldout.pixels(slice(None)), probabilities, checkpoint.labels)
+    reference = Reference(heldout, probabilities, checkpoint.labels)
     return Candidate(bundle.model_path, bundle.contract, reference)
 
 

@@ -1,17 +1,12 @@
 """The report's charts, as SVG that follows the page's light or dark theme, and lr_find.png."""
 
 import io
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("agg")
-logging.getLogger("matplotlib").setLevel(logging.WARNING)
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -85,17 +80,17 @@ def _curve(decision: Decision) -> Figure:
     axes.plot(curve.lrs, curve.losses, color=FAINT, lw=0.7, alpha=0.6, label="loss")
     axes.plot(curve.lrs, curve.smoothed, color=INK, lw=2, label="smoothed")
     axes.set_xscale("log")
-    highest = max(curve.smoothed[: max(1, len(curve.lrs) // 2)])
-    axes.set_ylim(min(curve.smoothed) - 0.1 * highest, 1.5 * highest)
-    axes.axvline(decision.lr, color=FIRST, lw=6, alpha=0.15)
-    for name, rate in decision.suggestions.items():
-        if rate is not None:
-            axes.axvline(rate, color=MARKS[name], lw=1.4, ls="--", label=f"{name} {rate:.2g}")
+    start = max(curve.smoothed[: max(1, len(curve.lrs) // 2)])
+    axes.set_ylim(0.9 * min(curve.losses), 1.4 * start)
+    axes.axvline(decision.lr, color=FIRST, lw=8, alpha=0.15, label=f"taken: {decision.lr:.2g}")
+    for place, (name, rate) in enumerate(decision.suggestions.items()):
+        if rate is not None:  # dashes are offset, so that equal suggestions both show
+            axes.axvline(rate, color=MARKS[name], lw=1.6, ls=(4 * place, (4, 4)), label=f"{name} {rate:.2g}")
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 
-def _plot(x: str, y: str, width: float = 5.2, height: float = 3.0) -> tuple[Figure, Axes]:
+def _plot(x: str, y: str, width: float = 4.6, height: float = 2.9) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x)

@@ -1,0 +1,107 @@
+"""What comes before the first step: the data, the network, and the learning rate."""
+
+import logging
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fovea.settings import flag
+from trainer.augment import Augmentation
+from trainer.batches import endless_batches
+from trainer.checkpoint import Checkpoint
+from trainer.config import DIGITS, LrFindSettings, TrainSettings
+from trainer.data import DataSet, read_images
+from trainer.decision import Decision, decide
+from trainer.lr_finder import RangeTest, range_test
+from trainer.model import adamw, build_network, freeze_backbone, unfreeze
+from trainer.precision import Precision, choose_precision
+from trainer.progress import show_progress
+from trainer.sources import open_source
+from trainer.weights import load_weights
+
+logger = logging.getLogger(__name__)
+
+AnySettings = LrFindSettings | TrainSettings
+
+
+@dataclass(frozen=True)
+class Start:
+    """What there is before the first step."""
+
+    data: DataSet
+    checkpoint: Checkpoint
+    precision: Precision
+    weights_sha256: str | None
+
+
+def prepare(settings: AnySettings) -> Start:
+    """Reads the data and builds the network. Raises what its parts raise; nothing is written but caches."""
+    if settings.data == "digits":
+        _say_what_digits_imply(settings)
+    precision = choose_precision(settings.device, settings.threads)
+    data = read_data(settings, settings.threads)
+    random.seed(settings.seed)
+    np.random.seed(settings.seed)
+    torch.manual_seed(settings.seed)
+    network = build_network(settings.arch, len(data.labels), settings.size)
+    digest = load_weights(
+        network, settings.arch, settings.weights, settings.weights_sha256, settings.cache_dir
+    )
+    network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
+    checkpoint = Checkpoint(network, settings.arch, data.labels, settings.preprocess, 0)
+    return Start(data, checkpoint, precision, digest)
+
+
+def read_data(settings: AnySettings, threads: int) -> DataSet:
+    """Lists and decodes the images, and says what was left out."""
+    split = open_source(
+        settings.data,
+        val_fraction=settings.val_fraction,
+        seed=settings.seed,
+        cache_dir=settings.cache_dir,
+    )
+    data = read_images(
+        split,
+        settings.data,
+        settings.preprocess,
+        settings.cache_dir,
+        max_bad_fraction=settings.max_bad_fraction,
+        threads=threads,
+    )
+    logger.info(
+        "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)
+    )
+    if data.bad:
+        logger.warning(
+            "%d images are left out, such as %s: %s", len(data.bad), data.bad[0].path, data.bad[0].reason
+        )
+    return data
+
+
+def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
+    """Makes the range test in the state that training begins in."""
+    network, precision = start.checkpoint.network, start.precision
+    if settings.weights != "none" and settings.frozen_epochs:
+        freeze_backbone(network)
+    how = RangeTest(settings.start_lr, settings.end_lr, settings.num_steps)
+    batches = endless_batches(start.data.train, settings.batch_size, precision.device, seed=settings.seed)
+    shown = show_progress(batches, "range test", settings.num_steps)
+    curve = range_test(network, adamw(network, 1, 1), shown, how, augmentation(settings), precision)
+    unfreeze(network)
+    decision = decide(curve, settings.fallback_lr)
+    if decision.warning:
+        logger.warning("%s", decision.warning)
+    logger.info("learning rate %.3g: %s", decision.lr, decision.why)
+    return decision
+
+
+def augmentation(settings: AnySettings) -> Augmentation:
+    return Augmentation(settings.size, settings.min_crop, settings.max_rotation, settings.flip)
+
+
+def _say_what_digits_imply(settings: AnySettings) -> None:
+    names = [name for name in DIGITS if name in type(settings).model_fields]
+    implied = ", ".join(f"{flag(name)} {getattr(settings, name)}" for name in names)
+    logger.info("--data digits implies what is not given otherwise: %s", implied)
