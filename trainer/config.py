@@ -18,9 +18,9 @@ DIGITS: Final[dict[str, Any]] = {
     "weights": "none",
     "size": 32,
     "resize": 32,
-    "batch_size": 64,
+    "batch_size": 32,
     "num_steps": 60,
-    "max_epochs": 7,
+    "max_epochs": 6,
     "min_crop": 0.85,
     "flip": False,
 }

@@ -56,7 +56,8 @@ def export_onnx(served: ServedNetwork, contract: BundleContract, target: Path) -
 def _export(served: ServedNetwork, size: int) -> onnx.ModelProto:
     # Two images at least: a batch of one would be taken for a constant.
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for noisy in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     with redirect_stdout(io.StringIO()):
         program = torch.onnx.export(
             served.eval(),

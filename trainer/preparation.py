@@ -74,9 +74,8 @@ def read_data(settings: AnySettings, threads: int) -> DataSet:
         "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)
     )
     if data.bad:
-        logger.warning(
-            "%d images are left out, such as %s: %s", len(data.bad), data.bad[0].path, data.bad[0].reason
-        )
+        first = data.bad[0]
+        logger.warning("images left out: %d; the first is %s: %s", len(data.bad), first.path, first.reason)
     return data
 
 
