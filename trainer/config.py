@@ -16,11 +16,11 @@ from trainer.architectures import ARCHITECTURES
 
 DIGITS: Final[dict[str, Any]] = {
     "weights": "none",
-    "size": 32,
-    "resize": 32,
+    "size": 24,
+    "resize": 24,
     "batch_size": 32,
     "num_steps": 60,
-    "max_epochs": 6,
+    "max_epochs": 5,
     "min_crop": 0.85,
     "flip": False,
 }

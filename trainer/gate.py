@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 
 from fovea.bundle import BundleContract, Metrics
+from fovea.classifier import open_session
 from fovea.errors import GateRefused
 from fovea.preprocess import Pixels, decode_image
 from trainer.calibration import Logits, Targets, measure
 from trainer.data import Images
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 LEAST_AGREEMENT = 0.999
 LARGEST_ACCURACY_GAP = 0.001
@@ -39,7 +43,7 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     the torch model: other pixels, top-1 agreement below .999, a probability off by more than 1e-3 (at batch
     sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off.
     """
-    session = ort.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
+    session = open_session(model, "cpu", threads)
     _check_shapes(session, contract, reference)
     parts = []
     for start in range(0, len(reference.heldout), CHUNK):
@@ -52,14 +56,7 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     return _check_accuracy(probabilities, contract, reference)
 
 
-def _options(threads: int) -> ort.SessionOptions:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    return options
-
-
-def _check_shapes(session: ort.InferenceSession, contract: BundleContract, reference: Reference) -> None:
+def _check_shapes(session: "InferenceSession", contract: BundleContract, reference: Reference) -> None:
     classes = session.get_outputs()[-1].shape[-1]
     if not classes == len(contract.labels) == len(reference.labels):
         raise GateRefused(
@@ -99,7 +96,7 @@ def _check_numbers(found: Logits, reference: Reference, batch_size: int) -> None
         )
 
 
-def _run(session: ort.InferenceSession, crops: Pixels, batch_size: int) -> Logits:
+def _run(session: "InferenceSession", crops: Pixels, batch_size: int) -> Logits:
     parts = [
         session.run(["probabilities"], {"pixels": crops[start : start + batch_size]})[0]
         for start in range(0, len(crops), batch_size)
