@@ -10,8 +10,9 @@ from trainer.digits import write_digits
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _two_threads() -> None:
-    torch.set_num_threads(2)
+def _one_thread() -> None:
+    """Threads that wait for each other cost more than such small networks gain."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def train_settings(data: Path, root: Path, **changes: object) -> TrainSettings:
         "num_steps": 16,
         "flip": False,
         "device": "cpu",
-        "threads": 2,
+        "threads": 1,
     }
     return TrainSettings(**{**options, **changes})
 
@@ -59,3 +60,9 @@ def trained(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
     job.train(train_settings(few_digits, root, epochs="auto", max_epochs=3))
     return root
+
+
+@pytest.fixture
+def own_run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the run, whose report an export may replace."""
+    return Path(shutil.copytree(trained / "runs" / "a", tmp_path / "own-run"))

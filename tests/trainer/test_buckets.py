@@ -43,8 +43,8 @@ def test_weights_come_from_a_bucket(bucket: Bucket, trained: Path, tmp_path: Pat
     assert load_weights(network, "resnet18", f"{bucket.uri}/weights/start.pt", None, tmp_path)
 
 
-def test_a_model_is_published_to_a_bucket(bucket: Bucket, trained: Path, tmp_path: Path) -> None:
+def test_a_model_is_published_to_a_bucket(bucket: Bucket, own_run: Path, tmp_path: Path) -> None:
     models = f"{bucket.uri}/models/tiny"
-    job.export(ExportSettings(run=trained / "runs" / "a", models=models, device="cpu", threads=2))
+    job.export(ExportSettings(run=own_run, models=models, device="cpu", threads=1))
     assert versions.published(open_folder(models)) == [1]
     assert versions.fetch(models, cache=tmp_path).contract.name == "tiny"

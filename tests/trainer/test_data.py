@@ -23,7 +23,7 @@ def _folder(root: Path, count: int = 10) -> Path:
 
 def _read(data: Path | str, cache: Path, max_bad_fraction: float = 0.01) -> DataSet:
     split = open_source(str(data), val_fraction=0.2, seed=0, cache_dir=cache)
-    return read_images(split, str(data), SPEC, cache, max_bad_fraction=max_bad_fraction, threads=2)
+    return read_images(split, str(data), SPEC, cache, max_bad_fraction=max_bad_fraction, threads=1)
 
 
 def test_folder_of_classes_is_split_by_class(tmp_path: Path) -> None:
