@@ -36,8 +36,9 @@ def main() -> ExitCode:
     if not options.images:
         raise SettingsInvalid(f"an image is missing; write {PROGRAM} IMAGE... --target HOST:PORT")
     with Client(options.target, timeout_s=options.timeout_s) as client:
+        labels = client.get_model(options.model_version).labels
         outcomes = client.classify_many(
-            options.images, top_k=options.top_k, model_version=options.model_version
+            options.images, top_k=min(options.top_k, len(labels)), model_version=options.model_version
         )
         named = zip(options.images, outcomes, strict=True)
         failures = _print_json(named) if options.json_lines else _print_table(named)
