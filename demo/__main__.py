@@ -5,7 +5,9 @@ Everything it makes is under `.demo/`; `.demo/summary.json` holds the figures.
 
 import json
 import shutil
+import signal
 import statistics
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from demo.processes import RunningServer, run_program, running_server
 from fovea import settings
 from fovea.bundle import ModelBundle
 from fovea.client import Client, ModelVersion
-from fovea.errors import BundleInvalid, ExitCode, Unavailable
+from fovea.errors import BundleInvalid, ExitCode, SettingsInvalid, Terminated, Unavailable
 
 HOME = Path(".demo")
 MODELS = HOME / "models" / "digits"
@@ -43,33 +45,43 @@ class Served:
 
 
 def main() -> ExitCode:
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print(f"usage: python -m demo\n\n{__doc__}")
+        return ExitCode.DONE
+    if sys.argv[1:]:
+        raise SettingsInvalid(f"python -m demo takes no options, such as {sys.argv[1]}")
+    signal.signal(signal.SIGTERM, _terminated)
     started = time.monotonic()
     _start_afresh()
-    _say("1/4", "Train resnet34 on 1,797 handwritten digits, find the learning rate first, release the model")
+    _say("1/4", "Find the learning rate, train resnet34 on 1,797 real digits, release it")
     run_program(
         "trainer", "train", "--data", "digits", "--models", str(MODELS), "--epochs", "auto",
         "--runs", str(RUN.parent), "--run-id", RUN.name, "--cache-dir", str(HOME / "cache"),
+        "--log-format", "text",
     )  # fmt: skip
     trained = json.loads((RUN / "summary.json").read_text())
     bundle = ModelBundle.open(Path(trained["model"]))
     with running_server(LOG, "--models", str(MODELS)) as server:
-        _say("2/4", f"Serve it on {server.target} and classify the held-out images over gRPC")
+        _say("2/4", f"Serve it on {server.target}, classify the held-out images over gRPC")
         served = _classify_all(server)
         _say("3/4", "Score the held-out folder into parquet")
         run_program(
             "scorer", "run", str(HELD_OUT), "--models", str(MODELS),
-            "--output", str(SCORES), "--run-id", "demo",
+            "--output", str(SCORES), "--run-id", "demo", "--log-format", "text",
         )  # fmt: skip
         _say("4/4", "Stop the server with SIGTERM")
         if (code := server.stop()) != 0:
-            raise Unavailable(
-                f"the server ended with exit code {code} after SIGTERM: see {HOME / 'server.log'}"
-            )
+            raise Unavailable(f"the server ended with exit code {code} after SIGTERM: see {LOG}")
     rows = _parquet_rows()
     _check(bundle, served, rows)
     _write_summary(trained, served, rows)
     _show(trained, bundle, served, rows, time.monotonic() - started)
     return ExitCode.DONE
+
+
+def _terminated(signum: int, _: object) -> None:
+    """Raised where the demo stands, so that what it started is ended with it."""
+    raise Terminated("stopped by SIGTERM")
 
 
 def _start_afresh() -> None:
@@ -157,8 +169,8 @@ def _show(trained: dict[str, object], bundle: ModelBundle, served: Served, rows:
     for name, value in facts.items():
         table.add_row(f"  {name}", value)
     console.print("\n[bold]What happened[/]")
-    console.print(table)
-    console.print(_next_steps())
+    console.print(table, soft_wrap=True)
+    console.print(_next_steps(), soft_wrap=True)
 
 
 def _next_steps() -> str:

@@ -1,0 +1,41 @@
+"""What only a CUDA device can show: `make test-gpu`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fovea.bundle import ModelBundle
+from fovea.classifier import Classifier
+from tests.photos import make_photos
+
+pytestmark = pytest.mark.gpu
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_classifier_gives_its_golden_answers_on_cuda(tiny_bundle: ModelBundle) -> None:
+    classifier = Classifier(tiny_bundle, provider="cuda")
+    golden = tiny_bundle.golden()
+    assert classifier.provider == "CUDAExecutionProvider"
+    found = classifier.classify(golden.crops)
+    np.testing.assert_allclose(found, golden.probabilities, atol=1e-3)
+    np.testing.assert_array_equal(found.argmax(axis=1), golden.probabilities.argmax(axis=1))
+
+
+def test_training_with_mixed_precision_passes_the_release_gate(tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos", 40)
+    command = [
+        *(sys.executable, "-m", "trainer", "train", "--device", "cuda", "--weights", "none"),
+        *("--data", str(tmp_path / "photos"), "--models", str(tmp_path / "models" / "photos")),
+        *("--runs", str(tmp_path / "runs"), "--run-id", "a", "--cache-dir", str(tmp_path / "cache")),
+        *("--size", "64", "--batch-size", "16", "--num-steps", "40", "--epochs", "4"),
+    ]
+    ended = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads((tmp_path / "runs" / "a" / "summary.json").read_text())
+    assert summary["accuracy"] > 0.6
