@@ -66,7 +66,7 @@ def test_links_lead_somewhere() -> None:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Path:
+def workspace(tmp_path: Path) -> Path:
     """A folder with `photos`, and `my-bucket/photos` in the test's own S3."""
     labels = {"flower": "cat", "temple": "dog"}
     make_photos(tmp_path / "made", 10)
@@ -87,16 +87,16 @@ def imagenet_weights(home: Path) -> None:
 
 
 @pytest.fixture
-def environment(workplace: Path) -> Iterator[dict[str, str]]:
+def environment(workspace: Path) -> Iterator[dict[str, str]]:
     """Small settings for the commands, a bucket, and free ports."""
-    imagenet_weights(workplace / "torch")
+    imagenet_weights(workspace / "torch")
     with bucket_environment("my-bucket") as bucket, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
         yield os.environ | bucket | {
-            "TORCH_HOME": str(workplace / "torch"),
-            "XDG_CACHE_HOME": str(workplace / "cache"),
+            "TORCH_HOME": str(workspace / "torch"),
+            "XDG_CACHE_HOME": str(workspace / "cache"),
             "FOVEA_TRAIN_SIZE": "64",
             "FOVEA_TRAIN_NUM_STEPS": "20",
             "FOVEA_TRAIN_BATCH_SIZE": "8",
@@ -107,11 +107,11 @@ def environment(workplace: Path) -> Iterator[dict[str, str]]:
         }  # fmt: skip
 
 
-def started(command: str, workplace: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+def started(command: str, workspace: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     words = shlex.split(command.replace("8001", environment["FOVEA_SERVE_PORT"]))
     return subprocess.Popen(
         [sys.executable, *words[1:]],
-        cwd=workplace,
+        cwd=workspace,
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -130,13 +130,13 @@ def wait_until_ready(server: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_the_commands_work_one_after_the_other(workplace: Path, environment: dict[str, str]) -> None:
+def test_the_commands_work_one_after_the_other(workspace: Path, environment: dict[str, str]) -> None:
     servers = []
     try:
         for command in commands_of("python"):
             if "s3://" in command:
-                upload(workplace, environment)
-            process = started(command, workplace, environment)
+                upload(workspace, environment)
+            process = started(command, workspace, environment)
             if command.startswith("python -m server"):
                 servers.append(process)
                 wait_until_ready(process)
@@ -148,11 +148,11 @@ def test_the_commands_work_one_after_the_other(workplace: Path, environment: dic
             server.terminate()
             server.communicate()
     assert [server.returncode for server in servers] == [0]
-    assert (workplace / "models" / "pets" / "1" / "bundle.json").is_file()
-    assert (workplace / "runs" / "lr-find" / "lr_find.png").is_file()
+    assert (workspace / "models" / "pets" / "1" / "bundle.json").is_file()
+    assert (workspace / "runs" / "lr-find" / "lr_find.png").is_file()
 
 
-def upload(workplace: Path, environment: dict[str, str]) -> None:
+def upload(workspace: Path, environment: dict[str, str]) -> None:
     client = boto3.client(
         "s3",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
@@ -160,6 +160,6 @@ def upload(workplace: Path, environment: dict[str, str]) -> None:
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
     )
     for folder in ("photos", "models"):
-        for path in (workplace / folder).rglob("*"):
+        for path in (workspace / folder).rglob("*"):
             if path.is_file():
-                client.upload_file(str(path), "my-bucket", str(path.relative_to(workplace)))
+                client.upload_file(str(path), "my-bucket", str(path.relative_to(workspace)))
