@@ -49,8 +49,12 @@ class ProgramSettings(BaseSettings):
         cli_avoid_json=True,
         cli_hide_none_type=True,
         protected_namespaces=(),
+        allow_inf_nan=False,
     )
 
+
+PROGRAM_PREFIXES: Final = ("FOVEA_TRAIN_", "FOVEA_SERVE_", "FOVEA_SCORE_", "FOVEA_CLIENT_")
+"""Of the variables: one environment may hold the settings of several programs."""
 
 S = TypeVar("S", bound=ProgramSettings)
 
@@ -152,7 +156,8 @@ def choose_command(
         print(_command_help(commands, program))
         raise SystemExit(0)
     given = f"there is no command {arguments[0]!r}" if arguments else "a command is missing"
-    raise SettingsInvalid(f"{program}: {given}; the commands are {', '.join(commands)}")
+    there_are = "the command is" if len(commands) == 1 else "the commands are"
+    raise SettingsInvalid(f"{program}: {given}; {there_are} {', '.join(commands)}")
 
 
 def _command_help(commands: Mapping[str, str], program: str) -> str:
@@ -168,29 +173,46 @@ def _refuse_unknown_variables(
 ) -> None:
     prefix = classes[0].model_config.get("env_prefix", "")
     known = {variable(cls, name) for cls in classes for name in cls.model_fields}
+    others = tuple(other for other in PROGRAM_PREFIXES if other != prefix)
     for name in sorted(environment):
-        if name.upper().startswith(prefix) and name.upper() not in known:
-            raise SettingsInvalid(f"environment variable {name} is not a setting{_did_you_mean(name, known)}")
+        given = name.upper()
+        if not given.startswith("FOVEA_") or given.startswith(others) or given in known:
+            continue
+        start = prefix if given.startswith(prefix) else "FOVEA_"
+        near = _did_you_mean(given.removeprefix(start), known, prefix)
+        raise SettingsInvalid(f"environment variable {name} is not a setting{near}")
 
 
 def _explain(settings: type[ProgramSettings], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    text = first["msg"].removeprefix("Value error, ")
+    text = _WORDING.get(first["type"], first["msg"].removeprefix("Value error, "))
     if not first["loc"]:
         return text
     name = str(first["loc"][0])
-    if first["type"] == "missing":
+    if first["type"] == "missing" or (_is_positional(settings, name) and not first["input"]):
         return f"{_names(settings, name)} is missing: {_help(settings, name)}"
     return f"{_names(settings, name)}: {text[0].lower() + text[1:]}, not {first['input']!r}"
 
 
-_POSITIONAL = get_args(CliPositionalArg[str])[1]
+_WORDING: Final = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "should be a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "should be a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "should be true or false"),
+    "finite_number": "should be a finite number",
+}
+"""By pydantic's type of the error; its other messages are plain enough."""
+
+_POSITIONAL: Final = get_args(CliPositionalArg[str])[1]
+
+
+def _is_positional(settings: type[ProgramSettings], name: str) -> bool:
+    return name in settings.model_fields and _POSITIONAL in settings.model_fields[name].metadata
 
 
 def _names(settings: type[ProgramSettings], name: str) -> str:
     """Both ways to give a setting: `--top-k (or FOVEA_SCORE_TOP_K)`."""
-    positional = name in settings.model_fields and _POSITIONAL in settings.model_fields[name].metadata
-    return f"{name.upper() if positional else flag(name)} (or {variable(settings, name)})"
+    shown = name.upper() if _is_positional(settings, name) else flag(name)
+    return f"{shown} (or {variable(settings, name)})"
 
 
 def _explain_command_line(settings: type[ProgramSettings], error: SettingsError, program: str) -> str:
@@ -198,14 +220,24 @@ def _explain_command_line(settings: type[ProgramSettings], error: SettingsError,
     marker = "unrecognized arguments: "
     if text.startswith(marker):
         given = text.removeprefix(marker).split()[0]
-        known = [flag(name) for name in settings.model_fields]
-        return f"{program} has no option {given}{_did_you_mean(given.split('=')[0], known)}"
+        if not given.startswith("-"):
+            return f"{program}: there is an argument too many: {given!r} (see {program} --help)"
+        near = _did_you_mean(given.split("=")[0].lstrip("-"), _options(settings), "--")
+        return f"{program} has no option {given}{near}"
     return f"{text} (see {program} --help)"
 
 
-def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(given, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _options(settings: type[ProgramSettings]) -> list[str]:
+    """Every flag, by its short name too."""
+    shortcuts = settings.model_config.get("cli_shortcuts") or {}
+    short = [name for names in shortcuts.values() for name in ([names] if isinstance(names, str) else names)]
+    return [flag(name) for name in (*settings.model_fields, *short)]
+
+
+def _did_you_mean(given: str, known: Iterable[str], prefix: str) -> str:
+    """Compares what follows the `prefix` that all of `known` share, for that alone makes names look alike."""
+    near = difflib.get_close_matches(given, [name.removeprefix(prefix) for name in known], n=1)
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def _help(settings: type[ProgramSettings], name: str) -> str:

@@ -14,12 +14,13 @@ from fovea.errors import DataInvalid, ExitCode, SettingsInvalid
 class Oven(settings.ProgramSettings):
     """Bake."""
 
-    model_config = SettingsConfigDict(env_prefix="FOVEA_OVEN_")
+    model_config = SettingsConfigDict(env_prefix="FOVEA_OVEN_", cli_shortcuts={"fan": "airy"})
 
     what: CliPositionalArg[str] = Field(default="bread", description="what to bake")
     heat_c: int = Field(default=200, ge=50, le=300, description="heat in degrees")
     shelves: settings.CommaSeparated = Field(default=("middle",), description="where")
     fan: bool = Field(default=False, description="turn the fan on")
+    hours: float = Field(default=1, description="how long")
 
 
 class Fridge(settings.ProgramSettings):
@@ -72,6 +73,25 @@ def test_a_bad_value_names_option_and_bounds(monkeypatch: pytest.MonkeyPatch) ->
     assert "FOVEA_OVEN_HEAT_C" in refusal()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--heat-c", "x"], "--heat-c (or FOVEA_OVEN_HEAT_C): should be a whole number, not 'x'"),
+        (["--hours", "x"], "--hours (or FOVEA_OVEN_HOURS): should be a number, not 'x'"),
+        (["--hours", "inf"], "--hours (or FOVEA_OVEN_HOURS): should be a finite number, not 'inf'"),
+        (["bread", "extra"], "oven: there is an argument too many: 'extra' (see oven --help)"),
+        (["--airi"], "oven has no option --airi; did you mean --airy?"),
+    ],
+)
+def test_a_refusal_is_in_plain_words(arguments: list[str], says: str) -> None:
+    assert refusal(*arguments) == says
+
+
+def test_a_switch_in_the_environment_is_true_or_false(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_OVEN_FAN", "perhaps")
+    assert refusal() == "--fan (or FOVEA_OVEN_FAN): should be true or false, not 'perhaps'"
+
+
 def test_an_unknown_flag_is_refused_with_the_nearest() -> None:
     assert refusal("--head-c", "3") == "oven has no option --head-c; did you mean --heat-c?"
 
@@ -94,8 +114,24 @@ def test_a_variable_of_another_command_is_known(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FOVEA_TOASTER_HEAT", "3")
+    monkeypatch.setenv("FOVEA_TRAIN_HEAT", "3")
     assert load().heat_c == 200
+
+
+@pytest.mark.parametrize("name", ["FOVEA_FOO", "FOVEA_OVENS_FAN", "FOVEA_HEAT"])
+def test_a_variable_of_no_program_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "3")
+    assert refusal().startswith(f"environment variable {name} is not a setting")
+
+
+def test_a_variable_without_the_programs_prefix_is_recognized(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_HEAT_C", "180")
+    assert refusal().endswith("; did you mean FOVEA_OVEN_HEAT_C?")
+
+
+def test_a_shared_prefix_alone_makes_no_names_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_OVEN_XYZ", "3")
+    assert refusal() == "environment variable FOVEA_OVEN_XYZ is not a setting"
 
 
 def test_settings_are_frozen() -> None:
@@ -121,6 +157,8 @@ def test_commands_are_listed_and_unknown_ones_refused(capsys: pytest.CaptureFixt
         settings.choose_command(commands, ["boil"], "oven")
     with pytest.raises(SettingsInvalid, match="a command is missing"):
         settings.choose_command(commands, [], "oven")
+    with pytest.raises(SettingsInvalid, match="the command is bake"):
+        settings.choose_command({"bake": "Bake it."}, [], "oven")
 
 
 def ends(body: str) -> subprocess.CompletedProcess[str]:

@@ -38,7 +38,7 @@ def test_a_wrong_value_is_refused_with_the_options_name(wrong: str, says: str) -
 
 
 def test_a_missing_source_is_named() -> None:
-    with pytest.raises(SettingsInvalid, match=r"^SOURCE \(or FOVEA_SCORE_SOURCE\): name the folder"):
+    with pytest.raises(SettingsInvalid, match=r"^SOURCE \(or FOVEA_SCORE_SOURCE\) is missing: the images"):
         settings(*NEEDED[1:])
 
 
