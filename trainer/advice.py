@@ -6,29 +6,55 @@ OVERFITTED = 1.05
 """A held-out loss of this many times its best is overfitting, if the training loss fell on."""
 
 
-def after_cycle(before: float, after: float, epochs: int, next_epochs: int | None) -> str:
-    """What the held-out loss (nats) did over a cycle, and what follows: `next_epochs` more, or the end."""
+def after_cycle(before: float, after: float, epochs: int, upcoming: int | None, *, goes_on: bool) -> str:
+    """What the held-out loss (nats) did over a cycle, and what follows.
+
+    `upcoming` is the length of the next cycle, None where no more was asked for.
+    """
     moved = "fell" if after < before else "did not fall"
     text = f"held-out loss {moved} from {before:.4f} to {after:.4f} over {_count(epochs)}"
-    if next_epochs is None:
-        return f"{text}: {'no more epochs were asked for' if after < before else 'stopping here'}"
+    if upcoming is None:
+        return f"{text}: no more epochs were asked for"
+    if not goes_on:
+        return f"{text}: stopping here"
     hope = "" if after < before else ", which is early to tell"
-    return f"{text}{hope}: running {next_epochs} more {'epoch' if next_epochs == 1 else 'epochs'}"
+    return f"{text}{hope}: running {upcoming} more {'epoch' if upcoming == 1 else 'epochs'}"
 
 
-def advise(records: list[EpochRecord], stopped_improving: bool) -> str:
-    """What to try next, after all epochs of a run."""
+def advise(records: list[EpochRecord], before: float, *, stopped_improving: bool) -> str:
+    """What to try next, after all epochs of a run.
+
+    `records` are those that --epochs counts, without the frozen ones; `before` is the held-out loss that they
+    began at.
+    """
     if stopped_improving:
         return "held-out loss stopped falling: more epochs will not help, more or cleaner images may"
     if not records:
         return "nothing was trained"
+    if len(records) == 1:
+        return _after_one(records[0].heldout_loss < before)
+    return _after_several(records, records[-1].heldout_loss < before)
+
+
+def _after_one(fell: bool) -> str:
+    if fell:
+        return "one epoch is a start: held-out loss fell, try more with --epochs 2 or auto"
+    return "held-out loss did not fall in the one epoch, which is early to tell: --epochs auto finds out"
+
+
+def _after_several(records: list[EpochRecord], fell: bool) -> str:
     best = min(records, key=lambda record: record.heldout_loss)
     last = records[-1]
     if last.heldout_loss > OVERFITTED * best.heldout_loss and last.train_loss < best.train_loss:
-        return f"overfitting since epoch {best.epoch}: run {_count(best.epoch)}, or add images"
-    if len(records) == 1 or last.heldout_loss <= best.heldout_loss:
-        return f"held-out loss was still falling at the end: try more, with --epochs {2 * len(records)}"
-    return f"held-out loss has settled (best at epoch {best.epoch}): more epochs will change little"
+        return f"overfitting since epoch {best.epoch}: try --epochs {records.index(best) + 1}, or add images"
+    if last.heldout_loss <= best.heldout_loss:
+        state = "" if fell else "not yet below where it began, but "
+        return (
+            f"held-out loss was {state}still falling at the end: try more, with --epochs {2 * len(records)}"
+        )
+    if fell:
+        return f"held-out loss has settled (best at epoch {best.epoch}): more epochs will change little"
+    return "held-out loss is not below where it began: a lower --lr may help, or more or cleaner images"
 
 
 def _count(epochs: int) -> str:

@@ -158,15 +158,16 @@ def _run_cycles(fitting: _Fitting, best: float) -> Fit:
     batch norm lag behind one short epoch.
     """
     recipe, network = fitting.recipe, fitting.checkpoint.network
+    before, frozen = best, len(fitting.records)
     decisions: list[str] = []
     kept, kept_loss, kept_state, improved = 0, math.inf, network.state_dict(), True
     for number, epochs in enumerate(recipe.cycles):
         fitting.run(_phase(recipe, epochs))
         loss = fitting.records[-1].heldout_loss
         improved = loss < best
-        upcoming = recipe.cycles[number + 1 : number + 2]
-        goes_on = bool(upcoming) and (improved or number == 0)
-        decisions.append(after_cycle(best, loss, epochs, upcoming[0] if goes_on else None))
+        upcoming = next(iter(recipe.cycles[number + 1 :]), None)
+        goes_on = upcoming is not None and (improved or number == 0)
+        decisions.append(after_cycle(best, loss, epochs, upcoming, goes_on=goes_on))
         logger.info(decisions[-1])
         if loss < kept_loss:
             kept, kept_loss = len(fitting.records), loss
@@ -178,7 +179,8 @@ def _run_cycles(fitting: _Fitting, best: float) -> Fit:
         network.load_state_dict(kept_state)
         fitting.checkpoint.at(kept).save(fitting.folder)
     stopped_improving = len(decisions) > 1 and not improved
-    return Fit(fitting.records, decisions, kept, advise(fitting.records, stopped_improving))
+    advice = advise(fitting.records[frozen:], before, stopped_improving=stopped_improving)
+    return Fit(fitting.records, decisions, kept, advice)
 
 
 def _phase(recipe: Recipe, epochs: int) -> Phase:
