@@ -6,6 +6,11 @@
 `python -m fovea.client IMAGE... --target HOST:PORT` prints a table, or JSON lines with `--json`.
 """
 
+if __name__ == "__main__":
+    from fovea import entry
+
+    entry.run("fovea.client_command")  # runs this program to its end
+
 import io
 import json
 from collections import deque
@@ -22,7 +27,6 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from PIL import Image
 
-from fovea import settings
 from fovea.errors import DataInvalid, ExitCode, FoveaError
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
@@ -276,9 +280,3 @@ def _failure(error: grpc.RpcError) -> CallFailed:
         violation.field_violations[0].field if violation.field_violations else "",
         retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
     )
-
-
-if __name__ == "__main__":
-    from fovea.client_command import main
-
-    settings.run(main)

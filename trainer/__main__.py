@@ -1,11 +1,16 @@
 """`python -m trainer COMMAND`"""
 
+if __name__ == "__main__":
+    from fovea import entry
+
+    entry.run("trainer.__main__")  # runs this program to its end
+
 import os
 import sys
 
-from fovea import logs
+from fovea import entry, logs
 from fovea.errors import ExitCode
-from fovea.settings import choose_command, load, run
+from fovea.settings import choose_command, load
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 
 AnySettings = LrFindSettings | TrainSettings | ExportSettings
@@ -31,6 +36,8 @@ def main() -> ExitCode | None:
 
     from trainer import job  # imports torch, which a wrong option need not wait for
 
+    entry.interrupt_by_exception()
+
     if isinstance(settings, TrainSettings):
         job.train(settings)
     elif isinstance(settings, LrFindSettings):
@@ -38,7 +45,3 @@ def main() -> ExitCode | None:
     elif isinstance(settings, ExportSettings):
         job.export(settings)
     return None
-
-
-if __name__ == "__main__":
-    run(main)

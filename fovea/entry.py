@@ -1,0 +1,39 @@
+"""The first second of a program, in which its libraries load: a Ctrl-C ends it as quietly as a later one.
+
+Imports next to nothing itself. A module that `python -m` runs begins with
+
+    if __name__ == "__main__":
+        from fovea import entry
+
+        entry.run(MODULE)
+"""
+
+import os
+import signal
+from importlib import import_module
+from types import FrameType
+from typing import NoReturn
+
+
+def run(module: str) -> NoReturn:
+    """Imports the module and leaves the process as its `main` ends.
+
+    SIGINT ends the process at once until `main` calls `interrupt_by_exception`, or takes the signal itself.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it ignored
+        signal.signal(signal.SIGINT, _leave)
+    from fovea import settings
+
+    settings.run(import_module(module).main)
+
+
+def interrupt_by_exception() -> None:
+    """From here on SIGINT raises KeyboardInterrupt, which ends what is under way in an orderly manner."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    # An exception would come out of the midst of an import, where some libraries make another one of it.
+    os.write(2, b"interrupted\n")
+    os._exit(130)

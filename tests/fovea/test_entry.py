@@ -1,0 +1,61 @@
+"""Ctrl-C while a program is still loading its libraries."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+TRAIN = ("trainer", "train", "--data", "digits", "--models", "/dev/null/models")
+
+
+@pytest.mark.parametrize(
+    ("program", "loaded"),
+    [
+        (("server", "--models", "m"), "annotated_types"),
+        (("server", "--models", "m"), "grpc._compression"),
+        (("scorer", "run"), "annotated_types"),
+        (("scorer", "run"), "numpy.version"),
+        (("fovea.client", "a.png"), "annotated_types"),
+        (("fovea.client", "a.png"), "grpc._compression"),
+        (TRAIN, "annotated_types"),
+        (TRAIN, "torch.types"),
+    ],
+)
+def test_an_interrupt_while_libraries_load_is_one_line(program: tuple[str, ...], loaded: str) -> None:
+    process = start(*program)
+    with process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(f" {loaded}"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = [line for line in process.stderr if not line.startswith("import time:")]
+    assert (rest, process.returncode) == (["interrupted\n"], 130)
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from fovea import entry; import sys; sys.modules['it'] = sys.modules['__main__']\n"
+        "def main(): signal.raise_signal(signal.SIGINT)\n"
+        "entry.run('it')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """A program that says on stderr which module it has just imported."""
+    return subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", *arguments],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("FOVEA_")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
