@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from fovea.errors import DataInvalid, Terminated
 from trainer.advice import advise, after_cycle
 from trainer.augment import Augmentation, augment
-from trainer.batches import steps_per_epoch, training_batches
+from trainer.batches import Batch, steps_per_epoch, training_batches
 from trainer.checkpoint import Checkpoint
 from trainer.data import DataSet
 from trainer.evaluation import score
 from trainer.history import EpochRecord, Fit, append_record
-from trainer.model import Network, adamw, freeze_backbone, unfreeze
-from trainer.precision import Precision
+from trainer.model import adamw, freeze_backbone, unfreeze
+from trainer.precision import Precision, descend
 from trainer.progress import show_epoch, show_progress
 from trainer.schedule import one_cycle
 from trainer.stopping import MESSAGE, Stopping
@@ -59,7 +59,7 @@ def fit(
     Each epoch appends to `run`/metrics.jsonl and replaces `run`/checkpoint.pt.
     Raises Terminated after SIGTERM, with the checkpoint saved, and DataInvalid when the loss is not finite.
     """
-    fitting = _Fitting(checkpoint, data, recipe, precision, stopping, run, [])
+    fitting = Fitting(checkpoint, data, recipe, precision, stopping, run, [])
     network, before_training = checkpoint.network, score(checkpoint.network, data.heldout, recipe.batch_size)
     with stopping.deferred():
         if recipe.pretrained and recipe.frozen_epochs:
@@ -70,58 +70,46 @@ def fit(
         return _run_cycles(fitting, best)
 
 
-def train(
-    network: Network,
-    data: DataSet,
-    phase: Phase,
-    recipe: Recipe,
-    precision: Precision,
-    stopping: Stopping,
-    *,
-    first_epoch: int,
-) -> Iterator[EpochRecord]:
+def train(fitting: "Fitting", phase: Phase) -> Iterator[EpochRecord]:
     """Runs one phase and yields after each epoch. Raises Terminated after the step in which SIGTERM came."""
-    optimizer = adamw(network, phase.lowest_lr, phase.highest_lr)
-    scaler = precision.scaler()
+    network, data, recipe = fitting.checkpoint.network, fitting.data, fitting.recipe
+    precision, first_epoch = fitting.precision, len(fitting.records) + 1
+    optimizer, scaler = adamw(network, phase.lowest_lr, phase.highest_lr), precision.scaler()
     steps = steps_per_epoch(data.train, recipe.batch_size)
     for epoch in range(phase.epochs):
         started, number = time.monotonic(), first_epoch + epoch
         losses, lrs = [], []
         network.train()
-        batches = training_batches(
-            data.train, recipe.batch_size, precision.device, seed=recipe.seed, epoch=number
-        )
-        for step, (pixels, targets) in enumerate(show_progress(batches, f"epoch {number}", steps)):
-            for group in optimizer.param_groups:
-                now = one_cycle(epoch * steps + step, phase.epochs * steps, group["max_lr"])
-                group["lr"], group["betas"] = now.lr, (now.momentum, group["betas"][1])
-
+        for step, (pixels, targets) in enumerate(_batches(fitting, number, steps)):
+            _set_rates(optimizer, epoch * steps + step, phase.epochs * steps)
             with precision.autocast():
                 loss = F.cross_entropy(network(augment(pixels, recipe.augmentation)), targets)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad()
+            descend(loss, optimizer, scaler)
 
             losses.append(loss.detach())  # read at the epoch's end: .item() would wait for the device
             lrs.append(optimizer.param_groups[-1]["lr"])
-            if stopping.requested:
+            if fitting.stopping.requested:
                 raise Terminated(MESSAGE)
         heldout = score(network, data.heldout, recipe.batch_size)
-        step_losses = torch.stack(losses).tolist()
-        yield EpochRecord(
-            number,
-            sum(step_losses) / steps,
-            heldout.loss,
-            heldout.accuracy,
-            time.monotonic() - started,
-            step_losses,
-            lrs,
-        )
+        seconds, step_losses = time.monotonic() - started, torch.stack(losses).tolist()
+        train_loss = sum(step_losses) / steps
+        yield EpochRecord(number, train_loss, heldout.loss, heldout.accuracy, seconds, step_losses, lrs)
+
+
+def _batches(fitting: "Fitting", epoch: int, steps: int) -> Iterator[Batch]:
+    data, recipe, device = fitting.data, fitting.recipe, fitting.precision.device
+    batches = training_batches(data.train, recipe.batch_size, device, seed=recipe.seed, epoch=epoch)
+    return show_progress(batches, f"epoch {epoch}", steps)
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, step: int, steps: int) -> None:
+    for group in optimizer.param_groups:
+        now = one_cycle(step, steps, group["max_lr"])
+        group["lr"], group["betas"] = now.lr, (now.momentum, group["betas"][1])
 
 
 @dataclass(frozen=True)
-class _Fitting:
+class Fitting:
     """What the phases of one run share."""
 
     checkpoint: Checkpoint
@@ -133,10 +121,8 @@ class _Fitting:
     records: list[EpochRecord]
 
     def run(self, phase: Phase) -> None:
-        first = len(self.records) + 1
-        parts = (self.data, phase, self.recipe, self.precision, self.stopping)
         try:
-            for record in train(self.checkpoint.network, *parts, first_epoch=first):
+            for record in train(self, phase):
                 if not math.isfinite(record.train_loss + record.heldout_loss):
                     raise DataInvalid(
                         f"training diverged: the loss of epoch {record.epoch} is not finite; try an --lr "
@@ -151,7 +137,7 @@ class _Fitting:
             raise
 
 
-def _run_cycles(fitting: _Fitting, best: float) -> Fit:
+def _run_cycles(fitting: Fitting, best: float) -> Fit:
     """Cycle after cycle, each from the last one's weights, while the held-out loss falls below `best`.
 
     The first cycle may end above it and is followed all the same: from random weights, the statistics of

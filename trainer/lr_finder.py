@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.augment import Augmentation, augment
-from trainer.precision import Precision
+from trainer.precision import Precision, descend
 from trainer.schedule import exponential
 from trainer.snapshot import untouched
 
@@ -79,10 +79,7 @@ def range_test(
             pixels, targets = next(batches)
             with precision.autocast():
                 loss = F.cross_entropy(model(augment(pixels, augmentation)), targets)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            scaler.step(optimizer)
-            scaler.update()
-            optimizer.zero_grad()
+            descend(loss, optimizer, scaler)
             value = loss.item()
             if not math.isfinite(value):
                 end = f"the loss was not finite at a learning rate of {lr:.2g}"

@@ -29,6 +29,14 @@ class Precision:
         return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
 
 
+def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+    """Backward and one step down the gradient, which is cleared."""
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad()
+
+
 def choose_precision(device: Device, threads: int) -> Precision:
     """Sets up memory and torch's threads too. Raises Unavailable for `cuda` without a CUDA device."""
     keep_freed_memory()
