@@ -126,7 +126,7 @@ def _decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Pa
         key = hashlib.sha256("\n".join([spec.digest, *digests]).encode()).hexdigest()
         stored = cache_dir / "pixels" / f"{key}.npy"
         errors_file = stored.with_suffix(".json")
-        if not errors_file.is_file():
+        if not (stored.is_file() and errors_file.is_file()):
             _write_cache(samples, spec, stored, pool)
     errors = json.loads(errors_file.read_text())
     return _Decoded(np.load(stored, mmap_mode="r"), digests, errors)

@@ -69,7 +69,7 @@ def _decode(contract: BundleContract, heldout: Images, start: int) -> Pixels:
     """A chunk of the files, which must be the pixels that the torch model was given."""
     expected = heldout.pixels(slice(start, start + CHUNK))
     for index, sample in enumerate(heldout.samples[start : start + CHUNK]):
-        crop = decode_image(sample.path.read_bytes(), contract.preprocess)
+        crop = decode_image(sample.read(), contract.preprocess)
         if not np.array_equal(crop, expected[index]):
             raise GateRefused(
                 f"preprocess: {sample.path} decodes to other pixels than the model was evaluated on; the "

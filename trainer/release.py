@@ -134,9 +134,10 @@ def _lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) ->
 
 def _write_golden(folder: Path, heldout: Images, probabilities: Logits) -> None:
     chosen = _spread_over_classes(heldout.targets, GOLDEN_IMAGES)
-    paths = [heldout.samples[index].path for index in chosen]
-    golden = Golden(tuple(path.read_bytes() for path in paths), heldout.pixels(chosen), probabilities[chosen])
-    write_golden(folder, golden, tuple(path.suffix.lower() for path in paths))
+    samples = [heldout.samples[index] for index in chosen]
+    files = tuple(sample.read() for sample in samples)
+    golden = Golden(files, heldout.pixels(chosen), probabilities[chosen])
+    write_golden(folder, golden, tuple(sample.path.suffix.lower() for sample in samples))
 
 
 def _spread_over_classes(targets: Targets, count: int) -> Targets:

@@ -22,6 +22,13 @@ class Sample:
     path: Path
     label: str
 
+    def read(self) -> bytes:
+        """Raises DataInvalid when the file that was listed cannot be read now."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise DataInvalid(f"{self.path}: cannot be read: {error.strerror}") from error
+
 
 @dataclass(frozen=True)
 class Split:
@@ -78,7 +85,9 @@ def _fetch(uri: str, cache: Path) -> Path:
         local, mark = cache / entry.key, f".etags/{entry.key}"
         if ".." in entry.key.split("/"):
             raise DataInvalid(f"{uri}/{entry.key}: a key that leads out of the folder")
-        if not (local.is_file() and LocalFolder(cache).exists(mark) and _text(cache / mark) == entry.etag):
+        if not (
+            local.is_file() and LocalFolder(cache).exists(mark) and (cache / mark).read_text() == entry.etag
+        ):
             LocalFolder(cache).write(entry.key, source.read(entry.key))
             LocalFolder(cache).write(mark, entry.etag.encode())
     if not keys:
@@ -87,10 +96,6 @@ def _fetch(uri: str, cache: Path) -> Path:
         if entry.key not in keys and not entry.key.startswith(".etags/"):
             (cache / entry.key).unlink()
     return cache
-
-
-def _text(path: Path) -> str:
-    return path.read_text()
 
 
 def _read_folder(path: Path) -> tuple[list[Sample], list[Sample], list[Sample]]:

@@ -129,6 +129,14 @@ def test_second_reading_decodes_nothing(tmp_path: Path) -> None:
     assert np.array_equal(first.train.pixels(slice(None)), second.train.pixels(slice(None)))
 
 
+def test_cache_that_lost_its_pixels_is_decoded_again(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data")
+    first = _read(folder, tmp_path / "cache").train.pixels(slice(None)).copy()
+    for pixels in (tmp_path / "cache").rglob("*.npy"):
+        pixels.unlink()
+    assert np.array_equal(_read(folder, tmp_path / "cache").train.pixels(slice(None)), first)
+
+
 def test_digest_changes_with_one_label(tmp_path: Path) -> None:
     folder = _folder(tmp_path / "data")
     before = _read(folder, tmp_path / "cache").digest

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from fovea.bundle import BundleContract, ModelBundle
-from fovea.errors import GateRefused
+from fovea.errors import DataInvalid, GateRefused
 from fovea.preprocess import PreprocessSpec
 from trainer.calibration import softmax
 from trainer.checkpoint import Checkpoint
@@ -67,6 +67,14 @@ def test_another_resize_is_refused_by_the_first_file_that_differs(candidate: Can
     changed = candidate.contract.model_copy(update={"preprocess": spec})
     with pytest.raises(GateRefused, match=r"^preprocess: .*\.png decodes to other pixels .* resize 36"):
         replace(candidate, contract=changed).measure()
+
+
+def test_a_heldout_file_that_vanished_is_named(candidate: Candidate, tmp_path: Path) -> None:
+    heldout = candidate.reference.heldout
+    samples = (replace(heldout.samples[0], path=tmp_path / "gone.png"), *heldout.samples[1:])
+    reference = replace(candidate.reference, heldout=replace(heldout, samples=samples))
+    with pytest.raises(DataInvalid, match=r"gone\.png: cannot be read: No such file"):
+        replace(candidate, reference=reference).measure()
 
 
 def test_one_corrupted_weight_is_refused(candidate: Candidate, tmp_path: Path) -> None:
