@@ -72,8 +72,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling a file that is no pickle raises a dozen types
-        reason = str(error).splitlines()[:1] or [type(error).__name__]
-        raise DataInvalid(f"{path}: not a safetensors file or torch state dict: {reason[0]}") from error
+        raise DataInvalid(f"{path}: neither a safetensors file nor a torch state dict") from error
     state: dict[str, Tensor] | None = content.get("network", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataInvalid(f"{path}: holds no state dict of tensors")

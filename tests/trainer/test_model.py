@@ -86,8 +86,8 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("missing.pt", None, "no such weights file"),
-        ("junk.pt", b"junk", "not a safetensors file or torch state dict"),
-        ("junk.safetensors", b"junk", "not a safetensors file"),
+        ("junk.pt", b"junk", "neither a safetensors file nor a torch state dict$"),
+        ("junk.safetensors", b"junk", "neither a safetensors file nor a torch state dict$"),
     ],
 )
 def test_unusable_weights_file_is_named(name: str, content: bytes | None, said: str, tmp_path: Path) -> None:
