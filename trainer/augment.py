@@ -27,7 +27,7 @@ class Augmentation:
 def augment(pixels: Tensor, how: Augmentation) -> Tensor:
     """pixels uint8 [n, R, R, 3] -> float32 [n, size, size, 3] in [0, 255].
 
-    Crop, aspect ratio, rotation and mirroring are composed into one affine map a image, so the image is
+    Crop, aspect ratio, rotation and mirroring are composed into one affine map an image, so the image is
     interpolated once. Random numbers come from torch's generator of the pixels' device.
     """
     maps = random_maps(len(pixels), how, pixels.device)
