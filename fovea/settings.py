@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Any, Final, NoReturn, TypeVar, get_args
 
 from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import (
@@ -119,7 +119,7 @@ def variable(settings: type[ProgramSettings], name: str) -> str:
     return (settings.model_config.get("env_prefix", "") + name).upper()
 
 
-def run(main: Callable[[], ExitCode | None]) -> None:
+def run(main: Callable[[], ExitCode | None]) -> NoReturn:
     """Runs a program's `main` and leaves the process with the exit code that its end deserves."""
     sys.exit(int(_outcome(main)))
 
