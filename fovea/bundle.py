@@ -10,6 +10,7 @@ bundle.json    the contract: a `BundleContract`; written last. A folder without 
 import hashlib
 import io
 import json
+import zipfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -151,6 +152,8 @@ def read_contract(path: Path) -> BundleContract:
         return parse_contract((path / CONTRACT_FILE).read_bytes(), str(path / CONTRACT_FILE))
     except (FileNotFoundError, NotADirectoryError, ObjectMissing):
         raise BundleInvalid(f"{path}: not a model bundle (there is no {CONTRACT_FILE} in it)") from None
+    except OSError as error:
+        raise BundleInvalid(f"{path / CONTRACT_FILE}: cannot be read: {error.strerror}") from error
 
 
 def parse_contract(data: bytes, where: str) -> BundleContract:
@@ -198,7 +201,7 @@ def _read_golden_arrays(path: Path) -> tuple[Pixels, npt.NDArray[np.float32]]:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             crops, probabilities = arrays["crops"], arrays["probabilities"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BundleInvalid(f"{path}: cannot be read: {error}") from error
     if crops.dtype != np.uint8 or probabilities.dtype != np.float32:
         raise BundleInvalid(f"{path}: crops must be uint8 and probabilities float32")

@@ -103,6 +103,19 @@ def test_golden_arrays_are_read_without_pickle(copy: Path) -> None:
         ModelBundle.open(copy).golden()
 
 
+def test_a_contract_that_cannot_be_read_is_refused(copy: Path) -> None:
+    (copy / CONTRACT_FILE).unlink()
+    (copy / CONTRACT_FILE).mkdir()
+    assert f"{copy / CONTRACT_FILE}: cannot be read: Is a directory" in refusal(copy)
+
+
+def test_golden_arrays_that_are_cut_off_are_refused(copy: Path) -> None:
+    (copy / "golden.npz").write_bytes((copy / "golden.npz").read_bytes()[:100])
+    bundle = ModelBundle(copy, read_contract(copy))
+    with pytest.raises(BundleInvalid, match=r"golden\.npz: cannot be read"):
+        bundle.golden()
+
+
 def test_the_embedded_contract_is_the_same_for_every_version(tiny_bundle: ModelBundle) -> None:
     contract: BundleContract = tiny_bundle.contract
     assert contract.model_copy(update={"version": 9, "name": "other"}).embedded() == contract.embedded()
