@@ -109,7 +109,7 @@ def _upright_crop(image: Image.Image, spec: PreprocessSpec) -> Pixels:
         _reduce_jpeg(image, spec)
     image.load()  # Pillow turns a TIFF upright as it loads, so its orientation counts only from here on
     turn = _TURNS.get(_orientation(image))
-    crop = _centre(_rgb(image), spec)
+    crop = _centre(as_rgb(image), spec)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
     upright = crop.transpose(turn) if turn is not None else crop
     return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
@@ -141,7 +141,8 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Transparency comes onto white, 16 bits and floats are scaled to 8."""
     if image.mode == "F" or image.mode.startswith("I"):
         return _eight_bits(image).convert("RGB")
     if image.has_transparency_data:

@@ -3,14 +3,16 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from fovea.client import CallFailed, Classification, Client, encoded
 from fovea.errors import DataInvalid, ExitCode
+from fovea.preprocess import decode_image
 from tests import tiny
 from tests.servers import ServerProcess, running_server
 
@@ -99,6 +101,41 @@ def test_get_model_tells_labels_and_metrics(client: Client) -> None:
     assert tuple(model.labels) == tiny.LABELS
     assert model.metrics.images == 12
     assert model.preprocess.size == 16
+
+
+def test_a_turned_photo_gives_the_same_pixels_by_path_and_as_image(tmp_path: Path) -> None:
+    half = Image.new("RGB", (40, 40), "red")
+    half.paste("blue", (20, 0, 40, 40))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    half.save(tmp_path / "turned.png", exif=exif)
+    path, image = encoded(tmp_path / "turned.png"), encoded(Image.open(tmp_path / "turned.png"))
+    np.testing.assert_array_equal(decode_image(path, tiny.SPEC), decode_image(image, tiny.SPEC))
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "F", "HSV", "LAB", "L", "I;16", "RGBA", "P", "PA", "1"])
+def test_an_image_of_any_mode_can_be_sent(mode: str) -> None:
+    assert decode_image(encoded(Image.new(mode, (20, 20))), tiny.SPEC).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((20, 20, 3), np.float32),
+        np.zeros((20, 20), np.uint8),
+        np.zeros((20, 0, 3), np.uint8),
+        None,
+    ],
+)
+def test_what_is_no_image_spoils_only_itself(wrong: Any) -> None:
+    with Client("127.0.0.1:1", timeout_s=1) as client:
+        (answer,) = client.classify_many([wrong])
+    assert isinstance(answer, DataInvalid)
+
+
+def test_a_wrong_array_is_told_what_is_allowed() -> None:
+    with pytest.raises(DataInvalid, match=r"must be uint8 \[height, width, 3\], not int64 \[4, 4\]"):
+        encoded(np.zeros((4, 4), np.int64))  # type: ignore[arg-type]
 
 
 def test_no_server_is_unavailable() -> None:
