@@ -1,19 +1,26 @@
 """`python -m fovea.client`: classify image files with a running server, as a table or as JSON lines."""
 
 import json
+import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from fovea import settings
+# gRPC's core would write lines of its own beside the one that an error ends with.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+
+from fovea import entry, settings
 from fovea.client import DEFAULT_TIMEOUT_S, CallFailed, Classification, Client
-from fovea.errors import ExitCode, FoveaError, SettingsInvalid
+from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
 
 PROGRAM = "python -m fovea.client"
 
@@ -25,24 +32,46 @@ class ClientSettings(settings.ProgramSettings):
 
     images: CliPositionalArg[list[str]] = Field(default=[], description="image files")
     target: str = Field(default="localhost:8001", description="the server, HOST:PORT")
-    top_k: int = Field(default=3, ge=1, description="predictions an image, at most")
-    model_version: int = Field(default=0, ge=0, description="the version to use; 0 is the current one")
+    top_k: int = Field(default=3, ge=1, le=2**32 - 1, description="predictions an image, at most")
+    model_version: int = Field(
+        default=0, ge=0, le=2**63 - 1, description="the version to use; 0 is the current one"
+    )
     timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, description="deadline of each call, in seconds")
     json_lines: bool = Field(default=False, description="print one JSON object a line")
 
+    @field_validator("target")
+    @classmethod
+    def _target_is_an_address(cls, value: str) -> str:
+        # gRPC's own schemes have three slashes (dns:///HOST:PORT) or none.
+        if not value or re.search(r"\s|://(?!/)", value):
+            raise ValueError("the server's address is HOST:PORT, without http://")
+        return value
+
 
 def main() -> ExitCode:
+    entry.interrupt_by_exception()
     options = settings.load(ClientSettings, sys.argv[1:], PROGRAM)
     if not options.images:
         raise SettingsInvalid(f"an image is missing; write {PROGRAM} IMAGE... --target HOST:PORT")
     with Client(options.target, timeout_s=options.timeout_s) as client:
-        labels = client.get_model(options.model_version).labels
+        labels = _labels(client, options)
         outcomes = client.classify_many(
             options.images, top_k=min(options.top_k, len(labels)), model_version=options.model_version
         )
         named = zip(options.images, outcomes, strict=True)
         failures = _print_json(named) if options.json_lines else _print_table(named)
     return max((error.exit_code for error in failures), default=ExitCode.DONE)
+
+
+def _labels(client: Client, options: ClientSettings) -> Sequence[str]:
+    try:
+        return client.get_model(options.model_version).labels
+    except CallFailed as error:
+        if error.code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+            raise
+        raise Unavailable(
+            f"no server answers at {options.target}: {error}; is it started, is --target right?"
+        ) from error
 
 
 def _print_json(outcomes: Iterable[tuple[str, Classification | FoveaError]]) -> list[FoveaError]:
