@@ -15,6 +15,7 @@ async def as_they_come(
 
     No more than `window` requests are read and not yet taken as answers, so that a caller who sends
     faster than the model computes, or does not read, is held back by gRPC's flow control.
+    Raises what `requests` or `answer` raises, after the answers that were ready; the others are given up.
     """
     room = asyncio.Semaphore(window)
     answers: asyncio.Queue[A | None] = asyncio.Queue()
@@ -29,6 +30,8 @@ async def as_they_come(
                 async for request in requests:
                     tasks.create_task(answer_one(request))
                     await room.acquire()
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         finally:
             answers.put_nowait(None)
 
@@ -37,5 +40,7 @@ async def as_they_come(
         while (ready := await answers.get()) is not None:
             yield ready
             room.release()
+        await reader
     finally:
         reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)

@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from server.stream import as_they_come
 from tests.server.event_loop import in_event_loop
 
@@ -52,6 +54,39 @@ async def test_no_more_requests_are_read_than_the_window_holds() -> None:
         await asyncio.sleep(0)
         assert len(read) <= taken + 3
     assert taken == 20
+
+
+@in_event_loop
+async def test_a_failure_of_the_caller_comes_after_the_ready_answers() -> None:
+    answered = asyncio.Event()
+
+    async def requests() -> AsyncIterator[int]:
+        yield 1
+        await answered.wait()
+        raise ConnectionResetError("the caller is gone")
+
+    answers = as_they_come(requests(), echo, window=8)
+    assert await anext(answers) == 1
+    answered.set()
+    with pytest.raises(ConnectionResetError, match="the caller is gone"):
+        await anext(answers)
+
+
+@in_event_loop
+async def test_who_stops_listening_waits_until_nothing_is_read_any_more() -> None:
+    closed = asyncio.Event()
+
+    async def requests() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    answers = as_they_come(requests(), echo, window=8)
+    await anext(answers)
+    await answers.aclose()  # type: ignore[attr-defined]
+    assert closed.is_set()
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
