@@ -44,7 +44,9 @@ def call_options(settings: ServeSettings) -> list[tuple[str, int]]:
 
 
 def _cannot_listen(option: str, host: str, port: int) -> Unavailable:
-    return Unavailable(
-        f"{option} {port}: cannot listen on {host}:{port}; it is taken, or not this machine's: "
-        f"choose another {option} (0 for a free one) or another --host"
-    )
+    if port:
+        why = "it is taken, or not this machine's"
+        advice = f"choose another {option} (0 for a free one) or another --host"
+    else:
+        why, advice = f"{host} is not an address of this machine", "choose another --host"
+    return Unavailable(f"{option} {port}: cannot listen on {host}:{port}; {why}: {advice}")
