@@ -26,10 +26,6 @@ class Decision:
         """JSON-ready, with the curve."""
         return asdict(self)
 
-    def summary(self) -> dict[str, Any]:
-        """JSON-ready, without the curve."""
-        return {name: value for name, value in asdict(self).items() if name != "curve"}
-
 
 def given(lr: float) -> Decision:
     """The user said so."""

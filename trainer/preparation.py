@@ -90,9 +90,8 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     curve = range_test(network, adamw(network, 1, 1), shown, how, augmentation(settings), precision)
     unfreeze(network)
     decision = decide(curve, settings.fallback_lr)
-    if decision.warning:
-        logger.warning("%s", decision.warning)
-    logger.info("learning rate %.3g: %s", decision.lr, decision.why)
+    level = logging.WARNING if decision.warning else logging.INFO
+    logger.log(level, "learning rate %.3g: %s", decision.lr, decision.warning or decision.why)
     return decision
 
 
