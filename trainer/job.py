@@ -39,6 +39,7 @@ def find_lr(settings: LrFindSettings) -> None:
     """`lr-find`: the range test alone. Prints the suggestions; writes lr_find.png and lr_find.json."""
     Stopping()
     folder = RunFolder(settings.output)
+    folder.check("--output")
     start = prepare(settings)
     decision = find_learning_rate(start, settings)
     folder.make()
@@ -76,6 +77,7 @@ def export(settings: ExportSettings) -> None:
     _check_models(settings.models)
     run = RunFolder(settings.run)
     checkpoint = Checkpoint.load(run.path)
+    run.read_json(FIT_FILE)  # the last that training writes: refused now, not after the gate
     trained = _read_settings(run)
     precision = choose_precision(settings.device, settings.threads)
     checkpoint.network.to(precision.device)

@@ -18,6 +18,7 @@ from fovea.storage import LocalFolder
 from tests.trainer.conftest import train_settings
 from trainer import gate, job
 from trainer.config import ExportSettings, LrFindSettings
+from trainer.run_folder import RunFolder
 
 
 def test_training_publishes_a_model_that_serves_what_its_contract_says(
@@ -103,6 +104,32 @@ def test_run_id_that_exists_is_refused(trained: Path, few_digits: Path) -> None:
     assert sorted((trained / "runs" / "a").iterdir()) == before
 
 
+def test_run_id_of_a_run_that_ended_before_it_trained_may_be_taken_again(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("settings.json", "audit.json", "lineage.json"):
+        (tmp_path / "a" / name).touch()
+    assert RunFolder.unused(tmp_path, "a").path == tmp_path / "a"
+    (tmp_path / "a" / "checkpoint.pt").touch()
+    with pytest.raises(SettingsInvalid, match="--run-id: there is a run"):
+        RunFolder.unused(tmp_path, "a")
+
+
+def test_folder_of_something_else_is_no_run_to_take_again(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "notes.txt").touch()
+    with pytest.raises(SettingsInvalid, match="--run-id: there is a run"):
+        RunFolder.unused(tmp_path, "a")
+
+
+def test_unfinished_run_is_refused_before_the_export(
+    own_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_run / "fit.json").unlink()
+    monkeypatch.delattr(job, "read_data")
+    with pytest.raises(DataInvalid, match=r"not a finished run \(there is no fit.json in it\)"):
+        job.export(ExportSettings(run=own_run, models=str(tmp_path / "models"), device="cpu", threads=1))
+
+
 def test_bad_data_leave_no_run_behind(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataInvalid, match="there is no image"):
@@ -143,6 +170,16 @@ def test_lr_find_shows_and_writes_its_suggestions(
     assert (tmp_path / "out" / "lr_find.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads((tmp_path / "out" / "lr_find.json").read_text())
     assert len(record["curve"]["lrs"]) == len(record["curve"]["losses"]) > 10
+
+
+def test_lr_find_refuses_an_output_that_is_a_file_before_it_begins(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(job, "prepare")
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SettingsInvalid, match=r"--output .*file is in the way"):
+            job.find_lr(LrFindSettings(data=str(few_digits), output=output))
 
 
 @pytest.mark.slow
