@@ -21,17 +21,24 @@ class Calibration:
     abstain_threshold: float
     ece_before: float
     ece_after: float
+    kept: int
+    """images whose probability reaches the threshold"""
+    kept_right: int
 
 
 def calibrate(logits: Logits, targets: Targets, target_precision: float) -> Calibration:
     """logits [n, classes], targets [n]."""
     temperature = fit_temperature(logits, targets)
     after = softmax(logits / temperature)
+    threshold = abstain_threshold(after, targets, target_precision)
+    kept = after.max(1) >= threshold
     return Calibration(
         temperature,
-        abstain_threshold(after, targets, target_precision),
+        threshold,
         expected_calibration_error(softmax(logits), targets),
         expected_calibration_error(after, targets),
+        int(kept.sum()),
+        int((after.argmax(1) == targets)[kept].sum()),
     )
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from trainer.calibration import (
     abstain_threshold,
+    calibrate,
     confusion,
     expected_calibration_error,
     fit_temperature,
@@ -22,6 +23,12 @@ def test_calibration_error_is_the_weighted_gap_of_confidence_and_accuracy() -> N
     probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 4, np.float32)
     targets = np.array([0, 0, 0, 1, 0, 0, 1, 1])  # 75 % right at .9, 50 % right at .6
     assert expected_calibration_error(probabilities, targets) == pytest.approx((0.15 + 0.10) / 2, abs=1e-6)
+
+
+def test_calibration_counts_what_it_keeps_and_how_much_of_that_is_right() -> None:
+    logits = np.array([[4, 0], [3, 0], [2, 0], [1, 0]], np.float32)
+    found = calibrate(logits, np.array([0, 0, 1, 0]), target_precision=0.9)
+    assert (found.kept, found.kept_right) == (2, 2)
 
 
 def test_abstain_threshold_is_the_smallest_that_reaches_the_precision() -> None:

@@ -10,7 +10,7 @@ from trainer.report import render_report
 from trainer.run_folder import RunFolder
 
 HOSTILE = "<script>alert(1)</script>"
-CALIBRATION = Calibration(1.2, 0.7, 0.05, 0.02)
+CALIBRATION = Calibration(1.2, 0.7, 0.05, 0.02, 17, 16)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,16 @@ def test_report_follows_the_theme_in_its_drawings(page: str) -> None:
 
 def test_report_names_the_most_confused_classes(page: str) -> None:
     assert "0 taken for 1 (1)" in page
+
+
+def test_report_counts_what_the_threshold_keeps(page: str) -> None:
+    assert "20 held-out images 17 are kept so, and 16 of those are right" in " ".join(page.split())
+
+
+def test_report_shows_no_folder_of_the_machine(page: str, trained: Path) -> None:
+    assert "--batch-size" in page
+    for private in ("--cache-dir", "--runs", str(trained / "runs"), str(trained / "cache")):
+        assert private not in page
 
 
 def test_report_escapes_a_hostile_class_name_and_file_name(trained: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, RunFolder
 LARGEST_MATRIX = 40
 """More classes than this are told by their most confused pairs alone."""
 MOST_CONFUSED = 10
+LOCAL_FOLDERS = {"cache_dir", "runs"}
+"""Settings that tell of the machine and not of the model."""
 
 
 def render_report(
@@ -36,6 +38,7 @@ def render_report(
         advice=fit["advice"],
         audit=run.read_json(AUDIT_FILE),
         lineage=contract.training,
+        settings=_settings_shown(contract),
         rows=_matrix(confusion) if len(contract.labels) <= LARGEST_MATRIX else [],
         pairs=_most_confused(confusion, contract.labels),
         records=records,
@@ -79,6 +82,10 @@ def _read_decision(run: RunFolder) -> Decision:
     record: dict[str, Any] = run.read_json(DECISION_FILE)
     curve = Curve(**record["curve"]) if record["curve"] else None
     return Decision(**{**record, "curve": curve})
+
+
+def _settings_shown(contract: BundleContract) -> dict[str, Any]:
+    return {name: value for name, value in contract.training["settings"].items() if name not in LOCAL_FOLDERS}
 
 
 def _matrix(confusion: Targets) -> list[list[Cell]]:
