@@ -1,0 +1,1 @@
+"""The training job: from images to a model bundle that has passed the release gate."""

@@ -55,25 +55,28 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class _TrainerSettings(ProgramSettings):
-    model_config = SettingsConfigDict(env_prefix="FOVEA_TRAIN_")
+    """Base of the groups of options. --help shows the groups of a command from its last base to its first."""
 
-    device: Device = Field("auto", description="where to compute; auto takes a CUDA device if there is one")
-    threads: int = Field(
-        default_factory=available_cpus,
-        ge=1,
-        description="CPU threads; by default the cores that this process may use",
+    model_config = SettingsConfigDict(env_prefix="FOVEA_TRAIN_", allow_inf_nan=False)
+
+
+class _DataSettings(_TrainerSettings):
+    data: str = Field(
+        min_length=1,
+        description="a folder CLASS/*.jpg, a folder with train/ and val/, a CSV path,label[,split], a bucket "
+        "URI of any of these, or `digits`: 1,797 real handwritten digits",
     )
-    log_level: LogLevel = Field("info", description="how much to log (to stderr)")
-    log_format: LogFormat = Field("auto", description="auto: text on a terminal, JSON lines elsewhere")
+
+
+class _ModelsSettings(_TrainerSettings):
+    models: str = Field(
+        min_length=1, description="where to publish: the model's folder of versions, a path or bucket URI"
+    )
 
 
 class _RecipeSettings(_TrainerSettings):
-    """What lr-find and train share: the data, the model and the range test."""
+    """What lr-find and train share: the model and the range test."""
 
-    data: str = Field(
-        description="a folder CLASS/*.jpg, a folder with train/ and val/, a CSV path,label[,split], a bucket "
-        "URI of any of these, or `digits`: 1,797 real handwritten digits"
-    )
     val_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of each class that is held out, where the data is not split"
     )
@@ -142,16 +145,22 @@ class _RecipeSettings(_TrainerSettings):
         return PreprocessSpec(size=self.size, resize=self.resize or round(self.size * 8 / 7))
 
 
-class LrFindSettings(_RecipeSettings):
-    """Find the learning rate: raise it at every step and look at the loss."""
+class _MachineSettings(_TrainerSettings):
+    device: Device = Field("auto", description="where to compute; auto takes a CUDA device if there is one")
+    threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        description="CPU threads; by default the cores that this process may use",
+    )
+    log_level: LogLevel = Field("info", description="how much to log (to stderr)")
+    log_format: LogFormat = Field("auto", description="auto: text on a terminal, JSON lines elsewhere")
 
+
+class _OutputSettings(_TrainerSettings):
     output: Path = Field(Path("runs/lr-find"), description="folder for lr_find.png and lr_find.json")
 
 
-class TrainSettings(_RecipeSettings):
-    """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
-
-    models: str = Field(description="where to publish: the model's folder of versions, a path or bucket URI")
+class _RunSettings(_TrainerSettings):
     lr: AutoOrRate = Field("auto", description="learning rate: auto (by the range test) or a number")
     epochs: AutoOrCount = Field(
         1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
@@ -164,12 +173,21 @@ class TrainSettings(_RecipeSettings):
     run_id: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-        description="name of this run's folder, which must not exist yet; default: the time",
+        description="name of this run's folder, which must hold no run yet; default: the time",
     )
 
 
-class ExportSettings(_TrainerSettings):
-    """Export, gate and publish a finished run again, from its checkpoint."""
-
+class _FinishedRunSettings(_TrainerSettings):
     run: Path = Field(description="folder of the run")
-    models: str = Field(description="where to publish: the model's folder of versions, a path or bucket URI")
+
+
+class LrFindSettings(_MachineSettings, _OutputSettings, _RecipeSettings, _DataSettings):
+    """Find the learning rate: raise it at every step and look at the loss."""
+
+
+class TrainSettings(_MachineSettings, _RunSettings, _RecipeSettings, _ModelsSettings, _DataSettings):
+    """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
+
+
+class ExportSettings(_MachineSettings, _ModelsSettings, _FinishedRunSettings):
+    """Export, gate and publish a finished run again, from its checkpoint."""

@@ -48,12 +48,24 @@ def test_other_data_keep_the_defaults() -> None:
         (["--run-id", "../a"], r"--run-id "),
         (["--weights-sha256", "abc"], r"--weights-sha256 "),
         (["--device", "tpu"], r"--device "),
+        (["--data", ""], r"--data .*at least 1 character"),
+        (["--models", ""], r"--models .*at least 1 character"),
+        (["--end-lr", "inf"], r"--end-lr .*finite number"),
+        (["--fallback-lr", "nan"], r"--fallback-lr .*finite number"),
         (["--epoch", "3"], r"no option --epoch; did you mean --epochs"),
     ],
 )
 def test_wrong_option_is_named_with_what_is_allowed(arguments: list[str], said: str) -> None:
     with pytest.raises(SettingsInvalid, match=said):
         _load("--data", "folder", *arguments)
+
+
+@pytest.mark.parametrize(("command", "first"), [("lr-find", "data"), ("train", "data"), ("export", "run")])
+def test_help_begins_with_what_must_be_said_and_ends_with_the_machine(command: str, first: str) -> None:
+    names = list(SETTINGS[command].model_fields)
+    assert names[0] == first
+    assert names[-4:] == ["device", "threads", "log_level", "log_format"]
+    assert command == "lr-find" or names[1] == "models"
 
 
 def _trainer(*arguments: str, **variables: str) -> subprocess.Popen[str]:
