@@ -23,6 +23,12 @@ FORMATS: Final = (
     *("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"),
     *(["AVIF"] if features.check("avif") else []),
 )
+IMAGE_SUFFIXES: Final = (
+    *("jpg", "jpeg", "jpe", "jfif", "png", "webp"),
+    *("bmp", "gif", "tif", "tiff", "avif"),
+)
+"""What names of image files end in, in either case, after the dot."""
+
 REASONS: Final = ("empty", "too_many_bytes", "not_an_image", "too_many_pixels", "undecodable")
 
 MAX_IMAGE_BYTES: Final = 32 * 1024 * 1024

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fovea.errors import DataInvalid
+from fovea.preprocess import IMAGE_SUFFIXES
 from fovea.storage import LocalFolder, is_bucket, open_folder
 from trainer.digits import write_digits
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _read_classes(folder: Path) -> list[Sample]:
 
 
 def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+    return file.suffix.lower()[1:] in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
 def _read_csv(path: Path) -> tuple[list[Sample], list[Sample], list[Sample]]:
