@@ -152,6 +152,7 @@ def _about(plan: Plan) -> dict[str, object]:
         "source": spec.source,
         "model": {"name": spec.model_name, "version": spec.model_version, "digest": spec.model_digest},
         "preprocess_digest": spec.preprocess_digest,
+        "left_out": plan.left_out,
         "planned": plan.created.isoformat(),
         "finished": datetime.now(UTC).isoformat(),
     }

@@ -40,14 +40,16 @@ def progress_bar(images: int, done: int) -> Iterator[Callable[[int], None]]:
 def report(summary: Summary, plan: Plan, output: Folder) -> str:
     where = f"{output.uri}/{layout.run_folder(plan.spec.run)}"
     model = f"{plan.spec.model_name} version {plan.spec.model_version}"
-    speed = f"{summary.images_per_s:,.1f} images/s in {summary.seconds:.1f} s"
+    left_out = f"  left out    {plan.left_out:,} whose names --include does not match"
+    speed = f"  speed       {summary.images_per_s:,.1f} images/s in {summary.seconds:.1f} s"
     lines = [
         f"run {plan.spec.run}: {summary.images:,} images by {model}",
         f"  status      {_counts(summary.statuses)}",
         f"  labels      {_counts(summary.labels)}; abstained {summary.abstained:,}",
-        f"  speed       {speed}; {summary.bottleneck or 'nothing'} is the bottleneck",
+        *([left_out] if plan.left_out else []),
+        f"{speed}; {summary.bottleneck} is the bottleneck" if summary.bottleneck else speed,
         f"  rows        {where}/{layout.SHARDS}/",
-        f"  not ok      {where}/{layout.QUARANTINE}",
+        *([f"  not ok      {where}/{layout.QUARANTINE}"] if summary.bad_images else []),
         f"  summary     {where}/{layout.SUMMARY}",
     ]
     return escaped("\n".join(lines))

@@ -9,6 +9,7 @@ import io
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal
@@ -71,6 +72,7 @@ class Plan(_Frozen):
     created: datetime
     spec: RunSpec
     shards: tuple[PlannedShard, ...] = Field(min_length=1, description="one empty shard if nothing is there")
+    left_out: int = Field(0, description="files that no glob of include matches")
     settings: dict[str, Any] = Field(description="the planner's settings, to look up later")
 
     @property
@@ -84,9 +86,11 @@ def make_plan(output: Folder, spec: RunSpec, shard_images: int, settings: dict[s
     If another planner was first with this run, its plan holds. Raises DataInvalid when the source is a local
     folder that does not exist, Unavailable when a store does not answer.
     """
-    entries = _chosen(open_source(spec.source).entries(), spec)
-    shards = tuple(_write_manifests(output, spec.run, entries, shard_images))
-    plan = Plan(created=datetime.now(UTC), spec=spec, shards=shards, settings=settings)
+    chosen = _Chosen(open_source(spec.source).entries(), spec)
+    shards = tuple(_write_manifests(output, spec.run, iter(chosen), shard_images))
+    plan = Plan(
+        created=datetime.now(UTC), spec=spec, shards=shards, left_out=chosen.left_out, settings=settings
+    )
     path = f"{layout.plan_folder(spec.run)}/{layout.PLAN}"
     if output.put_if_absent(path, plan.model_dump_json(indent=2).encode() + b"\n"):
         return plan
@@ -142,11 +146,21 @@ def read_manifest(output: Folder, shard: PlannedShard) -> Iterator[Entry]:
             yield Entry(key, row["size"], row["etag"], row["last_modified"])
 
 
-def _chosen(entries: Iterable[Entry], spec: RunSpec) -> Iterator[Entry]:
-    included, excluded = _pattern(spec.include), _pattern(spec.exclude)
-    for entry in entries:
-        if included.match(entry.key) and not excluded.match(entry.key):
-            yield entry
+@dataclass
+class _Chosen:
+    """The entries that the run scores; when they are through, `left_out` says how many are no images."""
+
+    entries: Iterable[Entry]
+    spec: RunSpec
+    left_out: int = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        included, excluded = _pattern(self.spec.include), _pattern(self.spec.exclude)
+        for entry in self.entries:
+            if not included.match(entry.key):
+                self.left_out += 1
+            elif not excluded.match(entry.key):
+                yield entry
 
 
 def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:

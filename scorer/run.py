@@ -42,10 +42,17 @@ def plan_run(settings: RunSettings, output: Folder) -> Plan:
         return plan
     load_classifier(spec, _resources(settings))
     plan = make_plan(output, spec, settings.shard_images, as_saved(settings))
-    logger.info("planned", extra={"run": spec.run, "images": plan.images, "shards": len(plan.shards)})
-    if not plan.images:
-        logger.warning("nothing to score: no key below %s matches --include", spec.source)
+    _log_plan(plan)
     return plan
+
+
+def _log_plan(plan: Plan) -> None:
+    counts = {"images": plan.images, "left_out": plan.left_out, "shards": len(plan.shards)}
+    logger.info("planned", extra={"run": plan.spec.run, **counts})
+    if plan.left_out:
+        logger.warning("files left out because --include does not match their names: %d", plan.left_out)
+    if not plan.images:
+        logger.warning("nothing to score: no key below %s matches --include", plan.spec.source)
 
 
 def shard_specs(settings: RunSettings, plan: Plan) -> list[ShardSpec]:

@@ -44,11 +44,18 @@ def test_an_empty_folder_has_one_empty_shard(tiny_models: Path, output: Path, tm
 def test_files_that_are_no_images_by_their_names_are_not_planned(
     plan_it: PlanIt, photos: Path, output: Path
 ) -> None:
-    for name in ("README.txt", ".DS_Store", "labels.csv", "PHOTO.JPG"):
+    for name in ("README.txt", ".DS_Store", "labels.csv", "PHOTO.JPG", "old.jpe", "web.jfif"):
         (photos / name).write_bytes(b"")
-    ((keys),) = planned_keys(plan_it(), output)
-    assert len(keys) == 13
-    assert "PHOTO.JPG" in keys
+    plan = plan_it()
+    ((keys),) = planned_keys(plan, output)
+    assert len(keys) == 15
+    assert {"PHOTO.JPG", "old.jpe", "web.jfif"} < set(keys)
+    assert plan.left_out == 3
+
+
+def test_what_exclude_names_is_not_counted_as_left_out(plan_it: PlanIt) -> None:
+    plan = plan_it("--include", "*.png,*.jpeg", "--exclude", "000.*")
+    assert (plan.images, plan.left_out) == (5, 6)
 
 
 def test_globs_choose_the_keys_at_any_depth(plan_it: PlanIt, photos: Path, output: Path) -> None:

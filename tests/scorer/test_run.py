@@ -178,7 +178,9 @@ def test_the_quarantine_holds_the_rows_that_are_not_ok(photos: Path, tiny_models
     assert quarantine.num_rows == 1
 
 
-def test_an_empty_folder_is_a_clean_empty_run(tiny_models: Path, output: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_is_a_clean_empty_run(
+    tiny_models: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     score(settings_for(tmp_path / "empty", tiny_models, output))
     run = output / "runs" / "night-1"
@@ -187,6 +189,24 @@ def test_an_empty_folder_is_a_clean_empty_run(tiny_models: Path, output: Path, t
         *("data", "_manifest.json", "summary.json", "quarantine.parquet", "_SUCCESS")
     }
     assert json.loads((run / "summary.json").read_bytes())["bottleneck"] is None
+    printed = capsys.readouterr().out
+    assert "bottleneck" not in printed
+    assert "quarantine" not in printed
+
+
+def test_files_that_are_left_out_are_counted_and_said(
+    photos: Path,
+    tiny_models: Path,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (photos / "raw.heic").write_bytes(b"")
+    score(settings_for(photos, tiny_models, output))
+    assert json.loads((output / "runs" / "night-1" / "summary.json").read_bytes())["left_out"] == 1
+    assert "left out    1 whose names --include does not match" in capsys.readouterr().out
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["files left out because --include does not match their names: 1"]
 
 
 def test_latest_names_the_run(photos: Path, tiny_models: Path, output: Path) -> None:
