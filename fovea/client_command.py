@@ -16,8 +16,6 @@ from rich.table import Table
 # gRPC's core would write lines of its own beside the one that an error ends with.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-import grpc
-
 from fovea import entry, settings
 from fovea.client import DEFAULT_TIMEOUT_S, CallFailed, Classification, Client
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
@@ -67,7 +65,7 @@ def _labels(client: Client, options: ClientSettings) -> Sequence[str]:
     try:
         return client.get_model(options.model_version).labels
     except CallFailed as error:
-        if error.code not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+        if error.code.name not in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
             raise
         raise Unavailable(
             f"no server answers at {options.target}: {error}; is it started, is --target right?"
