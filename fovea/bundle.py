@@ -118,13 +118,7 @@ class ModelBundle:
         """Reads the contract and verifies every file's digest. Raises BundleInvalid."""
         contract = read_contract(path)
         for name, digest in contract.files.items():
-            found = file_digest(path / name) if (path / name).is_file() else None
-            if found is None:
-                raise BundleInvalid(f"{path / name}: missing, though {CONTRACT_FILE} lists it")
-            if found != digest:
-                raise BundleInvalid(
-                    f"{path / name}: changed since it was released (sha256 {found[:12]}, not {digest[:12]})"
-                )
+            _verify(path / name, digest)
         return cls(path, contract)
 
     @property
@@ -195,6 +189,18 @@ def write_golden(folder: Path, golden: Golden, suffixes: tuple[str, ...]) -> Non
         (folder / GOLDEN_FOLDER / f"{index:02d}{suffix}").write_bytes(data)
     with (folder / GOLDEN_FILE).open("wb") as file:
         np.savez(file, crops=golden.crops, probabilities=golden.probabilities)
+
+
+def _verify(file: Path, digest: str) -> None:
+    try:
+        found = file_digest(file)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise BundleInvalid(f"{file}: missing, though {CONTRACT_FILE} lists it") from None
+    except OSError as error:
+        raise BundleInvalid(f"{file}: cannot be read: {error.strerror}") from error
+    if found != digest:
+        stated = f"sha256 {found[:12]}, not {digest[:12]}"
+        raise BundleInvalid(f"{file}: changed since it was released ({stated})")
 
 
 def _read_golden_arrays(path: Path) -> tuple[Pixels, npt.NDArray[np.float32]]:

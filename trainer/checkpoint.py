@@ -54,4 +54,5 @@ class Checkpoint:
             network.load_state_dict(content["network"])
             return cls(network, content["arch"], tuple(content["labels"]), spec, content["epochs"])
         except Exception as error:  # pickle raises whatever a damaged file makes it
-            raise DataInvalid(f"{path}: not a checkpoint of this trainer: {error}") from error
+            # Not with its text: torch advises to load what it refuses without the check that refused it.
+            raise DataInvalid(f"{path}: damaged, or not a checkpoint of this trainer") from error
