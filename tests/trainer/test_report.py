@@ -39,6 +39,7 @@ def test_report_names_the_most_confused_classes(page: str) -> None:
 
 def test_report_counts_what_the_threshold_keeps(page: str) -> None:
     assert "20 held-out images 17 are kept so, and 16 of those are right" in " ".join(page.split())
+    assert "chosen on these same held-out images" in " ".join(page.split())
 
 
 def test_report_shows_no_folder_of_the_machine(page: str, trained: Path) -> None:
