@@ -6,7 +6,7 @@ import torch
 
 from fovea.errors import Unavailable
 from trainer.allocation import keep_freed_memory
-from trainer.config import Device
+from trainer.options import Device
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from fovea.settings import flag
 from trainer.augment import Augmentation
 from trainer.batches import endless_batches
 from trainer.checkpoint import Checkpoint
-from trainer.config import DIGITS, LrFindSettings, TrainSettings
+from trainer.config import LrFindSettings, TrainSettings
 from trainer.data import DataSet, read_images
 from trainer.decision import Decision, decide
 from trainer.lr_finder import RangeTest, range_test
 from trainer.model import adamw, build_network, freeze_backbone, unfreeze
+from trainer.options import DIGITS
 from trainer.precision import Precision, choose_precision
 from trainer.progress import show_progress
 from trainer.sources import open_source

@@ -11,7 +11,8 @@ import pytest
 from fovea.errors import SettingsInvalid
 from fovea.settings import load
 from trainer.__main__ import SETTINGS
-from trainer.config import DIGITS, LrFindSettings, TrainSettings
+from trainer.config import LrFindSettings, TrainSettings
+from trainer.options import DIGITS
 
 
 def _load(*arguments: str) -> TrainSettings:

@@ -1,0 +1,181 @@
+"""Options in groups, as commands share them. Each is declared once: a flag, a variable and a default."""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from fovea.cpus import available_cpus
+from fovea.logs import LogFormat, LogLevel
+from fovea.preprocess import PreprocessSpec
+from fovea.settings import ProgramSettings
+from fovea.versions import default_cache
+from trainer.architectures import ARCHITECTURES
+
+DIGITS: Final[dict[str, Any]] = {
+    "weights": "none",
+    "size": 24,
+    "resize": 24,
+    "batch_size": 32,
+    "num_steps": 60,
+    "max_epochs": 5,
+    "min_crop": 0.85,
+    "flip": False,
+}
+"""What `--data digits` implies where nothing else is said: small grey images, and a mirrored 5 is no 5."""
+
+
+def _auto_or_rate(value: object) -> object:
+    if value == "auto":
+        return value
+    return _positive(value, float, "auto or a number above 0")
+
+
+def _auto_or_count(value: object) -> object:
+    if value == "auto":
+        return value
+    return _positive(value, int, "auto or a whole number from 1")
+
+
+def _positive(value: object, kind: type[float] | type[int], allowed: str) -> float | int:
+    try:
+        number = kind(str(value))
+    except ValueError:
+        raise ValueError(f"it should be {allowed}") from None
+    if not 0 < number < float("inf"):
+        raise ValueError(f"it should be {allowed}")
+    return number
+
+
+AutoOrRate = Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_rate)]
+AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_count)]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class TrainerOptions(ProgramSettings):
+    """Base of the groups of options. --help shows the groups of a command from its last base to its first."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_TRAIN_", allow_inf_nan=False)
+
+
+class DataOptions(TrainerOptions):
+    data: str = Field(
+        min_length=1,
+        description="a folder CLASS/*.jpg, a folder with train/ and val/, a CSV path,label[,split], a bucket "
+        "URI of any of these, or `digits`: 1,797 real handwritten digits",
+    )
+
+
+class ModelsOptions(TrainerOptions):
+    models: str = Field(
+        min_length=1, description="where to publish: the model's folder of versions, a path or bucket URI"
+    )
+
+
+class RecipeOptions(TrainerOptions):
+    """What lr-find and train share: the model and the range test."""
+
+    val_fraction: float = Field(
+        0.2, gt=0, lt=1, description="share of each class that is held out, where the data is not split"
+    )
+    max_bad_fraction: float = Field(
+        0.01, ge=0, le=1, description="largest share of undecodable files that are left out and not fatal"
+    )
+    cache_dir: Path = Field(default_factory=default_cache, description="folder for decoded images")
+    arch: str = Field("resnet34", description="architecture, one of " + ", ".join(ARCHITECTURES))
+    weights: str = Field(
+        "imagenet",
+        description="what to start from: imagenet, none, a file (safetensors, or a torch state dict or "
+        "checkpoint), or a bucket URI of one",
+    )
+    weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="the weights file must have this digest"
+    )
+    size: int = Field(224, ge=8, le=2048, description="side of the square that the model sees, in pixels")
+    resize: int | None = Field(
+        None, ge=8, le=4096, description="shorter side before that square is cut out; default: size * 8 / 7"
+    )
+    min_crop: float = Field(
+        0.35, gt=0, le=1, description="augmentation: smallest share of the area that a random crop keeps"
+    )
+    max_rotation: float = Field(10, ge=0, le=180, description="augmentation: largest rotation, in degrees")
+    flip: bool = Field(True, description="augmentation: mirror half of the images")
+    batch_size: int = Field(64, ge=2, le=65536, description="images per optimizer step")
+    frozen_epochs: int = Field(
+        1, ge=0, description="epochs that train the new head alone, before the others; not without weights"
+    )
+    fallback_lr: float = Field(
+        1e-3, gt=0, description="learning rate where the range test's curve suggests none"
+    )
+    start_lr: float = Field(1e-7, gt=0, description="range test: first learning rate")
+    end_lr: float = Field(10.0, gt=0, description="range test: last learning rate")
+    num_steps: int = Field(
+        100, ge=2, le=100_000, description="range test: optimizer steps from first to last"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the split, the weights and all randomness")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_what_digits_implies(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("data") != "digits":
+            return values
+        return {**{name: value for name, value in DIGITS.items() if name in cls.model_fields}, **values}
+
+    @field_validator("arch")
+    @classmethod
+    def _arch_is_known(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            near = difflib.get_close_matches(name, ARCHITECTURES, n=1) or ["resnet34"]
+            raise ValueError(f"it should be an architecture that --help lists, such as {near[0]}")
+        return name
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> "RecipeOptions":
+        if self.start_lr >= self.end_lr:
+            raise ValueError(f"--start-lr {self.start_lr:g} should be below --end-lr {self.end_lr:g}")
+        if self.resize is not None and self.resize < self.size:
+            raise ValueError(f"--resize {self.resize} should be at least --size {self.size}")
+        return self
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        """What serving will do to an image, and what is done to held-out ones here."""
+        return PreprocessSpec(size=self.size, resize=self.resize or round(self.size * 8 / 7))
+
+
+class MachineOptions(TrainerOptions):
+    device: Device = Field("auto", description="where to compute; auto takes a CUDA device if there is one")
+    threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        description="CPU threads; by default the cores that this process may use",
+    )
+    log_level: LogLevel = Field("info", description="how much to log (to stderr)")
+    log_format: LogFormat = Field("auto", description="auto: text on a terminal, JSON lines elsewhere")
+
+
+class OutputOptions(TrainerOptions):
+    output: Path = Field(Path("runs/lr-find"), description="folder for lr_find.png and lr_find.json")
+
+
+class RunOptions(TrainerOptions):
+    lr: AutoOrRate = Field("auto", description="learning rate: auto (by the range test) or a number")
+    epochs: AutoOrCount = Field(
+        1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
+    )
+    max_epochs: int = Field(31, ge=1, description="--epochs auto ends after this many at the latest")
+    target_precision: float = Field(
+        0.99, gt=0, le=1, description="the abstain threshold is where kept predictions are right this often"
+    )
+    runs: Path = Field(Path("runs"), description="folder of the runs' folders")
+    run_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="name of this run's folder, which must hold no run yet; default: the time",
+    )
+
+
+class FinishedRunOptions(TrainerOptions):
+    run: Path = Field(description="folder of the run")
