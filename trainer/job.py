@@ -65,7 +65,7 @@ def train(settings: TrainSettings) -> None:
     )
     run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
     checkpoint = start.checkpoint.at(fitted.kept_epoch)
-    released = release(run, checkpoint, start.data.heldout, settings, settings.models, settings.threads)
+    released = release(run, checkpoint, start.data, settings, settings.models, settings.threads)
     summary = _summary(run, start.data, decision, fitted, released, time.monotonic() - started)
     run.write_json(SUMMARY_FILE, summary)
     print(_describe(summary, decision, fitted))
@@ -84,7 +84,7 @@ def export(settings: ExportSettings) -> None:
     data = read_data(trained, settings.threads)
     if data.digest != run.read_json(AUDIT_FILE)["digest"]:
         raise DataInvalid(f"{trained.data}: the images are not those that the run {run.path} was trained on")
-    released = release(run, checkpoint, data.heldout, trained, settings.models, settings.threads)
+    released = release(run, checkpoint, data, trained, settings.models, settings.threads)
     print(f"published {released.uri}: held-out accuracy {released.metrics.accuracy:.2%}")
 
 

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from fovea.cpus import available_cpus
 from fovea.logs import LogFormat, LogLevel
 from fovea.preprocess import PreprocessSpec
-from fovea.settings import ProgramSettings
+from fovea.settings import CommaSeparated, ProgramSettings
 from fovea.versions import default_cache
 from trainer.architectures import ARCHITECTURES
 
@@ -22,6 +22,8 @@ DIGITS: Final[dict[str, Any]] = {
     "num_steps": 60,
     "max_epochs": 5,
     "min_crop": 0.85,
+    "max_warp": 0.0,
+    "max_lighting": 0.0,
     "flip": False,
 }
 """What `--data digits` implies where nothing else is said: small grey images, and a mirrored 5 is no 5."""
@@ -101,13 +103,37 @@ class RecipeOptions(TrainerOptions):
         0.35, gt=0, le=1, description="augmentation: smallest share of the area that a random crop keeps"
     )
     max_rotation: float = Field(10, ge=0, le=180, description="augmentation: largest rotation, in degrees")
+    max_warp: float = Field(
+        0.2, ge=0, le=0.5, description="augmentation: how far perspective may tilt an image, 0 to 0.5"
+    )
+    max_lighting: float = Field(
+        0.2, ge=0, lt=1, description="augmentation: largest change of brightness and of contrast"
+    )
     flip: bool = Field(True, description="augmentation: mirror half of the images")
     batch_size: int = Field(64, ge=2, le=65536, description="images per optimizer step")
+    sampler: Literal["shuffle", "balanced"] = Field(
+        "shuffle", description="shuffle: each image once an epoch; balanced: each class as often as any other"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: an image's loss counts the more, the fewer images its class has"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each target that is spread over all classes"
+    )
+    max_grad_norm: float | None = Field(
+        None, gt=0, description="longer gradients are clipped to this norm; default: none are"
+    )
+    compile: bool = Field(
+        False, description="compile the network with torch.compile: slow to start, faster on a GPU"
+    )
     frozen_epochs: int = Field(
         1, ge=0, description="epochs that train the new head alone, before the others; not without weights"
     )
     fallback_lr: float = Field(
         1e-3, gt=0, description="learning rate where the range test's curve suggests none"
+    )
+    mode: Literal["exponential", "linear"] = Field(
+        "exponential", description="range test: how the learning rate rises; linear is the paper's own"
     )
     start_lr: float = Field(1e-7, gt=0, description="range test: first learning rate")
     end_lr: float = Field(10.0, gt=0, description="range test: last learning rate")
@@ -165,7 +191,33 @@ class RunOptions(TrainerOptions):
     epochs: AutoOrCount = Field(
         1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
     )
+    schedule: Literal["onecycle", "triangular", "constant"] = Field(
+        "onecycle", description="how the learning rate moves over the steps of a phase"
+    )
+    base_lr: float | None = Field(
+        None,
+        gt=0,
+        description="triangular: the lowest learning rate; default: the range test's, or a quarter of --lr",
+    )
+    step_size: int | None = Field(
+        None,
+        ge=1,
+        description="triangular: optimizer steps of half a triangle; default: one triangle a phase",
+    )
     max_epochs: int = Field(31, ge=1, description="--epochs auto ends after this many at the latest")
+    continue_from: Path | None = Field(
+        None, description="a run's folder: start from the network that it ended with, head and all"
+    )
+    checkpoint_every: int = Field(
+        500, ge=1, description="optimizer steps between checkpoints; one is made after each epoch anyway"
+    )
+    precisions: CommaSeparated = Field(
+        ("fp32",),
+        description="what to release: fp32, and where its accuracy holds fp16 and int8 beside it",
+    )
+    max_accuracy_drop: float = Field(
+        0.005, ge=0, le=1, description="largest share of accuracy that fp16 or int8 may lose and be released"
+    )
     target_precision: float = Field(
         0.99, gt=0, le=1, description="the abstain threshold is where kept predictions are right this often"
     )
@@ -173,8 +225,15 @@ class RunOptions(TrainerOptions):
     run_id: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
-        description="name of this run's folder, which must hold no run yet; default: the time",
+        description="name of this run's folder; a run that was broken off goes on; default: the time",
     )
+
+    @field_validator("precisions")
+    @classmethod
+    def _precisions_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(names) <= {"fp32", "fp16", "int8"} or "fp32" not in names:
+            raise ValueError("it should be fp32, or fp32 with fp16, int8 or both, as in fp32,int8")
+        return tuple(name for name in ("fp32", "fp16", "int8") if name in names)
 
 
 class FinishedRunOptions(TrainerOptions):

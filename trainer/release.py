@@ -28,7 +28,7 @@ from fovea.storage import open_folder
 from trainer.calibration import Calibration, Logits, Targets, calibrate, confusion, measure, softmax
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainSettings
-from trainer.data import Images
+from trainer.data import DataSet, Images
 from trainer.evaluation import predict
 from trainer.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.gate import Reference, pass_gate
@@ -52,7 +52,7 @@ class Released:
 def release(
     run: RunFolder,
     checkpoint: Checkpoint,
-    heldout: Images,
+    data: DataSet,
     settings: TrainSettings,
     models: str,
     threads: int,
@@ -61,6 +61,7 @@ def release(
 
     Raises GateRefused, and then nothing is published; Unavailable when `models` cannot be written.
     """
+    heldout = data.heldout
     logits = predict(checkpoint.network, heldout, settings.batch_size)
     calibration = calibrate(logits, heldout.targets, settings.target_precision)
     probabilities = softmax(logits / calibration.temperature)
