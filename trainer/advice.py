@@ -21,8 +21,8 @@ def after_cycle(before: float, after: float, epochs: int, upcoming: int | None, 
     return f"{text}{hope}: running {upcoming} more {'epoch' if upcoming == 1 else 'epochs'}"
 
 
-def advise(records: list[EpochRecord], before: float, *, stopped_improving: bool) -> str:
-    """What to try next, after all epochs of a run.
+def advise(records: list[EpochRecord], before: float, run: str, *, stopped_improving: bool) -> str:
+    """What to try next, after all epochs of `run`, a folder.
 
     `records` are those that --epochs counts, without the frozen ones; `before` is the held-out loss that they
     began at.
@@ -31,27 +31,26 @@ def advise(records: list[EpochRecord], before: float, *, stopped_improving: bool
         return "held-out loss stopped falling: more epochs will not help, more or cleaner images may"
     if not records:
         return "nothing was trained"
+    more = f"run more epochs with `--continue-from {run} --epochs {max(2, 2 * len(records))}`"
     if len(records) == 1:
-        return _after_one(records[0].heldout_loss < before)
-    return _after_several(records, records[-1].heldout_loss < before)
+        return _after_one(records[0].heldout_loss < before, more)
+    return _after_several(records, records[-1].heldout_loss < before, more)
 
 
-def _after_one(fell: bool) -> str:
+def _after_one(fell: bool, more: str) -> str:
     if fell:
-        return "one epoch is a start: held-out loss fell, try more with --epochs 2 or auto"
-    return "held-out loss did not fall in the one epoch, which is early to tell: --epochs auto finds out"
+        return f"one epoch is a start, and held-out loss fell: {more}"
+    return f"held-out loss did not fall in the one epoch, which is early to tell: {more}"
 
 
-def _after_several(records: list[EpochRecord], fell: bool) -> str:
+def _after_several(records: list[EpochRecord], fell: bool, more: str) -> str:
     best = min(records, key=lambda record: record.heldout_loss)
     last = records[-1]
     if last.heldout_loss > OVERFITTED * best.heldout_loss and last.train_loss < best.train_loss:
         return f"overfitting since epoch {best.epoch}: try --epochs {records.index(best) + 1}, or add images"
     if last.heldout_loss <= best.heldout_loss:
         state = "" if fell else "not yet below where it began, but "
-        return (
-            f"held-out loss was {state}still falling at the end: try more, with --epochs {2 * len(records)}"
-        )
+        return f"held-out loss was {state}still falling at the end: {more}"
     if fell:
         return f"held-out loss has settled (best at epoch {best.epoch}): more epochs will change little"
     return "held-out loss is not below where it began: a lower --lr may help, or more or cleaner images"

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fovea.storage import LocalFolder
+
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -15,7 +17,10 @@ class EpochRecord:
     train_loss: float
     heldout_loss: float
     heldout_accuracy: float
+    train_s: float
+    """of its steps alone"""
     seconds: float
+    """with the held-out images"""
     step_losses: list[float]
     step_lrs: list[float]
     """of the head, whose rate is the highest"""
@@ -43,10 +48,10 @@ class Fit:
     advice: str
 
 
-def append_record(run: Path, record: EpochRecord) -> None:
-    """To `run`/metrics.jsonl, a line an epoch."""
-    with (run / METRICS_FILE).open("a") as file:
-        file.write(json.dumps(asdict(record)) + "\n")
+def write_records(run: Path, records: list[EpochRecord]) -> None:
+    """`run`/metrics.jsonl, a line an epoch; whole or not at all."""
+    lines = [json.dumps(asdict(record)) + "\n" for record in records]
+    LocalFolder(run).write(METRICS_FILE, "".join(lines).encode())
 
 
 def read_records(run: Path) -> list[EpochRecord]:

@@ -4,23 +4,24 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import ValidationError
-
 from fovea.bundle import REPORT_FILE
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
 from fovea.versions import published
-from trainer.checkpoint import Checkpoint
+from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.data import DataSet
 from trainer.decision import Decision, given
 from trainer.history import Fit
-from trainer.loop import Recipe, fit
+from trainer.loop import fit
+from trainer.phases import Recipe
 from trainer.precision import choose_precision
-from trainer.preparation import augmentation, find_learning_rate, prepare, read_data
+from trainer.preparation import Start, augmentation, find_learning_rate, objective, prepare, read_data
 from trainer.release import Released, release
+from trainer.report import read_decision
 from trainer.report.figures import write_curve
+from trainer.resuming import check_same, read_settings, with_continued
 from trainer.run_folder import (
     AUDIT_FILE,
     CURVE_FILE,
@@ -49,25 +50,26 @@ def find_lr(settings: LrFindSettings) -> None:
 
 
 def train(settings: TrainSettings) -> None:
-    """`train`: everything from the images to a published version."""
+    """`train`: everything from the images to a published version. A run that was broken off goes on."""
     started, stopping = time.monotonic(), Stopping()
     _check_models(settings.models)
-    run = RunFolder.unused(settings.runs, settings.run_id)
+    settings = with_continued(settings)
+    run = RunFolder.of(settings.runs, settings.run_id)
+    if run.holds(CHECKPOINT_FILE):
+        check_same(run, settings)
+    if run.holds(SUMMARY_FILE):
+        print(_describe_finished(run))
+        return
     start = prepare(settings)
-    run.make()
-    run.write_json(SETTINGS_FILE, as_saved(settings))
-    run.write_json(AUDIT_FILE, start.data.audit())
-    run.write_json(LINEAGE_FILE, {"data_digest": start.data.digest, "weights_sha256": start.weights_sha256})
-    decision = given(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
-    _write_decision(run, decision)
-    fitted = fit(
-        start.checkpoint, start.data, _recipe(settings, decision.lr), start.precision, stopping, run.path
-    )
-    run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
-    checkpoint = start.checkpoint.at(fitted.kept_epoch)
-    released = release(run, checkpoint, start.data, settings, settings.models, settings.threads)
-    summary = _summary(run, start.data, decision, fitted, released, time.monotonic() - started)
-    run.write_json(SUMMARY_FILE, summary)
+    with run.locked():
+        decision = _begin(run, start, settings)
+        recipe = _recipe(settings, start, decision)
+        fitted = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
+        run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
+        checkpoint = start.checkpoint.at(fitted.kept_epoch)
+        released = release(run, checkpoint, start.data, settings, settings.models, settings.threads)
+        summary = _summary(run, start.data, decision, fitted, released, time.monotonic() - started)
+        run.write_json(SUMMARY_FILE, summary)
     print(_describe(summary, decision, fitted))
 
 
@@ -78,12 +80,11 @@ def export(settings: ExportSettings) -> None:
     run = RunFolder(settings.run)
     checkpoint = Checkpoint.load(run.path)
     run.read_json(FIT_FILE)  # the last that training writes: refused now, not after the gate
-    trained = _read_settings(run)
+    trained = read_settings(run)
     precision = choose_precision(settings.device, settings.threads)
     checkpoint.network.to(precision.device)
     data = read_data(trained, settings.threads)
-    if data.digest != run.read_json(AUDIT_FILE)["digest"]:
-        raise DataInvalid(f"{trained.data}: the images are not those that the run {run.path} was trained on")
+    _check_images(run, data, trained)
     released = release(run, checkpoint, data, trained, settings.models, settings.threads)
     print(f"published {released.uri}: held-out accuracy {released.metrics.accuracy:.2%}")
 
@@ -98,22 +99,51 @@ def _check_models(uri: str) -> None:
         )
 
 
-def _read_settings(run: RunFolder) -> TrainSettings:
-    try:
-        return TrainSettings(**run.read_json(SETTINGS_FILE))
-    except ValidationError as error:
-        raise DataInvalid(f"{run.path / SETTINGS_FILE}: not the settings of a training run") from error
+def _begin(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:
+    """Writes what the run begins with; of a run that goes on, checks it."""
+    if run.holds(CHECKPOINT_FILE):
+        _check_images(run, start.data, settings)
+        return read_decision(run)
+    run.write_json(SETTINGS_FILE, as_saved(settings))
+    run.write_json(AUDIT_FILE, start.data.audit())
+    run.write_json(LINEAGE_FILE, _lineage(start, settings))
+    decision = given(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
+    _write_decision(run, decision)
+    return decision
 
 
-def _recipe(settings: TrainSettings, lr: float) -> Recipe:
+def _lineage(start: Start, settings: TrainSettings) -> dict[str, Any]:
+    continued = settings.continue_from and settings.continue_from.name
+    return {
+        "data_digest": start.data.digest,
+        "weights_sha256": start.weights_sha256,
+        **({"continued_from": continued, "epochs_before": start.checkpoint.epochs} if continued else {}),
+    }
+
+
+def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> None:
+    if data.digest != run.read_json(AUDIT_FILE)["digest"]:
+        raise DataInvalid(f"{settings.data}: the images are not those that the run {run.path} was begun with")
+
+
+def _recipe(settings: TrainSettings, start: Start, decision: Decision) -> Recipe:
     return Recipe(
-        lr=lr,
+        lr=decision.lr,
         batch_size=settings.batch_size,
         seed=settings.seed,
         augmentation=augmentation(settings),
         pretrained=settings.weights != "none",
         frozen_epochs=settings.frozen_epochs,
         cycles=cycles(None if settings.epochs == "auto" else settings.epochs, settings.max_epochs),
+        schedule=settings.schedule,
+        base_lr=settings.base_lr,
+        step_size=settings.step_size,
+        objective=objective(start, settings),
+        sampler=settings.sampler,
+        max_grad_norm=settings.max_grad_norm,
+        compile=settings.compile,
+        checkpoint_every=settings.checkpoint_every,
+        epochs_before=start.checkpoint.epochs,
     )
 
 
@@ -145,6 +175,14 @@ def _summary(
         "report": str(run.path / REPORT_FILE),
         "seconds": round(seconds, 1),
     }
+
+
+def _describe_finished(run: RunFolder) -> str:
+    summary = run.read_json(SUMMARY_FILE)
+    return (
+        f"the run {run.path} is finished: {summary['accuracy']:.2%} of {summary['images_heldout']} held-out "
+        f"images, published as {summary['model']} (--run-id takes another name for another run)"
+    )
 
 
 def _describe(summary: dict[str, Any], decision: Decision, fitted: Fit) -> str:

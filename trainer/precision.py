@@ -29,9 +29,18 @@ class Precision:
         return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
 
 
-def descend(loss: torch.Tensor, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
-    """Backward and one step down the gradient, which is cleared."""
+def descend(
+    loss: torch.Tensor,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    max_norm: float | None = None,
+) -> None:
+    """Backward and one step down the gradient, which is first clipped to `max_norm` and then cleared."""
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    if max_norm is not None:
+        scaler.unscale_(optimizer)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
     scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad()

@@ -3,22 +3,27 @@
 import logging
 import random
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from fovea.bundle import file_digest
+from fovea.errors import DataInvalid
 from fovea.settings import flag
 from trainer.augment import Augmentation
 from trainer.batches import endless_batches
-from trainer.checkpoint import Checkpoint
+from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.config import LrFindSettings, TrainSettings
 from trainer.data import DataSet, read_images
 from trainer.decision import Decision, decide
 from trainer.lr_finder import RangeTest, range_test
 from trainer.model import adamw, build_network, freeze_backbone, unfreeze
+from trainer.objective import Objective, balanced_weights
 from trainer.options import DIGITS
 from trainer.precision import Precision, choose_precision
 from trainer.progress import show_progress
+from trainer.run_folder import AUDIT_FILE, RunFolder
 from trainer.sources import open_source
 from trainer.weights import load_weights
 
@@ -46,13 +51,29 @@ def prepare(settings: AnySettings) -> Start:
     random.seed(settings.seed)
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
+    continued = settings.continue_from if isinstance(settings, TrainSettings) else None
+    checkpoint, digest = _continue(continued, data) if continued else _start_anew(settings, data)
+    checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
+    return Start(data, checkpoint, precision, digest)
+
+
+def _start_anew(settings: AnySettings, data: DataSet) -> tuple[Checkpoint, str | None]:
     network = build_network(settings.arch, len(data.labels), settings.size)
     digest = load_weights(
         network, settings.arch, settings.weights, settings.weights_sha256, settings.cache_dir
     )
-    network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
-    checkpoint = Checkpoint(network, settings.arch, data.labels, settings.preprocess, 0)
-    return Start(data, checkpoint, precision, digest)
+    return Checkpoint(network, settings.arch, data.labels, settings.preprocess, 0), digest
+
+
+def _continue(run: Path, data: DataSet) -> tuple[Checkpoint, str]:
+    """With the digest of the weights' file."""
+    checkpoint = Checkpoint.load(run)
+    if checkpoint.labels != data.labels:
+        other = sorted(set(checkpoint.labels) ^ set(data.labels))[0]
+        raise DataInvalid(f"--continue-from {run}: that run has other classes than these images ({other!r})")
+    if RunFolder(run).read_json(AUDIT_FILE)["digest"] != data.digest:
+        logger.warning("not the images of %s: those held out now may have been trained on then", run)
+    return checkpoint, file_digest(run / CHECKPOINT_FILE)
 
 
 def read_data(settings: AnySettings, threads: int) -> DataSet:
@@ -86,7 +107,9 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     if settings.weights != "none" and settings.frozen_epochs:
         freeze_backbone(network)
     how = RangeTest(settings.start_lr, settings.end_lr, settings.num_steps)
-    batches = endless_batches(start.data.train, settings.batch_size, precision.device, seed=settings.seed)
+    batches = endless_batches(
+        start.data.train, settings.batch_size, precision.device, seed=settings.seed, sampler=settings.sampler
+    )
     shown = show_progress(batches, "range test", settings.num_steps)
     curve = range_test(network, adamw(network, 1, 1), shown, how, augmentation(settings), precision)
     unfreeze(network)
@@ -98,6 +121,14 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
 
 def augmentation(settings: AnySettings) -> Augmentation:
     return Augmentation(settings.size, settings.min_crop, settings.max_rotation, settings.flip)
+
+
+def objective(start: Start, settings: AnySettings) -> Objective:
+    """What the range test and the training minimise."""
+    weighted = settings.class_weights == "balanced"
+    classes, device = len(start.data.labels), start.precision.device
+    weights = balanced_weights(start.data.train, classes, device) if weighted else None
+    return Objective(settings.label_smoothing, weights)
 
 
 def _say_what_digits_imply(settings: AnySettings) -> None:

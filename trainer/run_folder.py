@@ -1,7 +1,10 @@
 """A run's folder: everything that one training wrote, by fixed names."""
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +21,6 @@ FIT_FILE = "fit.json"
 LINEAGE_FILE = "lineage.json"
 SUMMARY_FILE = "summary.json"
 
-_WRITTEN_BEFORE_TRAINING = {SETTINGS_FILE, AUDIT_FILE, LINEAGE_FILE, DECISION_FILE, CURVE_FILE}
-
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -28,15 +29,30 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def unused(cls, runs: Path, run_id: str | None) -> "RunFolder":
-        """A folder that is not made yet, or of a run that ended before it trained.
+    def of(cls, runs: Path, run_id: str | None) -> "RunFolder":
+        """A run's folder, by default named after the time: not made yet, or of a run that goes on.
 
-        Raises SettingsInvalid when there is such a run already, or something else.
+        Raises SettingsInvalid when something else is there.
         """
-        path = runs / (run_id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
-        if path.exists() and not _ended_early(path):
-            raise SettingsInvalid(f"--run-id: there is a run {path} already; choose another id")
-        return cls(path)
+        run = cls(runs / (run_id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")))
+        run.check("--runs")
+        if run.path.exists() and any(run.path.iterdir()) and not run.holds(SETTINGS_FILE):
+            raise SettingsInvalid(f"--run-id: {run.path} holds something that is no run; choose another id")
+        return run
+
+    def holds(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder and keeps other processes out. Raises Unavailable when one is in it already."""
+        self.make()
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            _lock(folder, self.path)
+            yield
+        finally:
+            os.close(folder)  # which gives the lock back, as the end of the process would
 
     def check(self, option: str) -> None:
         """Before anything is computed for it, and without making it: can this be a folder to write to?
@@ -75,5 +91,10 @@ class RunFolder:
         return value
 
 
-def _ended_early(path: Path) -> bool:
-    return path.is_dir() and {child.name for child in path.iterdir()} <= _WRITTEN_BEFORE_TRAINING
+def _lock(folder: int, path: Path) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Unavailable(f"{path}: another process is at work on this run") from error
+    except OSError:  # a file system without locks
+        return

@@ -8,17 +8,19 @@ DIV = 25.0
 DIV_FINAL = 1e5
 MOMENTUM_HIGH = 0.95
 MOMENTUM_LOW = 0.85
+MOMENTUM = 0.9
+"""where the schedule does not move it"""
 
 
 @dataclass(frozen=True)
-class OneCycle:
+class Rates:
     """The values of one optimizer step."""
 
     lr: float
     momentum: float
 
 
-def one_cycle(step: int, steps: int, max_lr: float) -> OneCycle:
+def one_cycle(step: int, steps: int, max_lr: float) -> Rates:
     """The one-cycle policy (Smith 2018, arXiv 1803.09820, with cosine halves as fastai has it).
 
     Over the first quarter of the steps lr rises from max_lr/25 to max_lr while momentum falls from .95 to
@@ -27,15 +29,31 @@ def one_cycle(step: int, steps: int, max_lr: float) -> OneCycle:
     position = step / max(1, steps - 1)
     if position < PCT_START:
         part = position / PCT_START
-        return OneCycle(
+        return Rates(
             cosine(max_lr / DIV, max_lr, part),
             cosine(MOMENTUM_HIGH, MOMENTUM_LOW, part),
         )
     part = (position - PCT_START) / (1 - PCT_START)
-    return OneCycle(
+    return Rates(
         cosine(max_lr, max_lr / DIV_FINAL, part),
         cosine(MOMENTUM_LOW, MOMENTUM_HIGH, part),
     )
+
+
+def triangular(step: int, step_size: int, base_lr: float, max_lr: float) -> Rates:
+    """The triangular cyclical policy (Smith 2015, arXiv 1506.01186), counted from step 0.
+
+    cycle = floor(1 + step / (2 step_size)), x = |step / step_size - 2 cycle + 1|,
+    lr = base_lr + (max_lr - base_lr) max(0, 1 - x); momentum stays at .9.
+    """
+    cycle = math.floor(1 + step / (2 * step_size))
+    x = abs(step / step_size - 2 * cycle + 1)
+    return Rates(base_lr + (max_lr - base_lr) * max(0.0, 1 - x), MOMENTUM)
+
+
+def constant(max_lr: float) -> Rates:
+    """The same at every step, with momentum .9."""
+    return Rates(max_lr, MOMENTUM)
 
 
 def cosine(start: float, end: float, position: float) -> float:

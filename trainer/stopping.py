@@ -1,9 +1,10 @@
-"""SIGTERM: the run ends at once, or, while it trains, after the step that is under way."""
+"""SIGTERM and Ctrl-C: they end the run at once, or, while a step is under way, after it."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from fovea.errors import Terminated
 
@@ -11,28 +12,37 @@ MESSAGE = "stopped by SIGTERM"
 
 
 class Stopping:
-    """Whether SIGTERM came. Made in the main thread, before anything that it should be able to end."""
+    """Turns the two signals into exceptions: SIGTERM into Terminated, SIGINT into KeyboardInterrupt.
+
+    Made in the main thread, before anything that they should be able to end.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
-        self._deferred = False
-        signal.signal(signal.SIGTERM, self._on_signal)
+        self._received: int | None = None
+        self._deferrals = 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Inside, SIGTERM only sets `requested`: an optimizer's step must not be torn in half.
+        """Inside, a signal waits for the end, where it is raised: a step or a save must not be torn in half.
 
-        Raises Terminated at the end if it came and nobody looked.
+        A second Ctrl-C does not wait.
         """
-        self._deferred = True
+        self._deferrals += 1
         try:
             yield
         finally:
-            self._deferred = False
-        if self.requested:
-            raise Terminated(MESSAGE)
+            self._deferrals -= 1
+        if self._received is not None and not self._deferrals:
+            self._raise(self._received)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        if not self._deferred:
-            raise Terminated(MESSAGE)
+        impatient = number == signal.SIGINT and self._received == signal.SIGINT
+        self._received = number
+        if impatient or not self._deferrals:
+            self._raise(number)
+
+    def _raise(self, number: int) -> NoReturn:
+        self._received = None
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(MESSAGE)

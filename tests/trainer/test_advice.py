@@ -5,7 +5,7 @@ from trainer.history import EpochRecord
 def _records(*losses: tuple[float, float]) -> list[EpochRecord]:
     """From (training loss, held-out loss)."""
     return [
-        EpochRecord(epoch, train, heldout, 0.9, 1.0, [train], [1e-3])
+        EpochRecord(epoch, train, heldout, 0.9, 1.0, 1.2, [train], [1e-3])
         for epoch, (train, heldout) in enumerate(losses, 1)
     ]
 
@@ -30,11 +30,13 @@ def test_only_what_could_go_on_is_stopped() -> None:
 
 
 def _advise(before: float, *losses: tuple[float, float], frozen: int = 0) -> str:
-    return advise(_records(*losses)[frozen:], before, stopped_improving=False)
+    return advise(_records(*losses)[frozen:], before, "runs/a", stopped_improving=False)
 
 
 def test_one_epoch_that_helped_is_a_start() -> None:
-    assert _advise(2.3, (1.0, 0.9)).endswith("held-out loss fell, try more with --epochs 2 or auto")
+    said = _advise(2.3, (1.0, 0.9))
+    assert said.startswith("one epoch is a start, and held-out loss fell: run more epochs with")
+    assert said.endswith("`--continue-from runs/a --epochs 2`")
 
 
 def test_one_epoch_that_did_not_help_is_not_called_a_fall() -> None:
@@ -44,7 +46,8 @@ def test_one_epoch_that_did_not_help_is_not_called_a_fall() -> None:
 
 def test_loss_that_still_falls_advises_twice_the_epochs() -> None:
     said = _advise(2.3, (1.0, 0.9), (0.5, 0.4))
-    assert said == "held-out loss was still falling at the end: try more, with --epochs 4"
+    said_with = "run more epochs with `--continue-from runs/a --epochs 4`"
+    assert said == f"held-out loss was still falling at the end: {said_with}"
 
 
 def test_advice_does_not_count_the_frozen_epochs() -> None:

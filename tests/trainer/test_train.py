@@ -18,7 +18,6 @@ from fovea.storage import LocalFolder
 from tests.trainer.conftest import train_settings
 from trainer import gate, job
 from trainer.config import ExportSettings, LrFindSettings
-from trainer.run_folder import RunFolder
 
 
 def test_training_publishes_a_model_that_serves_what_its_contract_says(
@@ -97,28 +96,20 @@ def test_export_of_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         job.export(ExportSettings(run=tmp_path, models=str(tmp_path / "models")))
 
 
-def test_run_id_that_exists_is_refused(trained: Path, few_digits: Path) -> None:
-    before = sorted((trained / "runs" / "a").iterdir())
-    with pytest.raises(SettingsInvalid, match="--run-id: there is a run"):
-        job.train(train_settings(few_digits, trained))
-    assert sorted((trained / "runs" / "a").iterdir()) == before
+def test_folder_of_something_else_is_no_run(few_digits: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "notes.txt").touch()
+    with pytest.raises(SettingsInvalid, match="--run-id: .* holds something that is no run"):
+        job.train(train_settings(few_digits, tmp_path))
 
 
-def test_run_id_of_a_run_that_ended_before_it_trained_may_be_taken_again(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    for name in ("settings.json", "audit.json", "lineage.json"):
-        (tmp_path / "a" / name).touch()
-    assert RunFolder.unused(tmp_path, "a").path == tmp_path / "a"
-    (tmp_path / "a" / "checkpoint.pt").touch()
-    with pytest.raises(SettingsInvalid, match="--run-id: there is a run"):
-        RunFolder.unused(tmp_path, "a")
-
-
-def test_folder_of_something_else_is_no_run_to_take_again(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "notes.txt").touch()
-    with pytest.raises(SettingsInvalid, match="--run-id: there is a run"):
-        RunFolder.unused(tmp_path, "a")
+def test_run_that_ended_before_it_trained_may_begin_again_with_other_settings(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataInvalid, match="training diverged"):
+        job.train(train_settings(few_digits, tmp_path, lr=1e30))
+    job.train(train_settings(few_digits, tmp_path, lr=1e-3, arch="shufflenet_v2_x0_5"))
+    assert versions.published(LocalFolder(tmp_path / "models" / "tiny")) == [1]
 
 
 def test_unfinished_run_is_refused_before_the_export(

@@ -26,7 +26,7 @@ def render_report(
 ) -> str:
     """The page as text. confusion int64 [classes, classes], rows are the truth."""
     records = read_records(run.path)
-    decision = _read_decision(run)
+    decision = read_decision(run)
     fit = run.read_json(FIT_FILE)
     template = _environment().get_template("report.html.j2")
     return template.render(
@@ -47,6 +47,13 @@ def render_report(
         accuracies=_drawing(figures.draw_accuracy(records)),
         rates=_drawing(figures.draw_rates(records)),
     )
+
+
+def read_decision(run: RunFolder) -> Decision:
+    """Of a run; raises DataInvalid when there is none."""
+    record: dict[str, Any] = run.read_json(DECISION_FILE)
+    curve = Curve(**record["curve"]) if record["curve"] else None
+    return Decision(**{**record, "curve": curve})
 
 
 @dataclass(frozen=True)
@@ -76,12 +83,6 @@ def _environment() -> jinja2.Environment:
 
 def _drawing(svg: str) -> Markup:
     return Markup(svg)  # noqa: S704 - made here, from numbers alone
-
-
-def _read_decision(run: RunFolder) -> Decision:
-    record: dict[str, Any] = run.read_json(DECISION_FILE)
-    curve = Curve(**record["curve"]) if record["curve"] else None
-    return Decision(**{**record, "curve": curve})
 
 
 def _settings_shown(contract: BundleContract) -> dict[str, Any]:

@@ -1,0 +1,305 @@
+"""A training that is broken off goes on as if nothing had happened."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fovea import versions
+from fovea.errors import DataInvalid, SettingsInvalid, Terminated, Unavailable
+from tests.trainer.conftest import train_settings
+from trainer import job, loop
+from trainer.checkpoint import CHECKPOINT_FILE
+from trainer.run_folder import RunFolder
+
+QUICK = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
+STEPS_PER_EPOCH = 6
+"""48 images in batches of 8"""
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a frozen epoch and two cycles, 1 and 2 epochs long."""
+    root = tmp_path_factory.mktemp("uninterrupted")
+    _start_from(few_digits, root)
+    job.train(_settings(few_digits, root))
+    return root / "runs" / "a"
+
+
+def _settings(data: Path, root: Path, **changes: object) -> job.TrainSettings:
+    options = {**QUICK, "weights": str(root / "weights.pt"), "epochs": "auto", "max_epochs": 3, **changes}
+    return train_settings(data, root, **options)
+
+
+def _start_from(data: Path, root: Path) -> None:
+    """Weights to fine-tune: without them there would be no frozen phase."""
+    torch.manual_seed(1)
+    network = job.prepare(train_settings(data, root, **QUICK)).checkpoint.network
+    torch.save(network.state_dict(), root / "weights.pt")
+
+
+def _weights(run: Path) -> dict[str, Tensor]:
+    content = torch.load(run / CHECKPOINT_FILE, weights_only=True)
+    assert isinstance(content["network"], dict)
+    return content["network"]
+
+
+def _assert_same_end(run: Path, other: Path) -> None:
+    """Weights and losses are equal to the bit."""
+    left, right = _weights(run), _weights(other)
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+    assert _step_losses(run) == _step_losses(other)
+
+
+def _step_losses(run: Path) -> list[list[float]]:
+    return [json.loads(line)["step_losses"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def _signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process gets the signal while it takes its `step`-th step."""
+    taken = iter(range(1, 1000))
+
+    def descend(*arguments: object) -> None:
+        if next(taken) == step:
+            signal.raise_signal(number)
+        loop_descend(*arguments)  # type: ignore[arg-type]
+
+    loop_descend = loop.descend
+    monkeypatch.setattr(loop, "descend", descend)
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 9, 17, 24])
+def test_run_that_got_sigterm_ends_with_the_weights_of_one_that_did_not(
+    step: int,
+    uninterrupted: Path,
+    few_digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "weights.pt").write_bytes((uninterrupted.parents[1] / "weights.pt").read_bytes())
+    with monkeypatch.context() as patch, pytest.raises(Terminated):
+        _signal_at(step, signal.SIGTERM, patch)
+        job.train(_settings(few_digits, tmp_path))
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)  # another process would not have the generators' states either
+    job.train(_settings(few_digits, tmp_path))
+    _assert_same_end(tmp_path / "runs" / "a", uninterrupted)
+
+
+def test_sigterm_while_the_heldout_images_are_scored_loses_no_step(
+    uninterrupted: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights.pt").write_bytes((uninterrupted.parents[1] / "weights.pt").read_bytes())
+    scores = iter(range(10))
+    score = loop.score
+
+    def interrupted(*arguments: object) -> object:
+        if next(scores) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return score(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Terminated):
+        patch.setattr(loop, "score", interrupted)
+        job.train(_settings(few_digits, tmp_path))
+    saved = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
+    assert len(saved["step_losses"]) == STEPS_PER_EPOCH
+    job.train(_settings(few_digits, tmp_path))
+    _assert_same_end(tmp_path / "runs" / "a", uninterrupted)
+
+
+def test_every_image_is_seen_once_an_epoch_across_the_break(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+    batches = loop.training_batches
+
+    def watched(*arguments: object, **options: object) -> Iterator[tuple[Tensor, Tensor]]:
+        for pixels, targets in batches(*arguments, **options):  # type: ignore[arg-type]
+            yield pixels, targets
+            seen.extend(image.numpy().tobytes() for image in pixels)
+
+    monkeypatch.setattr(loop, "training_batches", watched)
+    settings = train_settings(few_digits, tmp_path, **QUICK)
+    with monkeypatch.context() as patch, pytest.raises(Terminated):
+        _signal_at(3, signal.SIGTERM, patch)
+        job.train(settings)
+    job.train(settings)
+    # The step that the signal came in was taken, though its batch's iterator was never asked again.
+    assert len(seen) == 48 - 8
+    assert len(set(seen)) == len(seen)
+
+
+def test_ctrl_c_saves_too(few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _signal_at(2, signal.SIGINT, patch)
+        job.train(train_settings(few_digits, tmp_path, **QUICK))
+    saved = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
+    assert len(saved["step_losses"]) == 2
+
+
+def test_run_that_trained_and_was_not_released_is_released_without_training_again(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = train_settings(few_digits, tmp_path, **QUICK)
+    with monkeypatch.context() as patch, pytest.raises(Terminated):
+        patch.setattr(job, "release", lambda *_: signal.raise_signal(signal.SIGTERM))
+        job.train(settings)
+    before = (tmp_path / "runs" / "a" / CHECKPOINT_FILE).read_bytes()
+    monkeypatch.delattr(loop, "train")
+    job.train(settings)
+    assert (tmp_path / "runs" / "a" / CHECKPOINT_FILE).read_bytes() == before
+    assert versions.fetch(str(tmp_path / "models" / "tiny")).contract.training["epochs"] == 1
+
+
+def test_finished_run_says_so_and_publishes_nothing_twice(
+    uninterrupted: Path, few_digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = uninterrupted.parents[1]
+    job.train(_settings(few_digits, root))
+    assert "is finished" in capsys.readouterr().out
+    assert [child.name for child in (root / "models" / "tiny").iterdir()] == ["1"]
+
+
+def test_run_does_not_go_on_with_other_settings(uninterrupted: Path, few_digits: Path) -> None:
+    said = r"was begun with --batch-size 8, not --batch-size 16"
+    with pytest.raises(SettingsInvalid, match=said):
+        job.train(_settings(few_digits, uninterrupted.parents[1], batch_size=16))
+
+
+def test_run_does_not_go_on_with_other_images(few_digits: Path, digits: Path, tmp_path: Path) -> None:
+    link = tmp_path / "data"
+    link.symlink_to(few_digits)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Terminated):
+        _signal_at(2, signal.SIGTERM, patch)
+        job.train(train_settings(link, tmp_path, **QUICK))
+    link.unlink()
+    link.symlink_to(digits)
+    with pytest.raises(DataInvalid, match="not those that the run"):
+        job.train(train_settings(link, tmp_path, **QUICK))
+
+
+def test_damaged_checkpoint_is_named(few_digits: Path, tmp_path: Path) -> None:
+    settings = train_settings(few_digits, tmp_path, **QUICK)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Terminated):
+        _signal_at(2, signal.SIGTERM, patch)
+        job.train(settings)
+    checkpoint = tmp_path / "runs" / "a" / CHECKPOINT_FILE
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(DataInvalid, match=r"checkpoint\.pt: damaged"):
+        job.train(settings)
+
+
+def test_two_processes_do_not_work_on_one_run(few_digits: Path, tmp_path: Path) -> None:
+    with (
+        RunFolder(tmp_path / "runs" / "a").locked(),
+        pytest.raises(Unavailable, match="another process is at work on this run"),
+    ):
+        job.train(train_settings(few_digits, tmp_path, **QUICK))
+
+
+def test_training_goes_on_from_a_finished_run_with_its_options(
+    uninterrupted: Path, few_digits: Path, tmp_path: Path
+) -> None:
+    root = uninterrupted.parents[1]
+    settings = job.TrainSettings(
+        data=str(few_digits),
+        models=str(tmp_path / "models"),
+        runs=tmp_path / "runs",
+        run_id="b",
+        cache_dir=root / "cache",
+        continue_from=uninterrupted,
+        lr=1e-3,
+        device="cpu",
+        threads=1,
+    )
+    job.train(settings)
+    saved = json.loads((tmp_path / "runs" / "b" / "settings.json").read_text())
+    assert (saved["arch"], saved["batch_size"], saved["size"]) == ("shufflenet_v2_x0_5", 8, 32)
+    (record,) = (json.loads(line) for line in (tmp_path / "runs/b/metrics.jsonl").read_text().splitlines())
+    kept = json.loads((uninterrupted / "fit.json").read_text())["kept_epoch"]
+    assert record["epoch"] == kept + 1
+    training = versions.fetch(str(tmp_path / "models")).contract.training
+    assert (training["continued_from"], training["epochs"]) == ("a", kept + 1)
+
+
+def test_other_architecture_cannot_go_on_from_a_run(uninterrupted: Path, few_digits: Path) -> None:
+    settings = _settings(few_digits, uninterrupted.parents[1], continue_from=uninterrupted, arch="resnet18")
+    with pytest.raises(SettingsInvalid, match="--arch resnet18: .* goes on with that run's network"):
+        job.train(settings)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_process_that_is_killed_again_and_again_ends_with_the_same_weights(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """SIGKILL after a random number of steps, ten times; the process is started again each time."""
+    _start_from(few_digits, tmp_path)
+    _run_to_end(few_digits, tmp_path, "straight")
+    chance, in_mid_epoch = random.Random(0), 0
+    for _ in range(10):
+        in_mid_epoch += _kill_after(chance.randint(1, 5), few_digits, tmp_path) > 0
+    assert in_mid_epoch >= 3
+    _run_to_end(few_digits, tmp_path, "killed")
+    _assert_same_end(tmp_path / "runs" / "killed", tmp_path / "runs" / "straight")
+    digests = [versions.fetch(str(tmp_path / "models" / "tiny"), number).digest for number in (1, 2)]
+    assert digests[0] == digests[1]
+
+
+def _process(data: Path, root: Path, run_id: str) -> subprocess.Popen[str]:
+    settings = _settings(data, root, run_id=run_id, epochs=12, checkpoint_every=1)
+    options = {name: getattr(settings, name) for name in settings.model_fields_set}
+    flags = [word for name, value in options.items() for word in _option(name, value)]
+    command = [sys.executable, "-m", "trainer", "train", *flags]
+    return subprocess.Popen(
+        command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _option(name: str, value: object) -> list[str]:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    return [f"--{option}", str(value)]
+
+
+def _run_to_end(data: Path, root: Path, run_id: str) -> None:
+    process = _process(data, root, run_id)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def _kill_after(saves: int, data: Path, root: Path) -> int:
+    """Kills the run after it has written that many checkpoints; returns its steps within the epoch."""
+    checkpoint = root / "runs" / "killed" / CHECKPOINT_FILE
+    process = _process(data, root, "killed")
+    seen = _version(checkpoint)
+    while saves and process.poll() is None:
+        if _version(checkpoint) != seen:
+            seen, saves = _version(checkpoint), saves - 1
+        time.sleep(0.001)
+    process.kill()
+    _, errors = process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors
+    return len(torch.load(checkpoint, weights_only=True)["training"]["state"]["step_losses"])
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """What differs between one file and the one that takes its place."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns

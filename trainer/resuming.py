@@ -1,0 +1,68 @@
+"""What a run takes over from one before: its own settings when it goes on, another run's to train further."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.settings import as_saved, flag
+from trainer.config import TrainSettings
+from trainer.options import RecipeOptions
+from trainer.run_folder import SETTINGS_FILE, RunFolder
+
+FREE: Final = {
+    *("device", "threads", "log_level", "log_format", "cache_dir", "runs", "run_id"),
+    *("models", "checkpoint_every"),
+}
+"""Options that may change while a run goes on: they tell of the machine and of where things are."""
+
+
+def read_settings(run: RunFolder) -> TrainSettings:
+    """Raises DataInvalid when this is no run's folder."""
+    saved = run.read_json(SETTINGS_FILE)
+    try:
+        return TrainSettings(**saved)
+    except ValidationError as error:
+        raise DataInvalid(f"{run.path / SETTINGS_FILE}: not the settings of a training run") from error
+
+
+def check_same(run: RunFolder, settings: TrainSettings) -> None:
+    """Raises SettingsInvalid when the run was begun with other settings, naming the first that differs."""
+    before, now = as_saved(read_settings(run)), as_saved(settings)
+    for name in now:
+        if name not in FREE and before[name] != now[name]:
+            raise SettingsInvalid(
+                f"--run-id: the run {run.path} was begun with {_said(name, before[name])}, not "
+                f"{_said(name, now[name])}; go on with the same options, or choose another id"
+            )
+
+
+def with_continued(settings: TrainSettings) -> TrainSettings:
+    """With --continue-from, options of data split, network and recipe that are not given are as in that run.
+
+    Raises DataInvalid when it is no run, SettingsInvalid for options that would not fit its network.
+    """
+    if settings.continue_from is None:
+        return settings
+    before = read_settings(RunFolder(settings.continue_from))
+    for name in ("arch", "size"):
+        _check_kept(settings, before, name, settings.continue_from)
+    taken = {
+        name: getattr(before, name)
+        for name in RecipeOptions.model_fields
+        if name not in settings.model_fields_set and name not in FREE
+    }
+    return settings.model_copy(update={**taken, "frozen_epochs": 0})
+
+
+def _check_kept(settings: TrainSettings, before: TrainSettings, name: str, run: Path) -> None:
+    given, kept = getattr(settings, name), getattr(before, name)
+    if name in settings.model_fields_set and given != kept:
+        raise SettingsInvalid(
+            f"{flag(name)} {given}: --continue-from {run} goes on with that run's network, which has {kept}"
+        )
+
+
+def _said(name: str, value: Any) -> str:
+    return f"no {flag(name)}" if value is None else f"{flag(name)} {value}"
