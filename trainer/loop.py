@@ -36,9 +36,8 @@ def fit(
         state = begin(score(checkpoint.network, data.heldout, recipe.batch_size).loss, recipe)
     fitting = Fitting(checkpoint, recipe, precision, stopping, run, state)
     try:
-        for number, phase in enumerate(phases(recipe)):
-            if number == state.phase and not state.finished:
-                train(fitting, data, phase)
+        while not state.finished:
+            train(fitting, data, phases(recipe)[state.phase])
     except (Terminated, KeyboardInterrupt):
         fitting.save()
         raise
@@ -53,7 +52,8 @@ def train(fitting: "Fitting", data: DataSet, phase: Phase) -> None:
     forward = torch.compile(network) if recipe.compile else network
     steps = steps_per_epoch(data.train, recipe.batch_size)
     rates = schedule_of(recipe, phase.epochs * steps)
-    while state.epochs_in_phase < phase.epochs:
+    number = state.phase
+    while state.phase == number:
         network.train()
         started = time.monotonic() - state.train_s
         for pixels, targets in _batches(fitting, data, steps):
