@@ -9,7 +9,7 @@ from fovea.errors import ExitCode
 from fovea.settings import load
 from scorer.config import RunSettings
 from server.config import HEALTH_PORT, METRICS_PORT, PORT, ServeSettings
-from tests.deploy.manifests import JOB_NAME, POD_NAME, Workload, named, pods_of
+from tests.deploy.manifests import JOB_NAME, Workload, named, pods_of
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 
 
@@ -43,8 +43,10 @@ def test_scoring_pods_of_one_job_share_its_run(monkeypatch: pytest.MonkeyPatch) 
     assert settings_of(pods, monkeypatch).run_id == JOB_NAME
 
 
-def test_training_pods_have_a_run_each(training: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_of(training, monkeypatch).run_id == POD_NAME
+def test_training_pod_goes_on_with_the_run_of_the_one_before_it(
+    training: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings_of(training, monkeypatch).run_id == JOB_NAME
 
 
 def test_server_waits_for_its_first_model(serving: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
