@@ -22,7 +22,7 @@ def after_cycle(before: float, after: float, epochs: int, upcoming: int | None, 
 
 
 def advise(records: list[EpochRecord], before: float, run: str, *, stopped_improving: bool) -> str:
-    """What to try next, after all epochs of `run`, a folder.
+    """What to try next, after all epochs of the run with that id.
 
     `records` are those that --epochs counts, without the frozen ones; `before` is the held-out loss that they
     began at.

@@ -118,7 +118,7 @@ class Fitting:
         frozen = len(state.records) - sum(self.recipe.cycles[: len(state.decisions)])
         before = state.records[frozen - 1].heldout_loss if frozen else state.first_loss
         stopped_improving = len(state.decisions) > 1 and not state.improved
-        return advise(state.records[frozen:], before, str(self.folder), stopped_improving=stopped_improving)
+        return advise(state.records[frozen:], before, self.folder.name, stopped_improving=stopped_improving)
 
     def _end_phase(self, phase: Phase, loss: float) -> None:
         self._optimizer = self._scaler = None

@@ -1,5 +1,6 @@
 """The training loop. It can be ended at any step, and goes on from there as if nothing had happened."""
 
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ from trainer.progress import show_progress
 from trainer.state import read_losses
 from trainer.stopping import Stopping
 
+logger = logging.getLogger(__name__)
+
 
 def fit(
     checkpoint: Checkpoint, data: DataSet, recipe: Recipe, precision: Precision, stopping: Stopping, run: Path
@@ -40,6 +43,7 @@ def fit(
             train(fitting, data, phases(recipe)[state.phase])
     except (Terminated, KeyboardInterrupt):
         fitting.save()
+        logger.info("saved: the same command with --run-id %s goes on from here", run.name)
         raise
     return Fit(state.records, state.decisions, state.kept_epoch, fitting.advice())
 

@@ -206,7 +206,7 @@ class RunOptions(TrainerOptions):
     )
     max_epochs: int = Field(31, ge=1, description="--epochs auto ends after this many at the latest")
     continue_from: Path | None = Field(
-        None, description="a run's folder: start from the network that it ended with, head and all"
+        None, description="a run's id or folder: start from the network that it ended with, head and all"
     )
     checkpoint_every: int = Field(
         500, ge=1, description="optimizer steps between checkpoints; one is made after each epoch anyway"

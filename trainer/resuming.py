@@ -45,15 +45,21 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
     """
     if settings.continue_from is None:
         return settings
-    before = read_settings(RunFolder(settings.continue_from))
+    run = _find(settings.continue_from, settings.runs)
+    before = read_settings(run)
     for name in ("arch", "size"):
-        _check_kept(settings, before, name, settings.continue_from)
+        _check_kept(settings, before, name, run.path)
     taken = {
         name: getattr(before, name)
         for name in RecipeOptions.model_fields
         if name not in settings.model_fields_set and name not in FREE
     }
-    return settings.model_copy(update={**taken, "frozen_epochs": 0})
+    return settings.model_copy(update={**taken, "continue_from": run.path, "frozen_epochs": 0})
+
+
+def _find(given: Path, runs: Path) -> RunFolder:
+    """A run by its id, or by its folder."""
+    return RunFolder(runs / given if (runs / given).is_dir() else given)
 
 
 def _check_kept(settings: TrainSettings, before: TrainSettings, name: str, run: Path) -> None:

@@ -30,13 +30,13 @@ def test_only_what_could_go_on_is_stopped() -> None:
 
 
 def _advise(before: float, *losses: tuple[float, float], frozen: int = 0) -> str:
-    return advise(_records(*losses)[frozen:], before, "runs/a", stopped_improving=False)
+    return advise(_records(*losses)[frozen:], before, "a", stopped_improving=False)
 
 
 def test_one_epoch_that_helped_is_a_start() -> None:
     said = _advise(2.3, (1.0, 0.9))
     assert said.startswith("one epoch is a start, and held-out loss fell: run more epochs with")
-    assert said.endswith("`--continue-from runs/a --epochs 2`")
+    assert said.endswith("`--continue-from a --epochs 2`")
 
 
 def test_one_epoch_that_did_not_help_is_not_called_a_fall() -> None:
@@ -46,7 +46,7 @@ def test_one_epoch_that_did_not_help_is_not_called_a_fall() -> None:
 
 def test_loss_that_still_falls_advises_twice_the_epochs() -> None:
     said = _advise(2.3, (1.0, 0.9), (0.5, 0.4))
-    said_with = "run more epochs with `--continue-from runs/a --epochs 4`"
+    said_with = "run more epochs with `--continue-from a --epochs 4`"
     assert said == f"held-out loss was still falling at the end: {said_with}"
 
 

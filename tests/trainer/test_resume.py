@@ -79,18 +79,27 @@ def _signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(loop, "descend", descend)
 
 
+def _break_off(settings: job.TrainSettings, step: int) -> None:
+    """Trains until SIGTERM comes in that step."""
+    with pytest.MonkeyPatch.context() as patch:
+        _signal_at(step, signal.SIGTERM, patch)
+        _expect_terminated(settings)
+
+
+def _expect_terminated(settings: job.TrainSettings) -> None:
+    with pytest.raises(Terminated):
+        job.train(settings)
+
+
 @pytest.mark.parametrize("step", [1, 4, 6, 9, 17, 24])
 def test_run_that_got_sigterm_ends_with_the_weights_of_one_that_did_not(
     step: int,
     uninterrupted: Path,
     few_digits: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "weights.pt").write_bytes((uninterrupted.parents[1] / "weights.pt").read_bytes())
-    with monkeypatch.context() as patch, pytest.raises(Terminated):
-        _signal_at(step, signal.SIGTERM, patch)
-        job.train(_settings(few_digits, tmp_path))
+    _break_off(_settings(few_digits, tmp_path), step)
     random.seed(5)
     np.random.seed(5)
     torch.manual_seed(5)  # another process would not have the generators' states either
@@ -110,9 +119,9 @@ def test_sigterm_while_the_heldout_images_are_scored_loses_no_step(
             signal.raise_signal(signal.SIGTERM)
         return score(*arguments)  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patch, pytest.raises(Terminated):
+    with monkeypatch.context() as patch:
         patch.setattr(loop, "score", interrupted)
-        job.train(_settings(few_digits, tmp_path))
+        _expect_terminated(_settings(few_digits, tmp_path))
     saved = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
     assert len(saved["step_losses"]) == STEPS_PER_EPOCH
     job.train(_settings(few_digits, tmp_path))
@@ -132,17 +141,15 @@ def test_every_image_is_seen_once_an_epoch_across_the_break(
 
     monkeypatch.setattr(loop, "training_batches", watched)
     settings = train_settings(few_digits, tmp_path, **QUICK)
-    with monkeypatch.context() as patch, pytest.raises(Terminated):
-        _signal_at(3, signal.SIGTERM, patch)
-        job.train(settings)
+    _break_off(settings, 3)
     job.train(settings)
     assert len(seen) == STEPS_PER_EPOCH * 8
     assert len(set(seen)) == len(seen)
 
 
 def test_ctrl_c_saves_too(few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        _signal_at(2, signal.SIGINT, patch)
+    _signal_at(2, signal.SIGINT, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
         job.train(train_settings(few_digits, tmp_path, **QUICK))
     saved = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
     assert len(saved["step_losses"]) == 2
@@ -152,9 +159,9 @@ def test_run_that_trained_and_was_not_released_is_released_without_training_agai
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = train_settings(few_digits, tmp_path, **QUICK)
-    with monkeypatch.context() as patch, pytest.raises(Terminated):
+    with monkeypatch.context() as patch:
         patch.setattr(job, "release", lambda *_: signal.raise_signal(signal.SIGTERM))
-        job.train(settings)
+        _expect_terminated(settings)
     before = (tmp_path / "runs" / "a" / CHECKPOINT_FILE).read_bytes()
     monkeypatch.delattr(loop, "train")
     job.train(settings)
@@ -180,9 +187,7 @@ def test_run_does_not_go_on_with_other_settings(uninterrupted: Path, few_digits:
 def test_run_does_not_go_on_with_other_images(few_digits: Path, digits: Path, tmp_path: Path) -> None:
     link = tmp_path / "data"
     link.symlink_to(few_digits)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Terminated):
-        _signal_at(2, signal.SIGTERM, patch)
-        job.train(train_settings(link, tmp_path, **QUICK))
+    _break_off(train_settings(link, tmp_path, **QUICK), 2)
     link.unlink()
     link.symlink_to(digits)
     with pytest.raises(DataInvalid, match="not those that the run"):
@@ -191,9 +196,7 @@ def test_run_does_not_go_on_with_other_images(few_digits: Path, digits: Path, tm
 
 def test_damaged_checkpoint_is_named(few_digits: Path, tmp_path: Path) -> None:
     settings = train_settings(few_digits, tmp_path, **QUICK)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Terminated):
-        _signal_at(2, signal.SIGTERM, patch)
-        job.train(settings)
+    _break_off(settings, 2)
     checkpoint = tmp_path / "runs" / "a" / CHECKPOINT_FILE
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(DataInvalid, match=r"checkpoint\.pt: damaged"):
@@ -215,18 +218,18 @@ def test_training_goes_on_from_a_finished_run_with_its_options(
     settings = job.TrainSettings(
         data=str(few_digits),
         models=str(tmp_path / "models"),
-        runs=tmp_path / "runs",
+        runs=root / "runs",
         run_id="b",
         cache_dir=root / "cache",
-        continue_from=uninterrupted,
+        continue_from=Path("a"),
         lr=1e-3,
         device="cpu",
         threads=1,
     )
     job.train(settings)
-    saved = json.loads((tmp_path / "runs" / "b" / "settings.json").read_text())
+    saved = json.loads((root / "runs" / "b" / "settings.json").read_text())
     assert (saved["arch"], saved["batch_size"], saved["size"]) == ("shufflenet_v2_x0_5", 8, 32)
-    (record,) = (json.loads(line) for line in (tmp_path / "runs/b/metrics.jsonl").read_text().splitlines())
+    (record,) = (json.loads(line) for line in (root / "runs/b/metrics.jsonl").read_text().splitlines())
     kept = json.loads((uninterrupted / "fit.json").read_text())["kept_epoch"]
     assert record["epoch"] == kept + 1
     training = versions.fetch(str(tmp_path / "models")).contract.training
@@ -235,7 +238,7 @@ def test_training_goes_on_from_a_finished_run_with_its_options(
 
 def test_other_architecture_cannot_go_on_from_a_run(uninterrupted: Path, few_digits: Path) -> None:
     settings = _settings(few_digits, uninterrupted.parents[1], continue_from=uninterrupted, arch="resnet18")
-    with pytest.raises(SettingsInvalid, match="--arch resnet18: .* goes on with that run's network"):
+    with pytest.raises(SettingsInvalid, match=r"--arch resnet18: .* goes on with that run's network"):
         job.train(settings)
 
 

@@ -99,7 +99,7 @@ def test_export_of_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_folder_of_something_else_is_no_run(few_digits: Path, tmp_path: Path) -> None:
     (tmp_path / "runs" / "a").mkdir(parents=True)
     (tmp_path / "runs" / "a" / "notes.txt").touch()
-    with pytest.raises(SettingsInvalid, match="--run-id: .* holds something that is no run"):
+    with pytest.raises(SettingsInvalid, match=r"--run-id: .* holds something that is no run"):
         job.train(train_settings(few_digits, tmp_path))
 
 
