@@ -1,5 +1,6 @@
 """How far probabilities can be believed: temperature, calibration error, and when to abstain."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ Logits = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
 
 ECE_BINS = 15
+NORMAL_QUANTILE_975 = 1.959963984540054
+"""The standard normal's 97.5 % point, of a two-sided 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,21 @@ def measure(probabilities: Logits, targets: Targets, labels: tuple[str, ...]) ->
         ece=expected_calibration_error(probabilities, targets),
         per_class={label: _measure_class(predicted, targets, index) for index, label in enumerate(labels)},
     )
+
+
+def accuracy_interval(right: int, images: int) -> tuple[float, float]:
+    """The 95 % confidence interval of an accuracy of `right` of `images`: its ends, in [0, 1].
+
+    Wilson's score interval (Wilson 1927, JASA 22:209-212), which stays in [0, 1] and is wider than nothing
+    where all or none are right. Raises ValueError unless 0 <= right <= images and images >= 1.
+    """
+    if not (0 <= right <= images and images >= 1):
+        raise ValueError(f"of {images} images {right} cannot be right: 0 <= right <= images, images >= 1")
+    share, per_image = right / images, NORMAL_QUANTILE_975**2 / images
+    centre = share + per_image / 2
+    half = NORMAL_QUANTILE_975 * math.sqrt(share * (1 - share) / images + per_image / (4 * images))
+    low, high = (centre - half) / (1 + per_image), (centre + half) / (1 + per_image)
+    return max(0.0, low) if right else 0.0, min(1.0, high) if right < images else 1.0
 
 
 def confusion(predicted: Targets, targets: Targets, classes: int) -> Targets:

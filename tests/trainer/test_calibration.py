@@ -1,8 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 
 from trainer.calibration import (
     abstain_threshold,
+    accuracy_interval,
     calibrate,
     confusion,
     expected_calibration_error,
@@ -55,3 +58,28 @@ def test_measures_of_a_small_known_set() -> None:
     assert (metrics.per_class["cat"].precision, metrics.per_class["cat"].recall) == (pytest.approx(2 / 3), 1)
     assert (metrics.per_class["dog"].precision, metrics.per_class["dog"].recall) == (1, 0.5)
     assert confusion(probabilities.argmax(1), targets, 2).tolist() == [[2, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("right", "images", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1, 1, 0.2065, 1.0)],
+)
+def test_accuracy_interval_is_wilsons_score_interval(
+    right: int, images: int, low: float, high: float
+) -> None:
+    """81 of 263 is the example of Newcombe 1998, Statistics in Medicine 17:857-872, table I."""
+    assert accuracy_interval(right, images) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize("images", [1, 3, 60, 10_000])
+def test_accuracy_interval_solves_the_score_equation_at_both_ends(images: int) -> None:
+    right = (images + 1) // 2
+    for end in accuracy_interval(right, images):
+        score = abs(right / images - end) / math.sqrt(max(end * (1 - end), 1e-300) / images)
+        assert end in (0.0, 1.0) or score == pytest.approx(1.959964, abs=1e-5)
+
+
+@pytest.mark.parametrize(("right", "images"), [(0, 0), (2, 1), (-1, 4)])
+def test_accuracy_interval_refuses_impossible_counts(right: int, images: int) -> None:
+    with pytest.raises(ValueError, match="cannot be right"):
+        accuracy_interval(right, images)
