@@ -1,6 +1,7 @@
 """The model bundle: one folder that holds a released model and everything needed to use it rightly.
 
 model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [batch, classes]
+model.fp16.onnx, model.int8.onnx   where released: the same inputs and outputs, at another precision
 golden.npz     `crops` uint8 [n, S, S, 3] and the `probabilities` float32 [n, classes] expected of them
 golden/        the files that those crops were decoded from, in the order of their names
 report.html    what happened in training
@@ -29,6 +30,8 @@ MODEL_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.npz"
 GOLDEN_FOLDER: Final = "golden"
 REPORT_FILE: Final = "report.html"
+Precision = Literal["fp32", "fp16", "int8"]
+
 METADATA_KEY: Final = "fovea"
 """Where the ONNX file's own metadata_props carry `BundleContract.embedded()`."""
 
@@ -63,6 +66,16 @@ class Metrics(_Frozen):
     per_class: dict[str, ClassMetrics]
 
 
+class Variant(_Frozen):
+    """The model at another precision than fp32; its digest stands in `BundleContract.files`."""
+
+    file: str = Field(description="path in the bundle")
+    metrics: Metrics
+    golden: tuple[tuple[float, ...], ...] = Field(
+        description="its own probabilities [n, classes] of the golden images"
+    )
+
+
 class BundleContract(_Frozen):
     """The content of bundle.json."""
 
@@ -76,6 +89,9 @@ class BundleContract(_Frozen):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metrics: Metrics
+    variants: dict[Literal["fp16", "int8"], Variant] = Field(
+        default={}, description="the other precisions that were released"
+    )
     temperature: float = Field(gt=0)
     abstain_threshold: float = Field(ge=0, le=1)
     training: dict[str, Any] = Field(description="architecture, weights, data digest, decisions, versions")
@@ -130,6 +146,32 @@ class ModelBundle:
         """sha256 of the ONNX file, hexadecimal."""
         return self.contract.files[MODEL_FILE]
 
+    def file_of(self, precision: Precision) -> Path:
+        """The ONNX file of a precision. Raises BundleInvalid, naming those that there are."""
+        if precision == "fp32":
+            return self.model_path
+        if precision not in self.contract.variants:
+            released = ", ".join(("fp32", *self.contract.variants))
+            raise BundleInvalid(f"{self.path}: has no {precision} model (it has: {released})")
+        return self.path / self.contract.variants[precision].file
+
+    def digest_of(self, precision: Precision) -> str:
+        """sha256 of the precision's ONNX file, hexadecimal. Raises BundleInvalid where there is none."""
+        return self.contract.files[str(self.file_of(precision).relative_to(self.path))]
+
+    def golden_probabilities(self, precision: Precision) -> npt.NDArray[np.float32]:
+        """[n, classes] as that precision must give them. Raises BundleInvalid where they do not fit."""
+        golden = self.golden().probabilities
+        if precision == "fp32":
+            return golden
+        self.file_of(precision)
+        own = self.contract.variants[precision].golden
+        if len(own) != len(golden) or any(len(row) != golden.shape[1] for row in own):
+            raise BundleInvalid(
+                f"{self.path}: the golden probabilities of {precision} do not fit the contract"
+            )
+        return np.array(own, np.float32).reshape(golden.shape)
+
     def golden(self) -> Golden:
         """Raises BundleInvalid when the golden files and golden.npz do not belong together."""
         crops, probabilities = _read_golden_arrays(self.path / GOLDEN_FILE)
@@ -161,6 +203,9 @@ def parse_contract(data: bytes, where: str) -> BundleContract:
     missing = {MODEL_FILE, GOLDEN_FILE} - contract.files.keys()
     if missing:
         raise BundleInvalid(f"{where}: lists no {sorted(missing)[0]}")
+    for precision, variant in contract.variants.items():
+        if variant.file not in contract.files:
+            raise BundleInvalid(f"{where}: lists no {variant.file}, the file of {precision}")
     if any(name.startswith("/") or ".." in name.split("/") for name in contract.files):
         raise BundleInvalid(f"{where}: lists a file outside the bundle")
     return contract

@@ -13,7 +13,7 @@ import numpy.typing as npt
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-from fovea.bundle import METADATA_KEY, ModelBundle
+from fovea.bundle import METADATA_KEY, ModelBundle, Precision
 from fovea.cpus import available_cpus
 from fovea.errors import BundleInvalid, InvalidImage, SettingsInvalid, Unavailable
 from fovea.preprocess import Pixels, decode_image
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 Probabilities = npt.NDArray[np.float32]
 
 Provider = Literal["auto", "cuda", "cpu"]
-GOLDEN_TOLERANCE: Final = 1e-3
-"""Largest difference of a probability from the golden one, for fp32."""
+GOLDEN_TOLERANCES: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2}
+"""Largest difference of a probability from the golden one of the same precision."""
 
 _EXECUTION_PROVIDERS: Final = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 
@@ -35,19 +35,26 @@ class Classifier:
     `classify` may be called from several threads at once: onnxruntime releases the interpreter lock.
     """
 
-    def __init__(self, bundle: ModelBundle, provider: Provider = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        provider: Provider = "auto",
+        threads: int | None = None,
+        precision: Precision = "fp32",
+    ) -> None:
         """Loads the model and makes the golden check.
 
         `threads` are onnxruntime's intra-op threads; by default, the cores that this process may use.
-        Raises BundleInvalid when the model is not what its contract says, Unavailable when the provider
-        does not come up (a provider that is asked for by name is never replaced by another).
+        Raises BundleInvalid when the bundle has no such precision or the model is not what its contract
+        says, Unavailable when the provider does not come up (a provider that is asked for by name is never
+        replaced by another).
         """
         self.bundle = bundle
-        self._session = open_session(
-            bundle.model_path, provider, available_cpus() if threads is None else threads
-        )
+        self.precision: Precision = precision
+        model = bundle.file_of(precision)
+        self._session = open_session(model, provider, available_cpus() if threads is None else threads)
         self.provider: str = self._session.get_providers()[0]
-        _check_contract(bundle, self._session)
+        _check_contract(bundle, model, self._session)
         _check_golden(self)
 
     @property
@@ -127,12 +134,12 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _check_contract(bundle: ModelBundle, session: ort.InferenceSession) -> None:
+def _check_contract(bundle: ModelBundle, model: Path, session: ort.InferenceSession) -> None:
     embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if embedded is None:
-        raise BundleInvalid(f"{bundle.model_path}: carries no contract (metadata {METADATA_KEY!r})")
+        raise BundleInvalid(f"{model}: carries no contract (metadata {METADATA_KEY!r})")
     if embedded != bundle.contract.embedded():
-        raise BundleInvalid(f"{bundle.path}: bundle.json and the contract inside model.onnx differ")
+        raise BundleInvalid(f"{bundle.path}: bundle.json and the contract inside {model.name} differ")
 
 
 def _check_golden(classifier: Classifier) -> None:
@@ -148,9 +155,11 @@ def _check_golden(classifier: Classifier) -> None:
                 f"{bundle.path}: golden image {index} does not decode to the pixels that the model was "
                 "released with; the image libraries or the preprocessing differ"
             )
-    off = float(np.abs(classifier.classify(golden.crops) - golden.probabilities).max())
-    if not off <= GOLDEN_TOLERANCE:
+    expected = bundle.golden_probabilities(classifier.precision)
+    off = float(np.abs(classifier.classify(golden.crops) - expected).max())
+    tolerance = GOLDEN_TOLERANCES[classifier.precision]
+    if not off <= tolerance:
         raise BundleInvalid(
             f"{bundle.path}: golden check failed: probabilities are off by {off:.2g}, more than "
-            f"{GOLDEN_TOLERANCE:g}, on {classifier.provider}"
+            f"{tolerance:g}, on {classifier.provider}"
         )

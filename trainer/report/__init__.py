@@ -7,7 +7,7 @@ import jinja2
 from markupsafe import Markup
 
 from fovea.bundle import BundleContract
-from trainer.calibration import Calibration, Targets
+from trainer.calibration import Calibration, Targets, accuracy_interval
 from trainer.decision import Decision
 from trainer.history import read_records
 from trainer.lr_finder import Curve
@@ -32,6 +32,9 @@ def render_report(
     return template.render(
         contract=contract,
         metrics=contract.metrics,
+        interval=accuracy_interval(
+            round(contract.metrics.accuracy * contract.metrics.images), contract.metrics.images
+        ),
         calibration=calibration,
         decision=decision,
         decisions=fit["decisions"],
