@@ -28,6 +28,9 @@ DIGITS: Final[dict[str, Any]] = {
 }
 """What `--data digits` implies where nothing else is said: small grey images, and a mirrored 5 is no 5."""
 
+LINEAR_END_LR: Final = 0.01
+"""A hundred equal steps up to 10 would be over after the first."""
+
 
 def _auto_or_rate(value: object) -> object:
     if value == "auto":
@@ -136,7 +139,9 @@ class RecipeOptions(TrainerOptions):
         "exponential", description="range test: how the learning rate rises; linear is the paper's own"
     )
     start_lr: float = Field(1e-7, gt=0, description="range test: first learning rate")
-    end_lr: float = Field(10.0, gt=0, description="range test: last learning rate")
+    end_lr: float = Field(
+        10.0, gt=0, description="range test: last learning rate; by default 0.01 with --mode linear"
+    )
     num_steps: int = Field(
         100, ge=2, le=100_000, description="range test: optimizer steps from first to last"
     )
@@ -144,10 +149,11 @@ class RecipeOptions(TrainerOptions):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_what_digits_implies(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if values.get("data") != "digits":
-            return values
-        return {**{name: value for name, value in DIGITS.items() if name in cls.model_fields}, **values}
+    def _fill_in_what_is_implied(cls, values: dict[str, Any]) -> dict[str, Any]:
+        implied = {**(DIGITS if values.get("data") == "digits" else {})}
+        if values.get("mode") == "linear":
+            implied["end_lr"] = LINEAR_END_LR
+        return {**{name: value for name, value in implied.items() if name in cls.model_fields}, **values}
 
     @field_validator("arch")
     @classmethod

@@ -104,18 +104,28 @@ def read_data(settings: AnySettings, threads: int) -> DataSet:
 def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     """Makes the range test in the state that training begins in."""
     network, precision = start.checkpoint.network, start.precision
-    if settings.weights != "none" and settings.frozen_epochs:
-        freeze_backbone(network)
-    how = RangeTest(settings.start_lr, settings.end_lr, settings.num_steps)
+    how = RangeTest(settings.start_lr, settings.end_lr, settings.num_steps, settings.mode)
     batches = endless_batches(
         start.data.train, settings.batch_size, precision.device, seed=settings.seed, sampler=settings.sampler
     )
     shown = show_progress(batches, "range test", settings.num_steps)
-    curve = range_test(network, adamw(network, 1, 1), shown, how, augmentation(settings), precision)
-    unfreeze(network)
+    if settings.weights != "none" and settings.frozen_epochs:
+        freeze_backbone(network)
+    try:
+        curve = range_test(
+            network,
+            adamw(network, 1, 1),
+            shown,
+            how,
+            augmentation(settings),
+            precision,
+            objective(start, settings),
+            settings.max_grad_norm,
+        )
+    finally:
+        unfreeze(network)
     decision = decide(curve, settings.fallback_lr)
-    level = logging.WARNING if decision.warning else logging.INFO
-    logger.log(level, "learning rate %.3g: %s", decision.lr, decision.warning or decision.why)
+    decision.log()
     return decision
 
 

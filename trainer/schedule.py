@@ -66,6 +66,11 @@ def exponential(step: int, steps: int, start: float, end: float) -> float:
     return float(start * (end / start) ** (step / max(1, steps - 1)))
 
 
+def linear(step: int, steps: int, start: float, end: float) -> float:
+    """From `start` to `end` by equal differences. `step` counts from 0 to `steps` - 1."""
+    return start + (end - start) * step / max(1, steps - 1)
+
+
 def discriminative(lowest: float, highest: float, groups: int) -> list[float]:
     """Learning rates of `groups` parameter groups, from the first layers to the head, by equal factors."""
     if groups == 1:

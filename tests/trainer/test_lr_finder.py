@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trainer.decision import decide
-from trainer.lr_finder import Curve, Points, minimum, slide, smooth, steep, valley
+from trainer.lr_finder import clr, minimum, slide, smooth, steep, valley
+from trainer.suggestions import Points
 
 LRS = np.logspace(-7, 1, 81)
 
@@ -100,26 +100,42 @@ def test_suggestions_of_too_few_points_raise_nothing(points: int) -> None:
     assert (minimum(lrs, losses) is None) == (points == 0)
 
 
-def _curve(losses: list[float]) -> Curve:
-    lrs = np.logspace(-7, 1, 100)[: len(losses)].tolist()
-    return Curve(lrs, losses, smooth(losses), "all steps were made")
+def _logistic(centre: float) -> Points:
+    """From 0 to 1 over ln lr, at a half at `centre`."""
+    return np.asarray(1 / (1 + np.exp(-3 * np.log(LRS / centre))))
 
 
-def test_decision_takes_the_valley_of_a_good_curve() -> None:
-    losses = 2.3 - 1.5 / (1 + np.exp(-3 * (np.log10(np.logspace(-7, 1, 100)) + 3)))
-    decision = decide(_curve(losses.tolist()), fallback_lr=1e-3)
-    assert decision.lr == decision.suggestions["valley"]
-    assert decision.warning is None
-    assert "valley" in decision.why
+def test_clr_is_from_a_tenth_to_nine_tenths_of_the_rise() -> None:
+    found = clr(LRS, 0.1 + 0.6 * _logistic(1e-3))
+    assert found is not None
+    # A logistic is at a tenth and nine tenths where 3 ln(lr / 1e-3) is -ln 9 and ln 9; the mean over eight
+    # points, .8 decades, moves that outwards by less than half its width.
+    assert 9 ** (-1 / 3) * 10**-0.4 < found[0] / 1e-3 <= 9 ** (-1 / 3)
+    assert 9 ** (1 / 3) <= found[1] / 1e-3 < 9 ** (1 / 3) * 10**0.4
 
 
-@pytest.mark.parametrize(
-    "losses",
-    [[], [2.3, 2.2, 2.1], np.linspace(1, 2, 100).tolist()],
-    ids=["not finite from the start", "three points", "never falls"],
-)
-def test_degenerate_curve_falls_back_with_a_warning(losses: list[float]) -> None:
-    decision = decide(_curve(losses), fallback_lr=4e-4)
-    assert decision.lr == 4e-4
-    assert decision.warning is not None
-    assert "--fallback-lr" in decision.warning
+def test_clr_ends_before_the_accuracy_falls_again() -> None:
+    found = clr(LRS, 0.1 + 0.6 * _logistic(1e-4) * (1 - _logistic(1e-1)))
+    assert found is not None
+    assert 1e-5 < found[0] < 1e-4 < found[1] < 1e-2
+
+
+@pytest.mark.parametrize("points", [0, 1, 2, 81])
+def test_accuracy_that_never_rises_gives_no_pair(points: int) -> None:
+    assert clr(LRS[:points], np.full(points, 0.1)) is None
+    assert clr(LRS[:points], np.linspace(0.5, 0.1, points)) is None
+
+
+def test_clr_takes_noise_for_no_rise() -> None:
+    draws = [np.random.default_rng(seed).normal(0.1, 0.05, 81) for seed in range(20)]
+    assert [clr(LRS, draw) for draw in draws] == [None] * 20
+
+
+def test_clr_stays_within_a_factor_of_ten_on_noisy_curves() -> None:
+    clean = 0.1 + 0.6 * _logistic(1e-3) * (1 - _logistic(1.0))
+    noisy = [clean + np.random.default_rng(seed).normal(0, 0.05, 81) for seed in range(20)]
+    pairs = [pair for pair in (clr(LRS, accuracies) for accuracies in noisy) if pair is not None]
+    assert len(pairs) == 20
+    for rates in zip(*pairs, strict=True):
+        assert max(rates) / min(rates) < 10
+    assert all(base < highest for base, highest in pairs)

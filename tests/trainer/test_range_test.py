@@ -7,23 +7,24 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.augment import Augmentation, augment
 from trainer.batches import Batch
 from trainer.lr_finder import RangeTest, range_test
 from trainer.model import Network, adamw, build_network
+from trainer.objective import Objective
 from trainer.precision import Precision
 
 AUGMENTATION = Augmentation(size=16, min_crop=0.5, max_rotation=10, flip=True)
 CPU = Precision(torch.device("cpu"), torch.float32)
 
 
-def _batches(fail_at: int | None = None) -> Iterator[Batch]:
+def _batches(stopped_by: BaseException | None = None) -> Iterator[Batch]:
     generator = torch.Generator().manual_seed(1)
     for step in range(1000):
-        if step == fail_at:
-            raise RuntimeError("the disk is gone")
+        if step == 3 and stopped_by is not None:
+            raise stopped_by
         pixels = torch.randint(0, 256, (8, 20, 20, 3), generator=generator, dtype=torch.uint8)
         yield pixels, torch.randint(0, 2, (8,), generator=generator)
 
@@ -32,6 +33,14 @@ def _network() -> Network:
     for seed in (random.seed, np.random.seed, torch.manual_seed):
         seed(0)
     return build_network("shufflenet_v2_x0_5", 2, 16)
+
+
+def _started(warm: bool) -> tuple[Network, torch.optim.Optimizer]:
+    network = _network()
+    optimizer = adamw(network, 1e-3, 1e-3)
+    if warm:
+        _weights_after_five_steps(network, optimizer)
+    return network, optimizer
 
 
 def _weights_after_five_steps(network: Network, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -49,20 +58,26 @@ def _assert_equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
-@pytest.mark.parametrize("fail_at", [None, 3], ids=["to its end", "when it raises"])
-def test_training_after_a_range_test_is_bit_equal_to_training_without(fail_at: int | None) -> None:
-    plain = _network()
-    expected = _weights_after_five_steps(plain, adamw(plain, 1e-3, 1e-3))
+@pytest.mark.parametrize("warm", [False, True], ids=["fresh optimizer", "optimizer with moments"])
+@pytest.mark.parametrize(
+    "stopped_by",
+    [None, RuntimeError("the disk is gone"), KeyboardInterrupt()],
+    ids=["to its end", "when it raises", "at Ctrl-C"],
+)
+def test_training_after_a_range_test_is_bit_equal_to_training_without(
+    stopped_by: BaseException | None, warm: bool
+) -> None:
+    plain, optimizer = _started(warm)
+    expected = _weights_after_five_steps(plain, optimizer)
     numbers = (random.random(), np.random.rand(), torch.rand(1).item())
 
-    network = _network()
-    optimizer = adamw(network, 1e-3, 1e-3)
+    network, optimizer = _started(warm)
     how = RangeTest(1e-5, 1.0, 8)
-    if fail_at is None:
+    if stopped_by is None:
         assert len(range_test(network, optimizer, _batches(), how, AUGMENTATION, CPU).losses) > 3
     else:
-        with pytest.raises(RuntimeError, match="the disk is gone"):
-            range_test(network, optimizer, _batches(fail_at), how, AUGMENTATION, CPU)
+        with pytest.raises(type(stopped_by)):
+            range_test(network, optimizer, _batches(stopped_by), how, AUGMENTATION, CPU)
 
     _assert_equal(_weights_after_five_steps(network, optimizer), expected)
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == numbers
@@ -94,3 +109,55 @@ def test_range_test_gives_one_point_a_step_at_rising_rates() -> None:
     curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-6, 1e-4, 5), AUGMENTATION, CPU)
     assert curve.lrs == pytest.approx(np.logspace(-6, -4, 5).tolist())
     assert len(curve.losses) == len(curve.smoothed) == 5
+
+
+def test_range_test_leaves_the_optimizer_without_state_if_it_had_none() -> None:
+    network = _network()
+    optimizer = adamw(network, 1, 1)
+    range_test(network, optimizer, _batches(), RangeTest(1e-5, 1e-3, 3), AUGMENTATION, CPU)
+    assert not optimizer.state
+
+
+def test_range_test_puts_back_buffers_that_no_state_dict_has() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls: Tensor
+            self.register_buffer("calls", torch.zeros(1), persistent=False)
+            self.weight = nn.Parameter(torch.ones(2))
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            return images.mean((1, 2, 3))[:, None] * self.weight
+
+    model = Counting()
+    optimizer = torch.optim.SGD(model.parameters(), 1)
+    curve = range_test(model, optimizer, _batches(), RangeTest(1e-5, 1e-3, 3), AUGMENTATION, CPU)
+    assert len(curve.losses) == 3
+    assert model.calls.item() == 0
+
+
+def test_range_test_in_linear_mode_rises_by_equal_differences() -> None:
+    network = _network()
+    how = RangeTest(0.001, 0.005, 5, "linear")
+    curve = range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU)
+    assert curve.lrs == pytest.approx([0.001, 0.002, 0.003, 0.004, 0.005])
+    assert curve.mode == "linear"
+
+
+def test_range_test_minimises_what_training_will() -> None:
+    curves = []
+    for smoothing in (0.0, 0.5):
+        network = _network()
+        how, objective = RangeTest(1e-6, 1e-5, 3), Objective(smoothing)
+        curves.append(
+            range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU, objective)
+        )
+    assert curves[0].losses != curves[1].losses
+
+
+def test_range_test_keeps_the_accuracy_of_each_batch() -> None:
+    network = _network()
+    curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-6, 1e-4, 5), AUGMENTATION, CPU)
+    assert len(curve.accuracies) == 5
+    assert all(accuracy * 8 == round(accuracy * 8) for accuracy in curve.accuracies)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from trainer.schedule import cycles, discriminative, exponential, one_cycle
+from trainer.schedule import constant, cycles, discriminative, exponential, linear, one_cycle, triangular
 
 
 def test_one_cycle_follows_its_formula_at_every_step() -> None:
@@ -34,6 +34,24 @@ def test_one_cycle_of_a_single_step_is_defined() -> None:
 def test_range_test_rises_by_equal_factors_from_first_to_last() -> None:
     rates = [exponential(step, 9, 1e-7, 10) for step in range(9)]
     assert rates == pytest.approx([10.0 ** (step - 7) for step in range(9)])
+
+
+def test_linear_range_test_rises_by_equal_differences_from_first_to_last() -> None:
+    assert [linear(step, 5, 0.1, 0.5) for step in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert linear(0, 1, 0.1, 0.5) == 0.1
+
+
+@pytest.mark.parametrize("step_size", [1, 3, 8])
+def test_triangular_goes_up_and_down_in_equal_steps(step_size: int) -> None:
+    up = [0.1 + 0.4 * step / step_size for step in range(step_size)]
+    down = [0.5 - 0.4 * step / step_size for step in range(step_size)]
+    rates = [triangular(step, step_size, 0.1, 0.5) for step in range(6 * step_size)]
+    assert [now.lr for now in rates] == pytest.approx([*up, *down] * 3)
+    assert {now.momentum for now in rates} == {0.9}
+
+
+def test_constant_schedule_is_constant() -> None:
+    assert (constant(0.3).lr, constant(0.3).momentum) == (0.3, 0.9)
 
 
 def test_discriminative_rates_rise_by_equal_factors() -> None:
