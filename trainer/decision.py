@@ -1,12 +1,30 @@
 """Which learning rate is taken after a range test, and why, in a record that can be shown and kept."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
 
-from trainer.lr_finder import Curve, minimum, slide, steep, valley
+import numpy as np
+
+from trainer.lr_finder import Curve
+from trainer.spread import SEEDS, Suggestion, falls, spread
+from trainer.suggestions import clr, minimum, slide, steep, valley
+
+logger = logging.getLogger(__name__)
 
 FEWEST_POINTS = 10
+NARROW = 10.0
+"""A valley that wanders by no more than this factor, some three to either side, is trusted."""
+FAR = 100.0
+"""A valley this much lower than `minimum` would train too slowly to be trusted."""
+OF_LOSSES: Final[Mapping[str, Suggestion]] = {
+    "valley": valley,
+    "steep": steep,
+    "minimum": minimum,
+    "slide": slide,
+}
+
 Confidence = Literal["high", "low", "none"]
 
 
@@ -18,13 +36,23 @@ class Decision:
     why: str
     confidence: Confidence
     suggestions: dict[str, float | None]
+    """`clr` is the max_lr of its pair"""
     curve: Curve | None
     """None where the learning rate was given"""
     warning: str | None = None
+    base_lr: float | None = None
+    """the other half of `clr`"""
+    spread: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """lowest and highest of a suggestion over 20 resamplings of the curve's noise"""
 
     def record(self) -> dict[str, Any]:
         """JSON-ready, with the curve."""
         return asdict(self)
+
+    def log(self) -> None:
+        """One line, a warning where the curve suggested nothing."""
+        level = logging.WARNING if self.warning else logging.INFO
+        logger.log(level, "learning rate %.3g: %s", self.lr, self.warning or self.why)
 
 
 def given(lr: float) -> Decision:
@@ -33,32 +61,51 @@ def given(lr: float) -> Decision:
 
 
 def decide(curve: Curve, fallback_lr: float) -> Decision:
-    """Takes the valley, checked against the others; `fallback_lr` where the curve suggests nothing."""
+    """Takes the valley, but no more than `minimum`; `fallback_lr` where the curve suggests nothing.
+
+    The confidence is high when the valley is taken, wanders by a factor of 10 at most over the resamplings of
+    the curve's noise (see `trainer.spread`), and lies within a factor of 100 below `minimum`: any higher, and
+    it would be near the rates at which the loss rises; any lower, and it would be where the loss hardly
+    falls. `steep` takes no part: the smoothing moves it to the right, by how much depends on the noise.
+    """
     lrs, losses = curve.usable()
-    suggestions = {
-        "valley": valley(lrs, losses),
-        "steep": steep(lrs, losses),
-        "minimum": minimum(lrs, losses),
-        "slide": slide(lrs, losses),
-    }
+    suggestions = {name: suggest(lrs, losses) for name, suggest in OF_LOSSES.items()}
+    pair = clr(lrs, np.array(curve.accuracies[curve.kept])) if curve.accuracies else None
+    suggestions["clr"] = pair[1] if pair else None
+    base_lr = pair[0] if pair else None
     at_valley, at_minimum = suggestions["valley"], suggestions["minimum"]
-    if len(lrs) < FEWEST_POINTS:
-        problem = f"the curve has {len(lrs)} usable points, fewer than {FEWEST_POINTS} ({curve.end})"
-    elif at_valley is None or at_minimum is None:
-        problem = "the loss never fell, so the curve has no valley"
-    elif at_valley > at_minimum:
-        why = f"valley ({at_valley:.2g}) lies above minimum ({at_minimum:.2g}), which is the safer of the two"
-        return Decision(at_minimum, why, "low", suggestions, curve)
-    else:
-        return Decision(at_valley, *_compare(at_valley, suggestions), suggestions, curve)
-    why = f"the fallback: {problem}"
-    return Decision(fallback_lr, why, "none", suggestions, curve, f"{problem}; --fallback-lr is taken")
+    problem = _problem(curve, len(lrs), at_valley)
+    if problem or at_valley is None or at_minimum is None:
+        warning = f"{problem}; --fallback-lr is taken"
+        why = f"the fallback: {problem}"
+        return Decision(fallback_lr, why, "none", suggestions, curve, warning, base_lr)
+    ranges = spread(curve, OF_LOSSES)
+    lr, why, confidence = _choose(at_valley, at_minimum, ranges["valley"])
+    return Decision(lr, why, confidence, suggestions, curve, base_lr=base_lr, spread=ranges)
 
 
-def _compare(lr: float, suggestions: dict[str, float | None]) -> tuple[str, Confidence]:
-    others = {name: rate for name, rate in suggestions.items() if name in {"steep", "minimum"} and rate}
-    apart = max(abs(math.log10(rate / lr)) for rate in others.values())
-    told = " and ".join(f"{name} ({rate:.2g})" for name, rate in others.items())
-    if apart <= 1:
-        return f"valley; {told} are within a factor of ten of it", "high"
-    return f"valley; but {told} are up to a factor of {10**apart:.0f} away from it", "low"
+def _problem(curve: Curve, points: int, at_valley: float | None) -> str | None:
+    if points < FEWEST_POINTS:
+        hint = "; try a lower --end-lr" if curve.mode == "linear" else ""
+        return f"the curve has {points} usable points, fewer than {FEWEST_POINTS} ({curve.end}{hint})"
+    if at_valley is None:
+        return "the loss never fell, so the curve has no valley"
+    return None if falls(curve) else "the loss fell by no more than its noise"
+
+
+def _choose(
+    at_valley: float, at_minimum: float, wanders: tuple[float, float]
+) -> tuple[float, str, Confidence]:
+    """The rate, why, and how far to trust it."""
+    lowest, highest = wanders
+    steadiness = (
+        f"over {SEEDS} resamplings of the curve's noise it lies between {lowest:.2g} and {highest:.2g}"
+    )
+    if at_valley > at_minimum:
+        why = f"minimum, for valley ({at_valley:.2g}) lies above it; as for valley, {steadiness}"
+        return at_minimum, why, "low"
+    why = (
+        f"valley; {steadiness}, and minimum ({at_minimum:.2g}) is {at_minimum / at_valley:.1f} times as high"
+    )
+    trusted = highest / lowest <= NARROW and at_minimum / at_valley <= FAR
+    return at_valley, why, "high" if trusted else "low"

@@ -4,7 +4,6 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from fovea.bundle import REPORT_FILE
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
@@ -13,12 +12,11 @@ from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.data import DataSet
 from trainer.decision import Decision, given
-from trainer.history import Fit
 from trainer.loop import fit
 from trainer.phases import Recipe
 from trainer.precision import choose_precision
 from trainer.preparation import Start, augmentation, find_learning_rate, objective, prepare, read_data
-from trainer.release import Released, release
+from trainer.release import release
 from trainer.report import read_decision
 from trainer.report.figures import write_curve
 from trainer.resuming import check_same, read_settings, with_continued
@@ -34,6 +32,7 @@ from trainer.run_folder import (
 )
 from trainer.schedule import cycles
 from trainer.stopping import Stopping
+from trainer.summary import describe, describe_decision, describe_finished, summarise
 
 
 def find_lr(settings: LrFindSettings) -> None:
@@ -45,7 +44,7 @@ def find_lr(settings: LrFindSettings) -> None:
     decision = find_learning_rate(start, settings)
     folder.make()
     _write_decision(folder, decision)
-    print(_describe_decision(decision))
+    print(describe_decision(decision))
     print(f"\n{folder.path / CURVE_FILE}")
 
 
@@ -58,7 +57,7 @@ def train(settings: TrainSettings) -> None:
     if run.holds(CHECKPOINT_FILE):
         check_same(run, settings)
     if run.holds(SUMMARY_FILE):
-        print(_describe_finished(run))
+        print(describe_finished(run))
         return
     start = prepare(settings)
     with run.locked():
@@ -68,9 +67,9 @@ def train(settings: TrainSettings) -> None:
         run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
         checkpoint = start.checkpoint.at(fitted.kept_epoch)
         released = release(run, checkpoint, start.data, settings, settings.models, settings.threads)
-        summary = _summary(run, start.data, decision, fitted, released, time.monotonic() - started)
+        summary = summarise(run, start.data, decision, fitted, released, time.monotonic() - started)
         run.write_json(SUMMARY_FILE, summary)
-    print(_describe(summary, decision, fitted))
+    print(describe(summary, decision, fitted))
 
 
 def export(settings: ExportSettings) -> None:
@@ -136,7 +135,7 @@ def _recipe(settings: TrainSettings, start: Start, decision: Decision) -> Recipe
         frozen_epochs=settings.frozen_epochs,
         cycles=cycles(None if settings.epochs == "auto" else settings.epochs, settings.max_epochs),
         schedule=settings.schedule,
-        base_lr=settings.base_lr,
+        base_lr=settings.base_lr or _base_below(decision),
         step_size=settings.step_size,
         objective=objective(start, settings),
         sampler=settings.sampler,
@@ -147,54 +146,12 @@ def _recipe(settings: TrainSettings, start: Start, decision: Decision) -> Recipe
     )
 
 
+def _base_below(decision: Decision) -> float | None:
+    """Where accuracy began to rise in the range test, if that is below the learning rate."""
+    return decision.base_lr if decision.base_lr and decision.base_lr < decision.lr else None
+
+
 def _write_decision(folder: RunFolder, decision: Decision) -> None:
     folder.write_json(DECISION_FILE, decision.record())
     if decision.curve is not None:
         write_curve(folder.path / CURVE_FILE, decision)
-
-
-def _describe_decision(decision: Decision) -> str:
-    rows = [
-        f"{name:<12}{rate:.3g}" if rate else f"{name:<12}-" for name, rate in decision.suggestions.items()
-    ]
-    return "\n".join([*rows, "", f"learning rate {decision.lr:.3g}: {decision.why}"])
-
-
-def _summary(
-    run: RunFolder, data: DataSet, decision: Decision, fitted: Fit, released: Released, seconds: float
-) -> dict[str, Any]:
-    return {
-        "learning_rate": decision.lr,
-        "accuracy": released.metrics.accuracy,
-        "loss": released.metrics.loss,
-        "epochs": fitted.kept_epoch,
-        "epochs_advice": fitted.advice,
-        "images_train": len(data.train),
-        "images_heldout": len(data.heldout),
-        "model": released.uri,
-        "report": str(run.path / REPORT_FILE),
-        "seconds": round(seconds, 1),
-    }
-
-
-def _describe_finished(run: RunFolder) -> str:
-    summary = run.read_json(SUMMARY_FILE)
-    return (
-        f"the run {run.path} is finished: {summary['accuracy']:.2%} of {summary['images_heldout']} held-out "
-        f"images, published as {summary['model']} (--run-id takes another name for another run)"
-    )
-
-
-def _describe(summary: dict[str, Any], decision: Decision, fitted: Fit) -> str:
-    return "\n".join(
-        [
-            "",
-            f"learning rate   {decision.lr:.3g} ({decision.why})",
-            *(f"epochs          {text}" for text in fitted.decisions),
-            f"accuracy        {summary['accuracy']:.2%} of {summary['images_heldout']} held-out images",
-            f"advice          {summary['epochs_advice']}",
-            f"model           {summary['model']}",
-            f"report          {summary['report']}",
-            f"time            {summary['seconds']:.0f} s",
-        ]
-    )

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trainer.decision import Decision
 from trainer.history import EpochRecord
-from trainer.lr_finder import smooth
+from trainer.lr_finder import Curve, smooth
+from trainer.suggestions import centred_means
 
 INK, FAINT, FIRST, SECOND, THIRD = "#1b2430", "#8a94a3", "#2563eb", "#d9480f", "#0a8f6a"
 MARKS = {"valley": FIRST, "steep": THIRD, "minimum": SECOND, "slide": "#9333ea"}
@@ -73,31 +75,60 @@ def draw_rates(records: list[EpochRecord]) -> str:
 
 
 def _curve(decision: Decision) -> Figure:
-    figure, axes = _plot("learning rate", "loss (nats)", width=7.6, height=3.6)
+    """The losses with the suggestions that they give; the accuracies, if there are any, below them."""
     curve = decision.curve
     if curve is None or not curve.lrs:
-        return figure
+        return _plot("learning rate", "loss (nats)", width=7.6, height=3.6)[0]
+    figure = Figure(figsize=(7.6, 4.6 if curve.accuracies else 3.6), layout="constrained")
+    if curve.accuracies:
+        losses, accuracies = figure.subplots(2, sharex=True, height_ratios=[3, 1])
+        _dress(accuracies, "learning rate", "right (%)")
+        _draw_accuracies(accuracies, curve, decision)
+    else:
+        losses = figure.add_subplot()
+    _dress(losses, "" if curve.accuracies else "learning rate", "loss (nats)")
+    losses.set_xscale("log" if curve.mode == "exponential" else "linear")
+    _draw_range_test(losses, curve, decision)
+    losses.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def _draw_range_test(axes: Axes, curve: Curve, decision: Decision) -> None:
     axes.plot(curve.lrs, curve.losses, color=FAINT, lw=0.7, alpha=0.6, label="loss")
     axes.plot(curve.lrs, curve.smoothed, color=INK, lw=2, label="smoothed")
-    axes.set_xscale("log")
     start = max(curve.smoothed[: max(1, len(curve.lrs) // 2)])
     axes.set_ylim(0.9 * min(curve.losses), 1.4 * start)
-    axes.axvline(decision.lr, color=FIRST, lw=8, alpha=0.15, label=f"taken: {decision.lr:.2g}")
-    for place, (name, rate) in enumerate(decision.suggestions.items()):
+    axes.axvline(decision.lr, color=INK, lw=1, label=f"taken: {decision.lr:.2g}")
+    if wanders := decision.spread.get("valley"):
+        axes.axvspan(*wanders, color=FIRST, alpha=0.12, lw=0, label="valley wanders with noise")
+    for place, (name, colour) in enumerate(MARKS.items()):
+        rate = decision.suggestions.get(name)
         if rate is not None:  # dashes are offset, so that equal suggestions both show
-            axes.axvline(rate, color=MARKS[name], lw=1.6, ls=(4 * place, (4, 4)), label=f"{name} {rate:.2g}")
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return figure
+            axes.axvline(rate, color=colour, lw=1.6, ls=(4 * place, (4, 4)), label=f"{name} {rate:.2g}")
+
+
+def _draw_accuracies(axes: Axes, curve: Curve, decision: Decision) -> None:
+    right = 100 * np.array(curve.accuracies)
+    axes.plot(curve.lrs, right, color=FAINT, lw=0.7, alpha=0.6)
+    axes.plot(curve.lrs, centred_means(right, max(1, len(right) // 10)), color=INK, lw=2)
+    base, highest = decision.base_lr, decision.suggestions.get("clr")
+    if base and highest:
+        axes.axvspan(base, highest, color=THIRD, alpha=0.15, lw=0, label=f"clr {base:.2g} to {highest:.2g}")
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _plot(x: str, y: str, width: float = 4.6, height: float = 2.9) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
+    _dress(axes, x, y)
+    return figure, axes
+
+
+def _dress(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=FAINT, alpha=0.25, lw=0.6)
-    return figure, axes
 
 
 def _epoch_ends(records: list[EpochRecord]) -> list[int]:

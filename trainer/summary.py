@@ -1,0 +1,68 @@
+"""What a command says when it is done, and what of it is kept."""
+
+from typing import Any
+
+from fovea.bundle import REPORT_FILE
+from trainer.data import DataSet
+from trainer.decision import Decision
+from trainer.history import Fit
+from trainer.release import Released
+from trainer.run_folder import SUMMARY_FILE, RunFolder
+
+
+def describe_decision(decision: Decision) -> str:
+    """Every suggestion, with the range that it wanders in, and the choice."""
+    rows = [
+        f"{name:<12}{f'{rate:.3g}' if rate else '-':<12}{_describe_range(decision, name)}".rstrip()
+        for name, rate in decision.suggestions.items()
+    ]
+    return "\n".join([*rows, "", f"learning rate {decision.lr:.3g}: {decision.why}"])
+
+
+def _describe_range(decision: Decision, name: str) -> str:
+    if name == "clr" and decision.base_lr:
+        return f"the highest; the lowest is {decision.base_lr:.3g}"
+    lowest, highest = decision.spread.get(name, (None, None))
+    return f"{lowest:.2g} to {highest:.2g}" if lowest and highest else ""
+
+
+def summarise(
+    run: RunFolder, data: DataSet, decision: Decision, fitted: Fit, released: Released, seconds: float
+) -> dict[str, Any]:
+    """JSON-ready: what summary.json keeps of a run."""
+    return {
+        "learning_rate": decision.lr,
+        "accuracy": released.metrics.accuracy,
+        "loss": released.metrics.loss,
+        "epochs": fitted.kept_epoch,
+        "epochs_advice": fitted.advice,
+        "images_train": len(data.train),
+        "images_heldout": len(data.heldout),
+        "model": released.uri,
+        "report": str(run.path / REPORT_FILE),
+        "seconds": round(seconds, 1),
+    }
+
+
+def describe_finished(run: RunFolder) -> str:
+    summary = run.read_json(SUMMARY_FILE)
+    return (
+        f"the run {run.path} is finished: {summary['accuracy']:.2%} of {summary['images_heldout']} held-out "
+        f"images, published as {summary['model']} (--run-id takes another name for another run)"
+    )
+
+
+def describe(summary: dict[str, Any], decision: Decision, fitted: Fit) -> str:
+    """Of a run that has just been released."""
+    return "\n".join(
+        [
+            "",
+            f"learning rate   {decision.lr:.3g} ({decision.why})",
+            *(f"epochs          {text}" for text in fitted.decisions),
+            f"accuracy        {summary['accuracy']:.2%} of {summary['images_heldout']} held-out images",
+            f"advice          {summary['epochs_advice']}",
+            f"model           {summary['model']}",
+            f"report          {summary['report']}",
+            f"time            {summary['seconds']:.0f} s",
+        ]
+    )
