@@ -56,6 +56,26 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     return _check_accuracy(probabilities, contract, reference)
 
 
+def measure_variant(
+    model: Path, contract: BundleContract, heldout: Images, threads: int
+) -> tuple[Metrics, Logits]:
+    """What a variant makes of the held-out images, by onnxruntime, under the labels that passed the gate.
+
+    `contract` and the images' pixels must have passed `pass_gate`. Returns the metrics and the
+    probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
+    """
+    session = open_session(model, "cpu", threads)
+    parts = [
+        _run(session, heldout.pixels(slice(start, start + CHUNK)), LARGEST_BATCH)
+        for start in range(0, len(heldout), CHUNK)
+    ]
+    probabilities = np.concatenate(parts)
+    if not np.isfinite(probabilities).all():
+        raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
+    targets = _targets(contract.labels, heldout)
+    return measure(probabilities, targets, contract.labels), probabilities
+
+
 def _check_shapes(session: "InferenceSession", contract: BundleContract, reference: Reference) -> None:
     classes = session.get_outputs()[-1].shape[-1]
     if not classes == len(contract.labels) == len(reference.labels):
@@ -115,6 +135,9 @@ def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: 
             f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch "
             f"model's {expected:.2%}; the labels' order or names differ from training's"
         )
-    index = {label: number for number, label in enumerate(contract.labels)}
-    targets: Targets = np.array([index[label] for label in truth], np.int64)
-    return measure(probabilities, targets, contract.labels)
+    return measure(probabilities, _targets(contract.labels, reference.heldout), contract.labels)
+
+
+def _targets(labels: tuple[str, ...], heldout: Images) -> Targets:
+    index = {label: number for number, label in enumerate(labels)}
+    return np.array([index[sample.label] for sample in heldout.samples], np.int64)

@@ -7,9 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
 import torch
 
 from fovea import versions
@@ -19,6 +18,7 @@ from fovea.bundle import (
     BundleContract,
     Golden,
     Metrics,
+    Precision,
     seal,
     write_golden,
 )
@@ -34,10 +34,12 @@ from trainer.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.gate import Reference, pass_gate
 from trainer.report import render_report
 from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder
+from trainer.variants import add_variants, spread_over_classes
 
 logger = logging.getLogger(__name__)
 
 GOLDEN_IMAGES = 16
+FP32: Final[Precision] = "fp32"
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,16 @@ def release(
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
         contract = contract.model_copy(update={"metrics": metrics})
+        golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
+        variants = add_variants(folder, contract, data, golden, settings, threads)
+        contract = contract.model_copy(update={"variants": variants.kept})
         confused = confusion(probabilities.argmax(1), heldout.targets, len(checkpoint.labels))
         report = render_report(run, contract, calibration, confused)
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
-        _write_golden(folder, heldout, probabilities)
+        _write_golden(folder, heldout, probabilities, golden)
         staged = seal(folder, contract)
-        Classifier(staged, provider="cpu", threads=threads)  # the last check: as a server would open it
+        for precision in (FP32, *variants.kept):  # the last check: as a server would open it
+            Classifier(staged, provider="cpu", threads=threads, precision=precision)
         published = versions.publish(staged, models)
         run.write_text(REPORT_FILE, report)
     return Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
@@ -133,17 +139,8 @@ def _lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) ->
     }
 
 
-def _write_golden(folder: Path, heldout: Images, probabilities: Logits) -> None:
-    chosen = _spread_over_classes(heldout.targets, GOLDEN_IMAGES)
+def _write_golden(folder: Path, heldout: Images, probabilities: Logits, chosen: Targets) -> None:
     samples = [heldout.samples[index] for index in chosen]
     files = tuple(sample.read() for sample in samples)
     golden = Golden(files, heldout.pixels(chosen), probabilities[chosen])
     write_golden(folder, golden, tuple(sample.path.suffix.lower() for sample in samples))
-
-
-def _spread_over_classes(targets: Targets, count: int) -> Targets:
-    """The first image of each class, then the second of each, and so on."""
-    rank = np.zeros_like(targets)
-    for target in np.unique(targets):
-        rank[targets == target] = np.arange((targets == target).sum())
-    return np.lexsort((targets, rank))[:count]

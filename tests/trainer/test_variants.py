@@ -6,10 +6,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from fovea.bundle import ModelBundle
-from fovea.classifier import open_session
+from fovea.classifier import Classifier, open_session
+from fovea.errors import BundleInvalid
 from fovea.preprocess import Pixels
+from tests.trainer.conftest import train_settings
+from trainer.checkpoint import Checkpoint
+from trainer.data import read_images
+from trainer.release import release
+from trainer.run_folder import RunFolder
+from trainer.sources import open_source
 from trainer.variants import write_fp16, write_int8
 
 Writer = Callable[[Path, Path, Pixels], None]
@@ -58,3 +66,50 @@ def test_variant_made_twice_is_the_same_file(
     for name in ("one.onnx", "two.onnx"):
         write(bundle.model_path, tmp_path / name, bundle.golden().crops)
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+
+
+def test_precisions_that_hold_their_accuracy_are_released_and_can_be_opened(
+    trained: Path, few_digits: Path, own_run: Path, tmp_path: Path
+) -> None:
+    released = _release(trained, few_digits, own_run, tmp_path, max_accuracy_drop=1.0)
+    assert set(released.contract.variants) == {"fp16", "int8"}
+    for precision in ("fp32", "fp16", "int8"):
+        classifier = Classifier(released, "cpu", 1, precision=precision)
+        assert classifier.classify(released.golden().crops).shape == released.golden().probabilities.shape
+    assert released.digest_of("int8") != released.digest
+
+
+def test_ruined_variant_is_left_out_and_the_rest_is_released(
+    trained: Path,
+    few_digits: Path,
+    own_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def ruin(model: Path, target: Path) -> None:
+        write_fp16(model, target)
+        variant = onnx.load(target)
+        for tensor in variant.graph.initializer:
+            if len(tensor.dims) == 4:
+                tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
+        onnx.save(variant, target)
+
+    monkeypatch.setattr("trainer.variants.write_fp16", ruin)
+    released = _release(trained, few_digits, own_run, tmp_path, max_accuracy_drop=0.05)
+    assert "fp16 is left out of the release: its held-out accuracy is" in caplog.text
+    assert "fp16" not in released.contract.variants
+    assert "model.fp16.onnx" not in released.contract.files
+    with pytest.raises(BundleInvalid, match="has no fp16 model"):
+        Classifier(released, "cpu", 1, precision="fp16")
+
+
+def _release(trained: Path, few_digits: Path, run: Path, root: Path, max_accuracy_drop: float) -> ModelBundle:
+    checkpoint = Checkpoint.load(run)
+    split = open_source(str(few_digits), val_fraction=0.2, seed=0, cache_dir=trained / "cache")
+    data = read_images(split, "few", checkpoint.preprocess, trained / "cache", max_bad_fraction=0, threads=1)
+    settings = train_settings(
+        few_digits, root, precisions=("fp32", "fp16", "int8"), max_accuracy_drop=max_accuracy_drop
+    )
+    release(RunFolder(run), checkpoint, data, settings, str(root / "models" / "v"), threads=1)
+    return ModelBundle.open(root / "models" / "v" / "1")
