@@ -32,7 +32,7 @@ from trainer.data import DataSet, Images
 from trainer.evaluation import predict
 from trainer.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.gate import Reference, pass_gate
-from trainer.report import render_report
+from trainer.report import ReleasedFile, render_report
 from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder
 from trainer.variants import add_variants, spread_over_classes
 
@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 GOLDEN_IMAGES = 16
 FP32: Final[Precision] = "fp32"
+LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from"}
+"""Settings that tell of the machine and not of the model."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def release(
         variants = add_variants(folder, contract, data, golden, settings, threads)
         contract = contract.model_copy(update={"variants": variants.kept})
         confused = confusion(probabilities.argmax(1), heldout.targets, len(checkpoint.labels))
-        report = render_report(run, contract, calibration, confused)
+        report = render_report(
+            run, contract, calibration, confused, _describe(folder, contract, variants.left_out)
+        )
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         _write_golden(folder, heldout, probabilities, golden)
         staged = seal(folder, contract)
@@ -135,8 +139,28 @@ def _lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) ->
             "torch": str(torch.__version__),
             **{name: importlib.metadata.version(name) for name in ("torchvision", "onnx")},
         },
-        "settings": as_saved(settings),
+        "settings": _settings_of_the_model(settings),
     }
+
+
+def _settings_of_the_model(settings: TrainSettings) -> dict[str, Any]:
+    """Without what tells of the machine and the moment alone."""
+    saved = as_saved(settings)
+    return {name: saved[name] for name in saved if name not in LOCAL and not name.startswith("log_")}
+
+
+def _describe(folder: Path, contract: BundleContract, left_out: dict[str, str]) -> list[ReleasedFile]:
+    best = contract.metrics.accuracy
+    kept = [
+        (str(name), variant.file, variant.metrics.accuracy) for name, variant in contract.variants.items()
+    ]
+    return [
+        *(
+            ReleasedFile(name, (folder / file).stat().st_size / 1e6, accuracy, best - accuracy, None)
+            for name, file, accuracy in [(str(FP32), MODEL_FILE, best), *kept]
+        ),
+        *(ReleasedFile(name, None, None, None, why) for name, why in left_out.items()),
+    ]
 
 
 def _write_golden(folder: Path, heldout: Images, probabilities: Logits, chosen: Targets) -> None:

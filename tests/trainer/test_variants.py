@@ -100,6 +100,7 @@ def test_ruined_variant_is_left_out_and_the_rest_is_released(
     assert "fp16 is left out of the release: its held-out accuracy is" in caplog.text
     assert "fp16" not in released.contract.variants
     assert "model.fp16.onnx" not in released.contract.files
+    assert "left out: its held-out accuracy is" in (own_run / "report.html").read_text()
     with pytest.raises(BundleInvalid, match="has no fp16 model"):
         Classifier(released, "cpu", 1, precision="fp16")
 

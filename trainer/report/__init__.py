@@ -1,5 +1,6 @@
 """report.html: what happened in training, in one file for the people who decide whether to ship."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,26 @@ from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, RunFolder
 LARGEST_MATRIX = 40
 """More classes than this are told by their most confused pairs alone."""
 MOST_CONFUSED = 10
-LOCAL_FOLDERS = {"cache_dir", "runs"}
-"""Settings that tell of the machine and not of the model."""
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """A precision that was asked for: its file, or why it was left out."""
+
+    precision: str
+    megabytes: float | None
+    accuracy: float | None
+    drop: float | None
+    """below fp32's accuracy; negative where it is better"""
+    left_out: str | None
 
 
 def render_report(
-    run: RunFolder, contract: BundleContract, calibration: Calibration, confusion: Targets
+    run: RunFolder,
+    contract: BundleContract,
+    calibration: Calibration,
+    confusion: Targets,
+    files: Sequence[ReleasedFile] = (),
 ) -> str:
     """The page as text. confusion int64 [classes, classes], rows are the truth."""
     records = read_records(run.path)
@@ -36,12 +51,13 @@ def render_report(
             round(contract.metrics.accuracy * contract.metrics.images), contract.metrics.images
         ),
         calibration=calibration,
+        files=files,
         decision=decision,
         decisions=fit["decisions"],
         advice=fit["advice"],
         audit=run.read_json(AUDIT_FILE),
         lineage=contract.training,
-        settings=_settings_shown(contract),
+        settings=contract.training["settings"],
         rows=_matrix(confusion) if len(contract.labels) <= LARGEST_MATRIX else [],
         pairs=_most_confused(confusion, contract.labels),
         records=records,
@@ -86,10 +102,6 @@ def _environment() -> jinja2.Environment:
 
 def _drawing(svg: str) -> Markup:
     return Markup(svg)  # noqa: S704 - made here, from numbers alone
-
-
-def _settings_shown(contract: BundleContract) -> dict[str, Any]:
-    return {name: value for name, value in contract.training["settings"].items() if name not in LOCAL_FOLDERS}
 
 
 def _matrix(confusion: Targets) -> list[list[Cell]]:
