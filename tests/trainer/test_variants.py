@@ -114,3 +114,8 @@ def _release(trained: Path, few_digits: Path, run: Path, root: Path, max_accurac
     )
     release(RunFolder(run), checkpoint, data, settings, str(root / "models" / "v"), threads=1)
     return ModelBundle.open(root / "models" / "v" / "1")
+
+
+def test_bundle_names_no_folder_of_the_machine_that_made_it(trained: Path) -> None:
+    contract = (trained / "models" / "tiny" / "1" / "bundle.json").read_text()
+    assert not [name for name in ("runs", "cache", "models") if str(trained / name) in contract]
