@@ -13,9 +13,8 @@ from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.data import DataSet
 from trainer.decision import Decision, given
 from trainer.loop import fit
-from trainer.phases import Recipe
 from trainer.precision import choose_precision
-from trainer.preparation import Start, augmentation, find_learning_rate, objective, prepare, read_data
+from trainer.preparation import Start, find_learning_rate, prepare, read_data, recipe_of
 from trainer.release import release
 from trainer.report import read_decision
 from trainer.report.figures import write_curve
@@ -30,7 +29,6 @@ from trainer.run_folder import (
     SUMMARY_FILE,
     RunFolder,
 )
-from trainer.schedule import cycles
 from trainer.stopping import Stopping
 from trainer.summary import describe, describe_decision, describe_finished, summarise
 
@@ -62,7 +60,7 @@ def train(settings: TrainSettings) -> None:
     start = prepare(settings)
     with run.locked():
         decision = _begin(run, start, settings)
-        recipe = _recipe(settings, start, decision)
+        recipe = recipe_of(settings, start, decision)
         fitted = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
         run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
         checkpoint = start.checkpoint.at(fitted.kept_epoch)
@@ -123,32 +121,6 @@ def _lineage(start: Start, settings: TrainSettings) -> dict[str, Any]:
 def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> None:
     if data.digest != run.read_json(AUDIT_FILE)["digest"]:
         raise DataInvalid(f"{settings.data}: the images are not those that the run {run.path} was begun with")
-
-
-def _recipe(settings: TrainSettings, start: Start, decision: Decision) -> Recipe:
-    return Recipe(
-        lr=decision.lr,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        augmentation=augmentation(settings),
-        pretrained=settings.weights != "none",
-        frozen_epochs=settings.frozen_epochs,
-        cycles=cycles(None if settings.epochs == "auto" else settings.epochs, settings.max_epochs),
-        schedule=settings.schedule,
-        base_lr=settings.base_lr or _base_below(decision),
-        step_size=settings.step_size,
-        objective=objective(start, settings),
-        sampler=settings.sampler,
-        max_grad_norm=settings.max_grad_norm,
-        compile=settings.compile,
-        checkpoint_every=settings.checkpoint_every,
-        epochs_before=start.checkpoint.epochs,
-    )
-
-
-def _base_below(decision: Decision) -> float | None:
-    """Where accuracy began to rise in the range test, if that is below the learning rate."""
-    return decision.base_lr if decision.base_lr and decision.base_lr < decision.lr else None
 
 
 def _write_decision(folder: RunFolder, decision: Decision) -> None:

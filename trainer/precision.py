@@ -46,6 +46,15 @@ def descend(
     optimizer.zero_grad()
 
 
+def check_compiler(device: torch.device) -> None:
+    """Raises Unavailable where torch.compile does not work: now, and not after the range test."""
+    try:
+        torch.compile(lambda values: values + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # without a C++ compiler or Triton it raises a dozen types
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise Unavailable(f"--compile: torch.compile does not work here: {reason}") from error
+
+
 def choose_precision(device: Device, threads: int) -> Precision:
     """Sets up memory and torch's threads too. Raises Unavailable for `cuda` without a CUDA device."""
     keep_freed_memory()

@@ -21,9 +21,11 @@ from trainer.lr_finder import RangeTest, range_test
 from trainer.model import adamw, build_network, freeze_backbone, unfreeze
 from trainer.objective import Objective, balanced_weights
 from trainer.options import DIGITS
-from trainer.precision import Precision, choose_precision
+from trainer.phases import Recipe
+from trainer.precision import Precision, check_compiler, choose_precision
 from trainer.progress import show_progress
 from trainer.run_folder import AUDIT_FILE, RunFolder
+from trainer.schedule import cycles
 from trainer.sources import open_source
 from trainer.weights import load_weights
 
@@ -47,6 +49,8 @@ def prepare(settings: AnySettings) -> Start:
     if settings.data == "digits":
         _say_what_digits_imply(settings)
     precision = choose_precision(settings.device, settings.threads)
+    if settings.compile:
+        check_compiler(precision.device)
     data = read_data(settings, settings.threads)
     random.seed(settings.seed)
     np.random.seed(settings.seed)
@@ -127,6 +131,33 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     decision = decide(curve, settings.fallback_lr)
     decision.log()
     return decision
+
+
+def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Recipe:
+    """How to fine-tune, with the learning rate that was decided on."""
+    return Recipe(
+        lr=decision.lr,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augmentation=augmentation(settings),
+        pretrained=settings.weights != "none",
+        frozen_epochs=settings.frozen_epochs,
+        cycles=cycles(None if settings.epochs == "auto" else settings.epochs, settings.max_epochs),
+        schedule=settings.schedule,
+        base_lr=settings.base_lr or _base_below(decision),
+        step_size=settings.step_size,
+        objective=objective(start, settings),
+        sampler=settings.sampler,
+        max_grad_norm=settings.max_grad_norm,
+        compile=settings.compile,
+        checkpoint_every=settings.checkpoint_every,
+        epochs_before=start.checkpoint.epochs,
+    )
+
+
+def _base_below(decision: Decision) -> float | None:
+    """Where accuracy began to rise in the range test, if that is below the learning rate."""
+    return decision.base_lr if decision.base_lr and decision.base_lr < decision.lr else None
 
 
 def augmentation(settings: AnySettings) -> Augmentation:
