@@ -161,7 +161,14 @@ def _base_below(decision: Decision) -> float | None:
 
 
 def augmentation(settings: AnySettings) -> Augmentation:
-    return Augmentation(settings.size, settings.min_crop, settings.max_rotation, settings.flip)
+    return Augmentation(
+        settings.size,
+        settings.min_crop,
+        settings.max_rotation,
+        settings.flip,
+        settings.max_warp,
+        settings.max_lighting,
+    )
 
 
 def objective(start: Start, settings: AnySettings) -> Objective:
