@@ -1,12 +1,19 @@
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from trainer import job
 from trainer.config import TrainSettings
+from trainer.decision import Decision, given
 from trainer.digits import write_digits
+from trainer.history import EpochRecord
+from trainer.loop import fit
+from trainer.preparation import find_learning_rate, prepare, recipe_of
+from trainer.stopping import Stopping
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -52,6 +59,29 @@ def train_settings(data: Path, root: Path, **changes: object) -> TrainSettings:
         "threads": 1,
     }
     return TrainSettings(**{**options, **changes})
+
+
+def train_only(
+    data: Path, root: Path, range_test: bool = False, **changes: Any
+) -> tuple[list[EpochRecord], dict[str, Tensor], Decision]:
+    """Trains in a new folder of `root` and releases nothing: the epochs, the weights that they led to, and
+    what the range test found, if one was made."""
+    quick = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2}
+    settings = train_settings(data, root, **{**quick, **changes})
+    start = prepare(settings)
+    assert isinstance(settings.lr, float)
+    decision = given(settings.lr)
+    found = find_learning_rate(start, settings) if range_test else decision
+    run = root / f"run-{len(list(root.iterdir()))}"
+    fitted = fit(
+        start.checkpoint,
+        start.data,
+        recipe_of(settings, start, decision),
+        start.precision,
+        Stopping(),
+        run,
+    )
+    return fitted.epochs, start.checkpoint.network.state_dict(), found
 
 
 @pytest.fixture(scope="session")

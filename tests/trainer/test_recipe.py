@@ -6,40 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from tests.trainer.conftest import train_settings
-from trainer.decision import Decision, given
+from tests.trainer.conftest import train_only
 from trainer.history import EpochRecord
-from trainer.loop import fit
-from trainer.preparation import find_learning_rate, prepare, recipe_of
 from trainer.schedule import triangular
-from trainer.stopping import Stopping
 
 STEPS_PER_EPOCH = 6
 """48 images in batches of 8"""
-
-
-def _train(
-    data: Path, root: Path, range_test: bool = False, **changes: Any
-) -> tuple[list[EpochRecord], dict[str, Tensor], Decision]:
-    """All but the release: the epochs and the weights that they led to."""
-    quick = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2}
-    settings = train_settings(data, root, **{**quick, **changes})
-    start = prepare(settings)
-    assert isinstance(settings.lr, float)
-    decision = given(settings.lr)
-    found = find_learning_rate(start, settings) if range_test else decision
-    run = root / f"run-{len(list(root.iterdir()))}"
-    fitted = fit(
-        start.checkpoint,
-        start.data,
-        recipe_of(settings, start, decision),
-        start.precision,
-        Stopping(),
-        run,
-    )
-    return fitted.epochs, start.checkpoint.network.state_dict(), found
 
 
 def _rates(records: list[EpochRecord]) -> list[float]:
@@ -48,12 +21,12 @@ def _rates(records: list[EpochRecord]) -> list[float]:
 
 @pytest.fixture(scope="module")
 def plain(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> list[EpochRecord]:
-    return _train(few_digits, tmp_path_factory.mktemp("plain"))[0]
+    return train_only(few_digits, tmp_path_factory.mktemp("plain"))[0]
 
 
 def test_range_test_changes_no_bit_of_the_training_after_it(few_digits: Path, tmp_path: Path) -> None:
-    _, without, _ = _train(few_digits, tmp_path)
-    _, after, decision = _train(few_digits, tmp_path, range_test=True)
+    _, without, _ = train_only(few_digits, tmp_path)
+    _, after, decision = train_only(few_digits, tmp_path, range_test=True)
     assert decision.curve is not None
     assert len(decision.curve.losses) > 3
     assert [name for name in without if not torch.equal(without[name], after[name])] == []
@@ -73,7 +46,7 @@ def test_range_test_changes_no_bit_of_the_training_after_it(few_digits: Path, tm
 def test_option_changes_the_training(
     option: dict[str, Any], plain: list[EpochRecord], few_digits: Path, tmp_path: Path
 ) -> None:
-    changed, _, _ = _train(few_digits, tmp_path, **option)
+    changed, _, _ = train_only(few_digits, tmp_path, **option)
     assert changed[0].step_losses != plain[0].step_losses
     assert all(math.isfinite(loss) for loss in changed[0].step_losses)
 
@@ -81,13 +54,13 @@ def test_option_changes_the_training(
 def test_class_weights_of_even_classes_change_nothing(
     plain: list[EpochRecord], few_digits: Path, tmp_path: Path
 ) -> None:
-    weighted, _, _ = _train(few_digits, tmp_path, class_weights="balanced")
+    weighted, _, _ = train_only(few_digits, tmp_path, class_weights="balanced")
     assert weighted[0].step_losses == pytest.approx(plain[0].step_losses, rel=1e-4)
 
 
 def test_triangular_schedule_moves_between_its_rates(few_digits: Path, tmp_path: Path) -> None:
     options = {"schedule": "triangular", "base_lr": 1e-3, "step_size": 4, "epochs": 2}
-    records, _, _ = _train(few_digits, tmp_path, **options)
+    records, _, _ = train_only(few_digits, tmp_path, **options)
     expected = [triangular(step, 4, 1e-3, 1e-2).lr for step in range(2 * STEPS_PER_EPOCH)]
     assert _rates(records) == pytest.approx(expected)
 
@@ -95,14 +68,14 @@ def test_triangular_schedule_moves_between_its_rates(few_digits: Path, tmp_path:
 def test_triangular_schedule_without_more_is_one_triangle_from_a_quarter(
     few_digits: Path, tmp_path: Path
 ) -> None:
-    records, _, _ = _train(few_digits, tmp_path, schedule="triangular")
+    records, _, _ = train_only(few_digits, tmp_path, schedule="triangular")
     rates = _rates(records)
     assert rates[0] == pytest.approx(1e-2 / 4)
     assert max(rates) == rates[STEPS_PER_EPOCH // 2] == pytest.approx(1e-2)
 
 
 def test_constant_schedule_keeps_its_rate(few_digits: Path, tmp_path: Path) -> None:
-    records, _, _ = _train(few_digits, tmp_path, schedule="constant")
+    records, _, _ = train_only(few_digits, tmp_path, schedule="constant")
     assert set(_rates(records)) == {1e-2}
 
 
@@ -111,8 +84,8 @@ def test_compiled_network_trains_as_the_plain_one(
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch._inductor.config.fallback_random", True)  # the same dropout
-    plain, _, _ = _train(few_digits, tmp_path, arch="resnet18")
-    compiled, weights, _ = _train(few_digits, tmp_path, arch="resnet18", compile=True)
+    plain, _, _ = train_only(few_digits, tmp_path, arch="resnet18")
+    compiled, weights, _ = train_only(few_digits, tmp_path, arch="resnet18", compile=True)
     assert compiled[0].step_losses[:2] == pytest.approx(plain[0].step_losses[:2], rel=1e-2)
     assert compiled[0].step_losses != plain[0].step_losses  # as it would be had nothing been compiled
     assert not any("_orig_mod" in name for name in weights)
