@@ -1,0 +1,1 @@
+"""How fast, against the limit: each module is one command."""
