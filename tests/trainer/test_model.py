@@ -117,3 +117,21 @@ def test_imagenet_weights_that_cannot_be_had_are_no_random_start(
     with pytest.raises(Unavailable, match=r"--weights FILE; or .* --weights none"):
         load_weights(build_network(ARCH, 2, 32), ARCH, "imagenet", None, tmp_path)
     assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x1_0"])
+def test_imagenet_weights_are_read_from_torchvisions_cache(
+    arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = torchvision.models.get_model(arch, weights=None)
+    url = torchvision.models.get_model_weights(arch).DEFAULT.url
+    cached = tmp_path / "hub" / "checkpoints" / url.rsplit("/", 1)[-1]
+    cached.parent.mkdir(parents=True)
+    torch.save(source.state_dict(), cached)
+    network = build_network(arch, 3, 64)
+    assert load_weights(network, arch, "imagenet", None, tmp_path) == file_digest(cached)
+    theirs = list(source.state_dict().values())
+    for name, value in network.backbone.state_dict().items():
+        same = [other for other in theirs if other.shape == value.shape and torch.equal(other, value)]
+        assert same, f"{name} is none of torchvision's"
