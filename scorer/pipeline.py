@@ -11,10 +11,11 @@ import numpy as np
 from fovea.classifier import Classifier, Provider, top_k
 from fovea.errors import InvalidImage, ObjectChanged, ObjectMissing, Unavailable
 from fovea.folder import Entry
+from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, decode_image
 from scorer.plan import RunSpec, open_source
 from scorer.rows import Answer, Failure, StageTime
-from scorer.stages import Bound, Stopwatch, ordered_map
+from scorer.stopwatch import Stopwatch
 
 LOST_AFTER_READS: Final = 100
 """So many reads that fail in a row mean that the store is gone, not that so many images are bad."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scorer.stages import STOP_GRACE_S, Bound, Stopwatch, ordered_map
+from fovea.ordered import STOP_GRACE_S, Bound, ordered_map
 
 FREE = Bound(items=1000, size_bytes=1000)
 
@@ -98,22 +98,3 @@ def test_a_call_that_hangs_does_not_hold_up_the_end() -> None:
     results.close()
     release.set()
     assert time.monotonic() - started < STOP_GRACE_S + 5
-
-
-def test_a_stopwatch_adds_up_the_time_of_all_threads() -> None:
-    watch = Stopwatch()
-    together = threading.Barrier(3, timeout=30)
-
-    def work() -> None:
-        with watch.running():
-            together.wait()
-            started = time.perf_counter()
-            while time.perf_counter() < started + 0.02:
-                pass
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert watch.busy_s >= 0.06

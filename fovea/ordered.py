@@ -1,13 +1,13 @@
 """Work in threads whose results come in order, with a bound on what is under way."""
 
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Thread
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Bound:
     """How far a stage runs ahead of its reader: never more items, nor more bytes unless it is one item."""
 
     items: int
-    size_bytes: int
+    size_bytes: int = sys.maxsize
 
 
 def ordered_map(
@@ -31,7 +31,7 @@ def ordered_map(
     items: Iterable[T],
     threads: int,
     bound: Bound,
-    size_bytes: Callable[[T], int],
+    size_bytes: Callable[[T], int] = lambda _: 0,
 ) -> Generator[R, None, None]:
     """`function` of each item, in the items' order, computed in `threads` threads ahead of the reader.
 
@@ -83,20 +83,3 @@ def _stop(
     deadline = time.monotonic() + STOP_GRACE_S
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
-
-
-class Stopwatch:
-    """Adds up the time that a stage's workers work, from any number of threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self.busy_s = 0.0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.busy_s += time.perf_counter() - started
