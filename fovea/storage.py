@@ -6,7 +6,7 @@ obstore's local listing ends at the first file name that is not UTF-8.
 
 import os
 import stat
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -119,17 +119,15 @@ class LocalFolder:
 def _beside(target: Path, data: bytes) -> Iterator[Path]:
     """The data in a temporary file of the target's folder, which is gone afterwards, come what may."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=_TEMPORARY)
+    temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            # mkstemp makes the file private; what others are to read has to follow the umask as usual.
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        yield Path(name)
+        yield temporary
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _link_if_absent(temporary: Path, target: Path) -> bool:
@@ -143,12 +141,6 @@ def _link_if_absent(temporary: Path, target: Path) -> bool:
 
 def _local_failure(path: Path, verb: str, error: OSError) -> Unavailable:
     return Unavailable(f"{path}: cannot be {verb}: {error.strerror}")
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
