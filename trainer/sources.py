@@ -1,7 +1,8 @@
 """Where images and their labels come from: folders, CSV files, buckets, and the embedded digits."""
 
 import csv
-import hashlib
+import itertools
+import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,8 +11,12 @@ from pathlib import Path
 
 from fovea.errors import DataInvalid
 from fovea.preprocess import IMAGE_SUFFIXES
-from fovea.storage import LocalFolder, is_bucket, open_folder
+from fovea.storage import is_bucket
 from trainer.digits import write_digits
+from trainer.fetching import fetch
+
+Parts = tuple[list["Sample"], list["Sample"], list["Sample"]]
+"""To train on, held out, not assigned."""
 
 
 @dataclass(frozen=True)
@@ -21,17 +26,21 @@ class Sample:
     path: Path
     label: str
 
+    def __str__(self) -> str:
+        """The path as UTF-8; bytes of its name that are none are shown as \\xNN."""
+        return printable(self.path)
+
     def read(self) -> bytes:
         """Raises DataInvalid when the file that was listed cannot be read now."""
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise DataInvalid(f"{self.path}: cannot be read: {error.strerror}") from error
+            raise DataInvalid(f"{self}: cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images to train on and images held out; every label stands in both."""
+    """Images to train on and images held out; there are images of every label to train on."""
 
     labels: tuple[str, ...]
     train: tuple[Sample, ...]
@@ -41,28 +50,49 @@ class Split:
 def open_source(data: str, *, val_fraction: float, seed: int, cache_dir: Path) -> Split:
     """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`.
 
-    Raises DataInvalid when there is no such folder, no image, only one class or an empty one.
+    A class of one image is trained on and not held out. Raises DataInvalid when there is no such folder, no
+    image, only one class or an empty one, Unavailable when a bucket cannot be reached.
     """
-    path = _local(data, cache_dir)
-    if path.is_file():
-        train, heldout, unassigned = _read_csv(path)
-    elif path.is_dir():
-        train, heldout, unassigned = _read_folder(path)
-    else:
-        raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
+    train, heldout, unassigned = _list(data, cache_dir)
     _check_classes(data, [*train, *heldout, *unassigned])
-    more_train, more_heldout = _stratify(data, unassigned, val_fraction, seed)
+    more_train, more_heldout = _stratify(unassigned, val_fraction, seed)
     return check_split(data, [*train, *more_train], [*heldout, *more_heldout])
 
 
+def list_samples(data: str, cache_dir: Path) -> tuple[Sample, ...]:
+    """All images of a source, those to train on and those held out alike.
+
+    Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
+    """
+    samples = tuple(itertools.chain.from_iterable(_list(data, cache_dir)))
+    if not samples:
+        raise _no_image(data)
+    return samples
+
+
 def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -> Split:
-    """Raises DataInvalid when a class has no image to train on, or none held out."""
+    """Raises DataInvalid when a class has no image to train on, or nothing is held out."""
     train, heldout = tuple(train), tuple(heldout)
-    for label in sorted({s.label for s in (*train, *heldout)}):
-        for samples, purpose in ((train, "to train on"), (heldout, "held out")):
-            if not any(sample.label == label for sample in samples):
-                raise DataInvalid(f"{data}: class {label!r} has no image {purpose}; every class needs one")
-    return Split(tuple(sorted({sample.label for sample in train})), train, heldout)
+    labels = {sample.label for sample in train}
+    for label in sorted({sample.label for sample in heldout} - labels):
+        raise DataInvalid(f"{data}: class {label!r} is held out but has no image to train on")
+    if not heldout:
+        raise DataInvalid(f"{data}: no image is held out; some class needs two, to train and to hold out")
+    return Split(tuple(sorted(labels)), train, heldout)
+
+
+def printable(path: Path) -> str:
+    """A path for a person to read: bytes that are not UTF-8 are shown as \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _list(data: str, cache_dir: Path) -> Parts:
+    path = _local(data, cache_dir)
+    if path.is_file():
+        return _read_csv(path)
+    if path.is_dir():
+        return _read_folder(path)
+    raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
 
 
 def _local(data: str, cache_dir: Path) -> Path:
@@ -70,35 +100,10 @@ def _local(data: str, cache_dir: Path) -> Path:
         return write_digits(cache_dir / "digits")
     if not is_bucket(data):
         return Path(data.removeprefix("file://"))
-    return _fetch(data, cache_dir / "buckets" / hashlib.sha256(data.encode()).hexdigest()[:16])
+    return fetch(data, cache_dir)
 
 
-def _fetch(uri: str, cache: Path) -> Path:
-    """Copies what the cache lacks: an object is known by its etag, which changes with its content."""
-    if uri.endswith(".csv"):
-        folder, name = uri.rsplit("/", 1)
-        return _fetch(folder, cache) / name
-    source, keys = open_folder(uri), set()
-    for entry in source.entries():
-        keys.add(entry.key)
-        local, mark = cache / entry.key, f".etags/{entry.key}"
-        if ".." in entry.key.split("/"):
-            raise DataInvalid(f"{uri}/{entry.key}: a key that leads out of the folder")
-        if not (
-            local.is_file() and LocalFolder(cache).exists(mark) and (cache / mark).read_text() == entry.etag
-        ):
-            LocalFolder(cache).write(entry.key, source.read(entry.key))
-            LocalFolder(cache).write(mark, entry.etag.encode())
-    if not keys:
-        raise DataInvalid(f"{uri}: there is nothing under this URI")
-    for entry in LocalFolder(cache).entries():
-        if entry.key not in keys and not entry.key.startswith(".etags/"):
-            (cache / entry.key).unlink()
-    return cache
-
-
-def _read_folder(path: Path) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """To train on, held out, not assigned."""
+def _read_folder(path: Path) -> Parts:
     held = next((path / name for name in ("val", "valid", "test") if (path / name).is_dir()), None)
     if (path / "train").is_dir() and held is not None:
         return _read_classes(path / "train"), _read_classes(held), []
@@ -110,6 +115,8 @@ def _read_classes(folder: Path) -> list[Sample]:
     for child in sorted(folder.iterdir()):
         if not child.is_dir() or child.name.startswith("."):
             continue
+        if not child.name.isprintable() or printable(child) != str(child):
+            raise DataInvalid(f"{printable(child)}: the name of a class should be printable UTF-8 text")
         images = [file for file in sorted(child.rglob("*")) if _is_image(file)]
         if not images:
             raise DataInvalid(f"{child}: class {child.name!r} is empty: there is no image in this folder")
@@ -121,7 +128,7 @@ def _is_image(file: Path) -> bool:
     return file.suffix.lower()[1:] in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
-def _read_csv(path: Path) -> tuple[list[Sample], list[Sample], list[Sample]]:
+def _read_csv(path: Path) -> Parts:
     """Paths are relative to the CSV file's folder; `split` is train or val where the column exists."""
     parts: dict[str, list[Sample]] = {"train": [], "val": [], "": []}
     try:
@@ -145,23 +152,24 @@ def _read_csv(path: Path) -> tuple[list[Sample], list[Sample], list[Sample]]:
 def _check_classes(data: str, samples: list[Sample]) -> None:
     labels = {sample.label for sample in samples}
     if not samples:
-        raise DataInvalid(f"{data}: there is no image (they are expected as {data}/CLASS/*.jpg)")
+        raise _no_image(data)
     if len(labels) == 1:
         raise DataInvalid(f"{data}: there is one class only, {labels.pop()!r}; at least two are needed")
 
 
-def _stratify(
-    data: str, samples: list[Sample], val_fraction: float, seed: int
-) -> tuple[list[Sample], list[Sample]]:
-    """Holds out `val_fraction` of each class, at least one image, by a shuffle that `seed` fixes."""
+def _no_image(data: str) -> DataInvalid:
+    return DataInvalid(f"{data}: there is no image (they are expected as {data}/CLASS/*.jpg)")
+
+
+def _stratify(samples: list[Sample], val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Holds out `val_fraction` of each class, one image at least and never the last, by a shuffle that
+    `seed` fixes."""
     by_label: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_label[sample.label].append(sample)
     train: list[Sample] = []
     heldout: list[Sample] = []
     for label, members in sorted(by_label.items()):
-        if len(members) < 2:
-            raise DataInvalid(f"{data}: class {label!r} has one image; two are needed, to train and hold out")
         random.Random(f"{seed}/{label}").shuffle(members)
         count = min(max(1, round(len(members) * val_fraction)), len(members) - 1)
         heldout += members[:count]
