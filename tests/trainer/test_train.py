@@ -188,7 +188,7 @@ def test_weights_of_a_run_are_fine_tuned_frozen_first(
     trained: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     weights = str(trained / "runs" / "a" / "checkpoint.pt")
-    job.train(train_settings(few_digits, tmp_path, weights=weights, lr=1e-2, epochs=2))
+    job.train(train_settings(few_digits, tmp_path, weights=weights, lr=3e-3, epochs=2))
     lines = (tmp_path / "runs" / "a" / "metrics.jsonl").read_text().splitlines()
     peaks = [max(json.loads(line)["step_lrs"]) for line in lines]
     assert len(peaks) == 3
