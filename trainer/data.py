@@ -1,23 +1,19 @@
-"""From image files to pixels: every file is decoded once, by the code that serving uses, and cached.
-
-The cache is a memory-mapped file of uint8 crops named by the digest of the files' contents and of the
-`PreprocessSpec`, so later epochs and runs decode nothing and memory does not grow with the data.
-"""
+"""The data set of a training: what is trained on, what is held out, and what was left out."""
 
 import hashlib
-import json
-import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fovea.bundle import canonical_json
-from fovea.errors import DataInvalid, InvalidImage, Unavailable
-from fovea.preprocess import Pixels, PreprocessSpec, decode_image
+from fovea.errors import DataInvalid
+from fovea.preprocess import Pixels, PreprocessSpec
+from trainer.audit import Audit, BadFile, Looked, audit
+from trainer.pixels import Decoded, decode_all
 from trainer.sources import Sample, Split, check_split
 
 
@@ -26,7 +22,7 @@ class Images:
     """Decoded images and where they came from, in the same order."""
 
     cache: Pixels
-    """uint8 [rows, S, S, 3], memory-mapped; bad files have a row too"""
+    """uint8 [rows, S, S, 3], memory-mapped; files that are left out have a row too"""
     rows: npt.NDArray[np.int64]
     """[n], the row of each image in `cache`"""
     targets: npt.NDArray[np.int64]
@@ -42,14 +38,6 @@ class Images:
 
 
 @dataclass(frozen=True)
-class BadFile:
-    """A file that was left out, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class DataSet:
     """What is trained on and what is held out."""
 
@@ -59,19 +47,21 @@ class DataSet:
     heldout: Images
     """Exactly what serving would make of the files."""
     bad: tuple[BadFile, ...]
+    found: Audit
     digest: str
     """sha256 over the contents and labels of all images, hexadecimal"""
 
-    def audit(self) -> dict[str, object]:
+    def audit(self) -> dict[str, Any]:
         """What audit.json says."""
-        classes = {
-            label: {
-                "train": int((self.train.targets == index).sum()),
-                "heldout": int((self.heldout.targets == index).sum()),
-            }
-            for index, label in enumerate(self.labels)
-        }
-        return {"digest": self.digest, "classes": classes, "quarantined": [asdict(bad) for bad in self.bad]}
+        bad = [asdict(bad) for bad in self.bad]
+        return {"digest": self.digest, "quarantined": bad, **self.found.record()}
+
+    def findings(self) -> Iterator[str]:
+        """A line for each kind of finding that matters, with its first example."""
+        if self.bad:
+            first = self.bad[0]
+            yield f"images left out: {len(self.bad)}; the first is {first.path}: {first.reason}"
+        yield from self.found.findings()
 
 
 def read_images(
@@ -79,27 +69,50 @@ def read_images(
 ) -> DataSet:
     """Decodes the images of `split`, or finds them in the cache.
 
-    Files that cannot be decoded are left out and named in `bad`. Raises DataInvalid when they are more than
-    `max_bad_fraction` of all or leave a class empty, Unavailable when the cache cannot be written.
+    Files that cannot be decoded are left out and named in `bad`; training images whose content is held out
+    too are left out and named in `found`, for else the held-out accuracy would be better than the truth.
+    Raises DataInvalid when bad files are more than `max_bad_fraction` of all or leave a class nothing to
+    train on, Unavailable when the cache cannot be written.
     """
     whole = PreprocessSpec(size=spec.resize, resize=spec.resize)
-    train = _decode_all(split.train, whole, cache_dir, threads)
-    heldout = _decode_all(split.heldout, spec, cache_dir, threads)
-    bad = tuple(
-        BadFile(str(sample.path), error)
-        for samples, part in ((split.train, train), (split.heldout, heldout))
-        for sample, error in zip(samples, part.errors, strict=True)
-        if error is not None
-    )
+    train = decode_all(split.train, whole, cache_dir, threads)
+    heldout = decode_all(split.heldout, spec, cache_dir, threads)
+    bad = (*_bad(split.train, train), *_bad(split.heldout, heldout))
     _check_bad(data, bad, len(split.train) + len(split.heldout), max_bad_fraction)
-    kept = check_split(data, train.usable(split.train), heldout.usable(split.heldout))
+    found = audit(_usable(split.train, train), _usable(split.heldout, heldout))
+    held = {looked.digest for looked in _usable(split.heldout, heldout)}
+    train_rows = [row for row in _usable_rows(train) if train.digests[row] not in held]
+    heldout_rows = _usable_rows(heldout)
+    kept = check_split(
+        data, (split.train[row] for row in train_rows), (split.heldout[row] for row in heldout_rows)
+    )
+    for label in sorted(set(split.labels) - set(kept.labels)):
+        raise DataInvalid(
+            f"{data}: class {label!r} has no image left to train on: each is damaged or held out too"
+        )
     return DataSet(
         kept.labels,
-        _images(kept.train, train, kept.labels),
-        _images(kept.heldout, heldout, kept.labels),
+        _images(kept.train, train, train_rows, kept.labels),
+        _images(kept.heldout, heldout, heldout_rows, kept.labels),
         bad,
+        found,
         _data_digest(split, train, heldout),
     )
+
+
+def _usable_rows(decoded: Decoded) -> list[int]:
+    return [row for row, outcome in enumerate(decoded.outcomes) if outcome.error is None]
+
+
+def _usable(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[Looked]:
+    for row in _usable_rows(decoded):
+        yield Looked(samples[row], decoded.digests[row], decoded.outcomes[row].traits)
+
+
+def _bad(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[BadFile]:
+    for sample, outcome in zip(samples, decoded.outcomes, strict=True):
+        if outcome.error is not None:
+            yield BadFile(str(sample), outcome.error)
 
 
 def _check_bad(data: str, bad: tuple[BadFile, ...], total: int, max_bad_fraction: float) -> None:
@@ -110,83 +123,15 @@ def _check_bad(data: str, bad: tuple[BadFile, ...], total: int, max_bad_fraction
         )
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    cache: Pixels
-    digests: list[str]
-    errors: list[str | None]
-
-    def usable(self, samples: tuple[Sample, ...]) -> Iterator[Sample]:
-        return (sample for sample, error in zip(samples, self.errors, strict=True) if error is None)
-
-
-def _decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Path, threads: int) -> _Decoded:
-    with ThreadPoolExecutor(threads) as pool:
-        digests = list(pool.map(_content_digest, samples))
-        key = hashlib.sha256("\n".join([spec.digest, *digests]).encode()).hexdigest()
-        stored = cache_dir / "pixels" / f"{key}.npy"
-        errors_file = stored.with_suffix(".json")
-        if not (stored.is_file() and errors_file.is_file()):
-            _write_cache(samples, spec, stored, pool)
-    errors = json.loads(errors_file.read_text())
-    return _Decoded(np.load(stored, mmap_mode="r"), digests, errors)
-
-
-def _content_digest(sample: Sample) -> str:
-    try:
-        with sample.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
-
-
-def _write_cache(
-    samples: tuple[Sample, ...], spec: PreprocessSpec, stored: Path, pool: ThreadPoolExecutor
-) -> None:
-    """The pixels first, the errors last: the second file says that the first is whole."""
-    try:
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=stored.parent, prefix=".tmp-") as partial:
-            pixels, errors = Path(partial, "pixels.npy"), Path(partial, "errors.json")
-            errors.write_text(json.dumps(_decode_into(pixels, samples, spec, pool)))
-            pixels.replace(stored)
-            errors.replace(stored.with_suffix(".json"))
-    except OSError as error:
-        raise Unavailable(
-            f"{stored.parent}: the image cache cannot be written: {error.strerror}; another folder can be "
-            "given as --cache-dir"
-        ) from error
-
-
-def _decode_into(
-    target: Path, samples: tuple[Sample, ...], spec: PreprocessSpec, pool: ThreadPoolExecutor
-) -> list[str | None]:
-    """Fills a new .npy file; returns each sample's error or None. Bad files leave their row zero."""
-    shape = (len(samples), spec.size, spec.size, 3)
-    cache = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
-
-    def decode_row(row: int) -> str | None:
-        try:
-            cache[row] = decode_image(samples[row].path.read_bytes(), spec)
-        except InvalidImage as error:
-            return str(error)
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        return None
-
-    errors = list(pool.map(decode_row, range(len(samples))))
-    cache.flush()
-    return errors
-
-
-def _images(samples: tuple[Sample, ...], decoded: _Decoded, labels: tuple[str, ...]) -> Images:
+def _images(
+    samples: tuple[Sample, ...], decoded: Decoded, rows: list[int], labels: tuple[str, ...]
+) -> Images:
     index = {label: number for number, label in enumerate(labels)}
     targets = np.array([index[sample.label] for sample in samples], np.int64)
-    rows = np.array([row for row, error in enumerate(decoded.errors) if error is None], np.int64)
-    return Images(decoded.cache, rows, targets, samples)
+    return Images(decoded.cache, np.array(rows, np.int64), targets, samples)
 
 
-def _data_digest(split: Split, train: _Decoded, heldout: _Decoded) -> str:
+def _data_digest(split: Split, train: Decoded, heldout: Decoded) -> str:
     parts = [
         [(sample.label, digest) for sample, digest in zip(samples, decoded.digests, strict=True)]
         for samples, decoded in ((split.train, train), (split.heldout, heldout))

@@ -99,9 +99,8 @@ def read_data(settings: AnySettings, threads: int) -> DataSet:
     logger.info(
         "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)
     )
-    if data.bad:
-        first = data.bad[0]
-        logger.warning("images left out: %d; the first is %s: %s", len(data.bad), first.path, first.reason)
+    for finding in data.findings():
+        logger.warning("%s", finding)
     return data
 
 

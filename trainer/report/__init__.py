@@ -14,6 +14,7 @@ from trainer.history import read_records
 from trainer.lr_finder import Curve
 from trainer.report import figures
 from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, RunFolder
+from trainer.traits import TRAITS
 
 LARGEST_MATRIX = 40
 """More classes than this are told by their most confused pairs alone."""
@@ -56,6 +57,7 @@ def render_report(
         decisions=fit["decisions"],
         advice=fit["advice"],
         audit=run.read_json(AUDIT_FILE),
+        traits=TRAITS,
         lineage=contract.training,
         settings=contract.training["settings"],
         rows=_matrix(confusion) if len(contract.labels) <= LARGEST_MATRIX else [],
