@@ -12,12 +12,12 @@ from trainer.augment import augment
 from trainer.batches import Batch, steps_per_epoch, training_batches
 from trainer.checkpoint import Checkpoint
 from trainer.data import DataSet
-from trainer.evaluation import score
 from trainer.fitting import Fitting, begin, resume
 from trainer.history import EpochRecord, Fit
 from trainer.model import freeze_backbone, unfreeze
 from trainer.phases import Phase, Recipe, phases, schedule_of
 from trainer.precision import Precision, descend
+from trainer.prediction import score
 from trainer.progress import show_progress
 from trainer.state import read_losses
 from trainer.stopping import Stopping

@@ -79,16 +79,23 @@ class ModelsOptions(TrainerOptions):
     )
 
 
-class RecipeOptions(TrainerOptions):
+class ImageOptions(TrainerOptions):
+    """How images are read."""
+
+    max_bad_fraction: float = Field(
+        0.01, ge=0, le=1, description="largest share of undecodable files that are left out and not fatal"
+    )
+    cache_dir: Path = Field(
+        default_factory=default_cache, description="folder for decoded images and what comes from buckets"
+    )
+
+
+class RecipeOptions(ImageOptions):
     """What lr-find and train share: the model and the range test."""
 
     val_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of each class that is held out, where the data is not split"
     )
-    max_bad_fraction: float = Field(
-        0.01, ge=0, le=1, description="largest share of undecodable files that are left out and not fatal"
-    )
-    cache_dir: Path = Field(default_factory=default_cache, description="folder for decoded images")
     arch: str = Field("resnet34", description="architecture, one of " + ", ".join(ARCHITECTURES))
     weights: str = Field(
         "imagenet",

@@ -29,9 +29,9 @@ from trainer.calibration import Calibration, Logits, Targets, calibrate, confusi
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainSettings
 from trainer.data import DataSet, Images
-from trainer.evaluation import predict
 from trainer.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.gate import Reference, pass_gate
+from trainer.prediction import predict
 from trainer.report import ReleasedFile, render_report
 from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder
 from trainer.variants import add_variants, spread_over_classes

@@ -14,8 +14,8 @@ from fovea.preprocess import PreprocessSpec
 from trainer.calibration import softmax
 from trainer.checkpoint import Checkpoint
 from trainer.data import read_images
-from trainer.evaluation import predict
 from trainer.gate import Reference, pass_gate
+from trainer.prediction import predict
 from trainer.sources import open_source
 
 
