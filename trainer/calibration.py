@@ -1,19 +1,10 @@
-"""How far probabilities can be believed: temperature, calibration error, and when to abstain."""
+"""How far probabilities can be believed: the temperature that they need, and when to abstain."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from fovea.bundle import ClassMetrics, Metrics
-
-Logits = npt.NDArray[np.float32]
-Targets = npt.NDArray[np.int64]
-
-ECE_BINS = 15
-NORMAL_QUANTILE_975 = 1.959963984540054
-"""The standard normal's 97.5 % point, of a two-sided 95 % interval."""
+from trainer.metrics import Logits, Targets, expected_calibration_error, negative_log_likelihood, softmax
 
 
 @dataclass(frozen=True)
@@ -63,14 +54,6 @@ def fit_temperature(logits: Logits, targets: Targets) -> float:
     return round(float(np.exp((low + high) / 2)), 6)
 
 
-def expected_calibration_error(probabilities: Logits, targets: Targets) -> float:
-    """Mean gap of confidence and accuracy over 15 equal bins of confidence, weighted by their images."""
-    confidence, correct = probabilities.max(1), probabilities.argmax(1) == targets
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gaps = [abs(float((correct[bins == b] - confidence[bins == b]).sum())) for b in np.unique(bins)]
-    return sum(gaps) / len(targets)
-
-
 def abstain_threshold(probabilities: Logits, targets: Targets, target_precision: float) -> float:
     """The smallest confidence from which on `target_precision` of the images are right, 1 if none is."""
     order = np.argsort(-probabilities.max(1), kind="stable")
@@ -86,57 +69,3 @@ def abstain_threshold(probabilities: Logits, targets: Targets, target_precision:
     # Half way to the first image that is left, so that rounding on another machine changes nothing.
     between = (float(confidence[reached[-1]]) + float(confidence[reached[-1] + 1])) / 2
     return round(between, 6)
-
-
-def measure(probabilities: Logits, targets: Targets, labels: tuple[str, ...]) -> Metrics:
-    """What a bundle's contract says of the held-out images. probabilities [n, classes], targets [n]."""
-    predicted = probabilities.argmax(1)
-    return Metrics(
-        images=len(targets),
-        accuracy=float((predicted == targets).mean()),
-        loss=negative_log_likelihood(probabilities, targets),
-        ece=expected_calibration_error(probabilities, targets),
-        per_class={label: _measure_class(predicted, targets, index) for index, label in enumerate(labels)},
-    )
-
-
-def accuracy_interval(right: int, images: int) -> tuple[float, float]:
-    """The 95 % confidence interval of an accuracy of `right` of `images`: its ends, in [0, 1].
-
-    Wilson's score interval (Wilson 1927, JASA 22:209-212), which stays in [0, 1] and is wider than nothing
-    where all or none are right. Raises ValueError unless 0 <= right <= images and images >= 1.
-    """
-    if not (0 <= right <= images and images >= 1):
-        raise ValueError(f"of {images} images {right} cannot be right: 0 <= right <= images, images >= 1")
-    share, per_image = right / images, NORMAL_QUANTILE_975**2 / images
-    centre = share + per_image / 2
-    half = NORMAL_QUANTILE_975 * math.sqrt(share * (1 - share) / images + per_image / (4 * images))
-    low, high = (centre - half) / (1 + per_image), (centre + half) / (1 + per_image)
-    return max(0.0, low) if right else 0.0, min(1.0, high) if right < images else 1.0
-
-
-def confusion(predicted: Targets, targets: Targets, classes: int) -> Targets:
-    """int64 [classes, classes]: rows are the truth, columns the predictions."""
-    return np.bincount(targets * classes + predicted, minlength=classes**2).reshape(classes, classes)
-
-
-def negative_log_likelihood(probabilities: Logits, targets: Targets) -> float:
-    """Mean, in nats."""
-    chosen = probabilities[np.arange(len(targets)), targets].astype(np.float64)
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
-
-
-def softmax(logits: Logits) -> Logits:
-    """Over the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(powers / powers.sum(-1, keepdims=True), dtype=logits.dtype)
-
-
-def _measure_class(predicted: Targets, targets: Targets, index: int) -> ClassMetrics:
-    right = int(((predicted == index) & (targets == index)).sum())
-    images, claimed = int((targets == index).sum()), int((predicted == index).sum())
-    return ClassMetrics(
-        images=images,
-        precision=right / claimed if claimed else 0.0,
-        recall=right / images if images else 0.0,
-    )

@@ -10,8 +10,8 @@ from fovea.bundle import BundleContract, Metrics
 from fovea.classifier import open_session
 from fovea.errors import GateRefused
 from fovea.preprocess import Pixels, decode_image
-from trainer.calibration import Logits, Targets, measure
 from trainer.data import Images
+from trainer.metrics import Logits, Targets, measure
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from trainer.batches import all_batches
-from trainer.calibration import Logits, negative_log_likelihood, softmax
 from trainer.data import Images
+from trainer.metrics import Logits, negative_log_likelihood, softmax
 from trainer.model import Network
 
 

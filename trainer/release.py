@@ -25,12 +25,13 @@ from fovea.bundle import (
 from fovea.classifier import Classifier
 from fovea.settings import as_saved
 from fovea.storage import open_folder
-from trainer.calibration import Calibration, Logits, Targets, calibrate, confusion, measure, softmax
+from trainer.calibration import Calibration, calibrate
 from trainer.checkpoint import Checkpoint
 from trainer.config import TrainSettings
 from trainer.data import DataSet, Images
 from trainer.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.gate import Reference, pass_gate
+from trainer.metrics import Logits, Targets, confusion, measure, softmax
 from trainer.prediction import predict
 from trainer.report import ReleasedFile, render_report
 from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder

@@ -14,10 +14,10 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from fovea.bundle import METADATA_KEY, MODEL_FILE, BundleContract, Variant
 from fovea.errors import GateRefused
 from fovea.preprocess import Pixels
-from trainer.calibration import Targets
 from trainer.config import TrainSettings
 from trainer.data import DataSet, Images
 from trainer.gate import measure_variant
+from trainer.metrics import Targets
 
 logger = logging.getLogger(__name__)
 

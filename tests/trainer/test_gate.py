@@ -11,10 +11,10 @@ from onnx import numpy_helper
 from fovea.bundle import BundleContract, ModelBundle
 from fovea.errors import DataInvalid, GateRefused
 from fovea.preprocess import PreprocessSpec
-from trainer.calibration import softmax
 from trainer.checkpoint import Checkpoint
 from trainer.data import read_images
 from trainer.gate import Reference, pass_gate
+from trainer.metrics import softmax
 from trainer.prediction import predict
 from trainer.sources import open_source
 

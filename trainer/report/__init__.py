@@ -8,17 +8,17 @@ import jinja2
 from markupsafe import Markup
 
 from fovea.bundle import BundleContract
-from trainer.calibration import Calibration, Targets, accuracy_interval
+from trainer.calibration import Calibration
 from trainer.decision import Decision
 from trainer.history import read_records
 from trainer.lr_finder import Curve
+from trainer.metrics import Targets, accuracy_interval, most_confused
 from trainer.report import figures
 from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, RunFolder
 from trainer.traits import TRAITS
 
 LARGEST_MATRIX = 40
 """More classes than this are told by their most confused pairs alone."""
-MOST_CONFUSED = 10
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def render_report(
         lineage=contract.training,
         settings=contract.training["settings"],
         rows=_matrix(confusion) if len(contract.labels) <= LARGEST_MATRIX else [],
-        pairs=_most_confused(confusion, contract.labels),
+        pairs=most_confused(confusion, contract.labels),
         records=records,
         curve=_drawing(figures.draw_curve(decision)) if decision.curve else None,
         losses=_drawing(figures.draw_losses(records)),
@@ -86,15 +86,6 @@ class Cell:
     right: bool
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Images of `truth` that were taken for `predicted`."""
-
-    truth: str
-    predicted: str
-    count: int
-
-
 def _environment() -> jinja2.Environment:
     # Labels and file names come from whoever made the data: everything is escaped but our own drawings.
     return jinja2.Environment(
@@ -114,12 +105,3 @@ def _matrix(confusion: Targets) -> list[list[Cell]]:
         ]
         for truth, row in enumerate(confusion)
     ]
-
-
-def _most_confused(confusion: Targets, labels: tuple[str, ...]) -> list[Pair]:
-    pairs = [
-        Pair(labels[truth], labels[predicted], int(confusion[truth, predicted]))
-        for truth, predicted in zip(*confusion.nonzero(), strict=True)
-        if truth != predicted
-    ]
-    return sorted(pairs, key=lambda pair: -pair.count)[:MOST_CONFUSED]

@@ -1,0 +1,124 @@
+"""What answers are worth where the truth is known."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fovea.bundle import ClassMetrics, Metrics
+
+Logits = npt.NDArray[np.float32]
+Targets = npt.NDArray[np.int64]
+
+ECE_BINS = 15
+MOST_CONFUSED = 10
+NORMAL_QUANTILE_975 = 1.959963984540054
+"""The standard normal's 97.5 % point, of a two-sided 95 % interval."""
+
+
+def measure(probabilities: Logits, targets: Targets, labels: tuple[str, ...]) -> Metrics:
+    """What a bundle's contract says of the held-out images. probabilities [n, classes], targets [n]."""
+    predicted = probabilities.argmax(1)
+    return Metrics(
+        images=len(targets),
+        accuracy=float((predicted == targets).mean()),
+        loss=negative_log_likelihood(probabilities, targets),
+        ece=expected_calibration_error(probabilities, targets),
+        per_class={label: _measure_class(predicted, targets, index) for index, label in enumerate(labels)},
+    )
+
+
+def accuracy_interval(right: int, images: int) -> tuple[float, float]:
+    """The 95 % confidence interval of an accuracy of `right` of `images`: its ends, in [0, 1].
+
+    Wilson's score interval (Wilson 1927, JASA 22:209-212), which stays in [0, 1] and is wider than nothing
+    where all or none are right. Raises ValueError unless 0 <= right <= images and images >= 1.
+    """
+    if not (0 <= right <= images and images >= 1):
+        raise ValueError(f"of {images} images {right} cannot be right: 0 <= right <= images, images >= 1")
+    share, per_image = right / images, NORMAL_QUANTILE_975**2 / images
+    centre = share + per_image / 2
+    half = NORMAL_QUANTILE_975 * math.sqrt(share * (1 - share) / images + per_image / (4 * images))
+    low, high = (centre - half) / (1 + per_image), (centre + half) / (1 + per_image)
+    return max(0.0, low) if right else 0.0, min(1.0, high) if right < images else 1.0
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The images whose confidence lies between `low` and `high`."""
+
+    low: float
+    high: float
+    images: int
+    confidence: float
+    """their mean"""
+    accuracy: float
+
+
+def reliability(probabilities: Logits, targets: Targets) -> list[Bin]:
+    """Confidence against accuracy in 15 equal bins of confidence; bins without images are left out."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
+    places = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+    return [
+        Bin(
+            low=place / ECE_BINS,
+            high=(place + 1) / ECE_BINS,
+            images=int((places == place).sum()),
+            confidence=float(confidence[places == place].mean(dtype=np.float64)),
+            accuracy=float(right[places == place].mean()),
+        )
+        for place in np.unique(places).tolist()
+    ]
+
+
+def expected_calibration_error(probabilities: Logits, targets: Targets) -> float:
+    """Mean gap of confidence and accuracy over the bins of `reliability`, weighted by their images."""
+    gaps = (b.images * abs(b.accuracy - b.confidence) for b in reliability(probabilities, targets))
+    return sum(gaps) / len(targets)
+
+
+def confusion(predicted: Targets, targets: Targets, classes: int) -> Targets:
+    """int64 [classes, classes]: rows are the truth, columns the predictions."""
+    return np.bincount(targets * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Images of `truth` that were taken for `predicted`."""
+
+    truth: str
+    predicted: str
+    count: int
+
+
+def most_confused(counts: Targets, labels: tuple[str, ...]) -> list[Pair]:
+    """The pairs of a confusion matrix with most images, ten at most."""
+    pairs = [
+        Pair(labels[truth], labels[predicted], int(counts[truth, predicted]))
+        for truth, predicted in zip(*counts.nonzero(), strict=True)
+        if truth != predicted
+    ]
+    return sorted(pairs, key=lambda pair: -pair.count)[:MOST_CONFUSED]
+
+
+def negative_log_likelihood(probabilities: Logits, targets: Targets) -> float:
+    """Mean, in nats."""
+    chosen = probabilities[np.arange(len(targets)), targets].astype(np.float64)
+    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+
+
+def softmax(logits: Logits) -> Logits:
+    """Over the last axis."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True), dtype=logits.dtype)
+
+
+def _measure_class(predicted: Targets, targets: Targets, index: int) -> ClassMetrics:
+    right = int(((predicted == index) & (targets == index)).sum())
+    images, claimed = int((targets == index).sum()), int((predicted == index).sum())
+    return ClassMetrics(
+        images=images,
+        precision=right / claimed if claimed else 0.0,
+        recall=right / images if images else 0.0,
+    )
