@@ -37,11 +37,24 @@ def fetch(models_uri: str, version: int | None = None, cache: Path | None = None
     if isinstance(models, LocalFolder):
         bundle = ModelBundle.open(models.path / str(number))
     else:
-        bundle = _download(models.folder(str(number)), (cache or default_cache()) / "models", number)
+        bundle = _download(models.folder(str(number)), (cache or default_cache()) / "models", str(number))
     if bundle.contract.version != number:
         stated = bundle.contract.version
         raise BundleInvalid(f"{models.uri}/{number}: its {CONTRACT_FILE} says that it is version {stated}")
     return bundle
+
+
+def open_bundle(uri: str, cache: Path | None = None) -> ModelBundle:
+    """Opens a bundle by its own URI (`models/pets/3`), or the latest version of a model's (`models/pets`).
+
+    `cache` and what is raised are as with `fetch`.
+    """
+    folder = open_folder(uri)
+    if not folder.exists(CONTRACT_FILE):
+        return fetch(uri, cache=cache)
+    if isinstance(folder, LocalFolder):
+        return ModelBundle.open(folder.path)
+    return _download(folder, (cache or default_cache()) / "models", folder.name)
 
 
 def publish(staged: ModelBundle, models_uri: str) -> ModelBundle:
@@ -89,11 +102,11 @@ def _claim(models: Folder) -> int:
     return number
 
 
-def _download(source: Folder, cache: Path, number: int) -> ModelBundle:
+def _download(source: Folder, cache: Path, name: str) -> ModelBundle:
     """The cache holds a version under the digest of its contract, so two models never mix."""
     data = source.read(CONTRACT_FILE)
     contract = parse_contract(data, f"{source.uri}/{CONTRACT_FILE}")
-    target = cache / f"{number}-{hashlib.sha256(data).hexdigest()[:32]}"
+    target = cache / f"{name}-{hashlib.sha256(data).hexdigest()[:32]}"
     if target.is_dir():
         try:
             return ModelBundle.open(target)

@@ -11,17 +11,21 @@ import sys
 from fovea import entry, logs
 from fovea.errors import ExitCode
 from fovea.settings import choose_command, load
-from trainer.config import ExportSettings, LrFindSettings, TrainSettings
+from trainer.config import EvaluateSettings, ExportSettings, InspectSettings, LrFindSettings, TrainSettings
 
-AnySettings = LrFindSettings | TrainSettings | ExportSettings
+AnySettings = LrFindSettings | TrainSettings | EvaluateSettings | ExportSettings | InspectSettings
 COMMANDS = {
     "lr-find": "find the learning rate by a range test",
     "train": "fine-tune, gate and publish a model",
+    "evaluate": "measure a released model on new labelled images",
+    "inspect": "show what a released model is and where it comes from",
     "export": "gate and publish a finished run again",
 }
 SETTINGS: dict[str, type[AnySettings]] = {
     "lr-find": LrFindSettings,
     "train": TrainSettings,
+    "evaluate": EvaluateSettings,
+    "inspect": InspectSettings,
     "export": ExportSettings,
 }
 
@@ -30,11 +34,30 @@ def main() -> ExitCode | None:
     command, arguments = choose_command(COMMANDS, sys.argv[1:], "python -m trainer")
     settings = load(SETTINGS[command], arguments, f"python -m trainer {command}", SETTINGS.values())
     logs.set_up(settings.log_level, settings.log_format)
+    if isinstance(settings, (EvaluateSettings, InspectSettings)):
+        _examine(settings)
+    else:
+        _train(settings)
+    return None
+
+
+def _examine(settings: EvaluateSettings | InspectSettings) -> None:
+    from trainer import examination  # imports onnxruntime, which a wrong option need not wait for
+
+    entry.interrupt_by_exception()
+
+    if isinstance(settings, EvaluateSettings):
+        examination.evaluate(settings)
+    else:
+        examination.inspect(settings)
+
+
+def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> None:
     # Before torch is loaded: on shared cores, OpenMP threads that spin while they wait cost three times the
     # CPU time that the training needs; those that sleep lose nothing that was seen.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-    from trainer import job  # imports torch, which a wrong option need not wait for
+    from trainer import job  # imports torch
 
     entry.interrupt_by_exception()
 
@@ -42,6 +65,5 @@ def main() -> ExitCode | None:
         job.train(settings)
     elif isinstance(settings, LrFindSettings):
         job.find_lr(settings)
-    elif isinstance(settings, ExportSettings):
+    else:
         job.export(settings)
-    return None

@@ -1,7 +1,7 @@
 """What is wrong or unusual with the images, found before anything is computed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -28,6 +28,11 @@ class BadFile:
 
     path: str
     reason: str
+
+
+def left_out(bad: Sequence[BadFile]) -> str:
+    """One line on files that cannot be decoded, of which there are some."""
+    return f"images left out: {len(bad)}; the first is {bad[0].path}: {bad[0].reason}"
 
 
 @dataclass(frozen=True)

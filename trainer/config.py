@@ -1,8 +1,15 @@
 """The settings of each command, put together from groups of options."""
 
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
 from trainer.options import (
+    BundleOptions,
     DataOptions,
+    EvaluationOptions,
     FinishedRunOptions,
+    ImageOptions,
+    LogOptions,
     MachineOptions,
     ModelsOptions,
     OutputOptions,
@@ -11,13 +18,27 @@ from trainer.options import (
 )
 
 
-class LrFindSettings(MachineOptions, OutputOptions, RecipeOptions, DataOptions):
+class LrFindSettings(LogOptions, MachineOptions, OutputOptions, RecipeOptions, DataOptions):
     """Find the learning rate: raise it at every step and look at the loss."""
 
 
-class TrainSettings(MachineOptions, RunOptions, RecipeOptions, ModelsOptions, DataOptions):
+class TrainSettings(LogOptions, MachineOptions, RunOptions, RecipeOptions, ModelsOptions, DataOptions):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
 
 
-class ExportSettings(MachineOptions, ModelsOptions, FinishedRunOptions):
+class ExportSettings(LogOptions, MachineOptions, ModelsOptions, FinishedRunOptions):
     """Export, gate and publish a finished run again, from its checkpoint."""
+
+
+class EvaluateSettings(
+    LogOptions, MachineOptions, EvaluationOptions, ImageOptions, DataOptions, BundleOptions
+):
+    """Measure a released model on labelled images; of those that come with a split, on what is held out."""
+
+
+class InspectSettings(LogOptions, BundleOptions):
+    """Show what a released model is and where it comes from; every file is compared with its digest."""
+
+    model_config = SettingsConfigDict(cli_shortcuts={"as-json": "json"})
+
+    as_json: bool = Field(False, description="print the whole contract as JSON")

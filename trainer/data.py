@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fovea.bundle import canonical_json
 from fovea.errors import DataInvalid
 from fovea.preprocess import Pixels, PreprocessSpec
-from trainer.audit import Audit, BadFile, Looked, audit
+from trainer.audit import Audit, BadFile, Looked, audit, left_out
 from trainer.pixels import Decoded, decode_all
 from trainer.sources import Sample, Split, check_split
 
@@ -59,8 +59,7 @@ class DataSet:
     def findings(self) -> Iterator[str]:
         """A line for each kind of finding that matters, with its first example."""
         if self.bad:
-            first = self.bad[0]
-            yield f"images left out: {len(self.bad)}; the first is {first.path}: {first.reason}"
+            yield left_out(self.bad)
         yield from self.found.findings()
 
 

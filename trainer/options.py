@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from fovea.bundle import Precision
 from fovea.cpus import available_cpus
 from fovea.logs import LogFormat, LogLevel
 from fovea.preprocess import PreprocessSpec
@@ -191,6 +192,9 @@ class MachineOptions(TrainerOptions):
         ge=1,
         description="CPU threads; by default the cores that this process may use",
     )
+
+
+class LogOptions(TrainerOptions):
     log_level: LogLevel = Field("info", description="how much to log (to stderr)")
     log_format: LogFormat = Field("auto", description="auto: text on a terminal, JSON lines elsewhere")
 
@@ -247,6 +251,27 @@ class RunOptions(TrainerOptions):
         if not set(names) <= {"fp32", "fp16", "int8"} or "fp32" not in names:
             raise ValueError("it should be fp32, or fp32 with fp16, int8 or both, as in fp32,int8")
         return tuple(name for name in ("fp32", "fp16", "int8") if name in names)
+
+
+class BundleOptions(TrainerOptions):
+    bundle: CliPositionalArg[str] = Field(
+        "",
+        validate_default=True,
+        min_length=1,
+        description="a released model, as models/pets/3, or a model's folder of versions, whose latest is "
+        "taken; a path or bucket URI (required)",
+    )
+
+
+class EvaluationOptions(TrainerOptions):
+    precision: Precision = Field("fp32", description="which of the bundle's models: fp32, fp16 or int8")
+    min_accuracy: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="exit with 65 where the accuracy is below this; default: any is good",
+    )
+    output: Path = Field(Path("runs/evaluate"), description="folder for evaluation.json")
 
 
 class FinishedRunOptions(TrainerOptions):

@@ -20,6 +20,7 @@ CURVE_FILE = "lr_find.png"
 FIT_FILE = "fit.json"
 LINEAGE_FILE = "lineage.json"
 SUMMARY_FILE = "summary.json"
+EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Where images and their labels come from: folders, CSV files, buckets, and the embedded digits."""
 
 import csv
-import itertools
 import os
 import random
 from collections import defaultdict
@@ -59,15 +58,18 @@ def open_source(data: str, *, val_fraction: float, seed: int, cache_dir: Path) -
     return check_split(data, [*train, *more_train], [*heldout, *more_heldout])
 
 
-def list_samples(data: str, cache_dir: Path) -> tuple[Sample, ...]:
-    """All images of a source, those to train on and those held out alike.
+def open_heldout(data: str, cache_dir: Path) -> tuple[Sample, ...]:
+    """The images of a source that nothing was trained on: those that its own split holds out, all if it has
+    none.
 
     Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
     """
-    samples = tuple(itertools.chain.from_iterable(_list(data, cache_dir)))
-    if not samples:
+    train, heldout, unassigned = _list(data, cache_dir)
+    if not train and not heldout and not unassigned:
         raise _no_image(data)
-    return samples
+    if not heldout and not unassigned:
+        raise DataInvalid(f"{data}: its split holds no image out, and on the others a model may be trained")
+    return (*heldout, *unassigned)
 
 
 def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -> Split:

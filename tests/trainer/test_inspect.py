@@ -1,0 +1,83 @@
+"""`inspect`: what a released model is, in words and as JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fovea.bundle import ModelBundle, parse_contract
+from fovea.errors import BundleInvalid
+from tests.buckets import Bucket
+from tests.tiny import publish_bundle
+from trainer import examination
+from trainer.config import InspectSettings
+
+
+def _inspect(bundle: Path | str, capsys: pytest.CaptureFixture[str], **options: bool) -> str:
+    capsys.readouterr()
+    examination.inspect(InspectSettings(bundle=str(bundle), **options))
+    return capsys.readouterr().out
+
+
+def test_trained_model_tells_what_it_does_and_where_it_comes_from(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = trained / "models" / "tiny" / "1"
+    said, contract = _inspect(model, capsys), ModelBundle.open(model).contract
+    for fact in (
+        "tiny version 1, of ",
+        "2: 0, 1",
+        "uint8 [batch, 32, 32, 3]",
+        "resnet18",
+        contract.training["data_digest"],
+        contract.training["learning_rate"]["why"],
+        f"fp32: {contract.metrics.accuracy:.2%} of 20 images right",
+        *contract.files.values(),
+    ):
+        assert fact in said
+
+
+def test_json_is_the_contract(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = _inspect(trained / "models" / "tiny", capsys, as_json=True)
+    assert parse_contract(said.encode(), "stdout") == ModelBundle.open(trained / "models/tiny/1").contract
+    assert json.loads(said)["name"] == "tiny"
+
+
+def test_model_of_another_maker_is_shown_as_far_as_it_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_bundle(tmp_path / "models", tmp_path / "staged")
+    said = _inspect(tmp_path / "models", capsys)
+    assert "colour-mean" in said
+    assert "learning rate" not in said
+
+
+def test_model_in_a_bucket_is_shown(
+    tmp_path: Path, bucket: Bucket, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    publish_bundle(tmp_path / "models" / "colours", tmp_path / "staged")
+    bucket.put_folder("models/colours", tmp_path / "models" / "colours")
+    assert "colours version 1" in _inspect(f"{bucket.uri}/models/colours/1", capsys)
+
+
+def test_damaged_model_is_refused_by_the_name_of_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_bundle(tmp_path / "models", tmp_path / "staged")
+    (tmp_path / "models" / "1" / "report.html").write_text("changed")
+    with pytest.raises(BundleInvalid, match=r"report\.html: changed since it was released"):
+        _inspect(tmp_path / "models", capsys)
+
+
+def test_folder_without_a_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BundleInvalid, match="no model is published here"):
+        _inspect(tmp_path, capsys)
+
+
+def test_looking_at_a_model_does_not_load_torch() -> None:
+    code = "import sys, trainer.examination; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
