@@ -1,18 +1,22 @@
 """Nothing that differs from the model that was trained passes the release gate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import Tensor, nn
 
 from fovea.bundle import BundleContract, ModelBundle
 from fovea.errors import DataInvalid, GateRefused
 from fovea.preprocess import PreprocessSpec
 from trainer.checkpoint import Checkpoint
 from trainer.data import read_images
+from trainer.export import ServedNetwork, export_onnx
 from trainer.gate import Reference, pass_gate
 from trainer.metrics import softmax
 from trainer.prediction import predict
@@ -93,3 +97,62 @@ def test_probabilities_that_keep_the_top_1_but_drift_are_refused(candidate: Cand
     drifted = (0.95 * reference.probabilities + 0.05 / 2).astype(np.float32)
     with pytest.raises(GateRefused, match=r"^weights: .* a probability of the ONNX model is off by"):
         replace(candidate, reference=replace(reference, probabilities=drifted)).measure()
+
+
+def _wrong_epsilon(served: ServedNetwork) -> ServedNetwork:
+    for module in served.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-2
+    return served
+
+
+def _swapped_channels(served: ServedNetwork) -> ServedNetwork:
+    served.network.mean, served.network.std = served.network.mean.flip(0), served.network.std.flip(0)
+    return served
+
+
+def _forgotten_temperature(served: ServedNetwork) -> ServedNetwork:
+    return ServedNetwork(served.network, 1.0)
+
+
+def _rounded_pooling(served: ServedNetwork) -> ServedNetwork:
+    """The edge is pooled otherwise, as an exporter had it that mistook ceil_mode."""
+    served.network.backbone.maxpool = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
+    return served
+
+
+class _MindsItsNeighbours(ServedNetwork):
+    """Right for one image; of several, each answer depends on the others, as when batch norm still trains."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        logits, _ = super().forward(pixels)
+        mixed = logits + 0.05 * (logits - logits.mean(0, keepdim=True))
+        return mixed, torch.softmax(mixed / self.temperature, dim=1)
+
+
+def _mixed_batch(served: ServedNetwork) -> ServedNetwork:
+    return _MindsItsNeighbours(served.network, served.temperature)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "batch_size"),
+    [
+        (_wrong_epsilon, 1),
+        (_swapped_channels, 1),
+        (_forgotten_temperature, 1),
+        (_rounded_pooling, 1),
+        (_mixed_batch, 2),
+    ],
+)
+def test_export_that_is_subtly_wrong_is_refused(
+    candidate: Candidate,
+    trained: Path,
+    tmp_path: Path,
+    spoil: Callable[[ServedNetwork], ServedNetwork],
+    batch_size: int,
+) -> None:
+    network = Checkpoint.load(trained / "runs" / "a").network
+    served = spoil(ServedNetwork(network, candidate.contract.temperature))
+    export_onnx(served, candidate.contract, tmp_path / "model.onnx")
+    with pytest.raises(GateRefused, match=rf"^weights: at batch size {batch_size} "):
+        replace(candidate, model=tmp_path / "model.onnx").measure()
