@@ -173,9 +173,12 @@ def _classify(
                 usable.append(sample)
                 yield outcome
 
-    parts = [classifier.classify(batch) for batch in _batches(crops())]
-    empty: Logits = np.empty((0, len(classifier.labels)), np.float32)
-    return usable, bad, np.concatenate(parts) if parts else empty
+    probabilities: Logits = np.empty((len(samples), len(classifier.labels)), np.float32)
+    done = 0
+    for batch in _batches(crops()):
+        probabilities[done : done + len(batch)] = classifier.classify(batch)
+        done += len(batch)
+    return usable, bad, probabilities[:done]
 
 
 def _batches(crops: Iterator[Pixels]) -> Iterator[Pixels]:

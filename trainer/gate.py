@@ -45,13 +45,12 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     """
     session = open_session(model, "cpu", threads)
     _check_shapes(session, contract, reference)
-    parts = []
+    probabilities = np.empty_like(reference.probabilities)
     for start in range(0, len(reference.heldout), CHUNK):
         crops = _decode(contract, reference.heldout, start)
         for batch_size in BATCH_SIZES if start == 0 else ():
             _check_numbers(_run(session, crops, batch_size), reference, batch_size)
-        parts.append(_run(session, crops, LARGEST_BATCH))
-    probabilities = np.concatenate(parts)
+        probabilities[start : start + CHUNK] = _run(session, crops, LARGEST_BATCH)
     _check_numbers(probabilities, reference, LARGEST_BATCH)
     return _check_accuracy(probabilities, contract, reference)
 
@@ -65,11 +64,10 @@ def measure_variant(
     probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
     """
     session = open_session(model, "cpu", threads)
-    parts = [
-        _run(session, heldout.pixels(slice(start, start + CHUNK)), LARGEST_BATCH)
-        for start in range(0, len(heldout), CHUNK)
-    ]
-    probabilities = np.concatenate(parts)
+    probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
+    for start in range(0, len(heldout), CHUNK):
+        chunk = slice(start, start + CHUNK)
+        probabilities[chunk] = _run(session, heldout.pixels(chunk), LARGEST_BATCH)
     if not np.isfinite(probabilities).all():
         raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
     targets = _targets(contract.labels, heldout)

@@ -71,7 +71,7 @@ def train(fitting: "Fitting", data: DataSet, phase: Phase) -> None:
                     loss = recipe.objective(logits, targets)
                 descend(loss, optimizer, scaler, recipe.max_grad_norm)
 
-                state.step_losses.append(loss.detach())  # not .item(), which would wait for the device
+                state.keep_loss(loss)
                 state.step_lrs.append(optimizer.param_groups[-1]["lr"])
                 state.train_s = time.monotonic() - started
                 if (step + 1) % recipe.checkpoint_every == 0:

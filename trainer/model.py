@@ -32,6 +32,11 @@ class Network(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(STD), persistent=False)
 
+    @property
+    def classes(self) -> int:
+        last: nn.Linear = self.head[-1]  # type: ignore[assignment]
+        return last.out_features
+
     def forward(self, pixels: Tensor) -> Tensor:
         normalised = (pixels.float() - self.mean) / self.std
         # contiguous keeps the exported graph clean: one Transpose, and no layout that follows the input.

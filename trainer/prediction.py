@@ -31,7 +31,13 @@ def score(network: Network, images: Images, batch_size: int) -> Score:
 def predict(network: Network, images: Images, batch_size: int) -> Logits:
     """Logits float32 [n, classes], computed in float32 and evaluation mode; the mode is put back."""
     device, was_training = network.mean.device, network.training
+    # One array for all: small ones that stay, made between large ones that go, would leave the C library with
+    # gaps that the next batch does not fit into, and memory would grow by every image.
+    logits: Logits = np.empty((len(images), network.classes), np.float32)
     network.eval()
-    logits = [network(pixels).cpu().numpy() for pixels, _ in all_batches(images, batch_size, device)]
+    done = 0
+    for pixels, _ in all_batches(images, batch_size, device):
+        logits[done : done + len(pixels)] = network(pixels).cpu().numpy()
+        done += len(pixels)
     network.train(was_training)
-    return np.concatenate(logits)
+    return logits

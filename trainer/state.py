@@ -50,6 +50,15 @@ class TrainingState:
         """Epochs behind the network's weights."""
         return self.epochs_before + len(self.records)
 
+    def keep_loss(self, loss: Tensor) -> None:
+        """Of the step that was just taken.
+
+        On a CUDA device it stays until the epoch's end: to read it would wait for the device. On a CPU it
+        must not stay as a tensor: its few bytes, kept amid the batch's freed memory, leave a gap that the
+        next batch does not fit into, and memory grows by a batch a step.
+        """
+        self.step_losses.append(loss.item() if loss.device.type == "cpu" else loss.detach())
+
     def add(self, record: EpochRecord) -> None:
         """An epoch is done."""
         self.records.append(record)
