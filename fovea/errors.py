@@ -69,7 +69,11 @@ class ObjectChanged(DataInvalid):
     """The object under this key is another than the one that was asked for."""
 
 
-class Terminated(FoveaError):
-    """SIGTERM came, and the program stopped after saving what it had."""
+class Terminated(BaseException):
+    """SIGTERM came, and the program stopped after saving what it had.
+
+    Like KeyboardInterrupt it is no Exception: it may be raised anywhere, and what handles a failure there,
+    ours or a library's, must not take it for one.
+    """
 
     exit_code = ExitCode.TERMINATED

@@ -7,6 +7,7 @@ one line on stderr and an exit code.
 
 import argparse
 import difflib
+import errno
 import os
 import re
 import sys
@@ -24,7 +25,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from fovea.errors import ExitCode, FoveaError, SettingsInvalid
+from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Terminated
 
 
 def _split_at_commas(value: object) -> object:
@@ -127,7 +128,7 @@ def run(main: Callable[[], ExitCode | None]) -> NoReturn:
 def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
     try:
         return main() or ExitCode.DONE
-    except FoveaError as error:
+    except (FoveaError, Terminated) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
@@ -137,9 +138,21 @@ def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
         # The reader of our output (`| head`) went away, so there is nobody to tell; but not all was said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.UNAVAILABLE
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE or error.filename is None:
+            traceback.print_exc()
+            return ExitCode.BUG
+        print(f"error: {os.fsdecode(error.filename)!r}: {error.strerror}", file=sys.stderr)
+        return ExitCode.UNAVAILABLE
     except Exception:
         traceback.print_exc()
         return ExitCode.BUG
+
+
+_OF_THE_MACHINE: Final = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENAMETOOLONG),
+}
+"""A file that may not be read or written, or has no room: not the program's fault, wherever it shows."""
 
 
 def choose_command(

@@ -73,14 +73,15 @@ class Fitting:
 
     def optimize(self, phase: Phase) -> tuple[torch.optim.Optimizer, torch.amp.GradScaler]:
         """The phase's optimizer and scaler, as they were if the phase was broken off."""
-        self._optimizer = adamw(self.network, phase.lowest_lr, phase.highest_lr)
-        self._scaler = self.precision.scaler()
+        optimizer, scaler = adamw(self.network, phase.lowest_lr, phase.highest_lr), self.precision.scaler()
         if self.state.optimizer is not None:
-            self._optimizer.load_state_dict(self.state.optimizer)
-            if self.state.scaler:
-                self._scaler.load_state_dict(self.state.scaler)
+            optimizer.load_state_dict(self.state.optimizer)
+        if self.state.scaler:
+            scaler.load_state_dict(self.state.scaler)
+        with self.stopping.deferred():  # a signal before this saves what was loaded, after it what is here
+            self._optimizer, self._scaler = optimizer, scaler
             self.state.optimizer, self.state.scaler = None, {}
-        return self._optimizer, self._scaler
+        return optimizer, scaler
 
     def save(self) -> None:
         """Replaces checkpoint.pt; a signal waits until it is whole."""
@@ -105,12 +106,12 @@ class Fitting:
                 f"training diverged: the loss of epoch {record.epoch} is not finite; try an --lr "
                 f"below {self.recipe.lr:.2g}"
             )
+        show_epoch(record)
         self.state.add(record)
         if self.state.epochs_in_phase == phase.epochs:
             self._end_phase(phase, record.heldout_loss)
         write_records(self.folder, self.state.records)
         self.save()
-        show_epoch(record)
 
     def advice(self) -> str:
         """What to try next, when all is done."""

@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.errors import DataInvalid
 from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
 from fovea.versions import published
@@ -14,8 +14,8 @@ from trainer.data import DataSet
 from trainer.decision import Decision, given
 from trainer.loop import fit
 from trainer.precision import choose_precision
-from trainer.preparation import Start, find_learning_rate, prepare, read_data, recipe_of
-from trainer.release import release
+from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
+from trainer.release import read_released, release
 from trainer.report import read_decision
 from trainer.report.figures import write_curve
 from trainer.resuming import check_same, read_settings, with_continued
@@ -34,13 +34,16 @@ from trainer.summary import describe, describe_decision, describe_finished, summ
 
 
 def find_lr(settings: LrFindSettings) -> None:
-    """`lr-find`: the range test alone. Prints the suggestions; writes lr_find.png and lr_find.json."""
+    """`lr-find`: the range test alone. Prints the suggestions; writes lr_find.png, lr_find.json, the settings
+    and the audit."""
     Stopping()
     folder = RunFolder(settings.output)
     folder.check("--output")
     start = prepare(settings)
-    decision = find_learning_rate(start, settings)
     folder.make()
+    folder.write_json(SETTINGS_FILE, as_saved(settings))
+    folder.write_json(AUDIT_FILE, start.data.audit())
+    decision = find_learning_rate(start, settings)
     _write_decision(folder, decision)
     print(describe_decision(decision))
     print(f"\n{folder.path / CURVE_FILE}")
@@ -64,7 +67,9 @@ def train(settings: TrainSettings) -> None:
         fitted = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
         run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
         checkpoint = start.checkpoint.at(fitted.kept_epoch)
-        released = release(run, checkpoint, start.data, settings, settings.models, settings.threads)
+        released = read_released(run) or release(
+            run, checkpoint, start.data, settings, settings.models, settings.threads, stopping
+        )
         summary = summarise(run, start.data, decision, fitted, released, time.monotonic() - started)
         run.write_json(SUMMARY_FILE, summary)
     print(describe(summary, decision, fitted))
@@ -72,7 +77,7 @@ def train(settings: TrainSettings) -> None:
 
 def export(settings: ExportSettings) -> None:
     """`export`: release a finished run again."""
-    Stopping()
+    stopping = Stopping()
     _check_models(settings.models)
     run = RunFolder(settings.run)
     checkpoint = Checkpoint.load(run.path)
@@ -80,20 +85,18 @@ def export(settings: ExportSettings) -> None:
     trained = read_settings(run)
     precision = choose_precision(settings.device, settings.threads)
     checkpoint.network.to(precision.device)
-    data = read_data(trained, settings.threads)
+    data = read_data(list_images(trained), trained, settings.threads)
     _check_images(run, data, trained)
-    released = release(run, checkpoint, data, trained, settings.models, settings.threads)
+    released = release(run, checkpoint, data, trained, settings.models, settings.threads, stopping)
     print(f"published {released.uri}: held-out accuracy {released.metrics.accuracy:.2%}")
 
 
 def _check_models(uri: str) -> None:
-    """Before hours of training: does the store answer, and can this be a folder?"""
+    """Before hours of training: does the store answer, and can this be a folder to write to?"""
     models = open_folder(uri)
     published(models)
-    if isinstance(models, LocalFolder) and models.path.exists() and not models.path.is_dir():
-        raise SettingsInvalid(
-            f"--models {uri}: a file is here; it should be a folder of versions, or nothing"
-        )
+    if isinstance(models, LocalFolder):
+        RunFolder(models.path).check("--models")
 
 
 def _begin(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:

@@ -20,7 +20,7 @@ from trainer.precision import Precision, descend
 from trainer.prediction import score
 from trainer.progress import show_progress
 from trainer.state import read_losses
-from trainer.stopping import Stopping
+from trainer.stopping import Stopping, Torn
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def fit(
 
     A training that was broken off in `run` goes on after the last step that is in its checkpoint.pt. Each
     epoch writes metrics.jsonl and checkpoint.pt there. Raises Terminated (SIGTERM) and KeyboardInterrupt with
-    the checkpoint saved, DataInvalid when the loss is not finite.
+    the checkpoint saved, Torn without, DataInvalid when the loss is not finite.
     """
     state = resume(run, checkpoint.network, precision)
     if state is None:
@@ -41,6 +41,8 @@ def fit(
     try:
         while not state.finished:
             train(fitting, data, phases(recipe)[state.phase])
+    except Torn:  # the last checkpoint is whole
+        raise
     except (Terminated, KeyboardInterrupt):
         fitting.save()
         logger.info("saved: the same command with --run-id %s goes on from here", run.name)

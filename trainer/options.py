@@ -2,9 +2,9 @@
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, field_validator, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from fovea.bundle import Precision
@@ -155,13 +155,17 @@ class RecipeOptions(ImageOptions):
     )
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the split, the weights and all randomness")
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_in_what_is_implied(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _fill_in_what_is_implied(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        """What is implied is not in `model_fields_set`: nobody gave it."""
         implied = {**(DIGITS if values.get("data") == "digits" else {})}
         if values.get("mode") == "linear":
             implied["end_lr"] = LINEAR_END_LR
-        return {**{name: value for name, value in implied.items() if name in cls.model_fields}, **values}
+        implied = {n: v for n, v in implied.items() if n in cls.model_fields and n not in values}
+        settings = make({**implied, **values})
+        settings.__pydantic_fields_set__.difference_update(implied)
+        return settings
 
     @field_validator("arch")
     @classmethod
@@ -175,7 +179,8 @@ class RecipeOptions(ImageOptions):
     def _ranges_are_ordered(self) -> "RecipeOptions":
         if self.start_lr >= self.end_lr:
             raise ValueError(f"--start-lr {self.start_lr:g} should be below --end-lr {self.end_lr:g}")
-        if self.resize is not None and self.resize < self.size:
+        of_this_run = getattr(self, "continue_from", None) is None  # else --size is that run's
+        if of_this_run and self.resize is not None and self.resize < self.size:
             raise ValueError(f"--resize {self.resize} should be at least --size {self.size}")
         return self
 
@@ -230,7 +235,7 @@ class RunOptions(TrainerOptions):
     )
     precisions: CommaSeparated = Field(
         ("fp32",),
-        description="what to release: fp32, and where its accuracy holds fp16 and int8 beside it",
+        description="what to release: fp32 always, and where their accuracy holds fp16 and int8 beside it",
     )
     max_accuracy_drop: float = Field(
         0.005, ge=0, le=1, description="largest share of accuracy that fp16 or int8 may lose and be released"
@@ -248,9 +253,9 @@ class RunOptions(TrainerOptions):
     @field_validator("precisions")
     @classmethod
     def _precisions_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not set(names) <= {"fp32", "fp16", "int8"} or "fp32" not in names:
-            raise ValueError("it should be fp32, or fp32 with fp16, int8 or both, as in fp32,int8")
-        return tuple(name for name in ("fp32", "fp16", "int8") if name in names)
+        if not names or not set(names) <= {"fp32", "fp16", "int8"}:
+            raise ValueError("it should be some of fp32, fp16 and int8, as in fp32,int8")
+        return tuple(name for name in ("fp32", "fp16", "int8") if name in {"fp32", *names})
 
 
 class BundleOptions(TrainerOptions):

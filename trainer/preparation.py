@@ -26,7 +26,7 @@ from trainer.precision import Precision, check_compiler, choose_precision
 from trainer.progress import show_progress
 from trainer.run_folder import AUDIT_FILE, RunFolder
 from trainer.schedule import cycles
-from trainer.sources import open_source
+from trainer.sources import Split, open_source
 from trainer.weights import load_weights
 
 logger = logging.getLogger(__name__)
@@ -51,43 +51,49 @@ def prepare(settings: AnySettings) -> Start:
     precision = choose_precision(settings.device, settings.threads)
     if settings.compile:
         check_compiler(precision.device)
-    data = read_data(settings, settings.threads)
     random.seed(settings.seed)
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
+    split = list_images(settings)
+    # The network first: weights that are missing are found in a second, and not after all has been decoded.
     continued = settings.continue_from if isinstance(settings, TrainSettings) else None
-    checkpoint, digest = _continue(continued, data) if continued else _start_anew(settings, data)
+    checkpoint, digest = _continue(continued, split) if continued else _start_anew(settings, split)
+    data = read_data(split, settings, settings.threads)
+    if continued and RunFolder(continued).read_json(AUDIT_FILE)["digest"] != data.digest:
+        logger.warning("not the images of %s: those held out now may have been trained on then", continued)
     checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
     return Start(data, checkpoint, precision, digest)
 
 
-def _start_anew(settings: AnySettings, data: DataSet) -> tuple[Checkpoint, str | None]:
-    network = build_network(settings.arch, len(data.labels), settings.size)
+def _start_anew(settings: AnySettings, split: Split) -> tuple[Checkpoint, str | None]:
+    network = build_network(settings.arch, len(split.labels), settings.size)
     digest = load_weights(
         network, settings.arch, settings.weights, settings.weights_sha256, settings.cache_dir
     )
-    return Checkpoint(network, settings.arch, data.labels, settings.preprocess, 0), digest
+    return Checkpoint(network, settings.arch, split.labels, settings.preprocess, 0), digest
 
 
-def _continue(run: Path, data: DataSet) -> tuple[Checkpoint, str]:
+def _continue(run: Path, split: Split) -> tuple[Checkpoint, str]:
     """With the digest of the weights' file."""
     checkpoint = Checkpoint.load(run)
-    if checkpoint.labels != data.labels:
-        other = sorted(set(checkpoint.labels) ^ set(data.labels))[0]
+    if checkpoint.labels != split.labels:
+        other = sorted(set(checkpoint.labels) ^ set(split.labels))[0]
         raise DataInvalid(f"--continue-from {run}: that run has other classes than these images ({other!r})")
-    if RunFolder(run).read_json(AUDIT_FILE)["digest"] != data.digest:
-        logger.warning("not the images of %s: those held out now may have been trained on then", run)
     return checkpoint, file_digest(run / CHECKPOINT_FILE)
 
 
-def read_data(settings: AnySettings, threads: int) -> DataSet:
-    """Lists and decodes the images, and says what was left out."""
-    split = open_source(
+def list_images(settings: AnySettings) -> Split:
+    """What there is to train on, and what is held out."""
+    return open_source(
         settings.data,
         val_fraction=settings.val_fraction,
         seed=settings.seed,
         cache_dir=settings.cache_dir,
     )
+
+
+def read_data(split: Split, settings: AnySettings, threads: int) -> DataSet:
+    """Decodes the images, and says what was left out."""
     data = read_images(
         split,
         settings.data,
@@ -179,6 +185,6 @@ def objective(start: Start, settings: AnySettings) -> Objective:
 
 
 def _say_what_digits_imply(settings: AnySettings) -> None:
-    names = [name for name in DIGITS if name in type(settings).model_fields]
+    names = [n for n in DIGITS if n in type(settings).model_fields and n not in settings.model_fields_set]
     implied = ", ".join(f"{flag(name)} {getattr(settings, name)}" for name in names)
-    logger.info("--data digits implies what is not given otherwise: %s", implied)
+    logger.info("--data digits implies what is not given otherwise: %s", implied or "all is given")

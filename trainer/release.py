@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from pydantic import ValidationError
 
 from fovea import versions
 from fovea.bundle import (
@@ -23,6 +24,7 @@ from fovea.bundle import (
     write_golden,
 )
 from fovea.classifier import Classifier
+from fovea.errors import DataInvalid
 from fovea.settings import as_saved
 from fovea.storage import open_folder
 from trainer.calibration import Calibration, calibrate
@@ -34,7 +36,8 @@ from trainer.gate import Reference, pass_gate
 from trainer.metrics import Logits, Targets, confusion, measure, softmax
 from trainer.prediction import predict
 from trainer.report import ReleasedFile, render_report
-from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder
+from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RELEASED_FILE, RunFolder
+from trainer.stopping import Stopping
 from trainer.variants import add_variants, spread_over_classes
 
 logger = logging.getLogger(__name__)
@@ -61,10 +64,12 @@ def release(
     settings: TrainSettings,
     models: str,
     threads: int,
+    stopping: Stopping,
 ) -> Released:
-    """Publishes the checkpoint's network under `models`; also writes the run's report.html.
+    """Publishes the checkpoint's network under `models`; also writes the run's report.html and released.json.
 
-    Raises GateRefused, and then nothing is published; Unavailable when `models` cannot be written.
+    Raises GateRefused, and then nothing is published; Unavailable when `models` cannot be written. A signal
+    ends it before the publishing or after released.json, so that what is published is known to the run.
     """
     heldout = data.heldout
     logits = predict(checkpoint.network, heldout, settings.batch_size)
@@ -93,9 +98,23 @@ def release(
         staged = seal(folder, contract)
         for precision in (FP32, *variants.kept):  # the last check: as a server would open it
             Classifier(staged, provider="cpu", threads=threads, precision=precision)
-        published = versions.publish(staged, models)
-        run.write_text(REPORT_FILE, report)
-    return Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
+        with stopping.deferred():
+            published = versions.publish(staged, models)
+            released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
+            run.write_text(REPORT_FILE, report)
+            run.write_json(RELEASED_FILE, {"uri": released.uri, "metrics": metrics.model_dump(mode="json")})
+    return released
+
+
+def read_released(run: RunFolder) -> Released | None:
+    """What a run published, None where it has not. Raises DataInvalid when the record is damaged."""
+    if not run.holds(RELEASED_FILE):
+        return None
+    record = run.read_json(RELEASED_FILE)
+    try:
+        return Released(record["uri"], Metrics.model_validate(record["metrics"]))
+    except (KeyError, ValidationError) as error:
+        raise DataInvalid(f"{run.path / RELEASED_FILE}: not the record of a release") from error
 
 
 def _write_contract(

@@ -47,8 +47,7 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
         return settings
     run = _find(settings.continue_from, settings.runs)
     before = read_settings(run)
-    for name in ("arch", "size"):
-        _check_kept(settings, before, name, run.path)
+    _check_kept(settings, before, run.path)
     taken = {
         name: getattr(before, name)
         for name in RecipeOptions.model_fields
@@ -62,12 +61,17 @@ def _find(given: Path, runs: Path) -> RunFolder:
     return RunFolder(runs / given if (runs / given).is_dir() else given)
 
 
-def _check_kept(settings: TrainSettings, before: TrainSettings, name: str, run: Path) -> None:
-    given, kept = getattr(settings, name), getattr(before, name)
-    if name in settings.model_fields_set and given != kept:
-        raise SettingsInvalid(
-            f"{flag(name)} {given}: --continue-from {run} goes on with that run's network, which has {kept}"
-        )
+def _check_kept(settings: TrainSettings, before: TrainSettings, run: Path) -> None:
+    spec, given = before.preprocess, settings.model_fields_set
+    for name, kept in {"arch": before.arch, "size": spec.size, "resize": spec.resize}.items():
+        value = getattr(settings, name)
+        if name in given and value not in {None, kept}:
+            said = f"goes on with that run's network, which has {kept}"
+            raise SettingsInvalid(f"{flag(name)} {value}: --continue-from {run} {said}")
+    for name in ("weights", "weights_sha256", "frozen_epochs"):
+        if name in given:
+            said = "starts from that run's weights, none of them frozen"
+            raise SettingsInvalid(f"{_said(name, getattr(settings, name))}: --continue-from {run} {said}")
 
 
 def _said(name: str, value: Any) -> str:

@@ -19,6 +19,7 @@ DECISION_FILE = "lr_find.json"
 CURVE_FILE = "lr_find.png"
 FIT_FILE = "fit.json"
 LINEAGE_FILE = "lineage.json"
+RELEASED_FILE = "released.json"
 SUMMARY_FILE = "summary.json"
 EVALUATION_FILE = "evaluation.json"
 

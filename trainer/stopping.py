@@ -11,6 +11,10 @@ from fovea.errors import Terminated
 MESSAGE = "stopped by SIGTERM"
 
 
+class Torn(KeyboardInterrupt):
+    """A second Ctrl-C, which did not wait for the step that is under way: half of it may be done."""
+
+
 class Stopping:
     """Turns the two signals into exceptions: SIGTERM into Terminated, SIGINT into KeyboardInterrupt.
 
@@ -27,7 +31,7 @@ class Stopping:
     def deferred(self) -> Iterator[None]:
         """Inside, a signal waits for the end, where it is raised: a step or a save must not be torn in half.
 
-        A second Ctrl-C does not wait.
+        A second Ctrl-C does not wait, and raises Torn.
         """
         self._deferrals += 1
         try:
@@ -38,9 +42,11 @@ class Stopping:
             self._raise(self._received)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        impatient = number == signal.SIGINT and self._received == signal.SIGINT
+        if self._deferrals and number == self._received == signal.SIGINT:
+            self._received = None
+            raise Torn
         self._received = number
-        if impatient or not self._deferrals:
+        if not self._deferrals:
             self._raise(number)
 
     def _raise(self, number: int) -> NoReturn:

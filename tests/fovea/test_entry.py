@@ -1,4 +1,4 @@
-"""Ctrl-C while a program is still loading its libraries."""
+"""Ctrl-C and SIGTERM while a program is still loading its libraries."""
 
 import os
 import signal
@@ -27,15 +27,12 @@ TRAIN = ("trainer", "train", "--data", "digits", "--models", "/dev/null/models")
     ],
 )
 def test_an_interrupt_while_libraries_load_is_one_line(program: tuple[str, ...], loaded: str) -> None:
-    process = start(*program)
-    with process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.rstrip().endswith(f" {loaded}"):
-                process.send_signal(signal.SIGINT)
-                break
-        rest = [line for line in process.stderr if not line.startswith("import time:")]
-    assert (rest, process.returncode) == (["interrupted\n"], 130)
+    assert interrupted(signal.SIGINT, program, loaded) == (["interrupted\n"], 130)
+
+
+@pytest.mark.parametrize("loaded", ["annotated_types", "torch.types"])
+def test_a_sigterm_while_libraries_load_is_one_line(loaded: str) -> None:
+    assert interrupted(signal.SIGTERM, TRAIN, loaded) == (["error: stopped by SIGTERM\n"], 143)
 
 
 def test_an_ignored_interrupt_stays_ignored() -> None:
@@ -47,6 +44,18 @@ def test_an_ignored_interrupt_stays_ignored() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def interrupted(sent: signal.Signals, program: tuple[str, ...], loaded: str) -> tuple[list[str], int]:
+    """What the program says and how it ends when the signal comes as that module is loaded."""
+    with start(*program) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.rstrip().endswith(f" {loaded}"):
+                process.send_signal(sent)
+                break
+        rest = [line for line in process.stderr if not line.startswith("import time:")]
+    return rest, process.returncode
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -182,6 +182,21 @@ def test_a_foreseen_end_is_one_line_and_an_exit_code(body: str, code: int, stder
     assert (ended.returncode, ended.stderr) == (code, stderr)
 
 
+def test_a_file_that_the_machine_refuses_is_no_bug() -> None:
+    ended = ends("open('/' + 300 * 'x')")
+    assert ended.returncode == 69
+    assert ended.stderr == f"error: '/{300 * 'x'}': File name too long\n"
+
+
+def test_a_file_that_is_missing_by_mistake_is_a_bug() -> None:
+    assert ends("open('/no/such/file')").returncode == 1
+
+
+def test_sigterm_is_no_failure_that_a_handler_may_take_it_for() -> None:
+    body = "\n    ".join(["try:", "  raise errors.Terminated('saved')", "except Exception:", "  pass"])
+    assert ends(body).returncode == 143
+
+
 def test_a_bug_keeps_its_traceback_and_exits_1() -> None:
     ended = ends("raise ZeroDivisionError")
     assert ended.returncode == 1

@@ -1,11 +1,8 @@
 """A training that is broken off goes on as if nothing had happened."""
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,79 +13,31 @@ import torch
 from torch import Tensor
 
 from fovea import versions
-from fovea.errors import DataInvalid, SettingsInvalid, Terminated, Unavailable
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 from tests.trainer.conftest import train_settings
+from tests.trainer.interruptions import (
+    QUICK,
+    STEPS_PER_EPOCH,
+    assert_same_end,
+    break_off,
+    expect_terminated,
+    finetuning,
+    signal_at,
+    start,
+    start_from,
+)
 from trainer import job, loop
 from trainer.checkpoint import CHECKPOINT_FILE
 from trainer.run_folder import RunFolder
-
-QUICK = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
-STEPS_PER_EPOCH = 6
-"""48 images in batches of 8"""
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a frozen epoch and two cycles, 1 and 2 epochs long."""
     root = tmp_path_factory.mktemp("uninterrupted")
-    _start_from(few_digits, root)
-    job.train(_settings(few_digits, root))
+    start_from(few_digits, root)
+    job.train(finetuning(few_digits, root))
     return root / "runs" / "a"
-
-
-def _settings(data: Path, root: Path, **changes: object) -> job.TrainSettings:
-    options = {**QUICK, "weights": str(root / "weights.pt"), "epochs": "auto", "max_epochs": 3, **changes}
-    return train_settings(data, root, **options)
-
-
-def _start_from(data: Path, root: Path) -> None:
-    """Weights to fine-tune: without them there would be no frozen phase."""
-    torch.manual_seed(1)
-    network = job.prepare(train_settings(data, root, **QUICK)).checkpoint.network
-    torch.save(network.state_dict(), root / "weights.pt")
-
-
-def _weights(run: Path) -> dict[str, Tensor]:
-    content = torch.load(run / CHECKPOINT_FILE, weights_only=True)
-    assert isinstance(content["network"], dict)
-    return content["network"]
-
-
-def _assert_same_end(run: Path, other: Path) -> None:
-    """Weights and losses are equal to the bit."""
-    left, right = _weights(run), _weights(other)
-    assert left.keys() == right.keys()
-    assert [name for name in left if not torch.equal(left[name], right[name])] == []
-    assert _step_losses(run) == _step_losses(other)
-
-
-def _step_losses(run: Path) -> list[list[float]]:
-    return [json.loads(line)["step_losses"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def _signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process gets the signal while it takes its `step`-th step."""
-    taken = iter(range(1, 1000))
-
-    def descend(*arguments: object) -> None:
-        if next(taken) == step:
-            signal.raise_signal(number)
-        loop_descend(*arguments)  # type: ignore[arg-type]
-
-    loop_descend = loop.descend
-    monkeypatch.setattr(loop, "descend", descend)
-
-
-def _break_off(settings: job.TrainSettings, step: int) -> None:
-    """Trains until SIGTERM comes in that step."""
-    with pytest.MonkeyPatch.context() as patch:
-        _signal_at(step, signal.SIGTERM, patch)
-        _expect_terminated(settings)
-
-
-def _expect_terminated(settings: job.TrainSettings) -> None:
-    with pytest.raises(Terminated):
-        job.train(settings)
 
 
 @pytest.mark.parametrize("step", [1, 4, 6, 9, 17, 24])
@@ -99,12 +48,12 @@ def test_run_that_got_sigterm_ends_with_the_weights_of_one_that_did_not(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "weights.pt").write_bytes((uninterrupted.parents[1] / "weights.pt").read_bytes())
-    _break_off(_settings(few_digits, tmp_path), step)
+    break_off(finetuning(few_digits, tmp_path), step)
     random.seed(5)
     np.random.seed(5)
     torch.manual_seed(5)  # another process would not have the generators' states either
-    job.train(_settings(few_digits, tmp_path))
-    _assert_same_end(tmp_path / "runs" / "a", uninterrupted)
+    job.train(finetuning(few_digits, tmp_path))
+    assert_same_end(tmp_path / "runs" / "a", uninterrupted)
 
 
 def test_sigterm_while_the_heldout_images_are_scored_loses_no_step(
@@ -121,11 +70,11 @@ def test_sigterm_while_the_heldout_images_are_scored_loses_no_step(
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "score", interrupted)
-        _expect_terminated(_settings(few_digits, tmp_path))
+        expect_terminated(finetuning(few_digits, tmp_path))
     saved = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
     assert len(saved["step_losses"]) == STEPS_PER_EPOCH
-    job.train(_settings(few_digits, tmp_path))
-    _assert_same_end(tmp_path / "runs" / "a", uninterrupted)
+    job.train(finetuning(few_digits, tmp_path))
+    assert_same_end(tmp_path / "runs" / "a", uninterrupted)
 
 
 def test_every_image_is_seen_once_an_epoch_across_the_break(
@@ -141,14 +90,14 @@ def test_every_image_is_seen_once_an_epoch_across_the_break(
 
     monkeypatch.setattr(loop, "training_batches", watched)
     settings = train_settings(few_digits, tmp_path, **QUICK)
-    _break_off(settings, 3)
+    break_off(settings, 3)
     job.train(settings)
     assert len(seen) == STEPS_PER_EPOCH * 8
     assert len(set(seen)) == len(seen)
 
 
 def test_ctrl_c_saves_too(few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _signal_at(2, signal.SIGINT, monkeypatch)
+    signal_at(2, signal.SIGINT, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         job.train(train_settings(few_digits, tmp_path, **QUICK))
     saved = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
@@ -161,7 +110,7 @@ def test_run_that_trained_and_was_not_released_is_released_without_training_agai
     settings = train_settings(few_digits, tmp_path, **QUICK)
     with monkeypatch.context() as patch:
         patch.setattr(job, "release", lambda *_: signal.raise_signal(signal.SIGTERM))
-        _expect_terminated(settings)
+        expect_terminated(settings)
     before = (tmp_path / "runs" / "a" / CHECKPOINT_FILE).read_bytes()
     monkeypatch.delattr(loop, "train")
     job.train(settings)
@@ -173,7 +122,7 @@ def test_finished_run_says_so_and_publishes_nothing_twice(
     uninterrupted: Path, few_digits: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = uninterrupted.parents[1]
-    job.train(_settings(few_digits, root))
+    job.train(finetuning(few_digits, root))
     assert "is finished" in capsys.readouterr().out
     assert [child.name for child in (root / "models" / "tiny").iterdir()] == ["1"]
 
@@ -181,13 +130,13 @@ def test_finished_run_says_so_and_publishes_nothing_twice(
 def test_run_does_not_go_on_with_other_settings(uninterrupted: Path, few_digits: Path) -> None:
     said = r"was begun with --batch-size 8, not --batch-size 16"
     with pytest.raises(SettingsInvalid, match=said):
-        job.train(_settings(few_digits, uninterrupted.parents[1], batch_size=16))
+        job.train(finetuning(few_digits, uninterrupted.parents[1], batch_size=16))
 
 
 def test_run_does_not_go_on_with_other_images(few_digits: Path, digits: Path, tmp_path: Path) -> None:
     link = tmp_path / "data"
     link.symlink_to(few_digits)
-    _break_off(train_settings(link, tmp_path, **QUICK), 2)
+    break_off(train_settings(link, tmp_path, **QUICK), 2)
     link.unlink()
     link.symlink_to(digits)
     with pytest.raises(DataInvalid, match="not those that the run"):
@@ -196,7 +145,7 @@ def test_run_does_not_go_on_with_other_images(few_digits: Path, digits: Path, tm
 
 def test_damaged_checkpoint_is_named(few_digits: Path, tmp_path: Path) -> None:
     settings = train_settings(few_digits, tmp_path, **QUICK)
-    _break_off(settings, 2)
+    break_off(settings, 2)
     checkpoint = tmp_path / "runs" / "a" / CHECKPOINT_FILE
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     with pytest.raises(DataInvalid, match=r"checkpoint\.pt: damaged"):
@@ -237,7 +186,7 @@ def test_training_goes_on_from_a_finished_run_with_its_options(
 
 
 def test_other_architecture_cannot_go_on_from_a_run(uninterrupted: Path, few_digits: Path) -> None:
-    settings = _settings(few_digits, uninterrupted.parents[1], continue_from=uninterrupted, arch="resnet18")
+    settings = finetuning(few_digits, uninterrupted.parents[1], continue_from=uninterrupted, arch="resnet18")
     with pytest.raises(SettingsInvalid, match=r"--arch resnet18: .* goes on with that run's network"):
         job.train(settings)
 
@@ -248,37 +197,24 @@ def test_process_that_is_killed_again_and_again_ends_with_the_same_weights(
     few_digits: Path, tmp_path: Path
 ) -> None:
     """SIGKILL after a random number of steps, ten times; the process is started again each time."""
-    _start_from(few_digits, tmp_path)
+    start_from(few_digits, tmp_path)
     _run_to_end(few_digits, tmp_path, "straight")
     chance, in_mid_epoch = random.Random(0), 0
     for _ in range(10):
         in_mid_epoch += _kill_after(chance.randint(1, 5), few_digits, tmp_path) > 0
     assert in_mid_epoch >= 3
     _run_to_end(few_digits, tmp_path, "killed")
-    _assert_same_end(tmp_path / "runs" / "killed", tmp_path / "runs" / "straight")
+    assert_same_end(tmp_path / "runs" / "killed", tmp_path / "runs" / "straight")
     digests = [versions.fetch(str(tmp_path / "models" / "tiny"), number).digest for number in (1, 2)]
     assert digests[0] == digests[1]
 
 
-def _process(data: Path, root: Path, run_id: str) -> subprocess.Popen[str]:
-    settings = _settings(data, root, run_id=run_id, epochs=12, checkpoint_every=1)
-    options = {name: getattr(settings, name) for name in settings.model_fields_set}
-    flags = [word for name, value in options.items() for word in _option(name, value)]
-    command = [sys.executable, "-m", "trainer", "train", *flags]
-    return subprocess.Popen(
-        command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def _option(name: str, value: object) -> list[str]:
-    option = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{option}" if value else f"--no-{option}"]
-    return [f"--{option}", str(value)]
+def _killable(data: Path, root: Path, run_id: str) -> job.TrainSettings:
+    return finetuning(data, root, run_id=run_id, epochs=12, checkpoint_every=1)
 
 
 def _run_to_end(data: Path, root: Path, run_id: str) -> None:
-    process = _process(data, root, run_id)
+    process = start(_killable(data, root, run_id))
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
 
@@ -286,7 +222,7 @@ def _run_to_end(data: Path, root: Path, run_id: str) -> None:
 def _kill_after(saves: int, data: Path, root: Path) -> int:
     """Kills the run after it has written that many checkpoints; returns its steps within the epoch."""
     checkpoint = root / "runs" / "killed" / CHECKPOINT_FILE
-    process = _process(data, root, "killed")
+    process = start(_killable(data, root, "killed"))
     seen = _version(checkpoint)
     while saves and process.poll() is None:
         if _version(checkpoint) != seen:

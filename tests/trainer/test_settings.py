@@ -127,7 +127,7 @@ def test_signal_ends_a_training_with_its_code(
     assert process.stdout is not None
     assert '"epoch": 1' in process.stdout.readline()
     process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=10)
     assert process.returncode == code
     assert errors.splitlines()[-1] == said
     assert (tmp_path / "runs" / "a" / "checkpoint.pt").is_file()

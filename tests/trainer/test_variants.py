@@ -18,6 +18,7 @@ from trainer.data import read_images
 from trainer.release import release
 from trainer.run_folder import RunFolder
 from trainer.sources import open_source
+from trainer.stopping import Stopping
 from trainer.variants import write_fp16, write_int8
 
 Writer = Callable[[Path, Path, Pixels], None]
@@ -112,7 +113,7 @@ def _release(trained: Path, few_digits: Path, run: Path, root: Path, max_accurac
     settings = train_settings(
         few_digits, root, precisions=("fp32", "fp16", "int8"), max_accuracy_drop=max_accuracy_drop
     )
-    release(RunFolder(run), checkpoint, data, settings, str(root / "models" / "v"), threads=1)
+    release(RunFolder(run), checkpoint, data, settings, str(root / "models" / "v"), 1, Stopping())
     return ModelBundle.open(root / "models" / "v" / "1")
 
 

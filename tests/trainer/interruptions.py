@@ -1,0 +1,93 @@
+"""Trainings that are broken off by signals, for the tests of what comes after."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from fovea.errors import Terminated
+from tests.trainer.conftest import train_settings
+from trainer import job, loop
+from trainer.checkpoint import CHECKPOINT_FILE
+
+QUICK = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
+STEPS_PER_EPOCH = 6
+"""48 images in batches of 8"""
+
+
+def finetuning(data: Path, root: Path, **changes: object) -> job.TrainSettings:
+    options = {**QUICK, "weights": str(root / "weights.pt"), "epochs": "auto", "max_epochs": 3, **changes}
+    return train_settings(data, root, **options)
+
+
+def start_from(data: Path, root: Path) -> None:
+    """Weights to fine-tune: without them there would be no frozen phase."""
+    torch.manual_seed(1)
+    network = job.prepare(train_settings(data, root, **QUICK)).checkpoint.network
+    torch.save(network.state_dict(), root / "weights.pt")
+
+
+def weights_of(run: Path) -> dict[str, Tensor]:
+    content = torch.load(run / CHECKPOINT_FILE, weights_only=True)
+    assert isinstance(content["network"], dict)
+    return content["network"]
+
+
+def assert_same_end(run: Path, other: Path) -> None:
+    """Weights and losses are equal to the bit."""
+    left, right = weights_of(run), weights_of(other)
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+    assert step_losses(run) == step_losses(other)
+
+
+def step_losses(run: Path) -> list[list[float]]:
+    return [json.loads(line)["step_losses"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process gets the signal while it takes its `step`-th step."""
+    taken = iter(range(1, 1000))
+
+    def descend(*arguments: object) -> None:
+        if next(taken) == step:
+            signal.raise_signal(number)
+        loop_descend(*arguments)  # type: ignore[arg-type]
+
+    loop_descend = loop.descend
+    monkeypatch.setattr(loop, "descend", descend)
+
+
+def break_off(settings: job.TrainSettings, step: int) -> None:
+    """Trains until SIGTERM comes in that step."""
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(step, signal.SIGTERM, patch)
+        expect_terminated(settings)
+
+
+def expect_terminated(settings: job.TrainSettings) -> None:
+    with pytest.raises(Terminated):
+        job.train(settings)
+
+
+def start(settings: job.TrainSettings) -> subprocess.Popen[str]:
+    """The same training as a process of its own."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    flags = [word for name, value in given.items() for word in _flag(name, value)]
+    command = [sys.executable, "-m", "trainer", "train", *flags]
+    return subprocess.Popen(
+        command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _flag(name: str, value: object) -> list[str]:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    return [f"--{option}", ",".join(value) if isinstance(value, tuple) else str(value)]

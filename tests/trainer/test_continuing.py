@@ -1,0 +1,83 @@
+"""What a run takes over from the one that it continues."""
+
+from pathlib import Path
+
+import pytest
+
+from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.settings import as_saved, load
+from tests.trainer.conftest import train_settings
+from trainer import job, preparation
+from trainer.config import TrainSettings
+from trainer.resuming import with_continued
+from trainer.run_folder import SETTINGS_FILE, RunFolder
+
+
+def _before(root: Path, *arguments: str) -> Path:
+    """The folder of a run that was begun with these options."""
+    run = RunFolder(root / "runs" / "before")
+    run.make()
+    run.write_json(SETTINGS_FILE, as_saved(_load(*arguments)))
+    return run.path
+
+
+def _load(*arguments: str) -> TrainSettings:
+    return load(TrainSettings, ["--models", "m", *arguments], "trainer train")
+
+
+def _continued(run: Path, *arguments: str) -> TrainSettings:
+    return with_continued(_load(*arguments, "--continue-from", str(run)))
+
+
+def test_what_digits_imply_gives_way_to_what_the_run_was_begun_with(tmp_path: Path) -> None:
+    run = _before(
+        tmp_path, "--data", "digits", "--size", "48", "--resize", "50", "--batch-size", "64", "--flip"
+    )
+    settings = _continued(run, "--data", "digits")
+    assert (settings.size, settings.resize, settings.batch_size, settings.flip) == (48, 50, 64, True)
+
+
+def test_options_that_are_given_win(tmp_path: Path) -> None:
+    run = _before(tmp_path, "--data", "photos", "--batch-size", "16", "--max-rotation", "3")
+    settings = _continued(run, "--data", "photos", "--batch-size", "8")
+    assert (settings.batch_size, settings.max_rotation) == (8, 3)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--size", "64"], "--size 64: .* which has 24"),
+        (["--resize", "64"], "--resize 64: .* which has 28"),
+        (["--arch", "resnet18"], "--arch resnet18: .* which has resnet34"),
+        (["--weights", "none"], "--weights none: .* starts from that run's weights"),
+        (["--weights-sha256", "0" * 64], "--weights-sha256 0000.* starts from that run's weights"),
+        (["--frozen-epochs", "2"], "--frozen-epochs 2: .* starts from that run's weights"),
+    ],
+)
+def test_what_does_not_go_with_the_runs_network_is_refused(
+    option: list[str], said: str, tmp_path: Path
+) -> None:
+    run = _before(tmp_path, "--data", "photos", "--size", "24", "--resize", "28")
+    with pytest.raises(SettingsInvalid, match=said):
+        _continued(run, "--data", "photos", *option)
+
+
+def test_what_is_the_same_may_be_said_again(tmp_path: Path) -> None:
+    run = _before(tmp_path, "--data", "photos", "--size", "24")
+    settings = _continued(run, "--data", "photos", "--size", "24", "--resize", "27", "--arch", "resnet34")
+    assert settings.preprocess.resize == 27
+
+
+def test_only_what_nobody_gave_is_said_to_be_implied(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    preparation._say_what_digits_imply(_load("--data", "digits", "--size", "48", "--resize", "50"))
+    assert "--batch-size 32" in caplog.text
+    assert "--size" not in caplog.text.replace("--batch-size", "")
+
+
+def test_missing_weights_are_found_before_the_images_are_decoded(few_digits: Path, tmp_path: Path) -> None:
+    settings = train_settings(few_digits, tmp_path, weights=str(tmp_path / "missing.pt"))
+    with pytest.raises(DataInvalid, match=r"missing\.pt: no such weights file"):
+        job.train(settings)
+    assert not (tmp_path / "cache" / "pixels").exists()
