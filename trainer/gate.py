@@ -90,7 +90,7 @@ def _decode(contract: BundleContract, heldout: Images, start: int) -> Pixels:
         crop = decode_image(sample.read(), contract.preprocess)
         if not np.array_equal(crop, expected[index]):
             raise GateRefused(
-                f"preprocess: {sample.path} decodes to other pixels than the model was evaluated on; the "
+                f"preprocess: {sample} decodes to other pixels than the model was evaluated on; the "
                 f"contract says size {contract.preprocess.size}, resize {contract.preprocess.resize}, "
                 f"{contract.preprocess.interpolation}"
             )
@@ -128,7 +128,7 @@ def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: 
     named = np.array(contract.labels)[probabilities.argmax(1)]
     trained = np.array(reference.labels)[reference.probabilities.argmax(1)]
     accuracy, expected = float((named == truth).mean()), float((trained == truth).mean())
-    if abs(accuracy - expected) > LARGEST_ACCURACY_GAP or set(contract.labels) != set(reference.labels):
+    if abs(accuracy - expected) > LARGEST_ACCURACY_GAP or contract.labels != reference.labels:
         raise GateRefused(
             f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch "
             f"model's {expected:.2%}; the labels' order or names differ from training's"

@@ -12,15 +12,17 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from fovea.bundle import BundleContract, ModelBundle
+from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, GateRefused
-from fovea.preprocess import PreprocessSpec
+from fovea.preprocess import PreprocessSpec, decode_image
+from tests.tiny import picture, stage_bundle
 from trainer.checkpoint import Checkpoint
-from trainer.data import read_images
+from trainer.data import Images, read_images
 from trainer.export import ServedNetwork, export_onnx
 from trainer.gate import Reference, pass_gate
 from trainer.metrics import softmax
 from trainer.prediction import predict
-from trainer.sources import open_source
+from trainer.sources import Sample, open_source
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,24 @@ def test_a_missing_label_is_refused(candidate: Candidate) -> None:
         replace(candidate, contract=short).measure()
 
 
+def test_swapped_labels_of_classes_without_heldout_images_are_refused(tmp_path: Path) -> None:
+    """Their order changes no accuracy."""
+    bundle = stage_bundle(tmp_path / "tiny")
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    crop = decode_image(picture("red"), bundle.contract.preprocess)[None]
+    labels = bundle.contract.labels
+    target, sample = np.array([labels.index("red")]), Sample(tmp_path / "red.png", "red")
+    heldout = Images(crop, np.array([0]), target, (sample,))
+    probabilities = Classifier(bundle, "cpu", 1).classify(crop)
+    sound = Candidate(bundle.model_path, bundle.contract, Reference(heldout, probabilities, labels))
+    assert sound.measure() == 1.0
+    others = [label for label in labels if label != "red"]
+    order = tuple({others[0]: others[1], others[1]: others[0]}.get(label, label) for label in labels)
+    swapped = bundle.contract.model_copy(update={"labels": order})
+    with pytest.raises(GateRefused, match=r"^labels: "):
+        replace(sound, contract=swapped).measure()
+
+
 def test_another_resize_is_refused_by_the_first_file_that_differs(candidate: Candidate) -> None:
     spec = PreprocessSpec(size=32, resize=36)
     changed = candidate.contract.model_copy(update={"preprocess": spec})
@@ -75,7 +95,8 @@ def test_another_resize_is_refused_by_the_first_file_that_differs(candidate: Can
 
 def test_a_heldout_file_that_vanished_is_named(candidate: Candidate, tmp_path: Path) -> None:
     heldout = candidate.reference.heldout
-    samples = (replace(heldout.samples[0], path=tmp_path / "gone.png"), *heldout.samples[1:])
+    gone = Sample(tmp_path / "gone.png", heldout.samples[0].label)
+    samples = (gone, *heldout.samples[1:])
     reference = replace(candidate.reference, heldout=replace(heldout, samples=samples))
     with pytest.raises(DataInvalid, match=r"gone\.png: cannot be read: No such file"):
         replace(candidate, reference=reference).measure()
