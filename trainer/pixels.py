@@ -4,16 +4,22 @@ The cache is a memory-mapped file of uint8 crops named by the digest of the file
 `PreprocessSpec`, so later epochs and runs decode nothing and memory does not grow with the data.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
+import PIL
+from PIL import features
 
 from fovea.errors import InvalidImage, Unavailable
 from fovea.ordered import Bound, ordered_map
@@ -25,7 +31,11 @@ from trainer.traits import traits_of
 R = TypeVar("R")
 
 FORMAT: Final = "2"
+DECODERS: Final = (PIL.__version__, *(str(features.version(codec)) for codec in ("jpg", "webp", "avif")))
+"""Another version may decode other pixels, which the release gate would refuse."""
 AHEAD_PER_THREAD: Final = 8
+PARTIAL: Final = ".tmp-"
+LOCK: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Pat
     Ends at once when it is interrupted, and leaves nothing behind then.
     """
     digests = tuple(_in_threads(_content_digest, samples, threads, "reading"))
-    key = hashlib.sha256("\n".join([FORMAT, spec.digest, *digests]).encode()).hexdigest()
+    key = hashlib.sha256("\n".join([FORMAT, *DECODERS, spec.digest, *digests]).encode()).hexdigest()
     stored = cache_dir / "pixels" / f"{key}.npy"
     outcomes = stored.with_suffix(".json")
     if not (stored.is_file() and outcomes.is_file()):
@@ -84,7 +94,8 @@ def _write_cache(samples: tuple[Sample, ...], spec: PreprocessSpec, stored: Path
     """The pixels first, the outcomes last: the second file says that the first is whole."""
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=stored.parent, prefix=".tmp-") as partial:
+        _remove_abandoned(stored.parent)
+        with tempfile.TemporaryDirectory(dir=stored.parent, prefix=PARTIAL) as partial, _in_use(partial):
             pixels, outcomes = Path(partial, "pixels.npy"), Path(partial, "outcomes.json")
             found = [asdict(outcome) for outcome in _decode_into(pixels, samples, spec, threads)]
             outcomes.write_text(json.dumps(found))
@@ -95,6 +106,32 @@ def _write_cache(samples: tuple[Sample, ...], spec: PreprocessSpec, stored: Path
             f"{stored.parent}: the image cache cannot be written: {error.strerror}; another folder can be "
             "given as --cache-dir"
         ) from error
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What processes left that were killed as they decoded."""
+    for partial in folder.glob(f"{PARTIAL}*"):
+        with contextlib.suppress(OSError), _opened(partial) as descriptor:
+            fcntl.flock(descriptor, LOCK)  # raises while somebody is at work there
+            shutil.rmtree(partial)
+
+
+@contextmanager
+def _in_use(folder: str) -> Iterator[None]:
+    """Keeps other processes from taking the folder for abandoned, where the file system has locks."""
+    with _opened(folder) as descriptor:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, LOCK)
+        yield
+
+
+@contextmanager
+def _opened(folder: Path | str) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)  # which gives the lock back, as the end of the process would
 
 
 def _decode_into(

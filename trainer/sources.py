@@ -7,12 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fovea.errors import DataInvalid
 from fovea.preprocess import IMAGE_SUFFIXES
 from fovea.storage import is_bucket
 from trainer.digits import write_digits
 from trainer.fetching import fetch
+
+HELDOUT: Final = ("val", "valid", "validation", "dev", "test")
+"""What the held-out part of a split is called."""
 
 Parts = tuple[list["Sample"], list["Sample"], list["Sample"]]
 """To train on, held out, not assigned."""
@@ -24,10 +28,11 @@ class Sample:
 
     path: Path
     label: str
+    name: str = ""
+    """where it lies in the source, for a person to read"""
 
     def __str__(self) -> str:
-        """The path as UTF-8; bytes of its name that are none are shown as \\xNN."""
-        return printable(self.path)
+        return self.name or printable(self.path)
 
     def read(self) -> bytes:
         """Raises DataInvalid when the file that was listed cannot be read now."""
@@ -106,23 +111,33 @@ def _local(data: str, cache_dir: Path) -> Path:
 
 
 def _read_folder(path: Path) -> Parts:
-    held = next((path / name for name in ("val", "valid", "test") if (path / name).is_dir()), None)
-    if (path / "train").is_dir() and held is not None:
-        return _read_classes(path / "train"), _read_classes(held), []
-    return [], [], _read_classes(path)
+    train, held = path / "train", next((path / name for name in HELDOUT if (path / name).is_dir()), None)
+    if train.is_dir() and held is not None:
+        return _read_classes(train, path), _read_classes(held, path), []
+    if train.is_dir() and _holds_classes(train):
+        names = ", ".join(f"{name}/" for name in HELDOUT)
+        raise DataInvalid(f"{path}: there is train/, but none of {names} beside it")
+    return [], [], _read_classes(path, path)
 
 
-def _read_classes(folder: Path) -> list[Sample]:
+def _holds_classes(folder: Path) -> bool:
+    """Images lie in folders of it and none in itself: it is no class that is called `train`."""
+    return any(child.is_dir() for child in folder.iterdir()) and not any(map(_is_image, folder.iterdir()))
+
+
+def _read_classes(folder: Path, source: Path) -> list[Sample]:
     samples = []
     for child in sorted(folder.iterdir()):
         if not child.is_dir() or child.name.startswith("."):
             continue
         if not child.name.isprintable() or printable(child) != str(child):
             raise DataInvalid(f"{printable(child)}: the name of a class should be printable UTF-8 text")
+        if not os.access(child, os.R_OK | os.X_OK):
+            raise DataInvalid(f"{child}: this folder cannot be read")
         images = [file for file in sorted(child.rglob("*")) if _is_image(file)]
         if not images:
             raise DataInvalid(f"{child}: class {child.name!r} is empty: there is no image in this folder")
-        samples += [Sample(file, child.name) for file in images]
+        samples += [Sample(file, child.name, printable(file.relative_to(source))) for file in images]
     return samples
 
 
@@ -132,23 +147,30 @@ def _is_image(file: Path) -> bool:
 
 def _read_csv(path: Path) -> Parts:
     """Paths are relative to the CSV file's folder; `split` is train or val where the column exists."""
-    parts: dict[str, list[Sample]] = {"train": [], "val": [], "": []}
+    train: list[Sample] = []
+    heldout: list[Sample] = []
+    unassigned: list[Sample] = []
+    parts = {"train": train, **dict.fromkeys(HELDOUT, heldout), "": unassigned}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if not {"path", "label"} <= set(rows.fieldnames or ()):
-                raise DataInvalid(f"{path}: its first line should be `path,label` or `path,label,split`")
+                found = ",".join(rows.fieldnames or ())
+                said = f"its first line should be `path,label` or `path,label,split`, not `{found[:80]}`"
+                raise DataInvalid(f"{path}: {said}")
             for row in rows:
                 image, label, split = row["path"], row["label"], row.get("split") or ""
-                if not image or not label or split not in parts:
+                if not image or not label or not (image + label).isprintable() or split not in parts:
                     raise DataInvalid(
                         f"{path}: line {rows.line_num}: expected a path, a label and, if any, the split "
                         f"train or val, not {image!r}, {label!r}, {split!r}"
                     )
-                parts[split].append(Sample(path.parent / image, label))
+                parts[split].append(Sample(path.parent / image, label, image))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataInvalid(f"{path}: not a CSV file in UTF-8: {error}") from error
-    return parts["train"], parts["val"], parts[""]
+    except OSError as error:
+        raise DataInvalid(f"{path}: cannot be read: {error.strerror}") from error
+    return train, heldout, unassigned
 
 
 def _check_classes(data: str, samples: list[Sample]) -> None:

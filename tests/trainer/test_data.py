@@ -8,6 +8,7 @@ from fovea.errors import DataInvalid
 from fovea.preprocess import PreprocessSpec, decode_image
 from tests.tiny import picture
 from trainer.data import DataSet, read_images
+from trainer.pixels import _in_use
 from trainer.sources import open_source
 
 SPEC = PreprocessSpec(size=16, resize=18)
@@ -71,12 +72,41 @@ def test_csv_gives_paths_labels_and_splits(tmp_path: Path) -> None:
         ("file,class\na,b\n", "first line should be"),
         ("path,label,split\na.png,cat,sometimes\n", "line 2: .*'sometimes'"),
         ("path,label\na.png\n", "line 2"),
+        ("path,label\na.png,cat\x1b[31m\n", "line 2"),
+        ("path;label\na.png;cat\n", "not `path;label`"),
     ],
 )
 def test_wrong_csv_is_named_by_its_line(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_text(text)
     with pytest.raises(DataInvalid, match=said):
         _read(tmp_path / "set.csv", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "test"])
+def test_heldout_part_may_have_any_of_its_usual_names(name: str, tmp_path: Path) -> None:
+    for part in ("train", name):
+        _folder(tmp_path / "data" / part, 3)
+    rows = [f"data/train/red/{i}.png,red,{'train' if i else name}" for i in range(3)]
+    rows += ["data/train/blue/0.png,blue,train"]
+    (tmp_path / "set.csv").write_text("\n".join(["path,label,split", *rows]))
+    split = open_source(str(tmp_path / "data"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
+    assert (split.labels, len(split.train), len(split.heldout)) == (("blue", "red"), 6, 6)
+    split = open_source(str(tmp_path / "set.csv"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
+    assert (len(split.train), len(split.heldout)) == (3, 1)
+
+
+def test_part_of_another_name_is_not_taken_for_a_class(tmp_path: Path) -> None:
+    for part in ("train", "holdout"):
+        _folder(tmp_path / "data" / part, 3)
+    with pytest.raises(DataInvalid, match="there is train/, but none of val/, valid/"):
+        open_source(str(tmp_path / "data"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
+
+
+def test_class_may_be_called_train(tmp_path: Path) -> None:
+    _folder(tmp_path / "data")
+    (tmp_path / "data" / "red").rename(tmp_path / "data" / "train")
+    split = open_source(str(tmp_path / "data"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
+    assert split.labels == ("blue", "train")
 
 
 def test_bad_file_is_left_out_by_name(tmp_path: Path) -> None:
@@ -126,6 +156,24 @@ def test_second_reading_decodes_nothing(tmp_path: Path) -> None:
     second = _read(folder, tmp_path / "cache")
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "cache").rglob("*.npy")} == before
     assert np.array_equal(first.train.pixels(slice(None)), second.train.pixels(slice(None)))
+
+
+def test_another_decoder_decodes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _folder(tmp_path / "data")
+    _read(folder, tmp_path / "cache")
+    monkeypatch.setattr("trainer.pixels.DECODERS", ("0.1",))
+    _read(folder, tmp_path / "cache")
+    assert len(list((tmp_path / "cache" / "pixels").glob("*.npy"))) == 4
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not(tmp_path: Path) -> None:
+    abandoned, live = tmp_path / "cache" / "pixels" / ".tmp-a", tmp_path / "cache" / "pixels" / ".tmp-b"
+    for partial in (abandoned, live):
+        partial.mkdir(parents=True)
+        (partial / "pixels.npy").write_bytes(b"half")
+    with _in_use(str(live)):
+        _read(_folder(tmp_path / "data"), tmp_path / "cache")
+    assert (abandoned.exists(), live.exists()) == (False, True)
 
 
 def test_cache_that_lost_its_pixels_is_decoded_again(tmp_path: Path) -> None:
