@@ -8,7 +8,7 @@ ARCHITECTURES: Final = (
     *("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4"),
     *("efficientnet_b5", "efficientnet_b6", "efficientnet_b7"),
     *("efficientnet_v2_s", "efficientnet_v2_m", "efficientnet_v2_l"),
-    *("googlenet", "inception_v3", "mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
+    *("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
     *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
     *("regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf", "regnet_x_8gf"),
     *("regnet_x_16gf", "regnet_x_32gf", "regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf"),
@@ -19,4 +19,6 @@ ARCHITECTURES: Final = (
     *("squeezenet1_0", "squeezenet1_1", "swin_t", "swin_s", "swin_b", "swin_v2_t", "swin_v2_s", "swin_v2_b"),
     *("vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn"),
 )
-"""Named here so that `--help` need not import torch; a test compares them with torchvision's own list."""
+"""Without googlenet and inception_v3, whose weights want images normalised otherwise.
+
+Named here so that `--help` need not import torch; a test compares them with torchvision's own list."""

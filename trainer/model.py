@@ -13,9 +13,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 WEIGHT_DECAY = 0.01
 GROUPS = 3
-_PARTS_REPLACED = frozenset(
-    {"avgpool", "fc", "classifier", "head", "flatten", "dropout", "aux1", "aux2", "AuxLogits"}
-)
+CONTAINERS = ("features", "layers", "trunk_output")
+"""torchvision's names for a sequence of stages"""
+_PARTS_REPLACED = frozenset({"avgpool", "fc", "classifier", "head", "flatten"})
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -104,15 +104,18 @@ def _trainable(part: nn.Module) -> list[tuple[nn.Parameter, bool]]:
 
 
 def _build_backbone(arch: str) -> nn.Sequential:
-    """The layers up to the feature map. Their names are torchvision's, so its weights fit."""
-    extra = {"init_weights": True} if arch in {"googlenet", "inception_v3"} else {}
-    net = torchvision.models.get_model(arch, weights=None, **extra)
-    children = OrderedDict((name, m) for name, m in net.named_children() if name not in _PARTS_REPLACED)
-    if list(children) == ["features"]:
-        return nn.Sequential(
-            OrderedDict((f"features_{n}", m) for n, m in children["features"].named_children())
-        )
-    return nn.Sequential(children)
+    """The layers up to the feature map, in stages. Their names are torchvision's, with `features_0` for what
+    is `features.0` there."""
+    net = torchvision.models.get_model(arch, weights=None)
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in net.named_children():
+        if name in CONTAINERS:
+            stages.update((f"{name}_{child}", stage) for child, stage in module.named_children())
+        elif name not in _PARTS_REPLACED:
+            stages[name] = module
+    if arch.startswith("densenet"):  # which calls this as a function
+        stages["relu"] = nn.ReLU()
+    return nn.Sequential(stages)
 
 
 def _output_channels(backbone: nn.Sequential, arch: str, size: int) -> int:

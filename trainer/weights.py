@@ -1,7 +1,8 @@
 """What training starts from: ImageNet weights, a file, or a bucket's file. Never a silent random start."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.error import URLError
 
 import torch
@@ -12,7 +13,10 @@ from torch import Tensor
 from fovea.bundle import file_digest
 from fovea.errors import DataInvalid, Unavailable
 from fovea.storage import LocalFolder, is_bucket, open_folder
-from trainer.model import Network
+from trainer.model import CONTAINERS, Network
+
+WITHIN_CHECKPOINTS: Final = ("network", "state_dict", "model")
+"""Where our own and other trainers' checkpoints hold the weights."""
 
 
 def load_weights(
@@ -26,7 +30,10 @@ def load_weights(
     if weights == "none":
         return None
     path = _local_file(arch, weights, cache_dir)
-    digest = file_digest(path)
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise DataInvalid(f"{path}: the weights file cannot be read: {error.strerror}") from error
     if sha256 is not None and digest != sha256:
         raise DataInvalid(f"{path}: its sha256 is {digest}, not the --weights-sha256 {sha256}")
     _fill(network, _read(path), path, arch)
@@ -53,8 +60,8 @@ def _imagenet(arch: str) -> Path:
     path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
     if path.is_file():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(
             url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1], progress=False
         )
@@ -72,11 +79,23 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling a file that is no pickle raises a dozen types
-        raise DataInvalid(f"{path}: neither a safetensors file nor a torch state dict") from error
-    state: dict[str, Tensor] | None = content.get("network", content) if isinstance(content, dict) else None
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataInvalid(
+            f"{path}: neither a safetensors file nor a torch state dict (of a whole pickled model, save the "
+            "state_dict)"
+        ) from error
+    return _state_dict(content, path)
+
+
+def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    """The one in a file, which may lie within a checkpoint."""
+    for key in WITHIN_CHECKPOINTS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content:
         raise DataInvalid(f"{path}: holds no state dict of tensors")
-    return state
+    if not all(isinstance(value, Tensor) for value in content.values()):
+        raise DataInvalid(f"{path}: holds no state dict of tensors")
+    return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
 def _fill(network: Network, state: dict[str, Tensor], path: Path, arch: str) -> None:
@@ -93,6 +112,9 @@ def _fill(network: Network, state: dict[str, Tensor], path: Path, arch: str) -> 
 
 
 def _name_in_backbone(name: str, own: dict[str, Tensor]) -> str:
-    """Our checkpoints have a prefix; in torchvision's files our top level may be `features`."""
+    """Our checkpoints have a prefix; torchvision's files nest the stages, and densenet's have older names."""
     name = name.removeprefix("backbone.")
-    return name if name in own else name.replace("features.", "features_", 1)
+    if name in own:
+        return name
+    name = re.sub(rf"^({'|'.join(CONTAINERS)})\.", r"\1_", name)
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
