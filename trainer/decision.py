@@ -18,6 +18,8 @@ NARROW = 10.0
 """A valley that wanders by no more than this factor, some three to either side, is trusted."""
 FAR = 100.0
 """A valley this much lower than `minimum` would train too slowly to be trusted."""
+NEAR = 3.0
+"""A valley that lies outside `clr`'s pair by no more than this factor still agrees with it."""
 OF_LOSSES: Final[Mapping[str, Suggestion]] = {
     "valley": valley,
     "steep": steep,
@@ -66,7 +68,8 @@ def decide(curve: Curve, fallback_lr: float) -> Decision:
     The confidence is high when the valley is taken, wanders by a factor of 10 at most over the resamplings of
     the curve's noise (see `trainer.spread`), and lies within a factor of 100 below `minimum`: any higher, and
     it would be near the rates at which the loss rises; any lower, and it would be where the loss hardly
-    falls. `steep` takes no part: the smoothing moves it to the right, by how much depends on the noise.
+    falls. Where the accuracies give the pair of `clr`, which is read off another curve, it must not lie far
+    outside. `steep` and `slide` take no part: the smoothing moves them, by how much depends on the noise.
     """
     lrs, losses = curve.usable()
     suggestions = {name: suggest(lrs, losses) for name, suggest in OF_LOSSES.items()}
@@ -80,7 +83,7 @@ def decide(curve: Curve, fallback_lr: float) -> Decision:
         why = f"the fallback: {problem}"
         return Decision(fallback_lr, why, "none", suggestions, curve, warning, base_lr)
     ranges = spread(curve, OF_LOSSES)
-    lr, why, confidence = _choose(at_valley, at_minimum, ranges["valley"])
+    lr, why, confidence = _choose(at_valley, at_minimum, ranges["valley"], pair)
     return Decision(lr, why, confidence, suggestions, curve, base_lr=base_lr, spread=ranges)
 
 
@@ -94,7 +97,7 @@ def _problem(curve: Curve, points: int, at_valley: float | None) -> str | None:
 
 
 def _choose(
-    at_valley: float, at_minimum: float, wanders: tuple[float, float]
+    at_valley: float, at_minimum: float, wanders: tuple[float, float], pair: tuple[float, float] | None
 ) -> tuple[float, str, Confidence]:
     """The rate, why, and how far to trust it."""
     lowest, highest = wanders
@@ -108,4 +111,10 @@ def _choose(
         f"valley; {steadiness}, and minimum ({at_minimum:.2g}) is {at_minimum / at_valley:.1f} times as high"
     )
     trusted = highest / lowest <= NARROW and at_minimum / at_valley <= FAR
+    if pair:
+        within = pair[0] / NEAR <= at_valley <= pair[1] * NEAR
+        why += (
+            f"; the accuracies {'agree' if within else 'do not agree'} (clr {pair[0]:.2g} to {pair[1]:.2g})"
+        )
+        trusted = trusted and within
     return at_valley, why, "high" if trusted else "low"

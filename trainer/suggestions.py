@@ -12,25 +12,27 @@ Points = npt.NDArray[np.float64]
 def steep(lrs: Points, losses: Points) -> float | None:
     """The lr where d loss / d ln lr is lowest: forward differences, the left point's lr.
 
-    None for fewer than two points.
+    None for fewer than two points, or a loss that is not finite.
     """
-    if len(losses) < 2:
+    if len(losses) < 2 or not np.isfinite(losses).all():
         return None
     slopes = np.diff(losses) / np.diff(np.log(lrs))
     return float(lrs[np.argmin(slopes)])
 
 
 def minimum(lrs: Points, losses: Points) -> float | None:
-    """A tenth of the lr with the lowest loss. None without points."""
-    return float(lrs[np.argmin(losses)] / 10) if len(losses) else None
+    """A tenth of the lr with the lowest loss. None without points, or where a loss is not finite."""
+    return float(lrs[np.argmin(losses)] / 10) if len(losses) and np.isfinite(losses).all() else None
 
 
 def valley(lrs: Points, losses: Points) -> float | None:
     """A half into the longest valley, as fastai has it.
 
     With m the end and L the length of the longest strictly decreasing subsequence of the losses, the point
-    (m - L) + floor(L / 3) + floor(L / 6). None for a curve that never falls.
+    (m - L) + floor(L / 3) + floor(L / 6). None for a curve that never falls or is not finite.
     """
+    if not np.isfinite(losses).all():
+        return None
     lengths = _decreasing_lengths(losses)
     longest = max(lengths, default=0)
     if longest < 2:
@@ -43,9 +45,9 @@ def slide(lrs: Points, losses: Points, window: int = 15, threshold: float = 0.00
     """From the right, a window moves left while the gradients (per point) at its ends differ by more than
     `threshold`; the left end's lr of the last that did. After Novetta's method, as fastai has it.
 
-    None for a curve that is not longer than the window.
+    None for a curve that is not longer than the window, or not finite.
     """
-    if len(losses) <= window:
+    if len(losses) <= window or not np.isfinite(losses).all():
         return None
     slopes = np.gradient(losses)
     right = len(losses) - 1

@@ -81,6 +81,15 @@ def test_accuracies_give_the_cyclical_pair() -> None:
     assert decision.base_lr < 1e-3 < highest
 
 
+def test_accuracies_that_rise_elsewhere_lower_the_confidence() -> None:
+    decades, losses = np.log10(LRS), _good(0.05).losses
+    for rise_at, confidence, said in ((-3, "high", "the accuracies agree"), (-6, "low", "do not agree")):
+        accuracies = 0.1 + 0.6 / (1 + np.exp(-6 * (decades - rise_at)))
+        decision = decide(_curve(losses, accuracies.tolist()), 1e-3)
+        assert decision.confidence == confidence
+        assert said in decision.why
+
+
 @pytest.mark.parametrize(
     ("losses", "problem"),
     [

@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 
 from trainer.lr_finder import clr, minimum, slide, smooth, steep, valley
+from trainer.spread import Suggestion
 from trainer.suggestions import Points
 
 LRS = np.logspace(-7, 1, 81)
@@ -85,6 +88,19 @@ def test_slide_stops_where_the_window_s_ends_are_equally_flat() -> None:
     assert found is not None
     # The window's right end has left the rise, so its left end is 15 points before it.
     assert LRS[30] <= found <= LRS[40]
+
+
+def test_slide_ends_where_the_gradients_differ_by_no_more_than_its_threshold() -> None:
+    """From point 45 on the loss rises by .012 a point. The gradient there is .006, which differs by more than
+    .005 from the flat part's; that of the point before does not."""
+    losses = 1 + 0.012 * np.maximum(0, np.arange(60) - 45)
+    assert slide(LRS[:60], losses) == LRS[45 - 15]
+
+
+@pytest.mark.parametrize("suggest", [steep, minimum, valley, slide])
+@pytest.mark.parametrize("bad", [[math.nan] * 40, [2.0] * 30 + [math.nan] * 10, [2.0] * 39 + [math.inf]])
+def test_losses_that_are_no_numbers_suggest_nothing(suggest: Suggestion, bad: list[float]) -> None:
+    assert suggest(LRS[:40], np.array(bad)) is None
 
 
 def test_slide_of_a_flat_curve_is_where_the_window_begins() -> None:

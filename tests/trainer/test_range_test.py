@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainer.augment import Augmentation, augment
 from trainer.batches import Batch
-from trainer.lr_finder import RangeTest, range_test
+from trainer.lr_finder import RangeTest, range_test, smooth
 from trainer.model import Network, adamw, build_network
 from trainer.objective import Objective
 from trainer.precision import Precision
@@ -102,6 +102,22 @@ def test_range_test_ends_where_the_loss_is_not_finite() -> None:
     curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-5, 1, 8), AUGMENTATION, CPU)
     assert curve.losses == []
     assert "not finite" in curve.end
+
+
+def test_range_test_ends_at_the_first_point_beyond_four_times_the_best() -> None:
+    given = [2.0] * 10 + [9.0] * 300
+    losses = iter(given)
+
+    def objective(logits: Tensor, targets: Tensor) -> Tensor:
+        return 0 * logits.sum() + next(losses)
+
+    network = _network()
+    how = RangeTest(1e-7, 1e-6, 310)
+    curve = range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU, objective)
+    smoothed = smooth(given)
+    expected = next(step for step, loss in enumerate(smoothed) if loss > 4 * min(smoothed[: step + 1]))
+    assert len(curve.losses) == expected + 1 < 310
+    assert "passed 4 times its best" in curve.end
 
 
 def test_range_test_gives_one_point_a_step_at_rising_rates() -> None:
