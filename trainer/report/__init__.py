@@ -88,8 +88,18 @@ class Cell:
 
 def _environment() -> jinja2.Environment:
     # Labels and file names come from whoever made the data: everything is escaped but our own drawings.
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("trainer.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["code"] = _code
+    return environment
+
+
+def _code(text: str) -> Markup:
+    """What stands between backticks as code; all of it escaped."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
     )
 
 

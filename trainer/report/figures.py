@@ -82,7 +82,7 @@ def _curve(decision: Decision) -> Figure:
     figure = Figure(figsize=(7.6, 4.6 if curve.accuracies else 3.6), layout="constrained")
     if curve.accuracies:
         losses, accuracies = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-        _dress(accuracies, "learning rate", "right (%)")
+        _dress(accuracies, "learning rate", "accuracy (%)")
         _draw_accuracies(accuracies, curve, decision)
     else:
         losses = figure.add_subplot()
