@@ -88,7 +88,10 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _check(model: onnx.ModelProto) -> None:
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise GateRefused(f"export: the graph is not valid ONNX: {str(error).splitlines()[0]}") from error
     opset = {entry.domain: entry.version for entry in model.opset_import}
     if opset != {"": OPSET}:
         raise GateRefused(f"export: the graph uses the opsets {opset}, not ONNX {OPSET} alone")
