@@ -1,10 +1,11 @@
 """The data set of a training: what is trained on, what is held out, and what was left out."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,11 @@ from fovea.preprocess import Pixels, PreprocessSpec
 from trainer.audit import Audit, BadFile, Looked, audit, left_out
 from trainer.pixels import Decoded, decode_all
 from trainer.sources import Sample, Split, check_split
+
+logger = logging.getLogger(__name__)
+
+MOST_NAMED: Final = 100
+"""Bad files that the log names where they end the job."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,8 @@ def _bad(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[BadFile]:
 
 def _check_bad(data: str, bad: tuple[BadFile, ...], total: int, max_bad_fraction: float) -> None:
     if len(bad) > max_bad_fraction * total:
+        for file in bad[:MOST_NAMED]:
+            logger.warning("cannot be used: %s: %s", file.path, file.reason)
         raise DataInvalid(
             f"{data}: {len(bad)} of {total} images cannot be used, more than --max-bad-fraction "
             f"{max_bad_fraction:g} allows; the first is {bad[0].path}: {bad[0].reason}"

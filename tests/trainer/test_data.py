@@ -123,11 +123,18 @@ def test_bad_file_is_left_out_by_name(tmp_path: Path) -> None:
             assert (red > blue) == (sample.label == "red")
 
 
-def test_too_many_bad_files_end_the_job(tmp_path: Path) -> None:
+def test_too_many_bad_files_end_the_job_and_are_all_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = _folder(tmp_path / "data")
-    (folder / "red" / "broken.png").write_bytes(b"")
-    with pytest.raises(DataInvalid, match=r"1 of 21 .*--max-bad-fraction 0.01.*red/broken.png: .*empty"):
+    for label in ("red", "blue"):
+        (folder / label / "broken.png").write_bytes(b"")
+    with pytest.raises(
+        DataInvalid, match=r"2 of 22 .*--max-bad-fraction 0.01.*(red|blue)/broken.png: .*empty"
+    ):
         _read(folder, tmp_path / "cache")
+    assert "cannot be used: red/broken.png: the image is empty" in caplog.text
+    assert "cannot be used: blue/broken.png: the image is empty" in caplog.text
 
 
 @pytest.mark.parametrize(
