@@ -149,6 +149,7 @@ def test_sigterm_as_a_version_is_published_waits_until_it_is_whole(
     assert _published(settings) == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"sampler": "balanced"}, {"schedule": "triangular", "step_size": 4}, {"max_grad_norm": 0.1}],
