@@ -92,6 +92,17 @@ def trained(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def uninterrupted(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a frozen epoch and two cycles, 1 and 2 epochs long, that nothing broke off."""
+    from tests.trainer.interruptions import finetuning, start_from  # which take train_settings from here
+
+    root = tmp_path_factory.mktemp("uninterrupted")
+    start_from(few_digits, root)
+    job.train(finetuning(few_digits, root))
+    return root / "runs" / "a"
+
+
 @pytest.fixture
 def own_run(trained: Path, tmp_path: Path) -> Path:
     """A copy of the run, whose report an export may replace."""

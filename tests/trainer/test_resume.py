@@ -31,15 +31,6 @@ from trainer.checkpoint import CHECKPOINT_FILE
 from trainer.run_folder import RunFolder
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of a frozen epoch and two cycles, 1 and 2 epochs long."""
-    root = tmp_path_factory.mktemp("uninterrupted")
-    start_from(few_digits, root)
-    job.train(finetuning(few_digits, root))
-    return root / "runs" / "a"
-
-
 @pytest.mark.parametrize("step", [1, 4, 6, 9, 17, 24])
 def test_run_that_got_sigterm_ends_with_the_weights_of_one_that_did_not(
     step: int,

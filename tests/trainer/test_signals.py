@@ -17,21 +17,12 @@ from tests.trainer.interruptions import (
     expect_terminated,
     finetuning,
     start,
-    start_from,
 )
 from trainer import job, loop
 from trainer.checkpoint import CHECKPOINT_FILE
 from trainer.fitting import Fitting
 from trainer.phases import Phase
 from trainer.stopping import Stopping, Torn
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("uninterrupted")
-    start_from(few_digits, root)
-    job.train(finetuning(few_digits, root))
-    return root / "runs" / "a"
 
 
 @pytest.fixture
