@@ -1,13 +1,19 @@
 """What is wrong or unusual with the images, found before anything is computed."""
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from trainer.sources import Sample
+from fovea.errors import DataInvalid
+from trainer.listing import Sample
 
+logger = logging.getLogger(__name__)
+
+MOST_NAMED: Final = 100
+"""Bad files that the log names where they end the job."""
 FEW_IMAGES: Final = 10
 """A class with fewer images to train on is said to be tiny."""
 
@@ -28,6 +34,18 @@ class BadFile:
 
     path: str
     reason: str
+
+
+def check_bad(data: str, bad: Sequence[BadFile], total: int, max_bad_fraction: float) -> None:
+    """Raises DataInvalid where they are more than `max_bad_fraction` of all, or all; the log has them."""
+    if len(bad) <= max_bad_fraction * total and len(bad) < total:
+        return
+    for file in bad[:MOST_NAMED]:
+        logger.warning("cannot be used: %s: %s", file.path, file.reason)
+    raise DataInvalid(
+        f"{data}: {len(bad)} of {total} images cannot be used, more than --max-bad-fraction "
+        f"{max_bad_fraction:g} allows; the first is {bad[0].path}: {bad[0].reason}"
+    )
 
 
 def left_out(bad: Sequence[BadFile]) -> str:

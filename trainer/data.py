@@ -1,11 +1,10 @@
 """The data set of a training: what is trained on, what is held out, and what was left out."""
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +12,9 @@ import numpy.typing as npt
 from fovea.bundle import canonical_json
 from fovea.errors import DataInvalid
 from fovea.preprocess import Pixels, PreprocessSpec
-from trainer.audit import Audit, BadFile, Looked, audit, left_out
+from trainer.audit import Audit, BadFile, Looked, audit, check_bad, left_out
 from trainer.pixels import Decoded, decode_all
 from trainer.sources import Sample, Split, check_split
-
-logger = logging.getLogger(__name__)
-
-MOST_NAMED: Final = 100
-"""Bad files that the log names where they end the job."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ def read_images(
     train = decode_all(split.train, whole, cache_dir, threads)
     heldout = decode_all(split.heldout, spec, cache_dir, threads)
     bad = (*_bad(split.train, train), *_bad(split.heldout, heldout))
-    _check_bad(data, bad, len(split.train) + len(split.heldout), max_bad_fraction)
+    check_bad(data, bad, len(split.train) + len(split.heldout), max_bad_fraction)
     found = audit(_usable(split.train, train), _usable(split.heldout, heldout))
     held = {looked.digest for looked in _usable(split.heldout, heldout)}
     train_rows = [row for row in _usable_rows(train) if train.digests[row] not in held]
@@ -118,16 +112,6 @@ def _bad(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[BadFile]:
     for sample, outcome in zip(samples, decoded.outcomes, strict=True):
         if outcome.error is not None:
             yield BadFile(str(sample), outcome.error)
-
-
-def _check_bad(data: str, bad: tuple[BadFile, ...], total: int, max_bad_fraction: float) -> None:
-    if len(bad) > max_bad_fraction * total:
-        for file in bad[:MOST_NAMED]:
-            logger.warning("cannot be used: %s: %s", file.path, file.reason)
-        raise DataInvalid(
-            f"{data}: {len(bad)} of {total} images cannot be used, more than --max-bad-fraction "
-            f"{max_bad_fraction:g} allows; the first is {bad[0].path}: {bad[0].reason}"
-        )
 
 
 def _images(

@@ -12,7 +12,7 @@ from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, InvalidImage
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, decode_image
-from trainer.audit import BadFile
+from trainer.audit import BadFile, check_bad
 from trainer.metrics import (
     Bin,
     Logits,
@@ -95,9 +95,9 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier, samples: Sequence[Sample], threads: int, max_bad_fraction: float
+    classifier: Classifier, data: str, samples: Sequence[Sample], threads: int, max_bad_fraction: float
 ) -> Evaluation:
-    """Decodes and classifies every sample. Labels are those of the classifier's bundle.
+    """Decodes and classifies every sample of `data`. Labels are those of the classifier's bundle.
 
     Raises DataInvalid for an image of a class that the model does not know, and when more than
     `max_bad_fraction` of the files cannot be decoded, or all.
@@ -105,11 +105,7 @@ def evaluate(
     contract, labels = classifier.bundle.contract, classifier.labels
     _check_labels(samples, labels)
     usable, bad, probabilities = _classify(classifier, samples, threads)
-    if len(bad) > max_bad_fraction * len(samples) or not usable:
-        raise DataInvalid(
-            f"{len(bad)} of {len(samples)} images cannot be used, more than --max-bad-fraction "
-            f"{max_bad_fraction:g} allows; the first is {bad[0].path}: {bad[0].reason}"
-        )
+    check_bad(data, bad, len(samples), max_bad_fraction)
     index = {label: number for number, label in enumerate(labels)}
     targets = np.array([index[sample.label] for sample in usable], np.int64)
     predicted = probabilities.argmax(1)
@@ -141,8 +137,9 @@ def _check_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> None:
     unknown = sorted({sample.label for sample in samples} - set(labels))
     if unknown:
         known = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+        others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
         raise DataInvalid(
-            f"the model has no class {unknown[0]!r}, of which there are images (it has {known})"
+            f"the model has no class {unknown[0]!r}{others}, of which there are images (it has {known})"
         )
 
 

@@ -1,45 +1,21 @@
 """Where images and their labels come from: folders, CSV files, buckets, and the embedded digits."""
 
-import csv
-import os
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from fovea.errors import DataInvalid
-from fovea.preprocess import IMAGE_SUFFIXES
 from fovea.storage import is_bucket
 from trainer.digits import write_digits
 from trainer.fetching import fetch
+from trainer.listing import Listing, Sample, read_csv, read_folder
 
-HELDOUT: Final = ("val", "valid", "validation", "dev", "test")
-"""What the held-out part of a split is called."""
+__all__ = ["Sample", "Split", "check_split", "open_heldout", "open_source"]
 
-Parts = tuple[list["Sample"], list["Sample"], list["Sample"]]
-"""To train on, held out, not assigned."""
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image file with the name of its class."""
-
-    path: Path
-    label: str
-    name: str = ""
-    """where it lies in the source, for a person to read"""
-
-    def __str__(self) -> str:
-        return self.name or printable(self.path)
-
-    def read(self) -> bytes:
-        """Raises DataInvalid when the file that was listed cannot be read now."""
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise DataInvalid(f"{self}: cannot be read: {error.strerror}") from error
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,27 +30,37 @@ class Split:
 def open_source(data: str, *, val_fraction: float, seed: int, cache_dir: Path) -> Split:
     """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`.
 
-    A class of one image is trained on and not held out. Raises DataInvalid when there is no such folder, no
-    image, only one class or an empty one, Unavailable when a bucket cannot be reached.
+    Of several parts that are held out, val comes first; the others are left alone. A class of one image is
+    trained on and not held out. Raises DataInvalid when there is no such folder, no image, only one class or
+    an empty one, Unavailable when a bucket cannot be reached.
     """
-    train, heldout, unassigned = _list(data, cache_dir)
-    _check_classes(data, [*train, *heldout, *unassigned])
-    more_train, more_heldout = _stratify(unassigned, val_fraction, seed)
-    return check_split(data, [*train, *more_train], [*heldout, *more_heldout])
+    listing = _list(data, cache_dir)
+    _check_classes(data, listing.all())
+    part = listing.part()
+    heldout = listing.heldout[part] if part else []
+    others = [name for name, images in listing.heldout.items() if images and name != part]
+    if others:
+        logger.info("held out is %s; %s is left for `evaluate`", part, " and ".join(others))
+    more_train, more_heldout = _stratify(listing.unassigned, val_fraction, seed)
+    return check_split(data, [*listing.train, *more_train], [*heldout, *more_heldout])
 
 
-def open_heldout(data: str, cache_dir: Path) -> tuple[Sample, ...]:
-    """The images of a source that nothing was trained on: those that its own split holds out, all if it has
-    none.
+def open_heldout(data: str, cache_dir: Path) -> tuple[str | None, tuple[Sample, ...]]:
+    """The images of a source that a model can be measured on: of one with a split what it holds out, test
+    before any other part; else all, with None for the part's name.
 
     Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
     """
-    train, heldout, unassigned = _list(data, cache_dir)
-    if not train and not heldout and not unassigned:
+    listing = _list(data, cache_dir)
+    if not listing.all():
         raise _no_image(data)
-    if not heldout and not unassigned:
+    part = listing.part("test")
+    if part:
+        logger.info("of the split of %s, %s is taken", data, part)
+    samples = (*(listing.heldout[part] if part else ()), *listing.unassigned)
+    if not samples:
         raise DataInvalid(f"{data}: its split holds no image out, and on the others a model may be trained")
-    return (*heldout, *unassigned)
+    return part, samples
 
 
 def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -> Split:
@@ -88,17 +74,12 @@ def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -
     return Split(tuple(sorted(labels)), train, heldout)
 
 
-def printable(path: Path) -> str:
-    """A path for a person to read: bytes that are not UTF-8 are shown as \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _list(data: str, cache_dir: Path) -> Parts:
+def _list(data: str, cache_dir: Path) -> Listing:
     path = _local(data, cache_dir)
     if path.is_file():
-        return _read_csv(path)
+        return read_csv(path)
     if path.is_dir():
-        return _read_folder(path)
+        return read_folder(path)
     raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
 
 
@@ -110,69 +91,6 @@ def _local(data: str, cache_dir: Path) -> Path:
     return fetch(data, cache_dir)
 
 
-def _read_folder(path: Path) -> Parts:
-    train, held = path / "train", next((path / name for name in HELDOUT if (path / name).is_dir()), None)
-    if train.is_dir() and held is not None:
-        return _read_classes(train, path), _read_classes(held, path), []
-    if train.is_dir() and _holds_classes(train):
-        names = ", ".join(f"{name}/" for name in HELDOUT)
-        raise DataInvalid(f"{path}: there is train/, but none of {names} beside it")
-    return [], [], _read_classes(path, path)
-
-
-def _holds_classes(folder: Path) -> bool:
-    """Images lie in folders of it and none in itself: it is no class that is called `train`."""
-    return any(child.is_dir() for child in folder.iterdir()) and not any(map(_is_image, folder.iterdir()))
-
-
-def _read_classes(folder: Path, source: Path) -> list[Sample]:
-    samples = []
-    for child in sorted(folder.iterdir()):
-        if not child.is_dir() or child.name.startswith("."):
-            continue
-        if not child.name.isprintable() or printable(child) != str(child):
-            raise DataInvalid(f"{printable(child)}: the name of a class should be printable UTF-8 text")
-        if not os.access(child, os.R_OK | os.X_OK):
-            raise DataInvalid(f"{child}: this folder cannot be read")
-        images = [file for file in sorted(child.rglob("*")) if _is_image(file)]
-        if not images:
-            raise DataInvalid(f"{child}: class {child.name!r} is empty: there is no image in this folder")
-        samples += [Sample(file, child.name, printable(file.relative_to(source))) for file in images]
-    return samples
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower()[1:] in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
-
-
-def _read_csv(path: Path) -> Parts:
-    """Paths are relative to the CSV file's folder; `split` is train or val where the column exists."""
-    train: list[Sample] = []
-    heldout: list[Sample] = []
-    unassigned: list[Sample] = []
-    parts = {"train": train, **dict.fromkeys(HELDOUT, heldout), "": unassigned}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if not {"path", "label"} <= set(rows.fieldnames or ()):
-                found = ",".join(rows.fieldnames or ())
-                said = f"its first line should be `path,label` or `path,label,split`, not `{found[:80]}`"
-                raise DataInvalid(f"{path}: {said}")
-            for row in rows:
-                image, label, split = row["path"], row["label"], row.get("split") or ""
-                if not image or not label or not (image + label).isprintable() or split not in parts:
-                    raise DataInvalid(
-                        f"{path}: line {rows.line_num}: expected a path, a label and, if any, the split "
-                        f"train or val, not {image!r}, {label!r}, {split!r}"
-                    )
-                parts[split].append(Sample(path.parent / image, label, image))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataInvalid(f"{path}: not a CSV file in UTF-8: {error}") from error
-    except OSError as error:
-        raise DataInvalid(f"{path}: cannot be read: {error.strerror}") from error
-    return train, heldout, unassigned
-
-
 def _check_classes(data: str, samples: list[Sample]) -> None:
     labels = {sample.label for sample in samples}
     if not samples:
@@ -182,7 +100,8 @@ def _check_classes(data: str, samples: list[Sample]) -> None:
 
 
 def _no_image(data: str) -> DataInvalid:
-    return DataInvalid(f"{data}: there is no image (they are expected as {data}/CLASS/*.jpg)")
+    expected = "rows path,label" if data.endswith(".csv") else f"{data}/CLASS/*.jpg"
+    return DataInvalid(f"{data}: there is no image (expected are {expected})")
 
 
 def _stratify(samples: list[Sample], val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:

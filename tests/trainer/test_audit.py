@@ -127,6 +127,19 @@ def test_name_that_is_not_utf8_is_read_and_shown_escaped(folder: Path) -> None:
     assert bad["path"].endswith(r"train/red/\xff.jpg")
 
 
+def test_control_characters_of_a_name_are_shown_escaped(folder: Path) -> None:
+    (folder / "train" / "red" / "\x1b[31m\n.png").write_bytes(b"broken")
+    (bad,) = _read(folder).audit()["quarantined"]
+    assert bad["path"] == r"train/red/\x1b[31m\n.png"
+
+
+def test_what_lies_in_hidden_folders_is_no_image_of_the_class(folder: Path) -> None:
+    hidden = folder / "train" / "red" / ".ipynb_checkpoints"
+    hidden.mkdir()
+    shutil.copy(folder / "train" / "red" / "1.png", hidden / "1-checkpoint.png")
+    assert len(_read(folder).train) == 24
+
+
 def test_photo_of_12_megapixels_is_turned_upright(folder: Path) -> None:
     """Held sideways: red above blue is stored as red beside blue."""
     upright = Image.new("RGB", (3000, 4000), "red")

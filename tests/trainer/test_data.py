@@ -73,6 +73,7 @@ def test_csv_gives_paths_labels_and_splits(tmp_path: Path) -> None:
         ("path,label,split\na.png,cat,sometimes\n", "line 2: .*'sometimes'"),
         ("path,label\na.png\n", "line 2"),
         ("path,label\na.png,cat\x1b[31m\n", "line 2"),
+        ("path,label,label\na.png,cat,dog\n", "not `path,label,label`"),
         ("path;label\na.png;cat\n", "not `path;label`"),
     ],
 )
@@ -93,6 +94,15 @@ def test_heldout_part_may_have_any_of_its_usual_names(name: str, tmp_path: Path)
     assert (split.labels, len(split.train), len(split.heldout)) == (("blue", "red"), 6, 6)
     split = open_source(str(tmp_path / "set.csv"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
     assert (len(split.train), len(split.heldout)) == (3, 1)
+
+
+def test_of_several_heldout_parts_val_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for part, count in (("train", 5), ("test", 3), ("val", 2)):
+        _folder(tmp_path / "data" / part, count)
+    split = open_source(str(tmp_path / "data"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
+    assert (len(split.train), len(split.heldout)) == (10, 4)
+    assert "held out is val; test is left for `evaluate`" in caplog.text
 
 
 def test_part_of_another_name_is_not_taken_for_a_class(tmp_path: Path) -> None:

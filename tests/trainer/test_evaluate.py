@@ -14,8 +14,8 @@ from fovea.errors import BundleInvalid, DataInvalid
 from fovea.preprocess import decode_image
 from tests.buckets import Bucket
 from tests.tiny import picture, publish_bundle
-from trainer import examination
-from trainer.config import EvaluateSettings
+from trainer import examination, job
+from trainer.config import EvaluateSettings, ExportSettings
 from trainer.metrics import accuracy_interval
 
 COLOURS = ("blue", "green", "red")
@@ -93,11 +93,95 @@ def test_record_holds_confusion_classes_calibration_and_the_worst_images(
     assert record["metrics"]["per_class"]["blue"]["recall"] == pytest.approx(0.8)
     assert record["metrics"]["per_class"]["red"]["precision"] == pytest.approx(10 / 12)
     assert sum(entry["images"] for entry in record["reliability"]) == 30
-    assert 0 <= record["kept"]["right"] <= record["kept"]["images"] <= 30
+    assert record["kept"] == _kept_by_hand(model, images)
     ranked = [answer["probability_of_truth"] for answer in record["worst"]]
     assert len(ranked) == 2
     assert ranked == sorted(ranked)
     assert record["model"]["digest"] == ModelBundle.open(model).digest
+
+
+def _kept_by_hand(model: Path, images: Path) -> dict[str, float]:
+    bundle = ModelBundle.open(model)
+    files = sorted(images.rglob("*.png"))
+    crops = np.stack([decode_image(file.read_bytes(), bundle.contract.preprocess) for file in files])
+    probabilities = Classifier(bundle, "cpu", 1).classify(crops)
+    threshold = bundle.contract.abstain_threshold
+    kept = [(file, row) for file, row in zip(files, probabilities, strict=True) if row.max() >= threshold]
+    right = sum(bundle.contract.labels[row.argmax()] == file.parent.name for file, row in kept)
+    return {"threshold": threshold, "images": len(kept), "right": right}
+
+
+def test_worst_class_is_printed_first(
+    model: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _evaluate(model, images, tmp_path)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    header = lines.index(["class", "images", "precision", "recall"])
+    rows = lines[header + 1 : header + 4]
+    assert rows[0] == ["blue", "10", "100.0%", "80.0%"]
+    assert {row[0] for row in rows} == set(COLOURS)
+
+
+def test_other_precision_is_measured_beside_its_own_release(
+    released_precisions: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = _evaluate(released_precisions, few_digits / "val", tmp_path, precision="int8")
+    contract = ModelBundle.open(released_precisions).contract
+    metrics = contract.variants["int8"].metrics
+    assert record["metrics"]["loss"] == pytest.approx(metrics.loss)
+    assert metrics.loss != pytest.approx(contract.metrics.loss)
+    assert record["model"]["digest"] == contract.files["model.int8.onnx"]
+    assert f"at its release {metrics.accuracy:.2%} of 19 images right" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def released_precisions(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's model with int8 beside it, which says that it was measured on one image less than fp32."""
+    root = tmp_path_factory.mktemp("precisions")
+    run, models = shutil.copytree(trained / "runs" / "a", root / "run"), root / "models"
+    settings = json.loads((run / "settings.json").read_text())
+    settings |= {"precisions": ["fp32", "int8"], "max_accuracy_drop": 1.0}
+    (run / "settings.json").write_text(json.dumps(settings))
+    job.export(ExportSettings(run=run, models=str(models), device="cpu", threads=1))
+    contract = json.loads((models / "1" / "bundle.json").read_text())
+    contract["variants"]["int8"]["metrics"]["images"] = 19
+    (models / "1" / "bundle.json").write_text(json.dumps(contract))
+    return models / "1"
+
+
+def test_images_that_the_model_was_trained_on_flatter_it(
+    trained: Path, few_digits: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(trained / "models" / "tiny" / "1", model)
+    contract = json.loads((model / "bundle.json").read_text())
+    contract["training"]["settings"]["data"] = str(few_digits / "train")
+    (model / "bundle.json").write_text(json.dumps(contract))
+    _evaluate(model, few_digits / "train", tmp_path)
+    assert "train: the accuracy flatters it" in caplog.text
+    caplog.clear()
+    _evaluate(model, few_digits, tmp_path)
+    assert "flatters" not in caplog.text
+
+
+def test_test_part_of_a_split_is_taken_before_any_other(model: Path, images: Path, tmp_path: Path) -> None:
+    for part, count in (("train", 4), ("val", 3), ("test", 2)):
+        for label in COLOURS:
+            (tmp_path / "split" / part / label).mkdir(parents=True)
+            for index in range(count):
+                shutil.copy(images / label / f"{index}.png", tmp_path / "split" / part / label)
+    assert _evaluate(model, tmp_path / "split", tmp_path)["metrics"]["images"] == 6
+    rows = [f"images/red/{i}.png,red,{part}" for i, part in enumerate(["train", "val", "val", "test"])]
+    (tmp_path / "set.csv").write_text("\n".join(["path,label,split", *rows]))
+    assert _evaluate(model, tmp_path / "set.csv", tmp_path)["metrics"]["images"] == 1
+
+
+def test_record_of_other_images_does_not_outlive_a_refusal(model: Path, images: Path, tmp_path: Path) -> None:
+    _evaluate(model, images, tmp_path)
+    (images / "green").rename(images / "mauve")
+    with pytest.raises(DataInvalid):
+        _evaluate(model, images, tmp_path)
+    assert not (tmp_path / "out" / "evaluation.json").exists()
 
 
 def test_accuracy_below_the_least_is_refused_after_all_is_written(

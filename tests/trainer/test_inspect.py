@@ -72,6 +72,35 @@ def test_damaged_model_is_refused_by_the_name_of_its_file(
         _inspect(tmp_path / "models", capsys)
 
 
+def test_contract_that_differs_from_the_one_in_the_model_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_bundle(tmp_path / "models", tmp_path / "staged")
+    contract = tmp_path / "models" / "1" / "bundle.json"
+    contract.write_text(contract.read_text().replace('"blue"', '"mauve"'))
+    with pytest.raises(BundleInvalid, match="and the contract inside fp32 differ"):
+        _inspect(tmp_path / "models", capsys)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"settings": None, "learning_rate": "x", "versions": []},
+        {"learning_rate": {"lr": 0.1}, "weights": ["a"], "data_digest": "x"},
+        {},
+    ],
+)
+def test_lineage_of_any_kind_is_shown_as_far_as_it_goes(
+    training: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_bundle(tmp_path / "models", tmp_path / "staged")
+    path = tmp_path / "models" / "1" / "bundle.json"
+    contract = json.loads(path.read_text()) | {"training": training}
+    contract["metrics"]["images"] = 0
+    path.write_text(json.dumps(contract))
+    assert "fp32: measured on no image" in _inspect(tmp_path / "models", capsys)
+
+
 def test_folder_without_a_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BundleInvalid, match="no model is published here"):
         _inspect(tmp_path, capsys)
