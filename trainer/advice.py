@@ -28,7 +28,10 @@ def advise(records: list[EpochRecord], before: float, run: str, *, stopped_impro
     began at.
     """
     if stopped_improving:
-        return "held-out loss stopped falling: more epochs will not help, more or cleaner images may"
+        return (
+            "held-out loss stopped falling: more of the same will hardly help; a lower --lr, more epochs at "
+            "once (--epochs N), or more or cleaner images may"
+        )
     if not records:
         return "nothing was trained"
     more = f"run more epochs with `--continue-from {run} --epochs {max(2, 2 * len(records))}`"

@@ -11,6 +11,9 @@ from trainer.config import TrainSettings
 from trainer.options import RecipeOptions
 from trainer.run_folder import SETTINGS_FILE, RunFolder
 
+OF_THE_RUN: Final = ("schedule", "precisions", "max_accuracy_drop", "target_precision")
+"""Options of a run that one which continues it takes over, as it does the recipe."""
+
 FREE: Final = {
     *("device", "threads", "log_level", "log_format", "cache_dir", "runs", "run_id"),
     *("models", "checkpoint_every"),
@@ -39,7 +42,8 @@ def check_same(run: RunFolder, settings: TrainSettings) -> None:
 
 
 def with_continued(settings: TrainSettings) -> TrainSettings:
-    """With --continue-from, options of data split, network and recipe that are not given are as in that run.
+    """With --continue-from, options that are not given are as in that run, but for the learning rate and the
+    epochs.
 
     Raises DataInvalid when it is no run, SettingsInvalid for options that would not fit its network.
     """
@@ -50,7 +54,7 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
     _check_kept(settings, before, run.path)
     taken = {
         name: getattr(before, name)
-        for name in RecipeOptions.model_fields
+        for name in (*RecipeOptions.model_fields, *OF_THE_RUN)
         if name not in settings.model_fields_set and name not in FREE
     }
     return settings.model_copy(update={**taken, "continue_from": run.path, "frozen_epochs": 0})

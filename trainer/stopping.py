@@ -45,9 +45,9 @@ class Stopping:
         if self._deferrals and number == self._received == signal.SIGINT:
             self._received = None
             raise Torn
-        self._received = number
+        self._received = self._received or number
         if not self._deferrals:
-            self._raise(number)
+            self._raise(self._received)
 
     def _raise(self, number: int) -> NoReturn:
         self._received = None

@@ -37,6 +37,16 @@ def test_what_digits_imply_gives_way_to_what_the_run_was_begun_with(tmp_path: Pa
     assert (settings.size, settings.resize, settings.batch_size, settings.flip) == (48, 50, 64, True)
 
 
+def test_recipe_and_release_are_taken_over_and_rate_and_epochs_are_not(tmp_path: Path) -> None:
+    recipe = ("--schedule", "triangular", "--sampler", "balanced", "--lr", "3e-3", "--epochs", "7")
+    release = ("--precisions", "fp32,int8", "--target-precision", "0.9")
+    run = _before(tmp_path, "--data", "photos", *recipe, *release)
+    settings = _continued(run, "--data", "photos")
+    assert (settings.precisions, settings.target_precision) == (("fp32", "int8"), 0.9)
+    assert (settings.schedule, settings.sampler) == ("triangular", "balanced")
+    assert (settings.lr, settings.epochs) == ("auto", 1)
+
+
 def test_options_that_are_given_win(tmp_path: Path) -> None:
     run = _before(tmp_path, "--data", "photos", "--batch-size", "16", "--max-rotation", "3")
     settings = _continued(run, "--data", "photos", "--batch-size", "8")
@@ -69,8 +79,9 @@ def test_what_is_the_same_may_be_said_again(tmp_path: Path) -> None:
 
 
 def test_only_what_nobody_gave_is_said_to_be_implied(
-    caplog: pytest.LogCaptureFixture, tmp_path: Path
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("INFO")
     preparation._say_what_digits_imply(_load("--data", "digits", "--size", "48", "--resize", "50"))
     assert "--batch-size 32" in caplog.text
     assert "--size" not in caplog.text.replace("--batch-size", "")
