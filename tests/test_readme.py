@@ -67,12 +67,13 @@ def test_links_lead_somewhere() -> None:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A folder with `photos`, and `my-bucket/photos` in the test's own S3."""
+    """A folder with `photos` and `new-photos`, and `my-bucket/photos` in the test's own S3."""
     labels = {"flower": "cat", "temple": "dog"}
-    make_photos(tmp_path / "made", 10)
-    for made, label in labels.items():
-        (tmp_path / "photos").mkdir(exist_ok=True)
-        (tmp_path / "made" / made).rename(tmp_path / "photos" / label)
+    for seed, folder in enumerate(("photos", "new-photos")):
+        make_photos(tmp_path / "made" / folder, 10, seed)
+        (tmp_path / folder).mkdir()
+        for made, label in labels.items():
+            (tmp_path / "made" / folder / made).rename(tmp_path / folder / label)
     return tmp_path
 
 

@@ -1,0 +1,65 @@
+"""The pages in docs/ name commands, options and pages that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fovea.settings import load
+from trainer.__main__ import SETTINGS
+from trainer.config import TrainSettings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TRAINER = [
+    pytest.param(line.strip(), id=f"{page.name}: {line.strip()}")
+    for page in PAGES
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("python -m trainer ")
+]
+
+
+def test_there_are_pages_and_commands_to_check() -> None:
+    assert {"training.md"} <= {page.name for page in PAGES}
+    assert len(TRAINER) >= 5
+
+
+@pytest.mark.parametrize("command", TRAINER)
+def test_trainer_takes_the_command(command: str) -> None:
+    _, _, _, name, *arguments = shlex.split(command)
+    assert load(SETTINGS[name], arguments, command, SETTINGS.values())
+
+
+def test_options_that_the_training_page_names_exist() -> None:
+    text = (ROOT / "docs" / "training.md").read_text()
+    known = {
+        "--" + name.replace("_", "-") for settings in SETTINGS.values() for name in settings.model_fields
+    } | {"--help", "--json"}
+    assert set(re.findall(r"--[a-z][a-z0-9-]*", text)) <= known
+
+
+STATED = {
+    "max_bad_fraction": (r"`--max-bad-fraction` of them \((\d+) %\)", 0.01),
+    "val_fraction": (r"a (fifth) of each class is held out", 1.0),
+    "frozen_epochs": (r"`--frozen-epochs` \((\d+)\)", 1.0),
+    "max_accuracy_drop": (r"`--max-accuracy-drop` \((half) a point\)", 0.01),
+}
+"""Setting -> how the training page states its default, and in what unit."""
+WORDS = {"fifth": 0.2, "half": 0.5}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_default_that_the_training_page_states_is_the_options_own(name: str) -> None:
+    pattern, unit = STATED[name]
+    found = re.search(pattern, (ROOT / "docs" / "training.md").read_text())
+    assert found, f"the page does not say {name} so"
+    stated = WORDS[found[1]] if found[1] in WORDS else float(found[1])
+    assert stated * unit == pytest.approx(TrainSettings.model_fields[name].default)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)#]+)\)", page.read_text())]
+    assert [t for t in targets if not t.startswith("http") and not (page.parent / t).exists()] == []
