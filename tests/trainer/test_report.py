@@ -6,7 +6,7 @@ import pytest
 
 from fovea.bundle import read_contract
 from trainer.calibration import Calibration
-from trainer.report import render_report
+from trainer.report import _code, render_report
 from trainer.run_folder import RunFolder
 
 HOSTILE = "<script>alert(1)</script>"
@@ -61,3 +61,8 @@ def test_report_escapes_a_hostile_class_name_and_file_name(trained: Path, tmp_pa
     page = render_report(run, hostile, CALIBRATION, np.array([[9, 1], [0, 10]]))
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 6
+
+
+def test_commands_in_the_advice_are_code_and_escaped() -> None:
+    assert _code("try `--lr 1e-3` on <b>") == "try <code>--lr 1e-3</code> on &lt;b&gt;"
+    assert _code("no code") == "no code"
