@@ -21,7 +21,7 @@ DIGITS: Final[dict[str, Any]] = {
     "resize": 24,
     "batch_size": 32,
     "num_steps": 60,
-    "max_epochs": 5,
+    "max_epochs": 7,
     "min_crop": 0.85,
     "max_warp": 0.0,
     "max_lighting": 0.0,
