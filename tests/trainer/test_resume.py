@@ -31,7 +31,9 @@ from trainer.checkpoint import CHECKPOINT_FILE
 from trainer.run_folder import RunFolder
 
 
-@pytest.mark.parametrize("step", [1, 4, 6, 9, 17, 24])
+@pytest.mark.parametrize(
+    "step", [1, 6, 17, *(pytest.param(step, marks=pytest.mark.slow) for step in (4, 9, 24))]
+)
 def test_run_that_got_sigterm_ends_with_the_weights_of_one_that_did_not(
     step: int,
     uninterrupted: Path,

@@ -91,9 +91,9 @@ def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
     "within",
     [
         "trainer.variants.write_int8",  # whose failure would leave int8 out
-        "trainer.gate._decode",
+        pytest.param("trainer.gate._decode", marks=pytest.mark.slow),
         "trainer.export.torch.onnx.export",
-        "trainer.weights.torch.load",  # whose failure would be a damaged file
+        pytest.param("trainer.weights.torch.load", marks=pytest.mark.slow),  # ... would be a damaged file
     ],
 )
 def test_sigterm_is_taken_for_no_failure_of_what_it_comes_in(
