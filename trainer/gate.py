@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fovea.bundle import BundleContract, Metrics
-from fovea.classifier import open_session
 from fovea.errors import GateRefused
 from fovea.preprocess import Pixels, decode_image
+from fovea.sessions import SessionOptions, open_session
 from trainer.data import Images
 from trainer.metrics import Logits, Targets, measure
 
@@ -43,7 +43,7 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     the torch model: other pixels, top-1 agreement below .999, a probability off by more than 1e-3 (at batch
     sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off.
     """
-    session = open_session(model, "cpu", threads)
+    session = open_session(model, "cpu", SessionOptions(threads))
     _check_shapes(session, contract, reference)
     probabilities = np.empty_like(reference.probabilities)
     for start in range(0, len(reference.heldout), CHUNK):
@@ -63,7 +63,7 @@ def measure_variant(
     `contract` and the images' pixels must have passed `pass_gate`. Returns the metrics and the
     probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
     """
-    session = open_session(model, "cpu", threads)
+    session = open_session(model, "cpu", SessionOptions(threads))
     probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
     for start in range(0, len(heldout), CHUNK):
         chunk = slice(start, start + CHUNK)

@@ -9,9 +9,10 @@ import pytest
 from onnx import numpy_helper
 
 from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier, open_session
+from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid
 from fovea.preprocess import Pixels
+from fovea.sessions import SessionOptions, open_session
 from tests.trainer.conftest import train_settings
 from trainer.checkpoint import Checkpoint
 from trainer.data import read_images
@@ -42,7 +43,7 @@ def test_variant_answers_nearly_as_fp32_at_any_batch_size(
 ) -> None:
     crops = bundle.golden().crops
     write(bundle.model_path, tmp_path / "variant.onnx", crops)
-    session = open_session(tmp_path / "variant.onnx", "cpu", 1)
+    session = open_session(tmp_path / "variant.onnx", "cpu", SessionOptions(1))
     for count in (1, 3, len(crops)):
         logits, found = session.run(["logits", "probabilities"], {"pixels": crops[:count]})
         assert logits.dtype == found.dtype == np.float32

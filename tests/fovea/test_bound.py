@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from fovea.bound import BoundSession
+from fovea.bundle import ModelBundle
+from fovea.classifier import Classifier
+from fovea.sessions import open_session
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def bound(tiny_bundle: ModelBundle) -> BoundSession:
+    """On the CPU: what differs on a GPU is where the buffers lie."""
+    session = open_session(tiny_bundle.model_path, "cpu")
+    return BoundSession(session, tiny.SPEC.size, len(tiny.LABELS), [4, 1, 2], device="cpu")
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 4, 5, 11])
+def test_padded_and_split_batches_give_the_models_own_answers(
+    bound: BoundSession, tiny_classifier: Classifier, images: int
+) -> None:
+    pixels = np.random.default_rng(images).integers(0, 256, (images, 16, 16, 3), np.uint8)
+    assert np.array_equal(bound.run(pixels), tiny_classifier.classify(pixels))
+
+
+def test_an_answer_stays_when_the_buffers_are_used_again(bound: BoundSession) -> None:
+    pixels = np.zeros((2, 16, 16, 3), np.uint8)
+    first = bound.run(pixels)
+    kept = first.copy()
+    bound.run(pixels + 255)
+    assert np.array_equal(first, kept)
