@@ -1,9 +1,14 @@
 """How much may be in flight at once. What does not fit is refused at once, never made to wait."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from server.errors import Draining, QueueFull
+from server.lanes import Lane
+
+BULK_SHARE: Final = 0.75
+"""Of the room, that bulk images may take: interactive ones always find some."""
 
 
 class Admission:
@@ -19,28 +24,48 @@ class Admission:
         self._max_images = max_images
         self._max_bytes = max_bytes
         self._open = True
+        self._bulk_images = 0
+        self._bulk_bytes = 0
 
     @contextmanager
-    def admit(self, images: int, size_bytes: int) -> Iterator[None]:
-        """Holds room for this many images and bytes. Raises QueueFull or Draining."""
+    def admit(
+        self,
+        images: int,
+        size_bytes: int,
+        lane: Lane = Lane.INTERACTIVE,
+        retry_after_s: Callable[[], float] = lambda: 0.1,
+    ) -> Iterator[None]:
+        """Holds room for this many images and bytes. Raises Draining, or QueueFull with `retry_after_s`."""
         if not self._open:
             raise Draining("the server is shutting down; another replica will answer")
-        if self.images + images > self._max_images:
-            raise QueueFull(
-                f"{self.images} images are in flight, of {self._max_images}; {images} more do not fit"
-            )
-        if self.bytes + size_bytes > self._max_bytes:
-            raise QueueFull(
-                f"{self.bytes} bytes are in flight, of {self._max_bytes}; {size_bytes} more do not fit"
-            )
-        self.images += images
-        self.bytes += size_bytes
+        if why := self._why_full(images, size_bytes, lane):
+            raise QueueFull(why, retry_after_s())
+        self._add(images, size_bytes, lane)
         try:
             yield
         finally:
-            self.images -= images
-            self.bytes -= size_bytes
+            self._add(-images, -size_bytes, lane)
 
     def close(self) -> None:
         """From now on nothing is admitted; what is in flight goes on."""
         self._open = False
+
+    def _add(self, images: int, size_bytes: int, lane: Lane) -> None:
+        self.images += images
+        self.bytes += size_bytes
+        if lane is Lane.BULK:
+            self._bulk_images += images
+            self._bulk_bytes += size_bytes
+
+    def _why_full(self, images: int, size_bytes: int, lane: Lane) -> str:
+        if self.images + images > self._max_images:
+            return f"{self.images} images are in flight, of {self._max_images}; {images} more do not fit"
+        if self.bytes + size_bytes > self._max_bytes:
+            return f"{self.bytes} bytes are in flight, of {self._max_bytes}; {size_bytes} more do not fit"
+        # A call larger than the share is admitted when no other bulk one is in flight.
+        if lane is Lane.BULK and self._bulk_images:
+            if self._bulk_images + images > self._max_images * BULK_SHARE:
+                return f"{self._bulk_images} images of bulk calls are in flight; {images} more do not fit"
+            if self._bulk_bytes + size_bytes > self._max_bytes * BULK_SHARE:
+                return f"{self._bulk_bytes} bytes of bulk calls are in flight; {size_bytes} more do not fit"
+        return ""

@@ -1,177 +1,245 @@
 """One owner of one queue: images that arrive one by one are computed together.
 
-Batching is greedy. While the classifier is busy the next batch forms; when it is free it takes all there
-is, up to `max_batch_size`. Nothing polls: the owner wakes when an image arrives, when a batch ends and, with
-a queue delay, when the oldest image has waited long enough.
+Batching is greedy. While the workers are busy the next batch forms; one that is free takes all there is, up
+to a limit. Nothing polls: the owner looks when an image arrives, when a batch ends and, with a queue delay,
+when the oldest image has waited long enough.
 """
 
 import asyncio
+import math
 import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-import numpy as np
-import numpy.typing as npt
+from server.costs import CostModel
+from server.errors import ComputeFailed, DeadlinePassed, Draining
+from server.lanes import Answer, Item, Lane, Lanes
+from server.worker import Batch, Computed, Worker, WorkerDied
 
-from fovea.classifier import Probabilities
-from fovea.preprocess import Pixels
-from server.errors import ComputeFailed, DeadlinePassed
-
-Compute = Callable[[Pixels], Probabilities]
-"""uint8 [n, S, S, 3] -> float32 [n, classes]"""
+P = TypeVar("P")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the model says of one image, and what it took."""
+class Limits:
+    """What batches may be."""
 
-    probabilities: npt.NDArray[np.float32]
-    """[classes]"""
-    batch_size: int
-    queue_s: float
-    compute_s: float
-    """Of the whole batch."""
+    max_batch_size: int
+    runners: int = 1
+    """Batches computed at the same time."""
+    prefetch: int = 0
+    """Full batches handed over beyond that, to be prepared while the device is busy."""
+    enough_s: float = math.inf
+    """A batch is not made larger than takes so long."""
+    max_queue_delay_s: float = 0.0
+    """How long a batch that is not full waits for more."""
 
 
-class Batcher:
-    """The queue before one classifier. Lives in one event loop; `compute` runs in a thread of its own."""
+class Batcher(Generic[P]):
+    """The queue before one model. Belongs to the event loop that it is made in."""
 
     def __init__(
-        self, compute: Compute, crop_size: int, max_batch_size: int, max_queue_delay_s: float = 0.0
+        self,
+        workers: Sequence[Worker[P]],
+        limits: Limits,
+        costs: CostModel | None = None,
+        on_batch: Callable[[int, float], None] = lambda images, compute_s: None,
     ) -> None:
-        self._compute = compute
-        self._max_queue_delay_s = max_queue_delay_s
-        self._queue: deque[_Item] = deque()
-        self._forming = _Batch(crop_size, max_batch_size)
-        self._spare = _Batch(crop_size, max_batch_size)
-        self._computing: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
-        self._owner = asyncio.create_task(self._own_queue())
+        """A lone image goes to the first worker. `on_batch` is told each batch's images and seconds."""
+        self._on_batch = on_batch
+        self._workers = workers
+        self._limits = limits
+        self._costs = costs or CostModel()
+        self._queue: Lanes[P] = Lanes()
+        self._free: list[Worker[P]] = []
+        self._running: list[Batch[P]] = []
+        self._loop = asyncio.get_running_loop()
+        self._look_is_due = False
+        self._delay_is_over: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        for worker in workers:
+            worker.attach(self)
 
     @property
     def queued(self) -> int:
         """Images that wait to be computed."""
-        return len(self._queue) + len(self._forming.items)
+        return len(self._queue)
 
-    async def classify(self, crop: Pixels, deadline: float | None = None) -> Answer:
-        """crop: uint8 [S, S, 3]; `deadline` on `time.monotonic`'s clock, after which it is not computed.
+    async def classify(
+        self, payload: P, deadline: float | None = None, lane: Lane = Lane.INTERACTIVE
+    ) -> Answer:
+        """`deadline` is on `time.monotonic`'s clock; what cannot be ready by then is not computed.
 
-        Raises DeadlinePassed, or ComputeFailed when the model failed on the batch that the image was in.
+        Raises DeadlinePassed at once or from the queue, ComputeFailed when the model failed on the batch that
+        the image was in, Draining after `close`, or what is wrong with this image.
         An image whose caller is cancelled before its batch starts is not computed either.
         """
-        item = _Item(crop, deadline, asyncio.get_running_loop().create_future())
-        self._queue.append(item)
-        self._wake.set()
-        return await item.answer
+        if self._is_closed:
+            raise Draining("this model's queue is closed")
+        self._refuse_hopeless(deadline, lane)
+        item = Item(payload, lane, deadline, self._loop.create_future())
+        self._queue.put(item)
+        self._look_soon()
+        try:
+            return await item.answer
+        except asyncio.CancelledError:
+            self._queue.discard(item)
+            raise
+
+    def wait_s(self, lane: Lane = Lane.INTERACTIVE) -> float:
+        """From now until an image that comes now would be answered, as far as can be foreseen."""
+        size = self._batch_limit()
+        busy = [batch.remaining_s() for batch in self._running]
+        soonest = 0.0 if len(busy) < self._limits.runners else min(busy)
+        per_image = self._costs.predict_s(size) / size / self._limits.runners
+        return soonest + self._queue.ahead_of(lane) * per_image + self._costs.predict_s(1)
 
     async def close(self) -> None:
-        """Ends the owner of the queue; a batch that is being computed is answered first."""
-        self._owner.cancel()
-        if self._computing:
-            await self._computing
-        self._thread.shutdown(wait=False)
+        """Answers the batches that are computed, refuses what is queued and ends the threads."""
+        self._is_closed = True
+        for item in self._queue:
+            if not item.is_abandoned():
+                item.answer.set_exception(Draining("the server is shutting down"))
+        self._queue = Lanes()
+        await self._idle.wait()
+        await asyncio.gather(*(worker.end() for worker in self._workers))
 
-    async def _own_queue(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._forming.take_from(self._queue)
-            if self._computing is None and self._forming.items and self._is_due():
-                self._launch()
+    def available(self, worker: Worker[P]) -> None:
+        """See `server.worker.Owner`."""
+        self._free.append(worker)
+        self._look_soon()
+
+    def lost(self, worker: Worker[P]) -> None:
+        """See `server.worker.Owner`."""
+        if worker in self._free:
+            self._free.remove(worker)
+
+    def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
+        """See `server.worker.Owner`."""
+        self._running.remove(batch)
+        if not self._running:
+            self._idle.set()
+        if isinstance(result, WorkerDied) and len(batch.items) > 1 and not self._is_closed:
+            self._try_again(batch)
+        elif isinstance(result, Exception):
+            _fail(batch, result)
+        else:
+            self._answer(batch, result)
+
+    def _try_again(self, batch: Batch[P]) -> None:
+        """One by one: if it was one of the images that did it, then only that one fails."""
+        for item in reversed(batch.items):
+            item.is_suspect = True
+            self._queue.put_back(item)
+        self._look_soon()
+
+    def _refuse_hopeless(self, deadline: float | None, lane: Lane) -> None:
+        if deadline is None:
+            return
+        remaining = deadline - time.monotonic()
+        # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
+        is_idle = not self._queue and self._can_start()
+        needed = self._costs.least_s if is_idle else self.wait_s(lane)
+        if remaining <= 0:
+            raise DeadlinePassed("the deadline passed before the image could be queued")
+        if needed > remaining:
+            left = f"{remaining * 1000:.0f} ms are left"
+            raise DeadlinePassed(f"the answer would take {needed * 1000:.0f} ms, but {left} of the deadline")
+
+    def _least_needed_s(self) -> float:
+        """For the next image by itself."""
+        is_lone = not self._running and len(self._queue) <= 1
+        return self._costs.least_s if is_lone else self._costs.predict_s(1)
+
+    def _look_soon(self) -> None:
+        """In the next turn of the loop, so that all that came in this one goes together."""
+        if not self._look_is_due:
+            self._look_is_due = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._look_is_due = False
+        while self._queue and self._can_start() and self._is_due():
+            items = self._take(self._share())
+            if items:
+                self._start(items)
+
+    def _can_start(self) -> bool:
+        """A runner is free, or a full batch can be prepared for the next one that is."""
+        if not self._free:
+            return False
+        return len(self._running) < self._limits.runners or len(self._queue) >= self._limits.max_batch_size
 
     def _is_due(self) -> bool:
-        if self._forming.is_full or not self._max_queue_delay_s:
+        if not self._limits.max_queue_delay_s or len(self._queue) >= self._limits.max_batch_size:
             return True
-        due = self._forming.items[0].arrived + self._max_queue_delay_s
-        if time.monotonic() >= due:
+        due = self._queue.oldest_arrival() + self._limits.max_queue_delay_s
+        now = time.monotonic()
+        if now >= due:
             return True
-        # One wake-up too many is harmless: the owner only looks again.
-        asyncio.get_running_loop().call_later(due - time.monotonic(), self._wake.set)
+        if self._delay_is_over is not None:
+            self._delay_is_over.cancel()
+        self._delay_is_over = self._loop.call_later(due - now, self._look_soon)
         return False
 
-    def _launch(self) -> None:
-        batch = self._forming
-        batch.drop_abandoned()
-        batch.take_from(self._queue)
-        if batch.items:
-            self._forming, self._spare = self._spare, batch
-            self._computing = asyncio.create_task(self._run(batch))
+    def _batch_limit(self) -> int:
+        return min(self._limits.max_batch_size, self._costs.images_within(self._limits.enough_s))
 
-    async def _run(self, batch: "_Batch") -> None:
-        started = time.monotonic()
-        loop = asyncio.get_running_loop()
-        try:
-            probabilities = await loop.run_in_executor(self._thread, self._compute, batch.pixels)
-            batch.answer(probabilities, started, time.monotonic() - started)
-        except Exception as error:  # whatever the model's runtime raises
-            batch.fail(error)
-        finally:
-            batch.items.clear()
-            self._computing = None
-            self._wake.set()
+    def _share(self) -> int:
+        """Runners that are free at the same time share what there is."""
+        free = max(1, self._limits.runners - len(self._running))
+        return min(self._batch_limit(), math.ceil(len(self._queue) / free))
+
+    def _take(self, size: int) -> list[Item[P]]:
+        """Up to `size` images, no more than lets the earliest deadline among them hold."""
+        items: list[Item[P]] = []
+        now, earliest = time.monotonic(), math.inf
+        while len(items) < size and (item := self._queue.next()):
+            deadline = math.inf if item.deadline is None else item.deadline
+            if now >= deadline or now + self._least_needed_s() > deadline:
+                self._queue.take(item)
+                item.refuse("the deadline passed, or would pass, before the image is computed")
+                continue
+            if items and now + self._costs.predict_s(len(items) + 1) > min(earliest, deadline):
+                break
+            if items and (item.is_suspect or items[0].is_suspect):
+                break
+            self._queue.take(item)
+            earliest = min(earliest, deadline)
+            items.append(item)
+        return items
+
+    def _start(self, items: list[Item[P]]) -> None:
+        is_alone = len(items) == 1 and not self._queue and not self._running
+        batch = Batch(items, is_alone, self._costs.predict_s(len(items)))
+        lone_one = self._workers[0]
+        worker = lone_one if is_alone and lone_one in self._free else self._free[-1]
+        self._free.remove(worker)
+        self._running.append(batch)
+        self._idle.clear()
+        worker.start(batch)
+
+    def _answer(self, batch: Batch[P], result: Computed) -> None:
+        for item, outcome, decode_s in zip(batch.items, result.outcomes, result.decode_s, strict=True):
+            if item.is_abandoned():
+                continue
+            if isinstance(outcome, Exception):
+                item.answer.set_exception(outcome)
+            else:
+                queue_s = batch.started - item.arrived
+                item.answer.set_result(Answer(outcome, len(batch.items), queue_s, decode_s, result.compute_s))
+        good = sum(not isinstance(outcome, Exception) for outcome in result.outcomes)
+        if good:
+            self._on_batch(good, result.compute_s)
+        if result.is_typical:
+            self._costs.observe(len(batch.items), result.seconds)
 
 
-@dataclass(eq=False)
-class _Item:
-    """One image in the queue."""
-
-    crop: Pixels
-    deadline: float | None
-    answer: asyncio.Future[Answer]
-    arrived: float = field(default_factory=time.monotonic)
-
-    def is_abandoned(self) -> bool:
-        """True when nobody waits for it; one that is past its deadline is told so here."""
-        if not self.answer.done() and self.deadline is not None and time.monotonic() >= self.deadline:
-            self.answer.set_exception(DeadlinePassed("the deadline passed while the image was queued"))
-        return self.answer.done()
-
-
-class _Batch:
-    """Images to be computed together; each is copied to its row when it comes, while the model still runs."""
-
-    def __init__(self, crop_size: int, max_size: int) -> None:
-        self.items: list[_Item] = []
-        self._max_size = max_size
-        self._rows = np.empty((max_size, crop_size, crop_size, 3), np.uint8)
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.items) == self._max_size
-
-    @property
-    def pixels(self) -> Pixels:
-        """uint8 [n, S, S, 3]: the rows of the images that are in."""
-        return self._rows[: len(self.items)]
-
-    def take_from(self, queue: deque[_Item]) -> None:
-        while queue and not self.is_full:
-            item = queue.popleft()
-            if not item.is_abandoned():
-                self._add(item)
-
-    def drop_abandoned(self) -> None:
-        kept = [item for item in self.items if not item.is_abandoned()]
-        if len(kept) < len(self.items):
-            self.items.clear()
-            for item in kept:
-                self._add(item)
-
-    def answer(self, probabilities: Probabilities, started: float, compute_s: float) -> None:
-        for item, row in zip(self.items, probabilities, strict=True):
-            if not item.answer.done():
-                item.answer.set_result(Answer(row, len(self.items), started - item.arrived, compute_s))
-
-    def fail(self, cause: Exception) -> None:
-        for item in self.items:
-            if not item.answer.done():
-                failure = ComputeFailed(f"the model failed on a batch of {len(self.items)}: {cause}")
-                failure.__cause__ = cause
-                item.answer.set_exception(failure)
-
-    def _add(self, item: _Item) -> None:
-        self._rows[len(self.items)] = item.crop
-        self.items.append(item)
+def _fail(batch: Batch[P], cause: Exception) -> None:
+    for item in batch.items:
+        if not item.is_abandoned():
+            failure = ComputeFailed(f"the model failed on a batch of {len(batch.items)}: {cause}")
+            failure.__cause__ = cause
+            item.answer.set_exception(failure)

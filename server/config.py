@@ -1,14 +1,15 @@
 """The server's settings: each is a flag, a variable FOVEA_SERVE_... and a default."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from fovea.classifier import Provider
+from fovea.bundle import Precision
 from fovea.logs import LogFormat, LogLevel
 from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from fovea.sessions import Provider
 from fovea.settings import ProgramSettings
 
 PROGRAM: Final = "python -m server"
@@ -45,24 +46,31 @@ class ServeSettings(ProgramSettings):
         HEALTH_PORT, ge=0, le=65535, description="gRPC health alone, for probes; 0 takes a free port"
     )
 
+    precision: Precision | Literal["auto"] = Field(
+        "fp32",
+        description="fp16 and int8 where the bundle has them; auto takes the one that is fastest here",
+    )
+    gpu_memory_bytes: int | None = Field(
+        None, ge=64 * 1024 * 1024, description="the most that the model takes of the GPU's memory"
+    )
     provider: Provider = Field("auto", description="where the model runs; a provider named here must come up")
     threads: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="threads of the model on the CPU; unless set, as many as the cores it may use",
+        description="cores that the model takes on the CPU; unless set, all that the server may use",
     )
     decode_threads: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="threads that decode images; unless set, as many as the cores it may use",
+        description="threads that decode images for a GPU; unless set, as many as the cores it may use",
     )
     max_batch_size: int | None = Field(
         None,
         ge=1,
         le=1024,
-        description="images computed together, at most; unless set, 4 on a CPU, 64 on a GPU",
+        description="images computed together, at most; unless set, 16 on a CPU, 64 on a GPU",
     )
     max_queue_delay_ms: float = Field(
         0, ge=0, le=10_000, description="how long a batch that is not full waits for more, in milliseconds"

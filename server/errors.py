@@ -26,6 +26,11 @@ class QueueFull(Refused):
 
     reason = "queue_full"
 
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        """When there is likely to be room."""
+
 
 class DeadlinePassed(Refused):
     """The caller's deadline passed before its image was computed, so it was not."""

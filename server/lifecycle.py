@@ -11,7 +11,6 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from fovea import versions
-from fovea.classifier import Classifier
 from fovea.errors import ExitCode
 from fovea.storage import open_folder
 from fovea.v1.classify_pb2_grpc import add_ClassifierServicer_to_server
@@ -19,7 +18,7 @@ from server.admission import Admission
 from server.config import ServeSettings
 from server.health import CLASSIFIER, Health
 from server.metrics import Metrics
-from server.models import LoadedModels, ServedModel, batch_limit, warm_up_sizes
+from server.models import LoadedModels, open_model
 from server.ports import bind_grpc, call_options, serve_metrics
 from server.service import ClassifierService
 
@@ -91,12 +90,15 @@ class Server:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""
         if self._settings.wait_for_model:
             await self._wait_until_published(ports)
-        classifier = await asyncio.to_thread(self._open_classifier)
-        model = ServedModel(classifier, self._settings, self._metrics)
+        settings = self._settings
+        bundle = await asyncio.to_thread(
+            versions.fetch, settings.models, settings.version, settings.model_cache
+        )
+        model = await open_model(bundle, settings, self._metrics)
         self._metrics.queued_images.set_function(lambda: model.batcher.queued)
         self._metrics.inflight_images.set_function(lambda: self._admission.images)
         self._metrics.inflight_bytes.set_function(lambda: self._admission.bytes)
-        self._metrics.show_model(model.bundle, model.provider)
+        self._metrics.show_model(model.bundle, model.provider, model.precision)
         self._models.current = model
 
     async def become_ready(self, ports: Ports) -> None:
@@ -142,13 +144,6 @@ class Server:
         available = versions.published(open_folder(self._settings.models))
         wanted = self._settings.version
         return bool(available) if wanted is None else wanted in available
-
-    def _open_classifier(self) -> Classifier:
-        settings = self._settings
-        bundle = versions.fetch(settings.models, settings.version, settings.model_cache)
-        classifier = Classifier(bundle, settings.provider, settings.threads)
-        classifier.warm_up(warm_up_sizes(batch_limit(settings, classifier)))
-        return classifier
 
 
 def _stop_signal() -> asyncio.Future[signal.Signals]:

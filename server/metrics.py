@@ -2,7 +2,7 @@
 
 import prometheus_client as prometheus
 
-from fovea.bundle import ModelBundle
+from fovea.bundle import ModelBundle, Precision
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -27,7 +27,7 @@ class Metrics:
             "decode_seconds", "Decoding, resizing and cropping one image.", _SECONDS
         )
         self.queue_seconds = self._histogram(
-            "queue_seconds", "From an image's decoding to the start of its batch.", _SECONDS
+            "queue_seconds", "How long an image waits for its batch to start.", _SECONDS
         )
         self.compute_seconds = self._histogram("compute_seconds", "One batch in the model.", _SECONDS)
         self.batch_images = self._histogram("batch_images", "Images computed together.", _IMAGES)
@@ -38,16 +38,21 @@ class Metrics:
         self._model = prometheus.Info("fovea_model", "The model that is served.", registry=self.registry)
         prometheus.ProcessCollector(registry=self.registry)
 
-    def show_model(self, bundle: ModelBundle, provider: str) -> None:
+    def show_model(self, bundle: ModelBundle, provider: str, precision: Precision) -> None:
         contract = bundle.contract
         self._model.info(
             {
                 "name": contract.name,
                 "version": str(contract.version),
-                "digest": bundle.digest,
+                "digest": bundle.digest_of(precision),
                 "provider": provider,
+                "precision": precision,
             }
         )
+
+    def show_batch(self, images: int, compute_s: float) -> None:
+        self.batch_images.observe(images)
+        self.compute_seconds.observe(compute_s)
 
     def show_prediction(self, label: str, confidence: float, abstained: bool) -> None:
         self.predictions.labels(label).inc()

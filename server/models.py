@@ -3,27 +3,32 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fovea.bundle import BundleContract, ModelBundle
-from fovea.classifier import Classifier, Probabilities
 from fovea.cpus import available_cpus
-from fovea.preprocess import Pixels, decode_image
+from fovea.preprocess import decode_image
+from fovea.v1 import classify_pb2 as pb
 from server.batching import Batcher
+from server.compute import Picture
 from server.config import ServeSettings
+from server.engine import Engine, open_engine
 from server.errors import DeadlinePassed, NoModelReady, VersionNotLoaded
+from server.lanes import Lane
 from server.metrics import Metrics
 
 
-@dataclass(frozen=True)
-class Classified:
+class Classified(NamedTuple):
     """One image's answer, and what it took."""
 
     probabilities: npt.NDArray[np.float32]
     """[classes]"""
+    best: int
+    """Index of the most probable class."""
     abstained: bool
     """The best probability is below the model's threshold."""
     batch_size: int
@@ -32,70 +37,85 @@ class Classified:
     compute_s: float
 
 
+async def open_model(bundle: ModelBundle, settings: ServeSettings, metrics: Metrics) -> "ServedModel":
+    """Checks and warms the model beside the event loop. Raises BundleInvalid, Unavailable."""
+    return ServedModel(await open_engine(bundle, settings), settings, metrics)
+
+
 class ServedModel:
-    """A warmed model with the queue before it and the threads that decode for it."""
+    """A warmed model with the queue before it."""
 
-    def __init__(self, classifier: Classifier, settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, settings: ServeSettings, metrics: Metrics) -> None:
         """Is called in the event loop that will serve it."""
-        self._classifier = classifier
-        self._settings = settings
-        self._metrics = metrics
-        self._decoders = ThreadPoolExecutor(settings.decode_threads or available_cpus(), "decode")
-        self.batcher = Batcher(
-            self._compute,
-            self.contract.preprocess.size,
-            batch_limit(settings, classifier),
-            settings.max_queue_delay_ms / 1000,
+        self.bundle = engine.bundle
+        self.provider = engine.provider
+        self.precision = engine.precision
+        self.contract: BundleContract = engine.bundle.contract
+        self.identity = pb.ModelVersion(
+            name=self.contract.name,
+            version=self.contract.version,
+            digest=self.bundle.digest_of(self.precision),
         )
+        """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
+        self._metrics = metrics
+        self._decode = partial(
+            decode_image,
+            spec=self.contract.preprocess,
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+        )
+        self.batcher: Batcher[Any] = Batcher(engine.workers, engine.limits, engine.costs, metrics.show_batch)
+        self._decoders = None
+        if engine.decode_ahead:
+            self._decoders = ThreadPoolExecutor(settings.decode_threads or available_cpus(), "decode")
 
-    @property
-    def contract(self) -> BundleContract:
-        return self._classifier.bundle.contract
-
-    @property
-    def bundle(self) -> ModelBundle:
-        return self._classifier.bundle
-
-    @property
-    def provider(self) -> str:
-        return self._classifier.provider
-
-    async def classify(self, image: bytes, deadline: float | None) -> Classified:
+    async def classify(
+        self, image: bytes, deadline: float | None, lane: Lane = Lane.INTERACTIVE
+    ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises InvalidImage, DeadlinePassed, ComputeFailed."""
-        loop = asyncio.get_running_loop()
-        crop, decode_s = await loop.run_in_executor(self._decoders, self._decode, image, deadline)
-        answer = await self.batcher.classify(crop, deadline)
+        payload: bytes | Picture = image
+        if self._decoders is not None:
+            payload = await self._decode_ahead(self._decoders, image, deadline)
+        answer = await self.batcher.classify(payload, deadline, lane)
         best = int(answer.probabilities.argmax())
         confidence = float(answer.probabilities[best])
         abstained = confidence < self.contract.abstain_threshold
+        self._metrics.decode_seconds.observe(answer.decode_s)
         self._metrics.queue_seconds.observe(answer.queue_s)
         self._metrics.show_prediction(self.contract.labels[best], confidence, abstained)
         return Classified(
-            answer.probabilities, abstained, answer.batch_size, decode_s, answer.queue_s, answer.compute_s
+            answer.probabilities,
+            best,
+            abstained,
+            answer.batch_size,
+            answer.decode_s,
+            answer.queue_s,
+            answer.compute_s,
         )
+
+    def retry_after_s(self) -> float:
+        """When a full queue will have moved on noticeably."""
+        return min(max(self.batcher.wait_s() / 4, 0.05), 10.0)
 
     async def close(self) -> None:
         await self.batcher.close()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self._decoders is not None:
+            self._decoders.shutdown(wait=False, cancel_futures=True)
 
-    def _decode(self, image: bytes, deadline: float | None) -> tuple[Pixels, float]:
-        started = time.monotonic()
-        if deadline is not None and started >= deadline:
-            raise DeadlinePassed("the deadline passed before the image was decoded")
-        crop = decode_image(
-            image,
-            self.contract.preprocess,
-            max_bytes=self._settings.max_image_bytes,
-            max_pixels=self._settings.max_image_pixels,
-        )
-        decode_s = time.monotonic() - started
-        self._metrics.decode_seconds.observe(decode_s)
-        return crop, decode_s
+    async def _decode_ahead(
+        self, decoders: ThreadPoolExecutor, image: bytes, deadline: float | None
+    ) -> Picture:
+        picture = Picture(partial(self._decode, image))
 
-    def _compute(self, pixels: Pixels) -> Probabilities:
-        self._metrics.batch_images.observe(len(pixels))
-        with self._metrics.compute_seconds.time():
-            return self._classifier.classify(pixels)
+        def decode() -> None:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeadlinePassed("the deadline passed before the image was decoded")
+            outcome = picture.decode()
+            if isinstance(outcome, Exception):
+                raise outcome
+
+        await asyncio.get_running_loop().run_in_executor(decoders, decode)
+        return picture
 
 
 class LoadedModels:
@@ -112,14 +132,3 @@ class LoadedModels:
         if version not in (0, loaded):
             raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
         return self.current
-
-
-def batch_limit(settings: ServeSettings, classifier: Classifier) -> int:
-    """A CPU gains nothing from large batches, and whoever shares one waits for all of it."""
-    by_default = 4 if classifier.provider == "CPUExecutionProvider" else 64
-    return settings.max_batch_size or by_default
-
-
-def warm_up_sizes(limit: int) -> list[int]:
-    """1, 2, 4, ... and the limit itself."""
-    return sorted({min(2**power, limit) for power in range(limit.bit_length() + 1)})

@@ -11,37 +11,34 @@ def response(
     model: ServedModel, classified: Classified, count: int, min_probability: float, request_id: str
 ) -> pb.ClassifyResponse:
     """`count` predictions at most, best first, none below `min_probability`."""
-    (indices,), (probabilities,) = top_k(classified.probabilities[np.newaxis], count)
+    labels, probabilities = model.contract.labels, classified.probabilities
+    # The best one is known, and most callers ask for no other.
+    best = [classified.best] if count == 1 else top_k(probabilities[np.newaxis], count)[0][0].tolist()
     predictions = [
-        pb.Prediction(label=model.contract.labels[index], index=index, probability=probability)
-        for index, probability in zip(indices.tolist(), probabilities.tolist(), strict=True)
-        if probability >= min_probability
+        pb.Prediction(label=labels[index], index=index, probability=probability)
+        for index in best
+        if (probability := float(probabilities[index])) >= min_probability
     ]
     return pb.ClassifyResponse(
         predictions=predictions,
         abstained=classified.abstained,
-        model=model_version(model),
+        model=model.identity,
         timing=_timing(classified),
         request_id=request_id,
     )
 
 
-def model_version(model: ServedModel) -> pb.ModelVersion:
-    contract = model.contract
-    return pb.ModelVersion(name=contract.name, version=contract.version, digest=model.bundle.digest)
-
-
 def model_description(model: ServedModel) -> pb.GetModelResponse:
     contract = model.contract
     described = pb.GetModelResponse(
-        model=model_version(model),
+        model=model.identity,
         labels=contract.labels,
         preprocess=_preprocess(model),
         metrics=_metrics(model),
         abstain_threshold=contract.abstain_threshold,
         loaded_versions=[contract.version],
         provider=model.provider,
-        precision="fp32",
+        precision=model.precision,
     )
     described.created.FromDatetime(contract.created)
     return described

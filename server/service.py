@@ -18,6 +18,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server import replies
 from server.admission import Admission
 from server.errors import InvalidField
+from server.lanes import Lane
 from server.metrics import Metrics
 from server.models import LoadedModels, ServedModel
 from server.statuses import reason_of, status_of
@@ -46,7 +47,7 @@ class ClassifierService(ClassifierServicer):
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         async with self._call("Classify", request.request_id, context):
-            return await self._classify(request, _deadline(context))
+            return await self._classify(request, _deadline(context), Lane.INTERACTIVE)
 
     async def ClassifyBatch(
         self, request: pb.ClassifyBatchRequest, context: Context
@@ -61,7 +62,7 @@ class ClassifierService(ClassifierServicer):
 
         async def answer(request: pb.ClassifyRequest) -> pb.ClassifyStreamResponse:
             try:
-                response = await self._classify(request, deadline)
+                response = await self._classify(request, deadline, Lane.BULK)
             except Exception as error:
                 status = self._status(error, request.request_id)
                 return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
@@ -75,35 +76,37 @@ class ClassifierService(ClassifierServicer):
         async with self._call("GetModel", "", context):
             return replies.model_description(self._models.choose(request.model_version))
 
-    async def _classify(self, request: pb.ClassifyRequest, deadline: float | None) -> pb.ClassifyResponse:
-        model = self._model_for(request)
-        with self._admission.admit(1, len(request.image)):
-            return await self._classify_image(model, request.image, request, deadline)
+    async def _classify(
+        self, request: pb.ClassifyRequest, deadline: float | None, default_lane: Lane
+    ) -> pb.ClassifyResponse:
+        model, lane = self._model_for(request), _lane(request.priority, default_lane)
+        with self._admission.admit(1, len(request.image), lane, model.retry_after_s):
+            return await self._classify_image(model, request.image, request, deadline, lane)
 
     async def _classify_batch(
         self, request: pb.ClassifyBatchRequest, deadline: float | None
     ) -> pb.ClassifyBatchResponse:
-        model = self._model_for(request)
+        model, lane = self._model_for(request), _lane(request.priority, Lane.BULK)
         if not 1 <= len(request.images) <= self._max_images_per_call:
             allowed = f"from 1 to {self._max_images_per_call}"
             raise InvalidField("images", f"a call carries {allowed} images, not {len(request.images)}")
 
         async def result(image: bytes) -> pb.ClassifyResult:
             try:
-                return pb.ClassifyResult(response=await self._classify_image(model, image, request, deadline))
+                response = await self._classify_image(model, image, request, deadline, lane)
+                return pb.ClassifyResult(response=response)
             except Exception as error:
                 return pb.ClassifyResult(error=self._status(error, request.request_id))
 
-        with self._admission.admit(len(request.images), sum(map(len, request.images))):
+        size_bytes = sum(map(len, request.images))
+        with self._admission.admit(len(request.images), size_bytes, lane, model.retry_after_s):
             results = await asyncio.gather(*map(result, request.images))
-        return pb.ClassifyBatchResponse(
-            results=results, model=replies.model_version(model), request_id=request.request_id
-        )
+        return pb.ClassifyBatchResponse(results=results, model=model.identity, request_id=request.request_id)
 
     async def _classify_image(
-        self, model: ServedModel, image: bytes, query: Query, deadline: float | None
+        self, model: ServedModel, image: bytes, query: Query, deadline: float | None, lane: Lane
     ) -> pb.ClassifyResponse:
-        classified = await model.classify(image, deadline)
+        classified = await model.classify(image, deadline, lane)
         return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
     def _model_for(self, query: Query) -> ServedModel:
@@ -138,14 +141,21 @@ class ClassifierService(ClassifierServicer):
             seconds = time.monotonic() - started
             self._metrics.requests.labels(method, code.name).inc()
             self._metrics.request_seconds.labels(method).observe(seconds)
-            facts = {"method": method, "code": code.name, "request_id": request_id}
-            logger.debug("call", extra={**facts, "ms": round(seconds * 1000, 3)})
+            if logger.isEnabledFor(logging.DEBUG):
+                facts = {"method": method, "code": code.name, "request_id": request_id}
+                logger.debug("call", extra={**facts, "ms": round(seconds * 1000, 3)})
         if failure is not None:  # after it is counted, so that a caller who knows of it finds it counted
             await context.abort_with_status(failure)
 
     def _status(self, error: Exception, request_id: str) -> Status:
         self._metrics.refused.labels(reason_of(error)).inc()
         return status_of(error, request_id)
+
+
+def _lane(priority: "pb.Priority.ValueType", default: Lane) -> Lane:
+    if priority == pb.PRIORITY_UNSPECIFIED:
+        return default
+    return Lane.BULK if priority == pb.PRIORITY_BULK else Lane.INTERACTIVE
 
 
 def _deadline(context: Context) -> float | None:

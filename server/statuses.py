@@ -1,6 +1,7 @@
 """What went wrong, as a google.rpc.Status. The one table from errors to gRPC status codes."""
 
 import logging
+import math
 import secrets
 from typing import Final
 
@@ -34,9 +35,6 @@ _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
     Draining: grpc.StatusCode.UNAVAILABLE,
 }
 
-_RETRY_AFTER = Duration(nanos=100_000_000)
-"""A full queue has moved on noticeably by then, on any device."""
-
 
 def status_of(error: Exception, request_id: str) -> Status:
     """An error that is not in the table is a bug: its caller only sees an id to look for in the log."""
@@ -63,7 +61,9 @@ def _details(error: Exception) -> list[Message]:
         case InvalidField():
             return [_bad_request(error.field, str(error))]
         case QueueFull():
-            return [RetryInfo(retry_delay=_RETRY_AFTER)]
+            delay = Duration()
+            delay.FromMilliseconds(math.ceil(error.retry_after_s * 1000))
+            return [RetryInfo(retry_delay=delay)]
     return []
 
 

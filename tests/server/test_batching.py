@@ -1,67 +1,24 @@
 import asyncio
-import threading
+import random
 import time
 
-import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from fovea.classifier import Probabilities
-from fovea.preprocess import Pixels
-from server.batching import Answer, Batcher
-from server.errors import ComputeFailed, DeadlinePassed
+from server.costs import CostModel
+from server.errors import ComputeFailed, DeadlinePassed, Draining
+from server.lanes import Lane
+from server.worker import WorkerDied
 from tests.server.event_loop import in_event_loop
-
-SIZE = 2
-
-
-class GatedModel:
-    """Answers each image with its own first value, and each batch only when it is let through."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-        self.failures: list[Exception] = []
-        self._started = threading.Semaphore(0)
-        self._gate = threading.Semaphore(0)
-
-    def __call__(self, pixels: Pixels) -> Probabilities:
-        self.batches.append(pixels[:, 0, 0, 0].tolist())
-        self._started.release()
-        assert self._gate.acquire(timeout=20)
-        if self.failures:
-            raise self.failures.pop()
-        return pixels[:, 0, 0, :1].astype(np.float32)
-
-    async def started(self) -> None:
-        """Waits until one more batch is being computed."""
-        assert await asyncio.to_thread(self._started.acquire, timeout=20)
-
-    def let_through(self, batches: int = 1000) -> None:
-        self._gate.release(batches)
-
-
-def submit(batcher: Batcher, *values: int, deadline: float | None = None) -> list[asyncio.Task[Answer]]:
-    return [
-        asyncio.create_task(batcher.classify(np.full((SIZE, SIZE, 3), value, np.uint8), deadline))
-        for value in values
-    ]
-
-
-async def busy(model: GatedModel, **options: float) -> tuple[Batcher, asyncio.Task[Answer]]:
-    """A batcher whose model computes image 0 until it is let through."""
-    batcher = Batcher(model, SIZE, **{"max_batch_size": 4, **options})  # type: ignore[arg-type]
-    (first,) = submit(batcher, 0)
-    await model.started()
-    return batcher, first
-
-
-def values(answers: list[Answer]) -> list[int]:
-    return [int(answer.probabilities[0]) for answer in answers]
+from tests.server.gated_model import GatedModel, batcher_of, busy, queued, submit, values
 
 
 @in_event_loop
 async def test_lone_image_does_not_wait_for_others() -> None:
     model = GatedModel()
-    batcher, first = await busy(model)
+    batcher = batcher_of(model)
+    first = await busy(model, batcher)
     model.let_through()
     assert (await first).batch_size == 1
     await batcher.close()
@@ -70,7 +27,8 @@ async def test_lone_image_does_not_wait_for_others() -> None:
 @in_event_loop
 async def test_next_batch_forms_while_the_model_is_busy() -> None:
     model = GatedModel()
-    batcher, _ = await busy(model)
+    batcher = batcher_of(model)
+    await busy(model, batcher)
     answers = submit(batcher, 1, 2, 3)
     model.let_through()
     assert values(await asyncio.gather(*answers)) == [1, 2, 3]
@@ -81,7 +39,8 @@ async def test_next_batch_forms_while_the_model_is_busy() -> None:
 @in_event_loop
 async def test_batch_is_never_larger_than_max_batch_size() -> None:
     model = GatedModel()
-    batcher, _ = await busy(model)
+    batcher = batcher_of(model, 4)
+    await busy(model, batcher)
     answers = submit(batcher, *range(1, 7))
     model.let_through()
     await asyncio.gather(*answers)
@@ -90,23 +49,73 @@ async def test_batch_is_never_larger_than_max_batch_size() -> None:
 
 
 @in_event_loop
-async def test_each_answer_belongs_to_its_image() -> None:
+async def test_batch_is_no_larger_than_takes_long_enough() -> None:
     model = GatedModel()
+    model.seconds = 0.003
+    batcher = batcher_of(model, 16, costs=CostModel([(1, 0.003), (2, 0.006)]), enough_s=0.010)
+    await busy(model, batcher)
+    answers = submit(batcher, *range(1, 8))
     model.let_through()
-    batcher = Batcher(model, SIZE, max_batch_size=7)
-    assert values(await asyncio.gather(*submit(batcher, *range(250)))) == list(range(250))
+    await asyncio.gather(*answers)
+    assert model.batches[:2] == [[0], [1, 2, 3]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_runners_compute_side_by_side_and_share_what_there_is() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model, 8, runners=2)
+    answers = submit(batcher, 1, 2, 3, 4)
+    await model.started()
+    await model.started()
+    assert sorted(model.batches) == [[1, 2], [3, 4]]
+    model.let_through()
+    assert values(await asyncio.gather(*answers)) == [1, 2, 3, 4]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_only_full_batches_are_handed_over_ahead() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model, 2, prefetch=1)
+    first = await busy(model, batcher)
+    answers = submit(batcher, 1)
+    await queued(batcher, 1)
+    assert model.batches == [[0]]
+    answers += submit(batcher, 2, 3)
+    await model.started()
+    assert model.batches == [[0], [1, 2]]
+    model.let_through()
+    assert values(await asyncio.gather(first, *answers)) == [0, 1, 2, 3]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_model_is_told_of_an_image_that_has_the_server_for_itself() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model, runners=2)
+    first = await busy(model, batcher)
+    answers = submit(batcher, 1)
+    await model.started()
+    model.let_through()
+    await asyncio.gather(first, *answers)
+    await asyncio.gather(*submit(batcher, 2, 3))
+    await asyncio.gather(*submit(batcher, 4))
+    assert model.alone == [True, False, False, False, True]
     await batcher.close()
 
 
 @in_event_loop
 async def test_cancelled_image_is_never_computed() -> None:
     model = GatedModel()
-    batcher, _ = await busy(model)
+    batcher = batcher_of(model)
+    await busy(model, batcher)
     answers = submit(batcher, 1, 2, 3, 4, 5)
-    await asyncio.sleep(0)
+    await queued(batcher, 5)
     answers[1].cancel()
     answers[4].cancel()
-    await asyncio.wait(answers[1:2])
+    await asyncio.wait([answers[1], answers[4]])
+    assert batcher.queued == 3
     model.let_through()
     assert values(await asyncio.gather(answers[0], *answers[2:4])) == [1, 3, 4]
     assert model.batches == [[0], [1, 3, 4]]
@@ -116,7 +125,8 @@ async def test_cancelled_image_is_never_computed() -> None:
 @in_event_loop
 async def test_image_whose_deadline_has_passed_is_refused_while_the_model_is_busy() -> None:
     model = GatedModel()
-    batcher, first = await busy(model)
+    batcher = batcher_of(model)
+    first = await busy(model, batcher)
     (late,) = submit(batcher, 1, deadline=time.monotonic())
     with pytest.raises(DeadlinePassed):
         await late
@@ -129,7 +139,8 @@ async def test_image_whose_deadline_has_passed_is_refused_while_the_model_is_bus
 @in_event_loop
 async def test_image_whose_deadline_passes_in_the_queue_is_never_computed() -> None:
     model = GatedModel()
-    batcher, _ = await busy(model)
+    batcher = batcher_of(model)
+    await busy(model, batcher)
     deadline = time.monotonic() + 0.05
     (late,), (patient,) = submit(batcher, 1, deadline=deadline), submit(batcher, 2)
     asyncio.get_running_loop().call_at(deadline + 0.01, model.let_through)
@@ -141,9 +152,107 @@ async def test_image_whose_deadline_passes_in_the_queue_is_never_computed() -> N
 
 
 @in_event_loop
+async def test_image_that_cannot_be_ready_by_its_deadline_is_refused_at_once() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model, 1, costs=CostModel([(1, 10.0)], least_s=10.0))
+    first = await busy(model, batcher)
+    answers = submit(batcher, 1, 2)
+    await queued(batcher, 2)
+    with pytest.raises(DeadlinePassed, match=r"would take \d{5} ms, but \d{5} ms are left"):
+        await submit(batcher, 3, deadline=time.monotonic() + 30)[0]
+    answers += submit(batcher, 4, deadline=time.monotonic() + 60)
+    model.let_through()
+    await asyncio.gather(first, *answers)
+    assert model.batches == [[0], [1], [2], [4]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_idle_model_is_tried_though_batches_were_slow_lately() -> None:
+    model = GatedModel()
+    model.let_through()
+    model.seconds = 100.0
+    batcher = batcher_of(model, costs=CostModel([(1, 0.01)], least_s=0.01))
+    await asyncio.gather(*submit(batcher, 0))
+    assert values(await asyncio.gather(*submit(batcher, 1, deadline=time.monotonic() + 5))) == [1]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_image_that_even_an_idle_model_cannot_make_is_refused() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model, costs=CostModel([(1, 10.0)], least_s=5.0))
+    with pytest.raises(DeadlinePassed, match="would take 5000 ms"):
+        await batcher.classify(1, time.monotonic() + 2)
+    assert model.batches == []
+    await batcher.close()
+
+
+@in_event_loop
+async def test_batch_is_no_larger_than_its_earliest_deadline_allows() -> None:
+    model = GatedModel()
+    model.seconds = 10.0
+    batcher = batcher_of(model, 8, costs=CostModel([(1, 10.0), (2, 20.0)]))
+    first = await busy(model, batcher)
+    answers = submit(batcher, 1, deadline=time.monotonic() + 35) + submit(batcher, 2, 3, 4)
+    await queued(batcher, 4)
+    model.let_through()
+    await asyncio.gather(first, *answers)
+    assert model.batches == [[0], [1, 2, 3], [4]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_interactive_images_go_before_bulk_ones() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model, 2)
+    first = await busy(model, batcher)
+    bulk = submit(batcher, 11, 12, 13, lane=Lane.BULK)
+    await queued(batcher, 3)
+    interactive = submit(batcher, 1, 2, 3)
+    await queued(batcher, 6)
+    model.let_through()
+    await asyncio.gather(first, *bulk, *interactive)
+    assert model.batches == [[0], [1, 2], [3, 11], [12, 13]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_bulk_images_do_not_starve() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model, 1)
+    first = await busy(model, batcher)
+    answers = submit(batcher, 100, 101, lane=Lane.BULK) + submit(batcher, *range(1, 21))
+    await queued(batcher, 22)
+    model.let_through()
+    await asyncio.gather(first, *answers)
+    order = [number for batch in model.batches for number in batch]
+    assert order.index(100) <= 8
+    assert order.index(101) <= 16
+    await batcher.close()
+
+
+@in_event_loop
+async def test_bad_image_spoils_only_itself() -> None:
+    model = GatedModel()
+    model.bad = {2}
+    batcher = batcher_of(model)
+    first = await busy(model, batcher)
+    answers = submit(batcher, 1, 2, 3)
+    model.let_through()
+    await first
+    assert values([await answers[0], await answers[2]]) == [1, 3]
+    with pytest.raises(ValueError, match="bad"):
+        await answers[1]
+    assert model.batches == [[0], [1, 2, 3]]
+    await batcher.close()
+
+
+@in_event_loop
 async def test_failing_model_fails_its_batch_and_answers_the_next() -> None:
     model = GatedModel()
-    batcher, first = await busy(model)
+    batcher = batcher_of(model)
+    first = await busy(model, batcher)
     model.failures = [RuntimeError("out of memory")]
     next_one = submit(batcher, 1)
     model.let_through()
@@ -154,12 +263,34 @@ async def test_failing_model_fails_its_batch_and_answers_the_next() -> None:
 
 
 @in_event_loop
+async def test_images_of_a_worker_that_died_are_tried_again_one_by_one() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model)
+    first = await busy(model, batcher)
+    answers = submit(batcher, 1, 2, 3)
+    await queued(batcher, 3)
+    model.let_through(1)
+    await first
+    await model.started()
+    model.failures = [WorkerDied("again"), WorkerDied("killed")]
+    model.let_through(1)  # the three together
+    await model.started()
+    model.let_through(1)  # the first of them, alone
+    with pytest.raises(ComputeFailed, match="again"):
+        await answers[0]
+    model.let_through()
+    assert values([await answers[1], await answers[2]]) == [2, 3]
+    assert model.batches == [[0], [1, 2, 3], [1], [2], [3]]
+    await batcher.close()
+
+
+@in_event_loop
 async def test_queue_delay_waits_for_more_images() -> None:
     model = GatedModel()
     model.let_through()
-    batcher = Batcher(model, SIZE, max_batch_size=4, max_queue_delay_s=0.05)
+    batcher = batcher_of(model, max_queue_delay_s=0.05)
     first = submit(batcher, 1)
-    await asyncio.sleep(0)
+    await queued(batcher, 1)
     answers = await asyncio.gather(*first, *submit(batcher, 2))
     assert model.batches == [[1, 2]]
     assert answers[0].queue_s >= 0.05
@@ -170,7 +301,7 @@ async def test_queue_delay_waits_for_more_images() -> None:
 async def test_full_batch_does_not_wait_for_the_queue_delay() -> None:
     model = GatedModel()
     model.let_through()
-    batcher = Batcher(model, SIZE, max_batch_size=2, max_queue_delay_s=3600)
+    batcher = batcher_of(model, 2, max_queue_delay_s=3600)
     assert values(await asyncio.gather(*submit(batcher, 1, 2))) == [1, 2]
     await batcher.close()
 
@@ -178,10 +309,10 @@ async def test_full_batch_does_not_wait_for_the_queue_delay() -> None:
 @in_event_loop
 async def test_queued_counts_the_images_that_wait() -> None:
     model = GatedModel()
-    batcher, first = await busy(model)
+    batcher = batcher_of(model)
+    first = await busy(model, batcher)
     answers = submit(batcher, *range(1, 7))
-    await asyncio.sleep(0)
-    assert batcher.queued == 6
+    await queued(batcher, 6)
     model.let_through()
     await asyncio.gather(first, *answers)
     assert batcher.queued == 0
@@ -189,10 +320,62 @@ async def test_queued_counts_the_images_that_wait() -> None:
 
 
 @in_event_loop
-async def test_closing_answers_the_batch_that_is_being_computed() -> None:
+async def test_closing_answers_what_is_computed_and_refuses_what_is_queued() -> None:
     model = GatedModel()
-    batcher, first = await busy(model)
+    batcher = batcher_of(model)
+    first = await busy(model, batcher)
+    (waiting,) = submit(batcher, 1)
+    await queued(batcher, 1)
     closing = asyncio.create_task(batcher.close())
+    with pytest.raises(Draining):
+        await waiting
     model.let_through()
     await closing
     assert (await first).batch_size == 1
+    with pytest.raises(Draining):
+        await batcher.classify(2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    max_batch_size=st.integers(1, 9),
+    runners=st.integers(1, 3),
+    bad=st.sampled_from([0.0, 0.1, 1.0]),
+    cancelled=st.sampled_from([0.0, 0.2, 0.9]),
+    burst=st.sampled_from([1, 10, 500]),
+    seed=st.integers(0, 2**32),
+)
+def test_every_answer_is_its_own_images_among_thousands(
+    max_batch_size: int, runners: int, bad: float, cancelled: float, burst: int, seed: int
+) -> None:
+    """20 x 500 requests of either lane, some of them bad or cancelled, in bursts."""
+    chance = random.Random(seed)
+    model = GatedModel()
+    model.let_through()
+    model.bad = {number for number in range(500) if chance.random() < bad}
+    to_cancel = {number for number in range(500) if chance.random() < cancelled}
+
+    @in_event_loop
+    async def run() -> None:
+        batcher = batcher_of(model, max_batch_size, runners=runners)
+        tasks = []
+        for number in range(500):
+            tasks += submit(batcher, number, lane=chance.choice(list(Lane)))
+            if number % burst == 0:
+                await asyncio.sleep(0)
+            if number in to_cancel:
+                chance.choice(tasks).cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await batcher.close()
+        for number, result in enumerate(results):
+            if isinstance(result, BaseException):
+                assert isinstance(result, asyncio.CancelledError) or number in model.bad
+            else:
+                assert result.probabilities.tolist() == [number]
+
+    run()
+    computed = [number for batch in model.batches for number in batch]
+    assert len(computed) == len(set(computed))
+    assert max(map(len, model.batches), default=0) <= max_batch_size
+    if not to_cancel:
+        assert sorted(computed) == list(range(500))

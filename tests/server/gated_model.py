@@ -1,0 +1,84 @@
+"""A model whose batches end when a test lets them."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from server.batching import Answer, Batcher, Limits
+from server.costs import CostModel
+from server.lanes import Lane
+from server.worker import Computed, ThreadWorker
+
+PATIENCE_S = 20
+
+
+class GatedModel:
+    """Answers each number with itself, and each batch only when it is let through."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.alone: list[bool] = []
+        self.failures: list[Exception] = []
+        self.bad: set[int] = set()
+        self.seconds = 0.0
+        """What each batch is said to have taken."""
+        self._lock = threading.Lock()
+        self._started = threading.Semaphore(0)
+        self._gate = threading.Semaphore(0)
+
+    def __call__(self, numbers: Sequence[int], is_alone: bool) -> Computed:
+        with self._lock:
+            self.batches.append(list(numbers))
+            self.alone.append(is_alone)
+        self._started.release()
+        assert self._gate.acquire(timeout=PATIENCE_S)
+        if self.failures:
+            raise self.failures.pop()
+        outcomes = [ValueError("bad") if n in self.bad else np.array([n], np.float32) for n in numbers]
+        return Computed(outcomes, [0.0] * len(numbers), self.seconds, self.seconds)
+
+    async def started(self) -> None:
+        """Waits until one more batch is being computed."""
+        assert await asyncio.to_thread(self._started.acquire, timeout=PATIENCE_S)
+
+    def let_through(self, batches: int = 100_000) -> None:
+        self._gate.release(batches)
+
+
+def batcher_of(
+    model: GatedModel,
+    max_batch_size: int = 4,
+    *,
+    costs: CostModel | None = None,
+    enough_s: float = float("inf"),
+    runners: int = 1,
+    prefetch: int = 0,
+    max_queue_delay_s: float = 0.0,
+) -> Batcher[int]:
+    limits = Limits(max_batch_size, runners, prefetch, enough_s, max_queue_delay_s)
+    return Batcher([ThreadWorker(model) for _ in range(runners + prefetch)], limits, costs)
+
+
+async def busy(model: GatedModel, batcher: Batcher[int]) -> asyncio.Task[Answer]:
+    """The batcher's model computes image 0 until it is let through."""
+    (first,) = submit(batcher, 0)
+    await model.started()
+    return first
+
+
+def submit(
+    batcher: Batcher[int], *numbers: int, deadline: float | None = None, lane: Lane = Lane.INTERACTIVE
+) -> list[asyncio.Task[Answer]]:
+    return [asyncio.create_task(batcher.classify(number, deadline, lane)) for number in numbers]
+
+
+async def queued(batcher: Batcher[int], count: int) -> None:
+    """Waits until so many images are queued."""
+    while batcher.queued != count:  # noqa: ASYNC110 - a few turns of the loop, not time
+        await asyncio.sleep(0)
+
+
+def values(answers: list[Answer]) -> list[int]:
+    return [int(answer.probabilities[0]) for answer in answers]
