@@ -67,6 +67,11 @@ class Batcher(Generic[P]):
         """Images that wait to be computed."""
         return len(self._queue)
 
+    @property
+    def running(self) -> int:
+        """Images that are being computed."""
+        return sum(len(batch.items) for batch in self._running)
+
     async def classify(
         self, payload: P, deadline: float | None = None, lane: Lane = Lane.INTERACTIVE
     ) -> Answer:

@@ -109,6 +109,7 @@ class Server:
             "model": model.contract.name,
             "version": model.contract.version,
             "provider": model.provider,
+            "precision": model.precision,
         }
         logger.info("ready", extra={**asdict(ports), **facts})
 

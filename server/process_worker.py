@@ -65,6 +65,11 @@ class ProcessWorker:
         self._connection = _Connection(self)
         return await self._connection.open(self._settings)
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process, None while there is none."""
+        return None if self._connection is None else self._connection.pid
+
     def attach(self, owner: Owner[bytes]) -> None:
         self._owner = owner
         if self._connection is not None:
@@ -132,7 +137,7 @@ class _Connection(asyncio.Protocol):
         self._received = bytearray()
         self._transport: asyncio.Transport
         self._socket: socket.socket
-        self._process: subprocess.Popen[bytes]
+        self._process: subprocess.Popen[bytes] | None = None
 
     async def open(self, settings: ProcessSettings) -> dict[str, Any]:
         ours, theirs = socket.socketpair()
@@ -146,8 +151,13 @@ class _Connection(asyncio.Protocol):
         try:
             return await self._ready
         except BaseException:
+            self._ready.cancel()
             self._transport.abort()
             raise
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
 
     def send(self, parts: list[bytes]) -> None:
         """What the kernel takes at once is never copied here."""
@@ -190,12 +200,12 @@ class _Connection(asyncio.Protocol):
             self._worker.received(kind, content)
 
     async def _reap(self) -> None:
-        code = await asyncio.to_thread(self._process.wait)
+        code = await asyncio.to_thread(self._process.wait) if self._process else 0
         self._closed.set()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if not self._ready.done():
             self._ready.set_exception(Unavailable(f"the compute process ended as it started ({how})"))
-        elif self._ready.exception() is None:
+        elif not self._ready.cancelled() and self._ready.exception() is None:
             self._worker.died(how)
 
 

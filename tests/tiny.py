@@ -3,6 +3,7 @@
 import io
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,8 @@ from PIL import Image
 
 from fovea import bundle as bundles
 from fovea import versions
-from fovea.preprocess import PreprocessSpec, decode_image
+from fovea.bound import Probabilities
+from fovea.preprocess import Pixels, PreprocessSpec, decode_image
 
 LABELS = ("red", "green", "blue")
 SPEC = PreprocessSpec(size=16, resize=18)
@@ -41,21 +43,41 @@ def fill_folder(folder: Path, count: int = 12) -> dict[str, str]:
     return expected
 
 
-def stage_bundle(folder: Path, *, gain: float = 8.0, labels: tuple[str, ...] = LABELS) -> bundles.ModelBundle:
-    """A sealed bundle that is not published yet. Another `gain` is another model with other probabilities."""
+def stage_bundle(
+    folder: Path,
+    *,
+    gain: float = 8.0,
+    labels: tuple[str, ...] = LABELS,
+    variants: dict[str, float] | None = None,
+) -> bundles.ModelBundle:
+    """A sealed bundle that is not published yet. Another `gain` is another model with other probabilities.
+
+    `variants` are the gains of the models that stand for other precisions.
+    """
     folder.mkdir(parents=True)
     contract = _contract(labels)
     onnx.save(_model(contract, gain), folder / bundles.MODEL_FILE)
     (folder / bundles.REPORT_FILE).write_text("<!doctype html><title>tiny</title>")
     files = tuple(picture(LABELS[i % 3], (20 + i, 24)) for i in range(6))
     crops = np.stack([decode_image(data, SPEC) for data in files])
-    session = ort.InferenceSession(folder / bundles.MODEL_FILE, providers=["CPUExecutionProvider"])
-    (probabilities,) = session.run(["probabilities"], {"pixels": crops})
+    probabilities = _probabilities(folder / bundles.MODEL_FILE, crops)
+    for precision, other in (variants or {}).items():
+        file = f"model.{precision}.onnx"
+        onnx.save(_model(contract, other), folder / file)
+        rows = _probabilities(folder / file, crops).tolist()
+        variant = bundles.Variant(file=file, metrics=contract.metrics, golden=rows)
+        contract = contract.model_copy(update={"variants": {**contract.variants, precision: variant}})
     bundles.write_golden(folder, bundles.Golden(files, crops, probabilities), (".png",) * len(files))
     return bundles.seal(folder, contract)
 
 
-def publish_bundle(models: Path, staging: Path, **options: float) -> bundles.ModelBundle:
+def _probabilities(model: Path, crops: Pixels) -> Probabilities:
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(["probabilities"], {"pixels": crops})
+    return np.asarray(probabilities)
+
+
+def publish_bundle(models: Path, staging: Path, **options: Any) -> bundles.ModelBundle:
     """Publishes a tiny model as the next version under `models`."""
     return versions.publish(stage_bundle(staging, **options), str(models))
 

@@ -16,3 +16,9 @@ def in_event_loop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P,
         asyncio.run(asyncio.wait_for(test(*arguments, **named), timeout=30))
 
     return run
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for what nobody announces; for as long as the test may take."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)

@@ -10,6 +10,7 @@ from server.batching import Answer, Batcher, Limits
 from server.costs import CostModel
 from server.lanes import Lane
 from server.worker import Computed, ThreadWorker
+from tests.server.event_loop import until
 
 PATIENCE_S = 20
 
@@ -76,8 +77,7 @@ def submit(
 
 async def queued(batcher: Batcher[int], count: int) -> None:
     """Waits until so many images are queued."""
-    while batcher.queued != count:  # noqa: ASYNC110 - a few turns of the loop, not time
-        await asyncio.sleep(0)
+    await until(lambda: batcher.queued == count)
 
 
 def values(answers: list[Answer]) -> list[int]:

@@ -1,0 +1,152 @@
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from fovea import bundle as bundles
+from fovea.bundle import ModelBundle
+from fovea.classifier import Classifier
+from fovea.errors import BundleInvalid, InvalidImage
+from fovea.preprocess import decode_image
+from server.batching import Batcher, Limits
+from server.errors import ComputeFailed
+from server.process_worker import ProcessSettings, ProcessWorker
+from tests import tiny
+from tests.server.event_loop import in_event_loop, until
+
+
+def settings(bundle: Path) -> ProcessSettings:
+    return ProcessSettings(
+        bundle=str(bundle),
+        precision="fp32",
+        model_cache="",
+        classes=3,
+        wide_threads=2,
+        max_batch_size=4,
+        enough_s=0.01,
+        max_bytes=1_000_000,
+        max_pixels=1_000_000,
+    )
+
+
+@asynccontextmanager
+async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[bytes], ProcessWorker]]:
+    worker = ProcessWorker(settings(bundle))
+    await worker.open()
+    batcher = Batcher([worker], Limits(4))
+    try:
+        yield batcher, worker
+    finally:
+        await batcher.close()
+
+
+async def gone(pid: int) -> None:
+    """Waits until the process has ended and its parent knows."""
+    await until(lambda: not os.path.exists(f"/proc/{pid}"))  # noqa: PTH110
+
+
+def process_of(worker: ProcessWorker) -> int:
+    assert worker.pid
+    return worker.pid
+
+
+@in_event_loop
+async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classifier: Classifier) -> None:
+    images = [tiny.picture(label, (30 + 3 * index, 25)) for index, label in enumerate(tiny.LABELS * 3)]
+    crops = np.stack([decode_image(image, tiny.SPEC) for image in images])
+    async with batching(tiny_bundle.path) as (batcher, _):
+        answers = await asyncio.gather(*map(batcher.classify, images))
+    found = np.stack([answer.probabilities for answer in answers])
+    assert np.array_equal(found, tiny_classifier.classify(crops))
+    assert all(answer.decode_s > 0 and answer.compute_s > 0 for answer in answers)
+
+
+@in_event_loop
+async def test_a_bad_image_spoils_only_itself(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, _):
+        images = [tiny.picture("red"), b"not an image", tiny.picture("blue"), b""]
+        red, bad, blue, empty = await asyncio.gather(*map(batcher.classify, images), return_exceptions=True)
+    assert isinstance(bad, InvalidImage)
+    assert bad.reason == "not_an_image"
+    assert isinstance(empty, InvalidImage)
+    assert [int(answer.probabilities.argmax()) for answer in (red, blue)] == [0, 2]  # type: ignore[union-attr]
+
+
+@in_event_loop
+async def test_a_large_batch_comes_through(tiny_bundle: ModelBundle) -> None:
+    padded = tiny.picture("green", kind="JPEG") + bytes(900_000)
+    async with batching(tiny_bundle.path) as (batcher, _):
+        answers = await asyncio.gather(*(batcher.classify(padded) for _ in range(12)))
+    assert {int(answer.probabilities.argmax()) for answer in answers} == {1}
+
+
+@in_event_loop
+async def test_a_process_that_died_is_replaced_and_its_images_are_answered(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        first = process_of(worker)
+        os.kill(first, signal.SIGSTOP)
+        batches = [asyncio.create_task(batcher.classify(tiny.picture("red"))) for _ in range(2)]
+        await until(lambda: batcher.running == 2)
+        os.kill(first, signal.SIGKILL)
+        answers = await asyncio.gather(*batches)
+        assert worker.pid != first
+    assert [int(answer.probabilities.argmax()) for answer in answers] == [0, 0]
+
+
+@in_event_loop
+async def test_an_image_whose_process_died_fails_alone(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        os.kill(process_of(worker), signal.SIGSTOP)
+        lone = asyncio.create_task(batcher.classify(tiny.picture("red")))
+        await until(lambda: batcher.running == 1)
+        os.kill(process_of(worker), signal.SIGKILL)
+        with pytest.raises(ComputeFailed, match="SIGKILL"):
+            await lone
+        assert (await batcher.classify(tiny.picture("blue"))).probabilities.argmax() == 2
+
+
+@in_event_loop
+async def test_a_process_that_dies_idle_is_replaced(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        first = process_of(worker)
+        os.kill(first, signal.SIGKILL)
+        await gone(first)
+        assert (await batcher.classify(tiny.picture("green"))).probabilities.argmax() == 1
+        assert worker.pid != first
+
+
+@in_event_loop
+async def test_the_process_ends_with_its_worker(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (_, worker):
+        pid = process_of(worker)
+    await gone(pid)
+
+
+@in_event_loop
+async def test_a_bad_model_is_refused_as_it_opens(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    bundle = tiny.stage_bundle(folder)
+    model = onnx.load(folder / "model.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, folder / "model.onnx")
+    bundles.seal(folder, bundle.contract)
+    with pytest.raises(BundleInvalid, match="carries no contract"):
+        await ProcessWorker(settings(folder)).open()
+
+
+@in_event_loop
+async def test_opening_can_be_cancelled(tiny_bundle: ModelBundle) -> None:
+    worker = ProcessWorker(settings(tiny_bundle.path))
+    opening = asyncio.create_task(worker.open())
+    await until(lambda: worker.pid is not None)
+    pid = process_of(worker)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await gone(pid)
