@@ -1,0 +1,43 @@
+"""What a process and those that it started take of the machine, by /proc."""
+
+import os
+from pathlib import Path
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far, of all that live."""
+    return sum(_cpu_seconds(each) for each in _tree(pid))
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory that is not backed by a file."""
+    return sum(_anonymous_bytes(each) for each in _tree(pid))
+
+
+def counts(pid: int) -> tuple[int, int]:
+    """Threads and open descriptors."""
+    tree = _tree(pid)
+    return _entries(tree, "task"), _entries(tree, "fd")
+
+
+def _entries(tree: list[int], folder: str) -> int:
+    return sum(len(list(Path(f"/proc/{pid}/{folder}").iterdir())) for pid in tree)
+
+
+def _tree(pid: int) -> list[int]:
+    children = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    return [pid, *(each for child in children for each in _tree(child))]
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _anonymous_bytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))

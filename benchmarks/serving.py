@@ -1,0 +1,208 @@
+"""How near the server comes to its limits, on a tiny network and on resnet34.
+
+    python -m benchmarks.serving
+    python -m benchmarks.serving --only tiny --seconds 20 --work .benchmarks
+
+Images a second, latency and images per server CPU second at 1, 16 and 64 clients, beside two limits of the
+same run: (i) `fovea.preprocess` and `Classifier` in a loop without a server, (ii) a loop of Pillow and
+onnxruntime that shares no code with the project. On resnet34, where the model is the limit, (i) is the best
+of a sweep over processes, threads and batch sizes.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import bare_loops
+from benchmarks.bare_loops import Limit
+from benchmarks.machine import describe_machine
+from benchmarks.process_tree import cpu_seconds
+from benchmarks.serving_models import photographs, publish_resnet34, publish_tiny
+from fovea.cpus import available_cpus
+
+CLIENTS = (1, 16, 64)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=["tiny", "large", "resnet34", "int8"])
+    parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
+    parser.add_argument("--work", type=Path, help="where models and photographs are kept for the next run")
+    options = parser.parse_args()
+    print(describe_machine(torch.device("cpu"), available_cpus()))
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = _Bench(options.work or Path(scratch), options.seconds)
+        for name in ("tiny", "large", "resnet34", "int8"):
+            if options.only in (None, name):
+                getattr(bench, name)()
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the server reached at a number of clients."""
+
+    images_s: float
+    images_cpu_s: float
+    """Images per CPU second of the server's processes."""
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    errors: dict[str, int]
+
+
+class _Bench:
+    def __init__(self, work: Path, seconds: float) -> None:
+        self._work = work
+        self._seconds = seconds
+        self._small = _write(work / "small", photographs(32, 500, 375))
+        self._large = work / "large"
+
+    def tiny(self) -> None:
+        """The server's own work dominates."""
+        self._against_loops("tiny network, JPEG 500 x 375", self._small)
+
+    def large(self) -> None:
+        """Photographs as cameras take them."""
+        _write(self._large, photographs(8, 4000, 3000))
+        self._against_loops("tiny network, JPEG 4000 x 3000", self._large)
+
+    def resnet34(self) -> None:
+        """The model dominates, on all cores."""
+        best, lone = self._resnet34_limits("fp32")
+        served = self._serve(self._resnet34_models(), self._small)
+        _table("resnet34 fp32", served)
+        print(f"server / best bare loop: {_best(served) / best.images_s:.3f}")
+        print(f"lone p50 / bare on all cores: {served[1].p50_ms / lone.p50_ms:.3f}")
+        print(f"p99 / p50 at 16 clients: {served[16].p99_ms / served[16].p50_ms:.2f}\n")
+
+    def int8(self) -> None:
+        """The precision that `auto` finds, against the limit of fp32."""
+        best, _ = self._resnet34_limits("fp32")
+        served = self._serve(self._resnet34_models(), self._small, "--precision", "auto")
+        _table("resnet34, --precision auto", served)
+        print(f"server / best bare loop of fp32: {_best(served) / best.images_s:.2f}\n")
+
+    def _against_loops(self, title: str, images: Path) -> None:
+        models = self._work / "models" / "tiny"
+        if not models.exists():
+            publish_tiny(models, self._work / "staging", photographs(4, 500, 375))
+        before = self._loops(models, images)
+        served = self._serve(models, images)
+        after = self._loops(models, images)
+        (fovea, pillow), (fovea_after, pillow_after) = before, after
+        _table(title, served)
+        best = max(each.images_cpu_s for each in served.values())
+        loop = (fovea.images_cpu_s + fovea_after.images_cpu_s) / 2
+        other = (pillow.images_cpu_s + pillow_after.images_cpu_s) / 2
+        bare_ms = (pillow.p50_ms + pillow_after.p50_ms) / 2
+        print(f"images per CPU second: (i) {loop:.0f}, (ii) {other:.0f}, server {best:.0f}")
+        print(f"server / (i): {best / loop:.3f}; server / (ii): {best / other:.3f}")
+        print(f"lone p50 / bare latency of (ii), {bare_ms:.2f} ms: {served[1].p50_ms / bare_ms:.2f}\n")
+
+    def _loops(self, models: Path, images: Path) -> tuple[Limit, Limit]:
+        seconds = self._seconds / 2
+        return bare_loops.run("fovea", models, images, seconds), bare_loops.run(
+            "pillow", models, images, seconds
+        )
+
+    def _resnet34_models(self) -> Path:
+        models = self._work / "models" / "resnet34"
+        if not models.exists():
+            publish_resnet34(models, self._work / "training")
+        return models
+
+    def _resnet34_limits(self, precision: str) -> tuple[Limit, Limit]:
+        """The best throughput of the sweep, and the lone latency on all cores."""
+        models, cores = self._resnet34_models(), available_cpus()
+        limits = []
+        for runners, threads, batch in ((cores, 1, 1), (cores, 1, 4), (1, cores, 1), (1, cores, 8)):
+            flags = ("--threads", str(threads), "--batch", str(batch), "--precision", precision)
+            limit = bare_loops.run("fovea", models, self._small, self._seconds, *flags, runners=runners)
+            shape = f"{runners} x {threads} threads, batch {batch}"
+            print(f"bare {precision}, {shape}: {limit.images_s:.1f} images/s")
+            limits.append(limit)
+        alone = ("--threads", str(cores), "--spinning", "--precision", precision)
+        lone = bare_loops.run("fovea", models, self._small, self._seconds, *alone)
+        print(
+            f"bare {precision}, lone image on all cores: {lone.images_s:.1f} images/s, {lone.p50_ms:.1f} ms"
+        )
+        return max([*limits, lone], key=lambda limit: limit.images_s), lone
+
+    def _serve(self, models: Path, images: Path, *flags: str) -> dict[int, Served]:
+        with _server(models, *flags) as (pid, target):
+            return {clients: self._load(pid, target, images, clients) for clients in CLIENTS}
+
+    def _load(self, pid: int, target: str, images: Path, clients: int) -> Served:
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.load",
+            target,
+            str(images),
+            str(clients),
+            str(self._seconds),
+        ]
+        cpu = cpu_seconds(pid)
+        output = subprocess.run(command, capture_output=True, check=True).stdout
+        cpu = cpu_seconds(pid) - cpu
+        seen: dict[str, Any] = json.loads(output)
+        return Served(
+            seen["images"] / seen["seconds"],
+            seen["all_images"] / cpu,
+            seen["p50_ms"],
+            seen["p95_ms"],
+            seen["p99_ms"],
+            seen["errors"],
+        )
+
+
+@contextmanager
+def _server(models: Path, *flags: str) -> Iterator[tuple[int, str]]:
+    """A server's process and address."""
+    ports = ("--port", "0", "--metrics-port", "0", "--health-port", "0")
+    command = [sys.executable, "-m", "server", "--models", str(models), "--host", "127.0.0.1", *ports, *flags]
+    with subprocess.Popen([*command, "--log-format", "json"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            ready = next(line for line in process.stderr if '"ready"' in line)
+            time.sleep(1)
+            yield process.pid, f"127.0.0.1:{json.loads(ready)['port']}"
+        finally:
+            process.terminate()
+
+
+def _write(folder: Path, files: Sequence[bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, data in enumerate(files):
+        (folder / f"{index:03d}.jpg").write_bytes(data)
+    return folder
+
+
+def _best(served: dict[int, Served]) -> float:
+    return max(each.images_s for each in served.values())
+
+
+def _table(title: str, served: dict[int, Served]) -> None:
+    print(f"\n{re.sub('^.', lambda first: first[0].upper(), title)}\n")
+    print("| clients | images/s | p50 ms | p95 ms | p99 ms | images per server CPU second | errors |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
+    for clients, seen in served.items():
+        latencies = f"{seen.p50_ms:.2f} | {seen.p95_ms:.2f} | {seen.p99_ms:.2f}"
+        errors = sum(seen.errors.values())
+        print(f"| {clients} | {seen.images_s:.1f} | {latencies} | {seen.images_cpu_s:.1f} | {errors} |")
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What the serving benchmark serves and sends: a tiny network, a released resnet34, photographs."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from fovea import bundle as bundles
+from fovea import versions
+from fovea.preprocess import PreprocessSpec, decode_image
+
+SPEC: Final = PreprocessSpec(size=224, resize=256)
+LABELS: Final = tuple(f"label-{index}" for index in range(10))
+QUALITY: Final = 90
+"""Of the JPEG files; gives 57 KB at 500 x 375."""
+
+
+def photographs(count: int, width: int, height: int) -> list[bytes]:
+    """JPEG files: cuttings of the two photographs that scikit-learn ships, enlarged where they are small."""
+    generator = np.random.default_rng(0)
+    pictures = [Image.fromarray(pixels) for pixels in load_sample_images().images]
+    scale = max(1.0, 1.05 * width / pictures[0].width, 1.05 * height / pictures[0].height)
+    enlarged = [p.resize((round(p.width * scale), round(p.height * scale)), 3) for p in pictures]
+    return [_cutting(enlarged[index % 2], width, height, generator) for index in range(count)]
+
+
+def _cutting(picture: Image.Image, width: int, height: int, generator: np.random.Generator) -> bytes:
+    left = int(generator.integers(0, picture.width - width))
+    top = int(generator.integers(0, picture.height - height))
+    data = io.BytesIO()
+    picture.crop((left, top, left + width, top + height)).save(data, "JPEG", quality=QUALITY)
+    return data.getvalue()
+
+
+def publish_tiny(models: Path, staging: Path, files: Sequence[bytes]) -> None:
+    """Two convolutions: so little work that the server's own dominates."""
+    staging.mkdir(parents=True)
+    contract = _contract()
+    onnx.save(_network(contract), staging / bundles.MODEL_FILE)
+    crops = np.stack([decode_image(data, SPEC) for data in files])
+    session = ort.InferenceSession(staging / bundles.MODEL_FILE, providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(["probabilities"], {"pixels": crops})
+    golden = bundles.Golden(tuple(files), crops, probabilities)
+    bundles.write_golden(staging, golden, (".jpg",) * len(files))
+    versions.publish(bundles.seal(staging, contract), str(models))
+
+
+def publish_resnet34(models: Path, work: Path) -> None:
+    """By the trainer, through its gate, with an int8 variant; two classes of photographs, hardly trained."""
+    for index, data in enumerate(photographs(80, 300, 225)):
+        file = work / "photos" / ("temple", "flower")[index % 2] / f"{index:03d}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    command = [
+        *(sys.executable, "-m", "trainer", "train", "--weights", "none", "--precisions", "int8"),
+        *(
+            "--data",
+            work / "photos",
+            "--models",
+            models,
+            "--runs",
+            work / "runs",
+            "--cache-dir",
+            work / "cache",
+        ),
+        *("--epochs", "4", "--freeze-epochs", "0", "--lr", "1e-3", "--batch-size", "16", "--device", "cpu"),
+        *("--max-accuracy-drop", "0.1"),
+    ]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+
+def _contract() -> bundles.BundleContract:
+    shape = ("batch", SPEC.size, SPEC.size, 3)
+    per_class = {label: bundles.ClassMetrics(images=1, precision=1.0, recall=1.0) for label in LABELS}
+    outputs = ("logits", "probabilities")
+    return bundles.BundleContract(
+        name="tiny",
+        version=0,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        files={},
+        labels=LABELS,
+        preprocess=SPEC,
+        inputs=(bundles.TensorSpec(name="pixels", dtype="uint8", shape=shape),),
+        outputs=tuple(
+            bundles.TensorSpec(name=n, dtype="float32", shape=("batch", len(LABELS))) for n in outputs
+        ),
+        metrics=bundles.Metrics(images=10, accuracy=1.0, loss=0.0, ece=0.0, per_class=per_class),
+        temperature=1.0,
+        abstain_threshold=0.0,
+        training={"architecture": "two convolutions"},
+    )
+
+
+def _network(contract: bundles.BundleContract) -> onnx.ModelProto:
+    generator = np.random.default_rng(0)
+    weights: dict[str, Any] = {
+        "w1": generator.normal(0, 0.02, (16, 3, 8, 8)).astype(np.float32),
+        "w2": generator.normal(0, 0.1, (32, 16, 3, 3)).astype(np.float32),
+        "w3": generator.normal(0, 0.3, (32, len(LABELS))).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["nchw", "w1"], ["c1"], strides=[8, 8]),
+        helper.make_node("Relu", ["c1"], ["r1"]),
+        helper.make_node("Conv", ["r1", "w2"], ["c2"], strides=[2, 2]),
+        helper.make_node("Relu", ["c2"], ["r2"]),
+        helper.make_node("GlobalAveragePool", ["r2"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w3"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, list(contract.inputs[0].shape))],
+        [helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape)) for t in contract.outputs],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, {bundles.METADATA_KEY: contract.embedded()})
+    return model
