@@ -4,6 +4,7 @@ import grpc
 import prometheus_client
 
 from fovea.errors import Unavailable
+from server import exposition
 from server.config import ServeSettings
 
 _MINUTE_MS = 60_000
@@ -20,10 +21,9 @@ def bind_grpc(server: grpc.Server | grpc.aio.Server, option: str, host: str, por
 def serve_metrics(registry: prometheus_client.CollectorRegistry, host: str, port: int) -> int:
     """Serves /metrics from threads of its own; returns the port's number. Raises Unavailable."""
     try:
-        server, _ = prometheus_client.start_http_server(port, host, registry)
+        return exposition.serve(registry, host, port)
     except OSError as error:
         raise _cannot_listen("--metrics-port", host, port) from error
-    return server.server_port
 
 
 def call_options(settings: ServeSettings) -> list[tuple[str, int]]:
