@@ -13,10 +13,12 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def set_up(level: LogLevel = "info", log_format: LogFormat = "auto") -> None:
-    """Sends the log to stderr; `auto` is text on a terminal and JSON elsewhere."""
+def set_up(
+    level: LogLevel = "info", log_format: LogFormat = "auto", handler: logging.Handler | None = None
+) -> None:
+    """Sends the log to stderr, or to `handler`; `auto` is text on a terminal and JSON elsewhere."""
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    handler = logging.StreamHandler(sys.stderr)
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
     # Pillow warns of odd metadata in images, which says nothing about their pixels.
     warnings.filterwarnings("ignore", module="PIL")

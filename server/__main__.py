@@ -13,13 +13,18 @@ from fovea import logs
 from fovea.errors import ExitCode
 from fovea.settings import load
 from server.config import PROGRAM, ServeSettings
+from server.log_queue import QueuedLog
 
 
 def main() -> ExitCode:
     settings = load(ServeSettings, sys.argv[1:], PROGRAM)
-    logs.set_up(settings.log_level, settings.log_format)
+    log = QueuedLog(sys.stderr.fileno())
+    logs.set_up(settings.log_level, settings.log_format, log)
     # gRPC's core would write lines of its own beside the one that an error ends with.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from server.lifecycle import serve  # imports gRPC, and takes SIGINT itself
 
-    return asyncio.run(serve(settings))
+    try:
+        return asyncio.run(serve(settings))
+    finally:
+        log.flush()  # before the line that an error ends with
