@@ -98,7 +98,7 @@ class Server:
         self._metrics.queued_images.set_function(lambda: model.batcher.queued)
         self._metrics.inflight_images.set_function(lambda: self._admission.images)
         self._metrics.inflight_bytes.set_function(lambda: self._admission.bytes)
-        self._metrics.show_model(model.bundle, model.provider, model.precision)
+        self._metrics.show_model(model.bundle, model.provider, model.precision, model.predictions.drift)
         self._models.current = model
 
     async def become_ready(self, ports: Ports) -> None:

@@ -1,16 +1,30 @@
 """What Prometheus sees, on a registry of its own."""
 
+from collections.abc import Iterable
+from functools import cache
+from typing import Final
+
 import prometheus_client as prometheus
 
 from fovea.bundle import ModelBundle, Precision
+from fovea.v1 import classify_pb2
+from server.drift import Drift
+from server.statuses import CODES, REASONS
 
+_METHODS: Final = tuple(classify_pb2.DESCRIPTOR.services_by_name["Classifier"].methods_by_name)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))
 
+# It would double the series, and Prometheus makes no use of it.
+prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
+
 
 class Metrics:
-    """The server's counters and histograms; may be updated from any thread."""
+    """The server's counters and histograms; may be updated from any thread.
+
+    Every series that can be foreseen is there from the start, at 0: `rate` misses the first count of others.
+    """
 
     def __init__(self) -> None:
         self.registry = prometheus.CollectorRegistry()
@@ -18,7 +32,9 @@ class Metrics:
         self.refused = self._counter(
             "refused", "Calls, and images of calls, that were not answered, by reason.", "reason"
         )
-        self.predictions = self._counter("predictions", "Images classified, by best label.", "label")
+        self.predictions = self._counter(
+            "predictions", "Images classified, by best label: a series for each label of the model.", "label"
+        )
         self.abstained = self._counter("abstained", "Images whose best probability was below the threshold.")
         self.request_seconds = self._histogram(
             "request_seconds", "From a call's arrival to its answer, by method.", _SECONDS, "method"
@@ -35,10 +51,35 @@ class Metrics:
         self.queued_images = self._gauge("queued_images", "Images decoded that wait for the model.")
         self.inflight_images = self._gauge("inflight_images", "Images admitted and not yet answered.")
         self.inflight_bytes = self._gauge("inflight_bytes", "Bytes of the images in flight.")
+        self._drift_psi = self._gauge(
+            "drift_psi",
+            "Population stability index of the latest predictions against those on the held-out images: "
+            "under 0.1 alike, over 0.25 very different. NaN until there were 1,000, and 50 for each class.",
+        )
+        self._drift_psi_chance = self._gauge(
+            "drift_psi_chance",
+            "What fovea_drift_psi exceeds once in a hundred where nothing has changed, for samples as small.",
+        )
         self._model = prometheus.Info("fovea_model", "The model that is served.", registry=self.registry)
         prometheus.ProcessCollector(registry=self.registry)
+        self._requests_of = cache(self.requests.labels)
+        self._seconds_of = cache(self.request_seconds.labels)
+        self.expect_calls(_METHODS)
+        for reason in REASONS:
+            self.refused.labels(reason)
 
-    def show_model(self, bundle: ModelBundle, provider: str, precision: Precision) -> None:
+    def expect_calls(self, methods: Iterable[str]) -> None:
+        """Makes the series of these methods."""
+        for method in methods:
+            self._seconds_of(method)
+            for code in CODES:
+                self._requests_of(method, code)
+
+    def show_call(self, method: str, code: str, seconds: float) -> None:
+        self._requests_of(method, code).inc()
+        self._seconds_of(method).observe(seconds)
+
+    def show_model(self, bundle: ModelBundle, provider: str, precision: Precision, drift: Drift) -> None:
         contract = bundle.contract
         self._model.info(
             {
@@ -49,16 +90,12 @@ class Metrics:
                 "precision": precision,
             }
         )
+        self._drift_psi.set_function(drift.psi)
+        self._drift_psi_chance.set_function(drift.chance)
 
     def show_batch(self, images: int, compute_s: float) -> None:
         self.batch_images.observe(images)
         self.compute_seconds.observe(compute_s)
-
-    def show_prediction(self, label: str, confidence: float, abstained: bool) -> None:
-        self.predictions.labels(label).inc()
-        self.confidence.observe(confidence)
-        if abstained:
-            self.abstained.inc()
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         return prometheus.Counter(f"fovea_{name}", text, labels, registry=self.registry)

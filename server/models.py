@@ -20,6 +20,7 @@ from server.engine import Engine, open_engine
 from server.errors import DeadlinePassed, NoModelReady, VersionNotLoaded
 from server.lanes import Lane
 from server.metrics import Metrics
+from server.predictions import Predictions
 
 
 class Classified(NamedTuple):
@@ -58,6 +59,7 @@ class ServedModel:
         )
         """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
         self._metrics = metrics
+        self.predictions = Predictions(metrics, self.contract, self.precision)
         self._decode = partial(
             decode_image,
             spec=self.contract.preprocess,
@@ -82,7 +84,7 @@ class ServedModel:
         abstained = confidence < self.contract.abstain_threshold
         self._metrics.decode_seconds.observe(answer.decode_s)
         self._metrics.queue_seconds.observe(answer.queue_s)
-        self._metrics.show_prediction(self.contract.labels[best], confidence, abstained)
+        self.predictions.show(best, confidence, abstained)
         return Classified(
             answer.probabilities,
             best,

@@ -13,6 +13,7 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from fovea.errors import InvalidImage
+from fovea.preprocess import REASONS as IMAGE_REASONS
 from server.errors import (
     DeadlinePassed,
     Draining,
@@ -34,6 +35,17 @@ _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
     NoModelReady: grpc.StatusCode.UNAVAILABLE,
     Draining: grpc.StatusCode.UNAVAILABLE,
 }
+
+CODES: Final = tuple(
+    code.name
+    for code in dict.fromkeys(
+        (grpc.StatusCode.OK, *_CODES.values(), grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL)
+    )
+)
+"""How a call can end."""
+
+REASONS: Final = (*IMAGE_REASONS, *(refused.reason for refused in Refused.__subclasses__()), "internal")
+"""What `reason_of` can give."""
 
 
 def status_of(error: Exception, request_id: str) -> Status:

@@ -1,0 +1,63 @@
+import pytest
+from prometheus_client import generate_latest
+
+from fovea.bundle import ModelBundle
+from fovea.errors import InvalidImage
+from fovea.preprocess import REASONS as IMAGE_REASONS
+from server.errors import Draining, QueueFull
+from server.metrics import Metrics
+from server.predictions import Predictions
+from server.statuses import REASONS, reason_of
+from tests import tiny
+
+
+@pytest.fixture(name="metrics")
+def fresh_metrics() -> Metrics:
+    return Metrics()
+
+
+def page(metrics: Metrics) -> list[str]:
+    return generate_latest(metrics.registry).decode().splitlines()
+
+
+@pytest.mark.parametrize("method", ["Classify", "ClassifyBatch", "ClassifyStream", "GetModel"])
+@pytest.mark.parametrize(
+    "code", ["OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL"]
+)
+def test_every_end_of_a_call_is_there_at_0(metrics: Metrics, method: str, code: str) -> None:
+    assert f'fovea_requests_total{{code="{code}",method="{method}"}} 0.0' in page(metrics)
+
+
+def test_every_reason_for_a_refusal_is_there_at_0(metrics: Metrics) -> None:
+    assert {reason_of(error) for error in (QueueFull(), Draining(), ValueError())} <= set(REASONS)
+    assert {reason_of(InvalidImage(reason, "")) for reason in IMAGE_REASONS} <= set(REASONS)
+    for reason in REASONS:
+        assert f'fovea_refused_total{{reason="{reason}"}} 0.0' in page(metrics)
+
+
+def test_every_label_of_a_model_is_there_at_0(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    Predictions(metrics, tiny_bundle.contract, "fp32")
+    for label in tiny.LABELS:
+        assert f'fovea_predictions_total{{label="{label}"}} 0.0' in page(metrics)
+
+
+def test_predictions_are_counted_over_the_models_that_made_them(
+    metrics: Metrics, tiny_bundle: ModelBundle
+) -> None:
+    for _ in range(2):
+        Predictions(metrics, tiny_bundle.contract, "fp32").show(2, 0.4, abstained=True)
+    assert {'fovea_predictions_total{label="blue"} 2.0', "fovea_abstained_total 2.0"} <= set(page(metrics))
+
+
+def test_drift_is_the_shown_models(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    predictions = Predictions(metrics, tiny_bundle.contract, "fp32")
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", predictions.drift)
+    assert {"fovea_drift_psi NaN", "fovea_drift_psi_chance NaN"} <= set(page(metrics))
+    for _ in range(1000):
+        predictions.show(0, 0.9, abstained=False)
+    (psi,) = [float(line.split()[1]) for line in page(metrics) if line.startswith("fovea_drift_psi ")]
+    assert psi > 1
+
+
+def test_no_series_tells_when_another_was_made(metrics: Metrics) -> None:
+    assert not [line for line in page(metrics) if "_created" in line]
