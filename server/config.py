@@ -94,6 +94,9 @@ class ServeSettings(ProgramSettings):
     )
     log_level: LogLevel = Field("info", description="debug adds a line for each call")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
+    access_log_sample: float = Field(
+        0.01, ge=0, le=1, description="share of the calls that get a line in the log; bugs always do"
+    )
 
     @field_validator("model_version")
     @classmethod

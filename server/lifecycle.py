@@ -14,6 +14,7 @@ from fovea import versions
 from fovea.errors import ExitCode
 from fovea.storage import open_folder
 from fovea.v1.classify_pb2_grpc import add_ClassifierServicer_to_server
+from server.access_log import AccessLog
 from server.admission import Admission
 from server.config import ServeSettings
 from server.health import CLASSIFIER, Health
@@ -73,8 +74,9 @@ class Server:
     async def open_ports(self) -> Ports:
         """Answers from here on: health says live, calls are refused until there is a model."""
         settings = self._settings
+        access_log = AccessLog(settings.access_log_sample)
         service = ClassifierService(
-            self._models, self._admission, self._metrics, settings.max_images_per_call
+            self._models, self._admission, self._metrics, settings.max_images_per_call, access_log
         )
         add_ClassifierServicer_to_server(service, self._calls)
         reflection.enable_server_reflection(

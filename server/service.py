@@ -2,7 +2,6 @@
 """The service fovea.v1.Classifier: checks a call, admits it, lets the model answer, says what went wrong."""
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ from grpc_status import rpc_status
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server import replies
+from server.access_log import AccessLog, Call
 from server.admission import Admission
 from server.errors import InvalidField
 from server.lanes import Lane
@@ -24,11 +24,11 @@ from server.models import LoadedModels, ServedModel
 from server.statuses import reason_of, status_of
 from server.stream import as_they_come
 
-logger = logging.getLogger(__name__)
-
 MAX_REQUEST_ID_BYTES: Final = 128
 STREAM_WINDOW: Final = 16
 """Images of one stream that are in flight together."""
+CLOCKS_DIFFER_S: Final = 0.05
+"""A caller gives up at its deadline by its own clock, and here that may seem a little early."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Query = pb.ClassifyRequest | pb.ClassifyBatchRequest
@@ -38,22 +38,33 @@ class ClassifierService(ClassifierServicer):
     """Answers calls with the loaded models; lives in the event loop that they live in."""
 
     def __init__(
-        self, models: LoadedModels, admission: Admission, metrics: Metrics, max_images_per_call: int
+        self,
+        models: LoadedModels,
+        admission: Admission,
+        metrics: Metrics,
+        max_images_per_call: int,
+        access_log: AccessLog,
     ) -> None:
         self._models = models
         self._admission = admission
         self._metrics = metrics
         self._max_images_per_call = max_images_per_call
+        self._access_log = access_log
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        async with self._call("Classify", request.request_id, context):
-            return await self._classify(request, _deadline(context), Lane.INTERACTIVE)
+        async with self._call("Classify", request.request_id, context) as call:
+            response = await self._classify(request, _deadline(context), Lane.INTERACTIVE)
+            call.note(response)
+            return response
 
     async def ClassifyBatch(
         self, request: pb.ClassifyBatchRequest, context: Context
     ) -> pb.ClassifyBatchResponse:
-        async with self._call("ClassifyBatch", request.request_id, context):
-            return await self._classify_batch(request, _deadline(context))
+        async with self._call("ClassifyBatch", request.request_id, context) as call:
+            response = await self._classify_batch(request, _deadline(context))
+            for result in response.results:
+                call.note(result.response)
+            return response
 
     async def ClassifyStream(
         self, request_iterator: AsyncIterator[pb.ClassifyRequest], context: Context
@@ -68,8 +79,9 @@ class ClassifierService(ClassifierServicer):
                 return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
             return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
 
-        async with self._call("ClassifyStream", "", context):
+        async with self._call("ClassifyStream", "", context) as call:
             async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW):
+                call.note(answered.response)
                 yield answered
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
@@ -126,24 +138,22 @@ class ClassifierService(ClassifierServicer):
         return model
 
     @asynccontextmanager
-    async def _call(self, method: str, request_id: str, context: Context) -> AsyncIterator[None]:
+    async def _call(self, method: str, request_id: str, context: Context) -> AsyncIterator[Call]:
         """Ends a call that fails with its status; counts and logs each call, however it ends."""
-        started = time.monotonic()
-        code = grpc.StatusCode.CANCELLED  # what remains when the caller goes away, or its deadline passes
+        call = Call(method, request_id, context.peer)
+        code = None  # what remains when the caller no longer waits
         failure = None
         try:
-            yield
+            yield call
             code = grpc.StatusCode.OK
         except Exception as error:
             failure = rpc_status.to_status(self._status(error, request_id))
             code = failure.code
         finally:
-            seconds = time.monotonic() - started
-            self._metrics.requests.labels(method, code.name).inc()
-            self._metrics.request_seconds.labels(method).observe(seconds)
-            if logger.isEnabledFor(logging.DEBUG):
-                facts = {"method": method, "code": code.name, "request_id": request_id}
-                logger.debug("call", extra={**facts, "ms": round(seconds * 1000, 3)})
+            ended_as = (code or _code_of_abandoned(context)).name
+            seconds = time.monotonic() - call.started
+            self._metrics.show_call(method, ended_as, seconds)
+            self._access_log.show(call, ended_as, seconds)
         if failure is not None:  # after it is counted, so that a caller who knows of it finds it counted
             await context.abort_with_status(failure)
 
@@ -162,3 +172,10 @@ def _deadline(context: Context) -> float | None:
     """On `time.monotonic`'s clock; None when the caller set none."""
     remaining = context.time_remaining()
     return None if remaining is None or math.isinf(remaining) else time.monotonic() + remaining
+
+
+def _code_of_abandoned(context: Context) -> grpc.StatusCode:
+    """Whether the caller went away, or only its deadline passed."""
+    remaining = context.time_remaining()
+    in_time = remaining is None or remaining > CLOCKS_DIFFER_S
+    return grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED

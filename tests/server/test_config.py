@@ -58,6 +58,7 @@ def test_missing_models_are_asked_for_by_name() -> None:
         ("--grace-s", "-1"),
         ("--log-level", "loud"),
         ("--log-format", "xml"),
+        ("--access-log-sample", "1.5"),
     ],
 )
 def test_wrong_value_is_refused_by_the_options_name(option: str, value: str) -> None:

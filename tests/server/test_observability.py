@@ -1,16 +1,20 @@
+import io
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from PIL import Image
 
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.servers import ServerProcess, running_server
 
+SLOW_IMAGES = 60
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -53,9 +57,39 @@ def test_metrics_tell_what_was_served(tiny_models: Path) -> None:
 
 def test_debug_log_has_a_line_for_each_call(server: ServerProcess, stub: ClassifierStub) -> None:
     stub.Classify(pb.ClassifyRequest(image=tiny.picture("red"), request_id="seen-in-log"), timeout=30)
-    while (entry := server.wait_for("call"))["request_id"] != "seen-in-log":
+    entry = call_of(server, "seen-in-log")
+    assert (entry["method"], entry["code"]) == ("Classify", "OK")
+    assert (entry["peer"], entry["images"], entry["model_version"]) == ("127.0.0.1", 1, 1)
+
+
+def test_call_that_its_caller_waits_no_longer_for_is_counted_by_why(server: ServerProcess) -> None:
+    with grpc.insecure_channel(server.target) as channel:
+        stub = ClassifierStub(channel)
+        with pytest.raises(grpc.RpcError):
+            stub.ClassifyBatch(slow_batch("deadline"), timeout=0.3)
+        assert call_of(server, "deadline")["code"] == "DEADLINE_EXCEEDED"
+        given_up = stub.ClassifyBatch.future(slow_batch("given up"), timeout=30)
+        wait_until_in_flight(server)
+        given_up.cancel()
+        assert call_of(server, "given up")["code"] == "CANCELLED"
+
+
+def call_of(server: ServerProcess, request_id: str) -> dict[str, Any]:
+    while (entry := server.wait_for("call"))["request_id"] != request_id:
         pass
-    assert (entry["method"], entry["code"], entry["level"]) == ("Classify", "OK", "debug")
+    return entry
+
+
+def slow_batch(request_id: str) -> pb.ClassifyBatchRequest:
+    """Takes seconds to decode."""
+    large = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "red").save(large, "PNG")
+    return pb.ClassifyBatchRequest(images=[large.getvalue()] * SLOW_IMAGES, request_id=request_id)
+
+
+def wait_until_in_flight(server: ServerProcess) -> None:
+    while f"fovea_inflight_images {SLOW_IMAGES}.0" not in metrics(server):
+        pass
 
 
 def health(target: str, service: str) -> int:
