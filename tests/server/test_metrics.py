@@ -29,7 +29,7 @@ def test_every_end_of_a_call_is_there_at_0(metrics: Metrics, method: str, code: 
 
 
 def test_every_reason_for_a_refusal_is_there_at_0(metrics: Metrics) -> None:
-    assert {reason_of(error) for error in (QueueFull(), Draining(), ValueError())} <= set(REASONS)
+    assert {reason_of(error) for error in (QueueFull("full", 0.1), Draining(), ValueError())} <= set(REASONS)
     assert {reason_of(InvalidImage(reason, "")) for reason in IMAGE_REASONS} <= set(REASONS)
     for reason in REASONS:
         assert f'fovea_refused_total{{reason="{reason}"}} 0.0' in page(metrics)
