@@ -1,5 +1,7 @@
 """How much may be in flight at once. What does not fit is refused at once, never made to wait."""
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -26,6 +28,10 @@ class Admission:
         self._open = True
         self._bulk_images = 0
         self._bulk_bytes = 0
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self.last_refusal = 0.0
+        """When a call came after `close`, on `time.monotonic`'s clock."""
 
     @contextmanager
     def admit(
@@ -37,6 +43,7 @@ class Admission:
     ) -> Iterator[None]:
         """Holds room for this many images and bytes. Raises Draining, or QueueFull with `retry_after_s`."""
         if not self._open:
+            self.last_refusal = time.monotonic()
             raise Draining("the server is shutting down; another replica will answer")
         if why := self._why_full(images, size_bytes, lane):
             raise QueueFull(why, retry_after_s())
@@ -50,12 +57,20 @@ class Admission:
         """From now on nothing is admitted; what is in flight goes on."""
         self._open = False
 
+    async def empty(self) -> None:
+        """Waits until nothing is in flight."""
+        await self._is_empty.wait()
+
     def _add(self, images: int, size_bytes: int, lane: Lane) -> None:
         self.images += images
         self.bytes += size_bytes
         if lane is Lane.BULK:
             self._bulk_images += images
             self._bulk_bytes += size_bytes
+        if self.images:
+            self._is_empty.clear()
+        else:
+            self._is_empty.set()
 
     def _why_full(self, images: int, size_bytes: int, lane: Lane) -> str:
         if self.images + images > self._max_images:

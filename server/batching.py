@@ -9,8 +9,9 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from server.costs import CostModel
 from server.errors import ComputeFailed, DeadlinePassed, Draining
@@ -18,6 +19,8 @@ from server.lanes import Answer, Item, Lane, Lanes
 from server.worker import Batch, Computed, Worker, WorkerDied
 
 P = TypeVar("P")
+
+CLOSE_WITHIN_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,14 @@ class Batcher(Generic[P]):
         return soonest + self._queue.ahead_of(lane) * per_image + self._costs.predict_s(1)
 
     async def close(self) -> None:
-        """Answers the batches that are computed, refuses what is queued and ends the threads."""
+        """Answers the batches that are computed, refuses what is queued and ends the workers."""
         self._is_closed = True
         for item in self._queue:
             if not item.is_abandoned():
                 item.answer.set_exception(Draining("the server is shutting down"))
         self._queue = Lanes()
-        await self._idle.wait()
+        with suppress(TimeoutError):  # a worker that hangs is ended all the same
+            await asyncio.wait_for(self._idle.wait(), CLOSE_WITHIN_S)
         await asyncio.gather(*(worker.end() for worker in self._workers))
 
     def available(self, worker: Worker[P]) -> None:

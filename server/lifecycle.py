@@ -17,6 +17,7 @@ from fovea.v1.classify_pb2_grpc import add_ClassifierServicer_to_server
 from server.access_log import AccessLog
 from server.admission import Admission
 from server.config import ServeSettings
+from server.draining import drain_calls
 from server.health import CLASSIFIER, Health
 from server.metrics import Metrics
 from server.models import LoadedModels, open_model
@@ -120,14 +121,7 @@ class Server:
         await self._health.set_ready(False)
         if self._models.current:
             await asyncio.sleep(self._settings.drain_delay_s)
-        self._admission.close()
-        stopping = asyncio.create_task(self._calls.stop(self._settings.grace_s))
-        await asyncio.wait({stopping}, timeout=self._settings.grace_s)
-        cut = self._admission.images
-        if cut:
-            logger.warning("the grace period is over: images in flight are given up", extra={"images": cut})
-        await stopping
-        return not cut
+        return await drain_calls(self._calls, self._admission, self._settings.grace_s)
 
     async def close(self) -> None:
         await self._calls.stop(grace=None)

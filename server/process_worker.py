@@ -23,6 +23,8 @@ RESTART_AFTER_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 SEND_BUFFER_BYTES: Final = 1024 * 1024
 """A batch of photographs; the kernel may allow less."""
 
+END_WITHIN_S: Final = 2.0
+
 _REFUSALS: Final = {"BundleInvalid": BundleInvalid, "Unavailable": Unavailable}
 
 
@@ -169,9 +171,14 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(parts)[sent:])
 
     async def close(self) -> None:
-        """The process ends by itself when it sees the end of the socket."""
+        """The process ends by itself when it sees the end of the socket, unless it hangs."""
         self._transport.abort()
-        await self._closed.wait()
+        try:
+            await asyncio.wait_for(self._closed.wait(), END_WITHIN_S)
+        except TimeoutError:
+            if self._process is not None:
+                self._process.kill()
+            await self._closed.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

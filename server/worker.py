@@ -72,7 +72,7 @@ class Worker(Protocol[P]):
         """Is only called while the worker is available, which it then is no longer."""
 
     async def end(self) -> None:
-        """Is only called while the worker does not compute."""
+        """It takes no more batches; one that it computes may be lost."""
 
 
 Compute = Callable[[Sequence[P], bool], Computed]
