@@ -15,9 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from benchmarks import bare_loops
 from benchmarks.bare_loops import Limit
 from benchmarks.machine import describe_machine
 from benchmarks.process_tree import cpu_seconds
+from benchmarks.served import running_server
 from benchmarks.serving_models import photographs, publish_resnet34, publish_tiny
 from fovea.cpus import available_cpus
 
@@ -96,7 +95,7 @@ class _Bench:
     def _against_loops(self, title: str, images: Path) -> None:
         models = self._work / "models" / "tiny"
         if not models.exists():
-            publish_tiny(models, self._work / "staging", photographs(4, 500, 375))
+            publish_tiny(models, self._work / "staging")
         before = self._loops(models, images)
         served = self._serve(models, images)
         after = self._loops(models, images)
@@ -140,8 +139,8 @@ class _Bench:
         return max([*limits, lone], key=lambda limit: limit.images_s), lone
 
     def _serve(self, models: Path, images: Path, *flags: str) -> dict[int, Served]:
-        with _server(models, *flags) as (pid, target):
-            return {clients: self._load(pid, target, images, clients) for clients in CLIENTS}
+        with running_server(models, *flags) as server:
+            return {clients: self._load(server.pid, server.target, images, clients) for clients in CLIENTS}
 
     def _load(self, pid: int, target: str, images: Path, clients: int) -> Served:
         command = [
@@ -165,21 +164,6 @@ class _Bench:
             seen["p99_ms"],
             seen["errors"],
         )
-
-
-@contextmanager
-def _server(models: Path, *flags: str) -> Iterator[tuple[int, str]]:
-    """A server's process and address."""
-    ports = ("--port", "0", "--metrics-port", "0", "--health-port", "0")
-    command = [sys.executable, "-m", "server", "--models", str(models), "--host", "127.0.0.1", *ports, *flags]
-    with subprocess.Popen([*command, "--log-format", "json"], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        try:
-            ready = next(line for line in process.stderr if '"ready"' in line)
-            time.sleep(1)
-            yield process.pid, f"127.0.0.1:{json.loads(ready)['port']}"
-        finally:
-            process.terminate()
 
 
 def _write(folder: Path, files: Sequence[bytes]) -> Path:

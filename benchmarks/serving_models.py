@@ -3,7 +3,7 @@
 import io
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -42,17 +42,20 @@ def _cutting(picture: Image.Image, width: int, height: int, generator: np.random
     return data.getvalue()
 
 
-def publish_tiny(models: Path, staging: Path, files: Sequence[bytes]) -> None:
+def publish_tiny(models: Path, staging: Path) -> None:
     """Two convolutions: so little work that the server's own dominates."""
-    staging.mkdir(parents=True)
-    contract = _contract()
-    onnx.save(_network(contract), staging / bundles.MODEL_FILE)
-    crops = np.stack([decode_image(data, SPEC) for data in files])
-    session = ort.InferenceSession(staging / bundles.MODEL_FILE, providers=["CPUExecutionProvider"])
-    (probabilities,) = session.run(["probabilities"], {"pixels": crops})
-    golden = bundles.Golden(tuple(files), crops, probabilities)
-    bundles.write_golden(staging, golden, (".jpg",) * len(files))
-    versions.publish(bundles.seal(staging, contract), str(models))
+    contract = _contract("two convolutions")
+    _publish(models, staging, contract, lambda file: onnx.save(_network(contract), file))
+
+
+def publish_untrained_resnet34(models: Path, staging: Path) -> None:
+    """As fast as a trained one."""
+    from trainer.export import ServedNetwork, export_onnx
+    from trainer.model import build_network
+
+    contract = _contract("resnet34")
+    network = build_network("resnet34", len(LABELS), SPEC.size).eval()
+    _publish(models, staging, contract, lambda file: export_onnx(ServedNetwork(network, 1.0), contract, file))
 
 
 def publish_resnet34(models: Path, work: Path) -> None:
@@ -79,12 +82,26 @@ def publish_resnet34(models: Path, work: Path) -> None:
     subprocess.run([str(word) for word in command], check=True, capture_output=True)
 
 
-def _contract() -> bundles.BundleContract:
+def _publish(
+    models: Path, staging: Path, contract: bundles.BundleContract, save: Callable[[Path], object]
+) -> None:
+    staging.mkdir(parents=True)
+    save(staging / bundles.MODEL_FILE)
+    files = photographs(4, 500, 375)
+    crops = np.stack([decode_image(data, SPEC) for data in files])
+    session = ort.InferenceSession(staging / bundles.MODEL_FILE, providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(["probabilities"], {"pixels": crops})
+    golden = bundles.Golden(tuple(files), crops, probabilities)
+    bundles.write_golden(staging, golden, (".jpg",) * len(files))
+    versions.publish(bundles.seal(staging, contract), str(models))
+
+
+def _contract(architecture: str) -> bundles.BundleContract:
     shape = ("batch", SPEC.size, SPEC.size, 3)
     per_class = {label: bundles.ClassMetrics(images=1, precision=1.0, recall=1.0) for label in LABELS}
     outputs = ("logits", "probabilities")
     return bundles.BundleContract(
-        name="tiny",
+        name=architecture,
         version=0,
         created=datetime(2026, 1, 1, tzinfo=UTC),
         files={},
@@ -97,7 +114,7 @@ def _contract() -> bundles.BundleContract:
         metrics=bundles.Metrics(images=10, accuracy=1.0, loss=0.0, ece=0.0, per_class=per_class),
         temperature=1.0,
         abstain_threshold=0.0,
-        training={"architecture": "two convolutions"},
+        training={"architecture": architecture},
     )
 
 

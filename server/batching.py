@@ -21,6 +21,8 @@ from server.worker import Batch, Computed, Worker, WorkerDied
 P = TypeVar("P")
 
 CLOSE_WITHIN_S: Final = 10.0
+PRUDENCE: Final = 1.2
+"""Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Batcher(Generic[P]):
         remaining = deadline - time.monotonic()
         # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
         is_idle = not self._queue and self._can_start()
-        needed = self._costs.least_s if is_idle else self.wait_s(lane)
+        needed = self._costs.least_s if is_idle else PRUDENCE * self.wait_s(lane)
         if remaining <= 0:
             raise DeadlinePassed("the deadline passed before the image could be queued")
         if needed > remaining:

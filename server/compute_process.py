@@ -6,13 +6,14 @@ It ends when the server closes the socket, however the server ended.
 """
 
 import json
+import os
 import signal
 import socket
 import sys
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier, SessionOptions
@@ -23,8 +24,12 @@ from server.compute import ModelCompute, Picture
 from server.precision import choose_precision
 from server.warm_up import warm_up
 
+NICE: Final = 5
+
 
 def main() -> None:
+    # The event loop needs little, but at once: to refuse, to say that it is healthy, to hand over answers.
+    os.nice(NICE)
     # The server decides when to stop: a terminal's Ctrl-C reaches every process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

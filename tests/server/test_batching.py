@@ -160,7 +160,7 @@ async def test_image_that_cannot_be_ready_by_its_deadline_is_refused_at_once() -
     await queued(batcher, 2)
     with pytest.raises(DeadlinePassed, match=r"would take \d{5} ms, but \d{5} ms are left"):
         await submit(batcher, 3, deadline=time.monotonic() + 30)[0]
-    answers += submit(batcher, 4, deadline=time.monotonic() + 60)
+    answers += submit(batcher, 4, deadline=time.monotonic() + 90)
     model.let_through()
     await asyncio.gather(first, *answers)
     assert model.batches == [[0], [1], [2], [4]]
