@@ -4,7 +4,7 @@
 
 Good images, bad ones, calls that are cancelled, deadlines that cannot be met, batches, streams that read
 slowly and connections that say nothing, all at once. Memory (anonymous, of all the server's processes),
-threads and open descriptors are watched; their last quarter is compared with what they were after the warm-up.
+threads and open descriptors are watched; their last quarter is compared with the time after the warm-up.
 """
 
 import argparse

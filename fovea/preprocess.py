@@ -20,7 +20,9 @@ from fovea.errors import InvalidImage
 Pixels = npt.NDArray[np.uint8]
 
 # Pillow would give each image's memory back to the system and fetch it again, page by page, for the next one.
-Image.core.set_blocks_max(4)  # type: ignore[attr-defined]
+# Eight megabytes hold a photograph that was decoded at a reduced scale.
+Image.core.set_block_size(1024 * 1024)  # type: ignore[attr-defined]
+Image.core.set_blocks_max(8)  # type: ignore[attr-defined]
 
 FORMATS: Final = (
     *("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"),
