@@ -11,124 +11,40 @@ if __name__ == "__main__":
 
     entry.run("fovea.client_command")  # runs this program to its end
 
-import io
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Self
 
 import grpc
-import numpy as np
-import numpy.typing as npt
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
-from PIL import Image, ImageOps
 
-from fovea.errors import DataInvalid, ExitCode, FoveaError
-from fovea.preprocess import as_rgb
+from fovea.answers import (
+    CallFailed,
+    Classification,
+    ModelVersion,
+    Prediction,
+    Timing,
+    classification,
+    failure,
+)
+from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS
+from fovea.errors import DataInvalid, FoveaError
+from fovea.request import ImageLike, encoded
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
 if TYPE_CHECKING:
     _Call = grpc._CallFuture[classify_pb2.ClassifyResponse]
 
-ImageLike = str | PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
-"""A path, an encoded image, a PIL image, or uint8 [height, width, 3]; the last two travel as PNG."""
-
-DEFAULT_TIMEOUT_S: Final = 10.0
-MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
-
-_SERVICE: Final = "fovea.v1.Classifier"
-_SERVICE_CONFIG: Final = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": _SERVICE},
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
-    "methodConfig": [
-        {
-            "name": [{"service": _SERVICE}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """One label with its index in the model's output and its probability in [0, 1]."""
-
-    label: str
-    index: int
-    probability: float
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Where the server spent the time, in microseconds; `batch_size` images were computed together."""
-
-    decode_us: int
-    queue_us: int
-    batch_size: int
-    compute_us: int
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """Which model answered; `digest` is the sha256 of its ONNX file."""
-
-    name: str
-    version: int
-    digest: str
-
-
-@dataclass(frozen=True)
-class Classification:
-    """The answer for one image. `predictions` are best first and may be empty under a min_probability."""
-
-    predictions: tuple[Prediction, ...]
-    abstained: bool
-    model: ModelVersion
-    timing: Timing
-    request_id: str
-
-    @property
-    def label(self) -> str:
-        """The best label. Raises IndexError when no prediction reached min_probability."""
-        return self.predictions[0].label
-
-    @property
-    def probability(self) -> float:
-        """The best label's probability."""
-        return self.predictions[0].probability
-
-
-class CallFailed(FoveaError):
-    """The server did not classify the image.
-
-    `code` is the gRPC status; `field` the request's field that is wrong, where the server named one;
-    `retry_after_s` how long to wait before another try, where it said so.
-    """
-
-    def __init__(
-        self, code: grpc.StatusCode, message: str, field: str = "", retry_after_s: float | None = None
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.field = field
-        self.retry_after_s = retry_after_s
-
-    @property
-    def exit_code(self) -> ExitCode:  # type: ignore[override]
-        """69 where another try may help, 65 where the request or the image is at fault."""
-        at_fault = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
-        return ExitCode.BAD_DATA if self.code in at_fault else ExitCode.UNAVAILABLE
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "CallFailed",
+    "Classification",
+    "Client",
+    "ImageLike",
+    "ModelVersion",
+    "Prediction",
+    "Timing",
+    "encoded",
+]
 
 
 class Client:
@@ -149,16 +65,11 @@ class Client:
 
         `timeout_s` is the deadline of each call. Nothing is sent before the first call.
         """
-        options = [
-            ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-            ("grpc.max_send_message_length", -1),  # the server's own limit answers with a reason
-            ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
-        ]
         self._timeout_s = timeout_s
         self._channel = (
-            grpc.secure_channel(target, credentials, options)
+            grpc.secure_channel(target, credentials, OPTIONS)
             if credentials
-            else grpc.insecure_channel(target, options)
+            else grpc.insecure_channel(target, OPTIONS)
         )
         self._stub = classify_pb2_grpc.ClassifierStub(self._channel)
 
@@ -189,9 +100,9 @@ class Client:
             request_id=request_id,
         )
         try:
-            return _classification(self._stub.Classify(request, timeout=self._timeout_s))
+            return classification(self._stub.Classify(request, timeout=self._timeout_s))
         except grpc.RpcError as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
     def classify_many(
         self, images: Iterable[ImageLike], *, top_k: int = 1, model_version: int = 0, window: int = 16
@@ -220,7 +131,7 @@ class Client:
         try:
             return self._stub.GetModel(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
     def _send(self, image: ImageLike, top_k: int, model_version: int) -> "_Call | DataInvalid":
         try:
@@ -233,64 +144,10 @@ class Client:
         return self._stub.Classify.future(request, timeout=self._timeout_s)
 
 
-def encoded(image: ImageLike) -> bytes:
-    """The bytes that travel for an image. Raises DataInvalid for what cannot be read or is no image."""
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, str | PathLike):
-        try:
-            return Path(image).read_bytes()
-        except OSError as error:
-            raise DataInvalid(f"{image}: cannot be read: {error.strerror}") from error
-    picture = image if isinstance(image, Image.Image) else _picture(image)
-    data = io.BytesIO()
-    try:
-        # A server would do both itself, but PNG holds neither every mode nor a turned image.
-        as_rgb(ImageOps.exif_transpose(picture)).save(data, "PNG")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataInvalid(f"the image of mode {picture.mode} cannot be sent: {error}") from error
-    return data.getvalue()
-
-
-def _picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    if not isinstance(pixels, np.ndarray):
-        raise DataInvalid(f"an image is a path, bytes, a PIL image or an array, not {type(pixels).__name__}")
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        given = f"{pixels.dtype} {list(pixels.shape)}"
-        raise DataInvalid(f"an array must be uint8 [height, width, 3], not {given}")
-    return Image.fromarray(pixels)
-
-
 def _outcome(call: "_Call | DataInvalid") -> Classification | FoveaError:
     if isinstance(call, FoveaError):
         return call
     try:
-        return _classification(call.result())
+        return classification(call.result())
     except grpc.RpcError as error:
-        return _failure(error)
-
-
-def _classification(response: classify_pb2.ClassifyResponse) -> Classification:
-    model, timing = response.model, response.timing
-    return Classification(
-        predictions=tuple(Prediction(p.label, p.index, p.probability) for p in response.predictions),
-        abstained=response.abstained,
-        model=ModelVersion(model.name, model.version, model.digest),
-        timing=Timing(timing.decode_us, timing.queue_us, timing.batch_size, timing.compute_us),
-        request_id=response.request_id,
-    )
-
-
-def _failure(error: grpc.RpcError) -> CallFailed:
-    call = cast("grpc.Call", error)  # every RpcError that a client sees is one
-    violation, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
-    status = rpc_status.from_call(call)
-    for detail in status.details if status else []:
-        detail.Unpack(violation)
-        detail.Unpack(retry)
-    return CallFailed(
-        call.code(),
-        call.details() or call.code().name,
-        violation.field_violations[0].field if violation.field_violations else "",
-        retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
-    )
+        return failure(error)

@@ -1,0 +1,110 @@
+"""What a server answers, as the client gives it: a Classification, or CallFailed."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from fovea.errors import ExitCode, FoveaError
+from fovea.v1 import classify_pb2
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One label with its index in the model's output and its probability in [0, 1]."""
+
+    label: str
+    index: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the server spent the time, in microseconds; `batch_size` images were computed together."""
+
+    decode_us: int
+    queue_us: int
+    batch_size: int
+    compute_us: int
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """Which model answered; `digest` is the sha256 of its ONNX file."""
+
+    name: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The answer for one image. `predictions` are best first and may be empty under a min_probability."""
+
+    predictions: tuple[Prediction, ...]
+    abstained: bool
+    model: ModelVersion
+    timing: Timing
+    request_id: str
+
+    @property
+    def label(self) -> str:
+        """The best label. Raises IndexError when no prediction reached min_probability."""
+        return self.predictions[0].label
+
+    @property
+    def probability(self) -> float:
+        """The best label's probability."""
+        return self.predictions[0].probability
+
+
+class CallFailed(FoveaError):
+    """The server did not classify the image.
+
+    `code` is the gRPC status; `field` the request's field that is wrong, where the server named one;
+    `retry_after_s` how long to wait before another try, where it said so.
+    """
+
+    def __init__(
+        self, code: grpc.StatusCode, message: str, field: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+    @property
+    def exit_code(self) -> ExitCode:  # type: ignore[override]
+        """69 where another try may help, 65 where the request or the image is at fault."""
+        at_fault = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+        return ExitCode.BAD_DATA if self.code in at_fault else ExitCode.UNAVAILABLE
+
+
+def classification(response: classify_pb2.ClassifyResponse) -> Classification:
+    """What came over the wire, as the client's own."""
+    model, timing = response.model, response.timing
+    return Classification(
+        predictions=tuple(Prediction(p.label, p.index, p.probability) for p in response.predictions),
+        abstained=response.abstained,
+        model=ModelVersion(model.name, model.version, model.digest),
+        timing=Timing(timing.decode_us, timing.queue_us, timing.batch_size, timing.compute_us),
+        request_id=response.request_id,
+    )
+
+
+def failure(error: grpc.RpcError) -> CallFailed:
+    """The status that a call ended with, and the details beside it."""
+    call = cast("grpc.Call", error)  # every RpcError that a client sees is one
+    violation, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+    status = rpc_status.from_call(call)
+    for detail in status.details if status else []:
+        detail.Unpack(violation)
+        detail.Unpack(retry)
+    return CallFailed(
+        call.code(),
+        call.details() or call.code().name,
+        violation.field_violations[0].field if violation.field_violations else "",
+        retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
+    )
