@@ -1,10 +1,20 @@
-"""How a client's connections behave: where calls go, which are tried again, and how large they may be."""
+"""How a client is connected: where its calls go, which are tried again, how large they may be, TLS."""
 
 import json
+import math
+import ssl
+from os import PathLike
+from pathlib import Path
 from typing import Final
+
+import grpc
+
+from fovea.errors import DataInvalid, SettingsInvalid
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
+
+PathOrName = str | PathLike[str]
 
 _SERVICE: Final = "fovea.v1.Classifier"
 _SERVICE_CONFIG: Final = {
@@ -30,3 +40,64 @@ OPTIONS: Final = [
     ("grpc.max_send_message_length", -1),  # the server's own limit answers with a reason
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
 ]
+"""For grpc and grpc.aio alike."""
+
+
+def checked_timeout(timeout_s: float) -> float:
+    """Raises ValueError for what sets no deadline."""
+    if not 0 < timeout_s < math.inf:
+        raise ValueError(f"timeout_s must be a finite number above 0, not {timeout_s}")
+    return timeout_s
+
+
+def tls_credentials(
+    tls: bool = False,
+    ca: PathOrName | None = None,
+    certificate: PathOrName | None = None,
+    key: PathOrName | None = None,
+) -> grpc.ChannelCredentials | None:
+    """None without TLS, which any of the PEM files turns on; without a `ca`, gRPC's own roots are trusted.
+
+    Raises SettingsInvalid for a certificate without its key or the reverse, DataInvalid for a file that
+    cannot be read or holds something else.
+    """
+    if bool(certificate) != bool(key):
+        given, lacks = ("certificate", "key") if certificate else ("key", "certificate")
+        raise SettingsInvalid(f"the TLS {given} {certificate or key} is given without its {lacks}")
+    if not (tls or ca or certificate):
+        return None
+    return grpc.ssl_channel_credentials(
+        root_certificates=_authorities(ca) if ca else None,
+        private_key=_read(key) if key else None,
+        certificate_chain=_chain(certificate, key) if certificate and key else None,
+    )
+
+
+# gRPC takes any bytes and then fails each call with a riddle; the ssl module looks at them first.
+
+
+def _authorities(path: PathOrName) -> bytes:
+    pem = _read(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise DataInvalid(f"{path}: holds no certificate authority in PEM") from error
+    return pem
+
+
+def _chain(certificate: PathOrName, key: PathOrName) -> bytes:
+    pem = _read(certificate)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        raise DataInvalid(
+            f"{certificate} and {key} are not a certificate and its own key, in PEM and without a passphrase"
+        ) from error
+    return pem
+
+
+def _read(path: PathOrName) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataInvalid(f"{path}: cannot be read: {error.strerror}") from error

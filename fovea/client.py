@@ -12,7 +12,8 @@ if __name__ == "__main__":
     entry.run("fovea.client_command")  # runs this program to its end
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import grpc
@@ -26,9 +27,10 @@ from fovea.answers import (
     classification,
     failure,
 )
-from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS
+from fovea.async_client import AsyncClient
+from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS, PathOrName, checked_timeout, tls_credentials
 from fovea.errors import DataInvalid, FoveaError
-from fovea.request import ImageLike, encoded
+from fovea.request import ImageLike, Priority, classify_request, encoded, refuse_single
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
 if TYPE_CHECKING:
@@ -36,12 +38,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_TIMEOUT_S",
+    "AsyncClient",
     "CallFailed",
     "Classification",
     "Client",
     "ImageLike",
     "ModelVersion",
     "Prediction",
+    "Priority",
     "Timing",
     "encoded",
 ]
@@ -59,13 +63,22 @@ class Client:
         target: str,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        tls: bool = False,
+        tls_ca: PathOrName | None = None,
+        tls_cert: PathOrName | None = None,
+        tls_key: PathOrName | None = None,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """`target` is `host:port`, or `dns:///host:port` to balance over every address of a headless service.
 
-        `timeout_s` is the deadline of each call. Nothing is sent before the first call.
+        `timeout_s` is the deadline of each call, with its retries. Nothing is sent before the first call.
+
+        `tls_ca` is a PEM file with the authority of the server's certificate, and turns TLS on; `tls` alone
+        trusts the public ones. `tls_cert` and `tls_key` are this client's own, for mutual TLS. `credentials`
+        takes the place of all four. Raises SettingsInvalid or DataInvalid when these files are wrong.
         """
-        self._timeout_s = timeout_s
+        self._timeout_s = checked_timeout(timeout_s)
+        credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
         self._channel = (
             grpc.secure_channel(target, credentials, OPTIONS)
             if credentials
@@ -89,14 +102,19 @@ class Client:
         top_k: int = 1,
         min_probability: float = 0.0,
         model_version: int = 0,
+        priority: Priority = "interactive",
         request_id: str = "",
     ) -> Classification:
-        """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read."""
-        request = classify_pb2.ClassifyRequest(
-            image=encoded(image),
+        """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read.
+
+        Predictions below `min_probability` are left out. A server under load takes "bulk" after others.
+        """
+        request = classify_request(
+            encoded(image),
             top_k=top_k,
             min_probability=min_probability,
             model_version=model_version,
+            priority=priority,
             request_id=request_id,
         )
         try:
@@ -105,17 +123,32 @@ class Client:
             raise failure(error) from error
 
     def classify_many(
-        self, images: Iterable[ImageLike], *, top_k: int = 1, model_version: int = 0, window: int = 16
-    ) -> Iterator[Classification | FoveaError]:
+        self,
+        images: Iterable[ImageLike],
+        *,
+        top_k: int = 1,
+        min_probability: float = 0.0,
+        model_version: int = 0,
+        window: int = 16,
+    ) -> Generator[Classification | FoveaError, None, None]:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
 
         An image that fails yields its error (CallFailed or DataInvalid) instead of raising it, so that one
-        bad image does not end the others.
+        bad image does not end the others. Each is a call of its own, so that all servers share the work and
+        a call that fails is tried again; all have the priority "bulk".
         """
+        refuse_single(images)
+        ask = partial(
+            classify_request,
+            top_k=top_k,
+            min_probability=min_probability,
+            model_version=model_version,
+            priority="bulk",
+        )
         pending: deque[_Call | DataInvalid] = deque()
         try:
             for image in images:
-                pending.append(self._send(image, top_k, model_version))
+                pending.append(self._send(image, ask))
                 if len(pending) >= window:
                     yield _outcome(pending.popleft())
             while pending:
@@ -133,15 +166,14 @@ class Client:
         except grpc.RpcError as error:
             raise failure(error) from error
 
-    def _send(self, image: ImageLike, top_k: int, model_version: int) -> "_Call | DataInvalid":
+    def _send(
+        self, image: ImageLike, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]"
+    ) -> "_Call | DataInvalid":
         try:
             data = encoded(image)
         except DataInvalid as error:
             return error
-        request = classify_pb2.ClassifyRequest(
-            image=data, top_k=top_k, model_version=model_version, priority=classify_pb2.PRIORITY_BULK
-        )
-        return self._stub.Classify.future(request, timeout=self._timeout_s)
+        return self._stub.Classify.future(ask(data), timeout=self._timeout_s)
 
 
 def _outcome(call: "_Call | DataInvalid") -> Classification | FoveaError:

@@ -3,6 +3,7 @@
 import io
 from os import PathLike
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +11,48 @@ from PIL import Image, ImageOps
 
 from fovea.errors import DataInvalid
 from fovea.preprocess import as_rgb
+from fovea.v1 import classify_pb2
 
 ImageLike = str | PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
 """A path, an encoded image, a PIL image, or uint8 [height, width, 3]; the last two travel as PNG."""
+
+LARGEST_IMAGE_BYTES: Final = 1024**3
+"""No server can be told to take more, so that a file that is no image at all is not read."""
+
+Priority = Literal["interactive", "bulk"]
+
+_PRIORITIES: Final = {
+    "interactive": classify_pb2.PRIORITY_INTERACTIVE,
+    "bulk": classify_pb2.PRIORITY_BULK,
+}
+
+
+def classify_request(
+    data: bytes,
+    *,
+    top_k: int,
+    min_probability: float,
+    model_version: int,
+    priority: Priority,
+    request_id: str = "",
+) -> classify_pb2.ClassifyRequest:
+    """Raises ValueError for what cannot travel; whether it makes sense is for the server to say."""
+    if priority not in _PRIORITIES:
+        raise ValueError(f"priority is {' or '.join(_PRIORITIES)}, not {priority!r}")
+    return classify_pb2.ClassifyRequest(
+        image=data,
+        top_k=top_k,
+        min_probability=min_probability,
+        model_version=model_version,
+        priority=_PRIORITIES[priority],
+        request_id=request_id,
+    )
+
+
+def refuse_single(images: object) -> None:
+    """Raises TypeError for one path or one encoded image, which Python would take for many small ones."""
+    if isinstance(images, str | bytes):
+        raise TypeError("classify_many takes several images; for one there is classify")
 
 
 def encoded(image: ImageLike) -> bytes:
@@ -20,10 +60,7 @@ def encoded(image: ImageLike) -> bytes:
     if isinstance(image, bytes):
         return image
     if isinstance(image, str | PathLike):
-        try:
-            return Path(image).read_bytes()
-        except OSError as error:
-            raise DataInvalid(f"{image}: cannot be read: {error.strerror}") from error
+        return _read(image)
     picture = image if isinstance(image, Image.Image) else _picture(image)
     data = io.BytesIO()
     try:
@@ -32,6 +69,17 @@ def encoded(image: ImageLike) -> bytes:
     except (OSError, ValueError, SyntaxError) as error:
         raise DataInvalid(f"the image of mode {picture.mode} cannot be sent: {error}") from error
     return data.getvalue()
+
+
+def _read(name: str | PathLike[str]) -> bytes:
+    try:
+        path = Path(name)
+        size = path.stat().st_size
+        if size > LARGEST_IMAGE_BYTES:
+            raise DataInvalid(f"{name}: {size} bytes are more than any server takes")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
+        raise DataInvalid(f"{name}: cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
 def _picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:

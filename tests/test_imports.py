@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("trainer", "server", "scorer")
 TORCH = {"torch", "torchvision"}
-CLIENT = [ROOT / "fovea" / f"{name}.py" for name in ("client", "answers")]
+CLIENT = [ROOT / "fovea" / f"{name}.py" for name in ("client", "async_client", "answers", "channel")]
 GRPC = {"grpc", "grpc_health", "grpc_reflection", "grpc_status"}
 
 

@@ -13,13 +13,15 @@ from PIL import ExifTags, Image
 from fovea.client import CallFailed, Classification, Client, encoded
 from fovea.errors import DataInvalid, ExitCode
 from fovea.preprocess import decode_image
+from fovea.v1 import classify_pb2
 from tests import tiny
 from tests.servers import ServerProcess, running_server
+from tests.stub_classifier import HELD, stub_server
 
 
 @pytest.fixture(scope="module")
 def server(tiny_models: Path) -> Iterator[ServerProcess]:
-    with running_server(tiny_models, "--max-image-bytes", "100000") as server:
+    with running_server(tiny_models, "--max-image-bytes", "8000000") as server:
         yield server
 
 
@@ -60,6 +62,13 @@ def test_a_file_that_is_not_there_is_named(client: Client, tmp_path: Path) -> No
         client.classify(tmp_path / "missing.png")
 
 
+def test_a_file_larger_than_any_server_takes_is_not_read(client: Client, tmp_path: Path) -> None:
+    with (tmp_path / "film.mp4").open("wb") as file:
+        file.truncate(1024**3 + 1)
+    with pytest.raises(DataInvalid, match=r"film\.mp4: 1073741825 bytes are more than any server takes"):
+        client.classify(tmp_path / "film.mp4")
+
+
 def test_many_come_back_in_order_and_a_bad_one_spoils_only_itself(client: Client) -> None:
     labels = [tiny.LABELS[index % 3] for index in range(60)]
     images: list[bytes] = [tiny.picture(label, (20 + index, 20)) for index, label in enumerate(labels)]
@@ -81,7 +90,44 @@ def test_many_takes_no_more_images_than_its_window(client: Client) -> None:
     answers = client.classify_many(images(), window=4)
     next(answers)
     assert taken == 4
-    answers.close()  # type: ignore[attr-defined]
+    answers.close()
+
+
+def test_closing_the_answers_cancels_what_is_in_flight() -> None:
+    with stub_server() as stub, Client(stub.address) as client:
+        answers = client.classify_many([b"first", *[HELD] * 8], window=3)
+        next(answers)
+        assert all(stub.arrived.acquire(timeout=20) for _ in range(3))
+        answers.close()
+        assert all(stub.ended.acquire(timeout=20) for _ in range(3))
+
+
+def test_many_leave_out_what_is_below_min_probability(client: Client) -> None:
+    (answer,) = client.classify_many([tiny.picture("red")], top_k=3, min_probability=0.9)
+    assert isinstance(answer, Classification)
+    assert [prediction.label for prediction in answer.predictions] == ["red"]
+
+
+def test_one_path_is_not_taken_for_many(client: Client) -> None:
+    with pytest.raises(TypeError, match="for one there is classify"):
+        next(client.classify_many("cat.jpg"))
+
+
+def test_the_server_is_told_how_urgent_an_image_is() -> None:
+    with stub_server() as stub, Client(stub.address) as client:
+        client.classify(b"image")
+        client.classify(b"image", priority="bulk")
+        list(client.classify_many([b"image"]))
+    assert [request.priority for request in stub.requests] == [
+        classify_pb2.PRIORITY_INTERACTIVE,
+        classify_pb2.PRIORITY_BULK,
+        classify_pb2.PRIORITY_BULK,
+    ]
+
+
+def test_a_priority_that_there_is_not_is_refused(client: Client) -> None:
+    with pytest.raises(ValueError, match="priority is interactive or bulk, not 'urgent'"):
+        client.classify(b"image", priority="urgent")  # type: ignore[arg-type]
 
 
 def test_a_version_that_is_not_loaded_is_not_found(client: Client) -> None:
@@ -90,10 +136,15 @@ def test_a_version_that_is_not_loaded_is_not_found(client: Client) -> None:
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
 
 
-def test_an_image_over_the_servers_limit_says_so(client: Client) -> None:
-    large = encoded(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
-    with pytest.raises(CallFailed, match="more than 100000"):
-        client.classify(large)
+def test_an_image_over_the_servers_limit_gets_the_servers_answer(client: Client) -> None:
+    with pytest.raises(CallFailed, match="the image has 40000000 bytes, more than 8000000"):
+        client.classify(bytes(40_000_000))
+
+
+def test_an_image_over_grpcs_own_limit_of_4_mb_is_classified(client: Client) -> None:
+    picture = tiny.picture("red", (1500, 1200), "BMP")
+    assert len(picture) > 5_000_000
+    assert client.classify(picture).label == "red"
 
 
 def test_get_model_tells_labels_and_metrics(client: Client) -> None:

@@ -1,0 +1,173 @@
+"""The client for asyncio; `fovea.client` is where callers find it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+
+from fovea.answers import Classification, classification, failure
+from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS, PathOrName, checked_timeout, tls_credentials
+from fovea.errors import FoveaError
+from fovea.request import ImageLike, Priority, classify_request, encoded, refuse_single
+from fovea.v1 import classify_pb2, classify_pb2_grpc
+
+if TYPE_CHECKING:
+    from fovea.v1.classify_pb2_grpc import ClassifierAsyncStub
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same arguments, the same calls, awaited.
+
+        async with AsyncClient("dns:///fovea:8001") as client:
+            print((await client.classify("cat.jpg")).label)
+
+    Belongs to the event loop of its first call. Files are read and pictures are encoded in threads. A call
+    whose task is cancelled is cancelled at the server too.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        tls: bool = False,
+        tls_ca: PathOrName | None = None,
+        tls_cert: PathOrName | None = None,
+        tls_key: PathOrName | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """As Client's; raises what that does."""
+        self._target = target
+        self._timeout_s = checked_timeout(timeout_s)
+        self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def classify(
+        self,
+        image: ImageLike,
+        *,
+        top_k: int = 1,
+        min_probability: float = 0.0,
+        model_version: int = 0,
+        priority: Priority = "interactive",
+        request_id: str = "",
+    ) -> Classification:
+        """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read."""
+        request = classify_request(
+            image if isinstance(image, bytes) else await asyncio.to_thread(encoded, image),
+            top_k=top_k,
+            min_probability=min_probability,
+            model_version=model_version,
+            priority=priority,
+            request_id=request_id,
+        )
+        try:
+            return classification(await self._stub.Classify(request, timeout=self._timeout_s))
+        except grpc.RpcError as error:
+            raise failure(error) from error
+
+    def classify_many(
+        self,
+        images: Iterable[ImageLike] | AsyncIterable[ImageLike],
+        *,
+        top_k: int = 1,
+        min_probability: float = 0.0,
+        model_version: int = 0,
+        window: int = 16,
+    ) -> AsyncGenerator[Classification | FoveaError, None]:
+        """Classifies images as they come, `window` of them in flight, and yields in their order.
+
+        A failure is yielded in its image's place, as Client does. An answer does not wait for images that
+        have yet to come. When the consumer stops or is cancelled, so is all that is in flight.
+        """
+        refuse_single(images)
+
+        async def outcome(image: ImageLike) -> Classification | FoveaError:
+            try:
+                return await self.classify(
+                    image,
+                    top_k=top_k,
+                    min_probability=min_probability,
+                    model_version=model_version,
+                    priority="bulk",
+                )
+            except FoveaError as error:
+                return error
+
+        return _in_order(outcome, _each(images), window)
+
+    async def get_model(self, model_version: int = 0) -> classify_pb2.GetModelResponse:
+        """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
+        request = classify_pb2.GetModelRequest(model_version=model_version)
+        try:
+            return await self._stub.GetModel(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise failure(error) from error
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        # Not before the first call: a channel needs a running event loop, and a client may be made earlier.
+        if self._credentials:
+            return grpc.aio.secure_channel(self._target, self._credentials, OPTIONS)
+        return grpc.aio.insecure_channel(self._target, OPTIONS)
+
+    @cached_property
+    def _stub(self) -> "ClassifierAsyncStub":
+        return classify_pb2_grpc.ClassifierStub(self._channel)
+
+
+async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+async def _in_order(
+    work: Callable[[T], Awaitable[R]], items: AsyncIterable[T], window: int
+) -> AsyncGenerator[R, None]:
+    """`work` of each item in the items' order. At most `window` are begun and not yet taken."""
+    begun: asyncio.Queue[asyncio.Future[R] | None] = asyncio.Queue()
+    room = asyncio.Semaphore(max(1, window))
+    feeder = asyncio.create_task(_begin_each(work, items, room, begun))
+    try:
+        while (task := await begun.get()) is not None:
+            yield await task
+            room.release()
+        await feeder  # raises what `items` raised
+    finally:
+        queued = [begun.get_nowait() for _ in range(begun.qsize())]
+        unfinished: list[asyncio.Future[Any]] = [feeder, *filter(None, queued)]
+        for each in unfinished:
+            each.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+
+
+async def _begin_each(
+    work: Callable[[T], Awaitable[R]],
+    items: AsyncIterable[T],
+    room: asyncio.Semaphore,
+    begun: "asyncio.Queue[asyncio.Future[R] | None]",
+) -> None:
+    try:
+        await room.acquire()
+        async for item in items:
+            begun.put_nowait(asyncio.ensure_future(work(item)))
+            await room.acquire()
+    finally:
+        begun.put_nowait(None)
