@@ -37,8 +37,13 @@ _SERVICE_CONFIG: Final = {
 
 OPTIONS: Final = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    # A call larger than this buffer is never tried again, and by default it has 256 KiB: less than a photo.
+    ("grpc.per_rpc_retry_buffer_size", 2**31 - 1),
     ("grpc.max_send_message_length", -1),  # the server's own limit answers with a reason
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+    # A machine that vanished says nothing: without pings its share of the calls would go on failing.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 ]
 """For grpc and grpc.aio alike."""
 
