@@ -8,11 +8,13 @@ one line on stderr and an exit code.
 import argparse
 import difflib
 import errno
+import json
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, NoReturn, TypeVar, get_args
 
 from pydantic import BeforeValidator, ValidationError
@@ -77,12 +79,27 @@ def load(
             cli_parse_args=list(arguments),
             cli_prog_name=program,
             formatter_class=_HelpFormatter,
+            parse_args_method=partial(_parse_args, settings),
         )
         return settings(_cli_settings_source=command_line)
     except ValidationError as error:
         raise SettingsInvalid(_explain(settings, error)) from error
     except SettingsError as error:
         raise SettingsInvalid(_explain_command_line(settings, error, program)) from error
+
+
+def _parse_args(
+    settings: type[ProgramSettings],
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str],
+    namespace: argparse.Namespace | None = None,
+) -> argparse.Namespace:
+    parsed = parser.parse_args(arguments, namespace)
+    for name, value in vars(parsed).items():
+        if isinstance(value, list) and _is_positional(settings, name):
+            # As JSON they are left alone; else a file called a,b.png would be taken for two.
+            setattr(parsed, name, json.dumps(value))
+    return parsed
 
 
 _VALUES: Final = {"str": "TEXT", "int": "N", "float": "X", "Path": "PATH", "tuple[str,...]": "A,B,..."}

@@ -55,6 +55,14 @@ def test_a_positional_argument_can_come_from_the_environment(monkeypatch: pytest
     assert load("pizza").what == "pizza"
 
 
+def test_positional_words_are_taken_as_they_are() -> None:
+    class Freezer(settings.ProgramSettings):
+        what: CliPositionalArg[list[str]] = Field(default=[], description="what to freeze")
+
+    words = ["peas,beans", "[fish]", '"ice"', "null", " 5"]
+    assert settings.load(Freezer, words, "freezer").what == words
+
+
 def test_lists_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load("--shelves", "top, bottom").shelves == ("top", "bottom")
     monkeypatch.setenv("FOVEA_OVEN_SHELVES", "top,middle")
