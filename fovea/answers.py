@@ -1,5 +1,6 @@
 """What a server answers, as the client gives it: a Classification, or CallFailed."""
 
+import re
 from dataclasses import dataclass
 from typing import cast
 
@@ -104,7 +105,13 @@ def failure(error: grpc.RpcError) -> CallFailed:
         detail.Unpack(retry)
     return CallFailed(
         call.code(),
-        call.details() or call.code().name,
+        _plain(call.details() or call.code().name),
         violation.field_violations[0].field if violation.field_violations else "",
         retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
     )
+
+
+def _plain(details: str) -> str:
+    """Without what gRPC's load balancing says around the reason."""
+    reason = re.sub(r"^connections to all backends failing; last error: (UNKNOWN: )?", "", details)
+    return reason.replace("backend unhealthy", "not ready to serve")

@@ -1,17 +1,18 @@
 """`python -m fovea.client`: classify image files with a running server, as a table or as JSON lines."""
 
+import io
 import json
 import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
 
 # gRPC's core would write lines of its own beside the one that an error ends with.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -20,7 +21,9 @@ from fovea import entry, settings
 from fovea.client import DEFAULT_TIMEOUT_S, CallFailed, Classification, Client
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
 
-PROGRAM = "python -m fovea.client"
+PROGRAM: Final = "python -m fovea.client"
+MAX_LABEL_WIDTH: Final = 32
+"""Of its column; a label that is longer pushes the others aside."""
 
 
 class ClientSettings(settings.ProgramSettings):
@@ -35,13 +38,19 @@ class ClientSettings(settings.ProgramSettings):
         default=0, ge=0, le=2**63 - 1, description="the version to use; 0 is the current one"
     )
     timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, description="deadline of each call, in seconds")
+    tls: bool = Field(default=False, description="speak TLS, trusting the public authorities")
+    tls_ca: Path | None = Field(
+        default=None, description="speak TLS, trusting the authority in this PEM file instead"
+    )
+    tls_cert: Path | None = Field(default=None, description="this client's own certificate, for mutual TLS")
+    tls_key: Path | None = Field(default=None, description="the key of --tls-cert")
     json_lines: bool = Field(default=False, description="print one JSON object a line")
 
     @field_validator("target")
     @classmethod
     def _target_is_an_address(cls, value: str) -> str:
         # gRPC's own schemes have three slashes (dns:///HOST:PORT) or none.
-        if not value or re.search(r"\s|://(?!/)", value):
+        if ":" not in value or re.search(r"\s|://(?!/)", value):
             raise ValueError("the server's address is HOST:PORT, without http://")
         return value
 
@@ -51,13 +60,25 @@ def main() -> ExitCode:
     options = settings.load(ClientSettings, sys.argv[1:], PROGRAM)
     if not options.images:
         raise SettingsInvalid(f"an image is missing; write {PROGRAM} IMAGE... --target HOST:PORT")
-    with Client(options.target, timeout_s=options.timeout_s) as client:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what cannot be printed
+    with Client(
+        options.target,
+        timeout_s=options.timeout_s,
+        tls=options.tls,
+        tls_ca=options.tls_ca,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
+    ) as client:
         labels = _labels(client, options)
         outcomes = client.classify_many(
             options.images, top_k=min(options.top_k, len(labels)), model_version=options.model_version
         )
         named = zip(options.images, outcomes, strict=True)
-        failures = _print_json(named) if options.json_lines else _print_table(named)
+        if options.json_lines:
+            failures = _print_json(named)
+        else:
+            failures = _print_table(named, _widths(options.images, labels))
     return max((error.exit_code for error in failures), default=ExitCode.DONE)
 
 
@@ -68,7 +89,7 @@ def _labels(client: Client, options: ClientSettings) -> Sequence[str]:
         if error.code.name not in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
             raise
         raise Unavailable(
-            f"no server answers at {options.target}: {error}; is it started, is --target right?"
+            f"no server answers at {options.target}: {error}; is it started, are --target and --tls right?"
         ) from error
 
 
@@ -84,19 +105,33 @@ def _print_json(outcomes: Iterable[tuple[str, Classification | FoveaError]]) -> 
     return failures
 
 
-def _print_table(outcomes: Iterable[tuple[str, Classification | FoveaError]]) -> list[FoveaError]:
-    failures = []
-    table = Table("image", "label", "probability", "others", box=None, pad_edge=False)
+def _print_table(
+    outcomes: Iterable[tuple[str, Classification | FoveaError]], widths: tuple[int, int, int]
+) -> list[FoveaError]:
+    """Each row as it comes: their widths are known before."""
+    failures: list[FoveaError] = []
+    has_header = False
     for name, outcome in outcomes:
         if isinstance(outcome, FoveaError):
             failures.append(outcome)
             print(f"error: {name}: {outcome}".replace(f"{name}: {name}:", f"{name}:"), file=sys.stderr)
-        else:
-            table.add_row(name, *_cells(outcome))
-    if table.row_count:
-        # Wide enough for any path: a pipe must not get wrapped lines.
-        Console(width=None if sys.stdout.isatty() else 10_000, highlight=False).print(table)
+            continue
+        if not has_header:
+            print(_row(("image", "label", "probability", "others"), widths))
+            has_header = True
+        print(_row((name, *_cells(outcome)), widths), flush=True)
     return failures
+
+
+def _widths(images: Iterable[str], labels: Iterable[str]) -> tuple[int, int, int]:
+    longest = (max(map(cell_len, ["image", *images])), max(map(cell_len, ["label", *labels])))
+    return longest[0], min(longest[1], MAX_LABEL_WIDTH), len("0.000 (unsure)")
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    *columns, last = cells
+    padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(columns, widths, strict=True))
+    return "  ".join([*padded, last]).rstrip()
 
 
 def _cells(outcome: Classification) -> tuple[str, str, str]:
