@@ -11,19 +11,36 @@ import re
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fovea.bundle import CONTRACT_FILE, BundleContract, ModelBundle, contract_json, parse_contract
 from fovea.errors import BundleInvalid, Unavailable
-from fovea.storage import Folder, LocalFolder, open_folder
+from fovea.storage import Folder, LocalFolder, is_bucket, open_folder
 
 CLAIM_FILE = "claim.json"
 
 
 def published(models: Folder) -> list[int]:
     """The numbers of the versions that are whole, ascending."""
-    return [number for number in _numbers(models) if models.exists(f"{number}/{CONTRACT_FILE}")]
+    return sorted(newest_first(models))
+
+
+def newest_first(models: Folder, above: int = 0) -> Iterator[int]:
+    """The numbers of the whole versions above this one, descending.
+
+    A bucket, which charges for each request, is asked for its numbers once, and about one only when it is
+    its turn.
+    """
+    for number in reversed(_numbers(models)):
+        if number > above and is_published(models, number):
+            yield number
+
+
+def is_published(models: Folder, version: int) -> bool:
+    """True when this version is there, whole."""
+    return models.exists(f"{version}/{CONTRACT_FILE}")
 
 
 def fetch(models_uri: str, version: int | None = None, cache: Path | None = None) -> ModelBundle:
@@ -73,6 +90,22 @@ def publish(staged: ModelBundle, models_uri: str) -> ModelBundle:
     return ModelBundle(path, contract)
 
 
+def absent(models: Folder, version: int | None) -> BundleInvalid:
+    """What to tell whoever wanted this version, or by None any, when there is none."""
+    if version is None:
+        return BundleInvalid(
+            f"{models.uri}: no model is published here (versions are folders 1, 2, ... with {CONTRACT_FILE})"
+        )
+    known = ", ".join(map(str, published(models))) or "none"
+    return BundleInvalid(f"{models.uri}: there is no version {version} (there are: {known})")
+
+
+def drop_cached(bundle: ModelBundle, models_uri: str) -> None:
+    """Removes what `fetch` downloaded of a bucket's version; one that was opened where it lies stays."""
+    if is_bucket(models_uri):
+        shutil.rmtree(bundle.path, ignore_errors=True)
+
+
 def default_cache() -> Path:
     """`$XDG_CACHE_HOME/fovea`, by default `~/.cache/fovea`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fovea"
@@ -83,15 +116,13 @@ def _numbers(models: Folder) -> list[int]:
 
 
 def _choose(models: Folder, version: int | None) -> int:
-    available = published(models)
-    if version is not None and version not in available:
-        known = ", ".join(map(str, available)) or "none"
-        raise BundleInvalid(f"{models.uri}: there is no version {version} (there are: {known})")
-    if not available:
-        raise BundleInvalid(
-            f"{models.uri}: no model is published here (versions are folders 1, 2, ... with {CONTRACT_FILE})"
-        )
-    return version if version is not None else available[-1]
+    if version is None:
+        number = next(newest_first(models), None)
+    else:
+        number = version if is_published(models, version) else None
+    if number is None:
+        raise absent(models, version)
+    return number
 
 
 def _claim(models: Folder) -> int:

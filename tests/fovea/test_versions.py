@@ -7,7 +7,7 @@ import pytest
 from fovea import versions
 from fovea.bundle import CONTRACT_FILE, ModelBundle, contract_json, read_contract
 from fovea.errors import BundleInvalid, Unavailable
-from fovea.storage import open_folder
+from fovea.storage import is_bucket, open_folder
 from tests import tiny
 from tests.buckets import Bucket
 
@@ -63,6 +63,25 @@ def test_a_version_that_is_half_there_is_not_a_version(
     assert versions.fetch(models, cache=tmp_path).contract.version == 1
     with pytest.raises(BundleInvalid, match=r"no version 2 \(there are: 1\)"):
         versions.fetch(models, 2, tmp_path)
+
+
+def test_newest_first_yields_whole_versions_above_a_number(models: str, staged: ModelBundle) -> None:
+    folder = open_folder(models)
+    versions.publish(staged, models)
+    versions.publish(staged, models)
+    folder.write("3/claim.json", b"{}")
+    versions.publish(staged, models)
+    assert list(versions.newest_first(folder)) == [4, 2, 1]
+    assert list(versions.newest_first(folder, above=1)) == [4, 2]
+    assert list(versions.newest_first(folder, above=4)) == []
+
+
+def test_only_what_was_downloaded_is_dropped(models: str, staged: ModelBundle, tmp_path: Path) -> None:
+    versions.publish(staged, models)
+    fetched = versions.fetch(models, cache=tmp_path / "cache")
+    versions.drop_cached(fetched, models)
+    assert fetched.path.exists() == (not is_bucket(models))
+    assert versions.fetch(models, cache=tmp_path / "cache").contract == fetched.contract
 
 
 def test_the_number_of_a_half_version_is_not_used_again(models: str, staged: ModelBundle) -> None:
