@@ -7,6 +7,7 @@ if __name__ == "__main__":
 
 import asyncio
 import os
+import signal
 import sys
 
 from fovea import logs
@@ -17,14 +18,17 @@ from server.log_queue import QueuedLog
 
 
 def main() -> ExitCode:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to look for versions
     settings = load(ServeSettings, sys.argv[1:], PROGRAM)
     log = QueuedLog(sys.stderr.fileno())
     logs.set_up(settings.log_level, settings.log_format, log)
     # gRPC's core would write lines of its own beside the one that an error ends with.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from server import background
     from server.lifecycle import serve  # imports gRPC, and takes SIGINT itself
-
     try:
-        return asyncio.run(serve(settings))
+        code = asyncio.run(serve(settings))
     finally:
         log.flush()  # before the line that an error ends with
+    background.leave(code)
+    return code
