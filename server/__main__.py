@@ -26,6 +26,7 @@ def main() -> ExitCode:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from server import background
     from server.lifecycle import serve  # imports gRPC, and takes SIGINT itself
+
     try:
         code = asyncio.run(serve(settings))
     finally:

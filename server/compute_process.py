@@ -25,6 +25,7 @@ from server.precision import choose_precision
 from server.warm_up import warm_up
 
 NICE: Final = 5
+KEPT_BYTES: Final = 1024 * 1024
 
 
 def main() -> None:
@@ -41,8 +42,10 @@ def main() -> None:
         settings = json.loads(bytes(first))
         try:
             bundle, compute, facts = _set_up(settings)
-        except FoveaError as error:
-            server.sendall(wire.json_frame(wire.REFUSED, [type(error).__name__, str(error)]))
+        except Exception as error:  # what a model that is not ours makes its runtime raise is not known
+            kind = type(error).__name__
+            text = str(error) if isinstance(error, FoveaError) else f"{kind}: {error}"
+            server.sendall(wire.json_frame(wire.REFUSED, [kind, text]))
             return
         server.sendall(wire.json_frame(wire.READY, facts))
         decode = partial(
@@ -62,7 +65,7 @@ def main() -> None:
 
 
 def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, ModelCompute, dict[str, Any]]:
-    bundle = ModelBundle.open(Path(settings["bundle"]))
+    bundle = ModelBundle.open_again(Path(settings["bundle"]))
     cache = Path(settings["model_cache"]) if settings["model_cache"] else None
     precision = choose_precision(bundle, "cpu", settings["precision"], cache, SessionOptions(threads=1))
     narrow = Classifier(bundle, "cpu", precision=precision, options=SessionOptions(threads=1))
@@ -76,11 +79,11 @@ def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, ModelCompute, dict[s
 
 
 class _Frames:
-    """Frames from the server, in a buffer that is used again for each."""
+    """Frames from the server, in a buffer that is used again for each but the largest."""
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server
-        self._buffer = bytearray(64 * 1024)
+        self._buffer = bytearray(KEPT_BYTES)
 
     def next(self) -> memoryview | None:
         """The content of the next frame, until the one after it is asked for; None at the socket's end."""
@@ -91,9 +94,7 @@ class _Frames:
         return self._receive(length)
 
     def _receive(self, length: int) -> memoryview | None:
-        if length > len(self._buffer):
-            self._buffer = bytearray(2 * length)
-        content = memoryview(self._buffer)[:length]
+        content = memoryview(self._buffer if length <= KEPT_BYTES else bytearray(length))[:length]
         done = 0
         while done < length:
             got = self._server.recv_into(content[done:], length - done, socket.MSG_WAITALL)

@@ -37,6 +37,13 @@ class ServeSettings(ProgramSettings):
         None, description="where a bucket's models are kept; unless set, fovea in the user's cache folder"
     )
 
+    watch_interval_s: float = Field(
+        10,
+        ge=0,
+        le=86_400,
+        description="seconds between looks for a new version; 0 looks at SIGHUP alone",
+    )
+
     host: str = Field("0.0.0.0", min_length=1, description="the address to listen on")  # noqa: S104
     port: int = Field(PORT, ge=0, le=65535, description="gRPC; 0 takes a free port")
     metrics_port: int = Field(

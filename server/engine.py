@@ -11,6 +11,7 @@ from fovea.classifier import CPU, CUDA, Classifier, SessionOptions
 from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
 from fovea.sessions import ort
+from server.background import in_background
 from server.batching import Limits
 from server.compute import ModelCompute
 from server.config import ServeSettings
@@ -52,7 +53,7 @@ async def open_engine(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     ):
         return await _open_on_cpu(bundle, settings)
     try:
-        return await asyncio.to_thread(_open_on_gpu, bundle, settings)
+        return await in_background(lambda: _open_on_gpu(bundle, settings))
     except Unavailable as error:
         if settings.provider != "auto":
             raise

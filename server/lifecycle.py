@@ -5,29 +5,24 @@ import logging
 import os
 import signal
 from dataclasses import asdict, dataclass
-from typing import Final
 
 import grpc
 from grpc_reflection.v1alpha import reflection
 
-from fovea import versions
 from fovea.errors import ExitCode
-from fovea.storage import open_folder
 from fovea.v1.classify_pb2_grpc import add_ClassifierServicer_to_server
 from server.access_log import AccessLog
 from server.admission import Admission
 from server.config import ServeSettings
 from server.draining import drain_calls
 from server.health import CLASSIFIER, Health
+from server.loaded import LoadedModels
 from server.metrics import Metrics
-from server.models import LoadedModels, open_model
 from server.ports import bind_grpc, call_options, serve_metrics
+from server.reload import Watcher
 from server.service import ClassifierService
 
 logger = logging.getLogger(__name__)
-
-LOOK_EVERY_S: Final = 2.0
-"""How often --wait-for-model looks for a version: a bucket tells nobody when one comes."""
 
 
 async def serve(settings: ServeSettings) -> ExitCode:
@@ -37,6 +32,7 @@ async def serve(settings: ServeSettings) -> ExitCode:
     """
     stop = _stop_signal()
     server = Server(settings)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, server.look_now)
     try:
         ports = await server.open_ports()
         loading = asyncio.create_task(server.load(ports))
@@ -44,6 +40,7 @@ async def serve(settings: ServeSettings) -> ExitCode:
         if loading.done():
             loading.result()
             await server.become_ready(ports)
+            loading = asyncio.create_task(server.follow_versions())
         signum = await stop
         loading.cancel()
         logger.info("draining", extra={"signal": signum.name})
@@ -69,6 +66,7 @@ class Server:
         self._metrics = Metrics()
         self._health = Health()
         self._models = LoadedModels()
+        self._watcher = Watcher(settings, self._models, self._metrics)
         self._admission = Admission(settings.queue_capacity, settings.max_inflight_bytes)
         self._calls = grpc.aio.server(options=call_options(settings))
 
@@ -91,18 +89,13 @@ class Server:
 
     async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""
-        if self._settings.wait_for_model:
-            await self._wait_until_published(ports)
-        settings = self._settings
-        bundle = await asyncio.to_thread(
-            versions.fetch, settings.models, settings.version, settings.model_cache
-        )
-        model = await open_model(bundle, settings, self._metrics)
-        self._metrics.queued_images.set_function(lambda: model.batcher.queued)
+        self._metrics.queued_images.set_function(lambda: self._models.queued)
         self._metrics.inflight_images.set_function(lambda: self._admission.images)
         self._metrics.inflight_bytes.set_function(lambda: self._admission.bytes)
-        self._metrics.show_model(model.bundle, model.provider, model.precision, model.predictions.drift)
-        self._models.current = model
+        waits = {"models": self._settings.models, **asdict(ports)}
+        await self._watcher.load_first(
+            lambda: logger.info("waiting for a version to be published", extra=waits)
+        )
 
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
@@ -116,6 +109,14 @@ class Server:
         }
         logger.info("ready", extra={**asdict(ports), **facts})
 
+    async def follow_versions(self) -> None:
+        """Takes each newer version while the calls go on."""
+        await self._watcher.follow()
+
+    def look_now(self) -> None:
+        """Looks for a newer version before the next look is due."""
+        self._watcher.look_now()
+
     async def drain(self) -> bool:
         """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
         await self._health.set_ready(False)
@@ -125,22 +126,8 @@ class Server:
 
     async def close(self) -> None:
         await self._calls.stop(grace=None)
-        if self._models.current:
-            await self._models.current.close()
+        await self._models.close()
         self._health.stop()
-
-    async def _wait_until_published(self, ports: Ports) -> None:
-        if await asyncio.to_thread(self._is_published):
-            return
-        where = {"models": self._settings.models}
-        logger.info("waiting for a version to be published", extra={**where, **asdict(ports)})
-        while not await asyncio.to_thread(self._is_published):  # noqa: ASYNC110 - a bucket sends no events
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    def _is_published(self) -> bool:
-        available = versions.published(open_folder(self._settings.models))
-        wanted = self._settings.version
-        return bool(available) if wanted is None else wanted in available
 
 
 def _stop_signal() -> asyncio.Future[signal.Signals]:

@@ -67,6 +67,14 @@ class Metrics:
         self.expect_calls(_METHODS)
         for reason in REASONS:
             self.refused.labels(reason)
+        self.reloads = self._counter(
+            "reloads", "Versions that went live or were refused, and looks for one that failed.", "outcome"
+        )
+        for outcome in ("swapped", "refused", "failed"):
+            self.reloads.labels(outcome)
+        self._model_loaded = self._gauge(
+            "model_loaded_timestamp_seconds", "When the model that is served went live, in Unix time."
+        )
 
     def expect_calls(self, methods: Iterable[str]) -> None:
         """Makes the series of these methods."""
@@ -92,6 +100,7 @@ class Metrics:
         )
         self._drift_psi.set_function(drift.psi)
         self._drift_psi_chance.set_function(drift.chance)
+        self._model_loaded.set_to_current_time()
 
     def show_batch(self, images: int, compute_s: float) -> None:
         self.batch_images.observe(images)

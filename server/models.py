@@ -1,4 +1,4 @@
-"""The models that are loaded, each with its queue: encoded bytes in, probabilities out."""
+"""A model that is served, with its queue: encoded bytes in, probabilities out."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from server.batching import Batcher
 from server.compute import Picture
 from server.config import ServeSettings
 from server.engine import Engine, open_engine
-from server.errors import DeadlinePassed, NoModelReady, VersionNotLoaded
+from server.errors import DeadlinePassed
 from server.lanes import Lane
 from server.metrics import Metrics
 from server.predictions import Predictions
@@ -118,19 +118,3 @@ class ServedModel:
 
         await asyncio.get_running_loop().run_in_executor(decoders, decode)
         return picture
-
-
-class LoadedModels:
-    """The versions that can be asked for: none while the first one loads, then the current one."""
-
-    def __init__(self) -> None:
-        self.current: ServedModel | None = None
-
-    def choose(self, version: int) -> ServedModel:
-        """The model to answer with; version 0 is the current one. Raises NoModelReady, VersionNotLoaded."""
-        if self.current is None:
-            raise NoModelReady("no model is ready yet")
-        loaded = self.current.contract.version
-        if version not in (0, loaded):
-            raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
-        return self.current

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from server import wire
+from server.background import in_background
 from server.worker import Batch, Owner, WorkerDied
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,6 @@ SEND_BUFFER_BYTES: Final = 1024 * 1024
 """A batch of photographs; the kernel may allow less."""
 
 END_WITHIN_S: Final = 2.0
-
-_REFUSALS: Final = {"BundleInvalid": BundleInvalid, "Unavailable": Unavailable}
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ class ProcessWorker:
             self._restarting.cancel()
         if self._connection is not None:
             await self._connection.close()
+            self._connection = None
 
     def received(self, kind: bytes, content: bytes) -> None:
         """A frame from the process, after it was ready."""
@@ -146,7 +146,7 @@ class _Connection(asyncio.Protocol):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._socket = ours
         with theirs:
-            self._process = await asyncio.to_thread(_start, theirs)
+            self._process = await in_background(lambda: _start(theirs))
         ours.setblocking(False)
         await self._loop.create_unix_connection(lambda: self, sock=ours)
         self._transport.write(wire.json_frame(wire.SET_UP, asdict(settings)))
@@ -202,16 +202,20 @@ class _Connection(asyncio.Protocol):
             self._ready.set_result(json.loads(content))
         elif kind == wire.REFUSED:
             name, message = json.loads(content)
-            self._ready.set_exception(_REFUSALS.get(name, Unavailable)(message))
+            self._ready.set_exception(
+                Unavailable(message) if name == "Unavailable" else BundleInvalid(message)
+            )
         else:
             self._worker.received(kind, content)
 
     async def _reap(self) -> None:
-        code = await asyncio.to_thread(self._process.wait) if self._process else 0
+        code = await in_background(self._process.wait) if self._process else 0
         self._closed.set()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if not self._ready.done():
-            self._ready.set_exception(Unavailable(f"the compute process ended as it started ({how})"))
+            # A model can crash its runtime; but it is not its fault when the machine has no room for it.
+            failure = Unavailable if how in {"SIGKILL", "exit code 0"} else BundleInvalid
+            self._ready.set_exception(failure(f"the compute process ended as it started ({how})"))
         elif not self._ready.cancelled() and self._ready.exception() is None:
             self._worker.died(how)
 

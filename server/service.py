@@ -4,8 +4,8 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import grpc
@@ -19,8 +19,9 @@ from server.access_log import AccessLog, Call
 from server.admission import Admission
 from server.errors import InvalidField
 from server.lanes import Lane
+from server.loaded import LoadedModels
 from server.metrics import Metrics
-from server.models import LoadedModels, ServedModel
+from server.models import ServedModel
 from server.statuses import reason_of, status_of
 from server.stream import as_they_come
 
@@ -91,14 +92,16 @@ class ClassifierService(ClassifierServicer):
     async def _classify(
         self, request: pb.ClassifyRequest, deadline: float | None, default_lane: Lane
     ) -> pb.ClassifyResponse:
-        model, lane = self._model_for(request), _lane(request.priority, default_lane)
-        with self._admission.admit(1, len(request.image), lane, model.retry_after_s):
+        lane, size_bytes = _lane(request.priority, default_lane), len(request.image)
+        with (
+            self._model_for(request) as model,
+            self._admission.admit(1, size_bytes, lane, model.retry_after_s),
+        ):
             return await self._classify_image(model, request.image, request, deadline, lane)
 
     async def _classify_batch(
         self, request: pb.ClassifyBatchRequest, deadline: float | None
     ) -> pb.ClassifyBatchResponse:
-        model, lane = self._model_for(request), _lane(request.priority, Lane.BULK)
         if not 1 <= len(request.images) <= self._max_images_per_call:
             allowed = f"from 1 to {self._max_images_per_call}"
             raise InvalidField("images", f"a call carries {allowed} images, not {len(request.images)}")
@@ -110,10 +113,14 @@ class ClassifierService(ClassifierServicer):
             except Exception as error:
                 return pb.ClassifyResult(error=self._status(error, request.request_id))
 
-        size_bytes = sum(map(len, request.images))
-        with self._admission.admit(len(request.images), size_bytes, lane, model.retry_after_s):
+        lane, size_bytes = _lane(request.priority, Lane.BULK), sum(map(len, request.images))
+        with (
+            self._model_for(request) as model,
+            self._admission.admit(len(request.images), size_bytes, lane, model.retry_after_s),
+        ):
             results = await asyncio.gather(*map(result, request.images))
-        return pb.ClassifyBatchResponse(results=results, model=model.identity, request_id=request.request_id)
+            identity = model.identity
+        return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
 
     async def _classify_image(
         self, model: ServedModel, image: bytes, query: Query, deadline: float | None, lane: Lane
@@ -121,21 +128,21 @@ class ClassifierService(ClassifierServicer):
         classified = await model.classify(image, deadline, lane)
         return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
-    def _model_for(self, query: Query) -> ServedModel:
-        """Raises InvalidField, NoModelReady or VersionNotLoaded."""
+    @contextmanager
+    def _model_for(self, query: Query) -> Iterator[ServedModel]:
+        """The model that answers, to the block's end. Raises InvalidField, NoModelReady, VersionNotLoaded."""
         if len(query.request_id.encode()) > MAX_REQUEST_ID_BYTES:
             raise InvalidField("request_id", f"request_id must have at most {MAX_REQUEST_ID_BYTES} bytes")
         if not 0 <= query.min_probability <= 1:
             raise InvalidField(
                 "min_probability", f"min_probability must be from 0 to 1, not {query.min_probability:g}"
             )
-        model = self._models.choose(query.model_version)
-        classes = len(model.contract.labels)
-        if query.top_k > classes:
-            raise InvalidField(
-                "top_k", f"top_k must be at most {classes}, as many as there are labels, not {query.top_k}"
-            )
-        return model
+        with self._models.use(query.model_version) as model:
+            classes = len(model.contract.labels)
+            if query.top_k > classes:
+                there_are = f"as many as there are labels, not {query.top_k}"
+                raise InvalidField("top_k", f"top_k must be at most {classes}, {there_are}")
+            yield model
 
     @asynccontextmanager
     async def _call(self, method: str, request_id: str, context: Context) -> AsyncIterator[Call]:

@@ -112,5 +112,6 @@ class ThreadWorker(Generic[P]):
             try:
                 loop.call_soon_threadsafe(report, batch, result)
             except RuntimeError:  # the loop was closed: nobody waits any longer
-                return
+                break
             del batch, result  # images are not to be kept until the next batch comes
+        del self._compute  # the model's memory is not to wait for whoever still knows this worker

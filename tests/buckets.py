@@ -37,6 +37,12 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
+    def remove(self) -> None:
+        """From here on the store knows no such bucket."""
+        for key in self.listing():
+            self.delete(key)
+        self.client.delete_bucket(Bucket=self.name)
+
     def put_folder(self, prefix: str, folder: Path) -> None:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             self.put(f"{prefix}/{file.relative_to(folder)}", file.read_bytes())

@@ -57,7 +57,10 @@ class ClassifyRequest(_message.Message):
     min_probability: _builtins.float
     """Predictions below this probability are left out. In [0, 1]."""
     model_version: _builtins.int
-    """The model version to use. 0 means the current one."""
+    """The model version to use. 0 means the current one. Any other must be loaded: see
+    GetModelResponse.loaded_versions. A number that was current is NOT_FOUND from the moment when the
+    next version is, while requests that came before that moment are still answered by it.
+    """
     priority: Global___Priority.ValueType
     request_id: _builtins.str
     """Chosen by the caller, returned in the response and written in the server's log. At most 128 bytes."""
@@ -377,7 +380,7 @@ class GetModelResponse(_message.Message):
     def created(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def loaded_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Every version that is loaded, current first."""
+        """Every version that can be asked for, current first."""
 
     def __init__(
         self,

@@ -59,6 +59,7 @@ def test_missing_models_are_asked_for_by_name() -> None:
         ("--log-level", "loud"),
         ("--log-format", "xml"),
         ("--access-log-sample", "1.5"),
+        ("--watch-interval-s", "-1"),
     ],
 )
 def test_wrong_value_is_refused_by_the_options_name(option: str, value: str) -> None:

@@ -72,7 +72,7 @@ def test_second_signal_exits_at_once(tiny_models: Path) -> None:
 
 
 def test_server_that_waits_is_live_but_not_ready_and_then_serves_what_is_published(tmp_path: Path) -> None:
-    with started_server(tmp_path / "models", "--wait-for-model") as server:
+    with started_server(tmp_path / "models", "--wait-for-model", "--watch-interval-s", "0.1") as server:
         ports = server.wait_for("waiting for a version to be published")
         assert health(f"127.0.0.1:{ports['health_port']}", "live") == SERVING
         assert health(f"127.0.0.1:{ports['health_port']}", "") == NOT_SERVING

@@ -1,0 +1,183 @@
+"""How a version goes live: found, loaded beside the running one, checked, warmed, swapped."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from fovea import versions
+from fovea.bundle import ModelBundle
+from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.storage import Entry, open_folder
+from server.background import in_background
+from server.config import ServeSettings
+from server.loaded import LoadedModels
+from server.metrics import Metrics
+from server.models import ServedModel, open_model
+
+logger = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Keeps the highest good version of --models current, or the one that --model-version names.
+
+    Loads one version at a time, and only when the last one that was replaced is closed: there are never
+    more than two in memory. Lives in the event loop that serves; what takes long is done in threads.
+    """
+
+    def __init__(self, settings: ServeSettings, models: LoadedModels, metrics: Metrics) -> None:
+        """Raises SettingsInvalid where --models names no folder."""
+        self._settings = settings
+        self._models = models
+        self._metrics = metrics
+        self._folder = open_folder(settings.models)
+        self._refused: dict[int, _Refusal] = {}
+        self._may_end = not settings.wait_for_model
+        self._missed = False
+        self._look_now = asyncio.Event()
+
+    async def load_first(self, announce_waiting: Callable[[], None]) -> None:
+        """Returns when there is a current model; with --wait-for-model, however long that takes.
+
+        A version that is refused gives way to the next lower one, here as later: pods that served on when
+        it was refused must not be stopped by their next restart. Raises BundleInvalid when none is good, and
+        Unavailable when the first look meets it, since that may be a mistake in the settings.
+        """
+        await self._look()
+        if self._models.current is None and self._may_end:
+            raise await in_background(self._why_there_is_none)
+        for version in self._refused if self._may_end else ():
+            self._warn_of(version)
+        self._may_end = False
+        if self._models.current is None:
+            announce_waiting()
+        while self._models.current is None:
+            await self._next_look()
+            await self.look()
+
+    async def follow(self) -> None:
+        """Serves each newer version from when it is there; ends only where the version is pinned."""
+        while self._settings.version is None:
+            await self._next_look()
+            await self.look()
+
+    def look_now(self) -> None:
+        """Has everything looked at again at once, refused versions too; after the load that is under way."""
+        self._look_now.set()
+
+    async def look(self) -> None:
+        """Makes the highest good version above the current one current, if there is one.
+
+        Returns when the one that it replaced is closed. Nothing that goes wrong is raised.
+        """
+        try:
+            await self._look()
+        except Exception as error:  # the bucket does not answer, or there is a bug: serving goes on
+            self._miss(error)
+        else:
+            self._missed = False
+
+    async def _next_look(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.watch_interval_s or None):
+                await self._look_now.wait()
+        if self._look_now.is_set():
+            self._look_now.clear()
+            self._refused.clear()
+
+    async def _look(self) -> None:
+        tried: set[int] = set()
+        while (found := await in_background(partial(self._find, tried))) is not None:
+            tried.add(found.version)
+            try:
+                model = await self._open(found.version)
+            except Unavailable:
+                raise
+            except Exception as error:  # what a model that is not ours makes its runtime raise is not known
+                self._refuse(found, error)
+            else:
+                await self._go_live(model)
+                return
+
+    def _find(self, tried: set[int]) -> "_Found | None":
+        """The highest version that is worth a try. Costs a bucket one listing while nothing is new."""
+        for version in self._candidates():
+            if version in tried:  # and, it may be, changed already, while it is being copied
+                continue
+            state = tuple(self._folder.folder(str(version)).entries())
+            if version not in self._refused or self._refused[version].state != state:
+                return _Found(version, state)
+        return None
+
+    def _candidates(self) -> Iterable[int]:
+        current = self._models.current
+        if (pinned := self._settings.version) is None:
+            return versions.newest_first(self._folder, above=current.contract.version if current else 0)
+        return [pinned] if versions.is_published(self._folder, pinned) else []
+
+    async def _open(self, version: int) -> ServedModel:
+        settings = self._settings
+        fetch = partial(versions.fetch, settings.models, version, settings.model_cache)
+        bundle = await in_background(fetch)
+        try:
+            return await open_model(bundle, settings, self._metrics)
+        except BundleInvalid:
+            await self._drop_cached(bundle)
+            raise
+
+    async def _go_live(self, model: ServedModel) -> None:
+        before = self._models.current.bundle if self._models.current else None
+        self._models.swap(model)
+        self._metrics.show_model(model.bundle, model.provider, model.precision, model.predictions.drift)
+        if before:
+            self._metrics.reloads.labels("swapped").inc()
+            facts = {"version": model.contract.version, "provider": model.provider}
+            logger.info("new version is live", extra=facts)
+            await self._models.close_replaced()
+            logger.info("replaced version is closed", extra={"version": before.contract.version})
+            await self._drop_cached(before)
+
+    def _refuse(self, found: "_Found", error: Exception) -> None:
+        reason = str(error) if isinstance(error, FoveaError) else f"{type(error).__name__}: {error}"
+        self._refused[found.version] = _Refusal(found.state, reason)
+        self._metrics.reloads.labels("refused").inc()
+        logger.debug("a version cannot be opened", exc_info=error)
+        if not self._may_end:  # else this may be the one line that the program ends with
+            self._warn_of(found.version)
+
+    def _warn_of(self, version: int) -> None:
+        facts = {"version": version, "reason": self._refused[version].reason}
+        logger.warning("version is refused", extra=facts)
+
+    def _miss(self, error: Exception) -> None:
+        self._metrics.reloads.labels("failed").inc()
+        if not self._missed:
+            unforeseen = None if isinstance(error, FoveaError) else error
+            logger.warning("cannot look for versions", extra={"reason": str(error)}, exc_info=unforeseen)
+        self._missed = True
+
+    def _why_there_is_none(self) -> BundleInvalid:
+        if self._refused:
+            return BundleInvalid(self._refused[max(self._refused)].reason)
+        return versions.absent(self._folder, self._settings.version)
+
+    async def _drop_cached(self, bundle: ModelBundle) -> None:
+        # A pod that lives for months would fill its disk with the versions that it has served.
+        await in_background(partial(versions.drop_cached, bundle, self._settings.models))
+
+
+@dataclass(frozen=True)
+class _Found:
+    version: int
+    state: tuple[Entry, ...]
+    """Every file of the version: it may still be being copied, its bundle.json before the others."""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Holds while the version's files stay as they are."""
+
+    state: tuple[Entry, ...]
+    reason: str
