@@ -99,6 +99,13 @@ class ServeSettings(ProgramSettings):
     grace_s: float = Field(
         30, ge=0, le=3600, description="seconds that calls in flight then have to finish before they are cut"
     )
+    tls_cert: Path | None = Field(
+        None, description="PEM file of the server's certificate and its chain: turns TLS on for --port"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the private key of --tls-cert")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of the authorities whose certificates callers must show (mTLS)"
+    )
     log_level: LogLevel = Field("info", description="debug adds a line for each call")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
     access_log_sample: float = Field(
@@ -111,6 +118,22 @@ class ServeSettings(ProgramSettings):
         if value != "latest" and not (value.isdecimal() and int(value) >= 1):
             raise ValueError("must be latest or the number of a version")
         return value
+
+    @field_validator("tls_cert", "tls_key", "tls_client_ca", mode="before")
+    @classmethod
+    def _path_of_a_file(cls, value: object) -> object:
+        if value == "":  # would be the working folder
+            raise ValueError("must be the path of a PEM file")
+        return value
+
+    @model_validator(mode="after")
+    def _certificate_has_a_key(self) -> "ServeSettings":
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, missing = ("key", "cert") if self.tls_cert is None else ("cert", "key")
+            raise ValueError(f"--tls-{given} needs --tls-{missing} beside it")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("--tls-client-ca needs --tls-cert and --tls-key beside it")
+        return self
 
     @model_validator(mode="after")
     def _largest_call_can_be_admitted(self) -> "ServeSettings":

@@ -21,6 +21,7 @@ from server.metrics import Metrics
 from server.ports import bind_grpc, call_options, serve_metrics
 from server.reload import Watcher
 from server.service import ClassifierService
+from server.tls import certificates_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 async def serve(settings: ServeSettings) -> ExitCode:
     """Serves until SIGTERM or SIGINT.
 
-    Raises Unavailable for a port, provider or bucket that cannot be had, BundleInvalid for the model.
+    Raises Unavailable for a port, provider or bucket that cannot be had, BundleInvalid for the model,
+    either for the files of TLS.
     """
     stop = _stop_signal()
     server = Server(settings)
@@ -63,6 +65,7 @@ class Server:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
+        self._certificates = certificates_of(settings)
         self._metrics = Metrics()
         self._health = Health()
         self._models = LoadedModels()
@@ -81,7 +84,8 @@ class Server:
         reflection.enable_server_reflection(
             (CLASSIFIER, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._calls
         )
-        port = bind_grpc(self._calls, "--port", settings.host, settings.port)
+        credentials = self._certificates.credentials() if self._certificates else None
+        port = bind_grpc(self._calls, "--port", settings.host, settings.port, credentials)
         metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
         health_port = await self._health.start(self._calls, settings.host, settings.health_port)
         await self._calls.start()
@@ -106,6 +110,7 @@ class Server:
             "version": model.contract.version,
             "provider": model.provider,
             "precision": model.precision,
+            "tls": self._certificates.kind if self._certificates else "off",
         }
         logger.info("ready", extra={**asdict(ports), **facts})
 

@@ -3,18 +3,31 @@
 import grpc
 import prometheus_client
 
-from fovea.errors import Unavailable
+from fovea.errors import DataInvalid, Unavailable
 from server import exposition
 from server.config import ServeSettings
 
 _MINUTE_MS = 60_000
 
 
-def bind_grpc(server: grpc.Server | grpc.aio.Server, option: str, host: str, port: int) -> int:
-    """Returns the number of the port. Raises Unavailable."""
+def bind_grpc(
+    server: grpc.Server | grpc.aio.Server,
+    option: str,
+    host: str,
+    port: int,
+    credentials: grpc.ServerCredentials | None = None,
+) -> int:
+    """In plain text without credentials. Returns the number of the port. Raises Unavailable, DataInvalid."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        return server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        if credentials is not None:
+            return server.add_secure_port(address, credentials)
+        return server.add_insecure_port(address)
     except RuntimeError as error:
+        if credentials is not None and _can_be_bound(address):
+            raise DataInvalid(
+                "--tls-cert: gRPC cannot use this certificate; use one with an RSA, P-256 or P-384 key"
+            ) from error
         raise _cannot_listen(option, host, port) from error
 
 
@@ -41,6 +54,14 @@ def call_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
         ("grpc.http2.min_ping_interval_without_data_ms", _MINUTE_MS // 6),
     ]
+
+
+def _can_be_bound(address: str) -> bool:
+    """gRPC does not say whether it was the port or the certificate that it could not use."""
+    try:
+        return bool(grpc.aio.server(options=[("grpc.so_reuseport", 0)]).add_insecure_port(address))
+    except RuntimeError:
+        return False
 
 
 def _cannot_listen(option: str, host: str, port: int) -> Unavailable:

@@ -60,6 +60,9 @@ def test_missing_models_are_asked_for_by_name() -> None:
         ("--log-format", "xml"),
         ("--access-log-sample", "1.5"),
         ("--watch-interval-s", "-1"),
+        ("--tls-cert", ""),
+        ("--tls-key", ""),
+        ("--tls-client-ca", ""),
     ],
 )
 def test_wrong_value_is_refused_by_the_options_name(option: str, value: str) -> None:
@@ -77,3 +80,17 @@ def test_wrong_value_is_refused_by_the_options_name(option: str, value: str) -> 
 def test_call_that_could_never_be_admitted_is_refused_at_start(arguments: tuple[str, ...]) -> None:
     with pytest.raises(SettingsInvalid, match=f"^{arguments[0]} .* must not be more than"):
         settings(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        (("--tls-cert", "a"), "--tls-cert needs --tls-key"),
+        (("--tls-key", "a"), "--tls-key needs --tls-cert"),
+        (("--tls-client-ca", "a"), "--tls-client-ca needs --tls-cert and --tls-key"),
+        (("--tls-client-ca", "a", "--tls-cert", "b"), "--tls-cert needs --tls-key"),
+    ],
+)
+def test_certificate_key_and_authority_go_together(given: tuple[str, ...], missing: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"^{missing} beside it$"):
+        settings(*given)
