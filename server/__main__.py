@@ -15,11 +15,13 @@ from fovea.errors import ExitCode
 from fovea.settings import load
 from server.config import PROGRAM, ServeSettings
 from server.log_queue import QueuedLog
+from server.memory import return_large_blocks
 
 
 def main() -> ExitCode:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to look for versions
     settings = load(ServeSettings, sys.argv[1:], PROGRAM)
+    return_large_blocks()
     log = QueuedLog(sys.stderr.fileno())
     logs.set_up(settings.log_level, settings.log_format, log)
     # gRPC's core would write lines of its own beside the one that an error ends with.

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
@@ -36,47 +35,68 @@ class Picture:
         return self._outcome
 
 
-class ModelCompute:
-    """Pictures -> probabilities.
+class CpuCompute:
+    """Pictures -> probabilities on a CPU, one picture after the other in the thread that calls.
 
-    On a CPU there is one for each core, with a single-threaded session: nothing is handed from thread to
-    thread between an image's bytes and its answer. An image that has the server for itself takes all cores,
-    for which the first of them has another session.
-
-    On a GPU one batch is computed at a time; a second worker lays out the next one meanwhile.
+    There is one for each core, with a single-threaded session: nothing is handed from thread to thread
+    between an image's bytes and its answer. A batch would save nothing in the model, and the memory that its
+    size takes would be kept. An image that has the server for itself takes all cores, by another session.
     """
 
-    def __init__(
-        self, classifier: Classifier, wide: Classifier | None = None, *, one_at_a_time: bool = False
-    ) -> None:
+    def __init__(self, classifier: Classifier, wide: Classifier | None = None) -> None:
         """`wide` is the same model on all cores."""
         self._classifier = classifier
         self._wide = wide
-        self._device: AbstractContextManager[object] = threading.Lock() if one_at_a_time else nullcontext()
+
+    def __call__(self, pictures: Sequence[Picture], is_alone: bool) -> Computed:
+        wide = self._wide if is_alone else None
+        classifier = wide or self._classifier
+        started, compute_s = time.monotonic(), 0.0
+        outcomes: list[Probabilities | Exception] = []
+        for picture in pictures:
+            crop = picture.decode()
+            if isinstance(crop, Exception):
+                outcomes.append(crop)
+                continue
+            computing = time.monotonic()
+            outcomes.append(classifier.classify(crop[np.newaxis])[0])
+            compute_s += time.monotonic() - computing
+        seconds = time.monotonic() - started
+        return _computed(pictures, outcomes, compute_s, seconds, is_typical=wide is None)
+
+
+class GpuCompute:
+    """Pictures -> probabilities on a device that computes one batch at a time.
+
+    May be called by two threads: while the device computes for the one, the other lays out the next batch.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._device = threading.Lock()
 
     def __call__(self, pictures: Sequence[Picture], is_alone: bool) -> Computed:
         started = time.monotonic()
         crops = [picture.decode() for picture in pictures]
         good = [crop for crop in crops if not isinstance(crop, Exception)]
-        pixels = _stacked(good) if good else None
-        decoded = time.monotonic()
-        wide = self._wide if is_alone else None
+        pixels = np.stack(good) if good else None
+        laid_out_s = time.monotonic() - started
         with self._device:
             computing = time.monotonic()
-            rows = iter((wide or self._classifier).classify(pixels) if pixels is not None else ())
-            ended = time.monotonic()
-        outcomes: list[Probabilities | Exception] = [
-            crop if isinstance(crop, Exception) else next(rows) for crop in crops
-        ]
-        return Computed(
-            outcomes,
-            [picture.decode_s for picture in pictures],
-            compute_s=ended - computing,
-            seconds=ended - computing + decoded - started,
-            is_typical=wide is None and len(good) == len(crops),
-        )
+            rows = iter(self._classifier.classify(pixels) if pixels is not None else ())
+            compute_s = time.monotonic() - computing
+        outcomes = [crop if isinstance(crop, Exception) else next(rows) for crop in crops]
+        return _computed(pictures, outcomes, compute_s, laid_out_s + compute_s)
 
 
-def _stacked(crops: Sequence[Pixels]) -> Pixels:
-    """uint8 [n, S, S, 3]; a single crop is not copied."""
-    return crops[0][np.newaxis] if len(crops) == 1 else np.stack(crops)
+def _computed(
+    pictures: Sequence[Picture],
+    outcomes: Sequence[Probabilities | Exception],
+    compute_s: float,
+    seconds: float,
+    *,
+    is_typical: bool = True,
+) -> Computed:
+    all_good = not any(isinstance(outcome, Exception) for outcome in outcomes)
+    decode_s = [picture.decode_s for picture in pictures]
+    return Computed(outcomes, decode_s, compute_s, seconds, is_typical and all_good)

@@ -20,7 +20,8 @@ from fovea.classifier import Classifier, SessionOptions
 from fovea.errors import FoveaError
 from fovea.preprocess import decode_image
 from server import wire
-from server.compute import ModelCompute, Picture
+from server.compute import CpuCompute, Picture
+from server.memory import return_large_blocks
 from server.precision import choose_precision
 from server.warm_up import warm_up
 
@@ -29,6 +30,7 @@ KEPT_BYTES: Final = 1024 * 1024
 
 
 def main() -> None:
+    return_large_blocks()
     # The event loop needs little, but at once: to refuse, to say that it is healthy, to hand over answers.
     os.nice(NICE)
     # The server decides when to stop: a terminal's Ctrl-C reaches every process.
@@ -64,7 +66,7 @@ def main() -> None:
             server.sendall(answer)
 
 
-def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, ModelCompute, dict[str, Any]]:
+def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, CpuCompute, dict[str, Any]]:
     bundle = ModelBundle.open_again(Path(settings["bundle"]))
     cache = Path(settings["model_cache"]) if settings["model_cache"] else None
     precision = choose_precision(bundle, "cpu", settings["precision"], cache, SessionOptions(threads=1))
@@ -73,7 +75,7 @@ def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, ModelCompute, dict[s
     if settings["wide_threads"] > 1:
         options = SessionOptions(threads=settings["wide_threads"], spinning=True)
         wide = Classifier(bundle, "cpu", precision=precision, options=options)
-    compute = ModelCompute(narrow, wide)
+    compute = CpuCompute(narrow, wide)
     least_s, seen = warm_up(compute, bundle, settings["max_batch_size"], settings["enough_s"])
     return bundle, compute, {"least_s": least_s, "seen": seen, "precision": precision}
 

@@ -13,7 +13,7 @@ from fovea.errors import Unavailable
 from fovea.sessions import ort
 from server.background import in_background
 from server.batching import Limits
-from server.compute import ModelCompute
+from server.compute import GpuCompute
 from server.config import ServeSettings
 from server.costs import CostModel
 from server.precision import choose_precision
@@ -100,7 +100,7 @@ def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     classifier = Classifier(
         bundle, "cuda", precision=precision, options=options, batch_sizes=batch_sizes(size)
     )
-    compute = ModelCompute(classifier, one_at_a_time=True)
+    compute = GpuCompute(classifier)
     least_s, seen = warm_up(compute, bundle, size)
     limits = Limits(size, prefetch=1, max_queue_delay_s=_delay_s(settings))
     workers = [ThreadWorker[Any](compute, f"compute-{number}") for number in range(2)]

@@ -5,11 +5,11 @@ from functools import partial
 
 from fovea.bundle import ModelBundle
 from fovea.preprocess import decode_image
-from server.compute import ModelCompute, Picture
+from server.compute import CpuCompute, GpuCompute, Picture
 
 
 def warm_up(
-    compute: ModelCompute, bundle: ModelBundle, max_batch_size: int, enough_s: float = math.inf
+    compute: CpuCompute | GpuCompute, bundle: ModelBundle, max_batch_size: int, enough_s: float = math.inf
 ) -> tuple[float, list[tuple[int, float]]]:
     """Runs 1, 2, 4, ... golden images twice, decoding included: the first run is not like the others.
 
@@ -32,7 +32,7 @@ def batch_sizes(largest: int) -> list[int]:
     return sorted({min(2**power, largest) for power in range(largest.bit_length() + 1)})
 
 
-def _seconds(compute: ModelCompute, bundle: ModelBundle, images: int, *, is_alone: bool) -> float:
+def _seconds(compute: CpuCompute | GpuCompute, bundle: ModelBundle, images: int, *, is_alone: bool) -> float:
     files, spec = bundle.golden().files, bundle.contract.preprocess
     pictures = [Picture(partial(decode_image, files[i % len(files)], spec)) for i in range(images)]
     return compute(pictures, is_alone).seconds
