@@ -9,7 +9,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu lint types proto images manifests clean
+.PHONY: help setup demo test test-slow soak test-gpu lint types proto images manifests clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY) ## Run the tests (under 8 minutes on 2 cores)
 
 test-slow: $(READY) ## Run the long tests that need no GPU
 	@$(BIN)/python -m pytest -m slow
+
+soak: $(READY) ## Let all kinds of clients loose on a server for 10 minutes
+	@$(BIN)/python -m benchmarks.soak --seconds 600
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu

@@ -91,6 +91,8 @@ async def _soak(server: RunningServer, seconds: float) -> Soaked:
                     soaked.ends["OK"] += 1
                 except grpc.aio.AioRpcError as error:
                     soaked.ends[error.code().name] += 1
+                except _Cancelled:
+                    soaked.ends["CANCELLED"] += 1
                 await asyncio.sleep(random.random() / 50)
 
         await asyncio.gather(
@@ -106,6 +108,10 @@ async def _soak(server: RunningServer, seconds: float) -> Soaked:
             _watch(server.pid, soaked, until),
         )
     return soaked
+
+
+class _Cancelled(Exception):
+    """The call ended as it was meant to."""
 
 
 class _Images:
@@ -131,7 +137,8 @@ async def _cancelled(stub: "ClassifierAsyncStub", images: _Images) -> None:
     call = stub.Classify(images.good(), timeout=30)
     await asyncio.sleep(random.random() / 100)
     call.cancel()
-    await call.code()
+    if await call.code() is grpc.StatusCode.CANCELLED:
+        raise _Cancelled
 
 
 async def _slow_stream(stub: "ClassifierAsyncStub", images: _Images) -> None:

@@ -6,7 +6,6 @@ from typing import Final, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from fovea.bundle import Precision
 from fovea.logs import LogFormat, LogLevel
 from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.sessions import Provider
@@ -53,7 +52,7 @@ class ServeSettings(ProgramSettings):
         HEALTH_PORT, ge=0, le=65535, description="gRPC health alone, for probes; 0 takes a free port"
     )
 
-    precision: Precision | Literal["auto"] = Field(
+    precision: Literal["fp32", "fp16", "int8", "auto"] = Field(
         "fp32",
         description="fp16 and int8 where the bundle has them; auto takes the one that is fastest here",
     )

@@ -1,12 +1,18 @@
 """The pages in docs/ name commands, options and pages that exist."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from fovea.settings import load
+from server.config import ServeSettings
+from server.metrics import Metrics
 from trainer.__main__ import SETTINGS
 from trainer.config import TrainSettings
 
@@ -22,7 +28,7 @@ TRAINER = [
 
 
 def test_there_are_pages_and_commands_to_check() -> None:
-    assert {"training.md"} <= {page.name for page in PAGES}
+    assert {"training.md", "serving.md"} <= {page.name for page in PAGES}
     assert len(TRAINER) >= 5
 
 
@@ -38,6 +44,43 @@ def test_options_that_the_training_page_names_exist() -> None:
         "--" + name.replace("_", "-") for settings in SETTINGS.values() for name in settings.model_fields
     } | {"--help", "--json"}
     assert set(re.findall(r"--[a-z][a-z0-9-]*", text)) <= known
+
+
+def test_options_that_the_serving_page_names_exist() -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    known = {"--" + name.replace("_", "-") for name in ServeSettings.model_fields} | {"--help"}
+    assert set(re.findall(r"--[a-z][a-z0-9-]*", text)) <= known
+
+
+def test_metrics_that_the_serving_page_names_are_the_servers() -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    page = generate_latest(Metrics().registry).decode()
+    shown = set(re.findall(r"^# TYPE (fovea_\w+)", page, re.MULTILINE))
+    assert set(re.findall(r"`(fovea_\w+)`", text)) == shown | {"fovea_model_info"}
+
+
+@pytest.mark.skipif(not shutil.which("promtool") and "CI" not in os.environ, reason="promtool is missing")
+def test_alerts_that_the_serving_page_shows_are_accepted(tmp_path: Path) -> None:
+    (rules,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
+    (tmp_path / "rules.yaml").write_text(rules)
+    command = ["promtool", "check", "rules", str(tmp_path / "rules.yaml")]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+SERVING_STATED = {
+    "max_images_per_call": r"takes up to (\d+) \(`--max-images-per-call`\)",
+    "queue_capacity": r"(\d+) images \(`--queue-capacity`\)",
+    "watch_interval_s": r"every (\d+) seconds \(`--watch-interval-s`\)",
+    "grace_s": r"`--grace-s` \((\d+) seconds\)",
+}
+
+
+@pytest.mark.parametrize("name", SERVING_STATED)
+def test_default_that_the_serving_page_states_is_the_options_own(name: str) -> None:
+    found = re.search(SERVING_STATED[name], (ROOT / "docs" / "serving.md").read_text())
+    assert found, f"the page does not say {name} so"
+    assert float(found[1]) == ServeSettings.model_fields[name].default
 
 
 STATED = {

@@ -11,7 +11,10 @@ import pytest
 
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
+from fovea.client import Client
+from tests import tiny
 from tests.photos import make_photos
+from tests.servers import running_server
 
 pytestmark = pytest.mark.gpu
 
@@ -39,3 +42,19 @@ def test_training_with_mixed_precision_passes_the_release_gate(tmp_path: Path) -
     assert ended.returncode == 0, ended.stderr
     summary = json.loads((tmp_path / "runs" / "a" / "summary.json").read_text())
     assert summary["accuracy"] > 0.6
+
+
+def test_odd_batches_are_padded_and_split_on_cuda(tiny_bundle: ModelBundle) -> None:
+    classifier = Classifier(tiny_bundle, provider="cuda", batch_sizes=(1, 2, 4))
+    on_cpu = Classifier(tiny_bundle, provider="cpu", threads=1)
+    for images in (1, 2, 3, 4, 5, 11):
+        pixels = np.random.default_rng(images).integers(0, 256, (images, 16, 16, 3), np.uint8)
+        np.testing.assert_allclose(classifier.classify(pixels), on_cpu.classify(pixels), atol=1e-3)
+
+
+def test_the_server_answers_from_cuda(tiny_models: Path) -> None:
+    images = {label: tiny.picture(label) for label in tiny.LABELS}
+    with running_server(tiny_models, "--provider", "cuda") as server, Client(server.target) as client:
+        answers = {label: client.classify(image) for label, image in images.items() for _ in range(20)}
+        assert client.get_model().provider == "CUDAExecutionProvider"
+    assert {label: answer.label for label, answer in answers.items()} == {name: name for name in tiny.LABELS}
