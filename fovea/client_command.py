@@ -17,7 +17,7 @@ from rich.cells import cell_len
 # gRPC's core would write lines of its own beside the one that an error ends with.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from fovea import entry, settings
+from fovea import settings
 from fovea.client import DEFAULT_TIMEOUT_S, CallFailed, Classification, Client
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
 
@@ -56,7 +56,8 @@ class ClientSettings(settings.ProgramSettings):
 
 
 def main() -> ExitCode:
-    entry.interrupt_by_exception()
+    # Ctrl-C ends the process at once, as fovea.entry has it: an exception amid a gRPC call can leave the
+    # channel such that closing it waits for ever. Nothing is lost, for each row is written as it comes.
     options = settings.load(ClientSettings, sys.argv[1:], PROGRAM)
     if not options.images:
         raise SettingsInvalid(f"an image is missing; write {PROGRAM} IMAGE... --target HOST:PORT")
