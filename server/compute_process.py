@@ -25,7 +25,7 @@ from server.memory import return_large_blocks
 from server.precision import choose_precision
 from server.warm_up import warm_up
 
-NICE: Final = 5
+NICE: Final = 0
 KEPT_BYTES: Final = 1024 * 1024
 
 

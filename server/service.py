@@ -92,12 +92,12 @@ class ClassifierService(ClassifierServicer):
     async def _classify(
         self, request: pb.ClassifyRequest, deadline: float | None, default_lane: Lane
     ) -> pb.ClassifyResponse:
-        lane, size_bytes = _lane(request.priority, default_lane), len(request.image)
+        lane, image = _lane(request.priority, default_lane), request.image  # which copies it, each time
         with (
             self._model_for(request) as model,
-            self._admission.admit(1, size_bytes, lane, model.retry_after_s),
+            self._admission.admit(1, len(image), lane, model.retry_after_s),
         ):
-            return await self._classify_image(model, request.image, request, deadline, lane)
+            return await self._classify_image(model, image, request, deadline, lane)
 
     async def _classify_batch(
         self, request: pb.ClassifyBatchRequest, deadline: float | None
@@ -113,12 +113,12 @@ class ClassifierService(ClassifierServicer):
             except Exception as error:
                 return pb.ClassifyResult(error=self._status(error, request.request_id))
 
-        lane, size_bytes = _lane(request.priority, Lane.BULK), sum(map(len, request.images))
+        lane, images = _lane(request.priority, Lane.BULK), list(request.images)
         with (
             self._model_for(request) as model,
-            self._admission.admit(len(request.images), size_bytes, lane, model.retry_after_s),
+            self._admission.admit(len(images), sum(map(len, images)), lane, model.retry_after_s),
         ):
-            results = await asyncio.gather(*map(result, request.images))
+            results = await asyncio.gather(*map(result, images))
             identity = model.identity
         return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
 
