@@ -1,10 +1,13 @@
 """Logging for programs: readable lines on a terminal, one JSON object a line elsewhere."""
 
+import ctypes
 import json
 import logging
 import sys
 import warnings
 from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
 from typing import Literal
 
 LogFormat = Literal["auto", "text", "json"]
@@ -20,9 +23,24 @@ def set_up(
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
-    # Pillow warns of odd metadata in images, which says nothing about their pixels.
+    # Pillow tells of odd metadata in images, in warnings and in errors, which say nothing about our work.
     warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    _silence_libtiff()
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _silence_libtiff() -> None:
+    """It writes what is wrong with a TIFF to stderr by itself, a line for each row of a damaged fax.
+
+    Where Linux tells which libtiff Pillow brought along; elsewhere it goes on.
+    """
+    import_module("PIL._imaging")  # loads it
+    maps = Path("/proc/self/maps")
+    libraries = {line.split()[-1] for line in maps.read_text().splitlines()} if maps.exists() else set()
+    for library in libraries:
+        if Path(library).name.startswith("libtiff"):
+            ctypes.CDLL(library).TIFFSetErrorHandler(None)
 
 
 class _JsonFormatter(logging.Formatter):
