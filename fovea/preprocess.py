@@ -6,15 +6,15 @@ with an image ends in `InvalidImage`.
 """
 
 import hashlib
-import io
 import math
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fovea import limits
 from fovea.errors import InvalidImage
 
 Pixels = npt.NDArray[np.uint8]
@@ -90,14 +90,24 @@ def decode_image(
     image = _open(data)
     _check_pixels(image, max_pixels)
     try:
+        limits.check_storage(image, max_pixels)
         return _upright_crop(image, spec)
+    except InvalidImage:
+        raise
     except Exception as error:  # decoders raise a dozen types on broken files
         raise InvalidImage("undecodable", f"the {image.format} image is damaged: {error}") from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes) -> ImageFile.ImageFile:
+    limits.check_repetitions(data)
+    limits.check_directory(data)
+    file = limits.MeteredFile(data)
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(file, formats=FORMATS)
+        file.reads_left = limits.MAX_READS
+        return image
+    except InvalidImage:
+        raise
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
         raise InvalidImage("not_an_image", f"the bytes are not an image in one of {known}") from None
@@ -119,6 +129,8 @@ def _upright_crop(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     if spec.draft:
         _reduce_jpeg(image, spec)
     image.load()  # Pillow turns a TIFF upright as it loads, so its orientation counts only from here on
+    if isinstance(exif := image.info.get("exif"), bytes):  # a text of a PNG may have this name as well
+        limits.check_directory(exif)
     turn = _TURNS.get(_orientation(image))
     crop = _centre(as_rgb(image), spec)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
