@@ -9,6 +9,9 @@ from server.config import ServeSettings
 
 _MINUTE_MS = 60_000
 
+_FEWEST_STREAMS = 100
+"""HTTP/2 (RFC 9113, 6.5.2) recommends no smaller limit."""
+
 
 def bind_grpc(
     server: grpc.Server | grpc.aio.Server,
@@ -46,6 +49,8 @@ def call_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         # 4 MB by default, less than a photograph may have.
         ("grpc.max_receive_message_length", settings.max_message_bytes),
+        # A caller may fill the queue by one connection, and hear that it is full; more it keeps to itself.
+        ("grpc.max_concurrent_streams", min(max(_FEWEST_STREAMS, 2 * settings.queue_capacity), 2**31 - 1)),
         # Long-lived connections would never see a new replica behind a load balancer.
         ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
         ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),

@@ -268,5 +268,5 @@ def shown_certificate(server: ServerProcess, context: ssl.SSLContext | None = No
     ):
         certificate = connection.getpeercert()
     assert certificate
-    names = dict(field for part in certificate["subject"] for field in part)  # type: ignore[union-attr,misc]
+    names = dict(field for part in certificate["subject"] for field in part)
     return str(names["commonName"])
