@@ -23,11 +23,15 @@ def set_up(
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
-    # Pillow tells of odd metadata in images, in warnings and in errors, which say nothing about our work.
+    silence_decoders()
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def silence_decoders() -> None:
+    """Pillow tells of odd metadata in images, in warnings and in errors, which say nothing about our work."""
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     _silence_libtiff()
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def _silence_libtiff() -> None:

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from typing import Any, Final
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier, SessionOptions
 from fovea.errors import FoveaError
+from fovea.logs import silence_decoders
 from fovea.preprocess import decode_image
 from server import wire
 from server.compute import CpuCompute, Picture
@@ -36,7 +36,7 @@ def main() -> None:
     # The server decides when to stop: a terminal's Ctrl-C reaches every process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    warnings.filterwarnings("ignore", module="PIL")
+    silence_decoders()
     with socket.socket(fileno=int(sys.argv[1])) as server:
         frames = _Frames(server)
         if (first := frames.next()) is None:
