@@ -80,12 +80,14 @@ def test_caller_who_pings_without_end_is_cut_off(narrow: ServerProcess) -> None:
     ids=["http 1", "tls", "noise", "noise as frames", "endless frame", "half a greeting"],
 )
 def test_bytes_that_are_not_grpc_harm_nobody(narrow: ServerProcess, garbage: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", narrow.ready["port"]), timeout=30) as raw:
-        with contextlib.suppress(OSError):  # the server may hang up before all is sent
-            raw.sendall(garbage)
-            raw.shutdown(socket.SHUT_WR)
-            while raw.recv(65536):
-                pass
+    with (
+        contextlib.suppress(OSError),  # the server may hang up before all is sent
+        socket.create_connection(("127.0.0.1", narrow.ready["port"]), timeout=30) as raw,
+    ):
+        raw.sendall(garbage)
+        raw.shutdown(socket.SHUT_WR)
+        while raw.recv(65536):
+            pass
     assert_answers(narrow)
 
 
