@@ -15,7 +15,7 @@ from fovea.errors import InvalidImage
 MAX_HEADER_READS: Final = 5_000
 """About 1,200 segments of a JPEG or 1,600 chunks of a PNG before the first pixel."""
 MAX_READS: Final = 1_000_000
-"""In all. A second; run-length encoding in a BMP takes one for each byte."""
+"""Of the rest. A second; run-length encoding in a BMP takes one for each byte."""
 MAX_VALUES: Final = 100_000
 """Of one entry in the directory of a TIFF or EXIF: places of strips, say. Text and bytes are not counted."""
 MAX_RLE_PIXELS: Final = 10_000_000
@@ -26,14 +26,14 @@ ANY_TILE_PIXELS: Final = 1024 * 1024
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _REPEATABLE: Final = (
-    # libtiff and others draw the line for scans at 100, too; the best known encoder makes 64 at most.
-    (_JPEG, b"\xff\xda\x00", 100, "scans"),
+    # libtiff draws the line for scans at 100 as well, where a TIFF has a JPEG inside.
+    (_JPEG, 0, b"\xff\xda\x00", 100, "scans"),
     # Pillow joins them, copying each time what it has.
-    (_JPEG, b"Exif\0\0", 16, "EXIF segments"),
+    (_JPEG, 1024 * 1024, b"Exif\0\0", 16, "EXIF segments"),
     # Each may unpack to a megabyte; one is allowed.
-    (_PNG, b"iCCP", 4, "colour profiles"),
+    (_PNG, 1024 * 1024, b"iCCP", 4, "colour profiles"),
 )
-"""How a file begins, what may be in it, how often, and what that is."""
+"""How a file begins and how long it must be to do harm, what may be in it, how often, and what that is."""
 
 _TIFF_STARTS: Final = tuple(TiffImagePlugin.PREFIXES)
 _BYTES_AND_TEXT: Final = {1, 2, 6, 7}
@@ -56,9 +56,11 @@ class MeteredFile(io.BytesIO):
 
 def check_repetitions(data: bytes) -> None:
     """Raises InvalidImage for a file with more of something than an honest one has."""
-    for start, piece, most, name in _REPEATABLE:
+    for start, harmless_bytes, piece, most, name in _REPEATABLE:
+        if not data.startswith(start) or len(data) <= harmless_bytes:
+            continue
         # Counted anywhere in the file, in thumbnails as well: chance makes two in 32 MB.
-        if data.startswith(start) and (count := data.count(piece)) > most:
+        if (count := data.count(piece)) > most:
             raise InvalidImage("undecodable", f"the image has {count} {name}, more than {most}")
 
 

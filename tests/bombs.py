@@ -17,7 +17,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
         png(8, 8, bytes(200), before=png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(5_000_000)))),
     )
     profile = png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000)))
-    yield "png profiles", png(8, 8, bytes(200), before=profile * 500)
+    yield "png profiles", png(8, 8, bytes(200), before=profile * 1_100)
     yield "png pieces", png(8, 8, bytes(200), before=png_chunk(b"abCd", b"") * 50_000)
     yield from _jpeg_bombs()
     yield "bmp ends of line", bmp_rle(64_000, 1_000, b"\x01\0\0\0" * 1_000)
@@ -45,6 +45,6 @@ def _jpeg_bombs() -> Iterator[tuple[str, bytes]]:
         "padding": b"\xff" * 500_000,
         "junk": b"\xff\xfe\0\x02" + b"\x01" * 500_000,
         "comments": b"\xff\xfe\0\x02" * 100_000,
-        "exif": exif * 20 + b"\xff\xe1\0\x0aExif\0\0ab" * 10_000,
+        "exif": exif * 40 + b"\xff\xe1\0\x0aExif\0\0ab" * 10_000,
     }.items():
         yield f"jpeg {name}", small[:2] + segments + small[2:]

@@ -23,7 +23,7 @@ class Case:
 
 
 def corpus(seed: int = 0) -> list[Case]:
-    """More than 5,000 cases, of a megabyte at most."""
+    """More than 5,000 cases, of two megabytes at most."""
     chance = random.Random(seed)
     whole = odd_images.collection()
     kinds = {
