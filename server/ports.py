@@ -57,6 +57,8 @@ def call_options(settings: ServeSettings) -> list[tuple[str, int]]:
         # A peer that vanished is noticed; one that pings more often than this is cut off.
         ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
         ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
+        # Idle connections may be pinged, from both sides: load balancers drop those that are silent.
+        ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _MINUTE_MS // 6),
     ]
 
