@@ -23,7 +23,7 @@ from server.worker import ThreadWorker, Worker
 
 logger = logging.getLogger(__name__)
 
-CPU_BATCH_S: Final = 0.008
+CPU_BATCH_S: Final = 0.016
 """On a CPU a batch saves no time in the model, only the handing over; that is nothing beside this long."""
 
 CPU_MAX_BATCH_SIZE: Final = 16
