@@ -21,7 +21,7 @@ from server.worker import Batch, Computed, Worker, WorkerDied
 P = TypeVar("P")
 
 CLOSE_WITHIN_S: Final = 10.0
-PRUDENCE: Final = 1.2
+PRUDENCE: Final = 1.3
 """Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take."""
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-MEMORY_S: Final = 10.0
+MEMORY_S: Final = 3.0
 """A batch counts less by a factor of e after this long."""
 
 MANY: Final = 1024
