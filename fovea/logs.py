@@ -24,6 +24,8 @@ def set_up(
     handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
     silence_decoders()
+    for chatty in ("asyncio", "grpc"):  # a line or two for each call
+        logging.getLogger(chatty).setLevel(logging.INFO)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
@@ -68,8 +70,13 @@ class _TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = " ".join(f"{key}={value}" for key, value in _extra(record).items())
+        extra = " ".join(f"{key}={_printable(value)}" for key, value in _extra(record).items())
         return f"{super().format(record)}  {extra}".rstrip()
+
+
+def _printable(value: object) -> str:
+    """On one line, whatever a caller chose as its request id."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -87,7 +87,7 @@ def decode_image(
         raise InvalidImage("empty", "the image is empty (0 bytes)")
     if len(data) > max_bytes:
         raise InvalidImage("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
-    image = _open(data)
+    image = _open(data, max_pixels)
     _check_pixels(image, max_pixels)
     try:
         limits.check_storage(image, max_pixels)
@@ -98,7 +98,7 @@ def decode_image(
         raise InvalidImage("undecodable", f"the {image.format} image is damaged: {error}") from error
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
+def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     limits.check_repetitions(data)
     limits.check_directory(data)
     file = limits.MeteredFile(data)
@@ -112,7 +112,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         known = ", ".join(FORMATS)
         raise InvalidImage("not_an_image", f"the bytes are not an image in one of {known}") from None
     except Image.DecompressionBombError as error:
-        raise InvalidImage("too_many_pixels", str(error)) from error
+        raise InvalidImage("too_many_pixels", f"the image has far more pixels than {max_pixels}") from error
     except Exception as error:  # a header that lies
         raise InvalidImage("undecodable", f"the image's header is damaged: {error}") from error
 

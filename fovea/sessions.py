@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 Provider = Literal["auto", "cuda", "cpu"]
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
+
+_OF_THE_MACHINE: Final = re.compile("alloc|out of memory|CUDA failure|CUDA_PATH", re.IGNORECASE)
+"""What onnxruntime says when there is no room, or no device, for a model that may be good."""
 
 _EXECUTION_PROVIDERS: Final = {"cuda": CUDA, "cpu": CPU}
 
@@ -72,6 +76,8 @@ def _open_on(model: Path, provider: str, options: SessionOptions) -> ort.Inferen
         session = ort.InferenceSession(model, _ort_options(options), providers=[(provider, settings)])
     except Exception as error:  # onnxruntime's own types are not public
         reason = str(error).splitlines()[0]
+        if _OF_THE_MACHINE.search(reason):
+            raise Unavailable(f"{model}: onnxruntime cannot load it now: {reason}") from error
         raise BundleInvalid(f"{model}: onnxruntime cannot load it: {reason}") from error
     if session.get_providers()[0] != provider:
         taken = session.get_providers()[0]

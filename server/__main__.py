@@ -1,13 +1,15 @@
 """`python -m server --models URI_OR_DIR`: serves a published model until SIGTERM."""
 
 if __name__ == "__main__":
+    import signal
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to look for versions
     from fovea import entry
 
     entry.run("server.__main__")  # runs this program to its end
 
 import asyncio
 import os
-import signal
 import sys
 
 from fovea import logs
@@ -19,7 +21,6 @@ from server.memory import return_large_blocks
 
 
 def main() -> ExitCode:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is somebody to look for versions
     settings = load(ServeSettings, sys.argv[1:], PROGRAM)
     return_large_blocks()
     log = QueuedLog(sys.stderr.fileno())

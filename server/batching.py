@@ -9,18 +9,16 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from server.costs import CostModel
-from server.errors import ComputeFailed, DeadlinePassed, Draining
+from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
 from server.lanes import Answer, Item, Lane, Lanes
 from server.worker import Batch, Computed, Worker, WorkerDied
 
 P = TypeVar("P")
 
-CLOSE_WITHIN_S: Final = 10.0
 PRUDENCE: Final = 1.3
 """Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take."""
 
@@ -31,9 +29,7 @@ class Limits:
 
     max_batch_size: int
     runners: int = 1
-    """Batches computed at the same time."""
-    prefetch: int = 0
-    """Full batches handed over beyond that, to be prepared while the device is busy."""
+    """Batches computed at the same time. Workers beyond that prepare a full batch for the next one free."""
     enough_s: float = math.inf
     """A batch is not made larger than takes so long."""
     max_queue_delay_s: float = 0.0
@@ -52,7 +48,7 @@ class Batcher(Generic[P]):
     ) -> None:
         """A lone image goes to the first worker. `on_batch` is told each batch's images and seconds."""
         self._on_batch = on_batch
-        self._workers = workers
+        self.workers = workers
         self._limits = limits
         self._costs = costs or CostModel()
         self._queue: Lanes[P] = Lanes()
@@ -62,8 +58,7 @@ class Batcher(Generic[P]):
         self._look_is_due = False
         self._delay_is_over: asyncio.TimerHandle | None = None
         self._is_closed = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._lost: set[Worker[P]] = set()
         for worker in workers:
             worker.attach(self)
 
@@ -88,7 +83,7 @@ class Batcher(Generic[P]):
         """
         if self._is_closed:
             raise Draining("this model's queue is closed")
-        self._refuse_hopeless(deadline, lane)
+        self.refuse_hopeless(deadline, lane)
         item = Item(payload, lane, deadline, self._loop.create_future())
         self._queue.put(item)
         self._look_soon()
@@ -97,6 +92,22 @@ class Batcher(Generic[P]):
         except asyncio.CancelledError:
             self._queue.discard(item)
             raise
+
+    def refuse_hopeless(self, deadline: float | None, lane: Lane) -> None:
+        """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
+        if len(self._lost) == len(self.workers):
+            raise NoModelReady("the processes that compute are being started again")
+        if deadline is None:
+            return
+        remaining = deadline - time.monotonic()
+        # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
+        is_idle = not self._queue and self._can_start()
+        needed = self._costs.least_s if is_idle else PRUDENCE * self.wait_s(lane)
+        if remaining <= 0:
+            raise DeadlinePassed("the deadline passed before the image could be queued")
+        if needed > remaining:
+            left = f"{remaining * 1000:.1f} ms are left"
+            raise DeadlinePassed(f"the answer would take {needed * 1000:.1f} ms, but {left} of the deadline")
 
     def wait_s(self, lane: Lane = Lane.INTERACTIVE) -> float:
         """From now until an image that comes now would be answered, as far as can be foreseen."""
@@ -107,57 +118,45 @@ class Batcher(Generic[P]):
         return soonest + self._queue.ahead_of(lane) * per_image + self._costs.predict_s(1)
 
     async def close(self) -> None:
-        """Answers the batches that are computed, refuses what is queued and ends the workers."""
+        """Refuses what is queued and ends the workers, whatever they do."""
         self._is_closed = True
         for item in self._queue:
             if not item.is_abandoned():
                 item.answer.set_exception(Draining("the server is shutting down"))
         self._queue = Lanes()
-        with suppress(TimeoutError):  # a worker that hangs is ended all the same
-            await asyncio.wait_for(self._idle.wait(), CLOSE_WITHIN_S)
-        await asyncio.gather(*(worker.end() for worker in self._workers))
+        await asyncio.gather(*(worker.end() for worker in self.workers))
 
     def available(self, worker: Worker[P]) -> None:
         """See `server.worker.Owner`."""
+        self._lost.discard(worker)
         self._free.append(worker)
         self._look_soon()
 
     def lost(self, worker: Worker[P]) -> None:
         """See `server.worker.Owner`."""
+        self._lost.add(worker)
         if worker in self._free:
             self._free.remove(worker)
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
         """See `server.worker.Owner`."""
         self._running.remove(batch)
-        if not self._running:
-            self._idle.set()
-        if isinstance(result, WorkerDied) and len(batch.items) > 1 and not self._is_closed:
-            self._try_again(batch)
+        if isinstance(result, WorkerDied) and not self._is_closed:
+            self._try_again(batch, result)
         elif isinstance(result, Exception):
             _fail(batch, result)
         else:
             self._answer(batch, result)
 
-    def _try_again(self, batch: Batch[P]) -> None:
-        """One by one: if it was one of the images that did it, then only that one fails."""
+    def _try_again(self, batch: Batch[P], cause: WorkerDied) -> None:
+        """Once, and one by one: if it was one of the images that did it, then only that one fails."""
         for item in reversed(batch.items):
-            item.is_suspect = True
-            self._queue.put_back(item)
+            if item.is_suspect:
+                _fail(batch, cause)
+            elif not item.is_abandoned():
+                item.is_suspect = True
+                self._queue.put_back(item)
         self._look_soon()
-
-    def _refuse_hopeless(self, deadline: float | None, lane: Lane) -> None:
-        if deadline is None:
-            return
-        remaining = deadline - time.monotonic()
-        # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
-        is_idle = not self._queue and self._can_start()
-        needed = self._costs.least_s if is_idle else PRUDENCE * self.wait_s(lane)
-        if remaining <= 0:
-            raise DeadlinePassed("the deadline passed before the image could be queued")
-        if needed > remaining:
-            left = f"{remaining * 1000:.0f} ms are left"
-            raise DeadlinePassed(f"the answer would take {needed * 1000:.0f} ms, but {left} of the deadline")
 
     def _least_needed_s(self) -> float:
         """For the next image by itself."""
@@ -186,7 +185,9 @@ class Batcher(Generic[P]):
     def _is_due(self) -> bool:
         if not self._limits.max_queue_delay_s or len(self._queue) >= self._limits.max_batch_size:
             return True
-        due = self._queue.oldest_arrival() + self._limits.max_queue_delay_s
+        needed = PRUDENCE * self._costs.predict_s(len(self._queue))
+        earliest = min((item.deadline for item in self._queue if item.deadline), default=math.inf)
+        due = min(self._queue.oldest_arrival() + self._limits.max_queue_delay_s, earliest - needed)
         now = time.monotonic()
         if now >= due:
             return True
@@ -225,11 +226,10 @@ class Batcher(Generic[P]):
     def _start(self, items: list[Item[P]]) -> None:
         is_alone = len(items) == 1 and not self._queue and not self._running
         batch = Batch(items, is_alone, self._costs.predict_s(len(items)))
-        lone_one = self._workers[0]
+        lone_one = self.workers[0]
         worker = lone_one if is_alone and lone_one in self._free else self._free[-1]
         self._free.remove(worker)
         self._running.append(batch)
-        self._idle.clear()
         worker.start(batch)
 
     def _answer(self, batch: Batch[P], result: Computed) -> None:

@@ -5,49 +5,57 @@ event loop, and a decoder that crashes on a hostile image takes neither the serv
 It ends when the server closes the socket, however the server ended.
 """
 
+if __name__ == "__main__":
+    import signal
+
+    # Before anything that takes time: the server alone decides when this process ends.
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    from server.compute_process import main as run
+
+    run()
+    raise SystemExit
+
+import ctypes
 import json
-import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from fovea import logs
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier, SessionOptions
-from fovea.errors import FoveaError
-from fovea.logs import silence_decoders
-from fovea.preprocess import decode_image
+from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.preprocess import Pixels, decode_image
 from server import wire
 from server.compute import CpuCompute, Picture
 from server.memory import return_large_blocks
 from server.precision import choose_precision
 from server.warm_up import warm_up
 
-NICE: Final = 0
+_PR_SET_PDEATHSIG: Final = 1
+
 KEPT_BYTES: Final = 1024 * 1024
 
 
 def main() -> None:
     return_large_blocks()
-    # The event loop needs little, but at once: to refuse, to say that it is healthy, to hand over answers.
-    os.nice(NICE)
-    # The server decides when to stop: a terminal's Ctrl-C reaches every process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    silence_decoders()
-    with socket.socket(fileno=int(sys.argv[1])) as server:
+    _end_with_the_server()
+    with socket.socket(fileno=int(sys.argv[1])) as server, suppress(BrokenPipeError, ConnectionResetError):
         frames = _Frames(server)
         if (first := frames.next()) is None:
             return
         settings = json.loads(bytes(first))
+        logs.set_up(settings["log_level"], settings["log_format"])
         try:
             bundle, compute, facts = _set_up(settings)
         except Exception as error:  # what a model that is not ours makes its runtime raise is not known
-            kind = type(error).__name__
-            text = str(error) if isinstance(error, FoveaError) else f"{kind}: {error}"
-            server.sendall(wire.json_frame(wire.REFUSED, [kind, text]))
+            server.sendall(_refusal(error))
             return
         server.sendall(wire.json_frame(wire.READY, facts))
         decode = partial(
@@ -57,17 +65,37 @@ def main() -> None:
             max_pixels=settings["max_pixels"],
         )
         while (content := frames.next()) is not None:
-            images, is_alone = wire.read_batch(content)
-            pictures = [Picture(partial(decode, image)) for image in images]
-            try:
-                answer = wire.result_frame(compute(pictures, is_alone))
-            except Exception as error:  # whatever the model's runtime raises
-                answer = wire.json_frame(wire.FAILED, str(error))
-            server.sendall(answer)
+            server.sendall(_answer(content, compute, decode))
+
+
+def _end_with_the_server() -> None:
+    """Also where this process hangs and never sees the socket's end; Linux only."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _answer(content: memoryview, compute: CpuCompute, decode: Callable[[bytes], Pixels]) -> bytes:
+    images, is_alone = wire.read_batch(content)
+    try:
+        return wire.result_frame(compute([Picture(partial(decode, image)) for image in images], is_alone))
+    except Exception as error:  # whatever the model's runtime raises
+        return wire.json_frame(wire.FAILED, f"{type(error).__name__}: {error}")
+
+
+def _refusal(error: Exception) -> bytes:
+    if isinstance(error, FoveaError):
+        kind, text = type(error).__name__, str(error)
+    elif isinstance(error, MemoryError):  # the same version may load when there is room
+        kind, text = Unavailable.__name__, "there is not enough memory for the model"
+    else:
+        kind, text = BundleInvalid.__name__, f"{type(error).__name__}: {error}"
+    return wire.json_frame(wire.REFUSED, [kind, text])
 
 
 def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, CpuCompute, dict[str, Any]]:
     bundle = ModelBundle.open_again(Path(settings["bundle"]))
+    if bundle.digest != settings["digest"]:
+        raise Unavailable(f"{bundle.path}: another model is here than the one that is served")
     cache = Path(settings["model_cache"]) if settings["model_cache"] else None
     precision = choose_precision(bundle, "cpu", settings["precision"], cache, SessionOptions(threads=1))
     narrow = Classifier(bundle, "cpu", precision=precision, options=SessionOptions(threads=1))

@@ -67,6 +67,7 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     size = settings.max_batch_size or CPU_MAX_BATCH_SIZE
     first_settings = ProcessSettings(
         bundle=str(bundle.path),
+        digest=bundle.digest,
         precision=settings.precision,
         model_cache=str(settings.model_cache or ""),
         classes=len(bundle.contract.labels),
@@ -75,12 +76,13 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
         enough_s=CPU_BATCH_S,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
     )
     workers = [ProcessWorker(first_settings)]
     try:
-        facts = await workers[
-            0
-        ].open()  # alone at first: a bad model is found once, and nothing disturbs its clock
+        # Alone at first: a bad model is found once, and nothing disturbs its clock.
+        facts = await workers[0].open()
         others = replace(first_settings, precision=facts["precision"], wide_threads=1)
         workers += [ProcessWorker(others) for _ in range(cores - 1)]
         await asyncio.gather(*(worker.open() for worker in workers[1:]))
@@ -102,7 +104,7 @@ def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     )
     compute = GpuCompute(classifier)
     least_s, seen = warm_up(compute, bundle, size)
-    limits = Limits(size, prefetch=1, max_queue_delay_s=_delay_s(settings))
+    limits = Limits(size, max_queue_delay_s=_delay_s(settings))
     workers = [ThreadWorker[Any](compute, f"compute-{number}") for number in range(2)]
     costs = CostModel(seen, least_s)
     return Engine(bundle, classifier.provider, precision, workers, limits, costs, decode_ahead=True)

@@ -130,9 +130,11 @@ class Server:
         return await drain_calls(self._calls, self._admission, self._settings.grace_s)
 
     async def close(self) -> None:
-        await self._calls.stop(grace=None)
-        await self._models.close()
-        self._health.stop()
+        try:
+            await self._calls.stop(grace=None)
+            await self._models.close()
+        finally:
+            self._health.stop()
 
 
 def _stop_signal() -> asyncio.Future[signal.Signals]:

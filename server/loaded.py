@@ -53,9 +53,8 @@ class LoadedModels:
 
     async def close(self) -> None:
         """Closes every model, whatever it still has to do."""
-        for loaded in (self._replaced, self._current):
-            if loaded:
-                await loaded.model.close()
+        there = [loaded.model for loaded in (self._replaced, self._current) if loaded]
+        await asyncio.gather(*(model.close() for model in there), return_exceptions=True)
 
     def _find(self, version: int) -> "_Loaded":
         if self._current is None:

@@ -1,5 +1,6 @@
 """What Prometheus sees, on a registry of its own."""
 
+import math
 from collections.abc import Iterable
 from functools import cache
 from typing import Final
@@ -60,7 +61,7 @@ class Metrics:
             "drift_psi_chance",
             "What fovea_drift_psi exceeds once in a hundred where nothing has changed, for samples as small.",
         )
-        self._model = prometheus.Info("fovea_model", "The model that is served.", registry=self.registry)
+        self._model: prometheus.Info | None = None
         prometheus.ProcessCollector(registry=self.registry)
         self._requests_of = cache(self.requests.labels)
         self._seconds_of = cache(self.request_seconds.labels)
@@ -73,8 +74,11 @@ class Metrics:
         for outcome in ("swapped", "refused", "failed"):
             self.reloads.labels(outcome)
         self._model_loaded = self._gauge(
-            "model_loaded_timestamp_seconds", "When the model that is served went live, in Unix time."
+            "model_loaded_timestamp_seconds",
+            "When the model that is served went live, in Unix time; NaN while there is none.",
         )
+        for unknown in (self._drift_psi, self._drift_psi_chance, self._model_loaded):
+            unknown.set(math.nan)
 
     def expect_calls(self, methods: Iterable[str]) -> None:
         """Makes the series of these methods."""
@@ -89,6 +93,8 @@ class Metrics:
 
     def show_model(self, bundle: ModelBundle, provider: str, precision: Precision, drift: Drift) -> None:
         contract = bundle.contract
+        if self._model is None:  # without labels it would seem to tell of a model
+            self._model = prometheus.Info("fovea_model", "The model that is served.", registry=self.registry)
         self._model.info(
             {
                 "name": contract.name,

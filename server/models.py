@@ -77,6 +77,7 @@ class ServedModel:
         """`deadline` is on `time.monotonic`'s clock. Raises InvalidImage, DeadlinePassed, ComputeFailed."""
         payload: bytes | Picture = image
         if self._decoders is not None:
+            self.batcher.refuse_hopeless(deadline, lane)
             payload = await self._decode_ahead(self._decoders, image, deadline)
         answer = await self.batcher.classify(payload, deadline, lane)
         best = int(answer.probabilities.argmax())

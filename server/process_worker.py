@@ -1,30 +1,24 @@
-"""The server's side of a compute process: starts it, talks to it, starts it again when it died."""
+"""The server's side of a compute process: starts it, talks to it, starts it again when it died or hangs."""
 
 import asyncio
 import json
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from typing import Any, Final
 
-from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.errors import FoveaError
 from server import wire
-from server.background import in_background
-from server.worker import Batch, Owner, WorkerDied
+from server.connection import Connection
+from server.worker import Batch, Computed, Owner, WorkerDied
 
 logger = logging.getLogger(__name__)
 
 RESTART_AFTER_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Pauses before a process that died is started again, by how often it did so without computing anything."""
 
-SEND_BUFFER_BYTES: Final = 1024 * 1024
-"""A batch of photographs; the kernel may allow less."""
-
-END_WITHIN_S: Final = 2.0
+HANGS_AFTER_S: Final = 30.0
+HANGS_AFTER_TIMES: Final = 20
+"""A batch that takes longer than both, the latter by what was expected, is taken for one that never ends."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +27,8 @@ class ProcessSettings:
 
     bundle: str
     """The bundle's folder."""
+    digest: str
+    """Of its model.onnx: another bundle may be there when the process is started again."""
     precision: str
     """May be auto."""
     model_cache: str
@@ -44,6 +40,8 @@ class ProcessSettings:
     enough_s: float
     max_bytes: int
     max_pixels: int
+    log_level: str
+    log_format: str
 
 
 class ProcessWorker:
@@ -53,42 +51,55 @@ class ProcessWorker:
         self._settings = settings
         self._owner: Owner[bytes] | None = None
         self._batch: Batch[bytes] | None = None
-        self._connection: _Connection | None = None
+        self._overdue: asyncio.TimerHandle | None = None
+        self._connection: Connection | None = None
         self._is_ending = False
         self._restarts = 0
         self._restarting: asyncio.Task[None] | None = None
-
-    async def open(self) -> dict[str, Any]:
-        """Starts the process and waits until its model is warm; returns what its warm-up saw.
-
-        Raises BundleInvalid or Unavailable, as the process found.
-        """
-        self._connection = _Connection(self)
-        return await self._connection.open(self._settings)
 
     @property
     def pid(self) -> int | None:
         """Of the process, None while there is none."""
         return None if self._connection is None else self._connection.pid
 
+    async def open(self) -> dict[str, Any]:
+        """Starts the process and waits until its model is warm; returns what its warm-up saw.
+
+        Raises BundleInvalid or Unavailable, as the process found.
+        """
+        self._connection = connection = Connection(self)
+        try:
+            return await connection.open(self._settings)
+        except BaseException:
+            self._connection = None
+            await connection.close()
+            raise
+
     def attach(self, owner: Owner[bytes]) -> None:
         self._owner = owner
         if self._connection is not None:
             owner.available(self)
+        else:  # it died since it was opened
+            owner.lost(self)
+            self._restart_soon()
 
     def start(self, batch: Batch[bytes]) -> None:
+        assert self._connection is not None  # noqa: S101 - it is not available otherwise
         self._batch = batch
+        limit_s = max(HANGS_AFTER_S, HANGS_AFTER_TIMES * batch.expected_s)
+        self._overdue = asyncio.get_running_loop().call_later(limit_s, self._hangs)
         images = [item.payload for item in batch.items]
-        if self._connection is not None:  # else it died this moment, and the batch is reported as failed
-            self._connection.send(wire.batch_frame(images, batch.is_alone))
+        self._connection.send(wire.batch_frame(images, batch.is_alone))
 
     async def end(self) -> None:
         self._is_ending = True
         if self._restarting is not None:
             self._restarting.cancel()
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+            await asyncio.gather(self._restarting, return_exceptions=True)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+        self._finish(WorkerDied("the server has given up the batch"))
 
     def received(self, kind: bytes, content: bytes) -> None:
         """A frame from the process, after it was ready."""
@@ -100,20 +111,29 @@ class ProcessWorker:
         if self._owner is not None:
             self._owner.available(self)
 
-    def died(self, how: str) -> None:
-        """The process is gone, though nobody ended it."""
+    def lost(self) -> None:
+        """The process has left, though nobody ended it."""
         self._connection = None
-        if self._is_ending or self._owner is None:
+        if self._is_ending or self._owner is None:  # `attach` sees to it in the latter case
             return
-        logger.error("a compute process died", extra={"how": how})
         self._owner.lost(self)
-        self._finish(WorkerDied(f"the process that computed it died ({how})"))
-        self._restarting = asyncio.create_task(self._restart())
+        self._finish(WorkerDied("the process that computed it died"))
+        self._restart_soon()
 
-    def _finish(self, result: Any) -> None:
+    def _finish(self, result: Computed | Exception) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
         batch, self._batch = self._batch, None
         if batch is not None and self._owner is not None:
             self._owner.finished(batch, result)
+
+    def _hangs(self) -> None:
+        logger.error("a compute process hangs and is ended", extra={"pid": self.pid})
+        if self._connection is not None:
+            self._connection.kill()
+
+    def _restart_soon(self) -> None:
+        self._restarting = asyncio.create_task(self._restart())
 
     async def _restart(self) -> None:
         while self._connection is None:
@@ -121,106 +141,10 @@ class ProcessWorker:
             self._restarts += 1
             try:
                 await self.open()
-            except FoveaError as error:
-                self._connection = None
-                logger.error("a compute process does not start again", extra={"reason": str(error)})
+            except Exception as error:  # whatever a machine in need gives as its reason
+                unforeseen = None if isinstance(error, FoveaError) else error
+                reason = {"reason": str(error)}
+                logger.error("a compute process does not start again", extra=reason, exc_info=unforeseen)
+        logger.info("a compute process was started again", extra={"pid": self.pid})
         if self._owner is not None:
             self._owner.available(self)
-
-
-class _Connection(asyncio.Protocol):
-    """One process, from its start to its end."""
-
-    def __init__(self, worker: ProcessWorker) -> None:
-        self._worker = worker
-        self._loop = asyncio.get_running_loop()
-        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._closed = asyncio.Event()
-        self._received = bytearray()
-        self._transport: asyncio.Transport
-        self._socket: socket.socket
-        self._process: subprocess.Popen[bytes] | None = None
-
-    async def open(self, settings: ProcessSettings) -> dict[str, Any]:
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        self._socket = ours
-        with theirs:
-            self._process = await in_background(lambda: _start(theirs))
-        ours.setblocking(False)
-        await self._loop.create_unix_connection(lambda: self, sock=ours)
-        self._transport.write(wire.json_frame(wire.SET_UP, asdict(settings)))
-        try:
-            return await self._ready
-        except BaseException:
-            self._ready.cancel()
-            self._transport.abort()
-            raise
-
-    @property
-    def pid(self) -> int | None:
-        return None if self._process is None else self._process.pid
-
-    def send(self, parts: list[bytes]) -> None:
-        """What the kernel takes at once is never copied here."""
-        try:
-            sent = self._socket.sendmsg(parts)
-        except OSError:  # full, or gone, which the transport will tell
-            sent = 0
-        if sent < sum(map(len, parts)):
-            self._transport.write(b"".join(parts)[sent:])
-
-    async def close(self) -> None:
-        """The process ends by itself when it sees the end of the socket, unless it hangs."""
-        self._transport.abort()
-        try:
-            await asyncio.wait_for(self._closed.wait(), END_WITHIN_S)
-        except TimeoutError:
-            if self._process is not None:
-                self._process.kill()
-            await self._closed.wait()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while len(self._received) >= wire.HEADER.size:
-            kind, length = wire.HEADER.unpack_from(self._received)
-            end = wire.HEADER.size + length
-            if len(self._received) < end:
-                return
-            content = bytes(memoryview(self._received)[wire.HEADER.size : end])
-            del self._received[:end]
-            self._frame(kind, content)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._loop.create_task(self._reap())
-
-    def _frame(self, kind: bytes, content: bytes) -> None:
-        if kind == wire.READY:
-            self._ready.set_result(json.loads(content))
-        elif kind == wire.REFUSED:
-            name, message = json.loads(content)
-            self._ready.set_exception(
-                Unavailable(message) if name == "Unavailable" else BundleInvalid(message)
-            )
-        else:
-            self._worker.received(kind, content)
-
-    async def _reap(self) -> None:
-        code = await in_background(self._process.wait) if self._process else 0
-        self._closed.set()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        if not self._ready.done():
-            # A model can crash its runtime; but it is not its fault when the machine has no room for it.
-            failure = Unavailable if how in {"SIGKILL", "exit code 0"} else BundleInvalid
-            self._ready.set_exception(failure(f"the compute process ended as it started ({how})"))
-        elif not self._ready.cancelled() and self._ready.exception() is None:
-            self._worker.died(how)
-
-
-def _start(theirs: socket.socket) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "server.compute_process", str(theirs.fileno())]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
-    return subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)  # noqa: S603

@@ -170,9 +170,14 @@ class ClassifierService(ClassifierServicer):
 
 
 def _lane(priority: "pb.Priority.ValueType", default: Lane) -> Lane:
-    if priority == pb.PRIORITY_UNSPECIFIED:
-        return default
-    return Lane.BULK if priority == pb.PRIORITY_BULK else Lane.INTERACTIVE
+    lanes = {
+        pb.PRIORITY_UNSPECIFIED: default,
+        pb.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
+        pb.PRIORITY_BULK: Lane.BULK,
+    }
+    if priority not in lanes:
+        raise InvalidField("priority", f"priority must be from 0 to 2, not {priority}")
+    return lanes[priority]
 
 
 def _deadline(context: Context) -> float | None:

@@ -5,7 +5,8 @@ in JSON; a batch and its result are packed by hand, for they come once for every
 
 batch    is_alone uint8, n uint32, n lengths uint64, then the n encoded images
 result   n uint32, is_typical uint8, compute_s and seconds float64, n decode_s float64, m uint32 rows,
-         m x classes probabilities float32, and in JSON [[index, reason, message], ...] of images that failed
+         m x classes probabilities float32, and in JSON [[index, reason, message], ...] of images that failed,
+         the reason empty where it is not the image's fault
 """
 
 import json
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fovea.errors import InvalidImage
+from server.errors import ComputeFailed
 from server.worker import Computed
 
 SET_UP: Final = b"S"
@@ -60,7 +62,9 @@ def read_batch(content: memoryview) -> tuple[list[bytes], bool]:
 def result_frame(computed: Computed) -> bytes:
     rows = [outcome for outcome in computed.outcomes if not isinstance(outcome, Exception)]
     errors = [
-        (index, getattr(outcome, "reason", ""), str(outcome))
+        (index, outcome.reason, str(outcome))
+        if isinstance(outcome, InvalidImage)
+        else (index, "", f"{type(outcome).__name__}: {outcome}")
         for index, outcome in enumerate(computed.outcomes)
         if isinstance(outcome, Exception)
     ]
@@ -81,6 +85,10 @@ def read_result(content: bytes, classes: int) -> Computed:
     values: npt.NDArray[np.float32] = np.frombuffer(content, np.float32, rows * classes, start)
     probabilities = iter(values.reshape(rows, classes))
     rest = content[start + values.nbytes :]
-    failed = {index: InvalidImage(reason, text) for index, reason, text in json.loads(rest)} if rest else {}
+    failed = {index: _failure(reason, text) for index, reason, text in json.loads(rest)} if rest else {}
     outcomes = [failed.get(index) or next(probabilities) for index in range(count)]
     return Computed(outcomes, decode_s, compute_s, seconds, bool(is_typical))
+
+
+def _failure(reason: str, text: str) -> Exception:
+    return InvalidImage(reason, text) if reason else ComputeFailed(text)

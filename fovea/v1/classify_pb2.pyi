@@ -51,7 +51,7 @@ class ClassifyRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
-    """One encoded image, as it came: JPEG, PNG, WebP, BMP, TIFF, or the first frame of a GIF."""
+    """One encoded image, as it came: JPEG, PNG, WebP, BMP, TIFF, AVIF, or the first frame of a GIF."""
     top_k: _builtins.int
     """How many predictions to return, best first. 0 means 1; at most the number of labels."""
     min_probability: _builtins.float
@@ -183,7 +183,7 @@ class Timing(_message.Message):
     decode_us: _builtins.int
     """Microseconds spent decoding, resizing and cropping."""
     queue_us: _builtins.int
-    """Microseconds between the end of decoding and the start of the batch."""
+    """Microseconds that the image waited for its batch to start."""
     batch_size: _builtins.int
     """How many images were computed together."""
     compute_us: _builtins.int

@@ -58,7 +58,7 @@ def batcher_of(
     prefetch: int = 0,
     max_queue_delay_s: float = 0.0,
 ) -> Batcher[int]:
-    limits = Limits(max_batch_size, runners, prefetch, enough_s, max_queue_delay_s)
+    limits = Limits(max_batch_size, runners, enough_s, max_queue_delay_s)
     return Batcher([ThreadWorker(model) for _ in range(runners + prefetch)], limits, costs)
 
 

@@ -27,7 +27,7 @@ from tests.server.event_loop import in_event_loop, until
 def served(bundle: ModelBundle, classifier: Classifier) -> ServedModel:
     compute = GpuCompute(classifier)
     workers = [ThreadWorker[Any](compute) for _ in range(2)]
-    engine = Engine(bundle, CPU, "fp32", workers, Limits(4, prefetch=1), CostModel(), decode_ahead=True)
+    engine = Engine(bundle, CPU, "fp32", workers, Limits(4), CostModel(), decode_ahead=True)
     return ServedModel(engine, ServeSettings(models="unused"), Metrics())
 
 
@@ -61,7 +61,7 @@ async def test_an_image_that_is_late_is_not_decoded(
     tiny_bundle: ModelBundle, tiny_classifier: Classifier
 ) -> None:
     model = served(tiny_bundle, tiny_classifier)
-    with pytest.raises(DeadlinePassed, match="before the image was decoded"):
+    with pytest.raises(DeadlinePassed, match="before the image could be queued"):
         await model.classify(b"no image", time.monotonic())
     await model.close()
 
