@@ -31,7 +31,9 @@ class Limits:
     runners: int = 1
     """Batches computed at the same time. Workers beyond that prepare a full batch for the next one free."""
     enough_s: float = math.inf
-    """A batch is not made larger than takes so long."""
+    """A batch is not made larger than takes so long,"""
+    worthwhile: int = 1
+    """or than this, up to which the model is faster the more images it has."""
     max_queue_delay_s: float = 0.0
     """How long a batch that is not full waits for more."""
 
@@ -197,7 +199,8 @@ class Batcher(Generic[P]):
         return False
 
     def _batch_limit(self) -> int:
-        return min(self._limits.max_batch_size, self._costs.images_within(self._limits.enough_s))
+        size = max(self._limits.worthwhile, self._costs.images_within(self._limits.enough_s))
+        return min(self._limits.max_batch_size, size)
 
     def _share(self) -> int:
         """Runners that are free at the same time share what there is."""

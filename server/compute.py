@@ -1,14 +1,19 @@
 """What a worker does with a batch: decode what is not decoded yet, run the model, keep bad images apart."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 
 from fovea.classifier import Classifier, Probabilities
 from fovea.preprocess import Pixels
 from server.worker import Computed
+
+TOGETHER: Final = (1, 2, 4)
+WORTHWHILE: Final = 0.97
 
 
 class Picture:
@@ -36,33 +41,49 @@ class Picture:
 
 
 class CpuCompute:
-    """Pictures -> probabilities on a CPU, one picture after the other in the thread that calls.
+    """Pictures -> probabilities on a CPU, in the thread that calls.
 
     There is one for each core, with a single-threaded session: nothing is handed from thread to thread
-    between an image's bytes and its answer. A batch would save nothing in the model, and the memory that its
-    size takes would be kept. An image that has the server for itself takes all cores, by another session.
+    between an image's bytes and its answer. An image that has the server for itself takes all cores, by
+    another session. The model runs on few images at a time, for onnxruntime keeps the memory of each size.
     """
 
     def __init__(self, classifier: Classifier, wide: Classifier | None = None) -> None:
         """`wide` is the same model on all cores."""
         self._classifier = classifier
         self._wide = wide
+        self.together = 1
+        """How many images the model runs on at a time."""
+
+    def find_best_size(self, crop: Pixels) -> None:
+        """Sets `together` to what is fastest here: a few images gain a tenth on some processors."""
+        best_s = math.inf
+        for size in TOGETHER:
+            pixels = np.repeat(crop[np.newaxis], size, axis=0)
+            seconds = min(_seconds(self._classifier, pixels) for _ in range(3)) / size
+            if seconds < WORTHWHILE * best_s:
+                best_s, self.together = seconds, size
 
     def __call__(self, pictures: Sequence[Picture], is_alone: bool) -> Computed:
         wide = self._wide if is_alone else None
         classifier = wide or self._classifier
-        started, compute_s = time.monotonic(), 0.0
-        outcomes: list[Probabilities | Exception] = []
-        for picture in pictures:
-            crop = picture.decode()
-            if isinstance(crop, Exception):
-                outcomes.append(crop)
-                continue
-            computing = time.monotonic()
-            outcomes.append(classifier.classify(crop[np.newaxis])[0])
-            compute_s += time.monotonic() - computing
-        seconds = time.monotonic() - started
-        return _computed(pictures, outcomes, compute_s, seconds, is_typical=wide is None)
+        started = time.monotonic()
+        crops = [picture.decode() for picture in pictures]
+        good = [crop for crop in crops if not isinstance(crop, Exception)]
+        decoded = time.monotonic()
+        rows: list[Probabilities] = []
+        for start in range(0, len(good), self.together):
+            rows += list(classifier.classify(np.stack(good[start : start + self.together])))
+        ended = time.monotonic()
+        remaining = iter(rows)
+        outcomes = [crop if isinstance(crop, Exception) else next(remaining) for crop in crops]
+        return _computed(pictures, outcomes, ended - decoded, ended - started, is_typical=wide is None)
+
+
+def _seconds(classifier: Classifier, pixels: Pixels) -> float:
+    started = time.monotonic()
+    classifier.classify(pixels)
+    return time.monotonic() - started
 
 
 class GpuCompute:

@@ -104,8 +104,13 @@ def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, CpuCompute, dict[str
         options = SessionOptions(threads=settings["wide_threads"], spinning=True)
         wide = Classifier(bundle, "cpu", precision=precision, options=options)
     compute = CpuCompute(narrow, wide)
+    compute.find_best_size(bundle.golden().crops[0])
     least_s, seen = warm_up(compute, bundle, settings["max_batch_size"], settings["enough_s"])
-    return bundle, compute, {"least_s": least_s, "seen": seen, "precision": precision}
+    return (
+        bundle,
+        compute,
+        {"least_s": least_s, "seen": seen, "precision": precision, "together": compute.together},
+    )
 
 
 class _Frames:

@@ -24,7 +24,7 @@ from server.worker import ThreadWorker, Worker
 logger = logging.getLogger(__name__)
 
 CPU_BATCH_S: Final = 0.016
-"""On a CPU a batch saves no time in the model, only the handing over; that is nothing beside this long."""
+"""On a CPU a batch saves little but the handing over, which is nothing beside this long."""
 
 CPU_MAX_BATCH_SIZE: Final = 16
 GPU_MAX_BATCH_SIZE: Final = 64
@@ -90,7 +90,13 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
         await asyncio.gather(*(worker.end() for worker in workers))
         raise
     costs = CostModel(facts["seen"], facts["least_s"])
-    limits = Limits(size, runners=cores, enough_s=CPU_BATCH_S, max_queue_delay_s=_delay_s(settings))
+    limits = Limits(
+        size,
+        runners=cores,
+        enough_s=CPU_BATCH_S,
+        worthwhile=facts["together"],
+        max_queue_delay_s=_delay_s(settings),
+    )
     return Engine(bundle, CPU, facts["precision"], workers, limits, costs, decode_ahead=False)
 
 

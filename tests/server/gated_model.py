@@ -55,10 +55,11 @@ def batcher_of(
     costs: CostModel | None = None,
     enough_s: float = float("inf"),
     runners: int = 1,
+    worthwhile: int = 1,
     prefetch: int = 0,
     max_queue_delay_s: float = 0.0,
 ) -> Batcher[int]:
-    limits = Limits(max_batch_size, runners, enough_s, max_queue_delay_s)
+    limits = Limits(max_batch_size, runners, enough_s, worthwhile, max_queue_delay_s)
     return Batcher([ThreadWorker(model) for _ in range(runners + prefetch)], limits, costs)
 
 

@@ -62,6 +62,20 @@ async def test_batch_is_no_larger_than_takes_long_enough() -> None:
 
 
 @in_event_loop
+async def test_batch_may_be_as_large_as_the_model_gains_by_however_long_it_takes() -> None:
+    model = GatedModel()
+    model.seconds = 1.0
+    batcher = batcher_of(model, 16, costs=CostModel([(1, 1.0), (2, 1.8)]), enough_s=0.010, worthwhile=4)
+    first = await busy(model, batcher)
+    answers = submit(batcher, *range(1, 7))
+    await queued(batcher, 6)
+    model.let_through()
+    await asyncio.gather(first, *answers)
+    assert model.batches == [[0], [1, 2, 3, 4], [5, 6]]
+    await batcher.close()
+
+
+@in_event_loop
 async def test_runners_compute_side_by_side_and_share_what_there_is() -> None:
     model = GatedModel()
     batcher = batcher_of(model, 8, runners=2)
