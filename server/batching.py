@@ -94,6 +94,8 @@ class Batcher(Generic[P]):
         except asyncio.CancelledError:
             self._queue.discard(item)
             raise
+        finally:
+            del item  # a failure's traceback holds this frame, and with it the image that holds the failure
 
     def refuse_hopeless(self, deadline: float | None, lane: Lane) -> None:
         """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from fovea.classifier import Classifier, Probabilities
+from fovea.errors import InvalidImage
 from fovea.preprocess import Pixels
 from server.worker import Computed
 
@@ -33,6 +34,9 @@ class Picture:
             started = time.monotonic()
             try:
                 self._outcome = self._decode()
+            except InvalidImage as error:
+                # Without its traceback, in whose frames the image would live on until the next collection.
+                self._outcome = InvalidImage(error.reason, str(error))
             except Exception as error:  # whoever asked for this image hears of it, and nobody else
                 self._outcome = error
             self._decode = None  # and the encoded bytes with it
@@ -72,8 +76,10 @@ class CpuCompute:
         good = [crop for crop in crops if not isinstance(crop, Exception)]
         decoded = time.monotonic()
         rows: list[Probabilities] = []
-        for start in range(0, len(good), self.together):
-            rows += list(classifier.classify(np.stack(good[start : start + self.together])))
+        while len(rows) < len(good):
+            # That many or one: no other size is ever run, whose memory would be kept as well.
+            size = self.together if len(good) - len(rows) >= self.together else 1
+            rows += list(classifier.classify(np.stack(good[len(rows) : len(rows) + size])))
         ended = time.monotonic()
         remaining = iter(rows)
         outcomes = [crop if isinstance(crop, Exception) else next(remaining) for crop in crops]

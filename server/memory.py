@@ -8,7 +8,7 @@ _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
 LARGE_BYTES: Final = 1024 * 1024
-KEPT_FREE_BYTES: Final = 16 * 1024 * 1024
+KEPT_FREE_BYTES: Final = 4 * 1024 * 1024
 
 
 def return_large_blocks() -> None:
