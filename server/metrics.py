@@ -49,9 +49,26 @@ class Metrics:
         self.compute_seconds = self._histogram("compute_seconds", "One batch in the model.", _SECONDS)
         self.batch_images = self._histogram("batch_images", "Images computed together.", _IMAGES)
         self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
-        self.queued_images = self._gauge("queued_images", "Images decoded that wait for the model.")
+        self.queued_images = self._gauge("queued_images", "Images that wait for the model.")
         self.inflight_images = self._gauge("inflight_images", "Images admitted and not yet answered.")
         self.inflight_bytes = self._gauge("inflight_bytes", "Bytes of the images in flight.")
+        self._model: prometheus.Info | None = None
+        prometheus.ProcessCollector(registry=self.registry)
+        self._requests_of = cache(self.requests.labels)
+        self._seconds_of = cache(self.request_seconds.labels)
+        self.expect_calls(_METHODS)
+        for reason in REASONS:
+            self.refused.labels(reason)
+        self._show_no_model_yet()
+
+    def expect_calls(self, methods: Iterable[str]) -> None:
+        """Makes the series of these methods."""
+        for method in methods:
+            self._seconds_of(method)
+            for code in CODES:
+                self._requests_of(method, code)
+
+    def _show_no_model_yet(self) -> None:
         self._drift_psi = self._gauge(
             "drift_psi",
             "Population stability index of the latest predictions against those on the held-out images: "
@@ -61,13 +78,6 @@ class Metrics:
             "drift_psi_chance",
             "What fovea_drift_psi exceeds once in a hundred where nothing has changed, for samples as small.",
         )
-        self._model: prometheus.Info | None = None
-        prometheus.ProcessCollector(registry=self.registry)
-        self._requests_of = cache(self.requests.labels)
-        self._seconds_of = cache(self.request_seconds.labels)
-        self.expect_calls(_METHODS)
-        for reason in REASONS:
-            self.refused.labels(reason)
         self.reloads = self._counter(
             "reloads", "Versions that went live or were refused, and looks for one that failed.", "outcome"
         )
@@ -79,13 +89,6 @@ class Metrics:
         )
         for unknown in (self._drift_psi, self._drift_psi_chance, self._model_loaded):
             unknown.set(math.nan)
-
-    def expect_calls(self, methods: Iterable[str]) -> None:
-        """Makes the series of these methods."""
-        for method in methods:
-            self._seconds_of(method)
-            for code in CODES:
-                self._requests_of(method, code)
 
     def show_call(self, method: str, code: str, seconds: float) -> None:
         self._requests_of(method, code).inc()
