@@ -77,12 +77,6 @@ class Classifier:
         (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
         return np.asarray(probabilities, dtype=np.float32)
 
-    def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Runs each batch size once, so that no caller pays for a first shape."""
-        side = self.bundle.contract.preprocess.size
-        for size in batch_sizes:
-            self.classify(np.zeros((size, side, side, 3), np.uint8))
-
 
 def top_k(probabilities: Probabilities, k: int) -> tuple[npt.NDArray[np.int64], Probabilities]:
     """The k best classes of each row: indices and probabilities, [n, k], best first; ties by lower index."""
