@@ -5,6 +5,9 @@
 
 Offers calls at a steady rate whether or not they are answered, each with a deadline, and meanwhile asks the
 port for probes how it is. Without --models it serves an untrained resnet34.
+
+Server and load share the cores of one machine. So the throughput is also given for each core second that the
+load's own process left.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import asyncio
 import itertools
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,20 +41,33 @@ PROBE_EVERY_S: Final = 0.1
 CLIENTS: Final = 16
 
 
+@dataclass(frozen=True)
+class Throughput:
+    """Images answered in a stretch of time."""
+
+    images_s: float
+    load_cores: float
+    """Cores that the process took which made the load."""
+
+    def per_core(self, cores: int) -> float:
+        """Images a second for each core that the load left."""
+        return self.images_s / (cores - self.load_cores)
+
+
 @dataclass
 class Overload:
     """What was seen; times in seconds."""
 
-    best_images_s: float
+    best: Throughput
     offered_s: float
     answered: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     late: int = 0
     """Calls whose deadline passed though they were not refused."""
-    others: list[str] = field(default_factory=list)
-    """Status codes of calls that ended in another way."""
+    others: Counter[str] = field(default_factory=Counter)
+    """Calls that ended in another way, by status code."""
     probes: list[float] = field(default_factory=list)
-    seconds: float = 0.0
+    throughput: Throughput = Throughput(0.0, 0.0)
     memory: tuple[int, int] = (0, 0)
     """Anonymous memory after the first third, and at the end, in bytes."""
 
@@ -84,9 +101,9 @@ async def _overload(
     async with grpc.aio.insecure_channel(server.target) as channel:
         stub: ClassifierAsyncStub = ClassifierStub(channel)
         best = await _best(stub, requests, seconds / 3)
-        seen = Overload(best, best * times)
+        seen = Overload(best, best.images_s * times)
         probing = asyncio.create_task(_probe(server.health_target, seen))
-        started, calls = time.perf_counter(), set()
+        started, cpu_s, calls = time.perf_counter(), time.process_time(), set()
         early = 0
         for number in range(int(seconds * seen.offered_s)):
             await asyncio.sleep(max(0.0, started + number / seen.offered_s - time.perf_counter()))
@@ -95,13 +112,15 @@ async def _overload(
             if number == int(seconds * seen.offered_s / 3):
                 early = resident_bytes(server.pid)
         await asyncio.gather(*calls)
-        seen.seconds = time.perf_counter() - started
+        seen.throughput = _throughput(len(seen.answered), started, cpu_s)
         seen.memory = (early, resident_bytes(server.pid))
         probing.cancel()
         return seen
 
 
-async def _best(stub: "ClassifierAsyncStub", requests: Iterator[pb.ClassifyRequest], seconds: float) -> float:
+async def _best(
+    stub: "ClassifierAsyncStub", requests: Iterator[pb.ClassifyRequest], seconds: float
+) -> Throughput:
     done = 0
 
     async def client() -> None:
@@ -110,10 +129,16 @@ async def _best(stub: "ClassifierAsyncStub", requests: Iterator[pb.ClassifyReque
             await stub.Classify(next(requests), timeout=60)
             done += 1
 
-    started = time.perf_counter()
+    started, cpu_s = time.perf_counter(), time.process_time()
     until = started + seconds
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return done / (time.perf_counter() - started)
+    return _throughput(done, started, cpu_s)
+
+
+def _throughput(images: int, started: float, cpu_s: float) -> Throughput:
+    """Since the clocks showed `started` and `cpu_s`."""
+    seconds = time.perf_counter() - started
+    return Throughput(images / seconds, (time.process_time() - cpu_s) / seconds)
 
 
 async def _call(stub: "ClassifierAsyncStub", request: pb.ClassifyRequest, seen: Overload) -> None:
@@ -124,7 +149,7 @@ async def _call(stub: "ClassifierAsyncStub", request: pb.ClassifyRequest, seen: 
         took = time.perf_counter() - started
         refusals = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
         if error.code() not in refusals:
-            seen.others.append(error.code().name)
+            seen.others[error.code().name] += 1
         elif took < 0.9 * TIMEOUT_S:
             seen.refused.append(took)
         else:
@@ -151,13 +176,15 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def _print(seen: Overload) -> None:
-    throughput = len(seen.answered) / seen.seconds
-    print(f"best {seen.best_images_s:.1f} images/s; {seen.offered_s:.0f} calls/s offered")
-    print(f"answered {throughput:.1f} images/s, {throughput / seen.best_images_s:.0%} of the best")
+    best, then, cores = seen.best, seen.throughput, available_cpus()
+    print(f"best {best.images_s:.1f} images/s; {seen.offered_s:.0f} calls/s offered")
+    print(f"answered {then.images_s:.1f} images/s, {then.images_s / best.images_s:.0%} of the best")
+    share = then.per_core(cores) / best.per_core(cores)
+    print(f"the load took {then.load_cores:.2f} of {cores} cores; by what it left, {share:.0%} of the best")
     _print_times("answered", seen.answered)
     _print_times("refused", seen.refused)
     _print_times("probes of 8003", seen.probes)
-    print(f"accepted, but not in time: {seen.late}; ended otherwise: {seen.others or 'none'}")
+    print(f"accepted, but not in time: {seen.late}; ended otherwise: {dict(seen.others) or 'none'}")
     early, late = seen.memory
     print(f"anonymous memory: {early / 1e6:.0f} MB after a third, {late / 1e6:.0f} MB at the end")
 

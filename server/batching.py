@@ -19,8 +19,12 @@ from server.worker import Batch, Computed, Worker, WorkerDied
 
 P = TypeVar("P")
 
-PRUDENCE: Final = 1.3
-"""Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take."""
+PRUDENCE: Final = 1.5
+"""Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take.
+
+When a flood begins, what it costs to refuse it slows the batches that were admitted before: by a quarter on
+two cores.
+"""
 
 
 @dataclass(frozen=True)
