@@ -7,24 +7,49 @@ if __name__ == "__main__":
 
 import signal
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any, Final, Generic, TypeVar
 
 from fovea import entry, logs
 from fovea.errors import Terminated
 from fovea.settings import choose_command, load
-from scorer.config import RunSettings
-from scorer.run import score
+from scorer.config import CommitSettings, PlanSettings, RunSettings, WorkSettings
+from scorer.options import CommonOptions
+from scorer.run import commit_run, plan, score
+from scorer.work import work
 
-COMMANDS = {"run": "plan, score every shard and commit, on this machine"}
+S = TypeVar("S", bound=CommonOptions)
+
+
+@dataclass(frozen=True)
+class Command(Generic[S]):
+    """What `python -m scorer NAME` does."""
+
+    settings: type[S]
+    run: Callable[[S], None]
+    help: str
+
+
+COMMANDS: Final[dict[str, Command[Any]]] = {
+    "run": Command(RunSettings, score, "plan, score every shard and commit, on this machine"),
+    "plan": Command(PlanSettings, plan, "only list the images and cut them into shards"),
+    "work": Command(WorkSettings, work, "only score a share of a plan's shards"),
+    "commit": Command(CommitSettings, commit_run, "only add up a run whose shards are all there"),
+}
 
 
 def main() -> None:
     entry.interrupt_by_exception()
-    _, rest = choose_command(COMMANDS, sys.argv[1:], "python -m scorer")
-    settings = load(RunSettings, rest, "python -m scorer run")
+    helps = {name: command.help for name, command in COMMANDS.items()}
+    name, rest = choose_command(helps, sys.argv[1:], "python -m scorer")
+    command = COMMANDS[name]
+    siblings = [other.settings for other in COMMANDS.values()]
+    settings = load(command.settings, rest, f"python -m scorer {name}", siblings)
     logs.set_up(settings.log_level, settings.log_format)
     signal.signal(signal.SIGTERM, _terminate)
-    score(settings)
+    command.run(settings)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -1,126 +1,27 @@
-"""The settings of `python -m scorer run`."""
+"""The settings of each command of `python -m scorer`."""
 
-import re
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final
+from pydantic import Field
 
-from pydantic import Field, field_validator
-from pydantic_settings import CliPositionalArg, SettingsConfigDict
-
-from fovea.classifier import Provider
-from fovea.cpus import available_cpus
-from fovea.logs import LogFormat, LogLevel
-from fovea.preprocess import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
-from fovea.settings import CommaSeparated, ProgramSettings
-
-IMAGE_GLOBS: Final = tuple(f"*.{suffix}" for suffix in IMAGE_SUFFIXES)
+from scorer.options import CommitOptions, PlanOptions, WorkOptions
 
 
-def utc_timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-
-
-class RunSettings(ProgramSettings):
+class RunSettings(PlanOptions, WorkOptions, CommitOptions):
     """Plans the images below SOURCE, scores every shard of them and commits the run, on this machine."""
 
-    model_config = SettingsConfigDict(env_prefix="FOVEA_SCORE_")
 
-    source: CliPositionalArg[str] = Field(
-        "",
-        validate_default=True,
-        description="the images: a folder, or a prefix as s3://, gs:// or az://BUCKET/PREFIX (required)",
-    )
-    models: str = Field(
-        min_length=1, description="one model's folder of versions, local or in a bucket (models/pets)"
-    )
-    output: str = Field(
-        min_length=1,
-        description="where plan/, runs/ and latest.json are written, a folder or a bucket's prefix",
-    )
-    model_version: str = Field("latest", description="a version's number, or latest")
-    run_id: str = Field(
-        default_factory=utc_timestamp,
-        description="the run's name, by default the time; given again, it finishes what is missing",
-    )
-    include: CommaSeparated = Field(
-        IMAGE_GLOBS,
-        description="score the keys that match one of these globs (a,b,c), in either case; * crosses "
-        "folders too",
-    )
-    exclude: CommaSeparated = Field((), description="of those, leave out the keys that match one of these")
-    top_k: int = Field(5, ge=1, description="best classes in each row; fewer if the model has fewer")
-    shard_images: int = Field(
-        10_000, ge=1, le=1_000_000, description="images in a parquet file, which is what a restart keeps"
-    )
-    max_bad_fraction: float = Field(
-        # More bad images than good ones is a wrong prefix or a broken export, whatever the images are; what
-        # is normal below that only the owner of the images knows.
-        0.5,
-        ge=0,
-        le=1,
-        description="fail the run (65), and leave latest.json, if more of its rows than this are not ok",
-    )
-    max_image_bytes: int = Field(
-        MAX_IMAGE_BYTES, ge=1, description="larger images get a row too_large and are not fetched"
-    )
-    max_image_pixels: int = Field(
-        MAX_IMAGE_PIXELS, ge=1, description="images of more pixels get a row too_large and are not decoded"
-    )
-    batch_size: int = Field(32, ge=1, le=4096, description="images that the model classifies at once")
-    provider: Provider = Field("auto", description="what runs the model; auto is CUDA where it comes up")
-    threads: int = Field(
-        default_factory=available_cpus, ge=1, description="the model's own threads, by default the cores"
-    )
-    decode_threads: int = Field(
-        default_factory=available_cpus,
-        ge=1,
-        le=256,
-        description="images decoded at once, by default the cores",
-    )
-    fetch_concurrency: int = Field(32, ge=1, le=512, description="images fetched at once")
-    max_inflight_bytes: int = Field(
-        256 * 1024 * 1024,
-        ge=1,
-        description="bytes of image files held in memory; one that is larger comes alone",
-    )
-    model_cache: Path | None = Field(
-        None, description="where a bucket's model is kept unless in fovea below the user's cache folder"
-    )
-    log_level: LogLevel = Field("info", description="least severe messages that are logged")
-    log_format: LogFormat = Field("auto", description="auto is text on a terminal and JSON elsewhere")
-
-    @field_validator("source")
-    @classmethod
-    def _source_is_given(cls, value: str) -> str:
-        # plan.json is UTF-8, and a name that is not comes from Python with surrogates in it.
-        return _matching("[^\ud800-\udfff]+", value, "name the folder or prefix of the images, in UTF-8")
-
-    @field_validator("model_version")
-    @classmethod
-    def _version_is_a_number(cls, value: str) -> str:
-        return _matching("latest|[1-9][0-9]*", value, "a version is a number from 1 on, or latest")
-
-    @field_validator("run_id")
-    @classmethod
-    def _run_id_names_a_folder(cls, value: str) -> str:
-        allowed = "a run id is letters, digits, dots, dashes and underscores, at most 100"
-        return _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value, allowed)
-
-    @field_validator("include")
-    @classmethod
-    def _something_is_included(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value:
-            raise ValueError("there must be a glob, such as *.jpg")
-        return value
-
-    @property
-    def version(self) -> int | None:
-        """The version that is asked for, None for the latest."""
-        return None if self.model_version == "latest" else int(self.model_version)
+class PlanSettings(PlanOptions):
+    """Lists the images below SOURCE and writes which shard has which, for `work` to score."""
 
 
-def _matching(pattern: str, value: str, otherwise: str) -> str:
-    if not re.fullmatch(pattern, value):
-        raise ValueError(otherwise)
-    return value
+class WorkSettings(WorkOptions):
+    """Scores the shards of a planned run that are this worker's share and are not there yet."""
+
+    run_id: str = Field(description="the run's name, as it was planned")
+    index: int = Field(0, ge=0, description="which of the workers this is, from 0")
+    completions: int = Field(1, ge=1, description="how many workers there are")
+
+
+class CommitSettings(CommitOptions):
+    """Adds up a run whose shards are all there, and makes latest.json name it."""
+
+    run_id: str = Field(description="the run's name, as it was planned")

@@ -13,8 +13,9 @@ from fovea.errors import InvalidImage, ObjectChanged, ObjectMissing, Unavailable
 from fovea.folder import Entry
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, decode_image
-from scorer.plan import RunSpec, open_source
+from scorer.plan import RunSpec
 from scorer.rows import Answer, Failure, StageTime
+from scorer.source import open_source
 from scorer.stopwatch import Stopwatch
 
 LOST_AFTER_READS: Final = 100

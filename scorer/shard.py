@@ -16,13 +16,14 @@ from itertools import islice
 from pathlib import Path
 
 from fovea import versions
-from fovea.classifier import Classifier
+from fovea.classifier import Classifier, Provider
 from fovea.errors import BundleInvalid
 from fovea.folder import Entry
 from fovea.storage import open_folder
 from scorer import layout
+from scorer.manifest import read_manifest
 from scorer.pipeline import Pipeline, Resources
-from scorer.plan import PlannedShard, RunSpec, read_manifest
+from scorer.plan import PlannedShard, RunSpec
 from scorer.rows import Failure, RowWriter, ShardCounts, Status, scratch_folder
 
 
@@ -43,23 +44,25 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     Raises Unavailable when a store is gone (single images that cannot be read become rows instead),
     BundleInvalid when the model is not the one that was planned. Then nothing is written.
     """
-    classifier = load_classifier(spec.run, spec.resources)
+    has = spec.resources
+    classifier = load_classifier(spec.run, has.provider, has.threads, has.model_cache)
     output = open_folder(spec.output)
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
-        _write_rows(spec, classifier, read_manifest(output, spec.shard), path, progress)
+        entries = (image.entry for image in read_manifest(output, spec.shard.manifest))
+        _write_rows(spec, classifier, entries, path, progress)
         run = output.folder(layout.run_folder(spec.run.run))
         return run.put_if_absent(layout.shard_file(spec.shard.index), path.read_bytes())
 
 
 @lru_cache(maxsize=1)
-def load_classifier(run: RunSpec, resources: Resources) -> Classifier:
+def load_classifier(run: RunSpec, provider: Provider, threads: int, cache: Path | None) -> Classifier:
     """The planned model, after its golden check; kept for the next shard. Raises BundleInvalid."""
-    bundle = versions.fetch(run.models, run.model_version, resources.model_cache)
+    bundle = versions.fetch(run.models, run.model_version, cache)
     if bundle.digest != run.model_digest:
         found = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"
         raise BundleInvalid(f"{bundle.path}: not the model that was planned (its digest is {found})")
-    return Classifier(bundle, resources.provider, resources.threads)
+    return Classifier(bundle, provider, threads)
 
 
 def _write_rows(

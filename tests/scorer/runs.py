@@ -14,7 +14,7 @@ from fovea.settings import load
 from fovea.storage import open_folder
 from scorer.config import RunSettings
 from scorer.plan import Plan
-from scorer.run import plan_run
+from scorer.planner import plan_run
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60

@@ -5,7 +5,9 @@ import pytest
 
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.storage import open_folder
-from scorer.plan import Plan, make_plan, read_manifest, read_plan
+from scorer.listing import make_plan
+from scorer.manifest import read_manifest
+from scorer.plan import Plan, read_plan
 from tests import tiny
 from tests.scorer.runs import planned, settings_for
 
@@ -20,7 +22,7 @@ def plan_it(photos: Path, tiny_models: Path, output: Path) -> PlanIt:
 
 def planned_keys(plan: Plan, output: Path) -> list[list[str]]:
     folder = open_folder(str(output))
-    return [[entry.key for entry in read_manifest(folder, shard)] for shard in plan.shards]
+    return [[image.entry.key for image in read_manifest(folder, shard.manifest)] for shard in plan.shards]
 
 
 def test_shards_are_ranges_of_the_sorted_keys(plan_it: PlanIt, photos: Path, output: Path) -> None:
@@ -71,7 +73,7 @@ def test_globs_choose_the_keys_at_any_depth(plan_it: PlanIt, photos: Path, outpu
 def test_the_manifest_has_what_the_listing_said(plan_it: PlanIt, photos: Path, output: Path) -> None:
     plan = plan_it()
     folder = open_folder(str(output))
-    planned_entries = list(read_manifest(folder, plan.shards[0]))
+    planned_entries = [image.entry for image in read_manifest(folder, plan.shards[0].manifest)]
     listed = list(open_folder(str(photos)).entries())
     assert [(e.key, e.size, e.etag) for e in planned_entries] == [(e.key, e.size, e.etag) for e in listed]
 

@@ -6,8 +6,8 @@ import pytest
 
 from fovea.errors import BundleInvalid, DataInvalid, Unavailable
 from scorer.rows import RowWriter, read_shard
-from scorer.run import shard_specs
 from scorer.shard import ShardSpec, score_shard
+from scorer.work import resources_of
 from tests.scorer.runs import planned, read_rows, settings_for
 
 
@@ -15,8 +15,8 @@ from tests.scorer.runs import planned, read_rows, settings_for
 def spec(photos: Path, tiny_models: Path, output: Path) -> ShardSpec:
     """The only shard of a planned run, of 12 images in batches of 4."""
     settings = settings_for(photos, tiny_models, output, "--batch-size", "4")
-    (spec,) = shard_specs(settings, planned(settings))
-    return spec
+    plan = planned(settings)
+    return ShardSpec(str(output), plan.spec, plan.shards[0], resources_of(settings))
 
 
 def test_progress_hears_of_each_batch(spec: ShardSpec) -> None:
