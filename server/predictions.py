@@ -1,7 +1,8 @@
 """What one model says of the images that it gets, for the metrics."""
 
 from fovea.bundle import BundleContract, Precision
-from server.drift import Drift, predicted_on_held_out
+from fovea.drift import predicted_on_held_out
+from server.drift import Drift
 from server.metrics import Metrics
 
 
