@@ -10,11 +10,12 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from fovea.errors import ExitCode
-from fovea.v1.classify_pb2_grpc import add_ClassifierServicer_to_server
+from fovea.v1 import classify_pb2
 from server.access_log import AccessLog
 from server.admission import Admission
 from server.config import ServeSettings
 from server.draining import drain_calls
+from server.handlers import add_service
 from server.health import CLASSIFIER, Health
 from server.loaded import LoadedModels
 from server.metrics import Metrics
@@ -80,7 +81,7 @@ class Server:
         service = ClassifierService(
             self._models, self._admission, self._metrics, settings.max_images_per_call, access_log
         )
-        add_ClassifierServicer_to_server(service, self._calls)
+        add_service(self._calls, classify_pb2.DESCRIPTOR.services_by_name["Classifier"], service)
         reflection.enable_server_reflection(
             (CLASSIFIER, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._calls
         )

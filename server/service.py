@@ -18,6 +18,7 @@ from server import replies
 from server.access_log import AccessLog, Call
 from server.admission import Admission
 from server.errors import InvalidField
+from server.handlers import refuse_malformed
 from server.lanes import Lane
 from server.loaded import LoadedModels
 from server.metrics import Metrics
@@ -53,7 +54,7 @@ class ClassifierService(ClassifierServicer):
         self._access_log = access_log
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        async with self._call("Classify", request.request_id, context) as call:
+        async with self._call("Classify", request, context) as call:
             response = await self._classify(request, _deadline(context), Lane.INTERACTIVE)
             call.note(response)
             return response
@@ -61,7 +62,7 @@ class ClassifierService(ClassifierServicer):
     async def ClassifyBatch(
         self, request: pb.ClassifyBatchRequest, context: Context
     ) -> pb.ClassifyBatchResponse:
-        async with self._call("ClassifyBatch", request.request_id, context) as call:
+        async with self._call("ClassifyBatch", request, context) as call:
             response = await self._classify_batch(request, _deadline(context))
             for result in response.results:
                 call.note(result.response)
@@ -73,6 +74,7 @@ class ClassifierService(ClassifierServicer):
         deadline = _deadline(context)
 
         async def answer(request: pb.ClassifyRequest) -> pb.ClassifyStreamResponse:
+            refuse_malformed(request)  # which ends the stream: an answer would be to nobody knows which image
             try:
                 response = await self._classify(request, deadline, Lane.BULK)
             except Exception as error:
@@ -80,13 +82,13 @@ class ClassifierService(ClassifierServicer):
                 return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
             return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
 
-        async with self._call("ClassifyStream", "", context) as call:
+        async with self._call("ClassifyStream", None, context) as call:
             async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW):
                 call.note(answered.response)
                 yield answered
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        async with self._call("GetModel", "", context):
+        async with self._call("GetModel", request, context):
             return replies.model_description(self._models.choose(request.model_version))
 
     async def _classify(
@@ -145,12 +147,17 @@ class ClassifierService(ClassifierServicer):
             yield model
 
     @asynccontextmanager
-    async def _call(self, method: str, request_id: str, context: Context) -> AsyncIterator[Call]:
-        """Ends a call that fails with its status; counts and logs each call, however it ends."""
+    async def _call(self, method: str, request: object, context: Context) -> AsyncIterator[Call]:
+        """Ends a call that fails with its status; counts and logs each call, however it ends.
+
+        `request` is None for a stream of them.
+        """
+        request_id: str = getattr(request, "request_id", "")
         call = Call(method, request_id, context.peer)
         code = None  # what remains when the caller no longer waits
         failure = None
         try:
+            refuse_malformed(request)
             yield call
             code = grpc.StatusCode.OK
         except Exception as error:
