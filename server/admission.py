@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from server.errors import Draining, QueueFull
@@ -30,8 +30,9 @@ class Admission:
         self._bulk_bytes = 0
         self._is_empty = asyncio.Event()
         self._is_empty.set()
+        self._until_closed: set[asyncio.Timeout] = set()
         self.last_refusal = 0.0
-        """When a call came after `close`, on `time.monotonic`'s clock."""
+        """When `close` last was the reason to refuse something, on `time.monotonic`'s clock."""
 
     @contextmanager
     def admit(
@@ -43,8 +44,7 @@ class Admission:
     ) -> Iterator[None]:
         """Holds room for this many images and bytes. Raises Draining, or QueueFull with `retry_after_s`."""
         if not self._open:
-            self.last_refusal = time.monotonic()
-            raise Draining("the server is shutting down; another replica will answer")
+            raise self._draining()
         if why := self._why_full(images, size_bytes, lane):
             raise QueueFull(why, retry_after_s())
         self._add(images, size_bytes, lane)
@@ -53,13 +53,36 @@ class Admission:
         finally:
             self._add(-images, -size_bytes, lane)
 
+    @asynccontextmanager
+    async def while_open(self) -> AsyncIterator[None]:
+        """For waiting for what is to be admitted: `close` ends the wait, and Draining is raised."""
+        limit = asyncio.timeout(None if self._open else 0)
+        try:
+            async with limit:
+                self._until_closed.add(limit)
+                try:
+                    yield
+                finally:
+                    self._until_closed.discard(limit)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise self._draining() from None
+
     def close(self) -> None:
         """From now on nothing is admitted; what is in flight goes on."""
         self._open = False
+        for limit in self._until_closed:
+            limit.reschedule(0)
+        self._until_closed.clear()
 
     async def empty(self) -> None:
         """Waits until nothing is in flight."""
         await self._is_empty.wait()
+
+    def _draining(self) -> Draining:
+        self.last_refusal = time.monotonic()
+        return Draining("the server is shutting down; another replica will answer")
 
     def _add(self, images: int, size_bytes: int, lane: Lane) -> None:
         self.images += images

@@ -22,6 +22,7 @@ async def drain_calls(calls: grpc.aio.Server, admission: Admission, grace_s: flo
 
     gRPC cuts calls that are on their way when it stops. So the refusals go on until none came for QUIET_S, or
     for LINGER_S at most: callers who hear UNAVAILABLE go elsewhere. Answers then have SEND_S to be sent.
+    Streams end by themselves, once what was read of them is answered.
     """
     deadline = time.monotonic() + grace_s
     admission.close()

@@ -83,7 +83,8 @@ class ClassifierService(ClassifierServicer):
             return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
 
         async with self._call("ClassifyStream", None, context) as call:
-            async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW):
+            reading = self._admission.while_open()
+            async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW, reading):
                 call.note(answered.response)
                 yield answered
 

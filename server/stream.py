@@ -2,20 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Final, TypeVar
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 
+ALWAYS: Final = nullcontext()
+"""For `while_open`: nothing ends the reading."""
+
 
 async def as_they_come(
-    requests: AsyncIterator[Q], answer: Callable[[Q], Awaitable[A]], window: int
+    requests: AsyncIterator[Q],
+    answer: Callable[[Q], Awaitable[A]],
+    window: int,
+    while_open: AbstractAsyncContextManager[None] = ALWAYS,
 ) -> AsyncIterator[A]:
     """Yields one answer for each request, in the order in which they are ready.
 
     No more than `window` requests are read and not yet taken as answers, so that a caller who sends
     faster than the model computes, or does not read, is held back by gRPC's flow control.
-    Raises what `requests` or `answer` raises, after the answers that were ready; the others are given up.
+    `while_open` surrounds the reading, and may end it. Raises what it or `requests` raises, after the
+    answers to what was read; and what `answer` raises, after those that were ready: others are given up.
     """
     room = asyncio.Semaphore(window)
     answers: asyncio.Queue[A | None] = asyncio.Queue()
@@ -23,17 +31,30 @@ async def as_they_come(
     async def answer_one(request: Q) -> None:
         answers.put_nowait(await answer(request))
 
+    async def begin_each(tasks: asyncio.TaskGroup) -> None:
+        async with while_open:
+            await room.acquire()
+            async for request in requests:
+                tasks.create_task(answer_one(request))
+                await room.acquire()
+
     async def read_all() -> None:
+        failure = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                await room.acquire()
-                async for request in requests:
-                    tasks.create_task(answer_one(request))
-                    await room.acquire()
+                try:
+                    await begin_each(tasks)
+                except Exception as error:
+                    failure = error
         except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            failure = failures.exceptions[0]
         finally:
             answers.put_nowait(None)
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame
 
     reader = asyncio.create_task(read_all())
     try:

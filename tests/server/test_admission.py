@@ -1,7 +1,10 @@
+import asyncio
+
 import pytest
 
 from server.admission import Admission
 from server.errors import Draining, QueueFull
+from tests.server.event_loop import in_event_loop
 
 
 def test_full_queue_refuses_at_once() -> None:
@@ -39,3 +42,30 @@ def test_closed_admission_lets_go_on_what_is_in_flight() -> None:
         assert admission.images == 1
         with pytest.raises(Draining), admission.admit(1, 10):
             pass
+
+
+@in_event_loop
+async def test_who_waits_while_admission_is_open_hears_that_it_closes() -> None:
+    admission = Admission(max_images=10, max_bytes=100)
+    waits = asyncio.Event()
+
+    async def wait() -> None:
+        async with admission.while_open():
+            waits.set()
+            await asyncio.Event().wait()
+
+    waiting = [asyncio.create_task(wait()) for _ in range(2)]
+    await waits.wait()
+    admission.close()
+    assert [type(end) for end in await asyncio.gather(*waiting, return_exceptions=True)] == [Draining] * 2
+    assert admission.last_refusal > 0
+    admission.close()
+    with pytest.raises(Draining):
+        await wait()
+
+
+@in_event_loop
+async def test_a_timeout_of_another_kind_is_not_taken_for_a_closed_admission() -> None:
+    with pytest.raises(TimeoutError):
+        async with Admission(max_images=10, max_bytes=100).while_open():
+            raise TimeoutError

@@ -1,10 +1,12 @@
 import signal
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import grpc
+import pytest
 
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
@@ -59,6 +61,34 @@ def test_sigterm_under_load_answers_what_was_accepted_and_refuses_the_rest(tiny_
     assert clients.ends["UNAVAILABLE"] == CLIENTS
     assert clients.wrong == 0
     assert says_nothing_is_wrong(server)
+
+
+def test_idle_streams_end_with_our_own_words_at_sigterm(tiny_models: Path) -> None:
+    with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
+        hold = threading.Event()
+        streams = [ClassifierStub(channel).ClassifyStream(requests(before, hold)) for before in (0, 1, 20)]
+        answers = [next(stream).response.predictions[0].label for stream in streams[1:]]
+        answers += [next(streams[2]).response.predictions[0].label for _ in range(19)]
+        server.send(signal.SIGTERM)
+        ends = [end_of(stream) for stream in streams]
+        assert server.exit_code() == 0
+        hold.set()
+    assert answers == ["red"] * 21
+    says = "the server is shutting down; another replica will answer"
+    assert ends == [(grpc.StatusCode.UNAVAILABLE, says)] * 3
+    assert says_nothing_is_wrong(server)
+
+
+def requests(count: int, hold: threading.Event) -> Iterator[pb.ClassifyRequest]:
+    for _ in range(count):
+        yield pb.ClassifyRequest(image=tiny.picture("red"))
+    hold.wait(60)
+
+
+def end_of(stream: Iterator[pb.ClassifyStreamResponse]) -> tuple[grpc.StatusCode, str | None]:
+    with pytest.raises(grpc.RpcError) as raised:
+        next(stream)
+    return raised.value.code(), raised.value.details()
 
 
 def says_nothing_is_wrong(server: ServerProcess) -> bool:

@@ -3,6 +3,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from server.admission import Admission
+from server.errors import Draining
 from server.stream import as_they_come
 from tests.server.event_loop import in_event_loop
 
@@ -69,6 +71,52 @@ async def test_a_failure_of_the_caller_comes_after_the_ready_answers() -> None:
     assert await anext(answers) == 1
     answered.set()
     with pytest.raises(ConnectionResetError, match="the caller is gone"):
+        await anext(answers)
+
+
+@in_event_loop
+async def test_what_was_read_is_answered_before_the_failure_of_the_caller() -> None:
+    failed = asyncio.Event()
+
+    async def requests() -> AsyncIterator[int]:
+        yield 1
+        failed.set()
+        raise ConnectionResetError("the caller is gone")
+
+    async def answer(request: int) -> int:
+        await failed.wait()
+        await asyncio.sleep(0)
+        return request
+
+    answers = as_they_come(requests(), answer, window=8)
+    assert await anext(answers) == 1
+    with pytest.raises(ConnectionResetError):
+        await anext(answers)
+
+
+@in_event_loop
+async def test_closed_admission_ends_the_reading_and_then_the_stream() -> None:
+    admission = Admission(max_images=8, max_bytes=100)
+    began, closed = asyncio.Event(), asyncio.Event()
+
+    async def requests() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.Event().wait()
+
+    async def answer(request: int) -> int:
+        with admission.admit(1, 1):
+            began.set()
+            await closed.wait()
+        return request
+
+    answers = as_they_come(requests(), answer, 8, admission.while_open())
+    first = asyncio.ensure_future(anext(answers))
+    await began.wait()
+    admission.close()
+    await asyncio.sleep(0)
+    closed.set()
+    assert await first == 1
+    with pytest.raises(Draining, match="another replica will answer"):
         await anext(answers)
 
 
