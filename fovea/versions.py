@@ -31,9 +31,13 @@ def newest_first(models: Folder, above: int = 0) -> Iterator[int]:
     """The numbers of the whole versions above this one, descending.
 
     A bucket, which charges for each request, is asked for its numbers once, and about one only when it is
-    its turn.
+    its turn. `above` is a version that was there: raises Unavailable where there is none at all any longer.
     """
-    for number in reversed(_numbers(models)):
+    numbers = _numbers(models)
+    if above and not numbers:
+        gone = f"version {above} was here, and now there is none; was the folder deleted or unmounted?"
+        raise Unavailable(f"{models.uri}: {gone}")
+    for number in reversed(numbers):
         if number > above and is_published(models, number):
             yield number
 

@@ -76,6 +76,12 @@ def test_newest_first_yields_whole_versions_above_a_number(models: str, staged: 
     assert list(versions.newest_first(folder, above=4)) == []
 
 
+def test_newest_first_tells_nothing_new_from_nothing_left(models: str) -> None:
+    assert list(versions.newest_first(open_folder(models))) == []
+    with pytest.raises(Unavailable, match="version 1 was here, and now there is none"):
+        list(versions.newest_first(open_folder(models), above=1))
+
+
 def test_only_what_was_downloaded_is_dropped(models: str, staged: ModelBundle, tmp_path: Path) -> None:
     versions.publish(staged, models)
     fetched = versions.fetch(models, cache=tmp_path / "cache")

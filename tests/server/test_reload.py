@@ -192,6 +192,34 @@ async def test_unreachable_bucket_is_logged_once_and_tried_again(
         assert watched.version == 2
 
 
+@pytest.mark.parametrize("leaves", ["nothing", "the mount point"])
+@in_event_loop
+async def test_vanished_folder_is_logged_once_and_served_from_again_when_it_is_back(
+    leaves: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, elsewhere = tmp_path / "models", tmp_path / "elsewhere"
+    async with watching(folder, tmp_path, "--wait-for-model") as watched:
+        waits = asyncio.Event()
+        loading = asyncio.create_task(watched.watcher.load_first(waits.set))
+        await waits.wait()
+        await watched.watcher.look()
+        assert watched.reloads("failed") == 0  # it is still to come
+        watched.publish()
+        watched.watcher.look_now()
+        await loading
+        folder.rename(elsewhere)
+        if leaves == "the mount point":
+            folder.mkdir()
+        await watched.watcher.look()
+        await watched.watcher.look()
+        assert (watched.version, watched.reloads("failed")) == (1, 2)
+        assert [record.message for record in caplog.records].count("cannot look for versions") == 1
+        elsewhere.replace(folder)
+        watched.publish()
+        await watched.watcher.look()
+        assert (watched.version, watched.reloads("failed")) == (2, 2)
+
+
 @in_event_loop
 async def test_unreachable_bucket_ends_the_start(bucket: Bucket, tmp_path: Path) -> None:
     bucket.remove()
