@@ -1,7 +1,8 @@
+# ruff: noqa: N802 - the methods are named as in health.proto
 """Health in two places: beside the calls, and on a port of its own that answers when those are saturated."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,7 +21,7 @@ class Health:
 
     def __init__(self) -> None:
         self._beside_calls = health.aio.HealthServicer()
-        self._alone = health.HealthServicer()
+        self._alone = _ForProbes()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
         self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
 
@@ -47,5 +48,24 @@ class Health:
 
     async def _set(self, service: str, *, serving: bool) -> None:
         status = _Status.SERVING if serving else _Status.NOT_SERVING
+        self._alone.responses[service] = _Status(status=status)
         await self._beside_calls.set(service, status)
-        self._alone.set(service, status)
+
+
+class _ForProbes(health_pb2_grpc.HealthServicer):
+    """Health without Watch.
+
+    gRPC's own sends to each watcher before `set` returns, with its lock held: one that hung up at that moment
+    stopped the event loop for good.
+    """
+
+    def __init__(self) -> None:
+        self.responses: dict[str, _Status] = {}
+
+    def Check(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> _Status:
+        if request.service not in self.responses:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r}")
+        return self.responses[request.service]
+
+    def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "this port is for probes; watch the port of the calls")

@@ -24,6 +24,20 @@ def test_health_is_serving_on_both_ports(server: ServerProcess, service: str) ->
     assert health(server.health_target, service) == SERVING
 
 
+def test_health_on_the_port_for_probes_knows_no_other_service_and_is_not_watched(
+    server: ServerProcess,
+) -> None:
+    with grpc.insecure_channel(server.health_target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        with pytest.raises(grpc.RpcError) as unknown:
+            stub.Check(health_pb2.HealthCheckRequest(service="another"), timeout=30)
+        with pytest.raises(grpc.RpcError) as watched:
+            next(stub.Watch(health_pb2.HealthCheckRequest(), timeout=30))
+    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+    assert watched.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert not any("Traceback" in line for line in server.stderr)
+
+
 def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     services = ProtoReflectionDescriptorDatabase(channel).get_services()
     assert {"fovea.v1.Classifier", "grpc.health.v1.Health"} <= set(services)
