@@ -65,8 +65,15 @@ class Batcher(Generic[P]):
         self._delay_is_over: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._lost: set[Worker[P]] = set()
+        self.on_ability: Callable[[], None] = lambda: None
+        """Is told when `is_able` changes."""
         for worker in workers:
             worker.attach(self)
+
+    @property
+    def is_able(self) -> bool:
+        """False while every worker is being replaced."""
+        return len(self._lost) < len(self.workers)
 
     @property
     def queued(self) -> int:
@@ -103,7 +110,7 @@ class Batcher(Generic[P]):
 
     def refuse_hopeless(self, deadline: float | None, lane: Lane) -> None:
         """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
-        if len(self._lost) == len(self.workers):
+        if not self.is_able:
             raise NoModelReady("the processes that compute are being started again")
         if deadline is None:
             return
@@ -136,15 +143,21 @@ class Batcher(Generic[P]):
 
     def available(self, worker: Worker[P]) -> None:
         """See `server.worker.Owner`."""
-        self._lost.discard(worker)
         self._free.append(worker)
         self._look_soon()
+        if worker in self._lost:
+            was_able = self.is_able
+            self._lost.remove(worker)
+            if not was_able:
+                self.on_ability()
 
     def lost(self, worker: Worker[P]) -> None:
         """See `server.worker.Owner`."""
         self._lost.add(worker)
         if worker in self._free:
             self._free.remove(worker)
+        if not self.is_able:
+            self.on_ability()
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
         """See `server.worker.Owner`."""

@@ -73,6 +73,7 @@ class Server:
         self._watcher = Watcher(settings, self._models, self._metrics)
         self._admission = Admission(settings.queue_capacity, settings.max_inflight_bytes)
         self._calls = grpc.aio.server(options=call_options(settings))
+        self._telling: asyncio.Task[None] | None = None
 
     async def open_ports(self) -> Ports:
         """Answers from here on: health says live, calls are refused until there is a model."""
@@ -105,7 +106,8 @@ class Server:
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
         model = self._models.choose(0)
-        await self._health.set_ready(True)
+        await self._health.set_ready(self._models.is_ready)
+        self._telling = asyncio.create_task(self._tell_readiness())
         facts = {
             "model": model.contract.name,
             "version": model.contract.version,
@@ -125,10 +127,17 @@ class Server:
 
     async def drain(self) -> bool:
         """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
+        if self._telling is not None:
+            self._telling.cancel()
         await self._health.set_ready(False)
         if self._models.current:
             await asyncio.sleep(self._settings.drain_delay_s)
         return await drain_calls(self._calls, self._admission, self._settings.grace_s)
+
+    async def _tell_readiness(self) -> None:
+        """Health follows the model: without a process that computes, others shall get the calls."""
+        async for ready in self._models.readiness():
+            await self._health.set_ready(ready)
 
     async def close(self) -> None:
         try:

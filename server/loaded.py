@@ -1,7 +1,7 @@
 """Which model answers: the current version; the one before it only finishes the requests that it has."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from server.errors import NoModelReady, VersionNotLoaded
@@ -17,10 +17,22 @@ class LoadedModels:
     def __init__(self) -> None:
         self._current: _Loaded | None = None
         self._replaced: _Loaded | None = None
+        self._may_be_ready = asyncio.Event()
 
     @property
     def current(self) -> ServedModel | None:
         return self._current.model if self._current else None
+
+    @property
+    def is_ready(self) -> bool:
+        """A call can be answered: there is a model, and it has not lost all that compute."""
+        return self.current is not None and self.current.batcher.is_able
+
+    async def readiness(self) -> AsyncIterator[bool]:
+        """Gives `is_ready` each time that it may have changed; to one reader."""
+        while await self._may_be_ready.wait():
+            self._may_be_ready.clear()
+            yield self.is_ready
 
     @property
     def queued(self) -> int:
@@ -43,6 +55,8 @@ class LoadedModels:
     def swap(self, model: ServedModel) -> None:
         """Requests from here on go to this model. The one before is `close_replaced`'s."""
         self._current, self._replaced = _Loaded(model), self._current
+        model.batcher.on_ability = self._may_be_ready.set
+        self._may_be_ready.set()
 
     async def close_replaced(self) -> None:
         """Closes the model before the current one, once the requests that it has are answered."""

@@ -1,8 +1,10 @@
 import io
+import os
 import shutil
 import signal
 import socket
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -142,6 +144,35 @@ def test_wrong_flag_ends_with_2() -> None:
     ended = run_server("--models", "models/pets", "--max-batch-sise", "4")
     assert ended.returncode == 2
     assert one_line(ended.stderr).endswith("did you mean --max-batch-size?")
+
+
+def test_server_without_a_compute_process_is_live_but_not_ready(tiny_models: Path, tmp_path: Path) -> None:
+    models, elsewhere = tmp_path / tiny_models.name, tmp_path / "elsewhere"
+    shutil.copytree(tiny_models, models)
+    with running_server(models, "--threads", "1") as server, grpc.insecure_channel(server.target) as channel:
+        watches = [watch(channel, service) for service in ("", "fovea.v1.Classifier")]
+        assert [next(each).status for each in watches] == [SERVING] * 2
+        models.rename(elsewhere)  # so that no other process can be started
+        (process,) = children(server)
+        os.kill(process, signal.SIGKILL)
+        assert [next(each).status for each in watches] == [NOT_SERVING] * 2
+        for target in (server.target, server.health_target):
+            assert health(target, "") == health(target, "fovea.v1.Classifier") == NOT_SERVING
+            assert health(target, "live") == SERVING
+        elsewhere.rename(models)
+        assert [next(each).status for each in watches] == [SERVING] * 2
+        assert health(server.health_target, "") == SERVING
+        assert classify(server.target).predictions[0].label == "red"
+
+
+def watch(channel: grpc.Channel, service: str) -> Iterator[health_pb2.HealthCheckResponse]:
+    request = health_pb2.HealthCheckRequest(service=service)
+    return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=60)
+
+
+def children(server: ServerProcess) -> list[int]:
+    tasks = Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
 def slow_batch() -> pb.ClassifyBatchRequest:

@@ -122,6 +122,22 @@ async def test_a_process_that_dies_idle_costs_no_image(tiny_bundle: ModelBundle)
 
 
 @in_event_loop
+async def test_it_is_told_when_the_last_process_is_lost_and_when_one_is_back(
+    tiny_bundle: ModelBundle,
+) -> None:
+    workers = [ProcessWorker(settings(tiny_bundle.path)) for _ in range(2)]
+    await asyncio.gather(*(worker.open() for worker in workers))
+    batcher = Batcher(workers, Limits(4))
+    told: list[bool] = []
+    batcher.on_ability = lambda: told.append(batcher.is_able)
+    for worker in workers:
+        os.kill(process_of(worker), signal.SIGKILL)
+    await until(lambda: len(told) == 2)
+    await batcher.close()
+    assert told == [False, True]
+
+
+@in_event_loop
 async def test_a_process_that_died_before_it_had_work_is_replaced(tiny_bundle: ModelBundle) -> None:
     worker = ProcessWorker(settings(tiny_bundle.path))
     await worker.open()
