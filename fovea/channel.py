@@ -1,7 +1,6 @@
 """How a client is connected: where its calls go, which are tried again, how large they may be, TLS."""
 
 import json
-import math
 import ssl
 from os import PathLike
 from pathlib import Path
@@ -12,6 +11,8 @@ import grpc
 from fovea.errors import DataInvalid, SettingsInvalid
 
 DEFAULT_TIMEOUT_S: Final = 10.0
+MAX_TIMEOUT_S: Final = 86_400.0
+"""A day; gRPC cannot count to just any number."""
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 
 PathOrName = str | PathLike[str]
@@ -49,9 +50,11 @@ OPTIONS: Final = [
 
 
 def checked_timeout(timeout_s: float) -> float:
-    """Raises ValueError for what sets no deadline."""
-    if not 0 < timeout_s < math.inf:
-        raise ValueError(f"timeout_s must be a finite number above 0, not {timeout_s}")
+    """Raises ValueError for what sets no deadline, or one that nobody waits for."""
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise ValueError(
+            f"timeout_s must be above 0 and at most {MAX_TIMEOUT_S:.0f} (a day), not {timeout_s}"
+        )
     return timeout_s
 
 

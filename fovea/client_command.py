@@ -18,7 +18,8 @@ from rich.cells import cell_len
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from fovea import settings
-from fovea.client import DEFAULT_TIMEOUT_S, CallFailed, Classification, Client
+from fovea.channel import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S
+from fovea.client import CallFailed, Classification, Client
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
 
 PROGRAM: Final = "python -m fovea.client"
@@ -37,7 +38,9 @@ class ClientSettings(settings.ProgramSettings):
     model_version: int = Field(
         default=0, ge=0, le=2**63 - 1, description="the version to use; 0 is the current one"
     )
-    timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, description="deadline of each call, in seconds")
+    timeout_s: float = Field(
+        default=DEFAULT_TIMEOUT_S, gt=0, le=MAX_TIMEOUT_S, description="deadline of each call, in seconds"
+    )
     tls: bool = Field(default=False, description="speak TLS, trusting the public authorities")
     tls_ca: Path | None = Field(
         default=None, description="speak TLS, trusting the authority in this PEM file instead"

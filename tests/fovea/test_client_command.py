@@ -44,6 +44,7 @@ def refusal(*arguments: str) -> tuple[int, str]:
     [
         (("--top-k", "5000000000"), "less than or equal to 4294967295"),
         (("--model-version", str(2**63)), "less than or equal to 9223372036854775807"),
+        (("--timeout-s", "1e30"), "less than or equal to 86400"),
         (("--target", ""), "HOST:PORT"),
         (("--target", "http://localhost:8001"), "HOST:PORT"),
         (("--target", "localhost"), "HOST:PORT"),
