@@ -10,7 +10,7 @@ import grpc
 from fovea.answers import Classification, classification, failure
 from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS, PathOrName, checked_timeout, tls_credentials
 from fovea.errors import FoveaError
-from fovea.request import ImageLike, Priority, classify_request, encoded, refuse_single
+from fovea.request import ImageLike, Priority, check_many, classify_request, encoded
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ class AsyncClient:
 
         A failure is yielded in its image's place, as Client does. An answer does not wait for images that
         have yet to come. When the consumer stops or is cancelled, so is all that is in flight.
+        Raises ValueError at once for a window below 1.
         """
-        refuse_single(images)
+        check_many(images, window)
 
         async def outcome(image: ImageLike) -> Classification | FoveaError:
             try:
@@ -143,7 +144,7 @@ async def _in_order(
 ) -> AsyncGenerator[R, None]:
     """`work` of each item in the items' order. At most `window` are begun and not yet taken."""
     begun: asyncio.Queue[asyncio.Future[R] | None] = asyncio.Queue()
-    room = asyncio.Semaphore(max(1, window))
+    room = asyncio.Semaphore(window)
     feeder = asyncio.create_task(_begin_each(work, items, room, begun))
     try:
         while (task := await begun.get()) is not None:

@@ -30,7 +30,7 @@ from fovea.answers import (
 from fovea.async_client import AsyncClient
 from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS, PathOrName, checked_timeout, tls_credentials
 from fovea.errors import DataInvalid, FoveaError
-from fovea.request import ImageLike, Priority, classify_request, encoded, refuse_single
+from fovea.request import ImageLike, Priority, check_many, classify_request, encoded
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
 if TYPE_CHECKING:
@@ -135,9 +135,10 @@ class Client:
 
         An image that fails yields its error (CallFailed or DataInvalid) instead of raising it, so that one
         bad image does not end the others. Each is a call of its own, so that all servers share the work and
-        a call that fails is tried again; all have the priority "bulk".
+        a call that fails is tried again; all have the priority "bulk". Raises ValueError at once for a window
+        below 1.
         """
-        refuse_single(images)
+        check_many(images, window)
         ask = partial(
             classify_request,
             top_k=top_k,
@@ -145,6 +146,22 @@ class Client:
             model_version=model_version,
             priority="bulk",
         )
+        return self._in_order(ask, images, window)
+
+    def get_model(self, model_version: int = 0) -> classify_pb2.GetModelResponse:
+        """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
+        request = classify_pb2.GetModelRequest(model_version=model_version)
+        try:
+            return self._stub.GetModel(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            raise failure(error) from error
+
+    def _in_order(
+        self,
+        ask: "Callable[[bytes], classify_pb2.ClassifyRequest]",
+        images: Iterable[ImageLike],
+        window: int,
+    ) -> Generator[Classification | FoveaError, None, None]:
         pending: deque[_Call | DataInvalid] = deque()
         try:
             for image in images:
@@ -157,14 +174,6 @@ class Client:
             for call in pending:
                 if not isinstance(call, FoveaError):
                     call.cancel()
-
-    def get_model(self, model_version: int = 0) -> classify_pb2.GetModelResponse:
-        """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
-        request = classify_pb2.GetModelRequest(model_version=model_version)
-        try:
-            return self._stub.GetModel(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            raise failure(error) from error
 
     def _send(
         self, image: ImageLike, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]"

@@ -49,10 +49,15 @@ def classify_request(
     )
 
 
-def refuse_single(images: object) -> None:
-    """Raises TypeError for one path or one encoded image, which Python would take for many small ones."""
+def check_many(images: object, window: int) -> None:
+    """Raises TypeError for one path or one encoded image, which Python would take for many small ones.
+
+    Raises ValueError for a window in which nothing has room.
+    """
     if isinstance(images, str | bytes):
         raise TypeError("classify_many takes several images; for one there is classify")
+    if window < 1:
+        raise ValueError(f"window must be at least 1, not {window}")
 
 
 def encoded(image: ImageLike) -> bytes:

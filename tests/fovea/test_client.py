@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from fovea.client import CallFailed, Classification, Client, encoded
+from fovea.client import AsyncClient, CallFailed, Classification, Client, encoded
 from fovea.errors import DataInvalid, ExitCode
 from fovea.preprocess import decode_image
 from fovea.v1 import classify_pb2
@@ -110,7 +110,14 @@ def test_many_leave_out_what_is_below_min_probability(client: Client) -> None:
 
 def test_one_path_is_not_taken_for_many(client: Client) -> None:
     with pytest.raises(TypeError, match="for one there is classify"):
-        next(client.classify_many("cat.jpg"))
+        client.classify_many("cat.jpg")
+
+
+def test_a_window_without_room_is_refused_at_once(client: Client) -> None:
+    for window in (0, -1):
+        for kind in (client, AsyncClient("127.0.0.1:1")):
+            with pytest.raises(ValueError, match=f"window must be at least 1, not {window}"):
+                kind.classify_many([b"image"], window=window)
 
 
 def test_the_server_is_told_how_urgent_an_image_is() -> None:
