@@ -23,6 +23,7 @@ from fovea.client import CallFailed, Classification, Client
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
 
 PROGRAM: Final = "python -m fovea.client"
+LARGEST_PORT: Final = 65_535
 MAX_LABEL_WIDTH: Final = 32
 """Of its column; a label that is longer pushes the others aside."""
 
@@ -55,7 +56,22 @@ class ClientSettings(settings.ProgramSettings):
         # gRPC's own schemes have three slashes (dns:///HOST:PORT) or none.
         if ":" not in value or re.search(r"\s|://(?!/)", value):
             raise ValueError("the server's address is HOST:PORT, without http://")
+        port = _port(value)
+        if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= LARGEST_PORT):
+            raise ValueError(f"the port in HOST:PORT is a number from 1 to {LARGEST_PORT}")
         return value
+
+
+def _port(target: str) -> str | None:
+    """What follows the host; None where gRPC's scheme knows no port, or does without (dns:///HOST)."""
+    scheme, _, rest = target.partition(":")
+    if scheme in _SCHEMES_WITHOUT_PORT:
+        return None
+    address = rest.lstrip("/") if scheme == "dns" else target
+    return address.rpartition(":")[2] if re.search(r":[^\]]*$", address) else None
+
+
+_SCHEMES_WITHOUT_PORT: Final = {"unix", "unix-abstract", "vsock", "xds"}
 
 
 def main() -> ExitCode:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fovea.client_command import PROGRAM, ClientSettings
+from fovea.settings import load
 from tests.stub_classifier import HELD, stub_server
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +50,13 @@ def refusal(*arguments: str) -> tuple[int, str]:
         (("--target", ""), "HOST:PORT"),
         (("--target", "http://localhost:8001"), "HOST:PORT"),
         (("--target", "localhost"), "HOST:PORT"),
+        (("--target", "localhost:"), "a number from 1 to 65535"),
+        (("--target", "localhost:abc"), "a number from 1 to 65535"),
+        (("--target", "localhost:0"), "a number from 1 to 65535"),
+        (("--target", "localhost:99999"), "a number from 1 to 65535"),
+        (("--target", "localhost:8001/path"), "a number from 1 to 65535"),
+        (("--target", "[::1]:99999"), "a number from 1 to 65535"),
+        (("--target", "dns:///localhost:99999"), "a number from 1 to 65535"),
     ],
 )
 def test_a_value_that_cannot_be_sent_is_refused(wrong: tuple[str, str], says: str) -> None:
@@ -55,6 +64,24 @@ def test_a_value_that_cannot_be_sent_is_refused(wrong: tuple[str, str], says: st
     assert code == 2
     assert line.startswith(f"error: {wrong[0]} (or FOVEA_CLIENT_")
     assert says in line
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "localhost:8001",
+        "10.0.0.7:65535",
+        "[::1]:8001",
+        "dns:///fovea:8001",
+        "dns:fovea:8001",
+        "dns:///fovea",
+        "ipv4:10.0.0.7:8001,10.0.0.8:8001",
+        "unix:/run/fovea.sock",
+        "unix:fovea:blue.sock",
+    ],
+)
+def test_an_address_that_grpc_understands_is_taken(target: str) -> None:
+    assert load(ClientSettings, ["--target", target], PROGRAM).target == target
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
