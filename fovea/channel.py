@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 MAX_TIMEOUT_S: Final = 86_400.0
@@ -66,8 +66,8 @@ def tls_credentials(
 ) -> grpc.ChannelCredentials | None:
     """None without TLS, which any of the PEM files turns on; without a `ca`, gRPC's own roots are trusted.
 
-    Raises SettingsInvalid for a certificate without its key or the reverse, DataInvalid for a file that
-    cannot be read or holds something else.
+    Raises SettingsInvalid for a certificate without its key or the reverse, Unavailable for a file that
+    cannot be read, DataInvalid for one that holds something else.
     """
     if bool(certificate) != bool(key):
         given, lacks = ("certificate", "key") if certificate else ("key", "certificate")
@@ -89,7 +89,7 @@ def _authorities(path: PathOrName) -> bytes:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as error:
-        raise DataInvalid(f"{path}: holds no certificate authority in PEM") from error
+        raise DataInvalid(f"the TLS file {path} holds no certificate authority in PEM") from error
     return pem
 
 
@@ -98,8 +98,9 @@ def _chain(certificate: PathOrName, key: PathOrName) -> bytes:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
+        pair = f"{certificate} and {key}"
         raise DataInvalid(
-            f"{certificate} and {key} are not a certificate and its own key, in PEM and without a passphrase"
+            f"the TLS files {pair} are not a certificate and its own key, in PEM and without a passphrase"
         ) from error
     return pem
 
@@ -108,4 +109,4 @@ def _read(path: PathOrName) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise DataInvalid(f"{path}: cannot be read: {error.strerror}") from error
+        raise Unavailable(f"the TLS file {path} cannot be read: {error.strerror}") from error

@@ -75,7 +75,8 @@ class Client:
 
         `tls_ca` is a PEM file with the authority of the server's certificate, and turns TLS on; `tls` alone
         trusts the public ones. `tls_cert` and `tls_key` are this client's own, for mutual TLS. `credentials`
-        takes the place of all four. Raises SettingsInvalid or DataInvalid when these files are wrong.
+        takes the place of all four. Raises SettingsInvalid for a certificate without its key, Unavailable for
+        a file that cannot be read, DataInvalid for one that holds something else.
         """
         self._timeout_s = checked_timeout(timeout_s)
         credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)

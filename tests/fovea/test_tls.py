@@ -12,8 +12,9 @@ import grpc
 import pytest
 
 from fovea.client import AsyncClient, CallFailed, Client
-from fovea.errors import DataInvalid, FoveaError, SettingsInvalid
+from fovea.errors import DataInvalid, FoveaError, SettingsInvalid, Unavailable
 from tests.certificates import Authority, write
+from tests.servers import run_server
 from tests.stub_classifier import StubClassifier, stub_server
 
 ROOT = Path(__file__).parents[2]
@@ -87,12 +88,14 @@ def test_the_async_client_takes_the_same_files(mutual: StubClassifier, folder: P
 @pytest.mark.parametrize(
     ("given", "error", "says"),
     [
-        ({"tls_ca": "missing.pem"}, DataInvalid, r"missing\.pem: cannot be read: No such file"),
-        ({"tls_ca": "empty.pem"}, DataInvalid, r"empty\.pem: holds no certificate authority"),
-        ({"tls_ca": "tls.key"}, DataInvalid, r"tls\.key: holds no certificate authority"),
+        ({"tls_ca": "missing.pem"}, Unavailable, r"missing\.pem cannot be read: No such file"),
+        ({"tls_ca": "."}, Unavailable, "cannot be read: Is a directory"),
+        ({"tls_ca": "empty.pem"}, DataInvalid, r"empty\.pem holds no certificate authority"),
+        ({"tls_ca": "tls.key"}, DataInvalid, r"tls\.key holds no certificate authority"),
         ({"tls_cert": "tls.crt"}, SettingsInvalid, r"certificate .*tls\.crt is given without its key"),
         ({"tls_key": "tls.key"}, SettingsInvalid, r"key .*tls\.key is given without its certificate"),
-        ({"tls_cert": "tls.crt", "tls_key": "missing.key"}, DataInvalid, r"missing\.key: cannot be read"),
+        ({"tls_cert": "tls.crt", "tls_key": "missing.key"}, Unavailable, r"missing\.key cannot be read"),
+        ({"tls_cert": "missing.crt", "tls_key": "tls.key"}, Unavailable, r"missing\.crt cannot be read"),
         ({"tls_cert": "tls.crt", "tls_key": "other.key"}, DataInvalid, "not a certificate and its own key"),
         ({"tls_cert": "tls.key", "tls_key": "tls.crt"}, DataInvalid, "not a certificate and its own key"),
     ],
@@ -127,6 +130,16 @@ def test_the_command_refuses_a_certificate_without_its_key(folder: Path) -> None
     ended = command(folder / "ca.pem", "--tls-cert", "tls.crt")
     assert ended.returncode == 2
     assert ended.stderr == "error: the TLS certificate tls.crt is given without its key\n"
+
+
+@pytest.mark.parametrize(("file", "code"), [("missing.pem", 69), ("empty.pem", 65)])
+def test_the_command_ends_as_the_server_does_over_a_bad_file(folder: Path, file: str, code: int) -> None:
+    ended = command(folder / "ca.pem", "--tls-ca", folder / file)
+    files = ("--tls-cert", folder / file, "--tls-key", folder / "tls.key")
+    served = run_server("--models", str(folder), *map(str, files))
+    assert (ended.returncode, served.returncode) == (code, code)
+    assert len(ended.stderr.splitlines()) == len(served.stderr.splitlines()) == 1
+    assert ended.stderr.startswith(f"error: the TLS file {folder / file} ")
 
 
 def test_the_command_hints_at_tls(server: StubClassifier, folder: Path) -> None:
