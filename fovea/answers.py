@@ -112,6 +112,9 @@ def failure(error: grpc.RpcError) -> CallFailed:
 
 
 def _plain(details: str) -> str:
-    """Without what gRPC's load balancing says around the reason."""
-    reason = re.sub(r"^connections to all backends failing; last error: (UNKNOWN: )?", "", details)
+    """Without what gRPC's load balancing and its TLS say around the reason."""
+    reason = re.sub(r"^connections to all backends failing; last error: ([A-Z]+: )?", "", details)
+    riddle = r"Tls handshake failed \(\w+\): SSL_ERROR_SSL: error:[^:]*:[^:]*:[^:]*:"
+    reason = re.sub(riddle, "the TLS handshake failed: ", reason)
+    reason = re.sub(r"(: Invalid certificate verification context)?: OK$", "", reason)
     return reason.replace("backend unhealthy", "not ready to serve")

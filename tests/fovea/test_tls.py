@@ -147,3 +147,13 @@ def test_the_command_hints_at_tls(server: StubClassifier, folder: Path) -> None:
     assert ended.returncode == 69
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stderr.endswith("are --target and --tls right?\n")
+
+
+def test_the_command_says_why_the_handshake_failed_without_the_librarys_riddles(
+    server: StubClassifier, folder: Path
+) -> None:
+    untrusted = command(folder / "ca.pem", "--target", server.address, "--tls").stderr
+    assert "the TLS handshake failed: CERTIFICATE_VERIFY_FAILED: unable to get" in untrusted
+    with stub_server() as plain:
+        ended = command(folder / "ca.pem", "--target", plain.address, "--tls-ca", folder / "ca.pem").stderr
+    assert "the TLS handshake failed: WRONG_VERSION_NUMBER; is it started" in ended
