@@ -45,7 +45,7 @@ class Draining(Refused):
 
 
 class NoModelReady(Refused):
-    """No model is loaded yet."""
+    """No model is loaded yet, or all that computes is being started again."""
 
     reason = "no_model"
 
