@@ -9,37 +9,15 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from server.costs import CostModel
-from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
+from server.errors import ComputeFailed, Draining, NoModelReady
+from server.foresight import Foresight, Limits
 from server.lanes import Answer, Item, Lane, Lanes
 from server.worker import Batch, Computed, Worker, WorkerDied
 
 P = TypeVar("P")
-
-PRUDENCE: Final = 1.5
-"""Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take.
-
-When a flood begins, what it costs to refuse it slows the batches that were admitted before: by a quarter on
-two cores.
-"""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What batches may be."""
-
-    max_batch_size: int
-    runners: int = 1
-    """Batches computed at the same time. Workers beyond that prepare a full batch for the next one free."""
-    enough_s: float = math.inf
-    """A batch is not made larger than takes so long,"""
-    worthwhile: int = 1
-    """or than this, up to which the model is faster the more images it has."""
-    max_queue_delay_s: float = 0.0
-    """How long a batch that is not full waits for more."""
 
 
 class Batcher(Generic[P]):
@@ -57,6 +35,7 @@ class Batcher(Generic[P]):
         self.workers = workers
         self._limits = limits
         self._costs = costs or CostModel()
+        self._foresight = Foresight(limits, self._costs)
         self._queue: Lanes[P] = Lanes()
         self._free: list[Worker[P]] = []
         self._running: list[Batch[P]] = []
@@ -112,25 +91,14 @@ class Batcher(Generic[P]):
         """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
         if not self.is_able:
             raise NoModelReady("the processes that compute are being started again")
-        if deadline is None:
-            return
-        remaining = deadline - time.monotonic()
-        # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
-        is_idle = not self._queue and self._can_start()
-        needed = self._costs.least_s if is_idle else PRUDENCE * self.wait_s(lane)
-        if remaining <= 0:
-            raise DeadlinePassed("the deadline passed before the image could be queued")
-        if needed > remaining:
-            left = f"{remaining * 1000:.1f} ms are left"
-            raise DeadlinePassed(f"the answer would take {needed * 1000:.1f} ms, but {left} of the deadline")
+        if deadline is not None:
+            is_idle = not self._queue and self._can_start()
+            ahead = None if is_idle else self._queue.ahead_of(lane)
+            self._foresight.refuse_hopeless(deadline, self._running, ahead)
 
     def wait_s(self, lane: Lane = Lane.INTERACTIVE) -> float:
         """From now until an image that comes now would be answered, as far as can be foreseen."""
-        size = self._batch_limit()
-        busy = [batch.remaining_s() for batch in self._running]
-        soonest = 0.0 if len(busy) < self._limits.runners else min(busy)
-        per_image = self._costs.predict_s(size) / size / self._limits.runners
-        return soonest + self._queue.ahead_of(lane) * per_image + self._costs.predict_s(1)
+        return self._foresight.wait_s(self._running, self._queue.ahead_of(lane))
 
     async def close(self) -> None:
         """Refuses what is queued and ends the workers, whatever they do."""
@@ -179,11 +147,6 @@ class Batcher(Generic[P]):
                 self._queue.put_back(item)
         self._look_soon()
 
-    def _least_needed_s(self) -> float:
-        """For the next image by itself."""
-        is_lone = not self._running and len(self._queue) <= 1
-        return self._costs.least_s if is_lone else self._costs.predict_s(1)
-
     def _look_soon(self) -> None:
         """In the next turn of the loop, so that all that came in this one goes together."""
         if not self._look_is_due:
@@ -206,9 +169,7 @@ class Batcher(Generic[P]):
     def _is_due(self) -> bool:
         if not self._limits.max_queue_delay_s or len(self._queue) >= self._limits.max_batch_size:
             return True
-        needed = PRUDENCE * self._costs.predict_s(len(self._queue))
-        earliest = min((item.deadline for item in self._queue if item.deadline), default=math.inf)
-        due = min(self._queue.oldest_arrival() + self._limits.max_queue_delay_s, earliest - needed)
+        due = self._foresight.due(self._queue)
         now = time.monotonic()
         if now >= due:
             return True
@@ -217,14 +178,10 @@ class Batcher(Generic[P]):
         self._delay_is_over = self._loop.call_later(due - now, self._look_soon)
         return False
 
-    def _batch_limit(self) -> int:
-        size = max(self._limits.worthwhile, self._costs.images_within(self._limits.enough_s))
-        return min(self._limits.max_batch_size, size)
-
     def _share(self) -> int:
         """Runners that are free at the same time share what there is."""
         free = max(1, self._limits.runners - len(self._running))
-        return min(self._batch_limit(), math.ceil(len(self._queue) / free))
+        return min(self._foresight.batch_limit(), math.ceil(len(self._queue) / free))
 
     def _take(self, size: int) -> list[Item[P]]:
         """Up to `size` images, no more than lets the earliest deadline among them hold."""
@@ -232,7 +189,8 @@ class Batcher(Generic[P]):
         now, earliest = time.monotonic(), math.inf
         while len(items) < size and (item := self._queue.next()):
             deadline = math.inf if item.deadline is None else item.deadline
-            if now >= deadline or now + self._least_needed_s() > deadline:
+            is_lone = not self._running and len(self._queue) <= 1
+            if self._foresight.is_late(now, deadline, is_lone=is_lone):
                 self._queue.take(item)
                 item.refuse("the deadline passed, or would pass, before the image is computed")
                 continue

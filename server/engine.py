@@ -12,10 +12,10 @@ from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
 from fovea.sessions import ort
 from server.background import in_background
-from server.batching import Limits
 from server.compute import GpuCompute
 from server.config import ServeSettings
 from server.costs import CostModel
+from server.foresight import Limits
 from server.precision import choose_precision
 from server.process_worker import ProcessSettings, ProcessWorker
 from server.warm_up import batch_sizes, warm_up

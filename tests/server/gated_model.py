@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from server.batching import Answer, Batcher, Limits
+from server.batching import Answer, Batcher
 from server.costs import CostModel
+from server.foresight import Limits
 from server.lanes import Lane
 from server.worker import Computed, ThreadWorker
 from tests.server.event_loop import until

@@ -16,8 +16,9 @@ from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, InvalidImage
 from fovea.preprocess import decode_image
 from server import connection, process_worker
-from server.batching import Batcher, Limits
+from server.batching import Batcher
 from server.errors import ComputeFailed, NoModelReady
+from server.foresight import Limits
 from server.lanes import Answer
 from server.process_worker import ProcessSettings, ProcessWorker
 from tests import tiny
