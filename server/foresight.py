@@ -1,4 +1,4 @@
-"""What can be foreseen of batches: how large they should be, how long images wait, which deadline will pass."""
+"""What can be foreseen of batches: how large they should be, how long images wait, what will be too late."""
 
 import math
 import time
