@@ -1,7 +1,9 @@
 # ruff: noqa: N802 - the methods are named as in health.proto
 """Health in two places: beside the calls, and on a port of its own that answers when those are saturated."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Final
 
 import grpc
@@ -11,6 +13,7 @@ from fovea.v1 import classify_pb2
 from server.ports import bind_grpc
 
 LIVE: Final = "live"
+SLOW_WATCHER_S: Final = 1.0
 CLASSIFIER: Final = classify_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
 
 _Status = health_pb2.HealthCheckResponse
@@ -49,7 +52,9 @@ class Health:
     async def _set(self, service: str, *, serving: bool) -> None:
         status = _Status.SERVING if serving else _Status.NOT_SERVING
         self._alone.responses[service] = _Status(status=status)
-        await self._beside_calls.set(service, status)
+        # It waits for each watcher to take the news, and one that takes none must not hold up a drain.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._beside_calls.set(service, status), SLOW_WATCHER_S)
 
 
 class _ForProbes(health_pb2_grpc.HealthServicer):
