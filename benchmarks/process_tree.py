@@ -25,12 +25,15 @@ def _entries(tree: list[int], folder: str) -> int:
 
 
 def _tree(pid: int) -> list[int]:
-    children = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
+    children = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in _started_by(task)]
     return [pid, *(each for child in children for each in _tree(child))]
+
+
+def _started_by(task: Path) -> list[int]:
+    try:
+        return [int(child) for child in (task / "children").read_text().split()]
+    except FileNotFoundError:  # a thread that has just ended
+        return []
 
 
 def _cpu_seconds(pid: int) -> float:

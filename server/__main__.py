@@ -17,11 +17,12 @@ from fovea.errors import ExitCode
 from fovea.settings import load
 from server.config import PROGRAM, ServeSettings
 from server.log_queue import QueuedLog
-from server.memory import return_large_blocks
+from server.memory import return_large_blocks, share_one_heap
 
 
 def main() -> ExitCode:
     settings = load(ServeSettings, sys.argv[1:], PROGRAM)
+    share_one_heap()
     return_large_blocks()
     log = QueuedLog(sys.stderr.fileno())
     logs.set_up(settings.log_level, settings.log_format, log)
