@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from mmap import mmap
 from typing import TYPE_CHECKING
 
 import obstore
@@ -23,9 +24,11 @@ from obstore.store import ObjectStore, from_url
 
 from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, SettingsInvalid, Unavailable
 from fovea.folder import Entry
+from fovea.foreground import interruptibly
 
 if TYPE_CHECKING:
     from obstore import GetOptions
+    from obstore.store import ClientConfig, RetryConfig
 
 # A refused listing comes as a generic error, unlike a refused read.
 _REFUSED = re.compile(r"status code: (401|403)\b")
@@ -33,8 +36,25 @@ _REFUSED = re.compile(r"status code: (401|403)\b")
 _METADATA_SERVICE = "169.254.169.254"
 
 
-def open_bucket(uri: str) -> "BucketFolder":
-    """Raises SettingsInvalid when the URI names no bucket. Nothing is contacted yet."""
+_HASTY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+# The time ends it: the pauses, a tenth of a second to five seconds, are drawn by chance.
+_PATIENT: "RetryConfig" = {
+    "max_retries": 1000,
+    "backoff": {"base": 3, "max_backoff": timedelta(seconds=5)},
+    "retry_timeout": timedelta(seconds=45),
+}
+_TIMEOUTS: "ClientConfig" = {"connect_timeout": "5s", "timeout": "60s"}
+# Of an answer's next bytes: what hangs is tried once more, on another connection.
+_STALLED: "ClientConfig" = {"read_timeout": "30s"}
+
+_PIECE_BYTES = 8 * 1024 * 1024
+
+
+def open_bucket(uri: str, *, patient: bool = False) -> "BucketFolder":
+    """Raises SettingsInvalid when the URI names no bucket. Nothing is contacted yet.
+
+    A store that fails is tried again for about a second, by the `patient` for 45.
+    """
     scheme, _, path = uri.partition("://")
     bucket, _, prefix = path.partition("/")
     if not bucket:
@@ -48,8 +68,8 @@ def open_bucket(uri: str) -> "BucketFolder":
     try:
         store = from_url(
             root,
-            client_options={"connect_timeout": "5s", "timeout": "60s", "allow_http": plain_http},
-            retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
+            client_options={**_TIMEOUTS, **(_STALLED if patient else {}), "allow_http": plain_http},
+            retry_config=_PATIENT if patient else _HASTY,
         )
     except (BaseError, ValueError) as error:
         raise SettingsInvalid(f"{uri}: cannot be opened: {str(error).splitlines()[0]}") from error
@@ -75,8 +95,9 @@ class BucketFolder:
     def entries(self) -> Iterator[Entry]:
         skip = len(self._prefix) + 1 if self._prefix else 0
         try:
-            for batch in obstore.list(self._store, self._prefix or None):
-                for found in batch:
+            pages = iter(obstore.list(self._store, self._prefix or None))
+            while page := interruptibly(lambda: next(pages, None)):
+                for found in page:
                     etag = (found["e_tag"] or "").strip('"')
                     yield Entry(found["path"][skip:], found["size"], etag, found["last_modified"])
         except (BaseError, OSError) as error:
@@ -84,14 +105,14 @@ class BucketFolder:
 
     def children(self) -> list[str]:
         try:
-            found = obstore.list_with_delimiter(self._store, self._prefix or None)["common_prefixes"]
+            found = interruptibly(lambda: obstore.list_with_delimiter(self._store, self._prefix or None))
         except (BaseError, OSError) as error:
             raise self._failure("listed", "", error) from error
-        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found)
+        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found["common_prefixes"])
 
     def exists(self, key: str) -> bool:
         try:
-            obstore.head(self._store, self._full(key))
+            interruptibly(lambda: obstore.head(self._store, self._full(key)))
         except FileNotFoundError:
             return False
         except (BaseError, OSError) as error:
@@ -101,7 +122,9 @@ class BucketFolder:
     def read(self, key: str, etag: str = "") -> bytes:
         unchanged: GetOptions = {"if_match": f'"{etag}"'} if etag else {}
         try:
-            return bytes(obstore.get(self._store, self._full(key), options=unchanged).bytes())
+            return interruptibly(
+                lambda: bytes(obstore.get(self._store, self._full(key), options=unchanged).bytes())
+            )
         except FileNotFoundError as error:
             raise ObjectMissing(f"{self.uri}/{key}: no such object") from error
         except PreconditionError as error:
@@ -109,16 +132,29 @@ class BucketFolder:
         except (BaseError, OSError) as error:
             raise self._failure("read", key, error) from error
 
+    def pieces(self, key: str) -> Iterator[bytes]:
+        try:
+            found = interruptibly(lambda: obstore.get(self._store, self._full(key)))
+            stream = iter(found.stream(min_chunk_size=_PIECE_BYTES))
+            while piece := interruptibly(lambda: next(stream, None)):
+                yield bytes(piece)
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"{self.uri}/{key}: no such object") from error
+        except (BaseError, OSError) as error:
+            raise self._failure("read", key, error) from error
+
     def write(self, key: str, data: bytes) -> None:
         try:
-            obstore.put(self._store, self._full(key), data)
+            interruptibly(lambda: obstore.put(self._store, self._full(key), data))
         except (BaseError, OSError) as error:
             raise self._failure("written", key, error) from error
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
+    def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
         try:
             # Conditional puts are for single requests; obstore would split a large object into parts.
-            obstore.put(self._store, self._full(key), data, mode="create", use_multipart=False)
+            interruptibly(
+                lambda: obstore.put(self._store, self._full(key), data, mode="create", use_multipart=False)
+            )
         except AlreadyExistsError:
             return False
         except (BaseError, OSError) as error:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from mmap import mmap
 from typing import Protocol
 
 
@@ -42,8 +43,14 @@ class Folder(Protocol):
         Raises ObjectMissing when there is no such object, ObjectChanged when it is another by now.
         """
 
+    def pieces(self, key: str) -> Iterator[bytes]:
+        """The object from its beginning to its end, some megabytes at a time. Raises ObjectMissing."""
+
     def write(self, key: str, data: bytes) -> None:
         """Writes the object whole or not at all, over what was there."""
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """Writes the object whole unless it exists. True when it was this call that wrote it."""
+    def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
+        """Writes the object whole unless it exists. True when it was this call that wrote it.
+
+        A file that is mapped into memory is sent piece by piece, and never held in memory whole.
+        """

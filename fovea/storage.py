@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from mmap import mmap
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -22,16 +23,18 @@ __all__ = ["BUCKET_SCHEMES", "Entry", "Folder", "LocalFolder", "is_bucket", "ope
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
 _TEMPORARY = ".tmp-"
+_PIECE_BYTES = 8 * 1024 * 1024
 
 
-def open_folder(uri: str) -> Folder:
+def open_folder(uri: str, *, patient: bool = False) -> Folder:
     """The folder at a path, `file://`, `s3://`, `gs://` or `az://` URI. Nothing is contacted or created yet.
 
+    A bucket that fails is tried again for about a second, by the `patient` for 45.
     Raises SettingsInvalid for a URI of another kind.
     """
     scheme = uri.split("://", 1)[0] if "://" in uri else ""
     if scheme in BUCKET_SCHEMES:
-        return open_bucket(uri)
+        return open_bucket(uri, patient=patient)
     if scheme == "file":
         return LocalFolder(_file_path(uri))
     if scheme:
@@ -98,6 +101,17 @@ class LocalFolder:
             raise ObjectChanged(f"{self.path / key}: changed since it was listed")
         return data
 
+    def pieces(self, key: str) -> Iterator[bytes]:
+        path = self.path / key
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(_PIECE_BYTES):
+                    yield piece
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise ObjectMissing(f"{path}: no such file") from error
+        except OSError as error:
+            raise _local_failure(path, "read", error) from error
+
     def write(self, key: str, data: bytes) -> None:
         target = self.path / key
         try:
@@ -106,7 +120,7 @@ class LocalFolder:
         except OSError as error:
             raise _local_failure(target, "written", error) from error
 
-    def put_if_absent(self, key: str, data: bytes) -> bool:
+    def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
         target = self.path / key
         try:
             with _beside(target, data) as temporary:
@@ -116,7 +130,7 @@ class LocalFolder:
 
 
 @contextmanager
-def _beside(target: Path, data: bytes) -> Iterator[Path]:
+def _beside(target: Path, data: bytes | mmap) -> Iterator[Path]:
     """The data in a temporary file of the target's folder, which is gone afterwards, come what may."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"

@@ -3,6 +3,7 @@ import stat
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,24 @@ def test_a_folder_is_not_an_object(folder: Folder) -> None:
     assert not folder.exists("a")
     with pytest.raises(ObjectMissing):
         folder.read("a")
+
+
+def test_pieces_are_the_object(folder: Folder) -> None:
+    data = bytes(range(256)) * 100_000
+    folder.write("large", data)
+    pieces = list(folder.pieces("large"))
+    assert b"".join(pieces) == data
+    assert len(pieces) > 1
+    with pytest.raises(ObjectMissing, match="nothing: no such"):
+        next(iter(folder.pieces("nothing")))
+
+
+def test_a_mapped_file_is_put(folder: Folder, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 10_000)
+    with path.open("rb") as file:
+        assert folder.put_if_absent("copy", mmap(file.fileno(), 0, access=ACCESS_READ))
+    assert folder.read("copy") == path.read_bytes()
 
 
 def test_exists_tells_what_is_there(folder: Folder) -> None:
@@ -189,6 +208,7 @@ def test_a_store_that_does_not_answer_is_unavailable_in_one_line(no_endpoint: st
         folder.children,
         lambda: folder.exists("a"),
         lambda: folder.read("a"),
+        lambda: list(folder.pieces("a")),
         lambda: folder.write("a", b""),
         lambda: folder.put_if_absent("a", b""),
     ):
