@@ -18,7 +18,8 @@ from fovea.errors import DataInvalid, ObjectMissing
 from fovea.folder import Folder
 from scorer import layout
 from scorer.plan import Plan
-from scorer.rows import RowWriter, ShardCounts, StageTime, read_shard, scratch_folder
+from scorer.rows import RowWriter, ShardCounts, StageTime, read_shard
+from scorer.scratch import scratch_folder
 
 
 @dataclass

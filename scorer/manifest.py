@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid
 from fovea.folder import Entry, Folder
+from scorer.scratch import local_copy
 
 SCHEMA: Final = pa.schema(
     [
@@ -22,6 +23,8 @@ SCHEMA: Final = pa.schema(
 )
 
 BATCH_ROWS: Final = 1024
+ROW_GROUP_ROWS: Final = 8192
+"""A reader holds one row group at a time."""
 
 
 class PlannedImage(NamedTuple):
@@ -45,18 +48,23 @@ def write_manifest(output: Folder, path: str, images: Iterable[PlannedImage]) ->
         for entry, carried in images
     ]
     file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file, ROW_GROUP_ROWS, compression="zstd")
     output.write(path, file.getvalue())
 
 
 def read_manifest(output: Folder, path: str) -> Iterator[PlannedImage]:
-    """The images, sorted by key. Raises ObjectMissing, DataInvalid when the file is damaged."""
-    try:
-        file = pq.ParquetFile(io.BytesIO(output.read(path)))
-    except pa.ArrowInvalid as error:
-        raise DataInvalid(f"{output.uri}/{path}: not a manifest: {error}") from error
-    for batch in file.iter_batches(batch_size=BATCH_ROWS):
-        for row in batch.to_pylist():
-            key = row["key"].decode("utf-8", "surrogateescape")
-            entry = Entry(key, row["size"], row["etag"], row["last_modified"])
-            yield PlannedImage(entry, row["carried"])
+    """The images, sorted by key. Raises ObjectMissing, DataInvalid when the file is damaged.
+
+    The file lies on the local disk meanwhile; memory holds a part of it at a time.
+    """
+    with local_copy(output, path) as copy:
+        try:
+            for batch in pq.ParquetFile(copy).iter_batches(batch_size=BATCH_ROWS):
+                yield from map(_planned, batch.to_pylist())
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise DataInvalid(f"{output.uri}/{path}: not a manifest: {error}") from error
+
+
+def _planned(row: dict[str, Any]) -> PlannedImage:
+    key = row["key"].decode("utf-8", "surrogateescape")
+    return PlannedImage(Entry(key, row["size"], row["etag"], row["last_modified"]), row["carried"])

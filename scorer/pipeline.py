@@ -48,7 +48,7 @@ class Pipeline:
     def __init__(self, run: RunSpec, resources: Resources, planned: int, classifier: Classifier) -> None:
         self._run, self._resources, self._planned = run, resources, planned
         self._classifier = classifier
-        self._source = open_source(run.source)
+        self._source = open_source(run.source, patient=True)
         self.fetch_time, self.decode_time = Stopwatch(), Stopwatch()
         self.compute_time, self.write_time = Stopwatch(), Stopwatch()
 
@@ -98,7 +98,7 @@ class Pipeline:
             return entry, Failure("too_large", f"the image has {entry.size} bytes, more than {limit}")
         with self.fetch_time.running():
             try:
-                return entry, self._source.read(entry.key, entry.etag)
+                return entry, _whole(entry, self._source.read(entry.key, entry.etag))
             except ObjectMissing as error:
                 return entry, Failure("gone", str(error))
             except ObjectChanged as error:
@@ -135,6 +135,15 @@ class Pipeline:
         labels = tuple(self._classifier.labels[index] for index in best)
         threshold = self._classifier.bundle.contract.abstain_threshold
         return Answer(labels, tuple(confidence), confidence[0] < threshold)
+
+
+def _whole(entry: Entry, data: bytes) -> bytes:
+    """Raises ObjectChanged, or Unavailable when the store gave its object, but not all of it."""
+    if len(data) == entry.size:
+        return data
+    if not entry.etag:
+        raise ObjectChanged(f"{entry.key}: changed since it was listed")
+    raise Unavailable(f"{entry.key}: the store gave {len(data)} bytes of {entry.size}")
 
 
 def _size_to_decode(fetched: _Fetched) -> int:

@@ -2,9 +2,7 @@
 
 import io
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +14,13 @@ import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, Unavailable
 from fovea.folder import Entry
+from scorer.scratch import scratch_folder as scratch_folder
 
 Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadable"]
 
 FOOTER_KEY: Final = b"fovea"
-ROW_GROUP_ROWS: Final = 65_536
+ROW_GROUP_ROWS: Final = 8192
+"""So many rows gather in memory before they go to the disk."""
 
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -135,17 +135,6 @@ class RowWriter:
 
     def _failure(self, error: OSError) -> Unavailable:
         return Unavailable(f"{self.path}: cannot be written: {error}")
-
-
-@contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A folder for a file until it is put where it belongs; gone afterwards. Raises Unavailable."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="fovea-")
-    except OSError as error:
-        raise Unavailable(f"no temporary folder can be made: {error}") from error
-    with folder as path:
-        yield Path(path)
 
 
 def read_shard(data: bytes, where: str) -> tuple[pa.Table, ShardCounts]:

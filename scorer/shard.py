@@ -24,7 +24,8 @@ from scorer import layout
 from scorer.manifest import read_manifest
 from scorer.pipeline import Pipeline, Resources
 from scorer.plan import PlannedShard, RunSpec
-from scorer.rows import Failure, RowWriter, ShardCounts, Status, scratch_folder
+from scorer.rows import Failure, RowWriter, ShardCounts, Status
+from scorer.scratch import mapped, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     """
     has = spec.resources
     classifier = load_classifier(spec.run, has.provider, has.threads, has.model_cache)
-    output = open_folder(spec.output)
+    output = open_folder(spec.output, patient=True)
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
         entries = (image.entry for image in read_manifest(output, spec.shard.manifest))
         _write_rows(spec, classifier, entries, path, progress)
         run = output.folder(layout.run_folder(spec.run.run))
-        return run.put_if_absent(layout.shard_file(spec.shard.index), path.read_bytes())
+        return run.put_if_absent(layout.shard_file(spec.shard.index), mapped(path))
 
 
 @lru_cache(maxsize=1)
