@@ -49,7 +49,10 @@ class ModelOptions(CommonOptions):
 
     provider: Provider = Field("auto", description="what runs the model; auto is CUDA where it comes up")
     threads: int = Field(
-        default_factory=available_cpus, ge=1, description="the model's own threads, by default the cores"
+        1,
+        ge=1,
+        description="cores that work on one batch in the model; on a CPU there are as many batches at once "
+        "as decode threads, so that more than 1 helps only where those are few",
     )
     model_cache: Path | None = Field(
         None, description="where a bucket's model is kept unless in fovea below the user's cache folder"
@@ -112,12 +115,17 @@ class PlanOptions(ModelOptions):
 class WorkOptions(ModelOptions):
     """How a shard is worked on; none of it changes a row."""
 
-    batch_size: int = Field(32, ge=1, le=4096, description="images that the model classifies at once")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="images that the model classifies at once, by default 4 on a CPU and 64 on a GPU",
+    )
     decode_threads: int = Field(
         default_factory=available_cpus,
         ge=1,
         le=256,
-        description="images decoded at once, by default the cores",
+        description="images decoded at once, and on a CPU batches classified; by default the cores",
     )
     fetch_concurrency: int = Field(32, ge=1, le=512, description="images fetched at once")
     max_inflight_bytes: int = Field(

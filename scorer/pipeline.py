@@ -1,32 +1,35 @@
 """The stages that an image goes through, each a bounded number of items and bytes ahead of the next."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from fovea.classifier import Classifier, Provider, top_k
-from fovea.errors import InvalidImage, ObjectChanged, ObjectMissing, Unavailable
+from fovea.classifier import CPU, Classifier, Provider, top_k
+from fovea.cpus import available_cpus
+from fovea.errors import InvalidImage
 from fovea.folder import Entry
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, decode_image
+from scorer.fetching import Fetched, Fetcher, unless_lost
 from scorer.plan import RunSpec
 from scorer.rows import Answer, Failure, StageTime
-from scorer.source import open_source
 from scorer.stopwatch import Stopwatch
 
-LOST_AFTER_READS: Final = 100
-"""So many reads that fail in a row mean that the store is gone, not that so many images are bad."""
+CPU_BATCH: Final = 4
+GPU_BATCH: Final = 64
 
 
 @dataclass(frozen=True)
 class Resources:
     """How a shard is worked on; none of it changes a row."""
 
-    batch_size: int
+    batch_size: int | None
+    """By default, what suits the provider."""
     provider: Provider
     threads: int
     decode_threads: int
@@ -35,101 +38,114 @@ class Resources:
     model_cache: Path | None
 
 
-_Fetched = tuple[Entry, bytes | Failure]
-_Decoded = tuple[Entry, Pixels | Failure]
+class Scored(NamedTuple):
+    """A batch of images and what became of each."""
+
+    entries: list[Entry]
+    answers: list[Answer | Failure]
+
+
+class _Decoded(NamedTuple):
+    entries: list[Entry]
+    failures: list[Failure | None]
+    pixels: Pixels
+    """uint8 [n, S, S, 3] of the n images without a failure."""
 
 
 class Pipeline:
     """Fetches, decodes and classifies the `planned` images of one shard, and times each stage.
 
+    Fetching has threads of its own. A thread that decodes takes a whole batch; on a CPU it classifies the
+    batch as well: the cores are kept busy with the fewest hand-overs, and no core waits for another one
+    within a batch. On a GPU, whoever takes the results classifies.
     Raises DataInvalid when the source is a local folder that is not there any more.
     """
 
     def __init__(self, run: RunSpec, resources: Resources, planned: int, classifier: Classifier) -> None:
         self._run, self._resources, self._planned = run, resources, planned
         self._classifier = classifier
-        self._source = open_source(run.source, patient=True)
-        self.fetch_time, self.decode_time = Stopwatch(), Stopwatch()
-        self.compute_time, self.write_time = Stopwatch(), Stopwatch()
+        self._on_cpu = classifier.provider == CPU
+        self._batch_size = resources.batch_size or (CPU_BATCH if self._on_cpu else GPU_BATCH)
+        self._fetcher = Fetcher(run)
+        self._decode_time, self._compute_time = Stopwatch(), Stopwatch()
+        self.write_time = Stopwatch()
+        self._started_s, self._started_cpu_s = time.perf_counter(), time.process_time()
 
     @contextmanager
-    def decoded(self, entries: Iterable[Entry]) -> Iterator[Iterator[_Decoded]]:
-        """The crops in the order of the entries; leaving the context stops the threads.
+    def scored(self, entries: Iterable[Entry]) -> Iterator[Iterator[Scored]]:
+        """Batches in the order of the entries; leaving the context stops the threads.
 
-        Raises Unavailable, as the crops are taken, when the store is gone.
+        Raises Unavailable, as the batches are taken, when the store is gone.
         """
-        has = self._resources
-        half = has.max_inflight_bytes // 2
-        fetch_ahead = Bound(has.fetch_concurrency + has.batch_size, half)
-        decode_ahead = Bound(has.decode_threads + 2 * has.batch_size, half)
-        fetch = ordered_map(self._fetch, entries, has.fetch_concurrency, fetch_ahead, self._size_to_fetch)
+        has, fetcher = self._resources, self._fetcher
+        fetch_ahead = Bound(2 * has.fetch_concurrency + self._batch_size, has.max_inflight_bytes // 2)
+        fetch = ordered_map(fetcher.fetch, entries, has.fetch_concurrency, fetch_ahead, fetcher.size_bytes)
         with closing(fetch) as fetched:
-            answered = self._checked(fetched)
-            decode = ordered_map(self._decode, answered, has.decode_threads, decode_ahead, _size_to_decode)
-            with closing(decode) as crops:
-                yield crops
+            whole = unless_lost(fetched, self._planned)
+            batches = _batches(whole, self._batch_size, has.max_inflight_bytes // 4)
+            with closing(self._worked_on(batches)) as scored:
+                yield scored
 
-    def classify(self, crops: list[Pixels | Failure]) -> list[Answer | Failure]:
-        """An answer for each crop, the failures as they came."""
-        pixels = [crop for crop in crops if not isinstance(crop, Failure)]
-        if not pixels:
-            return [crop for crop in crops if isinstance(crop, Failure)]
-        with self.compute_time.running():
-            probabilities = self._classifier.classify(np.stack(pixels))
-        best, confidence = top_k(probabilities, self._run.top_k)
-        answers = map(self._answer, best.tolist(), confidence.tolist())
-        return [crop if isinstance(crop, Failure) else next(answers) for crop in crops]
+    def _worked_on(self, batches: Iterable[list[Fetched]]) -> Generator[Scored, None, None]:
+        threads = self._resources.decode_threads
+        most_bytes = self._resources.max_inflight_bytes // 4
+        if self._on_cpu:
+            # Answers are small; one batch that takes long is not to hold up the threads.
+            return ordered_map(self._score, batches, threads, Bound(4 * threads, most_bytes), _size_bytes)
+        crops = ordered_map(self._decode, batches, threads, Bound(threads + 2, most_bytes), _size_bytes)
+        return self._classified(crops)
 
-    def stage_times(self, elapsed_s: float) -> dict[str, StageTime]:
-        has = self._resources
-        return {
-            "fetch": StageTime(self.fetch_time.busy_s, elapsed_s * has.fetch_concurrency),
-            "decode": StageTime(self.decode_time.busy_s, elapsed_s * has.decode_threads),
-            "compute": StageTime(self.compute_time.busy_s, elapsed_s),
+    def _classified(self, decoded: Generator[_Decoded, None, None]) -> Generator[Scored, None, None]:
+        with closing(decoded) as batches:
+            yield from map(self._classify, batches)
+
+    def elapsed(self) -> tuple[float, dict[str, StageTime]]:
+        """Seconds since the beginning, and how busy each stage and the cores were."""
+        has, elapsed_s = self._resources, time.perf_counter() - self._started_s
+        cpu_s, cores_s = time.process_time() - self._started_cpu_s, elapsed_s * available_cpus()
+        classifying = has.decode_threads if self._on_cpu else 1
+        return elapsed_s, {
+            "fetch": StageTime(self._fetcher.time.busy_s, elapsed_s * has.fetch_concurrency),
+            "decode": StageTime(self._decode_time.busy_s, elapsed_s * has.decode_threads),
+            "compute": StageTime(self._compute_time.busy_s, elapsed_s * classifying),
             "write": StageTime(self.write_time.busy_s, elapsed_s),
+            "cpu": StageTime(min(cpu_s, cores_s), cores_s),
         }
 
-    def _size_to_fetch(self, entry: Entry) -> int:
-        return entry.size if entry.size <= self._run.max_image_bytes else 0
+    def _score(self, batch: list[Fetched]) -> Scored:
+        return self._classify(self._decode(batch))
 
-    def _fetch(self, entry: Entry) -> _Fetched:
-        if entry.size > self._run.max_image_bytes:
-            limit = self._run.max_image_bytes
-            return entry, Failure("too_large", f"the image has {entry.size} bytes, more than {limit}")
-        with self.fetch_time.running():
-            try:
-                return entry, _whole(entry, self._source.read(entry.key, entry.etag))
-            except ObjectMissing as error:
-                return entry, Failure("gone", str(error))
-            except ObjectChanged as error:
-                return entry, Failure("changed", str(error))
-            except Unavailable as error:
-                return entry, Failure("unreadable", str(error))
+    def _decode(self, batch: list[Fetched]) -> _Decoded:
+        side = self._classifier.bundle.contract.preprocess.size
+        pixels = np.empty((len(batch), side, side, 3), np.uint8)
+        failures: list[Failure | None] = []
+        good = 0
+        with self._decode_time.running():
+            for _, data in batch:
+                crop = data if isinstance(data, Failure) else self._crop(data)
+                failures.append(crop if isinstance(crop, Failure) else None)
+                if not isinstance(crop, Failure):
+                    pixels[good] = crop
+                    good += 1
+        return _Decoded([entry for entry, _ in batch], failures, pixels[:good])
 
-    def _checked(self, fetched: Iterable[_Fetched]) -> Iterator[_Fetched]:
-        """Raises Unavailable when it is the store that fails, and not a few of its objects."""
-        failed_in_a_row = 0
-        for entry, data in fetched:
-            unreadable = isinstance(data, Failure) and data.status == "unreadable"
-            failed_in_a_row = failed_in_a_row + 1 if unreadable else 0
-            if isinstance(data, Failure) and failed_in_a_row >= min(LOST_AFTER_READS, self._planned):
-                raise Unavailable(f"{failed_in_a_row} reads in a row failed, the last: {data.error}")
-            yield entry, data
-
-    def _decode(self, fetched: _Fetched) -> _Decoded:
-        entry, data = fetched
-        if isinstance(data, Failure):
-            return entry, data
-        with self.decode_time.running():
-            try:
-                return entry, self._crop(data)
-            except InvalidImage as error:
-                too_large = error.reason in {"too_many_bytes", "too_many_pixels"}
-                return entry, Failure("too_large" if too_large else "undecodable", str(error))
-
-    def _crop(self, data: bytes) -> Pixels:
+    def _crop(self, data: bytes) -> Pixels | Failure:
         limits = {"max_bytes": self._run.max_image_bytes, "max_pixels": self._run.max_image_pixels}
-        return decode_image(data, self._classifier.bundle.contract.preprocess, **limits)
+        try:
+            return decode_image(data, self._classifier.bundle.contract.preprocess, **limits)
+        except InvalidImage as error:
+            too_large = error.reason in {"too_many_bytes", "too_many_pixels"}
+            return Failure("too_large" if too_large else "undecodable", str(error))
+
+    def _classify(self, decoded: _Decoded) -> Scored:
+        answers = self._answers(decoded.pixels) if len(decoded.pixels) else iter(())
+        return Scored(decoded.entries, [failure or next(answers) for failure in decoded.failures])
+
+    def _answers(self, pixels: Pixels) -> Iterator[Answer]:
+        with self._compute_time.running():
+            probabilities = self._classifier.classify(pixels)
+        best, confidence = top_k(probabilities, self._run.top_k)
+        return map(self._answer, best.tolist(), confidence.tolist())
 
     def _answer(self, best: list[int], confidence: list[float]) -> Answer:
         labels = tuple(self._classifier.labels[index] for index in best)
@@ -137,14 +153,17 @@ class Pipeline:
         return Answer(labels, tuple(confidence), confidence[0] < threshold)
 
 
-def _whole(entry: Entry, data: bytes) -> bytes:
-    """Raises ObjectChanged, or Unavailable when the store gave its object, but not all of it."""
-    if len(data) == entry.size:
-        return data
-    if not entry.etag:
-        raise ObjectChanged(f"{entry.key}: changed since it was listed")
-    raise Unavailable(f"{entry.key}: the store gave {len(data)} bytes of {entry.size}")
+def _batches(fetched: Iterable[Fetched], images: int, size_bytes: int) -> Iterator[list[Fetched]]:
+    """Of so many images, or fewer if they have more bytes than that together."""
+    batch: list[Fetched] = []
+    for one in fetched:
+        batch.append(one)
+        if len(batch) == images or _size_bytes(batch) > size_bytes:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _size_to_decode(fetched: _Fetched) -> int:
-    return len(fetched[1]) if isinstance(fetched[1], bytes) else 0
+def _size_bytes(batch: list[Fetched]) -> int:
+    return sum(len(data) for _, data in batch if isinstance(data, bytes))

@@ -21,6 +21,8 @@ Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadabl
 FOOTER_KEY: Final = b"fovea"
 ROW_GROUP_ROWS: Final = 8192
 """So many rows gather in memory before they go to the disk."""
+BATCH_ROWS: Final = 1024
+"""Of them, so many as objects of Python; the others are encoded already."""
 
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -91,6 +93,9 @@ class ShardCounts:
         return cls(**fields, stages=stages)
 
 
+_Row = tuple[Entry, Answer | Failure, datetime]
+
+
 @dataclass
 class RowWriter:
     """Writes rows to one local parquet file. Raises Unavailable when the disk does not take them."""
@@ -98,6 +103,7 @@ class RowWriter:
     path: Path
     same_in_all: dict[str, object] = field(default_factory=dict)
     """The columns whose value is the same in every row."""
+    _waiting: list[_Row] = field(default_factory=list, init=False)
 
     def __enter__(self) -> "RowWriter":
         try:
@@ -110,6 +116,8 @@ class RowWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if kind is None:
+                self.flush()
             self._writer.close()
         except OSError as failure:
             raise self._failure(failure) from failure
@@ -117,13 +125,26 @@ class RowWriter:
     def write(
         self, entries: Sequence[Entry], answers: Sequence[Answer | Failure], scored_at: datetime
     ) -> None:
-        rows = [
-            {**self.same_in_all, **_row(entry, answer), "scored_at": scored_at}
-            for entry, answer in zip(entries, answers, strict=True)
-        ]
-        self.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+        """A few rows more, which wait here for others."""
+        self._waiting += [(*pair, scored_at) for pair in zip(entries, answers, strict=True)]
+        if len(self._waiting) >= BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            columns = _columns(self._waiting)
+            rows = len(self._waiting)
+            self._waiting = []
+            columns |= {name: [value] * rows for name, value in self.same_in_all.items()}
+            arrays = [pa.array(columns[field.name], field.type) for field in SCHEMA]
+            self._write(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Rows that are made already, after those that wait."""
+        self.flush()
+        self._write(batch)
+
+    def _write(self, batch: pa.RecordBatch) -> None:
         try:
             # Batches are gathered into row groups of this size, instead of each becoming its own.
             self._writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
@@ -151,16 +172,20 @@ def escaped(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _row(entry: Entry, answer: Answer | Failure) -> dict[str, Any]:
-    what = {"key": escaped(entry.key), "etag": entry.etag, "size": entry.size}
-    if isinstance(answer, Failure):
-        return {**what, "status": answer.status, "error": escaped(answer.error)}
+def _columns(rows: list[_Row]) -> dict[str, list[Any]]:
+    """The columns that differ from row to row."""
+    good = [None if isinstance(answer, Failure) else answer for _, answer, _ in rows]
+    bad = [answer if isinstance(answer, Failure) else None for _, answer, _ in rows]
     return {
-        **what,
-        "label": answer.labels[0],
-        "probability": answer.probabilities[0],
-        "top_labels": answer.labels,
-        "top_probabilities": answer.probabilities,
-        "abstained": answer.abstained,
-        "status": "ok",
+        "key": [escaped(entry.key) for entry, _, _ in rows],
+        "etag": [entry.etag for entry, _, _ in rows],
+        "size": [entry.size for entry, _, _ in rows],
+        "label": [answer and answer.labels[0] for answer in good],
+        "probability": [answer and answer.probabilities[0] for answer in good],
+        "top_labels": [answer and answer.labels for answer in good],
+        "top_probabilities": [answer and answer.probabilities for answer in good],
+        "abstained": [answer and answer.abstained for answer in good],
+        "status": [failure.status if failure else "ok" for failure in bad],
+        "error": [failure and escaped(failure.error) for failure in bad],
+        "scored_at": [scored_at for _, _, scored_at in rows],
     }

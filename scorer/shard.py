@@ -1,18 +1,16 @@
 """Scores one shard: its images fetched, decoded, classified, and its rows put where they belong, once.
 
-    manifest -> fetch (many at once) -> decode (threads) -> classify (batches) -> parquet -> put if absent
+    manifest -> fetch (many at once) -> decode and classify (a batch a core) -> parquet -> put if absent
 
 Each stage runs only a bounded number of items and bytes ahead of the next, so memory does not grow with
 the shard. Rows keep the order of the keys.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from fovea import versions
@@ -22,7 +20,7 @@ from fovea.folder import Entry
 from fovea.storage import open_folder
 from scorer import layout
 from scorer.manifest import read_manifest
-from scorer.pipeline import Pipeline, Resources
+from scorer.pipeline import GPU_BATCH, Pipeline, Resources
 from scorer.plan import PlannedShard, RunSpec
 from scorer.rows import Failure, RowWriter, ShardCounts, Status
 from scorer.scratch import mapped, scratch_folder
@@ -46,7 +44,7 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     BundleInvalid when the model is not the one that was planned. Then nothing is written.
     """
     has = spec.resources
-    classifier = load_classifier(spec.run, has.provider, has.threads, has.model_cache)
+    classifier = load_classifier(spec.run, has.provider, has.threads, has.model_cache, has.batch_size)
     output = open_folder(spec.output, patient=True)
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
@@ -57,13 +55,16 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
 
 
 @lru_cache(maxsize=1)
-def load_classifier(run: RunSpec, provider: Provider, threads: int, cache: Path | None) -> Classifier:
+def load_classifier(
+    run: RunSpec, provider: Provider, threads: int, cache: Path | None, batch_size: int | None = None
+) -> Classifier:
     """The planned model, after its golden check; kept for the next shard. Raises BundleInvalid."""
     bundle = versions.fetch(run.models, run.model_version, cache)
     if bundle.digest != run.model_digest:
         found = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"
         raise BundleInvalid(f"{bundle.path}: not the model that was planned (its digest is {found})")
-    return Classifier(bundle, provider, threads)
+    # A GPU knows this size alone, and smaller batches are padded: its first run of each size takes seconds.
+    return Classifier(bundle, provider, threads, batch_sizes=(batch_size or GPU_BATCH,))
 
 
 def _write_rows(
@@ -73,18 +74,18 @@ def _write_rows(
     path: Path,
     progress: Callable[[int], None],
 ) -> None:
-    started = time.perf_counter()
     pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
     statuses: Counter[Status] = Counter()
-    with RowWriter(path, _same_in_all(spec.run)) as writer, pipeline.decoded(entries) as images:
-        while batch := list(islice(images, spec.resources.batch_size)):
-            answers = pipeline.classify([crop for _, crop in batch])
+    with RowWriter(path, _same_in_all(spec.run)) as writer, pipeline.scored(entries) as batches:
+        for images, answers in batches:
             with pipeline.write_time.running():
-                writer.write([entry for entry, _ in batch], answers, datetime.now(UTC))
+                writer.write(images, answers, datetime.now(UTC))
             statuses.update(answer.status if isinstance(answer, Failure) else "ok" for answer in answers)
-            progress(len(batch))
-        elapsed_s = time.perf_counter() - started
-        writer.write_footer(ShardCounts(dict(statuses), elapsed_s, pipeline.stage_times(elapsed_s)))
+            progress(len(images))
+        with pipeline.write_time.running():
+            writer.flush()
+        elapsed_s, stages = pipeline.elapsed()
+        writer.write_footer(ShardCounts(dict(statuses), elapsed_s, stages))
 
 
 def _same_in_all(run: RunSpec) -> dict[str, object]:

@@ -164,7 +164,7 @@ def test_the_summary_adds_up(photos: Path, tiny_models: Path, output: Path) -> N
     assert summary["labels"] == {"red": 4, "green": 4, "blue": 4}
     assert summary["model"]["version"] == 1
     assert summary["images_per_s"] == pytest.approx(13 / summary["seconds"], rel=0.05)
-    assert set(summary["stages"]) == {"fetch", "decode", "compute", "write"}
+    assert set(summary["stages"]) == {"fetch", "decode", "compute", "write", "cpu"}
     assert summary["bottleneck"] in summary["stages"]
     assert all(0 <= stage["utilisation"] <= 1 for stage in summary["stages"].values())
 

@@ -1,0 +1,66 @@
+"""Fetches the planned images: each as it was planned, or why not."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from fovea.errors import ObjectChanged, ObjectMissing, Unavailable
+from fovea.folder import Entry
+from scorer.plan import RunSpec
+from scorer.rows import Failure
+from scorer.source import open_source
+from scorer.stopwatch import Stopwatch
+
+LOST_AFTER_READS: Final = 100
+"""So many reads that fail in a row mean that the store is gone, not that so many images are bad."""
+
+Fetched = tuple[Entry, bytes | Failure]
+
+
+class Fetcher:
+    """Reads the images of one shard, from any number of threads.
+
+    Raises DataInvalid when the source is a local folder that is not there any more.
+    """
+
+    def __init__(self, run: RunSpec) -> None:
+        self._max_image_bytes = run.max_image_bytes
+        self._source = open_source(run.source, patient=True)
+        self.time = Stopwatch()
+
+    def size_bytes(self, entry: Entry) -> int:
+        """What fetching this image takes of the memory."""
+        return entry.size if entry.size <= self._max_image_bytes else 0
+
+    def fetch(self, entry: Entry) -> Fetched:
+        if entry.size > self._max_image_bytes:
+            limit = self._max_image_bytes
+            return entry, Failure("too_large", f"the image has {entry.size} bytes, more than {limit}")
+        with self.time.running():
+            try:
+                return entry, _whole(entry, self._source.read(entry.key, entry.etag))
+            except ObjectMissing as error:
+                return entry, Failure("gone", str(error))
+            except ObjectChanged as error:
+                return entry, Failure("changed", str(error))
+            except Unavailable as error:
+                return entry, Failure("unreadable", str(error))
+
+
+def unless_lost(fetched: Iterable[Fetched], planned: int) -> Iterator[Fetched]:
+    """Raises Unavailable when it is the store that fails, and not a few of its `planned` objects."""
+    failed_in_a_row = 0
+    for entry, data in fetched:
+        unreadable = isinstance(data, Failure) and data.status == "unreadable"
+        failed_in_a_row = failed_in_a_row + 1 if unreadable else 0
+        if isinstance(data, Failure) and failed_in_a_row >= min(LOST_AFTER_READS, planned):
+            raise Unavailable(f"{failed_in_a_row} reads in a row failed, the last: {data.error}")
+        yield entry, data
+
+
+def _whole(entry: Entry, data: bytes) -> bytes:
+    """Raises ObjectChanged, or Unavailable when the store gave its object, but not all of it."""
+    if len(data) == entry.size:
+        return data
+    if not entry.etag:
+        raise ObjectChanged(f"{entry.key}: changed since it was listed")
+    raise Unavailable(f"{entry.key}: the store gave {len(data)} bytes of {entry.size}")
