@@ -22,7 +22,7 @@ FOOTER_KEY: Final = b"fovea"
 ROW_GROUP_ROWS: Final = 8192
 """So many rows gather in memory before they go to the disk."""
 BATCH_ROWS: Final = 1024
-"""Of them, so many as objects of Python; the others are encoded already."""
+"""Of them, so many as objects of Python; the others are columns already."""
 
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -81,6 +81,9 @@ class ShardCounts:
     statuses: dict[Status, int]
     elapsed_s: float
     stages: dict[str, StageTime]
+    """fetch, decode, compute, write, and cpu: the process's CPU time, of that of all its cores."""
+    provider: str = ""
+    """What ran the model, by onnxruntime's name."""
 
     def as_json(self) -> bytes:
         stages = {name: vars(stage) for name, stage in self.stages.items()}
@@ -103,7 +106,8 @@ class RowWriter:
     path: Path
     same_in_all: dict[str, object] = field(default_factory=dict)
     """The columns whose value is the same in every row."""
-    _waiting: list[_Row] = field(default_factory=list, init=False)
+    _rows: list[_Row] = field(default_factory=list, init=False)
+    _batches: list[pa.RecordBatch] = field(default_factory=list, init=False)
 
     def __enter__(self) -> "RowWriter":
         try:
@@ -125,29 +129,42 @@ class RowWriter:
     def write(
         self, entries: Sequence[Entry], answers: Sequence[Answer | Failure], scored_at: datetime
     ) -> None:
-        """A few rows more, which wait here for others."""
-        self._waiting += [(*pair, scored_at) for pair in zip(entries, answers, strict=True)]
-        if len(self._waiting) >= BATCH_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._waiting:
-            columns = _columns(self._waiting)
-            rows = len(self._waiting)
-            self._waiting = []
-            columns |= {name: [value] * rows for name, value in self.same_in_all.items()}
-            arrays = [pa.array(columns[field.name], field.type) for field in SCHEMA]
-            self._write(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+        """A few rows more, which wait for others."""
+        self._rows += [(*pair, scored_at) for pair in zip(entries, answers, strict=True)]
+        if len(self._rows) >= BATCH_ROWS:
+            self._encode()
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
         """Rows that are made already, after those that wait."""
-        self.flush()
-        self._write(batch)
+        self._encode()
+        self._gather(batch)
 
-    def _write(self, batch: pa.RecordBatch) -> None:
+    def flush(self) -> None:
+        """Writes the rows that wait."""
+        self._encode()
+        self._write_group(pa.Table.from_batches(self._batches, SCHEMA))
+        self._batches = []
+
+    def _encode(self) -> None:
+        if self._rows:
+            columns = _columns(self._rows)
+            columns |= {name: [value] * len(self._rows) for name, value in self.same_in_all.items()}
+            arrays = [pa.array(columns[field.name], field.type) for field in SCHEMA]
+            self._rows = []
+            self._gather(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+
+    def _gather(self, batch: pa.RecordBatch) -> None:
+        # Each call of the writer makes a row group, so it has to come with as many rows as one should have.
+        self._batches.append(batch)
+        while sum(batch.num_rows for batch in self._batches) >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(self._batches, SCHEMA)
+            self._write_group(table.slice(0, ROW_GROUP_ROWS))
+            self._batches = table.slice(ROW_GROUP_ROWS).to_batches()
+
+    def _write_group(self, rows: pa.Table) -> None:
         try:
-            # Batches are gathered into row groups of this size, instead of each becoming its own.
-            self._writer.write_batch(batch, row_group_size=ROW_GROUP_ROWS)
+            if rows.num_rows:
+                self._writer.write_table(rows, ROW_GROUP_ROWS)
         except OSError as error:
             raise self._failure(error) from error
 

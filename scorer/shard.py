@@ -36,10 +36,11 @@ class ShardSpec:
     resources: Resources
 
 
-def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images: None) -> bool:
+def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images: None) -> ShardCounts | None:
     """Scores the shard and puts its parquet file if it is absent: that put is the commit.
 
-    True when it was this call that wrote it. `progress` hears of each batch's size.
+    Returns the shard's counts when it was this call that wrote it, otherwise None. `progress` hears of each
+    batch's size.
     Raises Unavailable when a store is gone (single images that cannot be read become rows instead),
     BundleInvalid when the model is not the one that was planned. Then nothing is written.
     """
@@ -49,9 +50,10 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
         entries = (image.entry for image in read_manifest(output, spec.shard.manifest))
-        _write_rows(spec, classifier, entries, path, progress)
+        counts = _write_rows(spec, classifier, entries, path, progress)
         run = output.folder(layout.run_folder(spec.run.run))
-        return run.put_if_absent(layout.shard_file(spec.shard.index), mapped(path))
+        wrote = run.put_if_absent(layout.shard_file(spec.shard.index), mapped(path))
+    return counts if wrote else None
 
 
 @lru_cache(maxsize=1)
@@ -73,7 +75,7 @@ def _write_rows(
     entries: Iterable[Entry],
     path: Path,
     progress: Callable[[int], None],
-) -> None:
+) -> ShardCounts:
     pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
     statuses: Counter[Status] = Counter()
     with RowWriter(path, _same_in_all(spec.run)) as writer, pipeline.scored(entries) as batches:
@@ -85,7 +87,9 @@ def _write_rows(
         with pipeline.write_time.running():
             writer.flush()
         elapsed_s, stages = pipeline.elapsed()
-        writer.write_footer(ShardCounts(dict(statuses), elapsed_s, stages))
+        counts = ShardCounts(dict(statuses), elapsed_s, stages, provider=classifier.provider)
+        writer.write_footer(counts)
+    return counts
 
 
 def _same_in_all(run: RunSpec) -> dict[str, object]:

@@ -4,15 +4,18 @@ import logging
 import time
 from collections.abc import Sequence
 
+from fovea.classifier import CUDA
 from fovea.errors import DataInvalid
 from fovea.folder import Folder
 from fovea.storage import open_folder
+from scorer.bottleneck import advise
 from scorer.commit import missing_shards
 from scorer.config import WorkSettings
 from scorer.console import has_terminal, progress_bar
 from scorer.options import WorkOptions
 from scorer.pipeline import Resources
 from scorer.plan import Plan, read_plan
+from scorer.rows import ShardCounts
 from scorer.shard import ShardSpec, score_shard
 
 logger = logging.getLogger(__name__)
@@ -40,16 +43,18 @@ def score_shards(output: Folder, plan: Plan, missing: Sequence[int], resources: 
     with progress_bar(plan.images, done) as progress:
         for index in missing:
             started = time.perf_counter()
-            wrote = score_shard(ShardSpec(output.uri, plan.spec, plan.shards[index], resources), progress)
+            counts = score_shard(ShardSpec(output.uri, plan.spec, plan.shards[index], resources), progress)
             if not has_terminal():  # there the bar says it, and a line of the log would break it
-                _log_shard(plan, index, time.perf_counter() - started, wrote)
+                _log_shard(plan, index, time.perf_counter() - started, counts)
 
 
-def _log_shard(plan: Plan, index: int, elapsed_s: float, wrote: bool) -> None:
+def _log_shard(plan: Plan, index: int, elapsed_s: float, counts: ShardCounts | None) -> None:
     images = plan.shards[index].images
     what = {"shard": index, "of": len(plan.shards), "images": images}
-    text = "scored" if wrote else "another worker was first"
-    logger.info(text, extra={**what, "images_per_s": round(images / elapsed_s, 1)})
+    advice = advise(counts.stages, counts.provider == CUDA) if counts else None
+    found = {"bottleneck": advice.stage, "knob": advice.knob} if advice else {}
+    text = "scored" if counts else "another worker was first"
+    logger.info(text, extra={**what, "images_per_s": round(images / elapsed_s, 1), **found})
 
 
 def resources_of(settings: WorkOptions) -> Resources:

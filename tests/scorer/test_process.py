@@ -1,5 +1,6 @@
 """The real program: signals, kills, exit codes, and what it says."""
 
+import json
 import os
 import signal
 import time
@@ -109,6 +110,9 @@ def test_it_ends_with_what_a_person_wants_to_know(photos: Path, tiny_models: Pat
     assert "ok 12, undecodable 1" in result.stdout
     assert "images/s" in result.stdout
     assert f"{output}/runs/night-1/data/" in result.stdout
+    (scored,) = [json.loads(line) for line in result.stderr.splitlines() if '"scored"' in line]
+    assert scored["bottleneck"] in {"fetch", "decode", "compute", "write", "cpu"}
+    assert scored["knob"]
 
 
 @pytest.mark.parametrize(

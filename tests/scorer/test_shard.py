@@ -1,11 +1,15 @@
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from fovea.classifier import CPU
 from fovea.errors import BundleInvalid, DataInvalid, Unavailable
-from scorer.rows import RowWriter, read_shard
+from fovea.folder import Entry
+from scorer.rows import ROW_GROUP_ROWS, Failure, RowWriter, read_shard
 from scorer.shard import ShardSpec, score_shard
 from scorer.work import resources_of
 from tests.scorer.runs import planned, read_rows, settings_for
@@ -30,7 +34,8 @@ def test_two_workers_on_one_shard_leave_each_row_once(spec: ShardSpec, output: P
     wrote: list[bool] = []
 
     def work() -> None:
-        wrote.append(score_shard(spec, lambda images: both_in_the_middle.wait() and None))
+        counts = score_shard(spec, lambda images: both_in_the_middle.wait() and None)
+        wrote.append(counts is not None)
 
     workers = [threading.Thread(target=work) for _ in range(2)]
     for worker in workers:
@@ -39,6 +44,27 @@ def test_two_workers_on_one_shard_leave_each_row_once(spec: ShardSpec, output: P
         worker.join()
     assert sorted(wrote) == [False, True]
     assert len({row["key"] for row in read_rows(output)}) == len(read_rows(output)) == 12
+
+
+def test_the_footer_holds_the_counts_that_are_returned(spec: ShardSpec, output: Path) -> None:
+    counts = score_shard(spec)
+    assert counts
+    assert counts.statuses == {"ok": 12}
+    assert counts.provider == CPU
+    (file,) = (output / "runs" / "night-1" / "data").iterdir()
+    assert read_shard(file.read_bytes(), "the shard")[1] == counts
+
+
+def test_rows_gather_into_bounded_groups(tmp_path: Path) -> None:
+    entry = Entry("a.png", 1, "etag", datetime.now(UTC))
+    same = dict.fromkeys(("run", "model_name", "model_digest", "preprocess_digest"), "x") | {
+        "model_version": 1
+    }
+    with RowWriter(tmp_path / "rows", same) as writer:
+        for _ in range(2 * ROW_GROUP_ROWS // 4 + 1):
+            writer.write([entry] * 4, [Failure("gone", "x")] * 4, datetime.now(UTC))
+    file = pq.ParquetFile(tmp_path / "rows").metadata
+    assert [file.row_group(n).num_rows for n in range(file.num_row_groups)] == [ROW_GROUP_ROWS] * 2 + [4]
 
 
 def test_another_model_than_planned_is_refused(spec: ShardSpec, output: Path) -> None:
