@@ -47,7 +47,7 @@ _TIMEOUTS: "ClientConfig" = {"connect_timeout": "5s", "timeout": "60s"}
 # Of an answer's next bytes: what hangs is tried once more, on another connection.
 _STALLED: "ClientConfig" = {"read_timeout": "30s"}
 
-_PIECE_BYTES = 8 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 
 def open_bucket(uri: str, *, patient: bool = False) -> "BucketFolder":

@@ -44,7 +44,7 @@ class Folder(Protocol):
         """
 
     def pieces(self, key: str) -> Iterator[bytes]:
-        """The object from its beginning to its end, some megabytes at a time. Raises ObjectMissing."""
+        """The object from its beginning to its end, about a megabyte at a time. Raises ObjectMissing."""
 
     def write(self, key: str, data: bytes) -> None:
         """Writes the object whole or not at all, over what was there."""

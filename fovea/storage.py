@@ -23,7 +23,7 @@ __all__ = ["BUCKET_SCHEMES", "Entry", "Folder", "LocalFolder", "is_bucket", "ope
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
 _TEMPORARY = ".tmp-"
-_PIECE_BYTES = 8 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 
 def open_folder(uri: str, *, patient: bool = False) -> Folder:
