@@ -1,0 +1,138 @@
+"""How near the scorer comes to its limits, from an S3 endpoint to the rows.
+
+    python -m benchmarks.scoring
+    python -m benchmarks.scoring --model resnet34 --images 400
+
+Images a second of `python -m scorer work`, beside (a) the classifier alone, (b) decoding alone and (c)
+fetching alone, each with all cores, and (d) a bare loop of all three, a process a core, which is the limit
+where they share the cores. The store is `benchmarks.static_store`, on the same cores. What it takes of them
+is printed, and what each image takes of the CPU: on a busy machine that says more than the rates.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks import scoring_loops
+from benchmarks.machine import describe_machine
+from benchmarks.process_tree import cpu_seconds
+from benchmarks.scoring_loops import Measured
+from benchmarks.serving_models import photographs, publish_tiny, publish_untrained_resnet34
+from benchmarks.static_store import BUCKET, running_store
+from fovea.cpus import available_cpus
+from fovea.storage import open_folder
+from scorer import layout
+from scorer.rows import ShardCounts, read_shard
+
+PUBLISH = {"tiny": publish_tiny, "resnet34": publish_untrained_resnet34}
+DISTINCT = 32
+SOURCE = f"s3://{BUCKET}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=PUBLISH, default="tiny")
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--seconds", type=float, default=4, help="of each limit")
+    parser.add_argument("--rounds", type=int, default=3, help="in which all are measured in turn")
+    options = parser.parse_args()
+    print(describe_machine(torch.device("cpu"), available_cpus()), flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        _write_photographs(work / "photographs")
+        PUBLISH[options.model](work / "models", work / "staging")
+        with running_store(work / "photographs", options.images) as store:
+            os.environ.update(store.environment)
+            _compare(options, work, store.pid)
+
+
+def _compare(options: argparse.Namespace, work: Path, store_pid: int) -> None:
+    cores = available_cpus()
+
+    def loop(kind: str, processes: int) -> Callable[[], Measured]:
+        images = min(options.images, 1000)
+        return lambda: scoring_loops.run(kind, work / "models", SOURCE, images, options.seconds, processes)
+
+    night = _Night(work, store_pid)
+    measures = {
+        "(a) the classifier alone": loop("classify", cores),
+        "(b) decoding alone": loop("decode", cores),
+        "(c) fetching alone": loop("fetch", 1),
+        "(d) a bare loop of all three": loop("all", cores),
+        "`python -m scorer work`": night.score,
+    }
+    rounds = [{name: measure() for name, measure in measures.items()} for _ in range(options.rounds)]
+    _print(rounds)
+    print(f"\nThe store took {statistics.median(night.store_cores):.2f} cores while the scorer ran.")
+    print(f"The scorer: {night.log}")
+
+
+class _Night:
+    """Runs of the real program, each on a plan of its own."""
+
+    def __init__(self, work: Path, store_pid: int) -> None:
+        self._models, self._output, self._store_pid = work / "models", work / "output", store_pid
+        self._runs = 0
+        self.store_cores: list[float] = []
+        self.log = ""
+        """The last shard's line."""
+
+    def score(self) -> Measured:
+        self._runs += 1
+        run = ("--output", str(self._output), "--run-id", f"night-{self._runs}")
+        _scorer("plan", SOURCE, "--models", str(self._models), *run, "--shard-images", "1000000")
+        started, store_s = time.perf_counter(), cpu_seconds(self._store_pid)
+        self.log = _scorer("work", *run, "--provider", "cpu").splitlines()[-1]
+        seconds = time.perf_counter() - started
+        self.store_cores.append((cpu_seconds(self._store_pid) - store_s) / seconds)
+        counts = self._counts()
+        images = sum(counts.statuses.values())
+        assert counts.statuses == {"ok": images}, counts.statuses
+        return Measured(images / counts.elapsed_s, images / counts.stages["cpu"].busy_s)
+
+    def _counts(self) -> ShardCounts:
+        path = f"{layout.run_folder(f'night-{self._runs}')}/{layout.shard_file(0)}"
+        return read_shard(open_folder(str(self._output)).read(path), path)[1]
+
+
+def _scorer(*arguments: str) -> str:
+    command = [sys.executable, "-m", "scorer", *arguments, "--log-format", "json"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+
+def _print(rounds: list[dict[str, Measured]]) -> None:
+    print(f"\nMedians of {len(rounds)} rounds:\n")
+    print("| | images/s | images per CPU second |\n|---|---:|---:|")
+    for name in rounds[0]:
+        images_s = statistics.median(each[name].images_s for each in rounds)
+        images_cpu_s = statistics.median(each[name].images_cpu_s for each in rounds)
+        print(f"| {name} | {images_s:,.1f} | {images_cpu_s:,.1f} |")
+    *limits, bare, scorer = rounds[0]
+    for title, shares in {
+        "the slowest of (a), (b), (c)": [
+            each[scorer].images_s / min(each[name].images_s for name in limits) for each in rounds
+        ],
+        "(d)": [each[scorer].images_s / each[bare].images_s for each in rounds],
+        "(d), by CPU time": [each[scorer].images_cpu_s / each[bare].images_cpu_s for each in rounds],
+    }.items():
+        listed = ", ".join(f"{share:.2f}" for share in shares)
+        print(f"\nThe scorer against {title}: {statistics.median(shares):.2f} ({listed})", end="")
+    print()
+
+
+def _write_photographs(folder: Path) -> None:
+    folder.mkdir()
+    for index, data in enumerate(photographs(DISTINCT, 500, 375)):
+        (folder / f"{index:03}.jpg").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
