@@ -63,6 +63,7 @@ def test_rows_gather_into_bounded_groups(tmp_path: Path) -> None:
     with RowWriter(tmp_path / "rows", same) as writer:
         for _ in range(2 * ROW_GROUP_ROWS // 4 + 1):
             writer.write([entry] * 4, [Failure("gone", "x")] * 4, datetime.now(UTC))
+        assert (tmp_path / "rows").stat().st_size > 1000, "nothing is on the disk yet"
     file = pq.ParquetFile(tmp_path / "rows").metadata
     assert [file.row_group(n).num_rows for n in range(file.num_row_groups)] == [ROW_GROUP_ROWS] * 2 + [4]
 
