@@ -1,11 +1,13 @@
 """Calls that the main thread waits for without being deaf to signals."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from threading import Thread, current_thread, main_thread
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
+
+HEARD_WITHIN_S: Final = 1.0
 
 
 def interruptibly(call: Callable[[], T]) -> T:
@@ -20,7 +22,18 @@ def interruptibly(call: Callable[[], T]) -> T:
         return call()
     result: Future[T] = Future()
     Thread(target=_run, args=(call, result), daemon=True).start()
-    return result.result()
+    return result_of(result)
+
+
+def result_of(future: "Future[T]") -> T:
+    """The future's result, or its exception; a signal's handler runs within HEARD_WITHIN_S.
+
+    A signal wakes a thread that waits, but one that comes in the instant before is only noted: Python would
+    wait on, for ever if need be.
+    """
+    while not future.done():
+        wait([future], HEARD_WITHIN_S)
+    return future.result()
 
 
 def _run(call: Callable[[], T], result: "Future[T]") -> None:

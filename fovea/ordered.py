@@ -10,6 +10,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final, TypeVar
 
+from fovea.foreground import result_of
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -50,13 +52,13 @@ def ordered_map(
             size = size_bytes(item)
             while pending and (len(pending) >= bound.items or pending_bytes + size > bound.size_bytes):
                 future, freed = pending.popleft()
-                yield future.result()
+                yield result_of(future)
                 pending_bytes -= freed
             pending.append((Future(), size))
             pending_bytes += size
             tasks.put((pending[-1][0], item))
         while pending:
-            yield pending.popleft()[0].result()
+            yield result_of(pending.popleft()[0])
     finally:
         _stop(workers, tasks, [future for future, _ in pending])
 
