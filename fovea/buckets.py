@@ -27,13 +27,15 @@ from fovea.folder import Entry
 from fovea.foreground import interruptibly
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 # A refused listing comes as a generic error, unlike a refused read.
 _REFUSED = re.compile(r"status code: (401|403)\b")
 # Where obstore asks for credentials if the environment has none.
 _METADATA_SERVICE = "169.254.169.254"
+# What the stores give in one answer; obstore hands on 50 at a time by itself.
+_PAGE = 1000
 
 
 _HASTY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
@@ -95,11 +97,10 @@ class BucketFolder:
     def entries(self) -> Iterator[Entry]:
         skip = len(self._prefix) + 1 if self._prefix else 0
         try:
-            pages = iter(obstore.list(self._store, self._prefix or None))
-            while page := interruptibly(lambda: next(pages, None)):
+            pages = iter(obstore.list(self._store, self._prefix or None, chunk_size=_PAGE))
+            while (page := interruptibly(lambda: next(pages, None))) is not None:
                 for found in page:
-                    etag = (found["e_tag"] or "").strip('"')
-                    yield Entry(found["path"][skip:], found["size"], etag, found["last_modified"])
+                    yield _entry(found["path"][skip:], found)
         except (BaseError, OSError) as error:
             raise self._failure("listed", "", error) from error
 
@@ -118,6 +119,14 @@ class BucketFolder:
         except (BaseError, OSError) as error:
             raise self._failure("read", key, error) from error
         return True
+
+    def stat(self, key: str) -> Entry:
+        try:
+            return _entry(key, interruptibly(lambda: obstore.head(self._store, self._full(key))))
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"{self.uri}/{key}: no such object") from error
+        except (BaseError, OSError) as error:
+            raise self._failure("read", key, error) from error
 
     def read(self, key: str, etag: str = "") -> bytes:
         unchanged: GetOptions = {"if_match": f'"{etag}"'} if etag else {}
@@ -174,3 +183,7 @@ class BucketFolder:
             reason = "the store refuses these credentials"
         failure = DataInvalid if isinstance(error, InvalidPathError) else Unavailable
         return failure(f"{where}: cannot be {verb}: {reason}")
+
+
+def _entry(key: str, found: "ObjectMeta") -> Entry:
+    return Entry(key, found["size"], (found["e_tag"] or "").strip('"'), found["last_modified"])

@@ -7,7 +7,7 @@ from mmap import mmap
 from typing import Protocol
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One object of a listing. `etag` changes when the content does."""
 
@@ -36,6 +36,9 @@ class Folder(Protocol):
         """The names of the folders directly below, sorted."""
 
     def exists(self, key: str) -> bool: ...
+
+    def stat(self, key: str) -> Entry:
+        """The object as a listing would show it, without reading it. Raises ObjectMissing."""
 
     def read(self, key: str, etag: str = "") -> bytes:
         """The whole object; with an `etag`, only if it still is the one that a listing gave.

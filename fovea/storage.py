@@ -88,6 +88,17 @@ class LocalFolder:
         except OSError as error:
             raise _local_failure(self.path / key, "read", error) from error
 
+    def stat(self, key: str) -> Entry:
+        try:
+            facts = (self.path / key).stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ObjectMissing(f"{self.path / key}: no such file") from error
+        except OSError as error:
+            raise _local_failure(self.path / key, "read", error) from error
+        if not stat.S_ISREG(facts.st_mode):
+            raise ObjectMissing(f"{self.path / key}: not a file")
+        return _entry(key, facts)
+
     def read(self, key: str, etag: str = "") -> bytes:
         try:
             with (self.path / key).open("rb") as file:
@@ -189,7 +200,11 @@ def _file_entry(child: os.DirEntry[str], key: str) -> Iterator[Entry]:
     except OSError as error:
         raise _local_failure(Path(child.path), "listed", error) from error
     if stat.S_ISREG(facts.st_mode):
-        yield Entry(key, facts.st_size, _etag(facts), datetime.fromtimestamp(facts.st_mtime, UTC))
+        yield _entry(key, facts)
+
+
+def _entry(key: str, facts: os.stat_result) -> Entry:
+    return Entry(key, facts.st_size, _etag(facts), datetime.fromtimestamp(facts.st_mtime, UTC))
 
 
 def _etag(facts: os.stat_result) -> str:
