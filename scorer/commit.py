@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fovea.errors import DataInvalid, ObjectMissing
+from fovea.errors import DataInvalid
 from fovea.folder import Folder
 from scorer import layout
+from scorer.latest import move_latest
 from scorer.plan import Plan
 from scorer.rows import RowWriter, ShardCounts, StageTime, read_shard
 from scorer.scratch import scratch_folder
@@ -27,6 +28,8 @@ class Summary:
     """What a run came to, added up shard by shard."""
 
     images: int = 0
+    carried: int = 0
+    """Of the images, those whose rows were copied from an earlier run."""
     statuses: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     abstained: int = 0
@@ -40,17 +43,18 @@ class Summary:
 
     @property
     def images_per_s(self) -> float:
-        return self.images / self.seconds if self.seconds else 0.0
+        return (self.images - self.carried) / self.seconds if self.seconds else 0.0
 
     @property
     def bottleneck(self) -> str | None:
         """The stage whose workers had the least rest; None when there was nothing to do."""
-        if not self.images:
+        if self.images == self.carried:
             return None
         return max(self.stages, key=lambda name: _utilisation(self.stages[name]))
 
     def add(self, rows: pa.Table, counts: ShardCounts) -> None:
         self.images += rows.num_rows
+        self.carried += counts.carried
         self.statuses.update(counts.statuses)
         self.labels.update(label for label in rows["label"].to_pylist() if label is not None)
         self.abstained += pc.sum(rows["abstained"]).as_py() or 0
@@ -62,6 +66,7 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         return {
             "images": self.images,
+            "carried": self.carried,
             "statuses": dict(self.statuses.most_common()),
             "labels": dict(self.labels.most_common()),
             "abstained": self.abstained,
@@ -102,20 +107,6 @@ def commit(output: Folder, plan: Plan, max_bad_fraction: float) -> Summary:
     run.write(layout.SUCCESS, b"")
     move_latest(output, plan)
     return summary
-
-
-def move_latest(output: Folder, plan: Plan) -> None:
-    """Makes latest.json name this run, unless it names one that was planned later."""
-    try:
-        if datetime.fromisoformat(json.loads(output.read(layout.LATEST))["planned"]) > plan.created:
-            return
-    except ObjectMissing:
-        pass
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataInvalid(f"{output.uri}/{layout.LATEST}: not Fovea's latest.json: {error}") from error
-    path = layout.run_folder(plan.spec.run)
-    latest = {"run": plan.spec.run, "path": path, "planned": plan.created.isoformat()}
-    output.write(layout.LATEST, _json(latest))
 
 
 def _gather(run: Folder, plan: Plan, quarantine: Path) -> tuple[Summary, list[dict[str, object]]]:

@@ -1,11 +1,13 @@
 """What a person sees of a run: the progress bar, and at the end what it came to."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fovea.folder import Folder
@@ -45,6 +47,7 @@ def report(summary: Summary, plan: Plan, output: Folder) -> str:
     lines = [
         f"run {plan.spec.run}: {summary.images:,} images by {model}",
         f"  status      {_counts(summary.statuses)}",
+        *([f"  carried     {_carried(summary.carried, plan)}"] if summary.carried else []),
         f"  labels      {_counts(summary.labels)}; abstained {summary.abstained:,}",
         *([left_out] if plan.left_out else []),
         f"{speed}; {summary.bottleneck} is the bottleneck" if summary.bottleneck else speed,
@@ -53,6 +56,30 @@ def report(summary: Summary, plan: Plan, output: Folder) -> str:
         f"  summary     {where}/{layout.SUMMARY}",
     ]
     return escaped("\n".join(lines))
+
+
+def plan_report(plan: Plan, output: Folder) -> str:
+    spec = plan.spec
+    size_bytes = sum(shard.size_bytes for shard in plan.shards)
+    fetch_bytes = sum(shard.fetch_bytes for shard in plan.shards)
+    left_out = f"  left out    {plan.left_out:,} whose names --include does not match"
+    options = shlex.join(["--output", output.uri, "--run-id", spec.run])
+    lines = [
+        f"run {spec.run}: planned, with {spec.model_name} version {spec.model_version}",
+        f"  images      {plan.images:,} ({decimal(size_bytes)}) in {spec.keys or spec.source}",
+        f"  carried     {_carried(plan.carried, plan)}",
+        f"  to score    {plan.images - plan.carried:,} ({decimal(fetch_bytes)} to fetch)",
+        *([left_out] if plan.left_out else []),
+        f"  shards      {len(plan.shards):,}",
+        f"  plan        {output.uri}/{layout.plan_folder(spec.run)}/{layout.PLAN}",
+        f"next: python -m scorer work {options}",
+        f"then: python -m scorer commit {options}",
+    ]
+    return escaped("\n".join(lines))
+
+
+def _carried(carried: int, plan: Plan) -> str:
+    return f"{carried:,} from run {plan.previous}" if carried else "none"
 
 
 def _counts(counts: dict[str, int], most: int = 8) -> str:

@@ -1,7 +1,7 @@
 """The keys of one shard, in a parquet file that the planner writes and the shard's worker reads."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -18,53 +18,100 @@ SCHEMA: Final = pa.schema(
         pa.field("size", pa.int64(), nullable=False),
         pa.field("etag", pa.string(), nullable=False),
         pa.field("last_modified", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("carried", pa.bool_(), nullable=False),
+        pa.field("carried_from", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("carried_row", pa.int32()),
     ]
 )
+"""carried_from is the file below the output that holds the image's row, and carried_row the row's number
+there, from 0. Both are null if the image is to be scored."""
 
-BATCH_ROWS: Final = 1024
 ROW_GROUP_ROWS: Final = 8192
 """A reader holds one row group at a time."""
+BATCH_ROWS: Final = 1024
+"""Of them, so many as objects of Python; the others are columns already."""
+
+DAMAGED: Final = (pa.ArrowInvalid, OSError)
+"""What reading a parquet file raises that is cut off or overwritten in places."""
+
+
+class CarriedRow(NamedTuple):
+    """A row of an earlier run."""
+
+    path: str
+    """The file, below the output."""
+    row: int
 
 
 class PlannedImage(NamedTuple):
     """An image as the planner saw it."""
 
     entry: Entry
-    carried: bool
-    """An earlier run holds its row, which is copied."""
+    carried: CarriedRow | None = None
+    """The row that is copied; None if the image is to be scored."""
 
 
-def write_manifest(output: Folder, path: str, images: Iterable[PlannedImage]) -> None:
-    """The images must be sorted by key. Raises Unavailable."""
-    rows = [
-        {
-            "key": entry.key.encode("utf-8", "surrogateescape"),
-            "size": entry.size,
-            "etag": entry.etag,
-            "last_modified": entry.last_modified,
-            "carried": carried,
-        }
-        for entry, carried in images
-    ]
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file, ROW_GROUP_ROWS, compression="zstd")
-    output.write(path, file.getvalue())
+class ManifestWriter:
+    """Puts a manifest together in memory, compressed, by row groups. The images must come sorted by key."""
+
+    def __init__(self) -> None:
+        self._file = io.BytesIO()
+        self._writer = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
+        self._columns: list[list[Any]] = [[] for _ in SCHEMA]
+
+    def add(self, entry: Entry, carried: CarriedRow | None) -> None:
+        key, size, etag, last_modified, carried_from, carried_row = self._columns
+        key.append(key_bytes(entry.key))
+        size.append(entry.size)
+        etag.append(entry.etag)
+        last_modified.append(entry.last_modified)
+        carried_from.append(carried.path if carried else None)
+        carried_row.append(carried.row if carried else None)
+        if len(key) == ROW_GROUP_ROWS:
+            self._flush()
+
+    def write_to(self, output: Folder, path: str) -> None:
+        """Raises Unavailable."""
+        self._flush()
+        self._writer.close()
+        output.write(path, self._file.getvalue())
+
+    def _flush(self) -> None:
+        arrays = [pa.array(values, field.type) for values, field in zip(self._columns, SCHEMA, strict=True)]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+        self._columns = [[] for _ in SCHEMA]
 
 
 def read_manifest(output: Folder, path: str) -> Iterator[PlannedImage]:
-    """The images, sorted by key. Raises ObjectMissing, DataInvalid when the file is damaged.
+    """The images, sorted by key. Raises ObjectMissing, DataInvalid when the file is damaged."""
+    for batch in read_batches(output, path):
+        for key, size, etag, last_modified, carried_from, row in zip(*_values(batch), strict=True):
+            entry = Entry(key_text(key), size, etag, last_modified)
+            yield PlannedImage(entry, None if carried_from is None else CarriedRow(carried_from, row))
+
+
+def read_batches(output: Folder, path: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The manifest as record batches of at most BATCH_ROWS. Raises as `read_manifest`.
 
     The file lies on the local disk meanwhile; memory holds a part of it at a time.
     """
     with local_copy(output, path) as copy:
         try:
-            for batch in pq.ParquetFile(copy).iter_batches(batch_size=BATCH_ROWS):
-                yield from map(_planned, batch.to_pylist())
-        except (pa.ArrowInvalid, KeyError) as error:
+            file = pq.ParquetFile(copy)
+            if not file.schema_arrow.equals(SCHEMA):
+                raise DataInvalid(f"{output.uri}/{path}: not a manifest of this version of the scorer")
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+        except DAMAGED as error:
             raise DataInvalid(f"{output.uri}/{path}: not a manifest: {error}") from error
 
 
-def _planned(row: dict[str, Any]) -> PlannedImage:
-    key = row["key"].decode("utf-8", "surrogateescape")
-    return PlannedImage(Entry(key, row["size"], row["etag"], row["last_modified"]), row["carried"])
+def key_bytes(key: str) -> bytes:
+    """A key as the store knows it, and by which listings are sorted."""
+    return key.encode("utf-8", "surrogateescape")
+
+
+def key_text(key: bytes) -> str:
+    return key.decode("utf-8", "surrogateescape")
+
+
+def _values(batch: pa.RecordBatch) -> list[list[Any]]:
+    return [column.to_pylist() for column in batch.columns]

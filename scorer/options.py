@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from fovea.classifier import Provider
@@ -62,10 +62,20 @@ class ModelOptions(CommonOptions):
 class PlanOptions(ModelOptions):
     """What is to be scored, and into how many pieces it is cut."""
 
+    requeue: str | None = Field(
+        None,
+        description="a finished run whose images that are not ok are tried again; the rest of its rows is "
+        "copied. SOURCE and the model are that run's",
+    )
     source: CliPositionalArg[str] = Field(
         "",
         validate_default=True,
         description="the images: a folder, or a prefix as s3://, gs:// or az://BUCKET/PREFIX (required)",
+    )
+    keys: str | None = Field(
+        None,
+        description="a parquet or CSV file whose column key names the images, relative to SOURCE; without it "
+        "SOURCE is listed",
     )
     models: str = Field(
         min_length=1, description="one model's folder of versions, local or in a bucket (models/pets)"
@@ -77,9 +87,16 @@ class PlanOptions(ModelOptions):
         "folders too",
     )
     exclude: CommaSeparated = Field((), description="of those, leave out the keys that match one of these")
+    full: bool = Field(
+        False,
+        description="score every image again; else the rows of unchanged ones are copied from the last run",
+    )
     top_k: int = Field(5, ge=1, description="best classes in each row; fewer if the model has fewer")
     shard_images: int = Field(
         10_000, ge=1, le=1_000_000, description="images in a parquet file, which is what a restart keeps"
+    )
+    shard_bytes: int = Field(
+        4 * 1024**3, ge=1, description="bytes to be fetched for a parquet file; one larger image comes alone"
     )
     max_image_bytes: int = Field(
         MAX_IMAGE_BYTES, ge=1, description="larger images get a row too_large and are not fetched"
@@ -90,7 +107,9 @@ class PlanOptions(ModelOptions):
 
     @field_validator("source")
     @classmethod
-    def _source_is_given(cls, value: str) -> str:
+    def _source_is_given(cls, value: str, others: ValidationInfo) -> str:
+        if not value and others.data.get("requeue"):
+            return value
         # plan.json is UTF-8, and a name that is not comes from Python with surrogates in it.
         return matching("[^\ud800-\udfff]+", value, "name the folder or prefix of the images, in UTF-8")
 

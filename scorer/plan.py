@@ -22,6 +22,7 @@ class RunSpec(_Frozen):
     source: str
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    keys: str | None = Field(None, description="the file that names the keys; None for a listing of source")
     models: str
     model_name: str
     model_version: int
@@ -39,10 +40,15 @@ class PlannedShard(_Frozen):
     manifest: str = Field(description="path below the output")
     images: int
     size_bytes: int
+    fetch_bytes: int = Field(0, description="of size_bytes, what is to be fetched")
     carried: int = Field(0, description="of the images, those whose rows are copied from an earlier run")
     carry_from: tuple[str, ...] = Field(
         (), description="files below the output that hold the carried rows, sorted by key"
     )
+
+    @property
+    def to_score(self) -> int:
+        return self.images - self.carried
 
 
 class Plan(_Frozen):
@@ -54,11 +60,16 @@ class Plan(_Frozen):
     shards: tuple[PlannedShard, ...] = Field(min_length=1, description="one empty shard if nothing is there")
     left_out: int = Field(0, description="files that no glob of include matches")
     previous: str | None = Field(None, description="the run whose rows are carried forward")
+    requeues: str | None = Field(None, description="the run whose bad images are tried again")
     settings: dict[str, Any] = Field(description="the planner's settings, to look up later")
 
     @property
     def images(self) -> int:
         return sum(shard.images for shard in self.shards)
+
+    @property
+    def carried(self) -> int:
+        return sum(shard.carried for shard in self.shards)
 
 
 def read_plan(output: Folder, run: str) -> Plan | None:
@@ -79,12 +90,18 @@ def check_same_run(planned: RunSpec, wanted: RunSpec) -> None:
     for name in RunSpec.model_fields:
         before, now = getattr(planned, name), getattr(wanted, name)
         if before != now:
-            option = "SOURCE" if name == "source" else flag(name)
             raise SettingsInvalid(
-                f"--run-id {planned.run}: this run was planned with {option} {_shown(before)}, "
-                f"not {_shown(now)}; take another --run-id"
+                f"--run-id {planned.run}: this run was planned with {option_of(name)} {shown(before)}, "
+                f"not {shown(now)}; take another --run-id"
             )
 
 
-def _shown(value: object) -> str:
-    return ",".join(map(str, value)) or "nothing" if isinstance(value, tuple) else str(value)
+def option_of(name: str) -> str:
+    """What the user gives for a field of RunSpec."""
+    return "SOURCE" if name == "source" else flag(name)
+
+
+def shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "nothing"
+    return "nothing" if value is None else str(value)

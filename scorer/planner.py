@@ -1,16 +1,27 @@
-"""What is to be scored, by the settings, and which model is to do it."""
+"""What is to be scored, by the settings, which model is to do it, and what need not be done again."""
 
 import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from fovea import versions
 from fovea.bundle import ModelBundle
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.folder import Folder
 from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
-from scorer.listing import make_plan
+from scorer import layout
+from scorer.carry import Rule, carry_forward
+from scorer.cutting import Bounds, write_shards
+from scorer.earlier import EarlierRun, finished_run, previous_run
+from scorer.listing import Selection
+from scorer.manifest import PlannedImage
 from scorer.options import PlanOptions
 from scorer.plan import Plan, RunSpec, check_same_run, read_plan
+from scorer.requeue import requeued_images, requeued_spec
 from scorer.shard import load_classifier
+from scorer.source import open_source
 
 logger = logging.getLogger(__name__)
 
@@ -18,21 +29,100 @@ logger = logging.getLogger(__name__)
 def plan_run(settings: PlanOptions, output: Folder) -> Plan:
     """The run's own plan if it has one, else a new one, made only if the model loads and passes its check."""
     plan = read_plan(output, settings.run_id)
-    planned_version = plan.spec.model_version if plan else None
-    bundle = versions.fetch(settings.models, settings.version or planned_version, settings.model_cache)
-    spec = _spec(settings, bundle)
+    requeued = _requeued(settings, output, plan)
+    known = plan or (requeued.plan if requeued else None)
+    version = settings.version or (known.spec.model_version if known else None)
+    spec = _spec(settings, versions.fetch(settings.models, version, settings.model_cache))
+    if settings.requeue and known:
+        spec = requeued_spec(settings, spec, known.spec)
     if plan:
         check_same_run(plan.spec, spec)
         return plan
     load_classifier(spec, settings.provider, settings.threads, settings.model_cache)
-    plan = make_plan(output, spec, settings.shard_images, as_saved(settings))
+    plan = make_plan(settings, output, spec, open_source(spec.source), requeued)
     _log_plan(plan)
     return plan
 
 
+def make_plan(
+    settings: PlanOptions, output: Folder, spec: RunSpec, source: Folder, requeued: EarlierRun | None = None
+) -> Plan:
+    """Lists the source and writes manifests and plan.json; returns the plan that holds.
+
+    If another planner was first with this run, its plan holds. Raises Unavailable when a store does not
+    answer, DataInvalid when the listing is not sorted or the file of keys is none.
+    """
+    draft = _requeue(requeued, source) if requeued else _carry(settings, output, spec, source)
+    bounds = Bounds(settings.shard_images, settings.shard_bytes)
+    shards = tuple(write_shards(output, spec.run, draft.images, bounds, spec.max_image_bytes))
+    plan = Plan(
+        created=datetime.now(UTC),
+        spec=spec,
+        shards=shards,
+        left_out=draft.left_out(),
+        previous=draft.previous,
+        requeues=requeued.name if requeued else None,
+        settings=as_saved(settings),
+    )
+    if draft.previous is None:
+        logger.info("nothing is carried forward: %s", draft.why_none)
+    return _publish(output, plan)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """The images that are planned, sorted by key; what is left out is known once they are through."""
+
+    images: Iterable[PlannedImage]
+    left_out: Callable[[], int]
+    previous: str | None
+    why_none: str = ""
+
+
+def _carry(settings: PlanOptions, output: Folder, spec: RunSpec, source: Folder) -> _Draft:
+    selection = Selection(source, spec)
+    previous = "--full scores every image" if settings.full else previous_run(output, spec)
+    if isinstance(previous, str):
+        return _Draft(map(PlannedImage, selection), lambda: selection.left_out, None, previous)
+    rule = Rule.between(previous.plan.spec, spec)
+    images = carry_forward(selection, previous.rows(), rule)
+    return _Draft(images, lambda: selection.left_out, previous.name)
+
+
+def _requeue(requeued: EarlierRun, source: Folder) -> _Draft:
+    left_out = requeued.plan.left_out
+    return _Draft(requeued_images(requeued, source), lambda: left_out, requeued.name)
+
+
+def _publish(output: Folder, plan: Plan) -> Plan:
+    run = plan.spec.run
+    path = f"{layout.plan_folder(run)}/{layout.PLAN}"
+    if output.put_if_absent(path, plan.model_dump_json(indent=2).encode() + b"\n"):
+        return plan
+    winner = read_plan(output, run)
+    if winner is None:
+        raise DataInvalid(f"{output.uri}/{path}: it was there a moment ago, and is gone; run again")
+    check_same_run(winner.spec, plan.spec)
+    return winner
+
+
+def _requeued(settings: PlanOptions, output: Folder, plan: Plan | None) -> EarlierRun | None:
+    """The run whose bad images are tried again, if the settings ask for it and that is not planned yet."""
+    asked = settings.requeue
+    if asked is None:
+        return None
+    if settings.full:
+        raise SettingsInvalid("--full scores every image, --requeue only those that are not ok: take one")
+    if asked == settings.run_id:
+        raise SettingsInvalid(f"--requeue {asked}: this makes a run of its own; take another --run-id")
+    if plan and plan.requeues != asked:
+        raise SettingsInvalid(f"--run-id {settings.run_id}: this run was planned without --requeue {asked}")
+    return None if plan else finished_run(output, asked)
+
+
 def _log_plan(plan: Plan) -> None:
-    counts = {"images": plan.images, "left_out": plan.left_out, "shards": len(plan.shards)}
-    logger.info("planned", extra={"run": plan.spec.run, **counts})
+    counts = {"images": plan.images, "carried": plan.carried, "left_out": plan.left_out}
+    logger.info("planned", extra={"run": plan.spec.run, **counts, "shards": len(plan.shards)})
     if plan.left_out:
         logger.warning("files left out because --include does not match their names: %d", plan.left_out)
     if not plan.images:
@@ -42,9 +132,10 @@ def _log_plan(plan: Plan) -> None:
 def _spec(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
     return RunSpec(
         run=settings.run_id,
-        source=absolute(settings.source),
+        source=absolute(settings.source) if settings.source else "",
         include=settings.include,
         exclude=settings.exclude,
+        keys=absolute(settings.keys) if settings.keys else None,
         models=absolute(settings.models),
         model_name=bundle.contract.name,
         model_version=bundle.contract.version,

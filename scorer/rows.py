@@ -82,6 +82,8 @@ class ShardCounts:
     elapsed_s: float
     stages: dict[str, StageTime]
     """fetch, decode, compute, write, and cpu: the process's CPU time, of that of all its cores."""
+    carried: int = 0
+    """Of the rows, those that were copied from an earlier run."""
     provider: str = ""
     """What ran the model, by onnxruntime's name."""
 

@@ -2,9 +2,10 @@
 
 from fovea.folder import Folder
 from fovea.storage import open_folder
-from scorer.commit import commit, is_finished, missing_shards, move_latest
+from scorer.commit import commit, is_finished, missing_shards
 from scorer.config import CommitSettings, PlanSettings, RunSettings
-from scorer.console import report
+from scorer.console import plan_report, report
+from scorer.latest import move_latest
 from scorer.options import CommitOptions
 from scorer.plan import Plan
 from scorer.planner import plan_run
@@ -21,9 +22,9 @@ def score(settings: RunSettings) -> None:
 
 
 def plan(settings: PlanSettings) -> None:
-    """Plans the run, and prints how many images and shards it has."""
-    made = plan_run(settings, open_folder(settings.output))
-    print(f"run {made.spec.run}: {made.images:,} images in {len(made.shards):,} shards")
+    """Plans the run, and prints what there is to do."""
+    output = open_folder(settings.output)
+    print(plan_report(plan_run(settings, output), output))
 
 
 def commit_run(settings: CommitSettings) -> None:

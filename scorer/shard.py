@@ -2,8 +2,9 @@
 
     manifest -> fetch (many at once) -> decode and classify (a batch a core) -> parquet -> put if absent
 
+The rows of carried images are copied from an earlier run's files, and skip all stages but the last two.
 Each stage runs only a bounded number of items and bytes ahead of the next, so memory does not grow with
-the shard. Rows keep the order of the keys.
+the shard, but by the rows that are copied. Rows keep the order of the keys.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from fovea.errors import BundleInvalid
 from fovea.folder import Entry
 from fovea.storage import open_folder
 from scorer import layout
+from scorer.copied import CopiedRows, RowsInOrder, copy_rows
 from scorer.manifest import read_manifest
 from scorer.pipeline import GPU_BATCH, Pipeline, Resources
 from scorer.plan import PlannedShard, RunSpec
@@ -49,8 +51,10 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     output = open_folder(spec.output, patient=True)
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
-        entries = (image.entry for image in read_manifest(output, spec.shard.manifest))
-        counts = _write_rows(spec, classifier, entries, path, progress)
+        copied = copy_rows(output, spec.shard, folder / "copied.parquet")
+        images = zip(read_manifest(output, spec.shard.manifest), copied.found, strict=True)
+        entries = (image.entry for image, found in images if not found)
+        counts = _write_rows(spec, classifier, copied, entries, path, progress)
         run = output.folder(layout.run_folder(spec.run.run))
         wrote = run.put_if_absent(layout.shard_file(spec.shard.index), mapped(path))
     return counts if wrote else None
@@ -72,22 +76,24 @@ def load_classifier(
 def _write_rows(
     spec: ShardSpec,
     classifier: Classifier,
+    copied: CopiedRows,
     entries: Iterable[Entry],
     path: Path,
     progress: Callable[[int], None],
 ) -> ShardCounts:
     pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
-    statuses: Counter[Status] = Counter()
+    statuses: Counter[Status] = Counter(copied.statuses)
     with RowWriter(path, _same_in_all(spec.run)) as writer, pipeline.scored(entries) as batches:
+        rows = RowsInOrder(writer, copied)
         for images, answers in batches:
             with pipeline.write_time.running():
-                writer.write(images, answers, datetime.now(UTC))
+                rows.write(images, answers, datetime.now(UTC))
             statuses.update(answer.status if isinstance(answer, Failure) else "ok" for answer in answers)
             progress(len(images))
         with pipeline.write_time.running():
-            writer.flush()
+            rows.finish()
         elapsed_s, stages = pipeline.elapsed()
-        counts = ShardCounts(dict(statuses), elapsed_s, stages, provider=classifier.provider)
+        counts = ShardCounts(dict(statuses), elapsed_s, stages, copied.count, classifier.provider)
         writer.write_footer(counts)
     return counts
 

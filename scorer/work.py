@@ -39,7 +39,7 @@ def existing_plan(output: Folder, run: str) -> Plan:
 
 def score_shards(output: Folder, plan: Plan, missing: Sequence[int], resources: Resources) -> None:
     """Scores these shards one after the other. Raises what `score_shard` does."""
-    done = plan.images - sum(plan.shards[index].images for index in missing)
+    done = plan.images - sum(plan.shards[index].to_score for index in missing)
     with progress_bar(plan.images, done) as progress:
         for index in missing:
             started = time.perf_counter()
@@ -49,12 +49,12 @@ def score_shards(output: Folder, plan: Plan, missing: Sequence[int], resources: 
 
 
 def _log_shard(plan: Plan, index: int, elapsed_s: float, counts: ShardCounts | None) -> None:
-    images = plan.shards[index].images
-    what = {"shard": index, "of": len(plan.shards), "images": images}
-    advice = advise(counts.stages, counts.provider == CUDA) if counts else None
+    shard = plan.shards[index]
+    what = {"shard": index, "of": len(plan.shards), "images": shard.images, "carried": shard.carried}
+    advice = advise(counts.stages, counts.provider == CUDA) if counts and shard.to_score else None
     found = {"bottleneck": advice.stage, "knob": advice.knob} if advice else {}
     text = "scored" if counts else "another worker was first"
-    logger.info(text, extra={**what, "images_per_s": round(images / elapsed_s, 1), **found})
+    logger.info(text, extra={**what, "images_per_s": round(shard.to_score / elapsed_s, 1), **found})
 
 
 def resources_of(settings: WorkOptions) -> Resources:

@@ -5,9 +5,9 @@ import pytest
 
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.storage import open_folder
-from scorer.listing import make_plan
 from scorer.manifest import read_manifest
 from scorer.plan import Plan, read_plan
+from scorer.planner import make_plan
 from tests import tiny
 from tests.scorer.runs import planned, settings_for
 
@@ -78,10 +78,13 @@ def test_the_manifest_has_what_the_listing_said(plan_it: PlanIt, photos: Path, o
     assert [(e.key, e.size, e.etag) for e in planned_entries] == [(e.key, e.size, e.etag) for e in listed]
 
 
-def test_of_two_planners_the_first_ones_plan_holds(plan_it: PlanIt, photos: Path, output: Path) -> None:
+def test_of_two_planners_the_first_ones_plan_holds(
+    plan_it: PlanIt, photos: Path, tiny_models: Path, output: Path
+) -> None:
     first = plan_it()
     (photos / "new.png").write_bytes(tiny.picture("red"))
-    second = make_plan(open_folder(str(output)), first.spec, 3, {})
+    settings = settings_for(photos, tiny_models, output, "--shard-images", "3")
+    second = make_plan(settings, open_folder(str(output)), first.spec, open_folder(str(photos)))
     assert second == first
     assert planned_keys(second, output) == planned_keys(first, output)
 

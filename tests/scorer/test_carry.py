@@ -1,0 +1,306 @@
+"""A second night: the rows of what did not change are copied, and everything else is scored."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fovea.errors import DataInvalid
+from fovea.folder import Entry
+from fovea.storage import LocalFolder, open_folder
+from scorer.carry import Rule, carry_forward
+from scorer.earlier import EarlierRow
+from scorer.manifest import CarriedRow, key_bytes, read_manifest
+from scorer.plan import Plan
+from scorer.planner import make_plan
+from scorer.run import score
+from tests import tiny
+from tests.buckets import Bucket
+from tests.scorer.runs import Place, planned, read_rows, settings_for
+
+OF_FIVE = ("--shard-images", "5")
+OF_SEVEN = ("--shard-images", "7")
+
+
+def night(number: int, source: Place, models: Place, output: Place, *more: str) -> Plan:
+    """Scores a whole run and returns its plan."""
+    options = settings_for(source, models, output, *more, run=f"night-{number}")
+    score(options)
+    return planned(options)
+
+
+def made_by(output: Path, run: str) -> dict[str, str]:
+    """Key -> the run that scored it."""
+    return {row["key"]: row["run"] for row in read_rows(output, run)}
+
+
+def as_scored(output: Path, run: str) -> list[dict[str, Any]]:
+    """The rows without what tells when and by which run they were made."""
+    hidden = {"run", "scored_at"}
+    return [{name: row[name] for name in row if name not in hidden} for row in read_rows(output, run)]
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+def test_a_second_night_copies_every_row_and_reads_no_image(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    (photos / "bad.jpg").write_bytes(b"bad")
+    night(1, photos, tiny_models, output, *OF_FIVE)
+    options = settings_for(photos, tiny_models, output, *OF_SEVEN, run="night-2")
+    plan = planned(options)
+    assert (plan.previous, plan.carried, plan.images) == ("night-1", 13, 13)
+    assert plan.shards[0].carry_from == tuple(f"runs/night-1/data/shard-0000{i}.parquet" for i in (0, 1))
+    for image in photos.iterdir():
+        image.unlink()  # from here on, whoever reads one finds it gone
+    score(options)
+    assert read_rows(output, "night-2") == read_rows(output, "night-1")
+
+
+def test_a_second_night_over_a_bucket_reads_no_image(
+    bucket: Bucket, photos: Path, tiny_models: Path, output: Path
+) -> None:
+    bucket.put_folder("images", photos)
+    source = f"{bucket.uri}/images"
+    night(1, source, tiny_models, output, *OF_FIVE)
+    options = settings_for(source, tiny_models, output, run="night-2")
+    assert planned(options).carried == 12
+    for key in bucket.listing("images/"):
+        bucket.delete(key)
+    score(options)
+    assert read_rows(output, "night-2") == read_rows(output, "night-1")
+
+
+def test_new_changed_and_vanished_images_are_what_a_full_run_says(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    night(1, photos, tiny_models, output, *OF_FIVE)
+    (photos / "000.png").write_bytes(tiny.picture("blue", (99, 99)))
+    (photos / "001.jpeg").unlink()
+    (photos / "005a.png").write_bytes(tiny.picture("green"))
+    (photos / "zzz.png").write_bytes(b"bad")
+    plan = night(2, photos, tiny_models, output, "--batch-size", "2", *OF_SEVEN)
+    assert (plan.images, plan.carried) == (13, 10)
+    scored = {key for key, run in made_by(output, "night-2").items() if run == "night-2"}
+    assert scored == {"000.png", "005a.png", "zzz.png"}
+    night(3, photos, tiny_models, output, "--full")
+    assert set(made_by(output, "night-3").values()) == {"night-3"}
+    assert as_scored(output, "night-2") == as_scored(output, "night-3")
+
+
+def test_a_third_night_carries_what_the_second_one_carried(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    for number in (1, 2, 3):
+        plan = night(number, photos, tiny_models, output)
+    assert plan.previous == "night-2"
+    assert read_rows(output, "night-3") == read_rows(output, "night-1")
+
+
+def test_what_could_not_be_read_is_tried_again(photos: Path, tiny_models: Path, output: Path) -> None:
+    first = settings_for(photos, tiny_models, output, run="night-1")
+    (photos / "bad.jpg").write_bytes(b"bad")
+    planned(first)
+    changed, gone, unreadable = (photos / name for name in ("000.png", "001.jpeg", "002.webp"))
+    aside = {path: path.rename(photos.parent / path.name) for path in (changed, gone, unreadable)}
+    changed.write_bytes(b"another")
+    unreadable.symlink_to(unreadable)
+    score(first)
+    statuses = {row["key"]: row["status"] for row in read_rows(output)}
+    assert [statuses[path.name] for path in aside] == ["changed", "gone", "unreadable"]
+    for path, kept in aside.items():
+        kept.replace(path)
+    night(2, photos, tiny_models, output)
+    assert {key for key, run in made_by(output, "night-2").items() if run == "night-2"} == {
+        path.name for path in aside
+    }
+    assert {row["status"] for row in read_rows(output, "night-2")} == {"ok", "undecodable"}
+
+
+def test_more_generous_limits_try_again_what_was_refused(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    (photos / "bad.jpg").write_bytes(b"bad")
+    (photos / "wide.png").write_bytes(tiny.picture("red", (120, 120)))
+    night(1, photos, tiny_models, output, "--max-image-pixels", "9000")
+    night(2, photos, tiny_models, output, "--max-image-pixels", "90000")
+    scored = {key for key, run in made_by(output, "night-2").items() if run == "night-2"}
+    assert scored == {"bad.jpg", "wide.png"}
+
+
+def test_stricter_limits_score_again_what_may_be_too_large_now(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    night(1, photos, tiny_models, output)
+    assert (
+        night(2, photos, tiny_models, output, "--max-image-pixels", "1500", "--max-bad-fraction", "1").carried
+        == 0
+    )
+    night(3, photos, tiny_models, output)
+    sizes = sorted(path.stat().st_size for path in photos.iterdir())
+    plan = night(4, photos, tiny_models, output, "--max-image-bytes", str(sizes[8]))
+    assert plan.carried == 9
+    assert [row["status"] for row in read_rows(output, "night-4")].count("too_large") == 3
+
+
+def test_another_model_carries_nothing_and_says_so(
+    photos: Path, output: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = tmp_path / "models" / "tiny"
+    tiny.publish_bundle(models, tmp_path / "one")
+    night(1, photos, models, output)
+    tiny.publish_bundle(models, tmp_path / "two", gain=4.0)
+    caplog.set_level("INFO")
+    assert night(2, photos, models, output).previous is None
+    assert "nothing is carried forward: run night-1 has another model digest" in messages(caplog)
+    assert set(made_by(output, "night-2").values()) == {"night-2"}
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [(["--top-k", "2"], "run night-1 has another top k"), (["--full"], "--full scores every image")],
+)
+def test_why_nothing_is_carried_is_said_in_one_line(
+    more: list[str], why: str, photos: Path, tiny_models: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    night(1, photos, tiny_models, output)
+    caplog.set_level("INFO")
+    assert night(2, photos, tiny_models, output, *more).carried == 0
+    lines = [line for line in messages(caplog).splitlines() if "nothing is carried" in line]
+    assert lines == [f"nothing is carried forward: {why}"]
+
+
+def test_an_unfinished_run_is_not_carried_forward(photos: Path, tiny_models: Path, output: Path) -> None:
+    night(1, photos, tiny_models, output)
+    (output / "runs" / "night-1" / "_SUCCESS").unlink()
+    assert night(2, photos, tiny_models, output).carried == 0
+
+
+def test_rows_that_vanish_before_the_plan_are_scored_again(
+    photos: Path, tiny_models: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    night(1, photos, tiny_models, output, *OF_FIVE)
+    data = output / "runs" / "night-1" / "data"
+    (data / "shard-00001.parquet").unlink()
+    (data / "shard-00002.parquet").write_bytes(b"PAR1 damaged")
+    assert night(2, photos, tiny_models, output, *OF_FIVE).carried == 5
+    assert len(read_rows(output, "night-2")) == 12
+    warnings = messages(caplog)
+    assert "shard-00001.parquet: no such file" in warnings
+    assert "shard-00002.parquet: not a shard's file" in warnings
+
+
+def test_rows_that_vanish_after_the_plan_are_scored_again(
+    photos: Path, tiny_models: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("005.jpeg", "010.webp"):  # the first rows of two shards have the same etag
+        (photos / name).write_bytes(tiny.picture("red"))
+        os.utime(photos / name, ns=(10**18, 10**18))
+    night(1, photos, tiny_models, output, *OF_FIVE)
+    options = settings_for(photos, tiny_models, output, run="night-2")
+    assert planned(options).carried == 12
+    data = output / "runs" / "night-1" / "data"
+    (data / "shard-00000.parquet").unlink()
+    (data / "shard-00002.parquet").write_bytes((data / "shard-00001.parquet").read_bytes())
+    score(options)
+    assert [run for _, run in sorted(made_by(output, "night-2").items())] == [
+        *["night-2"] * 5,
+        *["night-1"] * 5,
+        *["night-2"] * 2,
+    ]
+    assert "their images are scored again: 7" in messages(caplog)
+    night(3, photos, tiny_models, output, "--full")
+    assert as_scored(output, "night-2") == as_scored(output, "night-3")
+
+
+def test_names_that_are_shown_alike_keep_their_own_rows(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    raw, literal = Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png")), photos / "caf\\xe9.png"
+    for path, colour in ((raw, "green"), (literal, "blue")):
+        path.write_bytes(tiny.picture(colour, kind="BMP"))
+        os.utime(path, ns=(10**18, 10**18))  # now size, time and shown name are the same for both
+    (photos / "cag.png").write_bytes(tiny.picture("red"))
+    night(1, photos, tiny_models, output)
+    assert night(2, photos, tiny_models, output).carried == 15
+    rows = read_rows(output, "night-2")
+    assert rows == read_rows(output, "night-1")
+    assert [row["label"] for row in rows if row["key"] == "caf\\xe9.png"] == ["blue", "green"]
+
+
+def test_the_summary_counts_carried_rows_but_not_as_speed(
+    photos: Path, tiny_models: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night(1, photos, tiny_models, output)
+    (photos / "new.png").write_bytes(tiny.picture("red"))
+    night(2, photos, tiny_models, output)
+    summary = json.loads((output / "runs" / "night-2" / "summary.json").read_bytes())
+    assert (summary["images"], summary["carried"], summary["statuses"]) == (13, 12, {"ok": 13})
+    assert summary["images_per_s"] == pytest.approx(1 / summary["seconds"], rel=0.1)
+    assert "carried     12 from run night-1" in capsys.readouterr().out
+
+
+class Listing(LocalFolder):
+    """A folder that lists what it is told to."""
+
+    def __init__(self, path: Path, keys: list[str], etag: str = "1") -> None:
+        super().__init__(path)
+        self.keys, self.etag = keys, etag
+
+    def entries(self) -> Iterator[Entry]:
+        return (Entry(key, 1, self.etag, datetime(2026, 1, 1, tzinfo=UTC)) for key in self.keys)
+
+
+@pytest.mark.parametrize("keys", [["b.png", "a.png"], ["a.png", "a.png"], ["é.png", "z.png"]])
+def test_a_store_that_lists_unsorted_is_refused(
+    keys: list[str], photos: Path, tiny_models: Path, output: Path
+) -> None:
+    options = settings_for(photos, tiny_models, output)
+    spec = planned(options).spec.model_copy(update={"run": "other"})
+    with pytest.raises(DataInvalid, match=r"does not list its keys sorted .* by --keys"):
+        make_plan(options, open_folder(str(output)), spec, Listing(photos, keys))
+    assert not (output / "plan" / "other" / "plan.json").exists()
+
+
+KEYS = st.sampled_from(["a", "a/a", "a\\xe9", "a\udce9", "a\udcff", "aé", "b", "\U0001f600", "\uffff"])
+# Few values, so that much is the same.
+ETAGS = st.sampled_from(["1", "1", "2", ""])
+STATUSES = st.sampled_from(["ok", "ok", "undecodable"])
+
+
+@settings(max_examples=300)
+@given(
+    listed=st.dictionaries(KEYS, st.tuples(ETAGS, st.integers(0, 9))),
+    earlier=st.dictionaries(KEYS, st.tuples(ETAGS, STATUSES)),
+    statuses=st.sampled_from([frozenset({"ok"}), frozenset({"ok", "undecodable"})]),
+)
+def test_the_join_carries_what_a_dictionary_would(
+    listed: dict[str, tuple[str, int]], earlier: dict[str, tuple[str, str]], statuses: frozenset[str]
+) -> None:
+    entries = [Entry(key, size, etag, datetime.now(UTC)) for key, (etag, size) in listed.items()]
+    entries.sort(key=lambda entry: key_bytes(entry.key))
+    names = sorted(earlier, key=key_bytes)
+    rows = [EarlierRow(key_bytes(key), *earlier[key], "file", row) for row, key in enumerate(names)]
+    images = list(carry_forward(entries, rows, Rule(statuses, max_image_bytes=5)))
+    assert [image.entry for image in images] == entries
+    for entry, carried in images:
+        etag, status = earlier.get(entry.key, ("", ""))
+        same = etag == entry.etag != ""
+        holds = same and status in statuses and (status != "ok" or entry.size <= 5)
+        assert carried == (CarriedRow("file", names.index(entry.key)) if holds else None)
+
+
+def test_a_manifest_says_where_each_carried_row_is(photos: Path, tiny_models: Path, output: Path) -> None:
+    night(1, photos, tiny_models, output, *OF_FIVE)
+    (photos / "000.png").unlink()
+    plan = planned(settings_for(photos, tiny_models, output, run="night-2"))
+    images = list(read_manifest(open_folder(str(output)), plan.shards[0].manifest))
+    assert [image.carried.row for image in images if image.carried] == [1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
