@@ -35,9 +35,8 @@ def write_shards(
     for image in images:
         fetched = image.carried is None and image.entry.size <= max_image_bytes
         fetch_bytes = image.entry.size if fetched else 0
-        if shard.images and (
-            shard.images >= bounds.images or shard.fetch_bytes + fetch_bytes > bounds.fetch_bytes
-        ):
+        too_large = shard.fetch_bytes and shard.fetch_bytes + fetch_bytes > bounds.fetch_bytes
+        if shard.images >= bounds.images or too_large:
             yield shard.write_to(output, run, index, planner)
             index, shard = index + 1, _Cut()
         shard.add(image, fetch_bytes)

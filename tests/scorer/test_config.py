@@ -25,6 +25,7 @@ def test_three_places_are_all_that_must_be_given() -> None:
         ("--include=,", "there must be a glob"),
         ("--top-k=0", "greater than or equal to 1"),
         ("--shard-images=0", "greater than or equal to 1"),
+        ("--shard-bytes=0", "greater than or equal to 1"),
         ("--max-bad-fraction=1.5", "less than or equal to 1"),
         ("--provider=tpu", "'auto', 'cuda' or 'cpu'"),
         ("--models=", "at least 1 character"),
@@ -40,6 +41,10 @@ def test_a_wrong_value_is_refused_with_the_options_name(wrong: str, says: str) -
 def test_a_missing_source_is_named() -> None:
     with pytest.raises(SettingsInvalid, match=r"^SOURCE \(or FOVEA_SCORE_SOURCE\) is missing: the images"):
         settings(*NEEDED[1:])
+
+
+def test_a_requeue_needs_no_source() -> None:
+    assert settings(*NEEDED[1:], "--requeue", "night-1").source == ""
 
 
 def test_a_source_that_is_not_utf8_is_refused() -> None:

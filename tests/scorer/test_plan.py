@@ -1,13 +1,17 @@
-from collections.abc import Callable
+import itertools
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fovea.errors import DataInvalid, SettingsInvalid
-from fovea.storage import open_folder
+from fovea.folder import Entry
+from fovea.storage import LocalFolder, open_folder
 from scorer.manifest import read_manifest
 from scorer.plan import Plan, read_plan
 from scorer.planner import make_plan
+from scorer.run import score
 from tests import tiny
 from tests.scorer.runs import planned, settings_for
 
@@ -87,6 +91,54 @@ def test_of_two_planners_the_first_ones_plan_holds(
     second = make_plan(settings, open_folder(str(output)), first.spec, open_folder(str(photos)))
     assert second == first
     assert planned_keys(second, output) == planned_keys(first, output)
+
+
+def test_of_two_planners_at_once_one_plan_holds_and_all_its_manifests(
+    plan_it: PlanIt, photos: Path, tiny_models: Path, output: Path
+) -> None:
+    both_are_listing = threading.Barrier(2, timeout=30)
+    settings = settings_for(photos, tiny_models, output, "--shard-images", "5")
+    spec = plan_it().spec.model_copy(update={"run": "both"})
+    plans: list[Plan] = []
+
+    class Slow(LocalFolder):
+        def entries(self) -> Iterator[Entry]:
+            both_are_listing.wait()
+            return super().entries()
+
+    def plan() -> None:
+        plans.append(make_plan(settings, open_folder(str(output)), spec, Slow(photos)))
+
+    planners = [threading.Thread(target=plan) for _ in range(2)]
+    for planner in planners:
+        planner.start()
+    for planner in planners:
+        planner.join()
+    assert plans[0] == plans[1]
+    keys = itertools.chain.from_iterable(planned_keys(plans[0], output))
+    assert list(keys) == sorted(path.name for path in photos.iterdir())
+
+
+def test_shards_are_bounded_by_the_bytes_to_fetch(plan_it: PlanIt, photos: Path) -> None:
+    sizes = [path.stat().st_size for path in sorted(photos.iterdir())]
+    plan = plan_it("--shard-bytes", str(max(sizes)), "--max-image-bytes", str(sorted(sizes)[-2]))
+    first = itertools.takewhile(lambda total: total <= max(sizes), itertools.accumulate(sizes))
+    assert plan.shards[0].images == len(list(first))
+    assert all(shard.fetch_bytes <= max(sizes) for shard in plan.shards)
+    assert sum(shard.fetch_bytes for shard in plan.shards) == sum(sizes) - max(sizes)
+    assert sum(shard.size_bytes for shard in plan.shards) == sum(sizes)
+
+
+def test_an_image_larger_than_a_shard_comes_alone(plan_it: PlanIt) -> None:
+    assert [shard.images for shard in plan_it("--shard-bytes", "1").shards] == [1] * 12
+
+
+def test_carried_images_do_not_count_as_bytes(photos: Path, tiny_models: Path, output: Path) -> None:
+    score(settings_for(photos, tiny_models, output))
+    (photos / "new.png").write_bytes(tiny.picture("red"))
+    plan = planned(settings_for(photos, tiny_models, output, "--shard-bytes", "1", run="night-2"))
+    assert [(shard.images, shard.carried) for shard in plan.shards] == [(13, 12)]
+    assert plan.shards[0].fetch_bytes == (photos / "new.png").stat().st_size
 
 
 def test_a_plan_is_not_made_twice(plan_it: PlanIt, photos: Path) -> None:

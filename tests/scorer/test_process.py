@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.filesize import decimal
 
 from scorer.config import RunSettings
+from tests import tiny
 from tests.scorer.runs import (
     PATIENCE_S,
     error_line,
@@ -113,6 +115,32 @@ def test_it_ends_with_what_a_person_wants_to_know(photos: Path, tiny_models: Pat
     (scored,) = [json.loads(line) for line in result.stderr.splitlines() if '"scored"' in line]
     assert scored["bottleneck"] in {"fetch", "decode", "compute", "write", "cpu"}
     assert scored["knob"]
+
+
+def test_a_plan_says_what_there_is_to_do_and_how_to_go_on(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    assert scorer("run", *flags(photos, tiny_models, output)).returncode == 0
+    (photos / "new.png").write_bytes(tiny.picture("red"))
+    (photos / "notes.txt").write_bytes(b"")
+    places = [str(photos), "--models", str(tiny_models), "--output", str(output), "--run-id", "night-2"]
+    result = scorer("plan", *places, "--shard-images", "7")
+    size, new = (sum(path.stat().st_size for path in photos.glob(glob)) for glob in ("*.*", "new.png"))
+    assert result.stdout.splitlines() == [
+        "run night-2: planned, with tiny version 1",
+        f"  images      13 ({decimal(size)}) in {photos}",
+        "  carried     12 from run night-1",
+        f"  to score    1 ({decimal(new)} to fetch)",
+        "  left out    1 whose names --include does not match",
+        "  shards      2",
+        f"  plan        {output}/plan/night-2/plan.json",
+        f"next: python -m scorer work --output {output} --run-id night-2",
+        f"then: python -m scorer commit --output {output} --run-id night-2",
+    ]
+    for line in result.stdout.splitlines()[-2:]:
+        arguments = line.partition("scorer ")[2].split()
+        assert scorer(*arguments).returncode == 0
+    assert len(read_rows(output, "night-2")) == 13
 
 
 @pytest.mark.parametrize(
