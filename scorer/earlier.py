@@ -55,19 +55,19 @@ class EarlierRun:
     def rows(self) -> Iterator[EarlierRow]:
         """Sorted by key. A shard that is damaged or gone is passed over, with a warning."""
         for shard in self.plan.shards:
+            path, statuses = self._path(shard), self._statuses(shard)
             try:
-                statuses = self._statuses(shard)
                 for row, (key, etag) in enumerate(self._keys(shard)):
-                    yield EarlierRow(key, etag, next(statuses), self._path(shard), row)
+                    yield EarlierRow(key, etag, next(statuses), path, row)
             except DataInvalid as error:
                 logger.warning("rows of run %s are not carried forward: %s", self.name, error)
 
     def images(self) -> Iterator[EarlierImage]:
         """Sorted by key. Raises DataInvalid when a shard is damaged or gone."""
         for shard in self.plan.shards:
-            statuses = self._statuses(shard)
+            path, statuses = self._path(shard), self._statuses(shard)
             for row, image in enumerate(read_manifest(self.output, shard.manifest)):
-                yield EarlierImage(image.entry, next(statuses), CarriedRow(self._path(shard), row))
+                yield EarlierImage(image.entry, next(statuses), CarriedRow(path, row))
 
     def _path(self, shard: PlannedShard) -> str:
         return f"{layout.run_folder(self.name)}/{layout.shard_file(shard.index)}"

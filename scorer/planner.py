@@ -32,7 +32,7 @@ def plan_run(settings: PlanOptions, output: Folder) -> Plan:
     requeued = _requeued(settings, output, plan)
     known = plan or (requeued.plan if requeued else None)
     version = settings.version or (known.spec.model_version if known else None)
-    spec = _spec(settings, versions.fetch(settings.models, version, settings.model_cache))
+    spec = spec_of(settings, versions.fetch(settings.models, version, settings.model_cache))
     if settings.requeue and known:
         spec = requeued_spec(settings, spec, known.spec)
     if plan:
@@ -129,7 +129,7 @@ def _log_plan(plan: Plan) -> None:
         logger.warning("nothing to score: no key below %s matches --include", plan.spec.source)
 
 
-def _spec(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
+def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
     return RunSpec(
         run=settings.run_id,
         source=absolute(settings.source) if settings.source else "",
