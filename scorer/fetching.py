@@ -1,6 +1,6 @@
 """Fetches the planned images: each as it was planned, or why not."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from fovea.errors import ObjectChanged, ObjectMissing, Unavailable
@@ -31,6 +31,10 @@ class Fetcher:
         """What fetching this image takes of the memory."""
         return entry.size if entry.size <= self._max_image_bytes else 0
 
+    def ask_store(self) -> None:
+        """Raises Unavailable when the store does not even list its objects."""
+        next(self._source.entries(), None)
+
     def fetch(self, entry: Entry) -> Fetched:
         if entry.size > self._max_image_bytes:
             limit = self._max_image_bytes
@@ -46,15 +50,22 @@ class Fetcher:
                 return entry, Failure("unreadable", str(error))
 
 
-def unless_lost(fetched: Iterable[Fetched], planned: int) -> Iterator[Fetched]:
-    """Raises Unavailable when it is the store that fails, and not a few of its `planned` objects."""
-    failed_in_a_row = 0
+def unless_lost(fetched: Iterable[Fetched], planned: int, ask_store: Callable[[], None]) -> Iterator[Fetched]:
+    """Raises Unavailable when it is the store that fails, and not a few of its `planned` objects.
+
+    Where most rows are copied, few objects are read. If none of them can be, `ask_store` is to say why, by
+    raising Unavailable when the store is gone.
+    """
+    images = failed_in_a_row = 0
     for entry, data in fetched:
         unreadable = isinstance(data, Failure) and data.status == "unreadable"
+        images += 1
         failed_in_a_row = failed_in_a_row + 1 if unreadable else 0
         if isinstance(data, Failure) and failed_in_a_row >= min(LOST_AFTER_READS, planned):
             raise Unavailable(f"{failed_in_a_row} reads in a row failed, the last: {data.error}")
         yield entry, data
+    if images and failed_in_a_row == images:
+        ask_store()
 
 
 def _whole(entry: Entry, data: bytes) -> bytes:

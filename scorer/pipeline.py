@@ -81,7 +81,7 @@ class Pipeline:
         fetch_ahead = Bound(2 * has.fetch_concurrency + self._batch_size, has.max_inflight_bytes // 2)
         fetch = ordered_map(fetcher.fetch, entries, has.fetch_concurrency, fetch_ahead, fetcher.size_bytes)
         with closing(fetch) as fetched:
-            whole = unless_lost(fetched, self._planned)
+            whole = unless_lost(fetched, self._planned, fetcher.ask_store)
             batches = _batches(whole, self._batch_size, has.max_inflight_bytes // 4)
             with closing(self._worked_on(batches)) as scored:
                 yield scored

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fovea.errors import DataInvalid
+from fovea.errors import DataInvalid, Unavailable
 from fovea.folder import Entry
 from fovea.storage import LocalFolder, open_folder
 from scorer.carry import Rule, carry_forward
@@ -219,6 +219,35 @@ def test_rows_that_vanish_after_the_plan_are_scored_again(
     assert "their images are scored again: 7" in messages(caplog)
     night(3, photos, tiny_models, output, "--full")
     assert as_scored(output, "night-2") == as_scored(output, "night-3")
+
+
+def test_the_only_image_that_is_read_may_be_unreadable(photos: Path, tiny_models: Path, output: Path) -> None:
+    night(1, photos, tiny_models, output)
+    (photos / "new.png").write_bytes(tiny.picture("red"))
+    options = settings_for(photos, tiny_models, output, run="night-2")
+    planned(options)
+    make_unreadable(photos / "new.png")
+    score(options)
+    assert [row["status"] for row in read_rows(output, "night-2")] == ["ok"] * 12 + ["unreadable"]
+
+
+def test_a_store_that_is_gone_is_not_taken_for_one_unreadable_image(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    night(1, photos, tiny_models, output)
+    (photos / "new.png").write_bytes(tiny.picture("red"))
+    options = settings_for(photos, tiny_models, output, run="night-2")
+    assert planned(options).carried == 12
+    for image in list(photos.iterdir()):
+        make_unreadable(image)
+    with pytest.raises(Unavailable):
+        score(options)
+    assert not (output / "runs" / "night-2").exists()
+
+
+def make_unreadable(image: Path) -> None:
+    image.unlink()
+    image.symlink_to(image)
 
 
 def test_names_that_are_shown_alike_keep_their_own_rows(
