@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.planning import Step, run_step
+from tests.scorer.runs import read_rows
 
 MB = 1_000_000
 
@@ -22,6 +23,12 @@ def test_memory_does_not_grow_with_the_keys(tiny_models: Path, output: Path) -> 
     for some, more in zip(few, many, strict=True):
         assert more.peak_bytes < some.peak_bytes + 15 * MB
     assert [step.carried for step in (*few, *many)] == [0, 20_000, 0, 80_000]
+
+
+def test_many_rows_are_copied_as_they_are(tiny_models: Path, output: Path) -> None:
+    nights(12_000, tiny_models, output)  # a shard of two row groups, and a smaller one
+    assert run_step("score", tiny_models, output, "night-2", 12_000).carried == 12_000
+    assert read_rows(output, "night-2") == read_rows(output, "night-1")
 
 
 @pytest.mark.slow
