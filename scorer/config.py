@@ -1,12 +1,29 @@
 """The settings of each command of `python -m scorer`."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from scorer.options import CommitOptions, PlanOptions, WorkOptions
 
 
 class RunSettings(PlanOptions, WorkOptions, CommitOptions):
     """Plans the images below SOURCE, scores every shard of them and commits the run, on this machine."""
+
+    dry_run: bool = Field(
+        False,
+        description="write nothing to the output: say what there is to score and, by trying a sample of it, "
+        "how long that takes on this machine",
+    )
+    price_per_hour: float | None = Field(
+        None, ge=0, description="what an hour of this machine costs: the dry run says what the run would"
+    )
+
+    @model_validator(mode="after")
+    def _price_is_for_the_dry_run(self) -> Self:
+        if self.price_per_hour is not None and not self.dry_run:
+            raise ValueError("--price-per-hour is for --dry-run, which is not given")
+        return self
 
 
 class PlanSettings(PlanOptions):

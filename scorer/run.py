@@ -5,6 +5,7 @@ from fovea.storage import open_folder
 from scorer.commit import commit, is_finished, missing_shards
 from scorer.config import CommitSettings, PlanSettings, RunSettings
 from scorer.console import plan_report, report
+from scorer.dry_run import dry_run
 from scorer.latest import move_latest
 from scorer.options import CommitOptions
 from scorer.plan import Plan
@@ -13,7 +14,10 @@ from scorer.work import existing_plan, resources_of, score_shards
 
 
 def score(settings: RunSettings) -> None:
-    """Scores what the run still lacks, commits it and prints what it came to."""
+    """Scores what the run still lacks, commits it and prints what it came to; or only what it would."""
+    if settings.dry_run:
+        print(dry_run(settings))
+        return
     output = open_folder(settings.output)
     plan = plan_run(settings, output)
     if not is_finished(output, settings.run_id):
