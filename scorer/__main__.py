@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 from fovea import entry, logs
 from fovea.errors import Terminated
 from fovea.settings import choose_command, load
-from scorer.config import CommitSettings, PlanSettings, RunSettings, WorkSettings
+from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
 from scorer.options import CommonOptions
 from scorer.run import commit_run, plan, score
 from scorer.work import work
@@ -32,11 +32,18 @@ class Command(Generic[S]):
     help: str
 
 
+def _drive(settings: DriveSettings) -> None:
+    from scorer.driver import drive  # which needs the Kubernetes client, and nothing else does
+
+    drive(settings)
+
+
 COMMANDS: Final[dict[str, Command[Any]]] = {
     "run": Command(RunSettings, score, "plan, score every shard and commit, on this machine"),
     "plan": Command(PlanSettings, plan, "only list the images and cut them into shards"),
     "work": Command(WorkSettings, work, "only score a share of a plan's shards"),
     "commit": Command(CommitSettings, commit_run, "only add up a run whose shards are all there"),
+    "drive": Command(DriveSettings, _drive, "plan, score by a Job on Kubernetes and commit"),
 }
 
 

@@ -1,10 +1,17 @@
 """The settings of each command of `python -m scorer`."""
 
+import os
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from scorer.options import CommitOptions, PlanOptions, WorkOptions
+
+
+def _index_in_job() -> int:
+    # Text, which is then checked as if it had been given.
+    return os.environ.get("JOB_COMPLETION_INDEX", 0)  # type: ignore[return-value]
 
 
 class RunSettings(PlanOptions, WorkOptions, CommitOptions):
@@ -34,11 +41,36 @@ class WorkSettings(WorkOptions):
     """Scores the shards of a planned run that are this worker's share and are not there yet."""
 
     run_id: str = Field(description="the run's name, as it was planned")
-    index: int = Field(0, ge=0, description="which of the workers this is, from 0")
+    index: int = Field(
+        default_factory=_index_in_job,
+        validate_default=True,
+        ge=0,
+        description="which of the workers this is, from 0; by default the pod's in its Indexed Job "
+        "(JOB_COMPLETION_INDEX)",
+    )
     completions: int = Field(1, ge=1, description="how many workers there are")
+
+    @model_validator(mode="after")
+    def _index_is_one_of_the_workers(self) -> Self:
+        if self.index >= self.completions:
+            raise ValueError(
+                f"--index {self.index}: of --completions {self.completions} workers the last is "
+                f"{self.completions - 1}"
+            )
+        return self
 
 
 class CommitSettings(CommitOptions):
     """Adds up a run whose shards are all there, and makes latest.json name it."""
 
     run_id: str = Field(description="the run's name, as it was planned")
+
+
+class DriveSettings(PlanOptions, CommitOptions):
+    """Plans the images below SOURCE, has them scored by an Indexed Job on Kubernetes and commits the run."""
+
+    job_template: Path = Field(description="a YAML file of a Job; its first container is to run `work`")
+    workers: int = Field(4, ge=1, le=1000, description="pods of the Job, at most one for each shard")
+    namespace: str | None = Field(
+        None, min_length=1, description="where the Job is, unless in the pod's own namespace"
+    )

@@ -3,7 +3,7 @@
 from fovea.folder import Folder
 from fovea.storage import open_folder
 from scorer.commit import commit, is_finished, missing_shards
-from scorer.config import CommitSettings, PlanSettings, RunSettings
+from scorer.config import PlanSettings, RunSettings
 from scorer.console import plan_report, report
 from scorer.dry_run import dry_run
 from scorer.latest import move_latest
@@ -31,7 +31,7 @@ def plan(settings: PlanSettings) -> None:
     print(plan_report(plan_run(settings, output), output))
 
 
-def commit_run(settings: CommitSettings) -> None:
+def commit_run(settings: CommitOptions) -> None:
     """Commits a run that others have scored, and prints what it came to."""
     output = open_folder(settings.output)
     _commit(settings, output, existing_plan(output, settings.run_id))

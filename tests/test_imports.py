@@ -64,6 +64,12 @@ def test_grpc_stays_in_server_stubs_and_client() -> None:
     assert offenders([*fovea, *modules("trainer"), *modules("scorer")], GRPC) == []
 
 
+def test_the_kubernetes_client_stays_in_the_drivers_module() -> None:
+    everywhere = [module for package in ("fovea", *PROGRAMS) for module in modules(package)]
+    others = [module for module in everywhere if module != ROOT / "scorer" / "cluster.py"]
+    assert offenders(others, {"kubernetes"}) == []
+
+
 def test_client_does_not_import_the_open_inference_protocol() -> None:
     # Its symbols clash with tritonclient's in the same process.
     assert offenders(CLIENT, {"fovea.oip"}) == []

@@ -1,0 +1,199 @@
+"""The Jobs of a namespace, through the Kubernetes API. What it may do there: create, list and watch Jobs."""
+
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import urllib3
+import yaml
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from pydantic import ValidationError
+
+from fovea.errors import FoveaError, SettingsInvalid, Unavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Body = dict[str, Any]
+
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 30.0
+PATIENCE_S: Final = 600.0
+"""An API that does not answer for so long is given up. An upgrade of a control plane takes less."""
+
+_CONNECT_S, _ANSWER_S, _WATCH_S = 10, 30, 240
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+_GONE: Final = 410
+_Failed = (ApiException, urllib3.exceptions.HTTPError)
+
+_NAMESPACE_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class Jobs:
+    """The Jobs of one namespace. Every method waits for an API that is busy or away, up to PATIENCE_S.
+
+    Raises Unavailable after that, and when the API refuses what is asked.
+    """
+
+    def __init__(self, api: client.BatchV1Api, namespace: str) -> None:
+        self._api: Any = api  # it takes and gives more than its types say
+        self.namespace = namespace
+
+    def create(self, body: Body) -> bool:
+        """False if there is a Job of this name already. Raises SettingsInvalid for a body that is refused."""
+        try:
+            self._ask(lambda: self._api.create_namespaced_job(self.namespace, body, **_limits(_ANSWER_S)))
+        except ValidationError as error:  # the client looks at it first
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"][1:]))
+            raise SettingsInvalid(
+                f"the Job is not one that Kubernetes takes: {field}: {first['msg']}"
+            ) from error
+        except ApiException as error:
+            if error.status == 409:
+                return False
+            if error.status in {400, 404, 422}:
+                raise SettingsInvalid(f"the Kubernetes API does not take the Job: {_said(error)}") from error
+            raise self._failure("created", error) from error
+        return True
+
+    def follow(self, name: str) -> Iterator[Body]:
+        """The Job as it is, and then each time that it changes; without an end, unless it is deleted.
+
+        Raises Unavailable then.
+        """
+        pause = _Pause()
+        while True:
+            job, version = self._look(name)
+            yield job
+            try:
+                for job in self._changes(name, version):
+                    pause = _Pause()
+                    yield job
+            except _Failed as error:
+                # Whatever ended the watch, the list tells what was missed meanwhile.
+                if isinstance(error, ApiException) and error.status not in {*_BUSY, _GONE}:
+                    raise self._failure("watched", error) from error
+                pause.wait(error)
+
+    def _look(self, name: str) -> tuple[Body, str]:
+        """The Job, and the list's version, from which a watch goes on. (The Job's own may be too old.)"""
+        selector = f"metadata.name={name}"
+        try:
+            found = self._ask(
+                lambda: self._api.list_namespaced_job(
+                    self.namespace, field_selector=selector, **_limits(_ANSWER_S)
+                )
+            )
+        except ApiException as error:
+            raise self._failure("listed", error) from error
+        if not found.items:
+            raise self._deleted(name)
+        job: Body = self._api.api_client.sanitize_for_serialization(found.items[0])
+        return job, str(found.metadata.resource_version)
+
+    def _changes(self, name: str, version: str) -> Iterator[Body]:
+        """What happens to the Job after this version, until the API closes the watch, as it does at times."""
+        events = watch.Watch().stream(
+            self._api.list_namespaced_job,
+            self.namespace,
+            field_selector=f"metadata.name={name}",
+            resource_version=version,
+            timeout_seconds=_WATCH_S,
+            **_limits(_WATCH_S + _ANSWER_S),
+        )
+        for event in events:
+            if event["type"] == "DELETED":
+                raise self._deleted(name)
+            yield event["raw_object"]
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        pause = _Pause()
+        while True:
+            try:
+                return call()
+            except _Failed as error:
+                if isinstance(error, ApiException) and error.status not in _BUSY:
+                    raise
+                pause.wait(error)
+
+    def _deleted(self, name: str) -> Unavailable:
+        return Unavailable(
+            f"Job {self.namespace}/{name} is gone: someone deleted it; run again with the same --run-id"
+        )
+
+    def _failure(self, verb: str, error: ApiException) -> FoveaError:
+        where = f"Jobs of the namespace {self.namespace}"
+        return Unavailable(f"{where} cannot be {verb}: the Kubernetes API says: {_said(error)}")
+
+
+def connect(namespace: str | None) -> Jobs:
+    """The Jobs of the namespace; by default of the pod's own, or of the kubeconfig's current context.
+
+    Nothing is contacted yet. Raises Unavailable when no cluster is configured.
+    """
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(settings)
+        own = _NAMESPACE_FILE.read_text().strip() if namespace is None else namespace
+    except ConfigException:
+        own = _load_kubeconfig(settings)
+    settings.retries = False  # what is tried again, and when, is decided here
+    return Jobs(client.BatchV1Api(client.ApiClient(settings)), namespace or own)
+
+
+def _load_kubeconfig(settings: client.Configuration) -> str:
+    """The current context's namespace."""
+    file = os.environ.get("KUBECONFIG")  # the client would take what it was when it was imported
+    try:
+        config.load_kube_config(file, client_configuration=settings)
+        _, current = config.list_kube_config_contexts(file)
+    except (ConfigException, yaml.YAMLError, OSError) as error:
+        raise Unavailable(f"no cluster to work on: not in a pod, and no kubeconfig holds: {error}") from error
+    return str(current["context"].get("namespace") or "default")
+
+
+@dataclass
+class _Pause:
+    """Between one try and the next: longer each time. Raises Unavailable after PATIENCE_S."""
+
+    wait_s: float = field(default_factory=lambda: FIRST_WAIT_S)
+    since: float = field(default_factory=time.monotonic)
+
+    def wait(self, error: Exception) -> None:
+        said = _said(error)
+        if time.monotonic() - self.since > PATIENCE_S:
+            raise Unavailable(
+                f"the Kubernetes API has not answered for {PATIENCE_S:.0f} s: {said}"
+            ) from error
+        logger.warning("the Kubernetes API is away; trying again", extra={"said": said})
+        time.sleep(max(self.wait_s * random.uniform(0.5, 1.0), _retry_after_s(error)))
+        self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
+
+
+def _retry_after_s(error: Exception) -> float:
+    headers = error.headers if isinstance(error, ApiException) else None
+    asked = (headers or {}).get("Retry-After", "0")
+    return min(float(asked), LONGEST_WAIT_S) if asked.isdecimal() else 0.0
+
+
+def _said(error: Exception) -> str:
+    """The API's own sentence, where it has one."""
+    if not isinstance(error, ApiException):
+        return str(error)
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"
+
+
+def _limits(answer_s: float) -> dict[str, Any]:
+    return {"_request_timeout": (_CONNECT_S, answer_s)}

@@ -1,0 +1,146 @@
+"""Talking with the API server: what is waited for, what is an error, and what is missed by nobody."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fovea.errors import SettingsInvalid, Unavailable
+from scorer import cluster
+from scorer.cluster import Jobs, connect
+from scorer.job import job_body
+from tests.scorer.fake_kubernetes import Failure, FakeKubernetes, running
+from tests.scorer.test_job import MINIMAL
+
+NAME = "night-1-work"
+BUSY = [Failure(429, headers={"Retry-After": "0"}), Failure(500), Failure(503), Failure(0)]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeKubernetes]:
+    with running(FakeKubernetes(runs_pods=False)) as fake:
+        yield fake
+
+
+@pytest.fixture
+def jobs(fake: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
+    monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path / "kubeconfig")))
+    monkeypatch.setattr(cluster, "FIRST_WAIT_S", 0.01)
+    return connect(None)
+
+
+def body() -> dict[str, Any]:
+    return job_body(MINIMAL, "s3://bucket/scores", "night-1", 3)
+
+
+def active(job: dict[str, Any]) -> int:
+    return int(job.get("status", {}).get("active", 0))
+
+
+def test_the_namespace_is_the_contexts_unless_it_is_given(jobs: Jobs) -> None:
+    assert jobs.namespace == "fovea"
+    assert connect("elsewhere").namespace == "elsewhere"
+
+
+def test_without_a_cluster_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    with pytest.raises(Unavailable, match="not in a pod, and no kubeconfig holds"):
+        connect(None)
+
+
+def test_a_job_is_created_once(jobs: Jobs, fake: FakeKubernetes) -> None:
+    assert jobs.create(body())
+    assert not jobs.create(body())
+    assert list(fake.jobs) == [NAME]
+
+
+def test_an_api_that_is_busy_or_drops_the_line_is_asked_again(jobs: Jobs, fake: FakeKubernetes) -> None:
+    fake.fail("create", *BUSY)
+    fake.fail("list", *BUSY)
+    assert jobs.create(body())
+    assert next(jobs.follow(NAME))["metadata"]["name"] == NAME
+    assert fake.asked == ["create"] * 5 + ["list"] * 5
+
+
+def test_an_api_that_stays_away_is_given_up(
+    jobs: Jobs, fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.05)
+    fake.fail("create", *[Failure(503)] * 1000)
+    with pytest.raises(Unavailable, match="has not answered for 0 s: as the test has it"):
+        jobs.create(body())
+
+
+def test_a_job_with_a_field_that_does_not_exist_is_a_wrong_setting(jobs: Jobs, fake: FakeKubernetes) -> None:
+    with pytest.raises(SettingsInvalid, match=r"not one that Kubernetes takes: spec\.retries: Extra inputs"):
+        jobs.create({**body(), "spec": {**body()["spec"], "retries": 3}})
+    assert fake.asked == []
+
+
+def test_a_job_that_the_api_refuses_is_a_wrong_setting(jobs: Jobs, fake: FakeKubernetes) -> None:
+    fake.fail("create", Failure(422, "Job is invalid: spec.template.spec.restartPolicy: Required value"))
+    with pytest.raises(SettingsInvalid, match=r"does not take the Job: Job is invalid: .* Required"):
+        jobs.create(body())
+
+
+def test_a_namespace_that_does_not_exist_is_a_wrong_setting(jobs: Jobs) -> None:
+    with pytest.raises(SettingsInvalid, match="namespaces not found"):
+        connect("elsewhere").create(body())
+
+
+@pytest.mark.parametrize("verb", ["create", "list", "watch"])
+def test_what_is_forbidden_is_named_in_the_apis_words(jobs: Jobs, fake: FakeKubernetes, verb: str) -> None:
+    fake.fail(verb, Failure(403, 'jobs.batch is forbidden: User "driver" cannot do this'))
+    with pytest.raises(Unavailable, match=r"fovea cannot be \w+: .* forbidden: User") as caught:  # noqa: PT012
+        jobs.create(body())
+        list(jobs.follow(NAME))
+    assert 'User "driver" cannot do this' in str(caught.value)
+
+
+def test_changes_are_heard_of_by_a_watch_and_not_by_asking(jobs: Jobs, fake: FakeKubernetes) -> None:
+    jobs.create(body())
+    changes = jobs.follow(NAME)
+    assert active(next(changes)) == 0
+    fake.set_status(NAME, {"active": 3})
+    assert active(next(changes)) == 3
+    fake.set_status(NAME, {"active": 1})
+    assert active(next(changes)) == 1
+    assert fake.asked == ["create", "list", "watch"]
+
+
+def change_while_away(fake: FakeKubernetes) -> None:
+    fake.set_status(NAME, {"active": 3})
+    fake.forget()
+
+
+def test_a_watch_that_is_too_old_begins_with_a_new_list(jobs: Jobs, fake: FakeKubernetes) -> None:
+    jobs.create(body())
+    changes = jobs.follow(NAME)
+    next(changes)
+    change_while_away(fake)  # after the list, before the watch
+    assert active(next(changes)) == 3
+    assert fake.asked == ["create", "list", "watch", "list"]
+
+
+@pytest.mark.parametrize("status", [0, 410, 429, 503])
+def test_nothing_is_missed_when_a_watch_ends_badly(jobs: Jobs, fake: FakeKubernetes, status: int) -> None:
+    jobs.create(body())
+    fake.fail("watch", Failure(status))
+    changes = jobs.follow(NAME)
+    next(changes)
+    threading.Thread(target=fake.set_status, args=(NAME, {"active": 2})).start()
+    assert any(active(job) == 2 for job in changes)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_job_that_is_deleted_is_told(jobs: Jobs, fake: FakeKubernetes, when: str) -> None:
+    jobs.create(body())
+    changes = jobs.follow(NAME)
+    next(changes)
+    fake.delete(NAME)
+    if when == "before":
+        fake.forget()
+    with pytest.raises(Unavailable, match="Job fovea/night-1-work is gone: someone deleted it"):
+        next(changes)
