@@ -6,11 +6,17 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
+import kubernetes_validate
 import pytest
 from prometheus_client import generate_latest
 
-from fovea.settings import load
+from fovea.errors import ExitCode
+from fovea.settings import flag, load
+from scorer.__main__ import COMMANDS
+from scorer.job import job_body, read_template
+from scorer.rows import SCHEMA, Status
 from server.config import ServeSettings
 from server.metrics import Metrics
 from trainer.__main__ import SETTINGS
@@ -28,7 +34,7 @@ TRAINER = [
 
 
 def test_there_are_pages_and_commands_to_check() -> None:
-    assert {"training.md", "serving.md"} <= {page.name for page in PAGES}
+    assert {"training.md", "serving.md", "scoring.md"} <= {page.name for page in PAGES}
     assert len(TRAINER) >= 5
 
 
@@ -106,3 +112,74 @@ def test_default_that_the_training_page_states_is_the_options_own(name: str) -> 
 def test_links_lead_somewhere(page: Path) -> None:
     targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)#]+)\)", page.read_text())]
     assert [t for t in targets if not t.startswith("http") and not (page.parent / t).exists()] == []
+
+
+SCORING = (ROOT / "docs" / "scoring.md").read_text()
+SCORER = [
+    pytest.param(line.strip(), id=f"{page.name}: {line.strip()}")
+    for page in (*PAGES, ROOT / "README.md")
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("python -m scorer ")
+]
+SCORER_SETTINGS = {name: command.settings for name, command in COMMANDS.items()}
+SCORER_FIELDS = {name for settings in SCORER_SETTINGS.values() for name in settings.model_fields}
+
+
+@pytest.mark.parametrize("command", SCORER)
+def test_scorer_takes_the_command(command: str) -> None:
+    _, _, _, name, *arguments = shlex.split(command)
+    assert load(SCORER_SETTINGS[name], arguments, command, SCORER_SETTINGS.values())
+
+
+def test_every_command_of_the_scorer_is_shown() -> None:
+    shown = {shlex.split(str(command.values[0]))[3] for command in SCORER}
+    assert shown == set(COMMANDS)
+
+
+def test_options_that_the_scoring_page_names_are_the_scorers_and_all_of_them() -> None:
+    of_positionals, of_help = {"--source"}, {"--help"}
+    known = {flag(name) for name in SCORER_FIELDS} - of_positionals
+    assert set(re.findall(r"--[a-z][a-z0-9-]*", SCORING)) - of_help == known
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: page.name)
+def test_scoring_variables_that_a_page_names_exist(page: Path) -> None:
+    named = set(re.findall(r"FOVEA_SCORE_([A-Z_]+[A-Z])", page.read_text()))
+    assert {name.lower() for name in named} <= SCORER_FIELDS
+
+
+def test_columns_and_statuses_that_the_scoring_page_names_are_the_rows_own() -> None:
+    columns, statuses = (
+        set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\|([^|]*)\|", table, re.MULTILINE))))
+        for table in re.findall(r"\| (?:column|status) \|.*?\n\n", SCORING, re.DOTALL)
+    )
+    assert columns == set(SCHEMA.names)
+    assert statuses == set(get_args(Status))
+
+
+def test_exit_codes_that_the_scoring_page_names_are_all_there_are() -> None:
+    (table,) = re.findall(r"\| code \| the run \|\n\|---\|---\|\n(.*?)\n\n", SCORING, re.DOTALL)
+    named = {
+        int(code) for cell in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in cell.split(",")
+    }
+    assert named == set(ExitCode)
+
+
+def test_the_job_template_that_the_scoring_page_shows_is_one(tmp_path: Path) -> None:
+    (template,) = re.findall(r"```yaml\n(.*?)```", SCORING, re.DOTALL)
+    (tmp_path / "job.yaml").write_text(template)
+    body = job_body(read_template(tmp_path / "job.yaml"), "s3://my-bucket/scores", "night-7", 8)
+    kubernetes_validate.validate(body, kubernetes_validate.latest_version(), strict=True)
+
+
+SCORING_STATED = {
+    "max_bad_fraction": r"when more of its rows are not `ok`; ([\d.]+) unless",
+}
+
+
+@pytest.mark.parametrize("name", SCORING_STATED)
+def test_default_that_the_scoring_page_states_is_the_options_own(name: str) -> None:
+    found = re.search(SCORING_STATED[name], SCORING)
+    assert found, f"the page does not say {name} so"
+    assert float(found[1]) == SCORER_SETTINGS["run"].model_fields[name].default
