@@ -22,7 +22,7 @@ from fovea.folder import Entry, Folder
 from fovea.settings import load
 from fovea.storage import LocalFolder, open_folder
 from scorer import layout
-from scorer.commit import commit
+from scorer.commit import finish_run
 from scorer.config import RunSettings
 from scorer.manifest import read_manifest
 from scorer.plan import Plan, PlannedShard, read_plan
@@ -85,7 +85,7 @@ def _score(settings: RunSettings) -> Plan:
             _write_rows(output, plan, shard)
         else:
             score_shard(ShardSpec(settings.output, plan.spec, shard, resources_of(settings)))
-    assert commit(output, plan, max_bad_fraction=0).bad_images == 0
+    assert finish_run(output, plan, settings)
     return plan
 
 

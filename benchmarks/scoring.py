@@ -30,7 +30,7 @@ from benchmarks.static_store import BUCKET, running_store
 from fovea.cpus import available_cpus
 from fovea.storage import open_folder
 from scorer import layout
-from scorer.rows import ShardCounts, read_shard
+from scorer.rows import ShardCounts, ShardFile
 
 PUBLISH = {"tiny": publish_tiny, "resnet34": publish_untrained_resnet34}
 DISTINCT = 32
@@ -100,7 +100,7 @@ class _Night:
 
     def _counts(self) -> ShardCounts:
         path = f"{layout.run_folder(f'night-{self._runs}')}/{layout.shard_file(0)}"
-        return read_shard(open_folder(str(self._output)).read(path), path)[1]
+        return ShardFile.open(open_folder(str(self._output)).read(path), path).counts
 
 
 def _scorer(*arguments: str) -> str:

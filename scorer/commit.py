@@ -1,158 +1,153 @@
 """The end of a run: when every shard is there, the files that say what it holds, and that it is whole.
 
-_manifest.json, summary.json and quarantine.parquet come first, _SUCCESS after them, and latest.json last.
+_manifest.json, quarantine.parquet, summary.json and summary.html come first, _SUCCESS after them, and
+latest.json last. Whoever is stopped in between starts again from the shards, and ends with the same.
 """
 
-import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fovea.errors import DataInvalid
 from fovea.folder import Folder
 from scorer import layout
-from scorer.latest import move_latest
+from scorer.committed import CommittedPart, check_complete, read_committed
+from scorer.comparison import WithLastRun, read_planned_contract, with_held_out
+from scorer.latest import is_due, move_latest
+from scorer.options import CommitOptions
+from scorer.page import summary_page
 from scorer.plan import Plan
-from scorer.rows import RowWriter, ShardCounts, StageTime, read_shard
+from scorer.rows import RowWriter
+from scorer.sample import Sample
 from scorer.scratch import scratch_folder
+from scorer.summary import Summary, about
+from scorer.verification import verify
 
 
-@dataclass
-class Summary:
-    """What a run came to, added up shard by shard."""
+def finish_run(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any] | None:
+    """Adds up the shards, makes the run official, and returns the summary as summary.json has it.
 
-    images: int = 0
-    carried: int = 0
-    """Of the images, those whose rows were copied from an earlier run."""
-    statuses: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
-    abstained: int = 0
-    seconds: float = 0.0
-    """What the shards took, one after the other; several machines are faster than that."""
-    stages: dict[str, StageTime] = field(default_factory=dict)
-
-    @property
-    def bad_images(self) -> int:
-        return self.images - self.statuses["ok"]
-
-    @property
-    def images_per_s(self) -> float:
-        return (self.images - self.carried) / self.seconds if self.seconds else 0.0
-
-    @property
-    def bottleneck(self) -> str | None:
-        """The stage whose workers had the least rest; None when there was nothing to do."""
-        if self.images == self.carried:
-            return None
-        return max(self.stages, key=lambda name: _utilisation(self.stages[name]))
-
-    def add(self, rows: pa.Table, counts: ShardCounts) -> None:
-        self.images += rows.num_rows
-        self.carried += counts.carried
-        self.statuses.update(counts.statuses)
-        self.labels.update(label for label in rows["label"].to_pylist() if label is not None)
-        self.abstained += pc.sum(rows["abstained"]).as_py() or 0
-        self.seconds += counts.elapsed_s
-        for name, stage in counts.stages.items():
-            so_far = self.stages.get(name, StageTime(0, 0))
-            self.stages[name] = StageTime(so_far.busy_s + stage.busy_s, so_far.capacity_s + stage.capacity_s)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "images": self.images,
-            "carried": self.carried,
-            "statuses": dict(self.statuses.most_common()),
-            "labels": dict(self.labels.most_common()),
-            "abstained": self.abstained,
-            "seconds": round(self.seconds, 3),
-            "images_per_s": round(self.images_per_s, 1),
-            "bottleneck": self.bottleneck,
-            "stages": {
-                name: {"busy_s": round(stage.busy_s, 3), "utilisation": round(_utilisation(stage), 3)}
-                for name, stage in self.stages.items()
-            },
-        }
-
-
-def missing_shards(output: Folder, plan: Plan) -> list[int]:
-    """The indices of the shards that nobody has committed yet."""
-    data = output.folder(f"{layout.run_folder(plan.spec.run)}/{layout.SHARDS}")
-    there = {f"{layout.SHARDS}/{entry.key}" for entry in data.entries()}
-    return [shard.index for shard in plan.shards if layout.shard_file(shard.index) not in there]
+    None when that was done before, and latest.json is right. A run that was only held back is judged again.
+    Raises Unavailable when a shard is missing or the server to verify with is not there, DataInvalid when
+    the run is not good enough by the options.
+    """
+    summary = _finished_summary(output, plan)
+    if summary and not is_due(output, plan):
+        return None
+    if summary is None or summary["refused"] or (options.verify and not summary["verification"]):
+        summary = _commit(output, plan, options)
+    _hold_back(output, plan, summary, options.max_drift)
+    move_latest(output, plan)
+    return summary
 
 
 def is_finished(output: Folder, run: str) -> bool:
     return output.exists(f"{layout.run_folder(run)}/{layout.SUCCESS}")
 
 
-def commit(output: Folder, plan: Plan, max_bad_fraction: float) -> Summary:
-    """Adds up the shards and makes the run official. Every shard must be there.
-
-    Raises DataInvalid when more than `max_bad_fraction` of the rows are not ok; then nothing is written.
-    """
-    run = output.folder(layout.run_folder(plan.spec.run))
-    with scratch_folder() as folder:
-        quarantine = folder / layout.QUARANTINE
-        summary, files = _gather(run, plan, quarantine)
-        _refuse_bad_run(summary, plan, max_bad_fraction)
-        run.write(layout.QUARANTINE, quarantine.read_bytes())
-    run.write(layout.MANIFEST, _json({"files": files}))
-    run.write(layout.SUMMARY, _json({**_about(plan), **summary.as_json()}))
-    run.write(layout.SUCCESS, b"")
-    move_latest(output, plan)
+def _finished_summary(output: Folder, plan: Plan) -> dict[str, Any] | None:
+    if not is_finished(output, plan.spec.run):
+        return None
+    path = f"{layout.run_folder(plan.spec.run)}/{layout.SUMMARY}"
+    try:
+        summary: dict[str, Any] = json.loads(output.read(path))
+    except ValueError as error:
+        raise DataInvalid(f"{output.uri}/{path}: not a run's summary: {error}") from error
     return summary
 
 
-def _gather(run: Folder, plan: Plan, quarantine: Path) -> tuple[Summary, list[dict[str, object]]]:
-    summary, files = Summary(), []
-    with RowWriter(quarantine) as bad:
-        for shard in plan.shards:
-            path = layout.shard_file(shard.index)
-            data = run.read(path)
-            rows, counts = read_shard(data, f"{run.uri}/{path}")
-            if rows.num_rows != shard.images:
-                raise DataInvalid(
-                    f"{run.uri}/{path}: {rows.num_rows} rows, though {shard.images} are planned"
-                )
-            summary.add(rows, counts)
-            files.append({"path": path, "rows": rows.num_rows, "sha256": hashlib.sha256(data).hexdigest()})
-            for batch in rows.filter(pc.not_equal(rows["status"], "ok")).to_batches():
-                bad.write_batch(batch)
-    return summary, files
+def _commit(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any]:
+    """Raises DataInvalid for a run that is not accepted: then what a person may look at is written alone."""
+    check_complete(output, plan)
+    run = output.folder(layout.run_folder(plan.spec.run))
+    with scratch_folder() as folder:
+        gathered = _gather(output, plan, folder / layout.QUARANTINE, options.verify_images)
+        summary = {**about(plan), **_judged(gathered, plan, options)}
+        page = summary_page(summary)
+        if not summary["refused"]:
+            run.write(layout.MANIFEST, layout.json_bytes({"files": gathered.files}))
+        run.write(layout.QUARANTINE, gathered.quarantine.read_bytes())
+        run.write(layout.SUMMARY, layout.json_bytes(summary))
+        run.write(layout.SUMMARY_PAGE, page)
+    if summary["refused"]:
+        raise DataInvalid(f"run {plan.spec.run}: {summary['refused']}")
+    run.write(layout.SUCCESS, b"")
+    return summary
 
 
-def _refuse_bad_run(summary: Summary, plan: Plan, max_bad_fraction: float) -> None:
-    if summary.bad_images <= max_bad_fraction * summary.images:
-        return
-    bad = ", ".join(f"{count} {status}" for status, count in summary.statuses.most_common() if status != "ok")
-    raise DataInvalid(
-        f"run {plan.spec.run}: {summary.bad_images} of {summary.images} images are not ok ({bad}), more than "
-        f"--max-bad-fraction {max_bad_fraction:g}; to accept them, run again with this --run-id and more"
-    )
+@dataclass
+class _Gathered:
+    """What one pass over the rows gives."""
+
+    quarantine: Path
+    with_last_run: WithLastRun
+    sample: Sample
+    summary: Summary = field(default_factory=Summary)
+    files: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, part: CommittedPart) -> pa.Table:
+        """Returns the rows that are not ok."""
+        self.with_last_run.add(part)
+        self.sample.add(part)
+        return self.summary.add(part.rows)
 
 
-def _about(plan: Plan) -> dict[str, object]:
-    spec = plan.spec
+def _gather(output: Folder, plan: Plan, quarantine: Path, sampled: int) -> _Gathered:
+    gathered = _Gathered(quarantine, WithLastRun(output, plan), Sample(plan.spec.run, sampled))
+    with RowWriter(quarantine) as writer:
+        for shard in read_committed(output, plan):
+            gathered.summary.count(shard.file.counts)
+            entry = {"path": shard.path, "rows": len(shard.keys), "sha256": shard.sha256}
+            gathered.files.append(entry)
+            for part in shard.parts():
+                for batch in gathered.add(part).to_batches():
+                    writer.write_batch(batch)
+    return gathered
+
+
+def _judged(gathered: _Gathered, plan: Plan, options: CommitOptions) -> dict[str, Any]:
+    """What the run came to, and in `refused` why it is not accepted, if it is not."""
+    contract, mix = read_planned_contract(plan.spec), gathered.summary.mix
+    refused = _too_many_bad(gathered.summary, options.max_bad_fraction)
+    verification = None
+    if options.verify and not refused:
+        verification = verify(options.verify, gathered.sample.rows(), plan.spec, contract)
+        refused = verification.refusal
     return {
-        "run": spec.run,
-        "source": spec.source,
-        "model": {"name": spec.model_name, "version": spec.model_version, "digest": spec.model_digest},
-        "preprocess_digest": spec.preprocess_digest,
-        "left_out": plan.left_out,
-        "planned": plan.created.isoformat(),
-        "finished": datetime.now(UTC).isoformat(),
+        "refused": refused,
+        **gathered.summary.as_json(),
+        **gathered.with_last_run.as_json(mix, contract.labels if contract else ()),
+        "held_out": with_held_out(mix, contract),
+        "verification": verification.as_json() if verification else None,
     }
 
 
-def _utilisation(stage: StageTime) -> float:
-    return stage.busy_s / stage.capacity_s if stage.capacity_s else 0.0
+def _too_many_bad(summary: Summary, max_bad_fraction: float) -> str | None:
+    if summary.bad_images <= max_bad_fraction * summary.images:
+        return None
+    bad = ", ".join(f"{count} {status}" for status, count in summary.statuses.most_common() if status != "ok")
+    return (
+        f"{summary.bad_images} of {summary.images} images are not ok ({bad}), more than --max-bad-fraction "
+        f"{max_bad_fraction:g}; its {layout.QUARANTINE} and {layout.SUMMARY_PAGE} show them; to accept them, "
+        "run again with this --run-id and more"
+    )
 
 
-def _json(value: object) -> bytes:
-    return json.dumps(value, indent=2).encode() + b"\n"
+def _hold_back(output: Folder, plan: Plan, summary: dict[str, Any], max_drift: float | None) -> None:
+    """Raises DataInvalid when the classes drifted further than `max_drift`."""
+    against, name = summary["last"], "the last run's"
+    if against is None:
+        against, name = summary["held_out"], "the held-out images'"
+    drift = against and against["drift"]
+    if max_drift is None or not drift or drift["psi"] <= max_drift:
+        return
+    run = plan.spec.run
+    page = f"{output.uri}/{layout.run_folder(run)}/{layout.SUMMARY_PAGE}"
+    raise DataInvalid(
+        f"run {run}: its classes are too far from {name}: PSI {drift['psi']:g} (by chance up to "
+        f"{drift['by_chance']:g}), more than --max-drift {max_drift:g}; the run is written, but latest.json "
+        f"stays: look at {page}; to accept it, run again with this --run-id and a higher --max-drift"
+    )

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -12,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fovea.folder import Folder
 from scorer import layout
-from scorer.commit import Summary
 from scorer.plan import Plan
 from scorer.rows import escaped
 
@@ -39,23 +39,27 @@ def progress_bar(images: int, done: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
-def report(summary: Summary, plan: Plan, output: Folder) -> str:
-    where = f"{output.uri}/{layout.run_folder(plan.spec.run)}"
-    model = f"{plan.spec.model_name} version {plan.spec.model_version}"
-    left_out = f"  left out    {plan.left_out:,} whose names --include does not match"
-    speed = f"  speed       {summary.images_per_s:,.1f} images/s in {summary.seconds:.1f} s"
-    lines = [
-        f"run {plan.spec.run}: {summary.images:,} images by {model}",
-        f"  status      {_counts(summary.statuses)}",
-        *([f"  carried     {_carried(summary.carried, plan)}"] if summary.carried else []),
-        f"  labels      {_counts(summary.labels)}; abstained {summary.abstained:,}",
-        *([left_out] if plan.left_out else []),
-        f"{speed}; {summary.bottleneck} is the bottleneck" if summary.bottleneck else speed,
-        f"  rows        {where}/{layout.SHARDS}/",
-        *([f"  not ok      {where}/{layout.QUARANTINE}"] if summary.bad_images else []),
-        f"  summary     {where}/{layout.SUMMARY}",
-    ]
-    return escaped("\n".join(lines))
+def report(summary: dict[str, Any], output: str) -> str:
+    """What a person wants to know of the run that summary.json is of."""
+    where = f"{output}/{layout.run_folder(summary['run'])}"
+    model = f"{summary['model']['name']} version {summary['model']['version']}"
+    lines = [f"run {summary['run']}: {summary['images']:,} images by {model}"]
+    facts = {
+        "status": _counts(summary["statuses"]),
+        "carried": _carried(summary),
+        "labels": f"{_counts(summary['labels'])}; abstained {summary['abstained']:,}",
+        "left out": _left_out(summary),
+        "speed": _speed(summary),
+        "faster": summary["knob"],
+        "changed": _changed(summary),
+        "drift": _drift(summary),
+        "verified": _verified(summary),
+        "rows": f"{where}/{layout.SHARDS}/",
+        "not ok": f"{where}/{layout.QUARANTINE}" if summary["bad_examples"] else "",
+        "summary": f"{where}/{layout.SUMMARY_PAGE}",
+    }
+    lines += [f"  {name:<11} {fact}" for name, fact in facts.items() if fact]
+    return "\n".join(map(_printable, lines))
 
 
 def plan_report(plan: Plan, output: Folder) -> str:
@@ -67,7 +71,7 @@ def plan_report(plan: Plan, output: Folder) -> str:
     lines = [
         f"run {spec.run}: planned, with {spec.model_name} version {spec.model_version}",
         f"  images      {plan.images:,} ({decimal(size_bytes)}) in {spec.keys or spec.source}",
-        f"  carried     {_carried(plan.carried, plan)}",
+        f"  carried     {_carried_from(plan.carried, plan)}",
         f"  to score    {plan.images - plan.carried:,} ({decimal(fetch_bytes)} to fetch)",
         *([left_out] if plan.left_out else []),
         f"  shards      {len(plan.shards):,}",
@@ -78,8 +82,55 @@ def plan_report(plan: Plan, output: Folder) -> str:
     return escaped("\n".join(lines))
 
 
-def _carried(carried: int, plan: Plan) -> str:
+def _carried_from(carried: int, plan: Plan) -> str:
     return f"{carried:,} from run {plan.previous}" if carried else "none"
+
+
+def _carried(summary: dict[str, Any]) -> str:
+    carried = summary["carried"]
+    return f"{carried:,} from run {summary['previous']}; {summary['scored']:,} scored" if carried else ""
+
+
+def _left_out(summary: dict[str, Any]) -> str:
+    return f"{summary['left_out']:,} whose names --include does not match" if summary["left_out"] else ""
+
+
+def _speed(summary: dict[str, Any]) -> str:
+    speed = f"{summary['images_per_s']:,.1f} images/s in {summary['seconds']:.1f} s"
+    return f"{speed}; {summary['bottleneck']} is the bottleneck" if summary["bottleneck"] else speed
+
+
+def _changed(summary: dict[str, Any]) -> str:
+    if not summary["last"]:
+        return f"nothing is compared: {summary['no_last_because']}"
+    images, labels = (summary["last"]["changes"][name] for name in ("images", "labels"))
+    changed = f"{labels['changed']:,} of the {images['in_both']:,} labels in both"
+    why = f" ({labels['image_changed']:,} by another image, {labels['model_changed']:,} of the same one)"
+    rest = f"new images {images['new']:,}, vanished {images['vanished']:,}"
+    return f"since {summary['last']['run']}: {changed}{why if labels['changed'] else ''}; {rest}"
+
+
+def _drift(summary: dict[str, Any]) -> str:
+    told = []
+    for name, words in (("last", "the last run"), ("held_out", "the held-out images")):
+        drift = summary[name] and summary[name]["drift"]
+        if drift:
+            told.append(f"{drift['word']} against {words} (PSI {drift['psi']:.3g})")
+    return "; ".join(told)
+
+
+def _verified(summary: dict[str, Any]) -> str:
+    verification = summary["verification"]
+    if not verification:
+        return ""
+    left_out = verification["changed"] + verification["gone"]
+    others = f"; {left_out:,} changed or gone since" if left_out else ""
+    return f"{verification['asked']:,} images with {verification['target']}, which says the same{others}"
+
+
+def _printable(line: str) -> str:
+    """A label may hold anything: no line break of it makes a line, and no terminal obeys it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped(line))
 
 
 def _counts(counts: dict[str, int], most: int = 8) -> str:

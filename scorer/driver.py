@@ -11,7 +11,8 @@ from fovea.errors import DataInvalid, FoveaError, SettingsInvalid, Terminated, U
 from fovea.folder import Folder
 from fovea.storage import open_folder
 from scorer.cluster import Jobs, connect
-from scorer.commit import is_finished, missing_shards
+from scorer.commit import is_finished
+from scorer.committed import missing_shards
 from scorer.config import DriveSettings
 from scorer.job import Body, job_body, read_template, scores
 from scorer.plan import Plan

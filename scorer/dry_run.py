@@ -18,7 +18,8 @@ from fovea.cpus import available_cpus
 from fovea.folder import Folder
 from fovea.storage import LocalFolder, open_folder
 from scorer import layout
-from scorer.commit import is_finished, missing_shards
+from scorer.commit import is_finished
+from scorer.committed import missing_shards
 from scorer.config import RunSettings
 from scorer.cutting import Bounds, write_shards
 from scorer.estimate import Estimate, Part, Price, describe

@@ -32,18 +32,24 @@ def read_latest(output: Folder) -> Latest | None:
         raise DataInvalid(f"{output.uri}/{layout.LATEST}: not Fovea's latest.json: {error}") from error
 
 
-def move_latest(output: Folder, plan: Plan) -> None:
-    """Makes latest.json name this run, unless it names one that was planned later.
+def is_due(output: Folder, plan: Plan) -> bool:
+    """True when latest.json is to name this run: it names another, that was not planned later.
 
     A run that requeues another takes that one's place, and no other's: what it carries is as old as that.
     """
     latest = read_latest(output)
-    run = plan.spec.run
-    if plan.requeues is not None and (latest is None or latest.run not in {plan.requeues, run}):
+    if latest is not None and latest.run == plan.spec.run:
+        return False
+    if plan.requeues is not None and (latest is None or latest.run != plan.requeues):
         named = f"names {latest.run}" if latest else "is not there"
         logger.warning("latest.json stays: it %s, and not %s, which is requeued", named, plan.requeues)
-        return
-    if latest is not None and latest.planned > plan.created:
-        return
-    about = {"run": run, "path": layout.run_folder(run), "planned": plan.created.isoformat()}
-    output.write(layout.LATEST, json.dumps(about, indent=2).encode() + b"\n")
+        return False
+    return latest is None or latest.planned <= plan.created
+
+
+def move_latest(output: Folder, plan: Plan) -> None:
+    """Makes latest.json name this run, if that is due."""
+    if is_due(output, plan):
+        path = layout.run_folder(plan.spec.run)
+        latest = {"run": plan.spec.run, "path": path, "planned": plan.created.isoformat()}
+        output.write(layout.LATEST, layout.json_bytes(latest))

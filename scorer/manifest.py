@@ -104,6 +104,12 @@ def read_batches(output: Folder, path: str, columns: list[str] | None = None) ->
             raise DataInvalid(f"{output.uri}/{path}: not a manifest: {error}") from error
 
 
+def read_keys(output: Folder, path: str) -> pa.BinaryArray:
+    """The keys of all images, as bytes. Raises as `read_manifest`."""
+    batches = read_batches(output, path, ["key"])
+    return pa.concat_arrays([pa.array([], pa.binary()), *(batch["key"] for batch in batches)])
+
+
 def key_bytes(key: str) -> bytes:
     """A key as the store knows it, and by which listings are sorted."""
     return key.encode("utf-8", "surrogateescape")

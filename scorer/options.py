@@ -165,6 +165,19 @@ class CommitOptions(CommonOptions):
         le=1,
         description="fail the run (65), and leave latest.json, if more of its rows than this are not ok",
     )
+    max_drift: float | None = Field(
+        None,
+        ge=0,
+        description="leave latest.json, and end with 65, if the PSI of the run's labels against the last "
+        "run's, or without one the held-out images', is above this; 0.25 is a large change",
+    )
+    verify: str | None = Field(
+        None,
+        min_length=1,
+        description="host:port of a live server that is asked for a sample of the images again; if it says "
+        "something else than the rows, fail the run (65), and leave latest.json",
+    )
+    verify_images: int = Field(64, ge=1, le=10_000, description="how many images --verify asks for")
 
 
 def matching(pattern: str, value: str, otherwise: str) -> str:

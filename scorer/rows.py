@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ ROW_GROUP_ROWS: Final = 8192
 """So many rows gather in memory before they go to the disk."""
 BATCH_ROWS: Final = 1024
 """Of them, so many as objects of Python; the others are columns already."""
+PART_ROWS: Final = 16_384
+"""So many of a shard's rows are in memory at a time where it is read."""
 
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
@@ -113,7 +115,8 @@ class RowWriter:
 
     def __enter__(self) -> "RowWriter":
         try:
-            self._writer = pq.ParquetWriter(self.path, SCHEMA, compression="zstd")
+            by_key = pq.SortingColumn(SCHEMA.get_field_index("key"))
+            self._writer = pq.ParquetWriter(self.path, SCHEMA, compression="zstd", sorting_columns=[by_key])
         except OSError as error:
             raise self._failure(error) from error
         return self
@@ -177,13 +180,35 @@ class RowWriter:
         return Unavailable(f"{self.path}: cannot be written: {error}")
 
 
-def read_shard(data: bytes, where: str) -> tuple[pa.Table, ShardCounts]:
-    """A shard's rows and what its footer says of them. Raises DataInvalid, naming `where`."""
-    try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        return file.read(), ShardCounts.of_footer(file.metadata.metadata[FOOTER_KEY])
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-        raise DataInvalid(f"{where}: not a shard's file: {error}") from error
+@dataclass(frozen=True)
+class ShardFile:
+    """A shard's file in memory, its rows still compressed."""
+
+    where: str
+    """What errors call it."""
+    file: pq.ParquetFile
+    counts: ShardCounts
+
+    @classmethod
+    def open(cls, data: bytes, where: str) -> "ShardFile":
+        """Raises DataInvalid, naming `where`."""
+        try:
+            file = pq.ParquetFile(io.BytesIO(data))
+            return cls(where, file, ShardCounts.of_footer(file.metadata.metadata[FOOTER_KEY]))
+        except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            raise _damaged(where, error) from error
+
+    def parts(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows, some at a time; by default with all their columns. Raises DataInvalid."""
+        try:
+            for batch in self.file.iter_batches(PART_ROWS, columns=columns):
+                yield pa.Table.from_batches([batch])
+        except (OSError, pa.ArrowException) as error:
+            raise _damaged(self.where, error) from error
+
+
+def _damaged(where: str, error: Exception) -> DataInvalid:
+    return DataInvalid(f"{where}: not a shard's file: {error}")
 
 
 def escaped(text: str) -> str:

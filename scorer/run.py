@@ -2,11 +2,11 @@
 
 from fovea.folder import Folder
 from fovea.storage import open_folder
-from scorer.commit import commit, is_finished, missing_shards
+from scorer.commit import finish_run, is_finished
+from scorer.committed import missing_shards
 from scorer.config import PlanSettings, RunSettings
 from scorer.console import plan_report, report
 from scorer.dry_run import dry_run
-from scorer.latest import move_latest
 from scorer.options import CommitOptions
 from scorer.plan import Plan
 from scorer.planner import plan_run
@@ -38,9 +38,8 @@ def commit_run(settings: CommitOptions) -> None:
 
 
 def _commit(settings: CommitOptions, output: Folder, plan: Plan) -> None:
-    if is_finished(output, plan.spec.run):
-        move_latest(output, plan)
+    summary = finish_run(output, plan, settings)
+    if summary is None:
         print(f"run {plan.spec.run} is finished already: nothing to do")
-        return
-    summary = commit(output, plan, settings.max_bad_fraction)
-    print(report(summary, plan, output))
+    else:
+        print(report(summary, output.uri))

@@ -9,7 +9,7 @@ from fovea.errors import DataInvalid
 from fovea.folder import Folder
 from fovea.storage import open_folder
 from scorer.bottleneck import advise
-from scorer.commit import missing_shards
+from scorer.committed import missing_shards
 from scorer.config import WorkSettings
 from scorer.console import has_terminal, progress_bar
 from scorer.options import WorkOptions

@@ -73,6 +73,11 @@ def error_line(result: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
+def last_line(result: subprocess.CompletedProcess[str]) -> str:
+    """What a failed program ended with, after the log's lines."""
+    return result.stderr.splitlines()[-1]
+
+
 def read_rows(output: Path, run: str = "night-1") -> list[dict[str, Any]]:
     """The run's rows, read as an analyst would: the folder as a data set."""
     rows: list[dict[str, Any]] = (

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from fovea.storage import open_folder
-from scorer.commit import missing_shards
+from scorer.committed import missing_shards
 from scorer.job import job_body
 from tests.scorer.fake_kubernetes import FakeKubernetes, condition, running
 from tests.scorer.runs import PATIENCE_S, ROOT, error_line, planned, read_rows, scorer, settings_for

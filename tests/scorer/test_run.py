@@ -186,7 +186,7 @@ def test_an_empty_folder_is_a_clean_empty_run(
     run = output / "runs" / "night-1"
     assert read_rows(output) == []
     assert {path.name for path in run.iterdir()} == {
-        *("data", "_manifest.json", "summary.json", "quarantine.parquet", "_SUCCESS")
+        *("data", "_manifest.json", "quarantine.parquet", "summary.json", "summary.html", "_SUCCESS")
     }
     assert json.loads((run / "summary.json").read_bytes())["bottleneck"] is None
     printed = capsys.readouterr().out
@@ -233,7 +233,9 @@ def test_too_many_bad_images_fail_the_run_and_leave_latest(
         (photos / name).write_bytes(b"bad")
     with pytest.raises(DataInvalid, match=r"3 of 15 images are not ok \(3 undecodable\), more than"):
         score(settings_for(photos, tiny_models, output, "--max-bad-fraction", "0.19"))
-    assert [path.name for path in (output / "runs" / "night-1").iterdir()] == ["data"]
+    assert {path.name for path in (output / "runs" / "night-1").iterdir()} == {
+        *("data", "quarantine.parquet", "summary.json", "summary.html")
+    }
     assert json.loads((output / "latest.json").read_bytes())["run"] == "good"
 
 

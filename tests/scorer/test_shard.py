@@ -9,7 +9,7 @@ import pytest
 from fovea.classifier import CPU
 from fovea.errors import BundleInvalid, DataInvalid, Unavailable
 from fovea.folder import Entry
-from scorer.rows import ROW_GROUP_ROWS, Failure, RowWriter, read_shard
+from scorer.rows import ROW_GROUP_ROWS, Failure, RowWriter, ShardFile
 from scorer.shard import ShardSpec, score_shard
 from scorer.work import resources_of
 from tests.scorer.runs import planned, read_rows, settings_for
@@ -52,7 +52,7 @@ def test_the_footer_holds_the_counts_that_are_returned(spec: ShardSpec, output: 
     assert counts.statuses == {"ok": 12}
     assert counts.provider == CPU
     (file,) = (output / "runs" / "night-1" / "data").iterdir()
-    assert read_shard(file.read_bytes(), "the shard")[1] == counts
+    assert ShardFile.open(file.read_bytes(), "the shard").counts == counts
 
 
 def test_rows_gather_into_bounded_groups(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_full_disk_is_unavailable_and_named() -> None:
 
 def test_a_shards_file_that_is_damaged_is_named() -> None:
     with pytest.raises(DataInvalid, match=r"data/shard-00000\.parquet: not a shard's file"):
-        read_shard(b"PAR1 and no more", "data/shard-00000.parquet")
+        ShardFile.open(b"PAR1 and no more", "data/shard-00000.parquet")
 
 
 def test_a_damaged_manifest_is_named(spec: ShardSpec, output: Path) -> None:

@@ -1,0 +1,74 @@
+"""This run beside the last one, and beside the images that the model was released with."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fovea.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
+from fovea.drift import predicted_on_held_out
+from fovea.errors import ObjectMissing
+from fovea.folder import Folder
+from fovea.storage import open_folder
+from scorer.changes import Changes, block_of
+from scorer.committed import CommittedPart
+from scorer.last_run import find_last_run
+from scorer.mix import Mix, drift_between
+from scorer.plan import Plan, RunSpec
+
+logger = logging.getLogger(__name__)
+
+
+class WithLastRun:
+    """Takes this run's rows as they are read, and reads the last run's beside them."""
+
+    def __init__(self, output: Folder, plan: Plan) -> None:
+        self._mix, found = Mix(), find_last_run(output, plan)
+        self._last = None if isinstance(found, str) else found
+        self._why_not = found if isinstance(found, str) else None
+        self._changes = Changes(self._last.blocks(self._mix) if self._last else iter(()))
+
+    def add(self, part: CommittedPart) -> None:
+        if self._last:
+            self._changes.add(block_of(part.keys, part.rows))
+
+    def as_json(self, mix: Mix, classes: Sequence[str]) -> dict[str, Any]:
+        """Once every row was added. `mix` is this run's; `classes` are all that the model knows."""
+        if not self._last:
+            return {"last": None, "no_last_because": self._why_not}
+        self._changes.finish()
+        drift = drift_between(mix.labels, self._mix.labels, classes)
+        last = {
+            "run": self._last.run,
+            "model": self._last.summary.get("model"),
+            "labels": dict(self._mix.labels.most_common()),
+            "abstained": self._mix.abstained,
+            "confidence": self._mix.confidence(),
+            "drift": drift.as_json() if drift else None,
+            "changes": self._changes.as_json(),
+        }
+        return {"last": last, "no_last_because": None}
+
+
+def with_held_out(mix: Mix, contract: BundleContract | None) -> dict[str, Any] | None:
+    """None where the contract is not there any more."""
+    if contract is None:
+        return None
+    counts = predicted_on_held_out(contract.labels, contract.metrics).tolist()
+    labels = {label: count for label, count in zip(contract.labels, counts, strict=True) if count}
+    drift = drift_between(mix.labels, labels, contract.labels)
+    return {"images": sum(counts), "labels": labels, "drift": drift.as_json() if drift else None}
+
+
+def read_planned_contract(spec: RunSpec) -> BundleContract | None:
+    """Of the planned model, its other files left where they are; None, and a warning, when it is gone."""
+    folder = open_folder(spec.models).folder(str(spec.model_version))
+    where = f"{folder.uri}/{CONTRACT_FILE}"
+    try:
+        contract = parse_contract(folder.read(CONTRACT_FILE), where)
+    except ObjectMissing:
+        logger.warning("%s is gone: the run is not compared with the held-out images", where)
+        return None
+    if contract.files[MODEL_FILE] != spec.model_digest:
+        logger.warning("%s is of another model by now: the run is not compared with its images", where)
+        return None
+    return contract

@@ -1,0 +1,101 @@
+"""summary.html: the summary of a run as a page to look at, in one file."""
+
+from typing import Any, Final
+
+import jinja2
+
+from scorer.mix import NO_CHANGE
+
+SHOWN_CLASSES: Final = 40
+
+SHOWN_EXAMPLES: Final = 30
+
+
+def summary_page(summary: dict[str, Any]) -> bytes:
+    """`summary` is what summary.json holds."""
+    classes = _classes(summary)
+    widest = max((max(row["share"], row["last"]) for row in classes), default=0) or 1
+    page = _environment().get_template("summary.html.j2")
+    text = page.render(
+        run=summary,
+        last=summary["last"],
+        bad=summary["images"] - summary["statuses"].get("ok", 0),
+        classes=classes[:SHOWN_CLASSES],
+        widest=widest,
+        more_classes=max(0, len(classes) - SHOWN_CLASSES),
+        histogram=_histogram(summary),
+        shown_examples=SHOWN_EXAMPLES,
+    )
+    return text.encode()
+
+
+def _environment() -> jinja2.Environment:
+    # Labels, keys and errors come from whoever made the images: everything is escaped.
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("scorer", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=_number, counted=_counted, percent=_percent, change=_change)
+    return environment
+
+
+def _classes(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each class with its shares, those of most images first."""
+    last, held_out = ((summary[name] or {}).get("labels", {}) for name in ("last", "held_out"))
+    counts: dict[str, int] = summary["labels"]
+    rows = [
+        {
+            "label": label,
+            "images": counts.get(label, 0),
+            "share": _share(counts, label),
+            "last": _share(last, label),
+            "held_out": _share(held_out, label),
+        }
+        for label in {**counts, **last, **held_out}
+    ]
+    return sorted(rows, key=lambda row: (-row["images"], -row["last"], row["label"]))
+
+
+def _histogram(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Bars as shares of the highest one."""
+    ours = _shares(summary["confidence"]["bins"])
+    theirs = _shares(summary["last"]["confidence"]["bins"] if summary["last"] else [0] * len(ours))
+    top = max(*ours, *theirs) or 1
+    return [
+        {
+            "height": round(our / top, 4),
+            "last": round(their / top, 4),
+            "title": f"{place / len(ours):g} to {(place + 1) / len(ours):g}: {_percent(our)}",
+        }
+        for place, (our, their) in enumerate(zip(ours, theirs, strict=True))
+    ]
+
+
+def _shares(bins: list[int]) -> list[float]:
+    return [count / (sum(bins) or 1) for count in bins]
+
+
+def _share(counts: dict[str, int], label: str) -> float:
+    return round(counts.get(label, 0) / (sum(counts.values()) or 1), 6)
+
+
+def _change(drift: dict[str, Any]) -> str:
+    """A drift in words."""
+    if drift["word"] != "none":
+        return "some change" if drift["word"] == "some" else "a large change"
+    return "no change to speak of" if drift["psi"] < NO_CHANGE else "no more change than chance may give"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"
