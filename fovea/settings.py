@@ -28,6 +28,7 @@ from pydantic_settings import (
 )
 
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Terminated
+from fovea.printable import printable
 
 
 def _split_at_commas(value: object) -> object:
@@ -146,7 +147,7 @@ def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
     try:
         return main() or ExitCode.DONE
     except (FoveaError, Terminated) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

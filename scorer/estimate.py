@@ -7,9 +7,10 @@ from typing import Final
 
 from rich.filesize import decimal
 
+from fovea.printable import printable
 from scorer.plan import Plan
 from scorer.reservoir import Reservoir
-from scorer.rows import Status, escaped
+from scorer.rows import Status
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def describe(plan: Plan, sample: Reservoir, shards: int, estimate: Estimate, pri
         *([f"  left out    {plan.left_out:,} whose names --include does not match"] if plan.left_out else []),
         *(_of_sample(estimate, price) if estimate.parts else [_NOTHING]),
     ]
-    return escaped("\n".join(lines))
+    return "\n".join(map(printable, lines))
 
 
 _NOTHING: Final = "  time        none: there is nothing to score"

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import jinja2
 
+from fovea.printable import printable
 from scorer.mix import NO_CHANGE
 
 SHOWN_CLASSES: Final = 40
@@ -34,12 +35,17 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("scorer", "."),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(number=_number, counted=_counted, percent=_percent, change=_change)
     return environment
+
+
+def _shown(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value
 
 
 def _classes(summary: dict[str, Any]) -> list[dict[str, Any]]:

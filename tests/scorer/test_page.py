@@ -49,6 +49,11 @@ def test_labels_and_keys_and_errors_are_no_markup(output: Path) -> None:
     assert found.text.count(HOSTILE) >= 6
 
 
+def test_what_turns_the_direction_of_a_name_is_spelled_out(output: Path) -> None:
+    commit(*make_run(output, [[Image("a\u202egnp.exe", None), Image("ok.png"), Image("z.png")]]))
+    assert r"a\u202egnp.exe" in Elements(page(output)).text
+
+
 def test_the_page_needs_nothing_but_itself(output: Path) -> None:
     found = two_nights(output, [Image("a.jpg")], [Image("a.jpg", "blue")])
     assert not Elements(found).names & {"link", "img", "script", "iframe"}
