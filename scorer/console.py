@@ -12,9 +12,9 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fovea.folder import Folder
+from fovea.printable import printable
 from scorer import layout
 from scorer.plan import Plan
-from scorer.rows import escaped
 
 
 def has_terminal() -> bool:
@@ -59,7 +59,7 @@ def report(summary: dict[str, Any], output: str) -> str:
         "summary": f"{where}/{layout.SUMMARY_PAGE}",
     }
     lines += [f"  {name:<11} {fact}" for name, fact in facts.items() if fact]
-    return "\n".join(map(_printable, lines))
+    return "\n".join(map(printable, lines))
 
 
 def plan_report(plan: Plan, output: Folder) -> str:
@@ -79,7 +79,7 @@ def plan_report(plan: Plan, output: Folder) -> str:
         f"next: python -m scorer work {options}",
         f"then: python -m scorer commit {options}",
     ]
-    return escaped("\n".join(lines))
+    return "\n".join(map(printable, lines))
 
 
 def _carried_from(carried: int, plan: Plan) -> str:
@@ -96,6 +96,8 @@ def _left_out(summary: dict[str, Any]) -> str:
 
 
 def _speed(summary: dict[str, Any]) -> str:
+    if not summary["scored"]:
+        return ""
     speed = f"{summary['images_per_s']:,.1f} images/s in {summary['seconds']:.1f} s"
     return f"{speed}; {summary['bottleneck']} is the bottleneck" if summary["bottleneck"] else speed
 
@@ -106,8 +108,13 @@ def _changed(summary: dict[str, Any]) -> str:
     images, labels = (summary["last"]["changes"][name] for name in ("images", "labels"))
     changed = f"{labels['changed']:,} of the {images['in_both']:,} labels in both"
     why = f" ({labels['image_changed']:,} by another image, {labels['model_changed']:,} of the same one)"
+    status = (
+        f"; lost {labels['lost']:,}, gained {labels['gained']:,}"
+        if labels["lost"] or labels["gained"]
+        else ""
+    )
     rest = f"new images {images['new']:,}, vanished {images['vanished']:,}"
-    return f"since {summary['last']['run']}: {changed}{why if labels['changed'] else ''}; {rest}"
+    return f"since {summary['last']['run']}: {changed}{why if labels['changed'] else ''}{status}; {rest}"
 
 
 def _drift(summary: dict[str, Any]) -> str:
@@ -126,11 +133,6 @@ def _verified(summary: dict[str, Any]) -> str:
     left_out = verification["changed"] + verification["gone"]
     others = f"; {left_out:,} changed or gone since" if left_out else ""
     return f"{verification['asked']:,} images with {verification['target']}, which says the same{others}"
-
-
-def _printable(line: str) -> str:
-    """A label may hold anything: no line break of it makes a line, and no terminal obeys it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped(line))
 
 
 def _counts(counts: dict[str, int], most: int = 8) -> str:

@@ -42,6 +42,24 @@ def test_the_report_of_the_next_run_says_what_is_carried_and_what_changed(output
     assert "drift       none against the last run (PSI 0.369)" in found
 
 
+def test_labels_that_were_lost_or_gained_are_told(output: Path) -> None:
+    printed(output, [Image("a.jpg"), Image("b.jpg"), Image("c.jpg", None)], 1)
+    found = printed(output, [Image("a.jpg", None), Image("b.jpg"), Image("c.jpg")], 2)
+    changed = (
+        "changed     since night-1: 0 of the 3 labels in both; lost 1, gained 1; new images 0, vanished 0"
+    )
+    assert changed in found
+    page = (output / "runs/night-2/summary.html").read_text()
+    assert "Since run night-1, 0 labels changed, 1 lost, 1 gained." in page
+
+
+def test_a_run_that_scored_nothing_has_no_speed(output: Path) -> None:
+    printed(output, [Image("a.jpg")], 1)
+    found = printed(output, [Image("a.jpg", carried=True)], 2)
+    assert not [line for line in found if line.startswith("speed")]
+    assert "images a second" not in (output / "runs/night-2/summary.html").read_text()
+
+
 def test_a_key_or_label_with_a_line_break_cannot_forge_a_line(output: Path) -> None:
     found = printed(output, [Image("a.jpg", "red\n\x1b[2Jrun night-1: all is well")], 1)
     assert found[2] == r"labels      red\n\x1b[2Jrun night-1: all is well 1; abstained 0"
