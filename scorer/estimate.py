@@ -95,11 +95,11 @@ def _of_sample(estimate: Estimate, price: Price) -> list[str]:
         f"  sample      {estimate.tried:,} images tried: {statuses}",
         f"  speed       {shown(estimate.images_per_s, '{:,.1f}'.format)} images/s",
         f"  time        about {shown(estimate.seconds, in_time)}",
-        f"  machine     about {_machine_hours(hours, price, shown)}",
+        f"  machine     {_machine_hours(hours, price, shown)}",
     ]
     if price.per_hour is not None:
-        cost = shown(hours.times(price.per_hour), _amount)
-        lines.append(f"  cost        about {cost}, at {price.per_hour:,g} an hour of this machine")
+        cost = _amount(hours.times(price.per_hour), shown)
+        lines.append(f"  cost        {cost}, at {price.per_hour:,g} an hour of this machine")
     if shown is _shown_alone:
         lines.append("  (too few images were tried to say how far off this may be)")
     return lines
@@ -107,8 +107,8 @@ def _of_sample(estimate: Estimate, price: Price) -> list[str]:
 
 def _machine_hours(hours: Spread, price: Price, shown: "_Show") -> str:
     if price.on_gpu:
-        return f"{shown(hours, _amount)} GPU hours"
-    return f"{shown(hours.times(price.cores), _amount)} core hours, on the {price.cores} cores here"
+        return f"{_amount(hours, shown)} GPU hours"
+    return f"{_amount(hours.times(price.cores), shown)} core hours, on the {price.cores} cores here"
 
 
 _Show = Callable[[Spread, Callable[[float], str]], str]
@@ -123,8 +123,11 @@ def _shown_alone(spread: Spread, text: Callable[[float], str]) -> str:
     return text(spread.mean)
 
 
-def _amount(number: float) -> str:
-    return f"{number:,.2f}" if number >= 0.1 else f"{number:.2g}"
+def _amount(spread: Spread, shown: "_Show") -> str:
+    """Of hours or money, to the hundredth."""
+    if spread.most < 0.01:
+        return "less than 0.01" if spread.mean else "0"
+    return f"about {shown(spread, '{:,.2f}'.format)}"
 
 
 def in_time(seconds: float) -> str:

@@ -50,6 +50,15 @@ def test_the_cost_is_the_price_of_the_hours(
     assert float(cost.replace(",", "")) == pytest.approx(expected, rel=0.01)
 
 
+def test_what_is_less_than_a_hundredth_is_told_so(
+    photos: Path, tiny_models: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(settings_for(photos, tiny_models, output, "--dry-run", "--price-per-hour", "1.20"))
+    printed = capsys.readouterr().out
+    assert "machine     less than 0.01 core hours, on the " in printed
+    assert "cost        less than 0.01, at 1.2 an hour of this machine" in printed
+
+
 def test_nothing_to_score_takes_no_time(
     tiny_models: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
