@@ -125,7 +125,13 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         # Where there is no default, the description tells what then holds.
-        return re.sub(r" \(default(: (None|\[\]|\(\)|)| factory: .*)\)$", "", action.help or "")
+        help_ = re.sub(r" \(default(: (None|\[\]|\(\)|)| factory: .*)\)$", "", action.help or "")
+        return re.sub(r"(?<=\(default: )\((.*?),?\)(?=\)$)", _as_written, help_)
+
+
+def _as_written(values: re.Match[str]) -> str:
+    """A tuple's default as it would be given: `('a', 'b')` -> `a, b`."""
+    return values[1].replace("'", "")
 
 
 def flag(name: str) -> str:

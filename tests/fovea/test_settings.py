@@ -147,6 +147,15 @@ def test_settings_are_frozen() -> None:
         load().heat_c = 100
 
 
+def test_help_shows_a_default_as_it_would_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    class Tray(settings.ProgramSettings):
+        loaves: settings.CommaSeparated = Field(default=("rye", "oat"), description="what is on it")
+
+    with pytest.raises(SystemExit):
+        settings.load(Tray, ["--help"], "tray")
+    assert "(default: rye, oat)" in capsys.readouterr().out
+
+
 def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         load("--help")
