@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
@@ -55,11 +56,15 @@ def main() -> None:
     siblings = [other.settings for other in COMMANDS.values()]
     settings = load(command.settings, rest, f"python -m scorer {name}", siblings)
     logs.set_up(settings.log_level, settings.log_format)
-    signal.signal(signal.SIGTERM, _terminate)
-    command.run(settings)
+    signal.signal(signal.SIGTERM, partial(_terminate, settings.run_id))
+    try:
+        command.run(settings)
+    except KeyboardInterrupt:
+        print(f"stopped; run again with --run-id {settings.run_id} to finish", file=sys.stderr)
+        raise
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
+def _terminate(run: str, signum: int, frame: FrameType | None) -> None:
     """Ends the program as Ctrl-C would: what is under way is dropped, what is committed stays."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated("stopped by SIGTERM; run again with the same --run-id to finish")
+    raise Terminated(f"stopped by SIGTERM; run again with --run-id {run} to finish")

@@ -58,9 +58,7 @@ def test_sigterm_is_heard_while_the_store_hangs(night: Night, method: str, path:
         _, stderr = process.communicate(timeout=PATIENCE_S)
         assert time.monotonic() - started < 5
     assert process.returncode == 143
-    assert stderr.splitlines()[-1] == (
-        "error: stopped by SIGTERM; run again with the same --run-id to finish"
-    )
+    assert stderr.splitlines()[-1] == ("error: stopped by SIGTERM; run again with --run-id night-1 to finish")
     assert "Traceback" not in stderr
     assert set(night.shards()) <= {"shard-00000.parquet"}
 
@@ -97,7 +95,9 @@ def test_work_on_shards_that_are_all_there_is_nothing_to_do(night: Night) -> Non
     night.plan()
     assert night.work().returncode == 0
     night.store.requests.clear()
-    assert night.work().returncode == 0
+    again = night.work()
+    assert again.returncode == 0
+    assert "nothing to do: every shard of this worker is there" in again.stderr
     assert night.store.count("GET", IMAGES) == night.store.count("PUT", "") == 0
 
 

@@ -67,8 +67,8 @@ def stop_in_the_middle(photos: Path, arguments: list[str], stop: signal.Signals)
     ("stop", "code", "says"),
     [
         (signal.SIGKILL, -9, ""),
-        (signal.SIGTERM, 143, "error: stopped by SIGTERM; run again with the same --run-id to finish"),
-        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "error: stopped by SIGTERM; run again with --run-id night-1 to finish"),
+        (signal.SIGINT, 130, "stopped; run again with --run-id night-1 to finish\ninterrupted\n"),
     ],
 )
 def test_a_run_stopped_in_a_shard_is_finished_by_running_it_again(
