@@ -132,7 +132,7 @@ def _too_many_bad(summary: Summary, max_bad_fraction: float) -> str | None:
     return (
         f"{summary.bad_images} of {summary.images} images are not ok ({bad}), more than --max-bad-fraction "
         f"{max_bad_fraction:g}; its {layout.QUARANTINE} and {layout.SUMMARY_PAGE} show them; to accept them, "
-        "run again with this --run-id and more"
+        "run again with this --run-id and a higher --max-bad-fraction"
     )
 
 

@@ -126,7 +126,12 @@ def _log_plan(plan: Plan) -> None:
     if plan.left_out:
         logger.warning("files left out because --include does not match their names: %d", plan.left_out)
     if not plan.images:
-        logger.warning("nothing to score: no key below %s matches --include", plan.spec.source)
+        logger.warning("nothing to score: %s", _why_empty(plan))
+
+
+def _why_empty(plan: Plan) -> str:
+    where = f"is named by {plan.spec.keys}" if plan.spec.keys else f"is below {plan.spec.source}"
+    return f"none of what {where} matches --include" if plan.left_out else f"nothing {where}"
 
 
 def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:

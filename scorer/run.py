@@ -7,6 +7,7 @@ from scorer.committed import missing_shards
 from scorer.config import PlanSettings, RunSettings
 from scorer.console import plan_report, report
 from scorer.dry_run import dry_run
+from scorer.latest import read_latest
 from scorer.options import CommitOptions
 from scorer.plan import Plan
 from scorer.planner import plan_run
@@ -40,6 +41,8 @@ def commit_run(settings: CommitOptions) -> None:
 def _commit(settings: CommitOptions, output: Folder, plan: Plan) -> None:
     summary = finish_run(output, plan, settings)
     if summary is None:
-        print(f"run {plan.spec.run} is finished already: nothing to do")
+        latest = read_latest(output)
+        others = f", and latest.json names {latest.run}" if latest and latest.run != plan.spec.run else ""
+        print(f"run {plan.spec.run} is finished already{others}: nothing to do")
     else:
         print(report(summary, output.uri))

@@ -26,6 +26,8 @@ def work(settings: WorkSettings) -> None:
     output = open_folder(settings.output)
     plan = existing_plan(output, settings.run_id)
     share = [s for s in missing_shards(output, plan) if s % settings.completions == settings.index]
+    if not share:
+        logger.info("nothing to do: every shard of this worker is there", extra={"run": settings.run_id})
     score_shards(output, plan, share, resources_of(settings))
 
 

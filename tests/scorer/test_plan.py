@@ -41,6 +41,26 @@ def test_a_last_shard_that_is_just_full_is_followed_by_none(plan_it: PlanIt) -> 
     assert [shard.images for shard in plan_it("--shard-images", "6").shards] == [6, 6]
 
 
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [((), "nothing is below {folder}"), (("notes.txt",), "none of what is below {folder} matches --include")],
+)
+def test_nothing_to_score_says_why(
+    files: tuple[str, ...],
+    why: str,
+    tiny_models: Path,
+    output: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    for name in files:
+        (folder / name).touch()
+    planned(settings_for(folder, tiny_models, output))
+    assert caplog.messages[-1] == f"nothing to score: {why.format(folder=folder)}"
+
+
 def test_an_empty_folder_has_one_empty_shard(tiny_models: Path, output: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     plan = planned(settings_for(tmp_path / "empty", tiny_models, output))

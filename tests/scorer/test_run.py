@@ -261,6 +261,17 @@ def test_a_finished_run_is_left_as_it_is(
     assert {path: path.stat().st_mtime_ns for path in (output / "runs").rglob("*")} == before
 
 
+def test_a_finished_run_says_that_latest_json_names_another(
+    photos: Path, tiny_models: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(settings_for(photos, tiny_models, output))
+    score(settings_for(photos, tiny_models, output, run="night-2"))
+    capsys.readouterr()
+    score(settings_for(photos, tiny_models, output))
+    said = "run night-1 is finished already, and latest.json names night-2: nothing to do\n"
+    assert capsys.readouterr().out == said
+
+
 def test_shards_that_are_there_are_not_scored_again(photos: Path, tiny_models: Path, output: Path) -> None:
     settings = settings_for(photos, tiny_models, output, "--shard-images", "5")
     score(settings)
