@@ -179,6 +179,13 @@ class CommitOptions(CommonOptions):
     )
     verify_images: int = Field(64, ge=1, le=10_000, description="how many images --verify asks for")
 
+    @field_validator("verify")
+    @classmethod
+    def _server_has_a_port(cls, value: str | None) -> str | None:
+        # Found before the night, and not at its end; gRPC has other names, too, such as dns:///fovea:8001.
+        server = r"(dns|ipv4|ipv6|unix):\S+|[^\s/]+:[0-9]{1,5}"
+        return value and matching(server, value, "a server is written host:port, such as localhost:8001")
+
 
 def matching(pattern: str, value: str, otherwise: str) -> str:
     if not re.fullmatch(pattern, value):

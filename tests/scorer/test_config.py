@@ -27,6 +27,8 @@ def test_three_places_are_all_that_must_be_given() -> None:
         ("--shard-images=0", "greater than or equal to 1"),
         ("--shard-bytes=0", "greater than or equal to 1"),
         ("--max-bad-fraction=1.5", "less than or equal to 1"),
+        ("--verify=localhost", "a server is written host:port, such as localhost:8001"),
+        ("--verify=http://localhost:8001", "a server is written host:port"),
         ("--provider=tpu", "'auto', 'cuda' or 'cpu'"),
         ("--models=", "at least 1 character"),
         ("--shard-image=5", "did you mean --shard-images?"),
@@ -36,6 +38,11 @@ def test_a_wrong_value_is_refused_with_the_options_name(wrong: str, says: str) -
     with pytest.raises(SettingsInvalid, match=wrong.split("=")[0]) as caught:
         settings(*NEEDED, wrong)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("server", ["localhost:8001", "[::1]:8001", "dns:///fovea:8001", "unix:/run/fovea"])
+def test_whatever_grpc_takes_for_a_server_can_verify(server: str) -> None:
+    assert settings(*NEEDED, f"--verify={server}").verify == server
 
 
 def test_a_missing_source_is_named() -> None:
