@@ -16,6 +16,7 @@ from fovea.folder import Folder
 from scorer import layout
 from scorer.committed import CommittedPart, check_complete, read_committed
 from scorer.comparison import WithLastRun, read_planned_contract, with_held_out
+from scorer.emptied import emptied
 from scorer.latest import is_due, move_latest
 from scorer.options import CommitOptions
 from scorer.page import summary_page
@@ -65,7 +66,7 @@ def _commit(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any
     run = output.folder(layout.run_folder(plan.spec.run))
     with scratch_folder() as folder:
         gathered = _gather(output, plan, folder / layout.QUARANTINE, options.verify_images)
-        summary = {**about(plan), **_judged(gathered, plan, options)}
+        summary = {**about(plan), **_judged(gathered, output, plan, options)}
         page = summary_page(summary)
         if not summary["refused"]:
             run.write(layout.MANIFEST, layout.json_bytes({"files": gathered.files}))
@@ -108,10 +109,12 @@ def _gather(output: Folder, plan: Plan, quarantine: Path, sampled: int) -> _Gath
     return gathered
 
 
-def _judged(gathered: _Gathered, plan: Plan, options: CommitOptions) -> dict[str, Any]:
+def _judged(gathered: _Gathered, output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any]:
     """What the run came to, and in `refused` why it is not accepted, if it is not."""
     contract, mix = read_planned_contract(plan.spec), gathered.summary.mix
     refused = _too_many_bad(gathered.summary, options.max_bad_fraction)
+    if options.max_bad_fraction < 1:
+        refused = refused or emptied(output, plan)
     verification = None
     if options.verify and not refused:
         verification = verify(options.verify, gathered.sample.rows(), plan.spec, contract)

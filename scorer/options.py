@@ -163,7 +163,8 @@ class CommitOptions(CommonOptions):
         0.5,
         ge=0,
         le=1,
-        description="fail the run (65), and leave latest.json, if more of its rows than this are not ok",
+        description="fail the run (65), and leave latest.json, if more of its rows than this are not ok; "
+        "below 1 also if it has none, and the last run some",
     )
     max_drift: float | None = Field(
         None,
