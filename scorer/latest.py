@@ -44,7 +44,10 @@ def is_due(output: Folder, plan: Plan) -> bool:
         named = f"names {latest.run}" if latest else "is not there"
         logger.warning("latest.json stays: it %s, and not %s, which is requeued", named, plan.requeues)
         return False
-    return latest is None or latest.planned <= plan.created
+    if latest is not None and latest.planned > plan.created:
+        logger.warning("latest.json stays: it names %s, which was planned later", latest.run)
+        return False
+    return True
 
 
 def move_latest(output: Folder, plan: Plan) -> None:

@@ -27,6 +27,19 @@ def test_a_run_without_images_does_not_take_the_place_of_one_with_some(output: P
     assert latest(output) == "night-2"
 
 
+def test_accepting_a_night_after_a_later_one_says_that_latest_json_stays(
+    output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    commit(*make_run(output, [[Image("a.jpg")]], "night-1", day=1))
+    empty = make_run(output, [[]], "night-2", day=2)
+    with pytest.raises(DataInvalid):
+        commit(*empty)
+    commit(*make_run(output, [[Image("a.jpg")]], "night-3", day=3))
+    commit(*empty, "--max-bad-fraction", "1")
+    assert latest(output) == "night-3"
+    assert caplog.messages[-1] == "latest.json stays: it names night-3, which was planned later"
+
+
 def test_an_empty_run_may_follow_an_empty_one(output: Path) -> None:
     for day in (1, 2):
         commit(*make_run(output, [[]], f"night-{day}", day=day))
