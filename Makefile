@@ -27,7 +27,7 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 	@$(BIN)/python -m demo
 
 test: $(READY) ## Run the tests (under 8 minutes on 2 cores)
-	@$(BIN)/python -m pytest -m 'not slow and not gpu'
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu'
 
 test-slow: $(READY) ## Run the long tests that need no GPU
 	@$(BIN)/python -m pytest -m slow
