@@ -2,20 +2,20 @@
 """Health in two places: beside the calls, and on a port of its own that answers when those are saturated."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from fovea.v1 import classify_pb2
 from server.ports import bind_grpc
 
 LIVE: Final = "live"
-SLOW_WATCHER_S: Final = 1.0
 CLASSIFIER: Final = classify_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
 
+_Request = health_pb2.HealthCheckRequest
 _Status = health_pb2.HealthCheckResponse
 
 
@@ -23,38 +23,70 @@ class Health:
     """What grpc.health.v1 says: `live` is SERVING from the start, "" and the Classifier once a model is."""
 
     def __init__(self) -> None:
-        self._beside_calls = health.aio.HealthServicer()
-        self._alone = _ForProbes()
+        self._told = _Told()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
         self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
 
-    async def start(self, calls: grpc.aio.Server, host: str, port: int) -> int:
+    def start(self, calls: grpc.aio.Server, host: str, port: int) -> int:
         """Joins the server of the calls and opens the port of its own, whose number it returns.
 
         Raises Unavailable when the port cannot be bound.
         """
-        await self._set(LIVE, serving=True)
-        await self.set_ready(False)
-        health_pb2_grpc.add_HealthServicer_to_server(self._beside_calls, calls)
-        health_pb2_grpc.add_HealthServicer_to_server(self._alone, self._server)
+        self._told.tell(LIVE, serving=True)
+        self.set_ready(False)
+        health_pb2_grpc.add_HealthServicer_to_server(_BesideCalls(self._told), calls)
+        health_pb2_grpc.add_HealthServicer_to_server(_ForProbes(self._told), self._server)
         bound = bind_grpc(self._server, "--health-port", host, port)
         self._server.start()
         return bound
 
-    async def set_ready(self, ready: bool) -> None:
+    def set_ready(self, ready: bool) -> None:
+        """Is called in the event loop of the calls."""
         for service in ("", CLASSIFIER):
-            await self._set(service, serving=ready)
+            self._told.tell(service, serving=ready)
 
     def stop(self) -> None:
         self._server.stop(grace=None)
         self._threads.shutdown(wait=False)
 
-    async def _set(self, service: str, *, serving: bool) -> None:
-        status = _Status.SERVING if serving else _Status.NOT_SERVING
-        self._alone.responses[service] = _Status(status=status)
-        # It waits for each watcher to take the news, and one that takes none must not hold up a drain.
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._beside_calls.set(service, status), SLOW_WATCHER_S)
+
+class _Told:
+    """The state of each service: is written in the event loop, and read by the threads of the probes too."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, _Status] = {}
+        self.changed = asyncio.Event()
+        """Is set at the next change, and then replaced."""
+
+    def tell(self, service: str, *, serving: bool) -> None:
+        self.states[service] = _Status(status=_Status.SERVING if serving else _Status.NOT_SERVING)
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
+class _BesideCalls(health_pb2_grpc.HealthServicer):
+    """Each watcher is told by itself.
+
+    gRPC's own tells them in turn: one that took no news kept them from all the others, and from those who
+    came later, such as Fovea's clients, which call no server before it said that it is ready.
+    """
+
+    def __init__(self, told: _Told) -> None:
+        self._told = told
+
+    async def Check(self, request: _Request, context: Any) -> _Status:
+        if request.service not in self._told.states:
+            await context.abort(*_unknown(request))
+        return self._told.states[request.service]
+
+    async def Watch(self, request: _Request, context: Any) -> AsyncIterator[_Status]:
+        unknown, last = _Status(status=_Status.SERVICE_UNKNOWN), None
+        while True:
+            changed, state = self._told.changed, self._told.states.get(request.service, unknown)
+            if state != last:
+                yield state
+                last = state
+            await changed.wait()
 
 
 class _ForProbes(health_pb2_grpc.HealthServicer):
@@ -64,13 +96,17 @@ class _ForProbes(health_pb2_grpc.HealthServicer):
     stopped the event loop for good.
     """
 
-    def __init__(self) -> None:
-        self.responses: dict[str, _Status] = {}
+    def __init__(self, told: _Told) -> None:
+        self._told = told
 
-    def Check(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> _Status:
-        if request.service not in self.responses:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r}")
-        return self.responses[request.service]
+    def Check(self, request: _Request, context: grpc.ServicerContext) -> _Status:
+        if request.service not in self._told.states:
+            context.abort(*_unknown(request))
+        return self._told.states[request.service]
 
-    def Watch(self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext) -> Any:
+    def Watch(self, request: _Request, context: grpc.ServicerContext) -> Any:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "this port is for probes; watch the port of the calls")
+
+
+def _unknown(request: _Request) -> tuple[grpc.StatusCode, str]:
+    return grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r}"

@@ -89,7 +89,7 @@ class Server:
         credentials = self._certificates.credentials() if self._certificates else None
         port = bind_grpc(self._calls, "--port", settings.host, settings.port, credentials)
         metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
-        health_port = await self._health.start(self._calls, settings.host, settings.health_port)
+        health_port = self._health.start(self._calls, settings.host, settings.health_port)
         await self._calls.start()
         return Ports(port, metrics_port, health_port)
 
@@ -106,7 +106,7 @@ class Server:
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
         model = self._models.choose(0)
-        await self._health.set_ready(self._models.is_ready)
+        self._health.set_ready(self._models.is_ready)
         self._telling = asyncio.create_task(self._tell_readiness())
         facts = {
             "model": model.contract.name,
@@ -129,7 +129,7 @@ class Server:
         """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
         if self._telling is not None:
             self._telling.cancel()
-        await self._health.set_ready(False)
+        self._health.set_ready(False)
         if self._models.current:
             await asyncio.sleep(self._settings.drain_delay_s)
         return await drain_calls(self._calls, self._admission, self._settings.grace_s)
@@ -137,7 +137,7 @@ class Server:
     async def _tell_readiness(self) -> None:
         """Health follows the model: without a process that computes, others shall get the calls."""
         async for ready in self._models.readiness():
-            await self._health.set_ready(ready)
+            self._health.set_ready(ready)
 
     async def close(self) -> None:
         try:
