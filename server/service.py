@@ -54,16 +54,18 @@ class ClassifierService(ClassifierServicer):
         self._access_log = access_log
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        async with self._call("Classify", request, context) as call:
-            response = await self._classify(request, _deadline(context), Lane.INTERACTIVE)
+        deadline = _deadline(context)
+        async with self._call("Classify", request, context, deadline) as call:
+            response = await self._classify(request, deadline, Lane.INTERACTIVE)
             call.note(response)
             return response
 
     async def ClassifyBatch(
         self, request: pb.ClassifyBatchRequest, context: Context
     ) -> pb.ClassifyBatchResponse:
-        async with self._call("ClassifyBatch", request, context) as call:
-            response = await self._classify_batch(request, _deadline(context))
+        deadline = _deadline(context)
+        async with self._call("ClassifyBatch", request, context, deadline) as call:
+            response = await self._classify_batch(request, deadline)
             for result in response.results:
                 call.note(result.response)
             return response
@@ -82,14 +84,18 @@ class ClassifierService(ClassifierServicer):
                 return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
             return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
 
-        async with self._call("ClassifyStream", None, context) as call:
+        async with self._call("ClassifyStream", None, context, deadline) as call:
+            # When the caller hangs up amid an answer, this generator is ended after gRPC has freed the call:
+            # whoever asked the context for anything then would end the process.
+            peer = context.peer()
+            call.peer = lambda: peer
             reading = self._admission.while_open()
             async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW, reading):
                 call.note(answered.response)
                 yield answered
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        async with self._call("GetModel", request, context):
+        async with self._call("GetModel", request, context, _deadline(context)):
             return replies.model_description(self._models.choose(request.model_version))
 
     async def _classify(
@@ -148,7 +154,9 @@ class ClassifierService(ClassifierServicer):
             yield model
 
     @asynccontextmanager
-    async def _call(self, method: str, request: object, context: Context) -> AsyncIterator[Call]:
+    async def _call(
+        self, method: str, request: object, context: Context, deadline: float | None
+    ) -> AsyncIterator[Call]:
         """Ends a call that fails with its status; counts and logs each call, however it ends.
 
         `request` is None for a stream of them.
@@ -165,7 +173,7 @@ class ClassifierService(ClassifierServicer):
             failure = rpc_status.to_status(self._status(error, request_id))
             code = failure.code
         finally:
-            ended_as = (code or _code_of_abandoned(context)).name
+            ended_as = (code or _code_of_abandoned(deadline)).name
             seconds = time.monotonic() - call.started
             self._metrics.show_call(method, ended_as, seconds)
             self._access_log.show(call, ended_as, seconds)
@@ -194,8 +202,7 @@ def _deadline(context: Context) -> float | None:
     return None if remaining is None or math.isinf(remaining) else time.monotonic() + remaining
 
 
-def _code_of_abandoned(context: Context) -> grpc.StatusCode:
+def _code_of_abandoned(deadline: float | None) -> grpc.StatusCode:
     """Whether the caller went away, or only its deadline passed."""
-    remaining = context.time_remaining()
-    in_time = remaining is None or remaining > CLOCKS_DIFFER_S
+    in_time = deadline is None or deadline - time.monotonic() > CLOCKS_DIFFER_S
     return grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
