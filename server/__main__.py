@@ -16,6 +16,7 @@ from fovea import logs
 from fovea.errors import ExitCode
 from fovea.settings import load
 from server.config import PROGRAM, ServeSettings
+from server.grpc_log import leave_out_what_callers_do
 from server.log_queue import QueuedLog
 from server.memory import return_large_blocks, share_one_heap
 
@@ -26,6 +27,7 @@ def main() -> ExitCode:
     return_large_blocks()
     log = QueuedLog(sys.stderr.fileno())
     logs.set_up(settings.log_level, settings.log_format, log)
+    leave_out_what_callers_do()
     # gRPC's core would write lines of its own beside the one that an error ends with.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from server import background

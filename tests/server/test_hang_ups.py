@@ -36,6 +36,14 @@ def test_the_server_lives_on_when_callers_hang_up_amid_an_answer(
         assert client.classify(IMAGE).label == "red"
 
 
+def test_a_caller_who_hangs_up_amid_an_answer_is_no_error_in_the_log(logging_server: ServerProcess) -> None:
+    for method in REQUESTS:
+        hang_up(logging_server, method)
+    logging_server.end()
+    assert logging_server.exit_code() == 0
+    assert not any('"level": "error"' in line for line in logging_server.stderr)
+
+
 def hang_up(server: ServerProcess, method: str) -> None:
     """Several times, until the server has noticed."""
     data = REQUESTS[method].SerializeToString()
