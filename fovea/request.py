@@ -1,6 +1,7 @@
 """One image as a request to a server: from a path, bytes, a picture or an array."""
 
 import io
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Final, Literal
@@ -78,11 +79,13 @@ def encoded(image: ImageLike) -> bytes:
 
 def _read(name: str | PathLike[str]) -> bytes:
     try:
-        path = Path(name)
-        size = path.stat().st_size
-        if size > LARGEST_IMAGE_BYTES:
+        with Path(name).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # A device or a pipe has no size, and may never end.
+            data = b"" if size > LARGEST_IMAGE_BYTES else file.read(LARGEST_IMAGE_BYTES + 1)
+        if (size := max(size, len(data))) > LARGEST_IMAGE_BYTES:
             raise DataInvalid(f"{name}: {size} bytes are more than any server takes")
-        return path.read_bytes()
+        return data
     except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
         raise DataInvalid(f"{name}: cannot be read: {getattr(error, 'strerror', error)}") from error
 

@@ -69,6 +69,12 @@ def test_a_file_larger_than_any_server_takes_is_not_read(client: Client, tmp_pat
         client.classify(tmp_path / "film.mp4")
 
 
+def test_a_device_that_never_ends_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fovea.request.LARGEST_IMAGE_BYTES", 1000)
+    with pytest.raises(DataInvalid, match=r"/dev/zero: 1001 bytes are more than any server takes"):
+        encoded("/dev/zero")
+
+
 def test_many_come_back_in_order_and_a_bad_one_spoils_only_itself(client: Client) -> None:
     labels = [tiny.LABELS[index % 3] for index in range(60)]
     images: list[bytes] = [tiny.picture(label, (20 + index, 20)) for index, label in enumerate(labels)]
