@@ -159,3 +159,21 @@ def test_a_requeue_makes_no_latest_where_there_is_none(
     (output / "latest.json").unlink()
     score(requeue(tiny_models, output))
     assert not (output / "latest.json").exists()
+
+
+def test_a_night_planned_before_a_requeue_takes_its_place_all_the_same(
+    first: RunSettings, photos: Path, tiny_models: Path, output: Path
+) -> None:
+    night = settings_for(photos, tiny_models, output, "--full", run="night-2")
+    planned(night)
+    score(requeue(tiny_models, output))  # of night-1, whose images are older than those of night-2
+    score(night)
+    assert latest(output) == "night-2"
+
+
+def test_a_requeued_run_that_is_committed_again_does_not_come_back(
+    first: RunSettings, tiny_models: Path, output: Path
+) -> None:
+    score(requeue(tiny_models, output))
+    score(first)
+    assert latest(output) == "again"
