@@ -73,11 +73,13 @@ class Jobs:
         pause = _Pause()
         while True:
             job, version = self._look(name)
+            pause.since = None  # the API is there; but watches that break are begun less and less often
             yield job
             try:
                 for job in self._changes(name, version):
                     pause = _Pause()
                     yield job
+                pause = _Pause()
             except _Failed as error:
                 # Whatever ended the watch, the list tells what was missed meanwhile.
                 if isinstance(error, ApiException) and error.status not in {*_BUSY, _GONE}:
@@ -163,14 +165,16 @@ def _load_kubeconfig(settings: client.Configuration) -> str:
 
 @dataclass
 class _Pause:
-    """Between one try and the next: longer each time. Raises Unavailable after PATIENCE_S."""
+    """Between one try and the next: longer each time. Raises Unavailable PATIENCE_S after the first."""
 
     wait_s: float = field(default_factory=lambda: FIRST_WAIT_S)
-    since: float = field(default_factory=time.monotonic)
+    since: float | None = None
+    """When the first try failed after the last answer."""
 
     def wait(self, error: Exception) -> None:
-        said = _said(error)
-        if time.monotonic() - self.since > PATIENCE_S:
+        said, now = _said(error), time.monotonic()
+        self.since = now if self.since is None else self.since
+        if now - self.since > PATIENCE_S:
             raise Unavailable(
                 f"the Kubernetes API has not answered for {PATIENCE_S:.0f} s: {said}"
             ) from error

@@ -134,6 +134,21 @@ def test_nothing_is_missed_when_a_watch_ends_badly(jobs: Jobs, fake: FakeKuberne
     assert any(active(job) == 2 for job in changes)
 
 
+def test_watches_that_break_are_no_silence_of_the_api_while_it_lists(
+    jobs: Jobs, fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(cluster, "LONGEST_WAIT_S", 0.02)
+    jobs.create(body())
+    fake.fail("watch", *[Failure(503), Failure(0)] * 10)  # together they last longer than the patience
+    for job in jobs.follow(NAME):
+        if fake.asked.count("watch") == 20 and not active(job):
+            fake.set_status(NAME, {"active": 2})
+        if active(job):
+            break
+    assert fake.asked.count("watch") == 21
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_job_that_is_deleted_is_told(jobs: Jobs, fake: FakeKubernetes, when: str) -> None:
     jobs.create(body())
