@@ -25,6 +25,8 @@ _EXAMPLE: Final = pa.schema(
     ]
 )
 
+_NONE: Final = pa.table({SORT_KEY: pa.array([], pa.binary())})
+
 
 def block_of(keys: pa.BinaryArray, rows: pa.Table) -> pa.Table:
     """What `Changes` needs of a run's rows; `keys` are the rows' keys as bytes, ascending."""
@@ -44,7 +46,7 @@ class Changes:
     def __init__(self, last: Iterator[pa.Table]) -> None:
         """`last` are the last run's blocks, from `block_of`, ascending over all of them."""
         self._last = last
-        self._old = next(last, None)
+        self._old: pa.Table | None = _NONE  # until rows come that the first block is compared with
         self.counts = dict.fromkeys(("in_both", "new", "vanished", "image_replaced"), 0)
         self.labels = dict.fromkeys(("image_changed", "model_changed", "lost", "gained"), 0)
         self._pairs: Counter[tuple[str, str]] = Counter()

@@ -1,17 +1,17 @@
 """This run beside the last one, and beside the images that the model was released with."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fovea.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
 from fovea.drift import predicted_on_held_out
-from fovea.errors import ObjectMissing
+from fovea.errors import DataInvalid, ObjectMissing
 from fovea.folder import Folder
 from fovea.storage import open_folder
 from scorer.changes import Changes, block_of
 from scorer.committed import CommittedPart
-from scorer.last_run import find_last_run
+from scorer.last_run import LastRun, find_last_run
 from scorer.mix import Mix, drift_between
 from scorer.plan import Plan, RunSpec
 
@@ -29,13 +29,22 @@ class WithLastRun:
 
     def add(self, part: CommittedPart) -> None:
         if self._last:
-            self._changes.add(block_of(part.keys, part.rows))
+            self._compare(self._last, lambda: self._changes.add(block_of(part.keys, part.rows)))
+
+    def _compare(self, last: LastRun, step: Callable[[], None]) -> None:
+        """A last run that is damaged, or was just removed, must not keep this one from its commit."""
+        try:
+            step()
+        except DataInvalid as error:
+            self._last, self._why_not = None, f"rows of the last run, {last.run}, cannot be read: {error}"
+            logger.warning("nothing is compared: %s", self._why_not)
 
     def as_json(self, mix: Mix, classes: Sequence[str]) -> dict[str, Any]:
         """Once every row was added. `mix` is this run's; `classes` are all that the model knows."""
+        if self._last:
+            self._compare(self._last, self._changes.finish)
         if not self._last:
             return {"last": None, "no_last_because": self._why_not}
-        self._changes.finish()
         drift = drift_between(mix.labels, self._mix.labels, classes)
         last = {
             "run": self._last.run,

@@ -20,6 +20,7 @@ from scorer.mix import Mix
 from scorer.plan import Plan, read_plan
 from scorer.rows import ShardFile
 
+_COLUMNS: Final = frozenset({*COLUMNS, "abstained"})
 _MAYBE_NOT_UTF8: Final = r"\\x[89a-f][0-9a-f]"
 """A key that shows this may stand for other bytes, which its file's order is by."""
 
@@ -35,11 +36,13 @@ class LastRun:
     """Its shards, below its folder."""
 
     def blocks(self, mix: Mix) -> Iterator[pa.Table]:
-        """Its rows for `Changes`, some at a time; `mix` hears of them as they pass."""
+        """Its rows for `Changes`, some at a time; `mix` hears of them as they pass. Raises DataInvalid."""
         folder = self.output.folder(layout.run_folder(self.run))
         for index, path in enumerate(self.files):
             file, done = ShardFile.open(folder.read(path), f"{folder.uri}/{path}"), 0
-            for rows in file.parts([*COLUMNS, "abstained"]):
+            if lacking := _COLUMNS.difference(file.file.schema_arrow.names):
+                raise DataInvalid(f"{file.where}: it has no column {', '.join(sorted(lacking))}")
+            for rows in file.parts(sorted(_COLUMNS)):
                 mix.add(rows)
                 yield block_of(self._keys(index, done, rows["key"].combine_chunks()), rows)
                 done += rows.num_rows
@@ -75,7 +78,7 @@ def find_last_run(output: Folder, plan: Plan) -> LastRun | str:
     except ObjectMissing:
         return f"the last run, {latest.run}, is not there any more"
     except (ValueError, KeyError, TypeError) as error:
-        raise DataInvalid(f"{run.uri}: not a finished run: {error}") from error
+        return f"the last run, {latest.run}, cannot be understood: {type(error).__name__}: {error}"
     if source != plan.spec.source:
         return f"the last run, {latest.run}, is of another source: {source}"
     there = {entry.key for entry in run.folder(layout.SHARDS).entries()}

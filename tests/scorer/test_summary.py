@@ -9,7 +9,7 @@ import pytest
 from fovea.bundle import ModelBundle
 from fovea.errors import DataInvalid
 from scorer.mix import Drift
-from tests.scorer.made_runs import Image, commit, make_run
+from tests.scorer.made_runs import Image, commit, make_run, rewrite
 from tests.scorer.runs import last_line, scorer
 
 
@@ -113,6 +113,31 @@ def test_a_last_run_whose_rows_were_removed_is_not_compared(output: Path) -> Non
     night(output, 1, images(1, 1))
     (output / "runs/night-1/data/shard-00000.parquet").unlink()
     assert "are not all there any more" in night(output, 2, images(1, 1))["no_last_because"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("data/shard-00000.parquet", b"damaged", "rows of the last run, night-1, cannot be read: "),
+        ("summary.json", b"{", "the last run, night-1, cannot be understood: JSONDecodeError: "),
+        ("_manifest.json", b"[]", "the last run, night-1, cannot be understood: TypeError: "),
+    ],
+)
+def test_a_damaged_last_run_does_not_keep_a_good_one_from_its_commit(
+    name: str, data: bytes, says: str, output: Path
+) -> None:
+    night(output, 1, images(1, 1))
+    (output / "runs/night-1" / name).write_bytes(data)
+    summary = night(output, 2, images(1, 1))
+    assert summary["last"] is None
+    assert summary["no_last_because"].startswith(says)
+    assert latest(output) == "night-2"
+
+
+def test_a_last_run_of_other_columns_is_not_compared(output: Path) -> None:
+    night(output, 1, images(1, 1))
+    rewrite(output / "runs/night-1/data/shard-00000.parquet", lambda rows: rows.drop_columns(["abstained"]))
+    assert "it has no column abstained" in night(output, 2, images(1, 1))["no_last_because"]
 
 
 def test_the_held_out_images_stand_beside_the_run(
