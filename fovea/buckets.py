@@ -152,7 +152,7 @@ class BucketFolder:
         except (BaseError, OSError) as error:
             raise self._failure("read", key, error) from error
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes | mmap) -> None:
         try:
             interruptibly(lambda: obstore.put(self._store, self._full(key), data))
         except (BaseError, OSError) as error:

@@ -49,11 +49,11 @@ class Folder(Protocol):
     def pieces(self, key: str) -> Iterator[bytes]:
         """The object from its beginning to its end, about a megabyte at a time. Raises ObjectMissing."""
 
-    def write(self, key: str, data: bytes) -> None:
-        """Writes the object whole or not at all, over what was there."""
-
-    def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
-        """Writes the object whole unless it exists. True when it was this call that wrote it.
+    def write(self, key: str, data: bytes | mmap) -> None:
+        """Writes the object whole or not at all, over what was there.
 
         A file that is mapped into memory is sent piece by piece, and never held in memory whole.
         """
+
+    def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
+        """As `write`, unless the object exists. True when it was this call that wrote it."""

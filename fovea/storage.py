@@ -123,7 +123,7 @@ class LocalFolder:
         except OSError as error:
             raise _local_failure(path, "read", error) from error
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes | mmap) -> None:
         target = self.path / key
         try:
             with _beside(target, data) as temporary:

@@ -23,7 +23,7 @@ from scorer.page import summary_page
 from scorer.plan import Plan
 from scorer.rows import RowWriter
 from scorer.sample import Sample
-from scorer.scratch import scratch_folder
+from scorer.scratch import mapped, scratch_folder
 from scorer.summary import Summary, about
 from scorer.verification import verify
 
@@ -70,7 +70,7 @@ def _commit(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any
         page = summary_page(summary)
         if not summary["refused"]:
             run.write(layout.MANIFEST, layout.json_bytes({"files": gathered.files}))
-        run.write(layout.QUARANTINE, gathered.quarantine.read_bytes())
+        run.write(layout.QUARANTINE, mapped(gathered.quarantine))
         run.write(layout.SUMMARY, layout.json_bytes(summary))
         run.write(layout.SUMMARY_PAGE, page)
     if summary["refused"]:

@@ -1,7 +1,9 @@
 """The commit of runs whose shards are made by the test, so that they can be wrong in every way."""
 
 import json
+import os
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from fovea.errors import DataInvalid, Unavailable
 from fovea.folder import Folder
 from scorer.committed import read_committed
 from scorer.plan import Plan
+from scorer.rows import SCHEMA
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
 from tests.scorer.runs import error_line, scorer
 
@@ -162,3 +165,18 @@ def held_bytes(output: Path, shards: int, images: int) -> int:
 
 def test_the_rows_of_one_shard_are_in_memory_at_a_time(output: Path) -> None:
     assert held_bytes(output, 6, 2000) < 1.5 * held_bytes(output, 1, 2000)
+
+
+def test_the_quarantine_is_never_in_memory_whole(output: Path) -> None:
+    bad = [[Image(f"{s:02}/{n:03}", None) for n in range(100)] for s in range(20)]
+    folder, plan = make_run(output, bad)
+    for index in range(20):
+        errors = pa.array([os.urandom(6000).hex() for _ in range(100)])
+        rewrite(
+            shard(output, index), lambda rows, errors=errors: rows.set_column(14, SCHEMA.field(14), errors)
+        )
+    tracemalloc.start()
+    commit(folder, plan, "--max-bad-fraction", "1")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.5 * (output / "runs/night-1/quarantine.parquet").stat().st_size
