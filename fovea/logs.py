@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
+from fovea.printable import printable
+
 LogFormat = Literal["auto", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -70,13 +72,12 @@ class _TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = " ".join(f"{key}={_printable(value)}" for key, value in _extra(record).items())
+        extra = " ".join(f"{key}={printable(str(value))}" for key, value in _extra(record).items())
         return f"{super().format(record)}  {extra}".rstrip()
 
-
-def _printable(value: object) -> str:
-    """On one line, whatever a caller chose as its request id."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(value))
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is its base's)
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, object]:

@@ -1,10 +1,15 @@
-"""Text of others' making, such as labels and file names, as it may be shown."""
+"""Text from outside, such as names, labels and what others say of an error, made safe for a terminal."""
 
 
 def printable(text: str) -> str:
-    r"""One line that no terminal or browser obeys: `\n`, `\x1b` and what turns the direction are spelled out.
+    r"""`text` on one line that no terminal obeys: a control character shows as `\x1b` or `\n`.
 
-    Bytes of a file name that are no UTF-8 become `\xff`.
+    Bytes of a file name that are not UTF-8 show as `\xff`.
     """
-    utf8 = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in utf8)
+    return "".join(char if char.isprintable() else _shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # what Python makes of such a byte
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()

@@ -190,7 +190,7 @@ def ends(body: str) -> subprocess.CompletedProcess[str]:
         ("pass", 0, ""),
         ("raise errors.DataInvalid('a\\nb')", 65, "error: a b\n"),
         ("raise errors.Unavailable('no bucket')", 69, "error: no bucket\n"),
-        ("raise errors.DataInvalid('\\x1b[2Jcat.png')", 65, "error: \\x1b[2Jcat.png\n"),
+        (r"raise errors.DataInvalid('a\x1b[2Jb\udce9\u202ec')", 65, "error: a\\x1b[2Jb\\xe9\\u202ec\n"),
         ("raise errors.Terminated('saved')", 143, "error: saved\n"),
         ("raise KeyboardInterrupt", 130, "interrupted\n"),
     ],
