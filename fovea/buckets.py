@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 # A refused listing comes as a generic error, unlike a refused read.
 _REFUSED = re.compile(r"status code: (401|403)\b")
+_ANSWERED = re.compile(r"status code: \d")
 # Where obstore asks for credentials if the environment has none.
 _METADATA_SERVICE = "169.254.169.254"
 # What the stores give in one answer; obstore hands on 50 at a time by itself.
@@ -78,6 +79,15 @@ def open_bucket(uri: str, *, patient: bool = False) -> "BucketFolder":
     return BucketFolder(store, root, prefix.strip("/"))
 
 
+def open_answering_bucket(uri: str) -> "BucketFolder":
+    """A patient one, of a store that answers, and be it that it is busy. Raises Unavailable within seconds.
+
+    Patience is for a store that fails; what nobody answers for is a mistyped endpoint.
+    """
+    open_bucket(uri).knock()
+    return open_bucket(uri, patient=True)
+
+
 class BucketFolder:
     """A prefix of a bucket."""
 
@@ -93,6 +103,16 @@ class BucketFolder:
 
     def folder(self, key: str) -> "BucketFolder":
         return BucketFolder(self._store, self._root, self._full(key.strip("/")))
+
+    def knock(self) -> None:
+        """Raises Unavailable unless the store answers, whatever it says."""
+        try:
+            interruptibly(lambda: obstore.head(self._store, self._full("nothing")))
+        except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError):
+            pass
+        except (BaseError, OSError) as error:
+            if not _ANSWERED.search(str(error)):
+                raise self._failure("reached", "", error) from error
 
     def entries(self) -> Iterator[Entry]:
         skip = len(self._prefix) + 1 if self._prefix else 0

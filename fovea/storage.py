@@ -14,11 +14,11 @@ from mmap import mmap
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from fovea.buckets import open_bucket
+from fovea.buckets import open_answering_bucket, open_bucket
 from fovea.errors import ObjectChanged, ObjectMissing, SettingsInvalid, Unavailable
 from fovea.folder import Entry, Folder
 
-__all__ = ["BUCKET_SCHEMES", "Entry", "Folder", "LocalFolder", "is_bucket", "open_folder"]
+__all__ = ["BUCKET_SCHEMES", "Entry", "Folder", "LocalFolder", "is_bucket", "open_answering", "open_folder"]
 
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
@@ -43,6 +43,14 @@ def open_folder(uri: str, *, patient: bool = False) -> Folder:
     if not uri:
         raise SettingsInvalid("a path or URI is empty")
     return LocalFolder(Path(uri))
+
+
+def open_answering(uri: str) -> Folder:
+    """As `open_folder` by the patient; but a bucket whose store nobody answers for is given up at once.
+
+    Raises Unavailable then.
+    """
+    return open_answering_bucket(uri) if is_bucket(uri) else open_folder(uri)
 
 
 def _file_path(uri: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Final
 
 from fovea.errors import DataInvalid, FoveaError, SettingsInvalid, Terminated, Unavailable
 from fovea.folder import Folder
-from fovea.storage import open_folder
+from fovea.storage import open_answering
 from scorer.cluster import Jobs, connect
 from scorer.commit import is_finished
 from scorer.committed import missing_shards
@@ -29,7 +29,7 @@ _MAY_PASS: Final = ("DeadlineExceeded", "BackoffLimitExceeded")
 def drive(settings: DriveSettings) -> None:
     """Scores what the run still lacks by pods of a Job, commits it and prints what it came to."""
     template = read_template(settings.job_template)
-    output = open_folder(settings.output)
+    output = open_answering(settings.output)
     plan = plan_run(settings, output)
     if not is_finished(output, settings.run_id) and missing_shards(output, plan):
         completions = min(settings.workers, len(plan.shards))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fovea.classifier import CUDA
 from fovea.cpus import available_cpus
 from fovea.folder import Folder
-from fovea.storage import LocalFolder, open_folder
+from fovea.storage import LocalFolder, open_answering
 from scorer import layout
 from scorer.commit import is_finished
 from scorer.committed import missing_shards
@@ -48,7 +48,7 @@ def dry_run(settings: RunSettings) -> str:
 
     Reads the output but writes nothing to it. Raises what planning and scoring do.
     """
-    output = open_folder(settings.output)
+    output = open_answering(settings.output)
     sample = Reservoir(WARM_UP_IMAGES + PARTS * PART_IMAGES[1])
     plan = _plan(settings, output, sample)
     finished = is_finished(output, settings.run_id)

@@ -24,7 +24,7 @@ class Fetcher:
 
     def __init__(self, run: RunSpec) -> None:
         self._max_image_bytes = run.max_image_bytes
-        self._source = open_source(run.source, patient=True)
+        self._source = open_source(run.source)
         self.time = Stopwatch()
 
     def size_bytes(self, entry: Entry) -> int:

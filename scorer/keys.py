@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fovea.errors import DataInvalid, ObjectMissing, Unavailable
 from fovea.folder import Entry, Folder
 from fovea.ordered import Bound, ordered_map
-from fovea.storage import open_folder
+from fovea.storage import open_answering
 from scorer.manifest import BATCH_ROWS, key_text
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def read_keys(uri: str) -> Iterator[str]:
     a file, or a key is none that lies below a folder.
     """
     name = uri.rpartition("/")[2]
-    folder = open_folder(uri[: len(uri) - len(name)] or ".")
+    folder = open_answering(uri[: len(uri) - len(name)] or ".")
     keys = _read_column(folder.read(name), uri).unique()
     keys = keys.take(pc.sort_indices(keys))
     for start in range(0, len(keys), BATCH_ROWS):

@@ -32,14 +32,14 @@ def plan_run(settings: PlanOptions, output: Folder) -> Plan:
     requeued = _requeued(settings, output, plan)
     known = plan or (requeued.plan if requeued else None)
     version = settings.version or (known.spec.model_version if known else None)
-    spec = spec_of(settings, versions.fetch(settings.models, version, settings.model_cache))
+    spec = spec_of(settings, versions.fetch(settings.models, version, settings.model_cache, patient=True))
     if settings.requeue and known:
         spec = requeued_spec(settings, spec, known.spec)
     if plan:
         check_same_run(plan.spec, spec)
         return plan
     load_classifier(spec, settings.provider, settings.threads, settings.model_cache)
-    plan = make_plan(settings, output, spec, open_source(spec.source), requeued)
+    plan = make_plan(settings, output, spec, open_source(spec.source, first=True), requeued)
     _log_plan(plan)
     return plan
 

@@ -1,7 +1,7 @@
 """A whole run on one machine: its plan, every shard that is missing, and the commit."""
 
 from fovea.folder import Folder
-from fovea.storage import open_folder
+from fovea.storage import open_answering
 from scorer.commit import finish_run, is_finished
 from scorer.committed import missing_shards
 from scorer.config import PlanSettings, RunSettings
@@ -19,7 +19,7 @@ def score(settings: RunSettings) -> None:
     if settings.dry_run:
         print(dry_run(settings))
         return
-    output = open_folder(settings.output)
+    output = open_answering(settings.output)
     plan = plan_run(settings, output)
     if not is_finished(output, settings.run_id):
         score_shards(output, plan, missing_shards(output, plan), resources_of(settings))
@@ -28,13 +28,13 @@ def score(settings: RunSettings) -> None:
 
 def plan(settings: PlanSettings) -> None:
     """Plans the run, and prints what there is to do."""
-    output = open_folder(settings.output)
+    output = open_answering(settings.output)
     print(plan_report(plan_run(settings, output), output))
 
 
 def commit_run(settings: CommitOptions) -> None:
     """Commits a run that others have scored, and prints what it came to."""
-    output = open_folder(settings.output)
+    output = open_answering(settings.output)
     _commit(settings, output, existing_plan(output, settings.run_id))
 
 

@@ -65,7 +65,7 @@ def load_classifier(
     run: RunSpec, provider: Provider, threads: int, cache: Path | None, batch_size: int | None = None
 ) -> Classifier:
     """The planned model, after its golden check; kept for the next shard. Raises BundleInvalid."""
-    bundle = versions.fetch(run.models, run.model_version, cache)
+    bundle = versions.fetch(run.models, run.model_version, cache, patient=True)
     if bundle.digest != run.model_digest:
         found = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"
         raise BundleInvalid(f"{bundle.path}: not the model that was planned (its digest is {found})")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fovea.classifier import CUDA
 from fovea.errors import DataInvalid
 from fovea.folder import Folder
-from fovea.storage import open_folder
+from fovea.storage import open_answering
 from scorer.bottleneck import advise
 from scorer.committed import missing_shards
 from scorer.config import WorkSettings
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def work(settings: WorkSettings) -> None:
     """Scores this worker's share: the shards s with s = index (modulo completions) that are not there yet."""
-    output = open_folder(settings.output)
+    output = open_answering(settings.output)
     plan = existing_plan(output, settings.run_id)
     share = [s for s in missing_shards(output, plan) if s % settings.completions == settings.index]
     if not share:

@@ -14,7 +14,7 @@ import pytest
 from tests import tiny
 from tests.faulty_store import cut_short, hung, refused, shortened, slow_by
 from tests.scorer.night import Night, without_names
-from tests.scorer.runs import PATIENCE_S, error_line
+from tests.scorer.runs import PATIENCE_S, error_line, scorer
 
 SHARDS_OF_FIVE = ("--shard-images", "5")
 IMAGES = r"/images/\d"
@@ -116,6 +116,17 @@ def test_a_store_that_is_too_busy_for_a_while_costs_time_and_no_row(night: Night
     assert result.returncode == 0, result.stderr
     assert night.store.count("GET", IMAGES) == 92, "it did not meet all of the refusals"
     assert set(night.statuses().values()) == {"ok"}
+
+
+def test_planning_and_committing_wait_for_a_store_that_is_too_busy_for_a_while(night: Night) -> None:
+    night.store.on("HEAD", "/nothing", refused(503))  # whoever asks first whether it is there
+    night.store.on("GET", "prefix=images", refused(503), times=6)
+    night.store.on("GET", "/models/tiny/1/bundle.json", refused(503), times=6)
+    night.plan()
+    assert night.work().returncode == 0
+    night.store.on("GET", "/shard-", refused(503), times=6)
+    result = scorer("commit", "--output", night.output, "--run-id", "night-1")
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.slow
