@@ -27,8 +27,9 @@ class Selection:
         if self._spec.keys is not None:
             keys = filter(self._takes, read_keys(self._spec.keys))
             return look_up(self._source, keys)
-        listed = _in_order(self._source.entries(), self._source.uri)
-        return (entry for entry in listed if self._takes(entry.key))
+        # Others may be unsorted: the marker of a folder, `cats/`, is listed as `cats` after `cats.jpg`.
+        taken = (entry for entry in self._source.entries() if self._takes(entry.key))
+        return _in_order(taken, self._source.uri)
 
     def _takes(self, key: str) -> bool:
         if not self._included.match(key):

@@ -70,6 +70,15 @@ def test_an_empty_prefix_is_a_clean_empty_run(
     assert "scores/runs/night-1/_SUCCESS" in bucket.listing()
 
 
+def test_a_folders_marker_is_no_image(
+    bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str]
+) -> None:
+    bucket.put("images/today/cats/", b"")
+    bucket.put("images/today/cats.png", tiny.picture("red"))
+    bucket.put("images/today/cats/one.png", tiny.picture("red"))
+    assert planned(settings_for(*places, *model_cache)).images == 14
+
+
 def test_a_store_that_does_not_answer_is_one_line(
     places: tuple[str, str, str], tiny_models: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
