@@ -27,7 +27,8 @@ from scorer.config import RunSettings
 from scorer.manifest import read_manifest
 from scorer.plan import Plan, PlannedShard, read_plan
 from scorer.planner import make_plan, spec_of
-from scorer.rows import Answer, RowWriter, ShardCounts, StageTime, scratch_folder
+from scorer.rows import Answer, RowWriter, ShardCounts, StageTime
+from scorer.scratch import scratch_folder
 from scorer.shard import ShardSpec, score_shard
 from scorer.work import resources_of
 

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, Unavailable
 from fovea.folder import Entry
-from scorer.scratch import scratch_folder as scratch_folder
 
 Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadable"]
 
