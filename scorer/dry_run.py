@@ -130,4 +130,4 @@ def _score_part(images: list[PlannedImage], run: RunSpec, resources: Resources, 
 
 def _runs_on_gpu(run: RunSpec, resources: Resources) -> bool:
     has = resources
-    return load_classifier(run, has.provider, has.threads, has.model_cache).provider == CUDA
+    return load_classifier(run, has.provider, has.threads, has.model_cache, has.batch_size).provider == CUDA

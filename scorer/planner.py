@@ -38,7 +38,7 @@ def plan_run(settings: PlanOptions, output: Folder) -> Plan:
     if plan:
         check_same_run(plan.spec, spec)
         return plan
-    load_classifier(spec, settings.provider, settings.threads, settings.model_cache)
+    load_classifier(spec, settings.provider, settings.threads, settings.model_cache, None)
     plan = make_plan(settings, output, spec, open_source(spec.source, first=True), requeued)
     _log_plan(plan)
     return plan

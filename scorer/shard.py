@@ -3,8 +3,8 @@
     manifest -> fetch (many at once) -> decode and classify (a batch a core) -> parquet -> put if absent
 
 The rows of carried images are copied from an earlier run's files, and skip all stages but the last two.
-Each stage runs only a bounded number of items and bytes ahead of the next, so memory does not grow with
-the shard, but by the rows that are copied. Rows keep the order of the keys.
+Each stage runs only a bounded number of items and bytes ahead of the next, and rows that are copied wait on
+the disk, so memory does not grow with the shard. Rows keep the order of the keys.
 """
 
 from collections import Counter
@@ -62,9 +62,12 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
 
 @lru_cache(maxsize=1)
 def load_classifier(
-    run: RunSpec, provider: Provider, threads: int, cache: Path | None, batch_size: int | None = None
+    run: RunSpec, provider: Provider, threads: int, cache: Path | None, batch_size: int | None
 ) -> Classifier:
-    """The planned model, after its golden check; kept for the next shard. Raises BundleInvalid."""
+    """The planned model, after its golden check; kept for the next shard. Raises BundleInvalid.
+
+    `batch_size` is as of `Resources`.
+    """
     bundle = versions.fetch(run.models, run.model_version, cache, patient=True)
     if bundle.digest != run.model_digest:
         found = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"

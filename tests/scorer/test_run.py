@@ -16,6 +16,7 @@ from fovea.errors import DataInvalid, Unavailable
 from fovea.preprocess import decode_image
 from scorer.rows import SCHEMA
 from scorer.run import score
+from scorer.shard import load_classifier
 from tests import tiny
 from tests.scorer.runs import planned, read_rows, settings_for, statuses
 
@@ -291,3 +292,9 @@ def test_small_bounds_on_memory_change_no_row(photos: Path, tiny_models: Path, o
     assert [(row["key"], row["probability"]) for row in read_rows(output)] == [
         (row["key"], row["probability"]) for row in read_rows(output, "tight")
     ]
+
+
+def test_a_run_loads_its_model_once(photos: Path, tiny_models: Path, output: Path) -> None:
+    load_classifier.cache_clear()
+    score(settings_for(photos, tiny_models, output, "--shard-images", "5"))
+    assert load_classifier.cache_info().misses == 1
