@@ -1,5 +1,7 @@
 """A whole run on one machine: its plan, every shard that is missing, and the commit."""
 
+import logging
+
 from fovea.folder import Folder
 from fovea.storage import open_answering
 from scorer.commit import finish_run, is_finished
@@ -12,6 +14,8 @@ from scorer.options import CommitOptions
 from scorer.plan import Plan
 from scorer.planner import plan_run
 from scorer.work import existing_plan, resources_of, score_shards
+
+logger = logging.getLogger(__name__)
 
 
 def score(settings: RunSettings) -> None:
@@ -44,5 +48,7 @@ def _commit(settings: CommitOptions, output: Folder, plan: Plan) -> None:
         latest = read_latest(output)
         others = f", and latest.json names {latest.run}" if latest and latest.run != plan.spec.run else ""
         print(f"run {plan.spec.run} is finished already{others}: nothing to do")
+        if settings.verify:
+            logger.warning("--verify is not done: it is for a run before latest.json names it")
     else:
         print(report(summary, output.uri))

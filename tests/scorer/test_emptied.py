@@ -37,7 +37,7 @@ def test_accepting_a_night_after_a_later_one_says_that_latest_json_stays(
     commit(*make_run(output, [[Image("a.jpg")]], "night-3", day=3))
     commit(*empty, "--max-bad-fraction", "1")
     assert latest(output) == "night-3"
-    assert caplog.messages[-1] == "latest.json stays: it names night-3, which was planned later"
+    assert caplog.messages[-1].startswith("latest.json stays: it names night-3, which was planned later")
 
 
 def test_an_empty_run_may_follow_an_empty_one(output: Path) -> None:

@@ -156,6 +156,14 @@ def sampled(output: Path, run: str, size: int) -> list[str]:
     return [row.key for row in sample.rows()]
 
 
+def test_a_run_that_is_the_latest_already_says_that_it_is_not_verified(
+    photos: Path, tiny_models: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    score(settings_for(photos, tiny_models, output))
+    score(settings_for(photos, tiny_models, output, "--verify", "localhost:1"))
+    assert caplog.messages[-1].startswith("--verify is not done")
+
+
 def test_a_sample_is_spread_over_the_run_and_the_same_each_time(output: Path) -> None:
     keys = sampled(output, "night-1", 40)
     assert len(set(keys)) == 40
