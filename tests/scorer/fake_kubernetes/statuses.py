@@ -1,0 +1,36 @@
+"""What the API server answers when it does not do what was asked."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Body = dict[str, Any]
+
+REASONS = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    409: "AlreadyExists",
+    410: "Expired",
+    422: "Invalid",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "ServiceUnavailable",
+    504: "Timeout",
+}
+
+
+@dataclass
+class Failure:
+    """What a request is answered with in place of the truth.
+
+    `status` 0 drops the connection, that of a watch after it has begun.
+    """
+
+    status: int
+    message: str = "as the test has it"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def status(code: int, message: str) -> Body:
+    fixed = {"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure"}
+    return {**fixed, "code": code, "reason": REASONS[code], "message": message}
