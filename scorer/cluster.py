@@ -1,4 +1,7 @@
-"""The Jobs of a namespace, through the Kubernetes API. What it may do there: create, list and watch Jobs."""
+"""The Jobs of a namespace, through the Kubernetes API.
+
+It has to be allowed there to create, list and watch Jobs, and to get the CronJob that is their template.
+"""
 
 import json
 import logging
@@ -46,6 +49,21 @@ class Jobs:
     def __init__(self, api: client.BatchV1Api, namespace: str) -> None:
         self._api: Any = api  # it takes and gives more than its types say
         self.namespace = namespace
+
+    def template_of(self, cron_job: str) -> Body:
+        """The Job that this CronJob would create, without a name. Raises SettingsInvalid if there is none."""
+        try:
+            found = self._ask(lambda: self._read(cron_job))
+        except ApiException as error:
+            if error.status == 404:
+                where = f"in the namespace {self.namespace}"
+                raise SettingsInvalid(f"--job-template cronjob/{cron_job}: there is none {where}") from error
+            what = f"CronJob {self.namespace}/{cron_job}"
+            raise Unavailable(f"{what} cannot be read: the Kubernetes API says: {_said(error)}") from error
+        template = found["spec"]["jobTemplate"]
+        metadata = template.get("metadata") or {}
+        kept = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": kept, "spec": template["spec"]}
 
     def create(self, body: Body) -> bool:
         """False if there is a Job of this name already. Raises SettingsInvalid for a body that is refused."""
@@ -101,6 +119,15 @@ class Jobs:
             raise self._deleted(name)
         job: Body = self._api.api_client.sanitize_for_serialization(found.items[0])
         return job, str(found.metadata.resource_version)
+
+    def _read(self, cron_job: str) -> Body:
+        """As the API has it: the client's own types would drop the fields that they do not know."""
+        limits = _limits(_ANSWER_S)
+        answer = self._api.read_namespaced_cron_job(
+            cron_job, self.namespace, _preload_content=False, **limits
+        )
+        found: Body = json.loads(answer.data)
+        return found
 
     def _changes(self, name: str, version: str) -> Iterator[Body]:
         """What happens to the Job after this version, until the API closes the watch, as it does at times."""

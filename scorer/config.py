@@ -1,7 +1,6 @@
 """The settings of each command of `python -m scorer`."""
 
 import os
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -69,7 +68,11 @@ class CommitSettings(CommitOptions):
 class DriveSettings(PlanOptions, CommitOptions):
     """Plans the images below SOURCE, has them scored by an Indexed Job on Kubernetes and commits the run."""
 
-    job_template: Path = Field(description="a YAML file of a Job; its first container is to run `work`")
+    job_template: str = Field(
+        min_length=1,
+        description="a YAML file of a Job, or cronjob/NAME for what that CronJob of the namespace would "
+        "create; its first container is to run `work`",
+    )
     workers: int = Field(4, ge=1, le=1000, description="pods of the Job, at most one for each shard")
     namespace: str | None = Field(
         None, min_length=1, description="where the Job is, unless in the pod's own namespace"

@@ -5,6 +5,7 @@ All that it knows is in the output and in the Job, so a driver that takes the pl
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid, FoveaError, SettingsInvalid, Terminated, Unavailable
@@ -28,7 +29,7 @@ _MAY_PASS: Final = ("DeadlineExceeded", "BackoffLimitExceeded")
 
 def drive(settings: DriveSettings) -> None:
     """Scores what the run still lacks by pods of a Job, commits it and prints what it came to."""
-    template = read_template(settings.job_template)
+    template = _template(settings)
     output = open_answering(settings.output)
     plan = plan_run(settings, output)
     if not is_finished(output, settings.run_id) and missing_shards(output, plan):
@@ -36,6 +37,13 @@ def drive(settings: DriveSettings) -> None:
         body = job_body(template, absolute(settings.output), settings.run_id, completions)
         _run_job(connect(settings.namespace), body, output, plan)
     commit_run(settings)
+
+
+def _template(settings: DriveSettings) -> Body:
+    kind, _, name = settings.job_template.partition("/")
+    if kind == "cronjob" and name:
+        return connect(settings.namespace).template_of(name)
+    return read_template(Path(settings.job_template))
 
 
 def _run_job(jobs: Jobs, body: Body, output: Folder, plan: Plan) -> None:
