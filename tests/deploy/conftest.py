@@ -3,7 +3,9 @@ import pytest
 from tests.deploy.manifests import Workload, lone_job, named, pods_of
 
 TRAINING = ("fovea-train", "job.yaml")
-JOBS = ("fovea-score", *TRAINING)
+CRON_JOBS = ("fovea-score", "fovea-score-work", "fovea-train")
+WHOLE = ("fovea-score", *TRAINING)
+JOBS = (*WHOLE, "fovea-score-work")
 
 
 @pytest.fixture(name="workload", params=["fovea-serve", *JOBS])
@@ -23,6 +25,22 @@ def training(request: pytest.FixtureRequest) -> Workload:
     return find(request.param)
 
 
+@pytest.fixture(params=WHOLE)
+def whole_job(request: pytest.FixtureRequest) -> Workload:
+    """Each Job of one pod, that is done when the pod is."""
+    return find(request.param)
+
+
+@pytest.fixture
+def driver() -> Workload:
+    return find("fovea-score")
+
+
+@pytest.fixture
+def workers() -> Workload:
+    return find("fovea-score-work")
+
+
 @pytest.fixture
 def serving() -> Workload:
     return find("fovea-serve")
@@ -31,4 +49,4 @@ def serving() -> Workload:
 def find(name: str) -> Workload:
     if name == "job.yaml":
         return pods_of(lone_job())
-    return pods_of(named("CronJob" if name in JOBS else "Deployment", name))
+    return pods_of(named("CronJob" if name in CRON_JOBS else "Deployment", name))

@@ -65,8 +65,14 @@ def test_service_links_would_be_taken_for_settings(workload: Workload) -> None:
     assert workload.pod["enableServiceLinks"] is False
 
 
-def test_pod_has_no_token_for_the_api_server(workload: Workload) -> None:
-    assert workload.pod["automountServiceAccountToken"] is False
+def test_the_driver_alone_has_a_token_for_the_api_server(workload: Workload) -> None:
+    is_driver = workload.container["name"] == "driver"
+    assert workload.pod["automountServiceAccountToken"] is is_driver
+    assert workload.pod.get("serviceAccountName") == ("fovea-score" if is_driver else None)
+
+
+def test_an_account_gives_no_token_unless_a_pod_asks_for_it() -> None:
+    assert named("ServiceAccount", "fovea-score")["automountServiceAccountToken"] is False
 
 
 def test_tmp_can_be_written_to(workload: Workload) -> None:

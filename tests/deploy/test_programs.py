@@ -7,9 +7,12 @@ import pytest
 
 from fovea.errors import ExitCode
 from fovea.settings import load
-from scorer.config import RunSettings
+from scorer.__main__ import COMMANDS
+from scorer.cluster import PATIENCE_S
+from scorer.config import WorkSettings
+from scorer.job import job_body
 from server.config import HEALTH_PORT, METRICS_PORT, PORT, ServeSettings
-from tests.deploy.manifests import JOB_NAME, Workload, named, pods_of
+from tests.deploy.manifests import JOB_NAME, Workload, pods_of
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 
 
@@ -22,8 +25,9 @@ def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
     match [*pods.container["command"], *pods.container["args"]]:
         case ["python", "-m", "server", *options]:
             return load(ServeSettings, options, "server")
-        case ["python", "-m", "scorer", "run", *options]:
-            return load(RunSettings, options, "scorer run")
+        case ["python", "-m", "scorer", command, *options]:
+            siblings = [other.settings for other in COMMANDS.values()]
+            return load(COMMANDS[command].settings, options, f"scorer {command}", siblings)
         case ["python", "-m", "trainer", "train", *options]:
             return load(TrainSettings, options, "trainer train", [LrFindSettings, ExportSettings])
         case other:
@@ -31,16 +35,72 @@ def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_program_takes_what_the_manifest_gives(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_of(workload, monkeypatch)
+    assert settings_of(as_created(workload), monkeypatch)
 
 
 def test_all_programs_name_the_same_models(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_of(workload, monkeypatch).models == "s3://CHANGE-ME/models/pets"
+    settings = settings_of(as_created(workload), monkeypatch)
+    # Workers find the model in the plan.
+    assert getattr(settings, "models", "s3://CHANGE-ME/models/pets") == "s3://CHANGE-ME/models/pets"
 
 
-def test_scoring_pods_of_one_job_share_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    pods = pods_of(named("CronJob", "fovea-score"))
-    assert settings_of(pods, monkeypatch).run_id == JOB_NAME
+def as_created(pods: Workload) -> Workload:
+    """The workers' pods as those of the Job that the driver makes of their template; others as they are."""
+    if pods.container["name"] != "worker":
+        return pods
+    template = {"apiVersion": "batch/v1", "kind": "Job", **pods.manifest["spec"]["jobTemplate"]}
+    return pods_of(job_body(template, "s3://CHANGE-ME/scores", JOB_NAME, 4))
+
+
+def test_drivers_of_one_job_share_its_run(driver: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(driver, monkeypatch).run_id == JOB_NAME
+
+
+def test_driver_needs_no_gpu_for_its_check(driver: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(driver, monkeypatch).provider == "cpu"
+
+
+def test_driver_reads_the_workers_template(
+    driver: Workload, workers: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = workers.manifest["metadata"]["name"]
+    assert settings_of(driver, monkeypatch).job_template == f"cronjob/{name}"
+    assert workers.manifest["spec"]["suspend"] is True
+
+
+def test_workers_are_told_their_share(workers: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(as_created(workers), monkeypatch)
+    assert isinstance(settings, WorkSettings)
+    assert (settings.run_id, settings.completions) == (JOB_NAME, 4)
+
+
+def test_driver_outlives_its_workers_and_an_api_server_that_is_away(
+    driver: Workload, workers: Workload
+) -> None:
+    needed_s = workers.job["activeDeadlineSeconds"] + PATIENCE_S
+    assert driver.job["activeDeadlineSeconds"] > needed_s
+
+
+def test_scorer_has_time_to_end(driver: Workload, workers: Workload) -> None:
+    # At SIGTERM it drops what it does, and leaves; the default of Kubernetes is enough.
+    assert min(pods.pod["terminationGracePeriodSeconds"] for pods in (driver, workers)) >= 30
+
+
+def test_bad_data_fails_one_index_and_wrong_settings_all(workers: Workload) -> None:
+    disruption, bad_data, usage = workers.job["podFailurePolicy"]["rules"]
+    assert disruption == {
+        "action": "Ignore",
+        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+    }
+    for rule, action, code in (
+        (bad_data, "FailIndex", ExitCode.BAD_DATA),
+        (usage, "FailJob", ExitCode.USAGE),
+    ):
+        assert rule["action"] == action
+        assert rule["onExitCodes"]["values"] == [code]
+        assert rule["onExitCodes"]["containerName"] == workers.container["name"]
+    assert workers.job["backoffLimitPerIndex"] >= 1
+    assert workers.job["podReplacementPolicy"] == "Failed"
 
 
 def test_training_pod_goes_on_with_the_run_of_the_one_before_it(
@@ -82,7 +142,8 @@ def test_pod_outlives_its_drain(serving: Workload, monkeypatch: pytest.MonkeyPat
     assert serving.pod["terminationGracePeriodSeconds"] > needed_s
 
 
-def test_job_fails_at_once_on_what_cannot_heal(job: Workload) -> None:
+def test_job_fails_at_once_on_what_cannot_heal(whole_job: Workload) -> None:
+    job = whole_job
     disruption, hopeless = job.job["podFailurePolicy"]["rules"]
     assert disruption == {
         "action": "Ignore",

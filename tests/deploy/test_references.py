@@ -89,8 +89,35 @@ def test_nothing_is_let_through_by_default() -> None:
     assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_every_pod_reaches_dns_and_buckets(workload: Workload) -> None:
-    assert {("UDP", 53), ("TCP", 53), ("TCP", 443)} == set(_holes("egress", workload))
+def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server(workload: Workload) -> None:
+    api_server = {("TCP", 6443)} if workload.container["name"] == "driver" else set()
+    assert {("UDP", 53), ("TCP", 53), ("TCP", 443)} | api_server == set(_holes("egress", workload))
+
+
+def test_accounts_are_there_and_have_their_role() -> None:
+    (binding,) = of_kind("RoleBinding")
+    (subject,) = binding["subjects"]
+    account = named("ServiceAccount", "fovea-score")["metadata"]
+    assert subject == {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    assert named(binding["roleRef"]["kind"], binding["roleRef"]["name"])
+
+
+def test_accounts_of_pods_are_there(workload: Workload) -> None:
+    if "serviceAccountName" in workload.pod:
+        assert named("ServiceAccount", workload.pod["serviceAccountName"])
+
+
+def test_the_role_is_what_the_driver_needs(workers: Workload) -> None:
+    (role,) = of_kind("Role")
+    assert not of_kind("ClusterRole")
+    jobs, template = role["rules"]
+    assert jobs == {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "list", "watch"]}
+    assert template == {
+        "apiGroups": ["batch"],
+        "resources": ["cronjobs"],
+        "resourceNames": [workers.manifest["metadata"]["name"]],
+        "verbs": ["get"],
+    }
 
 
 def test_callers_and_prometheus_reach_the_server_alone(workload: Workload, serving: Workload) -> None:

@@ -1,8 +1,10 @@
 """What is rendered is what Kubernetes takes."""
 
+import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import kubernetes_validate
 import pytest
@@ -20,6 +22,7 @@ from tests.deploy.manifests import (
     pods_of,
     render,
 )
+from tests.scorer.fake_kubernetes.admission import spec_problems
 
 OLDEST = "1.31"
 """podFailurePolicy and unhealthyPodEvictionPolicy are stable since, and preStop's sleep is on by default."""
@@ -28,6 +31,7 @@ KINDS = {
     "base": {
         *("Namespace", "NetworkPolicy", "ConfigMap", "Deployment", "Service"),
         *("HorizontalPodAutoscaler", "PodDisruptionBudget", "CronJob"),
+        *("ServiceAccount", "Role", "RoleBinding"),
     },
     "train": {"CronJob", "PersistentVolumeClaim", "ConfigMap"},
 }
@@ -42,6 +46,33 @@ def test_every_kind_is_rendered(folder: str) -> None:
 def test_manifests_follow_the_schemas_of_kubernetes(version: str) -> None:
     for manifest in everything():
         kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_jobs_pass_the_checks_that_schemas_do_not_know(job: Workload) -> None:
+    assert list(spec_problems(job.job)) == []
+
+
+def test_an_overlays_image_and_patch_reach_the_workers(tmp_path: Path) -> None:
+    patch = """
+      - target: {kind: CronJob, name: fovea-score-work}
+        patch: |-
+          - op: add
+            path: /spec/jobTemplate/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu
+            value: 1
+    """
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [os.path.relpath(DEPLOY / "base", tmp_path)],
+        "images": [{"name": "registry.example.com/fovea-serve", "newName": "here/ours", "newTag": "gpu"}],
+        "patches": yaml.safe_load(patch),
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    pods = {m["metadata"]["name"]: pods_of(m) for m in render(str(tmp_path)) if m["kind"] == "CronJob"}
+    assert {of.container["image"] for of in pods.values()} == {"here/ours:gpu"}
+    limits = {name: of.container["resources"]["limits"] for name, of in pods.items()}
+    assert "nvidia.com/gpu" in limits["fovea-score-work"]
+    assert "nvidia.com/gpu" not in limits["fovea-score"]
 
 
 def test_yaml_is_tidy() -> None:
@@ -87,7 +118,7 @@ def test_lone_job_is_the_template_of_the_cron_job() -> None:
 
 def test_no_pods_but_those_that_these_tests_look_at() -> None:
     makers = {m["metadata"].get("name") for m in everything() if m["kind"] in MAKERS_OF_PODS}
-    assert makers == {"fovea-serve", "fovea-score", "fovea-train", None}
+    assert makers == {"fovea-serve", "fovea-score", "fovea-score-work", "fovea-train", None}
 
 
 def test_pods_hold_one_container_each() -> None:

@@ -10,7 +10,7 @@ FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 """The least and largest value of a cron schedule's minute, hour, day, month and day of the week."""
 
 
-@pytest.fixture(params=["fovea-score", "fovea-train"])
+@pytest.fixture(params=["fovea-score", "fovea-score-work", "fovea-train"])
 def cron(request: pytest.FixtureRequest) -> Manifest:
     return named("CronJob", request.param)["spec"]
 
@@ -50,4 +50,4 @@ def test_nightly_run_ends_before_the_next_night(cron: Manifest) -> None:
 def test_job_ends_and_is_cleared_away(job: Workload) -> None:
     assert job.job["activeDeadlineSeconds"] > 0
     assert job.job["ttlSecondsAfterFinished"] >= 7 * 24 * 3600
-    assert job.job["backoffLimit"] >= 1
+    assert job.job.get("backoffLimit", job.job.get("backoffLimitPerIndex")) >= 1

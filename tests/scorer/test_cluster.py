@@ -11,7 +11,7 @@ from fovea.errors import SettingsInvalid, Unavailable
 from scorer import cluster
 from scorer.cluster import Jobs, connect
 from scorer.job import job_body
-from tests.scorer.fake_kubernetes import Failure, FakeKubernetes, running
+from tests.scorer.fake_kubernetes import ADMINISTRATOR, Failure, FakeKubernetes, Rights, running
 from tests.scorer.test_job import MINIMAL
 
 NAME = "night-1-work"
@@ -85,9 +85,57 @@ def test_a_job_that_the_api_refuses_is_a_wrong_setting(jobs: Jobs, fake: FakeKub
         jobs.create(body())
 
 
-def test_a_namespace_that_does_not_exist_is_a_wrong_setting(jobs: Jobs) -> None:
-    with pytest.raises(SettingsInvalid, match="namespaces not found"):
+def test_a_namespace_that_does_not_exist_is_a_wrong_setting(
+    jobs: Jobs, fake: FakeKubernetes, tmp_path: Path
+) -> None:
+    fake.kubeconfig(tmp_path / "kubeconfig", ADMINISTRATOR)
+    with pytest.raises(SettingsInvalid, match='namespaces "elsewhere" not found'):
         connect("elsewhere").create(body())
+
+
+def test_the_drivers_rights_end_with_its_namespace(jobs: Jobs) -> None:
+    with pytest.raises(Unavailable, match=r'cannot create resource "jobs" .* in the namespace "elsewhere"'):
+        connect("elsewhere").create(body())
+
+
+def test_a_token_that_is_nobodys_is_refused(jobs: Jobs, fake: FakeKubernetes) -> None:
+    fake.rights = Rights([])
+    with pytest.raises(Unavailable, match="cannot be created: the Kubernetes API says: Unauthorized"):
+        jobs.create(body())
+
+
+def cron_job(name: str = "fovea-score-work") -> dict[str, Any]:
+    metadata = {"labels": {"team": "pets"}, "annotations": {"note": "x"}}
+    job = {"metadata": metadata, "spec": MINIMAL["spec"]}
+    spec = {"schedule": "0 0 31 2 *", "suspend": True, "jobTemplate": job}
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": spec}
+
+
+def test_the_template_of_a_cron_job_is_the_job_that_it_would_create(jobs: Jobs, fake: FakeKubernetes) -> None:
+    fake.fail("get", *BUSY)
+    fake.cron_jobs["fovea-score-work"] = cron_job()
+    template = jobs.template_of("fovea-score-work")
+    assert template == {**MINIMAL, "metadata": cron_job()["spec"]["jobTemplate"]["metadata"]}
+    assert jobs.create(job_body(template, "s3://bucket/scores", "night-1", 3))
+
+
+def test_fields_that_the_client_does_not_know_are_not_lost(jobs: Jobs, fake: FakeKubernetes) -> None:
+    fake.cron_jobs["fovea-score-work"] = cron_job()
+    fake.cron_jobs["fovea-score-work"]["spec"]["jobTemplate"]["spec"] = {**MINIMAL["spec"], "future": 1}
+    with pytest.raises(SettingsInvalid, match=r"spec\.future: Extra inputs"):
+        jobs.create(job_body(jobs.template_of("fovea-score-work"), "s3://bucket/scores", "night-1", 3))
+
+
+def test_a_template_that_is_not_there_is_a_wrong_setting(jobs: Jobs) -> None:
+    with pytest.raises(
+        SettingsInvalid, match="--job-template cronjob/fovea-score-work: there is none in the"
+    ):
+        jobs.template_of("fovea-score-work")
+
+
+def test_no_other_cron_job_can_be_read(jobs: Jobs) -> None:
+    with pytest.raises(Unavailable, match=r"CronJob fovea/other cannot be read: .* forbidden: User"):
+        jobs.template_of("other")
 
 
 @pytest.mark.parametrize("verb", ["create", "list", "watch"])

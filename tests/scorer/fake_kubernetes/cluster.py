@@ -4,28 +4,32 @@ import copy
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import kubernetes_validate
-import yaml
-
+from tests.scorer.fake_kubernetes.admission import problem_with
+from tests.scorer.fake_kubernetes.authorization import Request, Rights, forbidden
+from tests.scorer.fake_kubernetes.credentials import write_kubeconfig
 from tests.scorer.fake_kubernetes.job_controller import JobController
+from tests.scorer.fake_kubernetes.kubelet import Kubelet
 from tests.scorer.fake_kubernetes.statuses import Body, Failure, status
-
-OLDEST_SUPPORTED = "1.31"
-"""Of Kubernetes: since then podFailurePolicy is stable, and backoffLimitPerIndex on by default."""
 
 
 @dataclass
 class FakeKubernetes:
-    """`asked` are the requests, as RBAC names them (create, get, list, watch), in order."""
+    """`asked` are the verbs of the requests (create, get, list, watch), in order; `used` what they were for.
+
+    `rights` are those that deploy/base gives, until other manifests are applied.
+    """
 
     namespace: str = "fovea"
     runs_pods: bool = True
+    rights: Rights = field(init=False)
     asked: list[str] = field(default_factory=list)
+    used: set[tuple[str, str]] = field(default_factory=set)
     jobs: dict[str, Body] = field(default_factory=dict)
+    cron_jobs: dict[str, Body] = field(default_factory=dict)
     watched: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Released when a watch has begun."""
     url: str = ""
@@ -37,6 +41,11 @@ class FakeKubernetes:
 
     def __post_init__(self) -> None:
         self._controller = JobController(self.set_status)
+        self.rights = Rights.deployed(self.namespace)
+
+    @property
+    def kubelet(self) -> Kubelet:
+        return self._controller.kubelet
 
     @property
     def pods(self) -> list[subprocess.Popen[str]]:
@@ -56,22 +65,9 @@ class FakeKubernetes:
         """The next requests of this kind get these answers."""
         self._failures.setdefault(verb, deque()).extend(failures)
 
-    def kubeconfig(self, path: Path) -> Path:
-        entry = {"cluster": {"server": self.url}, "user": {"token": "a-token"}}
-        context = {"cluster": "test", "user": "test", "namespace": self.namespace}
-        path.write_text(
-            yaml.safe_dump(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "test",
-                    "contexts": [{"name": "test", "context": context}],
-                    "clusters": [{"name": "test", "cluster": entry["cluster"]}],
-                    "users": [{"name": "test", "user": entry["user"]}],
-                }
-            )
-        )
-        return path
+    def kubeconfig(self, path: Path, user: str = "fovea-score") -> Path:
+        """Of a ServiceAccount, or of ADMINISTRATOR."""
+        return write_kubeconfig(path, self.url, self.namespace, self.rights.token_of(user))
 
     def set_status(self, name: str, status: Body) -> None:
         with self._changed:
@@ -90,11 +86,8 @@ class FakeKubernetes:
             self._forgotten = self._version
 
     def create(self, body: Body) -> tuple[int, Body]:
-        try:
-            for version in (OLDEST_SUPPORTED, kubernetes_validate.latest_version()):
-                kubernetes_validate.validate(body, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            return 422, status(422, f"Job is invalid: {error.message}")
+        if problem := problem_with(body):
+            return 422, status(422, f"Job is invalid: {problem}")
         name = body["metadata"]["name"]
         with self._changed:
             if name in self.jobs:
@@ -108,11 +101,28 @@ class FakeKubernetes:
             control.start()
         return 201, job
 
-    def answer(self, verb: str, name: str | None) -> tuple[int, Body]:
+    def apply(self, manifests: Sequence[Body]) -> None:
+        """Takes the rights, ConfigMaps and CronJobs of these."""
+        self.rights = Rights(manifests)
+        for manifest in manifests:
+            name = manifest["metadata"]["name"]
+            if manifest["kind"] == "ConfigMap":
+                self.kubelet.config_maps = {**self.kubelet.config_maps, name: manifest["data"]}
+            if manifest["kind"] == "CronJob":
+                self.cron_jobs[name] = _as_stored(manifest)
+
+    def evict(self, pod: subprocess.Popen[str]) -> None:
+        """As a drain of its node does."""
+        self._controller.evicted.add(pod.pid)
+        pod.terminate()
+
+    def get(self, resource: str, name: str) -> tuple[int, Body]:
         with self._changed:
-            if verb == "get":
-                found = self.jobs.get(name or "")
-                return (200, found) if found else (404, status(404, f'jobs.batch "{name}" not found'))
+            found = {"jobs": self.jobs, "cronjobs": self.cron_jobs}[resource].get(name)
+            return (200, found) if found else (404, status(404, f'{resource}.batch "{name}" not found'))
+
+    def list_jobs(self, name: str | None) -> tuple[int, Body]:
+        with self._changed:
             chosen = [job for job in self.jobs.values() if name in {None, job["metadata"]["name"]}]
             listed = {"resourceVersion": str(self._version)}
             return 200, {"apiVersion": "batch/v1", "kind": "JobList", "metadata": listed, "items": chosen}
@@ -133,8 +143,19 @@ class FakeKubernetes:
                 if name in {None, job["metadata"]["name"]}:
                     yield {"type": kind, "object": job}
 
+    def refusal(self, user: str | None, request: Request) -> tuple[int, Body] | None:
+        """Why this user does not get that, as the API server says it."""
+        self.asked.append(request.verb)
+        self.used.add((request.verb, request.resource))
+        if user is None:
+            return 401, status(401, "Unauthorized")
+        if not self.rights.allow(user, request):
+            return 403, status(403, forbidden(user, request))
+        if request.namespace != self.namespace:
+            return 404, status(404, f'namespaces "{request.namespace}" not found')
+        return None
+
     def next_failure(self, verb: str) -> Failure | None:
-        self.asked.append(verb)
         waiting = self._failures.get(verb)
         return waiting.popleft() if waiting else None
 
@@ -148,3 +169,16 @@ class FakeKubernetes:
         job["metadata"]["resourceVersion"] = str(self._version)
         self._events.append((self._version, kind, copy.deepcopy(job)))
         self._changed.notify_all()
+
+
+def _as_stored(cron_job: Body) -> Body:
+    """With some of the fields that the API server adds to a template, and the null that it leaves there."""
+    stored = copy.deepcopy(cron_job)
+    job = stored["spec"]["jobTemplate"]
+    job["metadata"] = {**job.get("metadata", {}), "creationTimestamp": None}
+    template = job["spec"]["template"]
+    template["metadata"] = {**template.get("metadata", {}), "creationTimestamp": None}
+    template["spec"] |= {"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
+    for container in template["spec"]["containers"]:
+        container |= {"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log"}
+    return stored

@@ -1,16 +1,12 @@
 """The Job controller, whose pods are processes."""
 
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from tests.scorer.fake_kubernetes.kubelet import Kubelet
 from tests.scorer.fake_kubernetes.statuses import Body
-
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass
@@ -18,6 +14,9 @@ class JobController:
     """Runs all indexes of a Job at once, each as often as its policies let it."""
 
     set_status: Callable[[str, Body], None]
+    kubelet: Kubelet = field(default_factory=Kubelet)
+    evicted: set[int] = field(default_factory=set)
+    """Process ids of pods that have the condition DisruptionTarget."""
     pods: list[subprocess.Popen[str]] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -42,40 +41,39 @@ class JobController:
         for thread in threads:
             thread.join()
         if not self.closed:
-            self.set_status(name, _ending(outcomes))
+            ending = _ending(outcomes)
+            self.set_status(name, {"conditions": ending["conditions"][:1]})
+            self.set_status(name, ending)
 
     def _run_index(self, spec: Body, index: int, outcomes: dict[int, str]) -> None:
-        for _ in range(spec["backoffLimitPerIndex"] + 1):
-            code = self._run_pod(spec["template"]["spec"]["containers"][0], index)
-            outcomes[index] = "succeeded" if code == 0 else _action(spec, code) or "FailIndex"
-            if code == 0 or _action(spec, code) or self.closed:
+        failures = 0
+        while not self.closed:
+            code, disrupted = self._run_pod(spec["template"], index)
+            action = "succeeded" if code == 0 else _action(spec, code, disrupted)
+            failures += action in {None, "Count"}
+            if action in {"succeeded", "FailIndex", "FailJob"} or failures > spec["backoffLimitPerIndex"]:
+                outcomes[index] = "FailIndex" if action in {None, "Count"} else action
                 return
 
-    def _run_pod(self, container: Body, index: int) -> int:
-        given = {variable["name"]: variable["value"] for variable in container["env"]}
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("FOVEA_")}
-        command = [*container["command"], *container["args"]]
-        pod = subprocess.Popen(
-            [sys.executable if word == "python" else word for word in command],
-            cwd=ROOT,
-            env={**inherited, **given, "JOB_COMPLETION_INDEX": str(index)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def _run_pod(self, template: Body, index: int) -> tuple[int, bool]:
+        """Returns its exit code, and whether it was evicted."""
+        pod = self.kubelet.start(template, {"JOB_COMPLETION_INDEX": str(index)})
         self.pods.append(pod)
         self.logs.append(pod.communicate()[0])
-        return pod.returncode
+        return pod.returncode, pod.pid in self.evicted
 
 
 def condition(kind: str, reason: str, message: str) -> Body:
     return {"type": kind, "status": "True", "reason": reason, "message": message}
 
 
-def _action(spec: Body, code: int) -> str | None:
-    """What the Job's podFailurePolicy does on this exit code."""
+def _action(spec: Body, code: int, disrupted: bool) -> str | None:
+    """What the Job's podFailurePolicy does with a pod that failed so: its first rule that matches."""
     for rule in spec["podFailurePolicy"]["rules"]:
-        if code in rule.get("onExitCodes", {}).get("values", []):
+        conditions = [on["type"] for on in rule.get("onPodConditions", []) if on["status"] == "True"]
+        if code in rule.get("onExitCodes", {}).get("values", []) or (
+            disrupted and "DisruptionTarget" in conditions
+        ):
             return str(rule["action"])
     return None
 
@@ -92,4 +90,6 @@ def _ending(outcomes: dict[int, str]) -> Body:
     counts = {"active": 0, "succeeded": len(succeeded), "failed": len(failed)}
     indexes = {"completedIndexes": succeeded, "failedIndexes": failed}
     shown = {key: ",".join(map(str, value)) for key, value in indexes.items()}
-    return {**counts, **shown, "conditions": [condition(*end)]}
+    # Its pods are to end first; then the Job is said to have.
+    decided = {"Failed": "FailureTarget", "Complete": "SuccessCriteriaMet"}[end[0]]
+    return {**counts, **shown, "conditions": [condition(decided, *end[1:]), condition(*end)]}

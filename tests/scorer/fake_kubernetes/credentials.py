@@ -1,0 +1,28 @@
+"""What a client of the API server is given: a person a kubeconfig, a pod its mounted token."""
+
+from pathlib import Path
+
+import yaml
+
+
+def write_kubeconfig(path: Path, server: str, namespace: str, token: str) -> Path:
+    context = {"cluster": "test", "user": "test", "namespace": namespace}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": context}],
+        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "users": [{"name": "test", "user": {"token": token}}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def write_mount(folder: Path, authority: bytes, namespace: str, token: str) -> Path:
+    """As below /var/run/secrets/kubernetes.io/serviceaccount."""
+    folder.mkdir(exist_ok=True)
+    (folder / "ca.crt").write_bytes(authority)
+    (folder / "namespace").write_text(namespace)
+    (folder / "token").write_text(token)
+    return folder
