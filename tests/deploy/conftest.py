@@ -1,52 +1,79 @@
+from collections.abc import Iterable
+
 import pytest
 
-from tests.deploy.manifests import Workload, lone_job, named, pods_of
+from tests.deploy.compositions import COMPOSITIONS, PLAIN, Composition
+from tests.deploy.manifests import Manifest, Rendering, Workload, render
 
 TRAINING = ("fovea-train", "job.yaml")
-CRON_JOBS = ("fovea-score", "fovea-score-work", "fovea-train")
 WHOLE = ("fovea-score", *TRAINING)
 JOBS = (*WHOLE, "fovea-score-work")
 
 
-@pytest.fixture(name="workload", params=["fovea-serve", *JOBS])
+def _is_in(name: str, composition: Composition) -> bool:
+    if name == "job.yaml":
+        return composition == PLAIN
+    return name != "fovea-train" or composition.folders != ("base",)
+
+
+def _each(names: Iterable[str]) -> list[object]:
+    return [
+        pytest.param((composition, name), id=f"{composition.name}: {name}")
+        for composition in COMPOSITIONS
+        for name in names
+        if _is_in(name, composition)
+    ]
+
+
+@pytest.fixture(params=COMPOSITIONS, ids=lambda composition: composition.name)
+def rendering(request: pytest.FixtureRequest) -> Rendering:
+    """Each way to put deploy/ together."""
+    return render(request.param)
+
+
+@pytest.fixture(name="workload", params=_each(("fovea-serve", *JOBS)))
 def any_workload(request: pytest.FixtureRequest) -> Workload:
     """Each thing that makes pods."""
-    return find(request.param)
+    return find(*request.param)
 
 
-@pytest.fixture(params=JOBS)
+@pytest.fixture(params=_each(JOBS))
 def job(request: pytest.FixtureRequest) -> Workload:
     """Each thing whose pods run to an end."""
-    return find(request.param)
+    return find(*request.param)
 
 
-@pytest.fixture(params=TRAINING)
+@pytest.fixture(params=_each(TRAINING))
 def training(request: pytest.FixtureRequest) -> Workload:
-    return find(request.param)
+    return find(*request.param)
 
 
-@pytest.fixture(params=WHOLE)
+@pytest.fixture(params=_each(WHOLE))
 def whole_job(request: pytest.FixtureRequest) -> Workload:
     """Each Job of one pod, that is done when the pod is."""
-    return find(request.param)
+    return find(*request.param)
 
 
-@pytest.fixture
-def driver() -> Workload:
-    return find("fovea-score")
+@pytest.fixture(params=_each(["fovea-score"]))
+def driver(request: pytest.FixtureRequest) -> Workload:
+    return find(*request.param)
 
 
-@pytest.fixture
-def workers() -> Workload:
-    return find("fovea-score-work")
+@pytest.fixture(params=_each(["fovea-score-work"]))
+def workers(request: pytest.FixtureRequest) -> Workload:
+    return find(*request.param)
 
 
-@pytest.fixture
-def serving() -> Workload:
-    return find("fovea-serve")
+@pytest.fixture(params=_each(["fovea-serve"]))
+def serving(request: pytest.FixtureRequest) -> Workload:
+    return find(*request.param)
 
 
-def find(name: str) -> Workload:
-    if name == "job.yaml":
-        return pods_of(lone_job())
-    return pods_of(named("CronJob" if name in CRON_JOBS else "Deployment", name))
+@pytest.fixture(params=_each(["fovea-score", "fovea-score-work", "fovea-train"]))
+def cron(request: pytest.FixtureRequest) -> Manifest:
+    """The spec of each CronJob."""
+    return find(*request.param).manifest["spec"]
+
+
+def find(composition: Composition, name: str) -> Workload:
+    return render(composition).pods(name)

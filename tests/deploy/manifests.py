@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,41 +12,67 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "deploy"
-FOLDERS = ("base", "train")
+from tests.deploy.compositions import DEPLOY, PLAIN, ROOT, Composition
+
+__all__ = ["DEPLOY", "ROOT"]
+
 Manifest = dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """All that a composition gives a cluster."""
+
+    composition: Composition
+    manifests: tuple[Manifest, ...]
+
+    def of_kind(self, kind: str) -> list[Manifest]:
+        return [manifest for manifest in self.manifests if manifest["kind"] == kind]
+
+    def named(self, kind: str, name: str) -> Manifest:
+        (found,) = [one for one in self.of_kind(kind) if one["metadata"].get("name") == name]
+        return found
+
+    def pods(self, name: str) -> "Workload":
+        """Of the Deployment or CronJob of this name, or of job.yaml."""
+        if name == "job.yaml":
+            return pods_of(lone_job(), self)
+        return pods_of(self.named("Deployment" if name == "fovea-serve" else "CronJob", name), self)
+
+
 @cache
-def render(folder: str) -> tuple[Manifest, ...]:
-    """What `kubectl kustomize deploy/FOLDER` prints. Skips where kubectl is missing, but not when CI=true."""
+def render(composition: Composition = PLAIN) -> Rendering:
+    """Skips where kubectl is missing, but not when CI=true."""
+    if composition == PLAIN:
+        folders = tuple(manifest for folder in PLAIN.folders for manifest in build(DEPLOY / folder))
+        return Rendering(composition, (*folders, lone_job()))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = shutil.copytree(DEPLOY, Path(scratch, "deploy")) / (
+            composition.folders[0] if composition.overlay else "overlays/composed"
+        )
+        folder.mkdir(exist_ok=True)
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(composition.kustomization()))
+        return Rendering(composition, build(folder))
+
+
+def build(folder: Path) -> tuple[Manifest, ...]:
+    """What `kubectl kustomize FOLDER` prints."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing("kubectl is not installed, so deploy/ cannot be rendered")
-    command = [kubectl, "kustomize", str(DEPLOY / folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))
-
-
-def everything() -> tuple[Manifest, ...]:
-    """What is applied from every folder, and the Job that is created by hand."""
-    return (*(manifest for folder in FOLDERS for manifest in render(folder)), lone_job())
 
 
 def lone_job() -> Manifest:
     return yaml.safe_load((DEPLOY / "train/job.yaml").read_text())
 
 
-def of_kind(kind: str) -> list[Manifest]:
-    return [manifest for manifest in everything() if manifest["kind"] == kind]
-
-
 def named(kind: str, name: str) -> Manifest:
-    (found,) = [manifest for manifest in of_kind(kind) if manifest["metadata"].get("name") == name]
-    return found
+    """What is in deploy/base or deploy/train."""
+    return render().named(kind, name)
 
 
 @dataclass(frozen=True)
@@ -54,7 +81,12 @@ class Workload:
 
     manifest: Manifest
     template: Manifest
+    rendering: Rendering
     job: Manifest | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return self.rendering.composition.components
 
     @property
     def pod(self) -> Manifest:
@@ -69,12 +101,21 @@ class Workload:
     def labels(self) -> dict[str, str]:
         return self.template["metadata"]["labels"]
 
+    @property
+    def mounts(self) -> dict[str, Manifest]:
+        """Where each volume is mounted -> the volume, with the mount's readOnly."""
+        volumes = {volume["name"]: volume for volume in self.pod["volumes"]}
+        return {
+            mount["mountPath"]: {**volumes[mount["name"]], "readOnly": mount.get("readOnly", False)}
+            for mount in self.container["volumeMounts"]
+        }
+
     def environment(self) -> dict[str, str]:
         """The variables that the kubelet would give to the container, less the Secret's."""
         variables: dict[str, str] = {}
         for source in self.container.get("envFrom", []):
             if "configMapRef" in source:
-                variables |= named("ConfigMap", source["configMapRef"]["name"])["data"]
+                variables |= self.rendering.named("ConfigMap", source["configMapRef"]["name"])["data"]
         for variable in self.container.get("env", []):
             variables[variable["name"]] = variable["value"] if "value" in variable else self._field(variable)
         return variables
@@ -91,10 +132,10 @@ FIELDS = {"metadata.name": POD_NAME, "metadata.labels['batch.kubernetes.io/job-n
 MAKERS_OF_PODS = ("Deployment", "Job", "CronJob")
 
 
-def pods_of(manifest: Manifest) -> Workload:
+def pods_of(manifest: Manifest, rendering: Rendering | None = None) -> Workload:
     """The pods that a manifest of one of MAKERS_OF_PODS makes."""
-    spec = manifest["spec"]
+    rendering, spec = rendering or render(), manifest["spec"]
     if manifest["kind"] == "Deployment":
-        return Workload(manifest, spec["template"])
+        return Workload(manifest, spec["template"], rendering)
     job = spec if manifest["kind"] == "Job" else spec["jobTemplate"]["spec"]
-    return Workload(manifest, job["template"], job)
+    return Workload(manifest, job["template"], rendering, job)

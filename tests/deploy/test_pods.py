@@ -2,14 +2,14 @@
 
 import re
 
-from tests.deploy.manifests import Workload, named
+from tests.deploy.manifests import Rendering, Workload
 
 QUANTITY = re.compile(r"([0-9.]+)(m|Ki|Mi|Gi|Ti)?")
 FACTORS = {None: 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
-def test_namespace_enforces_restricted() -> None:
-    labels = named("Namespace", "fovea")["metadata"]["labels"]
+def test_namespace_enforces_restricted(rendering: Rendering) -> None:
+    labels = rendering.named("Namespace", "fovea")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
@@ -56,7 +56,9 @@ def test_empty_dirs_fit_into_the_containers_limits(workload: Workload) -> None:
 
 def test_requests_and_limits_are_stated_and_meet(workload: Workload) -> None:
     resources = workload.container["resources"]
-    assert set(resources["requests"]) == set(resources["limits"]) == {"cpu", "memory", "ephemeral-storage"}
+    gpu = {"nvidia.com/gpu"} & set(resources["limits"])
+    stated = {"cpu", "memory", "ephemeral-storage"} | gpu
+    assert set(resources["requests"]) == set(resources["limits"]) == stated
     for name, request in resources["requests"].items():
         assert 0 < _amount(request) <= _amount(resources["limits"][name])
 
@@ -71,18 +73,16 @@ def test_the_driver_alone_has_a_token_for_the_api_server(workload: Workload) -> 
     assert workload.pod.get("serviceAccountName") == ("fovea-score" if is_driver else None)
 
 
-def test_an_account_gives_no_token_unless_a_pod_asks_for_it() -> None:
-    assert named("ServiceAccount", "fovea-score")["automountServiceAccountToken"] is False
+def test_an_account_gives_no_token_unless_a_pod_asks_for_it(rendering: Rendering) -> None:
+    assert rendering.named("ServiceAccount", "fovea-score")["automountServiceAccountToken"] is False
 
 
 def test_tmp_can_be_written_to(workload: Workload) -> None:
-    assert "/tmp" in {mount["mountPath"] for mount in workload.container["volumeMounts"]}
+    assert not workload.mounts["/tmp"]["readOnly"]
 
 
 def test_training_has_shared_memory(training: Workload) -> None:
-    mounts = {mount["mountPath"]: mount["name"] for mount in training.container["volumeMounts"]}
-    volumes = {volume["name"]: volume for volume in training.pod["volumes"]}
-    assert volumes[mounts["/dev/shm"]]["emptyDir"]["medium"] == "Memory"
+    assert training.mounts["/dev/shm"]["emptyDir"]["medium"] == "Memory"
 
 
 def _amount(quantity: str) -> float:

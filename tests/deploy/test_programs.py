@@ -1,55 +1,23 @@
 """The manifests and the programs say the same."""
 
-import os
-from typing import Any
-
 import pytest
 
 from fovea.errors import ExitCode
-from fovea.settings import load
-from scorer.__main__ import COMMANDS
 from scorer.cluster import PATIENCE_S
 from scorer.config import WorkSettings
-from scorer.job import job_body
-from server.config import HEALTH_PORT, METRICS_PORT, PORT, ServeSettings
-from tests.deploy.manifests import JOB_NAME, Workload, pods_of
-from trainer.config import ExportSettings, LrFindSettings, TrainSettings
-
-
-def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The settings that the container's program reads from its arguments and variables."""
-    for name in [name for name in os.environ if name.startswith("FOVEA_")]:
-        monkeypatch.delenv(name)
-    for name, value in pods.environment().items():
-        monkeypatch.setenv(name, value)
-    match [*pods.container["command"], *pods.container["args"]]:
-        case ["python", "-m", "server", *options]:
-            return load(ServeSettings, options, "server")
-        case ["python", "-m", "scorer", command, *options]:
-            siblings = [other.settings for other in COMMANDS.values()]
-            return load(COMMANDS[command].settings, options, f"scorer {command}", siblings)
-        case ["python", "-m", "trainer", "train", *options]:
-            return load(TrainSettings, options, "trainer train", [LrFindSettings, ExportSettings])
-        case other:
-            raise AssertionError(f"{other} is no program of Fovea")
+from server.config import HEALTH_PORT, METRICS_PORT, PORT
+from tests.deploy.manifests import JOB_NAME, Rendering, Workload
+from tests.deploy.settings import WORKERS, settings_of
 
 
 def test_program_takes_what_the_manifest_gives(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_of(as_created(workload), monkeypatch)
+    assert settings_of(workload, monkeypatch)
 
 
 def test_all_programs_name_the_same_models(workload: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of(as_created(workload), monkeypatch)
+    served = workload.rendering.pods("fovea-serve").environment()["FOVEA_SERVE_MODELS"]
     # Workers find the model in the plan.
-    assert getattr(settings, "models", "s3://CHANGE-ME/models/pets") == "s3://CHANGE-ME/models/pets"
-
-
-def as_created(pods: Workload) -> Workload:
-    """The workers' pods as those of the Job that the driver makes of their template; others as they are."""
-    if pods.container["name"] != "worker":
-        return pods
-    template = {"apiVersion": "batch/v1", "kind": "Job", **pods.manifest["spec"]["jobTemplate"]}
-    return pods_of(job_body(template, "s3://CHANGE-ME/scores", JOB_NAME, 4))
+    assert getattr(settings_of(workload, monkeypatch), "models", served) == served
 
 
 def test_drivers_of_one_job_share_its_run(driver: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,30 +28,27 @@ def test_driver_needs_no_gpu_for_its_check(driver: Workload, monkeypatch: pytest
     assert settings_of(driver, monkeypatch).provider == "cpu"
 
 
-def test_driver_reads_the_workers_template(
-    driver: Workload, workers: Workload, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = workers.manifest["metadata"]["name"]
-    assert settings_of(driver, monkeypatch).job_template == f"cronjob/{name}"
-    assert workers.manifest["spec"]["suspend"] is True
+def test_driver_reads_the_workers_template(driver: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = driver.rendering.pods("fovea-score-work").manifest
+    assert settings_of(driver, monkeypatch).job_template == f"cronjob/{workers['metadata']['name']}"
+    assert workers["spec"]["suspend"] is True
 
 
 def test_workers_are_told_their_share(workers: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = settings_of(as_created(workers), monkeypatch)
+    settings = settings_of(workers, monkeypatch)
     assert isinstance(settings, WorkSettings)
-    assert (settings.run_id, settings.completions) == (JOB_NAME, 4)
+    assert (settings.run_id, settings.completions) == (JOB_NAME, WORKERS)
 
 
-def test_driver_outlives_its_workers_and_an_api_server_that_is_away(
-    driver: Workload, workers: Workload
-) -> None:
-    needed_s = workers.job["activeDeadlineSeconds"] + PATIENCE_S
-    assert driver.job["activeDeadlineSeconds"] > needed_s
+def test_driver_outlives_its_workers_and_an_api_server_that_is_away(rendering: Rendering) -> None:
+    driver, workers = (rendering.pods(name).job for name in ("fovea-score", "fovea-score-work"))
+    assert driver["activeDeadlineSeconds"] > workers["activeDeadlineSeconds"] + PATIENCE_S
 
 
-def test_scorer_has_time_to_end(driver: Workload, workers: Workload) -> None:
+@pytest.mark.parametrize("name", ["fovea-score", "fovea-score-work"])
+def test_scorer_has_time_to_end(rendering: Rendering, name: str) -> None:
     # At SIGTERM it drops what it does, and leaves; the default of Kubernetes is enough.
-    assert min(pods.pod["terminationGracePeriodSeconds"] for pods in (driver, workers)) >= 30
+    assert rendering.pods(name).pod["terminationGracePeriodSeconds"] >= 30
 
 
 def test_bad_data_fails_one_index_and_wrong_settings_all(workers: Workload) -> None:

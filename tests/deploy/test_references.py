@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.manifests import Manifest, Workload, named, of_kind
+from tests.deploy.manifests import Manifest, Rendering, Workload
 
 
 def test_config_maps_are_there(workload: Workload) -> None:
     names = [source["configMapRef"]["name"] for source in _sources(workload) if "configMapRef" in source]
     assert names
-    assert all(named("ConfigMap", name)["data"] for name in names)
+    assert all(workload.rendering.named("ConfigMap", name)["data"] for name in names)
 
 
 def test_secrets_are_read_only_where_they_exist(workload: Workload) -> None:
@@ -19,8 +19,14 @@ def test_secrets_are_read_only_where_they_exist(workload: Workload) -> None:
     assert secrets == [{"name": "fovea-bucket", "optional": True}]
 
 
-def test_no_secret_is_in_the_manifests() -> None:
-    assert not of_kind("Secret")
+def test_no_secret_is_in_the_manifests(rendering: Rendering) -> None:
+    assert not rendering.of_kind("Secret")
+
+
+def test_secrets_that_are_mounted_are_those_of_a_component(workload: Workload) -> None:
+    is_server = workload.container["name"] == "server"
+    mounted = [volume["secret"]["secretName"] for volume in workload.pod["volumes"] if "secret" in volume]
+    assert mounted == (["fovea-tls"] if is_server and "tls" in workload.components else [])
 
 
 def test_volumes_and_mounts_are_the_same(workload: Workload) -> None:
@@ -31,52 +37,67 @@ def test_volumes_and_mounts_are_the_same(workload: Workload) -> None:
 def test_claims_are_there(workload: Workload) -> None:
     for volume in workload.pod["volumes"]:
         if "persistentVolumeClaim" in volume:
-            assert named("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+            assert workload.rendering.named(
+                "PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]
+            )
 
 
-def test_deployment_selects_its_own_pods_alone(serving: Workload, workload: Workload) -> None:
-    selected = _selects(serving.manifest["spec"]["selector"]["matchLabels"], workload)
+def test_deployment_selects_its_own_pods_alone(workload: Workload) -> None:
+    deployment = workload.rendering.named("Deployment", "fovea-serve")
+    selected = _selects(deployment["spec"]["selector"]["matchLabels"], workload)
     assert selected == (workload.container["name"] == "server")
 
 
 @pytest.mark.parametrize("name", ["fovea-serve", "fovea-serve-headless"])
 def test_service_selects_the_servers_alone(name: str, workload: Workload) -> None:
-    selected = _selects(named("Service", name)["spec"]["selector"], workload)
+    selected = _selects(workload.rendering.named("Service", name)["spec"]["selector"], workload)
     assert selected == (workload.container["name"] == "server")
 
 
 def test_services_lead_to_named_ports(serving: Workload) -> None:
     ports = {port["name"]: port["containerPort"] for port in serving.container["ports"]}
-    for service in of_kind("Service"):
+    for service in serving.rendering.of_kind("Service"):
         for port in service["spec"]["ports"]:
             assert ports[port["targetPort"]] == port["port"]
 
 
-def test_client_can_find_every_pod() -> None:
-    assert named("Service", "fovea-serve-headless")["spec"]["clusterIP"] == "None"
+def test_client_can_find_every_pod(rendering: Rendering) -> None:
+    assert rendering.named("Service", "fovea-serve-headless")["spec"]["clusterIP"] == "None"
 
 
 def test_disruption_budget_holds_the_servers_alone(workload: Workload) -> None:
-    (budget,) = of_kind("PodDisruptionBudget")
+    (budget,) = workload.rendering.of_kind("PodDisruptionBudget")
     selected = _selects(budget["spec"]["selector"]["matchLabels"], workload)
     assert selected == (workload.container["name"] == "server")
 
 
 def test_autoscaler_owns_the_deployments_replicas(serving: Workload) -> None:
-    (autoscaler,) = of_kind("HorizontalPodAutoscaler")
-    assert autoscaler["spec"]["scaleTargetRef"] == {
-        "apiVersion": serving.manifest["apiVersion"],
-        "kind": serving.manifest["kind"],
-        "name": serving.manifest["metadata"]["name"],
-    }
-    assert autoscaler["spec"]["minReplicas"] <= autoscaler["spec"]["maxReplicas"]
+    for autoscaler in serving.rendering.of_kind("HorizontalPodAutoscaler"):
+        assert autoscaler["spec"]["scaleTargetRef"] == {
+            "apiVersion": serving.manifest["apiVersion"],
+            "kind": serving.manifest["kind"],
+            "name": serving.manifest["metadata"]["name"],
+        }
+        assert 1 <= autoscaler["spec"]["minReplicas"] <= autoscaler["spec"]["maxReplicas"]
     assert "replicas" not in serving.manifest["spec"]
 
 
-def test_disruption_budget_lets_a_drain_go_on() -> None:
-    (budget,) = of_kind("PodDisruptionBudget")
-    (autoscaler,) = of_kind("HorizontalPodAutoscaler")
-    assert 0 < budget["spec"]["maxUnavailable"] < autoscaler["spec"]["minReplicas"]
+def test_disruption_budget_lets_a_drain_go_on(rendering: Rendering) -> None:
+    (budget,) = rendering.of_kind("PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] > 0
+
+
+def test_disruption_budget_leaves_a_server_where_there_are_more(rendering: Rendering) -> None:
+    (budget,) = rendering.of_kind("PodDisruptionBudget")
+    for autoscaler in rendering.of_kind("HorizontalPodAutoscaler"):
+        fewest = autoscaler["spec"]["minReplicas"]
+        assert fewest == 1 or budget["spec"]["maxUnavailable"] < fewest
+
+
+def test_without_an_accelerator_there_are_two_servers_at_least_but_on_a_laptop(rendering: Rendering) -> None:
+    if "gpu" not in rendering.composition.components and rendering.composition.overlay != "local-cpu":
+        (autoscaler,) = rendering.of_kind("HorizontalPodAutoscaler")
+        assert autoscaler["spec"]["minReplicas"] >= 2
 
 
 def test_spread_constraints_count_the_servers(serving: Workload) -> None:
@@ -84,8 +105,8 @@ def test_spread_constraints_count_the_servers(serving: Workload) -> None:
         assert _selects(constraint["labelSelector"]["matchLabels"], serving)
 
 
-def test_nothing_is_let_through_by_default() -> None:
-    policy = named("NetworkPolicy", "default-deny")["spec"]
+def test_nothing_is_let_through_by_default(rendering: Rendering) -> None:
+    policy = rendering.named("NetworkPolicy", "default-deny")["spec"]
     assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
@@ -94,34 +115,35 @@ def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server(workloa
     assert {("UDP", 53), ("TCP", 53), ("TCP", 443)} | api_server == set(_holes("egress", workload))
 
 
-def test_accounts_are_there_and_have_their_role() -> None:
-    (binding,) = of_kind("RoleBinding")
+def test_accounts_are_there_and_have_their_role(rendering: Rendering) -> None:
+    (binding,) = rendering.of_kind("RoleBinding")
     (subject,) = binding["subjects"]
-    account = named("ServiceAccount", "fovea-score")["metadata"]
+    account = rendering.named("ServiceAccount", "fovea-score")["metadata"]
     assert subject == {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
-    assert named(binding["roleRef"]["kind"], binding["roleRef"]["name"])
+    assert rendering.named(binding["roleRef"]["kind"], binding["roleRef"]["name"])
 
 
 def test_accounts_of_pods_are_there(workload: Workload) -> None:
     if "serviceAccountName" in workload.pod:
-        assert named("ServiceAccount", workload.pod["serviceAccountName"])
+        assert workload.rendering.named("ServiceAccount", workload.pod["serviceAccountName"])
 
 
-def test_the_role_is_what_the_driver_needs(workers: Workload) -> None:
-    (role,) = of_kind("Role")
-    assert not of_kind("ClusterRole")
+def test_the_role_is_what_the_driver_needs(rendering: Rendering) -> None:
+    (role,) = rendering.of_kind("Role")
+    assert not rendering.of_kind("ClusterRole")
     jobs, template = role["rules"]
     assert jobs == {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "list", "watch"]}
     assert template == {
         "apiGroups": ["batch"],
         "resources": ["cronjobs"],
-        "resourceNames": [workers.manifest["metadata"]["name"]],
+        "resourceNames": [rendering.pods("fovea-score-work").manifest["metadata"]["name"]],
         "verbs": ["get"],
     }
 
 
-def test_callers_and_prometheus_reach_the_server_alone(workload: Workload, serving: Workload) -> None:
-    ports = {port["name"]: port["containerPort"] for port in serving.container["ports"]}
+def test_callers_and_prometheus_reach_the_server_alone(workload: Workload) -> None:
+    server = workload.rendering.pods("fovea-serve").container
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
     open_ports = {("TCP", ports["grpc"]), ("TCP", ports["metrics"])}
     is_server = workload.container["name"] == "server"
     assert set(_holes("ingress", workload)) == (open_ports if is_server else set())
@@ -138,7 +160,7 @@ def _selects(selector: dict[str, str], workload: Workload) -> bool:
 
 def _holes(direction: str, workload: Workload) -> Iterator[tuple[str, Any]]:
     """(protocol, port) of what the policies let through to or from the workload's pods."""
-    for policy in of_kind("NetworkPolicy"):
+    for policy in workload.rendering.of_kind("NetworkPolicy"):
         chosen = policy["spec"]["podSelector"].get("matchLabels", {})
         if chosen.items() <= workload.labels.items():
             for rule in policy["spec"].get(direction, []):

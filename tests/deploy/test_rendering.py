@@ -1,31 +1,25 @@
 """What is rendered is what Kubernetes takes."""
 
-import os
+import json
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
+import jsonschema
 import kubernetes_validate
 import pytest
-import yaml
 
-from tests.deploy.manifests import (
-    DEPLOY,
-    FOLDERS,
-    MAKERS_OF_PODS,
-    ROOT,
-    Workload,
-    everything,
-    lone_job,
-    named,
-    pods_of,
-    render,
-)
+from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, PLAIN, ROOT, read
+from tests.deploy.manifests import MAKERS_OF_PODS, Rendering, Workload, lone_job, named, pods_of
 from tests.scorer.fake_kubernetes.admission import spec_problems
 
 OLDEST = "1.31"
 """podFailurePolicy and unhealthyPodEvictionPolicy are stable since, and preStop's sleep is on by default."""
+
+OF_OPERATORS = {path.stem: path for path in (Path(__file__).parent / "schemas").iterdir()}
+"""Kinds that a cluster knows once their operator is there -> their schema."""
 
 KINDS = {
     "base": {
@@ -34,45 +28,51 @@ KINDS = {
         *("ServiceAccount", "Role", "RoleBinding"),
     },
     "train": {"CronJob", "PersistentVolumeClaim", "ConfigMap"},
+    "monitoring": {"ServiceMonitor", "PrometheusRule", "ConfigMap"},
+    "model-pvc": {"PersistentVolumeClaim"},
+    "overlays/local-cpu": {"PersistentVolumeClaim"},
 }
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_every_kind_is_rendered(folder: str) -> None:
-    assert {manifest["kind"] for manifest in render(folder)} == KINDS[folder]
+def test_every_kind_is_rendered(rendering: Rendering) -> None:
+    parts = (*rendering.composition.folders, *rendering.composition.components)
+    expected = set().union(*(KINDS.get(part, set()) for part in parts))
+    if rendering.composition.overlay:
+        expected |= KINDS["base"] | KINDS["train"]
+    if rendering.composition.overlay == "local-cpu":
+        expected -= {"HorizontalPodAutoscaler"}
+    if rendering.composition == PLAIN:
+        expected |= {"Job"}
+    assert {manifest["kind"] for manifest in rendering.manifests} == expected
+
+
+def test_every_component_is_in_some_rendering_of_every_overlay() -> None:
+    for overlay in ("gpu", "local-cpu"):
+        made = [composition.components for composition in COMPOSITIONS if composition.overlay == overlay]
+        assert set().union(*made) == set(COMPONENTS)
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
-def test_manifests_follow_the_schemas_of_kubernetes(version: str) -> None:
-    for manifest in everything():
-        kubernetes_validate.validate(manifest, version, strict=True)
+def test_manifests_follow_the_schemas_of_kubernetes(rendering: Rendering, version: str) -> None:
+    for manifest in rendering.manifests:
+        if manifest["kind"] not in OF_OPERATORS:
+            _validate(json.dumps(manifest), version)
+
+
+def test_manifests_follow_the_schemas_of_the_operators(rendering: Rendering) -> None:
+    for manifest in rendering.manifests:
+        if manifest["kind"] in OF_OPERATORS:
+            jsonschema.validate(manifest, json.loads(OF_OPERATORS[manifest["kind"]].read_text()))
 
 
 def test_jobs_pass_the_checks_that_schemas_do_not_know(job: Workload) -> None:
     assert list(spec_problems(job.job)) == []
 
 
-def test_an_overlays_image_and_patch_reach_the_workers(tmp_path: Path) -> None:
-    patch = """
-      - target: {kind: CronJob, name: fovea-score-work}
-        patch: |-
-          - op: add
-            path: /spec/jobTemplate/spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu
-            value: 1
-    """
-    overlay = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [os.path.relpath(DEPLOY / "base", tmp_path)],
-        "images": [{"name": "registry.example.com/fovea-serve", "newName": "here/ours", "newTag": "gpu"}],
-        "patches": yaml.safe_load(patch),
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    pods = {m["metadata"]["name"]: pods_of(m) for m in render(str(tmp_path)) if m["kind"] == "CronJob"}
-    assert {of.container["image"] for of in pods.values()} == {"here/ours:gpu"}
-    limits = {name: of.container["resources"]["limits"] for name, of in pods.items()}
-    assert "nvidia.com/gpu" in limits["fovea-score-work"]
-    assert "nvidia.com/gpu" not in limits["fovea-score"]
+def test_nothing_needs_an_operator_that_is_not_opted_into(rendering: Rendering) -> None:
+    kinds = {manifest["kind"] for manifest in rendering.manifests}
+    if "monitoring" not in rendering.composition.components:
+        assert not kinds & set(OF_OPERATORS)
 
 
 def test_yaml_is_tidy() -> None:
@@ -84,18 +84,28 @@ def test_yaml_is_tidy() -> None:
 def test_every_manifest_lies_in_a_kustomization_or_is_the_lone_job() -> None:
     for path in DEPLOY.rglob("*.yaml"):
         if path.name != "kustomization.yaml" and path != DEPLOY / "train/job.yaml":
-            resources = yaml.safe_load((path.parent / "kustomization.yaml").read_text())["resources"]
-            assert path.name in resources, path
+            assert path.name in _named_in(path.parent), path
 
 
-def test_everything_is_in_the_namespace() -> None:
-    for manifest in everything():
+def test_every_component_says_what_it_is_for() -> None:
+    for name in COMPONENTS:
+        text = (DEPLOY / "components" / name / "README.md").read_text()
+        assert text.startswith(f"# {name}\n")
+
+
+def test_nothing_is_there_twice(rendering: Rendering) -> None:
+    names = [(one["kind"], one["metadata"].get("name")) for one in rendering.manifests]
+    assert len(names) == len(set(names))
+
+
+def test_everything_is_in_the_namespace(rendering: Rendering) -> None:
+    for manifest in rendering.manifests:
         if manifest["kind"] != "Namespace":
-            assert manifest["metadata"]["namespace"] == named("Namespace", "fovea")["metadata"]["name"]
+            assert manifest["metadata"]["namespace"] == "fovea"
 
 
-def test_everything_is_labelled_as_a_part_of_fovea() -> None:
-    for manifest in everything():
+def test_everything_is_labelled_as_a_part_of_fovea(rendering: Rendering) -> None:
+    for manifest in rendering.manifests:
         assert manifest["metadata"]["labels"]["app.kubernetes.io/part-of"] == "fovea"
 
 
@@ -108,22 +118,40 @@ def test_every_pod_says_what_it_is(workload: Workload) -> None:
 def test_images_are_from_one_place_and_of_this_version(workload: Workload) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     registry, _, image = workload.container["image"].rpartition("/")
-    assert registry == "registry.example.com"
-    assert image in {f"fovea-serve:{version}", f"fovea-train:{version}"}
+    is_local = workload.rendering.composition.overlay == "local-cpu"
+    assert registry == ("" if is_local else "registry.example.com")
+    serve = f"fovea-serve:{version}-gpu" if "gpu" in workload.components else f"fovea-serve:{version}"
+    assert image == (f"fovea-train:{version}" if workload.container["name"] == "trainer" else serve)
 
 
 def test_lone_job_is_the_template_of_the_cron_job() -> None:
     assert lone_job()["spec"] == named("CronJob", "fovea-train")["spec"]["jobTemplate"]["spec"]
 
 
-def test_no_pods_but_those_that_these_tests_look_at() -> None:
-    makers = {m["metadata"].get("name") for m in everything() if m["kind"] in MAKERS_OF_PODS}
-    assert makers == {"fovea-serve", "fovea-score", "fovea-score-work", "fovea-train", None}
+def test_no_pods_but_those_that_these_tests_look_at(rendering: Rendering) -> None:
+    makers = {m["metadata"].get("name") for m in rendering.manifests if m["kind"] in MAKERS_OF_PODS}
+    training = {"fovea-train"} if rendering.composition.folders != ("base",) else set()
+    lone = {None} if rendering.composition == PLAIN else set()
+    assert makers == {"fovea-serve", "fovea-score", "fovea-score-work"} | training | lone
 
 
-def test_pods_hold_one_container_each() -> None:
-    for manifest in everything():
+def test_pods_hold_one_container_each(rendering: Rendering) -> None:
+    for manifest in rendering.manifests:
         if manifest["kind"] in MAKERS_OF_PODS:
-            pod = pods_of(manifest).pod
+            pod = pods_of(manifest, rendering).pod
             assert len(pod["containers"]) == 1
             assert "initContainers" not in pod
+
+
+@cache
+def _validate(manifest: str, version: str) -> None:
+    """Once for each text: most compositions share most of their manifests."""
+    kubernetes_validate.validate(json.loads(manifest), version, strict=True)
+
+
+def _named_in(folder: Path) -> set[str]:
+    kustomization = read(folder)
+    return {
+        *kustomization.get("resources", []),
+        *(patch["path"] for patch in kustomization.get("patches", [])),
+    }

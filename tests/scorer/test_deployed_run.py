@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority, write
-from tests.deploy.manifests import Manifest, pods_of, render
+from tests.deploy.manifests import DEPLOY, Manifest, build, pods_of
 from tests.scorer.fake_kubernetes import Failure, FakeKubernetes, running
 from tests.scorer.fake_kubernetes.credentials import write_mount
 from tests.scorer.runs import PATIENCE_S, read_rows
@@ -54,7 +54,7 @@ class Night:
 @pytest.fixture
 def night(photos: Path, tiny_models: Path, output: Path, tmp_path: Path) -> Iterator[Night]:
     """Its workers wait for the gate."""
-    manifests = copy.deepcopy(list(render("base")))
+    manifests = copy.deepcopy(list(build(DEPLOY / "base")))
     (parameters,) = [m for m in manifests if m["kind"] == "ConfigMap"]
     parameters["data"] |= {
         "FOVEA_SCORE_SOURCE": str(photos),

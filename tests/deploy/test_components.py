@@ -1,0 +1,141 @@
+"""What each component brings."""
+
+from pathlib import PurePosixPath
+
+import pytest
+
+from server.config import HEALTH_PORT
+from tests.deploy.manifests import Rendering, Workload
+from tests.deploy.settings import settings_of
+
+GPU = "nvidia.com/gpu"
+
+
+def has_gpu(workload: Workload) -> bool:
+    """Everything that computes; the scoring driver plans and commits."""
+    return "gpu" in workload.components and workload.container["name"] != "driver"
+
+
+def test_every_pod_that_computes_has_a_gpu_of_its_own(workload: Workload) -> None:
+    resources = workload.container["resources"]
+    asked = (resources["requests"].get(GPU), resources["limits"].get(GPU))
+    assert asked == (("1", "1") if has_gpu(workload) else (None, None))
+
+
+def test_pod_with_a_gpu_may_run_on_its_tainted_node(workload: Workload) -> None:
+    tolerated = {one["key"]: one for one in workload.pod.get("tolerations", [])}
+    if has_gpu(workload):
+        assert tolerated == {GPU: {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}}
+    else:
+        assert not tolerated
+
+
+def test_pod_with_a_gpu_does_not_fall_back_to_the_cpu(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(workload, monkeypatch)
+    device = settings.device if workload.container["name"] == "trainer" else settings.provider
+    otherwise = "cpu" if workload.container["name"] == "driver" else "auto"
+    assert device == ("cuda" if has_gpu(workload) else otherwise)
+
+
+def test_rollout_ends_where_there_is_one_gpu_in_all(rendering: Rendering) -> None:
+    if "gpu" in rendering.composition.components:
+        strategy = rendering.pods("fovea-serve").manifest["spec"]["strategy"]["rollingUpdate"]
+        for servers in _numbers_of_servers(rendering):
+            assert _rollout_ends(servers, strategy["maxSurge"], strategy["maxUnavailable"], gpus=1)
+
+
+def test_a_rollout_that_surges_would_wait_for_ever() -> None:
+    assert not _rollout_ends(1, surge=1, unavailable=0, gpus=1)
+    assert not _rollout_ends(2, surge=0, unavailable=1, gpus=1)
+    assert _rollout_ends(2, surge=1, unavailable=0, gpus=3)
+
+
+def test_rollout_without_gpus_keeps_capacity(rendering: Rendering) -> None:
+    if "gpu" not in rendering.composition.components:
+        strategy = rendering.pods("fovea-serve").manifest["spec"]["strategy"]["rollingUpdate"]
+        assert strategy == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_tls_files_are_those_of_the_mounted_secret(
+    serving: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(serving, monkeypatch)
+    if "tls" in serving.components:
+        files = [PurePosixPath(settings.tls_cert), PurePosixPath(settings.tls_key)]
+        assert [file.name for file in files] == ["tls.crt", "tls.key"]
+        assert {str(file.parent) for file in files} <= set(serving.mounts)
+        assert serving.mounts[str(files[0].parent)]["secret"]["defaultMode"] == 0o440
+    else:
+        assert settings.tls_cert is None
+
+
+def test_probes_stay_on_the_port_without_tls(serving: Workload) -> None:
+    probes = [
+        serving.container[f"{kind}Probe"]["grpc"]["port"] for kind in ("startup", "liveness", "readiness")
+    ]
+    assert probes == [HEALTH_PORT] * 3
+
+
+def test_service_says_what_its_port_speaks(rendering: Rendering) -> None:
+    grpc, _ = rendering.named("Service", "fovea-serve")["spec"]["ports"]
+    is_plain = "tls" not in rendering.composition.components
+    assert grpc.get("appProtocol") == ("kubernetes.io/h2c" if is_plain else None)
+
+
+def test_models_on_a_volume_are_written_by_the_trainer_alone(workload: Workload) -> None:
+    if "model-pvc" in workload.components:
+        models = workload.mounts["/models"]
+        assert models["persistentVolumeClaim"]["claimName"] == "fovea-models"
+        assert models["readOnly"] == (workload.container["name"] != "trainer")
+    else:
+        assert "/models" not in workload.mounts
+
+
+def test_claim_of_the_models_can_be_mounted_on_several_nodes(rendering: Rendering) -> None:
+    if "model-pvc" in rendering.composition.components:
+        claim = rendering.named("PersistentVolumeClaim", "fovea-models")["spec"]
+        is_local = rendering.composition.overlay == "local-cpu"
+        assert claim["accessModes"] == ["ReadWriteOnce" if is_local else "ReadWriteMany"]
+
+
+def test_prometheus_is_sent_to_a_port_that_it_may_reach(rendering: Rendering) -> None:
+    for monitor in rendering.of_kind("ServiceMonitor"):
+        (endpoint,) = monitor["spec"]["endpoints"]
+        service = rendering.named("Service", "fovea-serve")
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+        (let_in,) = rendering.named("NetworkPolicy", "allow-prometheus")["spec"]["ingress"]
+        assert let_in["ports"] == [{"port": ports[endpoint["port"]], "protocol": "TCP"}]
+
+
+def test_no_server_is_scraped_twice(rendering: Rendering) -> None:
+    for monitor in rendering.of_kind("ServiceMonitor"):
+        labels, port = monitor["spec"]["selector"]["matchLabels"], monitor["spec"]["endpoints"][0]["port"]
+        scraped = [
+            service["metadata"]["name"]
+            for service in rendering.of_kind("Service")
+            if labels.items() <= service["metadata"]["labels"].items()
+            and port in {one["name"] for one in service["spec"]["ports"]}
+        ]
+        assert scraped == ["fovea-serve"]
+
+
+def _numbers_of_servers(rendering: Rendering) -> range:
+    """How many there may be at a time."""
+    found = rendering.of_kind("HorizontalPodAutoscaler")
+    if not found:
+        return range(1, 2)
+    return range(found[0]["spec"]["minReplicas"], found[0]["spec"]["maxReplicas"] + 1)
+
+
+def _rollout_ends(servers: int, surge: int, unavailable: int, gpus: int) -> bool:
+    """Plays the Deployment controller. Pods that find no GPU are pending; such old ones go first."""
+    old = min(servers, gpus)
+    while old:
+        new = min(servers, servers + surge - old, gpus - old)
+        if old + new - 1 < servers - unavailable:
+            return False
+        old -= 1
+    return True
