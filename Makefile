@@ -49,8 +49,8 @@ PROTOC = PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto -I $(V
 proto: $(READY) ## Generate fovea/v1 from proto/
 	@$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/fovea/v1/*.proto
 
-manifests: $(READY) ## Render deploy/ and check it (needs kubectl)
-	@CI=true $(BIN)/python -m pytest -q tests/deploy
+manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and promtool)
+	@CI=true $(BIN)/python -m pytest -q -m 'not slow' tests/deploy
 
 BASE_IMAGE ?= python:3.11-slim-bookworm
 BUILD_OPTIONS ?=

@@ -27,7 +27,7 @@ def commands_of(program: str) -> list[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_checked() -> None:
-    checked = [*commands_of("python"), *commands_of("make"), *commands_of("kubectl"), *commands_of("docker")]
+    checked = [*commands_of("python"), *commands_of("make"), *commands_of("kubectl")]
     assert sorted(checked) == sorted(COMMANDS)
     assert len(commands_of("python")) >= 7
 
@@ -35,14 +35,6 @@ def test_every_command_is_of_a_kind_that_is_checked() -> None:
 @pytest.mark.parametrize("command", commands_of("make"))
 def test_make_targets_exist(command: str) -> None:
     subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
-
-
-@pytest.mark.parametrize("command", commands_of("docker"))
-def test_docker_builds_name_files_that_exist(command: str) -> None:
-    words = shlex.split(command)
-    assert words[1] == "build"
-    assert (ROOT / words[words.index("-f") + 1]).is_file()
-    assert words[-1] == "."
 
 
 @pytest.mark.parametrize("command", commands_of("kubectl"))
