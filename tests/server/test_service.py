@@ -128,9 +128,9 @@ def test_version_that_is_not_loaded_is_not_found_and_those_loaded_are_listed(stu
 
 
 def test_passed_deadline_ends_the_call(stub: ClassifierStub) -> None:
-    takes_longer = tiny.picture("red", (6000, 6000))
+    takes_longer = tiny.picture("red", (3000, 3000))
     with pytest.raises(grpc.RpcError) as raised:
-        stub.Classify(pb.ClassifyRequest(image=takes_longer), timeout=0.02)
+        stub.Classify(pb.ClassifyRequest(image=takes_longer), timeout=0.005)
     assert isinstance(raised.value, grpc.Call)
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
