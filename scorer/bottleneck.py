@@ -10,6 +10,10 @@ BUSY: Final = 0.85
 """Of the time of all cores: more than this is not to be had beside what else a machine does."""
 
 
+SHORT_S: Final = 10.0
+"""Of all cores' time: in less, threads that start and end are what keeps the cores from being busy."""
+
+
 @dataclass(frozen=True)
 class Advice:
     """The stage with the least rest, or "cpu" when it is the cores, and what would make the run faster."""
@@ -63,6 +67,8 @@ def _knob(stage: str, stages: Mapping[str, StageTime], on_gpu: bool) -> str:
         return "give it a faster disk for temporary files (TMPDIR)"
     if stage == "compute" and on_gpu:
         return "raise --batch-size while the GPU's memory allows it, or run more workers with a GPU each"
+    if _has_a_thread_a_core(stages) and stages["cpu"].capacity_s < SHORT_S:
+        return "the run is too short to tell what would make it faster"
     if _has_a_thread_a_core(stages):
         # The threads are all at work, and yet the process does not get the cores: others have them.
         return "the cores have other work too: give it cores of its own, or run more workers elsewhere"

@@ -77,3 +77,13 @@ def test_decoding_before_a_gpu_asks_for_threads_or_cores() -> None:
 def test_nothing_to_do_has_no_bottleneck() -> None:
     assert advise({}) is None
     assert advise(stages(fetch=0, decode=0, compute=0)) is None
+
+
+def test_a_run_of_a_moment_does_not_blame_others() -> None:
+    moment = {
+        name: StageTime(stage.busy_s / 100, stage.capacity_s / 100)
+        for name, stage in stages(decode=0.5, compute=0.48, cpu=0.5).items()
+    }
+    found = advise(moment)
+    assert found
+    assert "too short to tell" in found.knob
