@@ -140,12 +140,12 @@ def _too_many_bad(summary: Summary, max_bad_fraction: float) -> str | None:
 
 
 def _hold_back(output: Folder, plan: Plan, summary: dict[str, Any], max_drift: float | None) -> None:
-    """Raises DataInvalid when the classes drifted further than `max_drift`."""
+    """Raises DataInvalid when the classes drifted further than `max_drift`, and than by chance alone."""
     against, name = summary["last"], "the last run's"
     if against is None:
         against, name = summary["held_out"], "the held-out images'"
     drift = against and against["drift"]
-    if max_drift is None or not drift or drift["psi"] <= max_drift:
+    if max_drift is None or not drift or drift["psi"] <= max(max_drift, drift["by_chance"]):
         return
     run = plan.spec.run
     page = f"{output.uri}/{layout.run_folder(run)}/{layout.SUMMARY_PAGE}"

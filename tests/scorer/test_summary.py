@@ -206,6 +206,13 @@ def test_without_a_last_run_the_held_out_images_limit_the_drift(
     assert not (output / "latest.json").exists()
 
 
+def test_a_difference_that_chance_gives_to_few_images_holds_nothing_back(output: Path) -> None:
+    night(output, 1, images(2, 3))
+    drift = night(output, 2, images(3, 2), "--max-drift", "0.01")["last"]["drift"]
+    assert 0.01 < drift["psi"] < drift["by_chance"]
+    assert latest(output) == "night-2"
+
+
 def test_a_first_run_without_a_bundle_has_no_drift(output: Path) -> None:
     assert night(output, 1, images(1, 1), "--max-drift", "0")["held_out"] is None
     assert latest(output) == "night-1"

@@ -136,13 +136,13 @@ def test_a_server_without_the_version_says_which_it_has(photos: Path, output: Pa
 def test_a_run_held_back_unverified_is_verified_before_it_is_accepted(
     server: ServerProcess, photos: Path, tiny_models: Path, output: Path
 ) -> None:
-    for name in ("000.png", "003.bmp", "006.webp"):
-        (photos / name).unlink()
+    for index in range(100):
+        (photos / f"more-{index:03}.png").write_bytes(tiny.picture("green"))
     with pytest.raises(DataInvalid, match="--max-drift"):
         score(settings_for(photos, tiny_models, output, "--max-drift", "0"))
     assert summary(output)["verification"] is None
     score(settings_for(photos, tiny_models, output, "--verify", server.target))
-    assert summary(output)["verification"]["asked"] == 9
+    assert summary(output)["verification"]["asked"] == 64
     assert (output / "latest.json").exists()
 
 
