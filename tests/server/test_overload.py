@@ -17,7 +17,7 @@ def test_overload_is_refused_at_once_and_what_is_accepted_is_answered_in_time(tm
     assert not seen.others
     assert len(seen.refused) > len(seen.answered) > 0
     assert seen.late <= 0.05 * len(seen.answered)
-    assert len(seen.answered) / seen.seconds > 0.6 * seen.best_images_s
+    assert seen.throughput.images_s > 0.6 * seen.best.images_s
     assert quantile(seen.refused, 0.5) < 0.1
     assert quantile(seen.refused, 0.99) < 0.5
     assert max(seen.probes) < 1
