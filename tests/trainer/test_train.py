@@ -191,12 +191,11 @@ def test_weights_of_a_run_are_fine_tuned_frozen_first(
     trained: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     weights = str(trained / "runs" / "a" / "checkpoint.pt")
-    job.train(train_settings(few_digits, tmp_path, weights=weights, lr=3e-3, epochs=2))
+    job.train(train_settings(few_digits, tmp_path, weights=weights, lr=3e-3, epochs=5))
     lines = (tmp_path / "runs" / "a" / "metrics.jsonl").read_text().splitlines()
     peaks = [max(json.loads(line)["step_lrs"]) for line in lines]
-    assert len(peaks) == 3
+    assert len(peaks) == 6
     assert peaks[0] > peaks[1]
     contract = versions.fetch(str(tmp_path / "models" / "tiny")).contract
     assert contract.training["weights_sha256"] is not None
-    # Of 20 images: processors differ by the one or other of them, and guessing gives a half.
-    assert contract.metrics.accuracy >= 0.8
+    assert contract.metrics.accuracy >= 0.95
