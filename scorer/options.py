@@ -40,8 +40,7 @@ class CommonOptions(ProgramSettings):
     @field_validator("run_id")
     @classmethod
     def _run_id_names_a_folder(cls, value: str) -> str:
-        allowed = "a run id is letters, digits, dots, dashes and underscores, at most 100"
-        return matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value, allowed)
+        return _as_run_id(value)
 
 
 class ModelOptions(CommonOptions):
@@ -104,6 +103,11 @@ class PlanOptions(ModelOptions):
     max_image_pixels: int = Field(
         MAX_IMAGE_PIXELS, ge=1, description="images of more pixels get a row too_large and are not decoded"
     )
+
+    @field_validator("requeue")
+    @classmethod
+    def _requeue_is_a_run_id(cls, value: str | None) -> str | None:
+        return None if value is None else _as_run_id(value)
 
     @field_validator("source")
     @classmethod
@@ -187,6 +191,11 @@ class CommitOptions(CommonOptions):
         # Found before the night, and not at its end; gRPC has other names, too, such as dns:///fovea:8001.
         server = r"(dns|ipv4|ipv6|unix):\S+|[^\s/]+:[0-9]{1,5}"
         return value and matching(server, value, "a server is written host:port, such as localhost:8001")
+
+
+def _as_run_id(value: str) -> str:
+    allowed = "a run id is letters, digits, dots, dashes and underscores, at most 100"
+    return matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value, allowed)
 
 
 def matching(pattern: str, value: str, otherwise: str) -> str:

@@ -20,6 +20,7 @@ def test_three_places_are_all_that_must_be_given() -> None:
     [
         ("--run-id=../up", "a run id is letters"),
         ("--run-id=" + "x" * 101, "at most 100"),
+        ("--requeue=../up", "a run id is letters"),
         ("--model-version=newest", "a version is a number from 1 on, or latest"),
         ("--model-version=0", "a version is a number from 1 on, or latest"),
         ("--include=,", "there must be a glob"),
