@@ -48,7 +48,6 @@ class _Cut:
 
     def __init__(self) -> None:
         self.images = self.size_bytes = self.fetch_bytes = self._carried = 0
-        self._carry_from: list[str] = []
         self._manifest = ManifestWriter()
 
     def add(self, image: PlannedImage, fetch_bytes: int) -> None:
@@ -58,8 +57,6 @@ class _Cut:
         self.fetch_bytes += fetch_bytes
         if image.carried:
             self._carried += 1
-            if self._carry_from[-1:] != [image.carried.path]:
-                self._carry_from.append(image.carried.path)
 
     def write_to(self, output: Folder, run: str, index: int, planner: str) -> PlannedShard:
         path = f"{layout.plan_folder(run)}/manifest-{index:05}-{planner}.parquet"
@@ -71,5 +68,4 @@ class _Cut:
             size_bytes=self.size_bytes,
             fetch_bytes=self.fetch_bytes,
             carried=self._carried,
-            carry_from=tuple(self._carry_from),
         )

@@ -42,9 +42,6 @@ class PlannedShard(_Frozen):
     size_bytes: int
     fetch_bytes: int = Field(0, description="of size_bytes, what is to be fetched")
     carried: int = Field(0, description="of the images, those whose rows are copied from an earlier run")
-    carry_from: tuple[str, ...] = Field(
-        (), description="files below the output that hold the carried rows, sorted by key"
-    )
 
     @property
     def to_score(self) -> int:
