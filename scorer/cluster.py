@@ -76,7 +76,7 @@ class Jobs:
                 f"the Job is not one that Kubernetes takes: {field}: {first['msg']}"
             ) from error
         except ApiException as error:
-            if error.status == 409:
+            if _reason(error) == "AlreadyExists":
                 return False
             if error.status in {400, 404, 422}:
                 raise SettingsInvalid(f"the Kubernetes API does not take the Job: {_said(error)}") from error
@@ -93,11 +93,14 @@ class Jobs:
             job, version = self._look(name)
             pause.since = None  # the API is there; but watches that break are begun less and less often
             yield job
+            begun = time.monotonic()
             try:
                 for job in self._changes(name, version):
                     pause = _Pause()
                     yield job
                 pause = _Pause()
+                # An API server that is about to leave ends every watch as soon as it has begun.
+                time.sleep(max(0.0, begun + FIRST_WAIT_S - time.monotonic()))
             except _Failed as error:
                 # Whatever ended the watch, the list tells what was missed meanwhile.
                 if isinstance(error, ApiException) and error.status not in {*_BUSY, _GONE}:
@@ -150,7 +153,7 @@ class Jobs:
             try:
                 return call()
             except _Failed as error:
-                if isinstance(error, ApiException) and error.status not in _BUSY:
+                if isinstance(error, ApiException) and not _is_busy(error):
                     raise
                 pause.wait(error)
 
@@ -210,6 +213,11 @@ class _Pause:
         self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
 
 
+def _is_busy(error: ApiException) -> bool:
+    """Also when two requests met at one object, such as the namespace's ResourceQuota."""
+    return error.status in _BUSY or (error.status, _reason(error)) == (409, "Conflict")
+
+
 def _retry_after_s(error: Exception) -> float:
     headers = error.headers if isinstance(error, ApiException) else None
     asked = (headers or {}).get("Retry-After", "0")
@@ -220,10 +228,21 @@ def _said(error: Exception) -> str:
     """The API's own sentence, where it has one."""
     if not isinstance(error, ApiException):
         return str(error)
+    return _status(error).get("message") or f"{error.status} {error.reason}"
+
+
+def _reason(error: ApiException) -> str | None:
+    """The API's word for it, which tells more than the status."""
+    return _status(error).get("reason")
+
+
+def _status(error: ApiException) -> Body:
+    """The Status that the API answered with, empty if what answered was no API server."""
     try:
-        return str(json.loads(error.body or "")["message"])
-    except (TypeError, ValueError, KeyError):
-        return f"{error.status} {error.reason}"
+        found = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _limits(answer_s: float) -> dict[str, Any]:

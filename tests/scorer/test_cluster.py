@@ -1,6 +1,7 @@
 """Talking with the API server: what is waited for, what is an error, and what is missed by nobody."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,13 @@ def test_an_api_that_is_busy_or_drops_the_line_is_asked_again(jobs: Jobs, fake: 
     assert jobs.create(body())
     assert next(jobs.follow(NAME))["metadata"]["name"] == NAME
     assert fake.asked == ["create"] * 5 + ["list"] * 5
+
+
+def test_two_requests_that_met_at_a_quota_are_no_sign_of_the_job(jobs: Jobs, fake: FakeKubernetes) -> None:
+    said = 'Operation cannot be fulfilled on resourcequotas "fovea": the object has been modified'
+    fake.fail("create", Failure(409, said, reason="Conflict"))
+    assert jobs.create(body())
+    assert fake.asked == ["create"] * 2
 
 
 def test_an_api_that_stays_away_is_given_up(
@@ -195,6 +203,21 @@ def test_watches_that_break_are_no_silence_of_the_api_while_it_lists(
         if active(job):
             break
     assert fake.asked.count("watch") == 21
+
+
+def test_an_api_that_ends_watches_at_once_is_not_besieged(
+    jobs: Jobs, fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "FIRST_WAIT_S", 0.4)
+    jobs.create(body())
+    fake.fail("watch", *[Failure(200)] * 3)
+    changes = jobs.follow(NAME)
+    next(changes)
+    begun = time.monotonic()
+    for _ in range(3):
+        next(changes)
+    assert time.monotonic() - begun >= 3 * 0.4
+    assert fake.asked == ["create", *["list", "watch"] * 3, "list"]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
