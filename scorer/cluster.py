@@ -176,20 +176,22 @@ def connect(namespace: str | None) -> Jobs:
     try:
         config.load_incluster_config(settings)
         own = _NAMESPACE_FILE.read_text().strip() if namespace is None else namespace
-    except ConfigException:
-        own = _load_kubeconfig(settings)
+    except ConfigException as error:
+        own = _load_kubeconfig(settings, error)
     settings.retries = False  # what is tried again, and when, is decided here
     return Jobs(client.BatchV1Api(client.ApiClient(settings)), namespace or own)
 
 
-def _load_kubeconfig(settings: client.Configuration) -> str:
+def _load_kubeconfig(settings: client.Configuration, not_in_pod: ConfigException) -> str:
     """The current context's namespace."""
     file = os.environ.get("KUBECONFIG")  # the client would take what it was when it was imported
     try:
         config.load_kube_config(file, client_configuration=settings)
         _, current = config.list_kube_config_contexts(file)
     except (ConfigException, yaml.YAMLError, OSError) as error:
-        raise Unavailable(f"no cluster to work on: not in a pod, and no kubeconfig holds: {error}") from error
+        raise Unavailable(
+            f"no cluster to work on: no pod's account ({not_in_pod}), and no kubeconfig ({error})"
+        ) from error
     return str(current["context"].get("namespace") or "default")
 
 

@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import signal
-import ssl
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority, write
+from tests.certificates import Authority
 from tests.deploy.manifests import DEPLOY, Manifest, build, pods_of
 from tests.scorer.fake_kubernetes import Failure, FakeKubernetes, running
-from tests.scorer.fake_kubernetes.credentials import write_mount
+from tests.scorer.fake_kubernetes.credentials import server_context, write_mount
 from tests.scorer.runs import PATIENCE_S, read_rows
 
 WORKERS = "night-1-work"
@@ -65,7 +64,7 @@ def night(photos: Path, tiny_models: Path, output: Path, tmp_path: Path) -> Iter
     }
     authority, fake = Authority.create(), FakeKubernetes()
     fake.apply(manifests)
-    with running(fake, _tls(authority, tmp_path)):
+    with running(fake, server_context(authority, tmp_path)):
         host, port = fake.url.removeprefix("https://").split(":")
         fake.kubelet.api_server = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
         fake.kubelet.mount = partial(_mount, fake, authority, tmp_path / "token")
@@ -73,13 +72,6 @@ def night(photos: Path, tiny_models: Path, output: Path, tmp_path: Path) -> Iter
         yield night
         for process in night.started:
             process.kill()
-
-
-def _tls(authority: Authority, folder: Path) -> ssl.SSLContext:
-    write(folder / "tls", authority, authority.issue("kubernetes"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "tls" / "tls.crt", folder / "tls" / "tls.key")
-    return context
 
 
 def _mount(fake: FakeKubernetes, authority: Authority, folder: Path, account: str) -> Path:

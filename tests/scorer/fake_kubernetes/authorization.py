@@ -1,7 +1,7 @@
 """Who asks, by the bearer token, and what the Roles and RoleBindings of some manifests let them do."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -28,6 +28,7 @@ class Rights:
     """A token for each ServiceAccount that is there, and one for an administrator."""
 
     manifests: Sequence[Body]
+    rotations: int = 0
 
     @classmethod
     def deployed(cls, namespace: str) -> "Rights":
@@ -37,6 +38,10 @@ class Rights:
             for placed in (manifest["metadata"], *manifest.get("subjects", [])):
                 placed["namespace"] = namespace
         return cls(manifests)
+
+    def rotated(self) -> "Rights":
+        """The same under new tokens; the old ones have expired."""
+        return replace(self, rotations=self.rotations + 1)
 
     def token_of(self, account: str) -> str:
         """Raises KeyError for an account that is not there."""
@@ -75,7 +80,8 @@ class Rights:
 
     def _users(self) -> dict[str, str]:
         accounts = [{"kind": "ServiceAccount", **a["metadata"]} for a in self._of_kind("ServiceAccount")]
-        return {f"token-of-{user}": user for user in [ADMINISTRATOR, *map(_user, accounts)]}
+        users = [ADMINISTRATOR, *map(_user, accounts)]
+        return {f"token-{self.rotations}-of-{user}": user for user in users}
 
     def _of_kind(self, kind: str) -> list[Body]:
         return [manifest for manifest in self.manifests if manifest["kind"] == kind]
