@@ -84,7 +84,7 @@ def _check_same_run(namespace: str, job: Body, wanted: Body) -> None:
 
 def _progress(job: Body) -> dict[str, object]:
     status = job.get("status") or {}
-    done = {"active": status.get("active", 0), "succeeded": status.get("succeeded", 0)}
+    done = {name: status.get(name, 0) for name in ("active", "ready", "succeeded")}
     failed = status.get("failedIndexes")
     return {**done, "failed_indexes": failed} if failed else done
 

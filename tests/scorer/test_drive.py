@@ -184,6 +184,16 @@ def test_a_job_whose_time_is_up_is_no_fault_of_the_data(fake: FakeKubernetes, ar
     assert "(DeadlineExceeded: Job was active longer than specified deadline): 3 of 3 shards" in log
 
 
+def test_pods_that_wait_are_told_from_those_at_work(fake: FakeKubernetes, arguments: list[str]) -> None:
+    """For a node with a GPU, say, or for their image."""
+    with driving(arguments) as driver:
+        assert fake.watched.acquire(timeout=PATIENCE_S)
+        fake.set_status(NAME, {"active": 3, "ready": 1})
+        fake.set_status(NAME, {"conditions": [condition("Failed", "DeadlineExceeded", "too late")]})
+        _, log = driver.communicate(timeout=PATIENCE_S)
+    assert '"active": 3, "ready": 1, "succeeded": 0' in log
+
+
 def test_wrong_settings_of_the_pods_fail_the_job_at_once(
     fake: FakeKubernetes, arguments: list[str], template: Path
 ) -> None:
