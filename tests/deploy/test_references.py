@@ -1,8 +1,5 @@
 """What one manifest says of another is there."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from tests.deploy.manifests import Manifest, Rendering, Workload
@@ -105,16 +102,6 @@ def test_spread_constraints_count_the_servers(serving: Workload) -> None:
         assert _selects(constraint["labelSelector"]["matchLabels"], serving)
 
 
-def test_nothing_is_let_through_by_default(rendering: Rendering) -> None:
-    policy = rendering.named("NetworkPolicy", "default-deny")["spec"]
-    assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-
-
-def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server(workload: Workload) -> None:
-    api_server = {("TCP", 6443)} if workload.container["name"] == "driver" else set()
-    assert {("UDP", 53), ("TCP", 53), ("TCP", 443)} | api_server == set(_holes("egress", workload))
-
-
 def test_accounts_are_there_and_have_their_role(rendering: Rendering) -> None:
     (binding,) = rendering.of_kind("RoleBinding")
     (subject,) = binding["subjects"]
@@ -141,14 +128,6 @@ def test_the_role_is_what_the_driver_needs(rendering: Rendering) -> None:
     }
 
 
-def test_callers_and_prometheus_reach_the_server_alone(workload: Workload) -> None:
-    server = workload.rendering.pods("fovea-serve").container
-    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
-    open_ports = {("TCP", ports["grpc"]), ("TCP", ports["metrics"])}
-    is_server = workload.container["name"] == "server"
-    assert set(_holes("ingress", workload)) == (open_ports if is_server else set())
-
-
 def _sources(workload: Workload) -> list[Manifest]:
     return workload.container["envFrom"]
 
@@ -156,12 +135,3 @@ def _sources(workload: Workload) -> list[Manifest]:
 def _selects(selector: dict[str, str], workload: Workload) -> bool:
     assert selector
     return selector.items() <= workload.labels.items()
-
-
-def _holes(direction: str, workload: Workload) -> Iterator[tuple[str, Any]]:
-    """(protocol, port) of what the policies let through to or from the workload's pods."""
-    for policy in workload.rendering.of_kind("NetworkPolicy"):
-        chosen = policy["spec"]["podSelector"].get("matchLabels", {})
-        if chosen.items() <= workload.labels.items():
-            for rule in policy["spec"].get(direction, []):
-                yield from ((port["protocol"], port["port"]) for port in rule["ports"])

@@ -1,0 +1,61 @@
+"""Which ways the network policies leave open, from and to which pods."""
+
+from collections.abc import Iterator
+
+from server.config import METRICS_PORT, PORT
+from tests.deploy.manifests import Manifest, Rendering, Workload
+
+Hole = tuple[str, int, str]
+"""Protocol, port, and who may be at the other end."""
+
+ANYWHERE = "anywhere"
+ANY_POD = "a pod of {}"
+MONITORING = "a pod of {'kubernetes.io/metadata.name': 'monitoring'}"
+SERVERS = "pods {'app.kubernetes.io/name': 'fovea-serve'}"
+
+API_SERVERS = {443, 6443, 8443, 16443}
+"""Where they listen: managed clusters; kubeadm, kind, k3s, OpenShift; minikube; MicroK8s."""
+
+
+def test_nothing_is_let_through_by_default(rendering: Rendering) -> None:
+    policy = rendering.named("NetworkPolicy", "default-deny")["spec"]
+    assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server_and_servers(
+    workload: Workload,
+) -> None:
+    expected = {("UDP", 53, ANYWHERE), ("TCP", 53, ANYWHERE), ("TCP", 443, ANYWHERE)}
+    if workload.container["name"] == "driver":
+        expected |= {("TCP", port, ANYWHERE) for port in API_SERVERS} | {("TCP", PORT, SERVERS)}
+    assert set(_holes("egress", workload)) == expected
+
+
+def test_callers_and_prometheus_reach_the_server_alone(workload: Workload) -> None:
+    expected = {("TCP", PORT, ANY_POD), ("TCP", METRICS_PORT, MONITORING)}
+    is_server = workload.container["name"] == "server"
+    assert set(_holes("ingress", workload)) == (expected if is_server else set())
+
+
+def _holes(direction: str, workload: Workload) -> Iterator[Hole]:
+    """What the policies let through to or from the workload's pods."""
+    for policy in (policy["spec"] for policy in workload.rendering.of_kind("NetworkPolicy")):
+        assert set(policy["podSelector"]) <= {"matchLabels"}
+        chosen = policy["podSelector"].get("matchLabels", {}).items() <= workload.labels.items()
+        if chosen and direction.capitalize() in policy["policyTypes"]:
+            for rule in policy.get(direction, []):
+                for peer in _peers(rule):
+                    yield from ((port["protocol"], port["port"], peer) for port in rule["ports"])
+
+
+def _peers(rule: Manifest) -> list[str]:
+    given = rule.get("from", []) + rule.get("to", [])
+    return [_peer(**peer) for peer in given] or [ANYWHERE]
+
+
+def _peer(podSelector: Manifest | None = None, namespaceSelector: Manifest | None = None) -> str:  # noqa: N803
+    """Of the fields of a NetworkPolicyPeer, those that are in use here, one at a time."""
+    (selector,) = [one for one in (podSelector, namespaceSelector) if one is not None]
+    labels = selector.get("matchLabels", {})
+    assert selector in ({}, {"matchLabels": labels})
+    return f"{'pods' if namespaceSelector is None else 'a pod of'} {labels}"
