@@ -12,6 +12,7 @@ WORDS = {
     ("capabilities", "drop"): {"ALL"},
     ("emptyDir", "medium"): {"Memory"},
     ("metrics", "type"): {"ContainerResource", "External", "Object", "Pods", "Resource"},
+    ("containers", "terminationMessagePolicy"): {"FallbackToLogsOnError", "File"},
     ("onExitCodes", "operator"): {"In", "NotIn"},
     ("onPodConditions", "status"): {"True", "False", "Unknown"},
     ("onPodConditions", "type"): {"DisruptionTarget"},

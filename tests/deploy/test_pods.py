@@ -77,6 +77,10 @@ def test_an_account_gives_no_token_unless_a_pod_asks_for_it(rendering: Rendering
     assert rendering.named("ServiceAccount", "fovea-score")["automountServiceAccountToken"] is False
 
 
+def test_why_a_pod_ended_is_kept_with_it(workload: Workload) -> None:
+    assert workload.container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_tmp_can_be_written_to(workload: Workload) -> None:
     assert not workload.mounts["/tmp"]["readOnly"]
 

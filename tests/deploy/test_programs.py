@@ -100,6 +100,19 @@ def test_probe_asks_the_health_port(serving: Workload, probe: str, service: str 
     assert asked.get("service") == service
 
 
+def test_server_has_five_minutes_to_come_up(serving: Workload) -> None:
+    probe = serving.container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 300
+
+
+def test_calls_still_come_while_nodes_take_a_pod_out_of_its_service(serving: Workload) -> None:
+    assert serving.container["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5
+
+
+def test_training_has_time_to_save_a_checkpoint(training: Workload) -> None:
+    assert training.pod["terminationGracePeriodSeconds"] >= 120
+
+
 def test_pod_outlives_its_drain(serving: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(serving, monkeypatch)
     pre_stop_s = serving.container["lifecycle"]["preStop"]["sleep"]["seconds"]

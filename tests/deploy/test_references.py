@@ -82,6 +82,8 @@ def test_autoscaler_owns_the_deployments_replicas(serving: Workload) -> None:
 def test_disruption_budget_lets_a_drain_go_on(rendering: Rendering) -> None:
     (budget,) = rendering.of_kind("PodDisruptionBudget")
     assert budget["spec"]["maxUnavailable"] > 0
+    # Else a pod that never was ready is waited for.
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
 def test_disruption_budget_leaves_a_server_where_there_are_more(rendering: Rendering) -> None:
@@ -100,6 +102,8 @@ def test_without_an_accelerator_there_are_two_servers_at_least_but_on_a_laptop(r
 def test_spread_constraints_count_the_servers(serving: Workload) -> None:
     for constraint in serving.pod["topologySpreadConstraints"]:
         assert _selects(constraint["labelSelector"]["matchLabels"], serving)
+        # Else a rollout would be spread against the old pods.
+        assert constraint["matchLabelKeys"] == ["pod-template-hash"]
 
 
 def test_accounts_are_there_and_have_their_role(rendering: Rendering) -> None:

@@ -36,6 +36,10 @@ def test_training_waits_to_be_asked(training: Workload) -> None:
     assert training.manifest["kind"] == "Job" or training.manifest["spec"]["suspend"] is True
 
 
+def test_nights_come_by_themselves(driver: Workload) -> None:
+    assert not driver.manifest["spec"].get("suspend", False)
+
+
 def test_nightly_run_ends_before_the_next_night(cron: Manifest) -> None:
     assert cron["jobTemplate"]["spec"]["activeDeadlineSeconds"] <= 24 * 3600
 
