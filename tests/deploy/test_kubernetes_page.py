@@ -5,14 +5,17 @@ import re
 import shlex
 import shutil
 import subprocess
-from pathlib import Path, PurePosixPath
+from dataclasses import replace
+from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
+from scorer.job import job_name
 from server.config import PORT, ServeSettings
-from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, OVERLAYS, ROOT
-from tests.deploy.manifests import Rendering, Workload, pods_of, render
+from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, OVERLAYS, ROOT, read
+from tests.deploy.manifests import JOB_NAME, Manifest, Rendering, Workload, build, pods_of, render
 from tests.deploy.settings import settings_of
 
 PAGE = (ROOT / "docs/kubernetes.md").read_text()
@@ -21,6 +24,9 @@ PARTS = [part.strip() for line in LINES for part in re.split(r"&&| \| ", line)]
 KUBECTL = [part.partition(" > ")[0] for part in PARTS if part.startswith("kubectl ")]
 CREATED = set(re.findall(r"create job (\S+)", PAGE))
 """Jobs that the page creates before it names them."""
+
+OPTIONS = re.findall(r"create job (\S+) --from=cronjob/(\S+) .* \| (kubectl set env --local .*) \|", PAGE)
+"""The Jobs whose options are changed: a Job, its CronJob, and the command that changes them."""
 
 
 def overlay(name: str) -> Rendering:
@@ -52,11 +58,18 @@ def test_kubectl_takes_the_command(command: str, tmp_path: Path) -> None:
     assert expected in done.stderr
 
 
-@pytest.mark.parametrize("command", [command for command in KUBECTL if " apply " in command])
+@pytest.mark.parametrize("command", [command for command in KUBECTL if " apply -k " in command])
 def test_folders_that_are_applied_are_overlays(command: str) -> None:
     folder = shlex.split(command)[shlex.split(command).index("-k") + 1]
     assert (ROOT / folder).parent == DEPLOY / "overlays"
     assert (ROOT / folder).name in OVERLAYS
+
+
+def test_secret_comes_before_the_pods_that_look_for_it() -> None:
+    page = [PAGE.index(command) for command in ("apply -f deploy/base/namespace.yaml", "create secret")]
+    assert page[0] < page[1] < PAGE.index("apply -k deploy/overlays/gpu", page[0])
+    (namespace,) = yaml.safe_load_all((DEPLOY / "base/namespace.yaml").read_text())
+    assert namespace["kind"] == "Namespace"
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -65,7 +78,8 @@ def test_objects_that_commands_name_are_deployed(name: str) -> None:
     assert len(found) >= 10
     kinds = {"deployment": "Deployment", "service": "Service", "cronjob": "CronJob"}
     for kind, named in found:
-        assert named in CREATED if kind == "job" else overlay(name).named(kinds[kind], named)
+        of_run = CREATED | {job_name(run) for run in CREATED}
+        assert named in of_run if kind == "job" else overlay(name).named(kinds[kind], named)
 
 
 def test_namespace_is_where_everything_is() -> None:
@@ -76,37 +90,86 @@ def test_namespace_is_where_everything_is() -> None:
     )
 
 
-def test_options_for_one_run_reach_the_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("job", "expected"),
+    [
+        ("pets-2", {"run_id": JOB_NAME, "epochs": 5, "arch": "resnet50"}),
+        ("pets-1b", {"run_id": "pets-1"}),
+        ("tonight-again", {"run_id": "tonight", "requeue": None}),
+        ("tonight-b", {"run_id": JOB_NAME, "requeue": "tonight"}),
+    ],
+)
+def test_options_for_one_run_reach_its_program(
+    job: str, expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(pods_of(_created(job), overlay("gpu")), monkeypatch)
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+def test_every_option_for_one_run_is_tried() -> None:
+    assert [job for job, _, _ in OPTIONS] == ["pets-2", "pets-1b", "tonight-again", "tonight-b"]
+
+
+def test_job_that_is_out_of_the_way_is_that_of_the_run_that_goes_on() -> None:
+    assert f"kubectl -n fovea delete job {job_name('tonight')}\n" in PAGE
+
+
+def _created(job: str) -> Manifest:
     """The middle of the pipeline, run on what its first part would give."""
-    (command,) = [command for command in KUBECTL if "--local" in command]
-    cron = overlay("gpu").named("CronJob", "fovea-train")
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "pets-2"}} | {
-        "spec": cron["spec"]["jobTemplate"]["spec"]
-    }
+    ((cron_job, command),) = [(cron_job, command) for name, cron_job, command in OPTIONS if name == job]
+    spec = overlay("gpu").named("CronJob", cron_job)["spec"]["jobTemplate"]["spec"]
+    first = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job}, "spec": spec}
     done = subprocess.run(
-        _kubectl(command), input=yaml.safe_dump(job), capture_output=True, text=True, timeout=60
+        _kubectl(command), input=yaml.safe_dump(first), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    settings = settings_of(pods_of(yaml.safe_load(done.stdout), overlay("gpu")), monkeypatch)
-    assert (settings.epochs, settings.arch) == (5, "resnet50")
+    return yaml.safe_load(done.stdout)
 
 
-def test_version_that_is_pinned_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    serving = overlay("gpu").pods("fovea-serve")
-    assert settings_of(serving, monkeypatch).version is None
-    name, value = re.search(r"(FOVEA_SERVE_MODEL_VERSION)=(\d+)\n", PAGE).groups()
-    serving.container["env"] = [*serving.container["env"], {"name": name, "value": value}]
-    try:
-        assert settings_of(serving, monkeypatch).version == int(value)
-    finally:
-        serving.container["env"].pop()
+@pytest.mark.parametrize(
+    ("workload", "setting", "expected"),
+    [
+        ("fovea-serve", "FOVEA_SERVE_MODEL_VERSION=3", {"version": 3}),
+        ("fovea-score", "FOVEA_SCORE_MODEL_VERSION=3", {"version": 3}),
+        (
+            "fovea-score",
+            "FOVEA_SCORE_VERIFY=dns:///fovea-serve-headless.fovea:8001",
+            {"verify": f"dns:///fovea-serve-headless.fovea:{PORT}"},
+        ),
+    ],
+)
+def test_settings_that_the_page_names_are_the_programs(
+    workload: str, setting: str, expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert setting in PAGE
+    name, _, value = setting.partition("=")
+    pods = overlay("gpu").pods(workload)
+    container = {**pods.container, "env": [*pods.container["env"], {"name": name, "value": value}]}
+    changed = replace(pods, template={"spec": {**pods.pod, "containers": [container]}})
+    settings = settings_of(changed, monkeypatch)
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+def test_network_policy_of_the_page_is_one(tmp_path: Path) -> None:
+    """Beside the overlay, as the page has it."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    folder = shutil.copytree(DEPLOY, tmp_path / "deploy") / "overlays/gpu"
+    (folder / "network.yaml").write_text(text)
+    kustomization = read(folder)
+    kustomization["resources"].append("network.yaml")
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (policy,) = [one for one in build(folder) if one["metadata"]["name"] == "allow-minio"]
+    kubernetes_validate.validate(policy, kubernetes_validate.latest_version(), strict=True)
+    assert policy["metadata"]["namespace"] == "fovea"
 
 
 def test_ports_and_files_of_the_laptop_are_those_of_its_overlay() -> None:
     local = overlay("local-cpu")
     environment = local.pods("fovea-serve").environment()
-    (shown,) = re.findall(r"-- cat (\S+)", PAGE)
-    assert PurePosixPath(shown).is_relative_to(environment["FOVEA_SERVE_MODELS"])
+    shown = re.findall(r"-- cat (\S+)", PAGE)
+    assert shown == [
+        f"{environment['FOVEA_SERVE_MODELS']}/1/{name}" for name in ("golden/00.png", "report.html")
+    ]
     (port,) = re.findall(r"port-forward service/fovea-serve (\d+)", PAGE)
     assert int(port) == PORT == ServeSettings.model_fields["port"].default
     assert f"--target localhost:{port}" in PAGE
