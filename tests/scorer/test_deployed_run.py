@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -156,24 +156,69 @@ def test_a_driver_whose_node_is_drained_leaves_the_job_to_the_next(night: Night)
     assert list(night.fake.jobs) == [WORKERS]
 
 
+@dataclass
+class Blockade:
+    """The first image is a pipe: whoever scores it stays in the middle of its shard, until it is lifted."""
+
+    night: Night
+    image: Path
+    aside: Path
+
+    @classmethod
+    def of(cls, night: Night) -> "Blockade":
+        image, aside = night.photos / "000.png", night.output.parent / "aside"
+        image.rename(aside)
+        os.mkfifo(image)
+        return cls(night, image, aside)
+
+    def end_worker(self, how: Callable[[subprocess.Popen[str]], None], *, lift: bool) -> None:
+        """Ends the pod that has come to the image."""
+        with self.image.open("wb"):  # waits for its reader
+            if lift:
+                self.aside.replace(self.image)
+            pod = self.night.fake.kubelet.of_index(0)[-1]
+            how(pod)
+            pod.wait(PATIENCE_S)
+
+
 def test_workers_that_are_drained_more_often_than_they_may_fail_still_end_the_run(night: Night) -> None:
-    """The first image is a pipe: whoever scores it is in the middle of its shard when it is drained."""
     driver = watching(night)
-    image, aside = night.photos / "000.png", night.output.parent / "aside"
-    image.rename(aside)
-    os.mkfifo(image)
+    blockade = Blockade.of(night)
     night.fake.gate.set()
     tries = night.fake.jobs[WORKERS]["spec"]["backoffLimitPerIndex"] + 2
     for left in reversed(range(tries)):
-        with image.open("wb"):  # waits for its reader
-            if not left:
-                aside.replace(image)
-            pod = night.fake.kubelet.of_index(0)[-1]
-            night.fake.evict(pod)
-            pod.wait(PATIENCE_S)
+        blockade.end_worker(night.fake.evict, lift=not left)
     said, _ = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 0, said + "".join(night.fake.logs)
     assert night.is_whole()
+
+
+def test_a_worker_that_is_killed_is_replaced(night: Night) -> None:
+    """By the kernel, for its memory, say: nobody drained its node."""
+    driver = watching(night)
+    blockade = Blockade.of(night)
+    night.fake.gate.set()
+    blockade.end_worker(subprocess.Popen.kill, lift=True)
+    said, _ = driver.communicate(timeout=PATIENCE_S)
+    assert driver.returncode == 0, said + "".join(night.fake.logs)
+    assert night.is_whole()
+    assert len(night.fake.kubelet.of_index(0)) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_again_and_again_fails_its_index_alone(night: Night) -> None:
+    driver = watching(night)
+    blockade = Blockade.of(night)
+    night.fake.gate.set()
+    tries = night.fake.jobs[WORKERS]["spec"]["backoffLimitPerIndex"] + 1
+    for _ in range(tries):
+        blockade.end_worker(subprocess.Popen.kill, lift=False)
+    said, _ = driver.communicate(timeout=PATIENCE_S)
+    assert driver.returncode == 65, said
+    assert f"Job fovea/{WORKERS} failed, its indexes 0 (FailedIndexes" in said
+    assert "2 of 3 shards are missing" in said
+    assert len(night.fake.kubelet.of_index(0)) == tries
+    assert not (night.output / "latest.json").exists()
 
 
 def test_an_api_server_that_is_busy_drops_watches_and_forgets_does_not_end_the_run(night: Night) -> None:
