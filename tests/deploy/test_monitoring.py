@@ -43,6 +43,8 @@ KUBE_STATE_METRICS = {
 OF_TARGETS = {"namespace", "pod", "service", "job", "instance", "container", "endpoint"}
 """Labels that Prometheus itself gives to what it scrapes."""
 
+GRAFANAS_UNITS = {"bytes", "dateTimeFromNow", "none", "ops", "percentunit", "reqps", "s", "short"}
+
 NAMED_IN = {"cronjob": "CronJob", "owner_name": "CronJob", "deployment": "Deployment", "service": "Service"}
 """Labels whose value is the name of an object of this kind."""
 
@@ -161,6 +163,17 @@ def test_panels_have_ids_of_their_own_and_one_data_source() -> None:
     assert len({panel["id"] for panel in panels}) == len(panels)
     sources = {json.dumps(panel["datasource"]) for panel in panels if panel["type"] != "row"}
     assert sources == {'{"type": "prometheus", "uid": "${datasource}"}'}
+
+
+def test_panels_measure_in_units_that_grafana_has() -> None:
+    for panel in dashboard()["panels"]:
+        assert panel["type"] == "row" or panel["fieldConfig"]["defaults"]["unit"] in GRAFANAS_UNITS
+
+
+def test_queries_use_the_variables_that_the_dashboard_has() -> None:
+    known = {variable["name"] for variable in dashboard()["templating"]["list"]} | {"__rate_interval"}
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard()["panels"])))
+    assert used == known
 
 
 def test_grafanas_sidecar_finds_the_dashboard() -> None:

@@ -1,5 +1,6 @@
 """Talking with the API server: what is waited for, what is an error, and what is missed by nobody."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from scorer import cluster
 from scorer.cluster import Jobs, connect
 from scorer.job import job_body
 from tests.scorer.fake_kubernetes import ADMINISTRATOR, Failure, FakeKubernetes, Rights, running
+from tests.scorer.fake_kubernetes.credentials import write_kubeconfig
 from tests.scorer.test_job import MINIMAL
 
 NAME = "night-1-work"
@@ -79,6 +81,19 @@ def test_an_api_that_stays_away_is_given_up(
     fake.fail("create", *[Failure(503)] * 1000)
     with pytest.raises(Unavailable, match="has not answered for 0 s: as the test has it"):
         jobs.create(body())
+
+
+def test_an_api_where_nothing_listens_yet_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while its only node restarts."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path / "kubeconfig", url, "fovea", "x")))
+    monkeypatch.setattr(cluster, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(cluster, "PATIENCE_S", 0.05)
+    with pytest.raises(Unavailable, match=r"has not answered for 0 s: .* refused"):
+        connect(None).create(body())
 
 
 def test_a_job_with_a_field_that_does_not_exist_is_a_wrong_setting(jobs: Jobs, fake: FakeKubernetes) -> None:
