@@ -17,14 +17,25 @@ _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
+def unknown_field(job: Body) -> str | None:
+    """What the schemas do not have, of a Job with which nothing else is wrong."""
+    return _schema_problem(job, strict=True)
+
+
 def problem_with(job: Body) -> str | None:
-    """The first thing that is wrong."""
+    """The first thing that is wrong; unknown fields are not."""
+    if problem := _schema_problem(job, strict=False):
+        return problem
+    return next(iter(spec_problems(job["spec"])), None) or next(iter(_name_problems(job)), None)
+
+
+def _schema_problem(job: Body, *, strict: bool) -> str | None:
     try:
         for version in VERSIONS:
-            kubernetes_validate.validate(job, version, strict=True)
+            kubernetes_validate.validate(job, version, strict=strict)
     except kubernetes_validate.ValidationError as error:
         return str(error.message)
-    return next(iter(spec_problems(job["spec"])), None) or next(iter(_name_problems(job)), None)
+    return None
 
 
 def spec_problems(spec: Body) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.scorer.fake_kubernetes.admission import problem_with
+from tests.scorer.fake_kubernetes.admission import problem_with, unknown_field
 from tests.scorer.fake_kubernetes.authorization import Request, Rights, forbidden
 from tests.scorer.fake_kubernetes.credentials import write_kubeconfig
 from tests.scorer.fake_kubernetes.job_controller import JobController
@@ -30,6 +30,8 @@ class FakeKubernetes:
     used: set[tuple[str, str]] = field(default_factory=set)
     jobs: dict[str, Body] = field(default_factory=dict)
     cron_jobs: dict[str, Body] = field(default_factory=dict)
+    newer_fields: frozenset[str] = frozenset()
+    """Of a Job's spec: fields of a Kubernetes newer than the client."""
     watched: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     """Released when a watch has begun."""
     url: str = ""
@@ -85,9 +87,12 @@ class FakeKubernetes:
             self._version += 1
             self._forgotten = self._version
 
-    def create(self, body: Body) -> tuple[int, Body]:
-        if problem := problem_with(body):
+    def create(self, body: Body, is_strict: bool = True) -> tuple[int, Body]:
+        known = {**body, "spec": {k: v for k, v in body["spec"].items() if k not in self.newer_fields}}
+        if problem := problem_with(known):
             return 422, status(422, f"Job is invalid: {problem}")
+        if is_strict and (unknown := unknown_field(known)):
+            return 400, status(400, f"strict decoding error: {unknown}")
         name = body["metadata"]["name"]
         with self._changed:
             if name in self.jobs:

@@ -25,7 +25,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self._lets_in("create"):
-            self._send(*self.fake.create(body))
+            query = parse_qs(urlsplit(self.path).query)
+            self._send(*self.fake.create(body, is_strict=query.get("fieldValidation") == ["Strict"]))
 
     def do_GET(self) -> None:
         query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}

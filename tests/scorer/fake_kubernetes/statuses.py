@@ -6,6 +6,7 @@ from typing import Any
 Body = dict[str, Any]
 
 REASONS = {
+    400: "BadRequest",
     401: "Unauthorized",
     403: "Forbidden",
     404: "NotFound",
