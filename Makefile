@@ -46,8 +46,8 @@ types: $(READY) ## Check the types, strictly
 	@$(BIN)/mypy
 
 PROTOC = PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto -I $(VENV)/lib/python3*/site-packages
-proto: $(READY) ## Generate fovea/v1 from proto/
-	@$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/fovea/v1/*.proto
+proto: $(READY) ## Generate fovea/v1 and fovea/oip from proto/
+	@$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/fovea/*/*.proto
 
 manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and promtool)
 	@CI=true $(BIN)/python -m pytest -q -m 'not slow' tests/deploy

@@ -24,8 +24,10 @@ def test_generated_code_is_up_to_date(contract: Path, tmp_path: Path) -> None:
         assert (tmp_path / name).read_text() == (ROOT / name).read_text(), f"{name}: run `make proto`"
 
 
-def test_every_call_of_the_contract_is_documented() -> None:
-    text = (ROOT / "proto/fovea/v1/classify.proto").read_text()
-    for name in ("Classify", "ClassifyBatch", "ClassifyStream", "GetModel"):
-        before = text.split(f"  rpc {name}(")[0].rstrip().splitlines()[-1]
-        assert before.strip().startswith("//"), f"rpc {name} has no comment"
+@pytest.mark.parametrize("contract", CONTRACTS, ids=str)
+def test_every_call_of_the_contract_is_documented(contract: Path) -> None:
+    lines = (ROOT / "proto" / contract).read_text().splitlines()
+    calls = [number for number, line in enumerate(lines) if line.startswith("  rpc ")]
+    assert calls
+    for number in calls:
+        assert lines[number - 1].strip().startswith("//"), f"{lines[number].strip()} has no comment"
