@@ -13,6 +13,7 @@ from fovea.errors import ExitCode
 from fovea.v1 import classify_pb2
 from server.access_log import AccessLog
 from server.admission import Admission
+from server.calls import Calls
 from server.config import ServeSettings
 from server.draining import drain_calls
 from server.handlers import add_service
@@ -78,10 +79,8 @@ class Server:
     async def open_ports(self) -> Ports:
         """Answers from here on: health says live, calls are refused until there is a model."""
         settings = self._settings
-        access_log = AccessLog(settings.access_log_sample)
-        service = ClassifierService(
-            self._models, self._admission, self._metrics, settings.max_images_per_call, access_log
-        )
+        calls = Calls(self._metrics, AccessLog(settings.access_log_sample))
+        service = ClassifierService(self._models, self._admission, calls, settings.max_images_per_call)
         add_service(self._calls, classify_pb2.DESCRIPTOR.services_by_name["Classifier"], service)
         reflection.enable_server_reflection(
             (CLASSIFIER, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._calls

@@ -2,37 +2,26 @@
 """The service fovea.v1.Classifier: checks a call, admits it, lets the model answer, says what went wrong."""
 
 import asyncio
-import math
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
-
-import grpc
-from google.rpc.status_pb2 import Status
-from grpc_status import rpc_status
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Final
 
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server import replies
-from server.access_log import AccessLog, Call
+from server.access_log import Call
 from server.admission import Admission
+from server.calls import Calls, Context, check_request_id, deadline_of
 from server.errors import InvalidField
 from server.handlers import refuse_malformed
 from server.lanes import Lane
 from server.loaded import LoadedModels
-from server.metrics import Metrics
 from server.models import ServedModel
-from server.statuses import reason_of, status_of
 from server.stream import as_they_come
 
-MAX_REQUEST_ID_BYTES: Final = 128
 STREAM_WINDOW: Final = 16
 """Images of one stream that are in flight together."""
-CLOCKS_DIFFER_S: Final = 0.05
-"""A caller gives up at its deadline by its own clock, and here that may seem a little early."""
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Query = pb.ClassifyRequest | pb.ClassifyBatchRequest
 
 
@@ -43,18 +32,16 @@ class ClassifierService(ClassifierServicer):
         self,
         models: LoadedModels,
         admission: Admission,
-        metrics: Metrics,
+        calls: Calls,
         max_images_per_call: int,
-        access_log: AccessLog,
     ) -> None:
         self._models = models
         self._admission = admission
-        self._metrics = metrics
+        self._calls = calls
         self._max_images_per_call = max_images_per_call
-        self._access_log = access_log
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        deadline = _deadline(context)
+        deadline = deadline_of(context)
         async with self._call("Classify", request, context, deadline) as call:
             response = await self._classify(request, deadline, Lane.INTERACTIVE)
             call.note(response)
@@ -63,7 +50,7 @@ class ClassifierService(ClassifierServicer):
     async def ClassifyBatch(
         self, request: pb.ClassifyBatchRequest, context: Context
     ) -> pb.ClassifyBatchResponse:
-        deadline = _deadline(context)
+        deadline = deadline_of(context)
         async with self._call("ClassifyBatch", request, context, deadline) as call:
             response = await self._classify_batch(request, deadline)
             for result in response.results:
@@ -73,14 +60,14 @@ class ClassifierService(ClassifierServicer):
     async def ClassifyStream(
         self, request_iterator: AsyncIterator[pb.ClassifyRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
-        deadline = _deadline(context)
+        deadline = deadline_of(context)
 
         async def answer(request: pb.ClassifyRequest) -> pb.ClassifyStreamResponse:
             refuse_malformed(request)  # which ends the stream: an answer would be to nobody knows which image
             try:
                 response = await self._classify(request, deadline, Lane.BULK)
             except Exception as error:
-                status = self._status(error, request.request_id)
+                status = self._calls.status(error, request.request_id)
                 return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
             return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
 
@@ -95,7 +82,7 @@ class ClassifierService(ClassifierServicer):
                 yield answered
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
-        async with self._call("GetModel", request, context, _deadline(context)):
+        async with self._call("GetModel", request, context, deadline_of(context)):
             return replies.model_description(self._models.choose(request.model_version))
 
     async def _classify(
@@ -120,7 +107,7 @@ class ClassifierService(ClassifierServicer):
                 response = await self._classify_image(model, image, request, deadline, lane)
                 return pb.ClassifyResult(response=response)
             except Exception as error:
-                return pb.ClassifyResult(error=self._status(error, request.request_id))
+                return pb.ClassifyResult(error=self._calls.status(error, request.request_id))
 
         lane, images = _lane(request.priority, Lane.BULK), list(request.images)
         with (
@@ -140,8 +127,7 @@ class ClassifierService(ClassifierServicer):
     @contextmanager
     def _model_for(self, query: Query) -> Iterator[ServedModel]:
         """The model that answers, to the block's end. Raises InvalidField, NoModelReady, VersionNotLoaded."""
-        if len(query.request_id.encode()) > MAX_REQUEST_ID_BYTES:
-            raise InvalidField("request_id", f"request_id must have at most {MAX_REQUEST_ID_BYTES} bytes")
+        check_request_id("request_id", query.request_id)
         if not 0 <= query.min_probability <= 1:
             raise InvalidField(
                 "min_probability", f"min_probability must be from 0 to 1, not {query.min_probability:g}"
@@ -153,36 +139,11 @@ class ClassifierService(ClassifierServicer):
                 raise InvalidField("top_k", f"top_k must be at most {classes}, {there_are}")
             yield model
 
-    @asynccontextmanager
-    async def _call(
+    def _call(
         self, method: str, request: object, context: Context, deadline: float | None
-    ) -> AsyncIterator[Call]:
-        """Ends a call that fails with its status; counts and logs each call, however it ends.
-
-        `request` is None for a stream of them.
-        """
-        request_id: str = getattr(request, "request_id", "")
-        call = Call(method, request_id, context.peer)
-        code = None  # what remains when the caller no longer waits
-        failure = None
-        try:
-            refuse_malformed(request)
-            yield call
-            code = grpc.StatusCode.OK
-        except Exception as error:
-            failure = rpc_status.to_status(self._status(error, request_id))
-            code = failure.code
-        finally:
-            ended_as = (code or _code_of_abandoned(deadline)).name
-            seconds = time.monotonic() - call.started
-            self._metrics.show_call(method, ended_as, seconds)
-            self._access_log.show(call, ended_as, seconds)
-        if failure is not None:  # after it is counted, so that a caller who knows of it finds it counted
-            await context.abort_with_status(failure)
-
-    def _status(self, error: Exception, request_id: str) -> Status:
-        self._metrics.refused.labels(reason_of(error)).inc()
-        return status_of(error, request_id)
+    ) -> AbstractAsyncContextManager[Call]:
+        request_id = getattr(request, "request_id", "")
+        return self._calls.answering(method, request, request_id, context, deadline)
 
 
 def _lane(priority: "pb.Priority.ValueType", default: Lane) -> Lane:
@@ -194,15 +155,3 @@ def _lane(priority: "pb.Priority.ValueType", default: Lane) -> Lane:
     if priority not in lanes:
         raise InvalidField("priority", f"priority must be from 0 to 2, not {priority}")
     return lanes[priority]
-
-
-def _deadline(context: Context) -> float | None:
-    """On `time.monotonic`'s clock; None when the caller set none."""
-    remaining = context.time_remaining()
-    return None if remaining is None or math.isinf(remaining) else time.monotonic() + remaining
-
-
-def _code_of_abandoned(deadline: float | None) -> grpc.StatusCode:
-    """Whether the caller went away, or only its deadline passed."""
-    in_time = deadline is None or deadline - time.monotonic() > CLOCKS_DIFFER_S
-    return grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
