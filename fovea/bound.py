@@ -27,17 +27,17 @@ class BoundSession:
         sizes: Sequence[int],
         device: Literal["cuda", "cpu"] = "cuda",
     ) -> None:
-        """For pixels uint8 [n, side, side, 3] -> probabilities float32 [n, classes]."""
+        """For pixels uint8 [n, side, side, 3] -> probabilities and logits, each float32 [n, classes]."""
         self._bindings = [_Binding(session, size, side, classes, device) for size in sorted(set(sizes))]
 
     @property
     def largest(self) -> int:
         return self._bindings[-1].size
 
-    def run(self, pixels: Pixels) -> Probabilities:
-        """uint8 [n, side, side, 3] -> float32 [n, classes]"""
+    def run(self, pixels: Pixels, *, with_logits: bool = False) -> Probabilities:
+        """uint8 [n, side, side, 3] -> float32 [n, classes], or [n, 2, classes] with the logits second."""
         parts = [pixels[start : start + self.largest] for start in range(0, len(pixels), self.largest)]
-        results = [self._fitting(len(part)).run(part) for part in parts]
+        results = [self._fitting(len(part)).run(part, with_logits) for part in parts]
         return results[0] if len(results) == 1 else np.concatenate(results)
 
     def _fitting(self, images: int) -> "_Binding":
@@ -54,14 +54,14 @@ class _Binding:
         self._session = session
         self._padded = np.zeros((size, side, side, 3), np.uint8)
         self._pixels = ort.OrtValue.ortvalue_from_numpy(self._padded, device, 0)
-        self._probabilities = ort.OrtValue.ortvalue_from_shape_and_type(
-            [size, classes], np.float32, device, 0
-        )
         self._binding = session.io_binding()
         self._binding.bind_ortvalue_input("pixels", self._pixels)
-        self._binding.bind_ortvalue_output("probabilities", self._probabilities)
+        # The logits are computed in any case; they leave the device only for whoever asks for them.
+        self._probabilities, self._logits = (
+            self._bind_output(name, [size, classes], device) for name in ("probabilities", "logits")
+        )
 
-    def run(self, pixels: Pixels) -> Probabilities:
+    def run(self, pixels: Pixels, with_logits: bool) -> Probabilities:
         """At most `size` images; what a caller before left in the rows beyond is computed and thrown away."""
         if len(pixels) < self.size:
             self._padded[: len(pixels)] = pixels
@@ -71,4 +71,12 @@ class _Binding:
         self._binding.synchronize_inputs()
         self._session.run_with_iobinding(self._binding)
         self._binding.synchronize_outputs()
-        return np.array(self._probabilities.numpy()[: len(pixels)])
+        probabilities = self._probabilities.numpy()[: len(pixels)]
+        if with_logits:
+            return np.stack((probabilities, self._logits.numpy()[: len(pixels)]), axis=1)
+        return np.array(probabilities)
+
+    def _bind_output(self, name: str, shape: list[int], device: str) -> ort.OrtValue:
+        output = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, device, 0)
+        self._binding.bind_ortvalue_output(name, output)
+        return output

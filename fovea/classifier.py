@@ -67,15 +67,26 @@ class Classifier:
 
         Raises ValueError for another shape or dtype.
         """
+        self._check(pixels)
+        if self._bound:
+            return self._bound.run(pixels)
+        (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
+        return np.asarray(probabilities, dtype=np.float32)
+
+    def classify_with_logits(self, pixels: Pixels) -> Probabilities:
+        """As `classify`, -> float32 [n, 2, classes]: each image's probabilities, then its logits."""
+        self._check(pixels)
+        if self._bound:
+            return self._bound.run(pixels, with_logits=True)
+        both = self._session.run(["probabilities", "logits"], {"pixels": pixels})
+        return np.stack(both, axis=1).astype(np.float32, copy=False)
+
+    def _check(self, pixels: Pixels) -> None:
         side = self.bundle.contract.preprocess.size
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
             raise ValueError(
                 f"pixels must be uint8 [n, {side}, {side}, 3], not {pixels.dtype} {pixels.shape}"
             )
-        if self._bound:
-            return self._bound.run(pixels)
-        (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
-        return np.asarray(probabilities, dtype=np.float32)
 
 
 def top_k(probabilities: Probabilities, k: int) -> tuple[npt.NDArray[np.int64], Probabilities]:

@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,13 +20,14 @@ WORTHWHILE: Final = 0.97
 class Picture:
     """One image on its way to the model: encoded, or decoded already by whoever had time to."""
 
-    __slots__ = ("_decode", "_outcome", "decode_s")
+    __slots__ = ("_decode", "_outcome", "decode_s", "wants_logits")
 
-    def __init__(self, decode: Callable[[], Pixels]) -> None:
+    def __init__(self, decode: Callable[[], Pixels], wants_logits: bool = False) -> None:
         """`decode` gives the crop, uint8 [S, S, 3], or raises what is wrong with the image."""
         self._decode: Callable[[], Pixels] | None = decode
         self._outcome: Pixels | Exception
         self.decode_s = 0.0
+        self.wants_logits = wants_logits
 
     def decode(self) -> Pixels | Exception:
         """The crop, decoded at the first call, or what is wrong with the image."""
@@ -75,14 +76,14 @@ class CpuCompute:
         crops = [picture.decode() for picture in pictures]
         good = [crop for crop in crops if not isinstance(crop, Exception)]
         decoded = time.monotonic()
+        run = _run_for(pictures, classifier)
         rows: list[Probabilities] = []
         while len(rows) < len(good):
             # That many or one: no other size is ever run, whose memory would be kept as well.
             size = self.together if len(good) - len(rows) >= self.together else 1
-            rows += list(classifier.classify(np.stack(good[len(rows) : len(rows) + size])))
+            rows += list(run(np.stack(good[len(rows) : len(rows) + size])))
         ended = time.monotonic()
-        remaining = iter(rows)
-        outcomes = [crop if isinstance(crop, Exception) else next(remaining) for crop in crops]
+        outcomes = _outcomes(pictures, crops, rows)
         return _computed(pictures, outcomes, ended - decoded, ended - started, is_typical=wide is None)
 
 
@@ -108,12 +109,35 @@ class GpuCompute:
         good = [crop for crop in crops if not isinstance(crop, Exception)]
         pixels = np.stack(good) if good else None
         laid_out_s = time.monotonic() - started
+        run = _run_for(pictures, self._classifier)
         with self._device:
             computing = time.monotonic()
-            rows = iter(self._classifier.classify(pixels) if pixels is not None else ())
+            rows = run(pixels) if pixels is not None else ()
             compute_s = time.monotonic() - computing
-        outcomes = [crop if isinstance(crop, Exception) else next(rows) for crop in crops]
+        outcomes = _outcomes(pictures, crops, rows)
         return _computed(pictures, outcomes, compute_s, laid_out_s + compute_s)
+
+
+def _run_for(pictures: Sequence[Picture], classifier: Classifier) -> Callable[[Pixels], Probabilities]:
+    """The model, with the logits of all of them where those of one are wanted."""
+    if any(picture.wants_logits for picture in pictures):
+        return classifier.classify_with_logits
+    return classifier.classify
+
+
+def _outcomes(
+    pictures: Sequence[Picture], crops: Sequence[Pixels | Exception], rows: Iterable[Probabilities]
+) -> list[Probabilities | Exception]:
+    """What is wrong with an image, or its row as it was wanted: [classes], with logits [2, classes]."""
+    remaining = iter(rows)
+    outcomes: list[Probabilities | Exception] = []
+    for picture, crop in zip(pictures, crops, strict=True):
+        if isinstance(crop, Exception):
+            outcomes.append(crop)
+        else:
+            row = next(remaining)
+            outcomes.append(row if picture.wants_logits or row.ndim == 1 else row[0])
+    return outcomes
 
 
 def _computed(

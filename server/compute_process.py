@@ -33,9 +33,10 @@ from fovea.classifier import Classifier, SessionOptions
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from fovea.preprocess import Pixels, decode_image
 from server import wire
-from server.compute import CpuCompute, Picture
+from server.compute import CpuCompute
 from server.memory import return_large_blocks
 from server.precision import choose_precision
+from server.tasks import picture_of
 from server.warm_up import warm_up
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -65,7 +66,7 @@ def main() -> None:
             max_pixels=settings["max_pixels"],
         )
         while (content := frames.next()) is not None:
-            server.sendall(_answer(content, compute, decode))
+            server.sendall(_answer(content, compute, decode, bundle.contract.preprocess.size))
 
 
 def _end_with_the_server() -> None:
@@ -74,10 +75,10 @@ def _end_with_the_server() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _answer(content: memoryview, compute: CpuCompute, decode: Callable[[bytes], Pixels]) -> bytes:
+def _answer(content: memoryview, compute: CpuCompute, decode: Callable[[bytes], Pixels], side: int) -> bytes:
     images, is_alone = wire.read_batch(content)
     try:
-        return wire.result_frame(compute([Picture(partial(decode, image)) for image in images], is_alone))
+        return wire.result_frame(compute([picture_of(image, decode, side) for image in images], is_alone))
     except Exception as error:  # whatever the model's runtime raises
         return wire.json_frame(wire.FAILED, f"{type(error).__name__}: {error}")
 

@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             raise Unavailable(f"a compute process is not ready after {OPEN_WITHIN_S:.0f} s") from None
 
-    def send(self, parts: list[bytes]) -> None:
+    def send(self, parts: list[bytes | memoryview]) -> None:
         """What the kernel takes at once is not copied here."""
         assert self._socket and self._transport  # noqa: PT018, S101 - it is open
         try:

@@ -30,7 +30,7 @@ class Answer(NamedTuple):
     """What the model says of one image, and what it took."""
 
     probabilities: npt.NDArray[np.float32]
-    """[classes]"""
+    """[classes], or [2, classes] where the logits are wanted too, which are the second row"""
     batch_size: int
     queue_s: float
     """Until its batch started."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from fovea.errors import FoveaError
 from server import wire
 from server.connection import Connection
+from server.tasks import Task
 from server.worker import Batch, Computed, Owner, WorkerDied
 
 logger = logging.getLogger(__name__)
@@ -45,12 +46,12 @@ class ProcessSettings:
 
 
 class ProcessWorker:
-    """Encoded images -> probabilities, in a process. Belongs to the event loop that it is made in."""
+    """Images -> probabilities, in a process. Belongs to the event loop that it is made in."""
 
     def __init__(self, settings: ProcessSettings) -> None:
         self._settings = settings
-        self._owner: Owner[bytes] | None = None
-        self._batch: Batch[bytes] | None = None
+        self._owner: Owner[bytes | Task] | None = None
+        self._batch: Batch[bytes | Task] | None = None
         self._overdue: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
         self._is_ending = False
@@ -75,7 +76,7 @@ class ProcessWorker:
             await connection.close()
             raise
 
-    def attach(self, owner: Owner[bytes]) -> None:
+    def attach(self, owner: Owner[bytes | Task]) -> None:
         self._owner = owner
         if self._connection is not None:
             owner.available(self)
@@ -83,7 +84,7 @@ class ProcessWorker:
             owner.lost(self)
             self._restart_soon()
 
-    def start(self, batch: Batch[bytes]) -> None:
+    def start(self, batch: Batch[bytes | Task]) -> None:
         assert self._connection is not None  # noqa: S101 - it is not available otherwise
         self._batch = batch
         limit_s = max(HANGS_AFTER_S, HANGS_AFTER_TIMES * batch.expected_s)

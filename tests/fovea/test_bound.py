@@ -29,3 +29,13 @@ def test_an_answer_stays_when_the_buffers_are_used_again(bound: BoundSession) ->
     kept = first.copy()
     bound.run(pixels + 255)
     assert np.array_equal(first, kept)
+
+
+@pytest.mark.parametrize("images", [1, 3, 11])
+def test_logits_come_beside_the_probabilities_where_they_are_wanted(
+    bound: BoundSession, tiny_classifier: Classifier, images: int
+) -> None:
+    pixels = np.random.default_rng(images).integers(0, 256, (images, 16, 16, 3), np.uint8)
+    both = bound.run(pixels, with_logits=True)
+    assert np.array_equal(both, tiny_classifier.classify_with_logits(pixels))
+    assert np.array_equal(both[:, 0], tiny_classifier.classify(pixels))

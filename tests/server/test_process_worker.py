@@ -21,6 +21,7 @@ from server.errors import ComputeFailed, NoModelReady
 from server.foresight import Limits
 from server.lanes import Answer
 from server.process_worker import ProcessSettings, ProcessWorker
+from server.tasks import Task
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
 
@@ -43,7 +44,7 @@ def settings(bundle: Path) -> ProcessSettings:
 
 
 @asynccontextmanager
-async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[bytes], ProcessWorker]]:
+async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[bytes | Task], ProcessWorker]]:
     worker = ProcessWorker(settings(bundle))
     await worker.open()
     batcher = Batcher([worker], Limits(4))
@@ -58,7 +59,7 @@ async def gone(pid: int) -> None:
     await until(lambda: not os.path.exists(f"/proc/{pid}"))  # noqa: PTH110
 
 
-async def answered(batcher: Batcher[bytes], image: bytes) -> Answer:
+async def answered(batcher: Batcher[bytes | Task], image: bytes) -> Answer:
     """Of one image, as soon as there is a process again."""
     while True:
         try:
@@ -81,6 +82,26 @@ async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classif
     found = np.stack([answer.probabilities for answer in answers])
     assert np.array_equal(found, tiny_classifier.classify(crops))
     assert all(answer.decode_s > 0 and answer.compute_s > 0 for answer in answers)
+
+
+@in_event_loop
+async def test_crops_and_logits_come_through_beside_encoded_images(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    image = tiny.picture((120, 90, 70))
+    crop = decode_image(image, tiny.SPEC)
+    expected = tiny_classifier.classify_with_logits(crop[np.newaxis])[0]
+    async with batching(tiny_bundle.path) as (batcher, _):
+        pixels = memoryview(crop.tobytes())
+        kinds = [image, Task(pixels, is_crop=True), Task(image, wants_logits=True), b"not an image"]
+        kinds.append(Task(pixels, is_crop=True, wants_logits=True))
+        encoded, of_crop, logits, bad, both = await asyncio.gather(
+            *map(batcher.classify, kinds), return_exceptions=True
+        )
+    assert isinstance(bad, InvalidImage)
+    for answer, wanted in ((encoded, 0), (of_crop, 0), (logits, ...), (both, ...)):
+        assert isinstance(answer, Answer)
+        assert np.array_equal(answer.probabilities, expected[wanted])
 
 
 @in_event_loop
