@@ -56,5 +56,29 @@ class VersionNotLoaded(Refused):
     reason = "version_not_loaded"
 
 
+class ModelUnknown(Refused):
+    """Another model was asked for than the one that is served."""
+
+    reason = "unknown_model"
+
+
+class VersionRefused(Refused):
+    """A newer version was asked for, and it is bad."""
+
+    reason = "version_refused"
+
+
+class FolderUnreachable(Refused):
+    """Whether there is a newer version cannot be found out now."""
+
+    reason = "folder_unreachable"
+
+
+class Unsupported(Refused):
+    """A protocol that the server speaks knows this, and the server does not do it."""
+
+    reason = "unsupported"
+
+
 class ComputeFailed(Exception):
     """The model failed on the batch that this image was in; the cause is in `__cause__`."""

@@ -13,6 +13,8 @@ from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from fovea.storage import Entry, open_folder
 from server.background import in_background
 from server.config import ServeSettings
+from server.demand import Demand
+from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.loaded import LoadedModels
 from server.metrics import Metrics
 from server.models import ServedModel, open_model
@@ -36,7 +38,9 @@ class Watcher:
         self._refused: dict[int, _Refusal] = {}
         self._may_end = not settings.wait_for_model
         self._missed = False
-        self._look_now = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._tries_refused_again = False
+        self._demand = Demand(self._wake.set)
 
     async def load_first(self, announce_waiting: Callable[[], None]) -> None:
         """Returns when there is a current model; with --wait-for-model, however long that takes.
@@ -63,28 +67,51 @@ class Watcher:
             await self._next_look()
             await self.look()
 
+    @property
+    def name(self) -> str:
+        """The model's, which its folder has."""
+        return self._settings.models.rstrip("/").rpartition("/")[2]
+
+    def refused(self) -> dict[int, str]:
+        """The versions that might be served next but were refused, and why."""
+        return {version: refusal.reason for version, refusal in self._refused.items()}
+
     def look_now(self) -> None:
         """Has everything looked at again at once, refused versions too; after the load that is under way."""
-        self._look_now.set()
+        self._tries_refused_again = True
+        self._wake.set()
+
+    async def look_on_demand(self) -> None:
+        """Returns when a look that began from now on is over: the newest version serves.
+
+        Whoever may call may ask for this, so a version that was refused, whose load takes seconds of every
+        core, is tried again only when a file of it has changed.
+        Raises VersionRefused where the newest is bad, FolderUnreachable, NoModelReady where there is none.
+        """
+        if self._settings.version is None or self._models.current is None:
+            await self._demand.look()
+        self._raise_what_hinders()
 
     async def look(self) -> None:
         """Makes the highest good version above the current one current, if there is one.
 
         Returns when the one that it replaced is closed. Nothing that goes wrong is raised.
         """
-        try:
-            await self._look()
-        except Exception as error:  # the bucket does not answer, or there is a bug: serving goes on
-            self._miss(error)
-        else:
-            self._missed = False
+        with self._demand.being_met():
+            try:
+                await self._look()
+            except Exception as error:  # the bucket does not answer, or there is a bug: serving goes on
+                self._miss(error)
+            else:
+                self._missed = False
 
     async def _next_look(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.watch_interval_s or None):
-                await self._look_now.wait()
-        if self._look_now.is_set():
-            self._look_now.clear()
+                await self._wake.wait()
+        self._wake.clear()
+        if self._tries_refused_again:
+            self._tries_refused_again = False
             self._refused.clear()
 
     async def _look(self) -> None:
@@ -103,12 +130,15 @@ class Watcher:
 
     def _find(self, tried: set[int]) -> "_Found | None":
         """The highest version that is worth a try. Costs a bucket one listing while nothing is new."""
+        seen = set()
         for version in self._candidates():
+            seen.add(version)
             if version in tried:  # and, it may be, changed already, while it is being copied
                 continue
             state = tuple(self._folder.folder(str(version)).entries())
             if version not in self._refused or self._refused[version].state != state:
                 return _Found(version, state)
+        self._refused = {version: why for version, why in self._refused.items() if version in seen}
         return None
 
     def _candidates(self) -> Iterable[int]:
@@ -157,6 +187,18 @@ class Watcher:
             unforeseen = None if isinstance(error, FoveaError) else error
             logger.warning("cannot look for versions", extra={"reason": str(error)}, exc_info=unforeseen)
         self._missed = True
+
+    def _raise_what_hinders(self) -> None:
+        if self._missed:
+            raise FolderUnreachable(
+                "the folder of versions cannot be looked at now; the server's log says why"
+            )
+        current = self._models.current.contract.version if self._models.current else 0
+        if newer := {version: why for version, why in self.refused().items() if version > current}:
+            version = max(newer)
+            raise VersionRefused(f"version {version} is refused: {newer[version]}")
+        if not current:
+            raise NoModelReady("no version is published yet")
 
     def _why_there_is_none(self) -> BundleInvalid:
         if self._refused:

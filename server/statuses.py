@@ -17,11 +17,15 @@ from fovea.preprocess import REASONS as IMAGE_REASONS
 from server.errors import (
     DeadlinePassed,
     Draining,
+    FolderUnreachable,
     InvalidField,
+    ModelUnknown,
     NoModelReady,
     QueueFull,
     Refused,
+    Unsupported,
     VersionNotLoaded,
+    VersionRefused,
 )
 
 logger = logging.getLogger(__name__)
@@ -32,8 +36,12 @@ _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     VersionNotLoaded: grpc.StatusCode.NOT_FOUND,
+    ModelUnknown: grpc.StatusCode.NOT_FOUND,
     NoModelReady: grpc.StatusCode.UNAVAILABLE,
     Draining: grpc.StatusCode.UNAVAILABLE,
+    FolderUnreachable: grpc.StatusCode.UNAVAILABLE,
+    VersionRefused: grpc.StatusCode.FAILED_PRECONDITION,
+    Unsupported: grpc.StatusCode.UNIMPLEMENTED,
 }
 
 CODES: Final = tuple(
