@@ -29,6 +29,13 @@ class Picture:
         self.decode_s = 0.0
         self.wants_logits = wants_logits
 
+    @classmethod
+    def of_crop(cls, crop: Pixels, wants_logits: bool) -> "Picture":
+        """One that there is nothing to decode of, which takes no time."""
+        picture = cls(lambda: crop, wants_logits)
+        picture._decode, picture._outcome = None, crop
+        return picture
+
     def decode(self) -> Pixels | Exception:
         """The crop, decoded at the first call, or what is wrong with the image."""
         if self._decode is not None:

@@ -1,4 +1,4 @@
-"""A model that is served, with its queue: encoded bytes in, probabilities out."""
+"""A model that is served, with its queue: images in, probabilities out."""
 
 import asyncio
 import time
@@ -21,6 +21,8 @@ from server.errors import DeadlinePassed
 from server.lanes import Lane
 from server.metrics import Metrics
 from server.predictions import Predictions
+from server.statistics import Statistics
+from server.tasks import Task, picture_of
 
 
 class Classified(NamedTuple):
@@ -36,6 +38,8 @@ class Classified(NamedTuple):
     decode_s: float
     queue_s: float
     compute_s: float
+    logits: npt.NDArray[np.float32] | None = None
+    """[classes], where they were wanted"""
 
 
 async def open_model(bundle: ModelBundle, settings: ServeSettings, metrics: Metrics) -> "ServedModel":
@@ -66,34 +70,39 @@ class ServedModel:
             max_bytes=settings.max_image_bytes,
             max_pixels=settings.max_image_pixels,
         )
-        self.batcher: Batcher[Any] = Batcher(engine.workers, engine.limits, engine.costs, metrics.show_batch)
+        self.statistics = Statistics()
+        self.batcher: Batcher[Any] = Batcher(engine.workers, engine.limits, engine.costs, self._show_batch)
         self._decoders = None
         if engine.decode_ahead:
             self._decoders = ThreadPoolExecutor(settings.decode_threads or available_cpus(), "decode")
 
     async def classify(
-        self, image: bytes, deadline: float | None, lane: Lane = Lane.INTERACTIVE
+        self, image: bytes | Task, deadline: float | None, lane: Lane = Lane.INTERACTIVE
     ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises InvalidImage, DeadlinePassed, ComputeFailed."""
-        payload: bytes | Picture = image
+        payload: bytes | Task | Picture = image
         if self._decoders is not None:
             self.batcher.refuse_hopeless(deadline, lane)
             payload = await self._decode_ahead(self._decoders, image, deadline)
         answer = await self.batcher.classify(payload, deadline, lane)
-        best = int(answer.probabilities.argmax())
-        confidence = float(answer.probabilities[best])
+        rows = answer.probabilities
+        probabilities, logits = (rows, None) if rows.ndim == 1 else rows
+        best = int(probabilities.argmax())
+        confidence = float(probabilities[best])
         abstained = confidence < self.contract.abstain_threshold
-        self._metrics.decode_seconds.observe(answer.decode_s)
+        if answer.decode_s:
+            self._metrics.decode_seconds.observe(answer.decode_s)
         self._metrics.queue_seconds.observe(answer.queue_s)
         self.predictions.show(best, confidence, abstained)
         return Classified(
-            answer.probabilities,
+            probabilities,
             best,
             abstained,
             answer.batch_size,
             answer.decode_s,
             answer.queue_s,
             answer.compute_s,
+            logits,
         )
 
     def retry_after_s(self) -> float:
@@ -105,10 +114,16 @@ class ServedModel:
         if self._decoders is not None:
             self._decoders.shutdown(wait=False, cancel_futures=True)
 
+    def _show_batch(self, images: int, compute_s: float) -> None:
+        self._metrics.show_batch(images, compute_s)
+        self.statistics.count_batch(images, compute_s)
+
     async def _decode_ahead(
-        self, decoders: ThreadPoolExecutor, image: bytes, deadline: float | None
+        self, decoders: ThreadPoolExecutor, image: bytes | Task, deadline: float | None
     ) -> Picture:
-        picture = Picture(partial(self._decode, image))
+        picture = picture_of(image, self._decode, self.contract.preprocess.size)
+        if isinstance(image, Task) and image.is_crop:
+            return picture
 
         def decode() -> None:
             if deadline is not None and time.monotonic() >= deadline:

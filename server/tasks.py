@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -25,8 +26,8 @@ class Task:
 def picture_of(image: bytes | Task, decode: Callable[[bytes], Pixels], side: int) -> Picture:
     """`side` is the crops' S."""
     if not isinstance(image, Task):
-        return Picture(lambda: decode(image))
-    content = image.content
+        return Picture(partial(decode, image))
     if image.is_crop:
-        return Picture(lambda: np.frombuffer(content, np.uint8).reshape(side, side, 3), image.wants_logits)
-    return Picture(lambda: decode(bytes(content)), image.wants_logits)
+        crop = np.frombuffer(image.content, np.uint8).reshape(side, side, 3)
+        return Picture.of_crop(crop, image.wants_logits)
+    return Picture(partial(decode, bytes(image.content)), image.wants_logits)
