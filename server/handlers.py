@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -14,18 +14,25 @@ from server.errors import InvalidField
 
 @dataclass(frozen=True)
 class Malformed:
-    """What a method gets in place of a request that cannot be parsed."""
+    """What a method gets in place of a request that cannot be parsed, or is not to be."""
 
-    expected: str
-    """The full name of the message that it should have been."""
+    why: str
 
 
-def add_service(calls: grpc.aio.Server, service: ServiceDescriptor, servicer: object) -> None:
+Check = Callable[[MethodDescriptor, bytes], None]
+"""Raises InvalidField for bytes that shall not be parsed, DecodeError for those that cannot be."""
+
+
+def add_service(
+    calls: grpc.aio.Server, service: ServiceDescriptor, servicer: object, check: Check | None = None
+) -> None:
     """As the generated `add_...Servicer_to_server`, but each method must `refuse_malformed` requests.
 
     gRPC would end such a call by itself: as UNKNOWN, with a traceback in the log and in no metric.
     """
-    handlers = {method.name: _handler(method, getattr(servicer, method.name)) for method in service.methods}
+    handlers = {
+        method.name: _handler(method, getattr(servicer, method.name), check) for method in service.methods
+    }
     calls.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
     calls.add_registered_method_handlers(service.full_name, handlers)
 
@@ -33,24 +40,26 @@ def add_service(calls: grpc.aio.Server, service: ServiceDescriptor, servicer: ob
 def refuse_malformed(request: object) -> None:
     """Raises InvalidField where there is no request."""
     if isinstance(request, Malformed):
-        raise InvalidField("request", f"the request is not a {request.expected} in protobuf's encoding")
+        raise InvalidField("request", request.why)
 
 
-def _handler(method: MethodDescriptor, answer: Callable[..., Any]) -> "grpc.RpcMethodHandler[Any, Any]":
+def _handler(
+    method: MethodDescriptor, answer: Callable[..., Any], check: Check | None
+) -> "grpc.RpcMethodHandler[Any, Any]":
     kinds = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
     return kinds[method.client_streaming, method.server_streaming](
         answer,
-        request_deserializer=_parser(method),
+        request_deserializer=_parser(method, check),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
 
 
-def _parser(method: MethodDescriptor) -> Callable[[bytes], Any]:
+def _parser(method: MethodDescriptor, check: Check | None) -> Callable[[bytes], Any]:
     from_string = GetMessageClass(method.input_type).FromString
-    malformed = Malformed(method.input_type.full_name)
+    malformed = Malformed(f"the request is not a {method.input_type.full_name} in protobuf's encoding")
 
     def parse(data: bytes) -> Any:
         try:
@@ -58,4 +67,13 @@ def _parser(method: MethodDescriptor) -> Callable[[bytes], Any]:
         except DecodeError:
             return malformed
 
-    return parse
+    def check_and_parse(data: bytes) -> Any:
+        try:
+            cast("Check", check)(method, data)
+        except InvalidField as refusal:
+            return Malformed(str(refusal))
+        except DecodeError:
+            return malformed
+        return parse(data)
+
+    return check_and_parse if check else parse

@@ -9,20 +9,23 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.ports import bind_grpc
 
 LIVE: Final = "live"
 CLASSIFIER: Final = classify_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
+INFERENCE: Final = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _Request = health_pb2.HealthCheckRequest
 _Status = health_pb2.HealthCheckResponse
 
 
 class Health:
-    """What grpc.health.v1 says: `live` is SERVING from the start, "" and the Classifier once a model is."""
+    """What grpc.health.v1 says: `live` is SERVING from the start, "" and the services once a model is."""
 
     def __init__(self) -> None:
+        self.is_ready = False
         self._told = _Told()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
         self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
@@ -42,7 +45,8 @@ class Health:
 
     def set_ready(self, ready: bool) -> None:
         """Is called in the event loop of the calls."""
-        for service in ("", CLASSIFIER):
+        self.is_ready = ready
+        for service in ("", CLASSIFIER, INFERENCE):
             self._told.tell(service, serving=ready)
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from fovea.errors import ExitCode
+from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.access_log import AccessLog
 from server.admission import Admission
@@ -17,9 +18,13 @@ from server.calls import Calls
 from server.config import ServeSettings
 from server.draining import drain_calls
 from server.handlers import add_service
-from server.health import CLASSIFIER, Health
+from server.health import CLASSIFIER, INFERENCE, Health
 from server.loaded import LoadedModels
 from server.metrics import Metrics
+from server.oip.inference import Inference
+from server.oip.repository import Repository
+from server.oip.screen import check
+from server.oip.service import InferenceService
 from server.ports import bind_grpc, call_options, serve_metrics
 from server.reload import Watcher
 from server.service import ClassifierService
@@ -82,15 +87,22 @@ class Server:
         calls = Calls(self._metrics, AccessLog(settings.access_log_sample))
         service = ClassifierService(self._models, self._admission, calls, settings.max_images_per_call)
         add_service(self._calls, classify_pb2.DESCRIPTOR.services_by_name["Classifier"], service)
-        reflection.enable_server_reflection(
-            (CLASSIFIER, "grpc.health.v1.Health", reflection.SERVICE_NAME), self._calls
-        )
+        self._add_inference_service(calls)
+        names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._calls)
         credentials = self._certificates.credentials() if self._certificates else None
         port = bind_grpc(self._calls, "--port", settings.host, settings.port, credentials)
         metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
         health_port = self._health.start(self._calls, settings.host, settings.health_port)
         await self._calls.start()
         return Ports(port, metrics_port, health_port)
+
+    def _add_inference_service(self, calls: Calls) -> None:
+        inference = Inference(self._models, self._admission, self._settings.max_images_per_call)
+        repository = Repository(self._models, self._watcher, self._admission, self._health)
+        service = InferenceService(self._models, inference, repository, calls, self._settings, self._health)
+        descriptor = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+        add_service(self._calls, descriptor, service, check)
 
     async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""

@@ -8,11 +8,15 @@ from typing import Final
 import prometheus_client as prometheus
 
 from fovea.bundle import ModelBundle, Precision
+from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.drift import Drift
 from server.statuses import CODES, REASONS
 
-_METHODS: Final = tuple(classify_pb2.DESCRIPTOR.services_by_name["Classifier"].methods_by_name)
+_METHODS: Final = (
+    *classify_pb2.DESCRIPTOR.services_by_name["Classifier"].methods_by_name,
+    *open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name,
+)
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))

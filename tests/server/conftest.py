@@ -4,6 +4,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests.servers import ServerProcess, running_server
 
@@ -24,3 +25,8 @@ def channel(server: ServerProcess) -> Iterator[grpc.Channel]:
 @pytest.fixture(scope="session")
 def stub(channel: grpc.Channel) -> ClassifierStub:
     return ClassifierStub(channel)
+
+
+@pytest.fixture(scope="session")
+def inference(channel: grpc.Channel) -> GRPCInferenceServiceStub:
+    return GRPCInferenceServiceStub(channel)

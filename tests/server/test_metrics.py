@@ -20,7 +20,9 @@ def page(metrics: Metrics) -> list[str]:
     return generate_latest(metrics.registry).decode().splitlines()
 
 
-@pytest.mark.parametrize("method", ["Classify", "ClassifyBatch", "ClassifyStream", "GetModel"])
+@pytest.mark.parametrize(
+    "method", ["Classify", "ClassifyBatch", "ClassifyStream", "GetModel", "ModelInfer", "ServerReady"]
+)
 @pytest.mark.parametrize(
     "code", ["OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL"]
 )

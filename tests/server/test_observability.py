@@ -40,7 +40,8 @@ def test_health_on_the_port_for_probes_knows_no_other_service_and_is_not_watched
 
 def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     services = ProtoReflectionDescriptorDatabase(channel).get_services()
-    assert {"fovea.v1.Classifier", "grpc.health.v1.Health"} <= set(services)
+    expected = {"fovea.v1.Classifier", "inference.GRPCInferenceService", "grpc.health.v1.Health"}
+    assert expected <= set(services)
 
 
 def test_metrics_tell_what_was_served(tiny_models: Path) -> None:

@@ -1,0 +1,5 @@
+"""The Open Inference Protocol v2, and what Triton's clients ask beyond it, over the model that is served.
+
+Specification: https://github.com/kserve/open-inference-protocol; the extensions are described in Triton's
+docs/protocol.
+"""

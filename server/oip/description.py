@@ -1,0 +1,121 @@
+"""How the protocol describes the server, the model under its two names, and what it has computed."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from fovea.bundle import BundleContract
+from fovea.oip import open_inference_pb2 as pb
+from server.models import ServedModel
+from server.oip.faces import Face
+from server.statistics import Tally
+
+SERVER_NAME: Final = "fovea"
+SERVER_VERSION: Final = "0.1.0"
+EXTENSIONS: Final = (
+    *("classification", "model_configuration", "model_repository"),
+    *("parameters", "schedule_policy", "statistics"),
+)
+"""Triton's, by its own names."""
+PLATFORM: Final = "onnxruntime_onnx"
+BACKEND: Final = "onnxruntime"
+LANES: Final = 2
+
+
+def server_metadata() -> pb.ServerMetadataResponse:
+    return pb.ServerMetadataResponse(name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS)
+
+
+def model_metadata(model: ServedModel, face: Face) -> pb.ModelMetadataResponse:
+    contract = model.contract
+    tensor = pb.ModelMetadataResponse.TensorMetadata
+    return pb.ModelMetadataResponse(
+        name=face.name,
+        versions=[str(contract.version)],
+        platform=PLATFORM,
+        inputs=[tensor(name=face.input, datatype=face.datatype, shape=(-1, *face.dims))],
+        outputs=[
+            tensor(name=name, datatype="BYTES" if name == "label" else "FP32", shape=(-1, size))
+            for name, size in _output_sizes(contract)
+        ],
+        properties={
+            "digest": model.identity.digest,
+            "provider": model.provider,
+            "precision": model.precision,
+            "preprocess_digest": contract.preprocess.digest,
+        },
+    )
+
+
+def model_config(
+    model: ServedModel, face: Face, max_images: int, max_queue_delay_ms: float
+) -> pb.ModelConfigResponse:
+    crops = face.takes_crops
+    entry = pb.ModelInput(
+        name=face.input,
+        data_type=pb.TYPE_UINT8 if crops else pb.TYPE_STRING,
+        format=pb.ModelInput.FORMAT_NHWC if crops else pb.ModelInput.FORMAT_NONE,
+        dims=face.dims,
+    )
+    outputs = [
+        pb.ModelOutput(name=name, data_type=pb.TYPE_STRING if name == "label" else pb.TYPE_FP32, dims=[size])
+        for name, size in _output_sizes(model.contract)
+    ]
+    config = pb.ModelConfig(
+        name=face.name,
+        platform=PLATFORM,
+        backend=BACKEND,
+        max_batch_size=min(max_images, 2**31 - 1),
+        input=[entry],
+        output=outputs,
+        dynamic_batching=pb.ModelDynamicBatching(
+            max_queue_delay_microseconds=round(max_queue_delay_ms * 1000), priority_levels=LANES
+        ),
+    )
+    return pb.ModelConfigResponse(config=config)
+
+
+def model_statistics(model: ServedModel, face: Face) -> pb.ModelStatistics:
+    seen = model.statistics
+    calls = seen.calls_to(face.name)
+    return pb.ModelStatistics(
+        name=face.name,
+        version=str(model.contract.version),
+        last_inference=calls.last_ms,
+        inference_count=seen.images,
+        execution_count=sum(tally.count for tally in seen.batches.values()),
+        inference_stats=pb.InferStatistics(
+            success=_duration(calls.success),
+            fail=_duration(calls.fail),
+            queue=_duration(calls.queue),
+            compute_input=_duration(calls.decode),
+            compute_infer=_duration(calls.compute),
+            compute_output=_duration(calls.answer),
+        ),
+        batch_stats=[
+            pb.InferBatchStatistics(batch_size=size, compute_infer=_duration(tally))
+            for size, tally in sorted(seen.batches.items())
+        ],
+    )
+
+
+def index_entries(
+    names: tuple[str, str], current: int | None, refused: Mapping[int, str], is_ready: bool
+) -> Iterator[pb.RepositoryIndexResponse.ModelIndex]:
+    """Each version that is served, or that could not be, under both names."""
+    entry = pb.RepositoryIndexResponse.ModelIndex
+    for name in names:
+        if current is not None:
+            state, reason = ("READY", "") if is_ready else ("UNAVAILABLE", "the server is not ready")
+            yield entry(name=name, version=str(current), state=state, reason=reason)
+        for version, reason in sorted(refused.items()):
+            yield entry(name=name, version=str(version), state="UNAVAILABLE", reason=reason)
+
+
+def _output_sizes(contract: BundleContract) -> tuple[tuple[str, int], ...]:
+    """The outputs' names, and what each has of an image."""
+    classes = len(contract.labels)
+    return ("probabilities", classes), ("logits", classes), ("label", 1)
+
+
+def _duration(tally: Tally) -> pb.StatisticDuration:
+    return pb.StatisticDuration(count=tally.count, ns=round(tally.seconds * 1e9))
