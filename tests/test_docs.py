@@ -3,19 +3,24 @@
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 import kubernetes_validate
 import pytest
+from google.protobuf import json_format
 from prometheus_client import generate_latest
 
 from fovea.errors import ExitCode
+from fovea.oip import open_inference_pb2
 from fovea.settings import flag, load
+from fovea.v1 import classify_pb2
 from scorer.__main__ import COMMANDS
 from scorer.job import job_body, read_template
 from scorer.rows import SCHEMA, Status
 from server.config import ServeSettings
 from server.metrics import Metrics
+from server.oip.screen import MAX_NUMBERS_BYTES, MAX_REST_BYTES
 from trainer.__main__ import SETTINGS
 from trainer.config import TrainSettings
 
@@ -50,7 +55,8 @@ def test_options_that_the_training_page_names_exist() -> None:
 
 
 def test_options_that_the_serving_page_names_exist() -> None:
-    text = (ROOT / "docs" / "serving.md").read_text()
+    # Between its fences are other programs' commands.
+    text = re.sub(r"```.*?```", "", (ROOT / "docs" / "serving.md").read_text(), flags=re.DOTALL)
     known = {"--" + name.replace("_", "-") for name in ServeSettings.model_fields} | {"--help"}
     assert set(re.findall(r"--[a-z][a-z0-9-]*", text)) <= known
 
@@ -60,6 +66,31 @@ def test_metrics_that_the_serving_page_names_are_the_servers() -> None:
     page = generate_latest(Metrics().registry).decode()
     shown = set(re.findall(r"^# TYPE (fovea_\w+)", page, re.MULTILINE))
     assert set(re.findall(r"`(fovea_\w+)`", text)) == shown | {"fovea_model_info"}
+
+
+def test_requests_that_the_serving_page_writes_as_json_are_requests() -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    (image,) = re.findall(r"echo \"(.*?)\" \| grpcurl", text)
+    unquoted = re.sub(r"\$\(.*?\)", "aW1hZ2U=", image).replace('\\"', '"')
+    request = json_format.Parse(unquoted, classify_pb2.ClassifyRequest())
+    assert (request.image, request.top_k) == (b"image", 3)
+    (named,) = re.findall(r"grpcurl -plaintext -d '(.*?)' \S+ inference", text)
+    assert json_format.Parse(named, open_inference_pb2.ModelMetadataRequest()).name == "pets"
+
+
+@pytest.mark.parametrize("contract", [classify_pb2, open_inference_pb2], ids=["fovea.v1", "inference"])
+def test_methods_that_the_serving_page_calls_exist(contract: ModuleType) -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    (service,) = contract.DESCRIPTOR.services_by_name.values()
+    called = re.findall(rf"{re.escape(service.full_name)}/(\w+)", text)
+    assert called
+    assert set(called) <= set(service.methods_by_name)
+
+
+def test_limits_of_a_request_that_the_serving_page_states_are_the_servers() -> None:
+    text = (ROOT / "docs" / "serving.md").read_text()
+    rest, numbers = re.findall(r"may have (\d+) KiB apart from its tensors' data, and (\d+) MiB of", text)[0]
+    assert (int(rest) * 1024, int(numbers) * 1024 * 1024) == (MAX_REST_BYTES, MAX_NUMBERS_BYTES)
 
 
 SERVING_STATED = {
