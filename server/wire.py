@@ -14,7 +14,7 @@ result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n 
 import json
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,8 @@ def batch_frame(images: Sequence[bytes | Task], is_alone: bool) -> list[bytes | 
     kinds = _kinds(images)
     flags = is_alone * ALONE | bool(kinds) * TASKS
     head = _BATCH.pack(flags, len(images)) + struct.pack(f"<{len(images)}Q", *lengths) + kinds
-    contents = (image.content if isinstance(image, Task) else image for image in images)
-    return [HEADER.pack(BATCH, len(head) + sum(lengths)) + head, *contents]
+    contents = [image.content if isinstance(image, Task) else image for image in images] if kinds else images
+    return [HEADER.pack(BATCH, len(head) + sum(lengths)) + head, *cast("Sequence[bytes]", contents)]
 
 
 def read_batch(content: memoryview) -> tuple[Sequence[bytes | Task], bool]:
@@ -88,7 +88,7 @@ def _of_kinds(images: list[bytes], kinds: bytes) -> list[bytes | Task]:
 
 def _kinds(images: Sequence[bytes | Task]) -> bytes:
     """Empty where all are encoded images whose probabilities are wanted, as nearly always."""
-    if not any(isinstance(image, Task) for image in images):
+    if Task not in set(map(type, images)):
         return b""
     return bytes(
         image.is_crop * CROP | image.wants_logits * WITH_LOGITS if isinstance(image, Task) else 0
@@ -106,7 +106,7 @@ def result_frame(computed: Computed) -> bytes:
         if isinstance(outcome, Exception)
     ]
     count = len(computed.outcomes)
-    has_logits = any(row.ndim == 2 for row in rows)
+    has_logits = 2 in {row.ndim for row in rows}
     flags = computed.is_typical * TYPICAL | has_logits * LOGITS
     parts = [
         _RESULT.pack(count, flags, computed.compute_s, computed.seconds, len(rows)),

@@ -106,10 +106,8 @@ def _elements(data: memoryview, count: int) -> Iterator[memoryview]:
         (length,) = LENGTH.unpack_from(data, at)
         at += LENGTH.size
         if length > len(data) - at:
-            left = f"of which {len(data) - at} are there"
-            raise InvalidField(
-                "raw_input_contents", f"image {number} of raw_input_contents says {length} bytes, {left}"
-            )
+            there = f"image {number} of raw_input_contents has {length} bytes by the 4 before it"
+            raise InvalidField("raw_input_contents", f"{there}, and {len(data) - at} are there")
         yield data[at : at + length]
         at += length
     if at < len(data):

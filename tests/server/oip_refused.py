@@ -174,12 +174,12 @@ REFUSED: dict[str, tuple[Callable[[], pb.ModelInferRequest], str, str]] = {
     "raw images without lengths": (
         lambda: changed(of_images(), shape(1, 1), raw(b"\x89PNG\r\n\x1a\n")),
         "raw_input_contents",
-        "image 0 of raw_input_contents says 1196314761 bytes, of which 4 are there",
+        "image 0 of raw_input_contents has 1196314761 bytes by the 4 before it, and 4 are there",
     ),
     "a length that goes beyond the end": (
         lambda: changed(of_images(), shape(2, 1), raw(raw_bytes([b"one"]) + b"\xff\xff\xff\xfftwo")),
         "raw_input_contents",
-        "image 1 of raw_input_contents says 4294967295 bytes, of which 3 are there",
+        "image 1 of raw_input_contents has 4294967295 bytes by the 4 before it, and 3 are there",
     ),
     "fewer raw images than the shape tells": (
         lambda: changed(of_images(), shape(4, 1)),

@@ -12,10 +12,12 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import hostile, tiny
 from tests.hostile import Case
+from tests.server.oip_calls import of_images
 from tests.servers import ServerProcess, running_server
 
 PATIENCE_S = 60
@@ -37,6 +39,16 @@ def attacked(tiny_models: Path) -> Iterator[ServerProcess]:
 
 def test_hostile_images_are_answered_or_refused_by_field(attacked: ServerProcess) -> None:
     assert wrong_answers(attacked, hostile.sample(hostile.corpus(), 400)) == []
+    assert_unharmed(attacked)
+
+
+def test_hostile_images_by_the_open_inference_protocol_are_answered_or_refused(
+    attacked: ServerProcess,
+) -> None:
+    cases = hostile.sample(hostile.corpus(), 200)
+    with grpc.insecure_channel(attacked.target) as channel, ThreadPoolExecutor(CALLERS) as callers:
+        inference = GRPCInferenceServiceStub(channel)
+        assert [*filter(None, callers.map(lambda case: fault_of_inference(inference, case), cases))] == []
     assert_unharmed(attacked)
 
 
@@ -64,6 +76,14 @@ def wrong_answers(server: ServerProcess, cases: list[Case]) -> list[str]:
 def fault_alone(stub: ClassifierStub, case: Case) -> str | None:
     call = stub.Classify.future(pb.ClassifyRequest(image=case.data), timeout=PATIENCE_S)
     return fault(case, rpc_status.from_call(call)) if call.exception() else None
+
+
+def fault_of_inference(inference: GRPCInferenceServiceStub, case: Case) -> str | None:
+    call = inference.ModelInfer.future(of_images([case.data]), timeout=PATIENCE_S)
+    if not call.exception():
+        return None
+    wrong = fault(case, rpc_status.from_call(call))
+    return wrong or (None if call.details().startswith("image 0: ") else f"{case.name}: {call.details()}")
 
 
 def faults_together(stub: ClassifierStub, cases: list[Case]) -> list[str]:
