@@ -56,7 +56,7 @@ class Inference:
         call: Call,
     ) -> pb.ModelInferResponse:
         images = images_of(request, face, model.contract, self._max_images_per_call)
-        wanted = wanted_of(request, face, len(model.contract.labels))
+        wanted = wanted_of(request, face)
         lane = lane_of(request.parameters, images.count)
         deadline = deadline_within(request.parameters, deadline)
         wants_logits = any(output.name == "logits" for output in wanted)

@@ -25,7 +25,7 @@ class Wanted:
     best: int | None = None
 
 
-def wanted_of(request: pb.ModelInferRequest, face: Face, classes: int) -> list[Wanted]:
+def wanted_of(request: pb.ModelInferRequest, face: Face) -> list[Wanted]:
     """In the request's order; all outputs where it names none. Raises InvalidField."""
     wanted: dict[str, Wanted] = {}
     for output in request.outputs:
@@ -40,7 +40,7 @@ def wanted_of(request: pb.ModelInferRequest, face: Face, classes: int) -> list[W
         best = classification_of(output.parameters)
         if best is not None and output.name == "label":
             raise InvalidField("outputs", "classification is of numbers: ask for it with 'probabilities'")
-        wanted[output.name] = Wanted(output.name, best and min(best, classes))
+        wanted[output.name] = Wanted(output.name, best)
     return [*wanted.values()] or [Wanted(name) for name in OUTPUTS]
 
 
@@ -75,7 +75,7 @@ def _numbers(name: str, images: Sequence[Classified]) -> Probabilities:
 
 
 def _best_classes(numbers: Probabilities, count: int, labels: Sequence[str]) -> list[list[str]]:
-    """`value:index:label`, best first; the value with six digits, as Triton writes it."""
+    """`value:index:label`, best first, of all classes at most; six digits, as Triton writes them."""
     order, values = top_k(numbers, count)
     return [
         [f"{value:f}:{index}:{labels[index]}" for index, value in zip(indices, row, strict=True)]

@@ -158,7 +158,7 @@ async def test_the_highest_priority_goes_before_lower_ones(
 async def test_by_default_one_image_goes_before_several(
     tiny_bundle: ModelBundle, tiny_classifier: Classifier
 ) -> None:
-    pixels = np.repeat(crops_of(IMAGES[:1]), 8, axis=0)
+    pixels = np.repeat(crops_of(IMAGES[:1]), 4, axis=0)
     async with serving(tiny_bundle, tiny_classifier) as served:
         several, one = of_pixels(pixels, id="several"), of_pixels(pixels[:1], id="one")
         assert await finished_in(served, several, one) == ["one", "several"]
