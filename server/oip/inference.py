@@ -90,17 +90,16 @@ class _Queue:
         """In their order. When one fails, the others are given up."""
         if images.count == 1:
             return [await self._classify_one(0, images.content(0))]
+        tasks: list[asyncio.Task[Classified]] = []
         try:
-            async with asyncio.TaskGroup() as tasks:
-                waiting = []
-                for number in range(images.count):
-                    one = self._classify_one(number, images.content(number))
-                    waiting.append(tasks.create_task(one))
-                    if images.takes_time:  # other calls shall not wait for all of them
-                        await asyncio.sleep(0)
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return [task.result() for task in waiting]
+            for number in range(images.count):
+                tasks.append(asyncio.create_task(self._classify_one(number, images.content(number))))
+                if images.takes_time:  # other calls shall not wait for all of them
+                    await asyncio.sleep(0)
+            return await asyncio.gather(*tasks)
+        finally:
+            _give_up(tasks)
+            del tasks  # a failure's traceback holds this frame, and with it the task that holds the failure
 
     async def _classify_one(self, number: int, content: Content) -> Classified:
         image: bytes | Task
@@ -112,3 +111,9 @@ class _Queue:
             return await self._model.classify(image, self._deadline, self._lane)
         except InvalidImage as error:
             raise InvalidImage(error.reason, f"image {number}: {error}") from None
+
+
+def _give_up(tasks: list[asyncio.Task[Classified]]) -> None:
+    """Those that are not done."""
+    for task in tasks:
+        task.cancel()

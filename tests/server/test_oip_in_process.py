@@ -1,7 +1,9 @@
 """ModelInfer without a server around it: what it shares with all other calls, and the way to a GPU."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -101,6 +103,25 @@ async def test_a_bad_image_is_named_and_the_others_are_given_up(
         assert raised.value.reason == "empty"
         assert served.admission.images == 0
         await until(lambda: served.model.batcher.queued == 0)
+
+
+@in_event_loop
+async def test_a_call_that_failed_leaves_nothing_for_the_garbage_collection(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    async with serving(tiny_bundle, tiny_classifier) as served:
+        served.open_gate()
+        gc.disable()
+        try:
+            for images in ([b"bad"], [*IMAGES, b"bad"], [b"bad", b"bad", IMAGES[0]]):
+                try:
+                    await served.infer(of_images(images))
+                except InvalidImage as error:
+                    failure = weakref.ref(error)
+                await until(lambda: served.model.batcher.running + served.model.batcher.queued == 0)
+                assert failure() is None
+        finally:
+            gc.enable()
 
 
 @in_event_loop
