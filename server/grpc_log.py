@@ -1,6 +1,6 @@
 """What gRPC logs as an error, with a traceback, though it is callers who bring it about, and no bug.
 
-Calls of `fovea.v1.Classifier` are counted all the same, however they end.
+Calls of the server's own services are counted all the same, however they end.
 """
 
 import logging

@@ -50,11 +50,35 @@ def _handler(
         (False, False): grpc.unary_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }
+    is_unary = not method.server_streaming
     return kinds[method.client_streaming, method.server_streaming](
-        answer,
+        _forgetful(answer) if is_unary else answer,
         request_deserializer=_parser(method, check),
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
+
+
+def _forgetful(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps nothing of a call that was refused.
+
+    gRPC's context holds the exception that ended the call, whose traceback holds each frame, which hold the
+    context, the request and its images: until the garbage collection, which may be a gigabyte later.
+    """
+
+    async def answer_and_forget(request: Any, context: Any) -> Any:
+        refused: BaseException | None = None
+        try:
+            return await answer(request, context)
+        except grpc.aio.AbortError as error:
+            refused = error.with_traceback(None)
+            refused.__context__ = None
+        del request, context
+        try:
+            raise refused
+        finally:
+            del refused
+
+    return answer_and_forget
 
 
 def _parser(method: MethodDescriptor, check: Check | None) -> Callable[[bytes], Any]:

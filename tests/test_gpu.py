@@ -6,14 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
 from fovea.client import Client
+from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from tests import tiny
 from tests.photos import make_photos
+from tests.server.oip_calls import IMAGES, PATIENCE_S, crops_of, of_pixels, texts
 from tests.servers import running_server
 
 pytestmark = pytest.mark.gpu
@@ -50,6 +53,25 @@ def test_odd_batches_are_padded_and_split_on_cuda(tiny_bundle: ModelBundle) -> N
     for images in (1, 2, 3, 4, 5, 11):
         pixels = np.random.default_rng(images).integers(0, 256, (images, 16, 16, 3), np.uint8)
         np.testing.assert_allclose(classifier.classify(pixels), on_cpu.classify(pixels), atol=1e-3)
+
+
+def test_logits_come_from_cuda_beside_the_probabilities(tiny_bundle: ModelBundle) -> None:
+    on_cpu = Classifier(tiny_bundle, provider="cpu", threads=1)
+    on_cuda = Classifier(tiny_bundle, provider="cuda", batch_sizes=(1, 2, 4))
+    pixels = np.random.default_rng(7).integers(0, 256, (11, 16, 16, 3), np.uint8)
+    both = on_cuda.classify_with_logits(pixels)
+    np.testing.assert_allclose(both, on_cpu.classify_with_logits(pixels), atol=1e-2)
+    np.testing.assert_array_equal(both[:, 0], on_cuda.classify(pixels))
+
+
+def test_crops_are_answered_from_cuda(tiny_models: Path) -> None:
+    with (
+        running_server(tiny_models, "--provider", "cuda") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        inference = GRPCInferenceServiceStub(channel)
+        response = inference.ModelInfer(of_pixels(crops_of(IMAGES)), timeout=PATIENCE_S)
+    assert texts(response, "label") == [[label] for label in tiny.LABELS]
 
 
 def test_the_server_answers_from_cuda(tiny_models: Path) -> None:

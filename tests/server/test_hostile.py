@@ -52,6 +52,18 @@ def test_hostile_images_by_the_open_inference_protocol_are_answered_or_refused(
     assert_unharmed(attacked)
 
 
+def test_large_calls_that_are_refused_leave_nothing_behind(attacked: ServerProcess) -> None:
+    no_image = b"no image" + bytes(16_000_000)
+    with grpc.insecure_channel(attacked.target) as channel:
+        classify = ClassifierStub(channel).Classify.future
+        infer = GRPCInferenceServiceStub(channel).ModelInfer.future
+        before = anonymous_bytes(attacked)
+        for _ in range(20):
+            for call in (classify(pb.ClassifyRequest(image=no_image)), infer(of_images([no_image]))):
+                assert isinstance(call.exception(PATIENCE_S), grpc.RpcError)
+        assert anonymous_bytes(attacked) - before < 2 * LEFT_BEHIND_BYTES
+
+
 @pytest.mark.slow
 def test_thousands_of_hostile_images_leave_nothing_behind(attacked: ServerProcess) -> None:
     corpus = hostile.corpus()
