@@ -57,7 +57,10 @@ class ProgramSettings(BaseSettings):
     )
 
 
-PROGRAM_PREFIXES: Final = ("FOVEA_TRAIN_", "FOVEA_SERVE_", "FOVEA_SCORE_", "FOVEA_CLIENT_")
+PROGRAM_PREFIXES: Final = (
+    *("FOVEA_TRAIN_", "FOVEA_SERVE_", "FOVEA_TRITON_"),
+    *("FOVEA_SCORE_", "FOVEA_CLIENT_"),
+)
 """Of the variables: one environment may hold the settings of several programs."""
 
 S = TypeVar("S", bound=ProgramSettings)

@@ -1,0 +1,1 @@
+"""The same bundle on NVIDIA's Triton: `python -m server.triton` lays out a model repository for it."""

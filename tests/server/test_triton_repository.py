@@ -1,0 +1,296 @@
+"""What `python -m server.triton` lays out; tests/triton has the real Triton serve it."""
+
+import ast
+import logging
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fovea.bundle import ModelBundle
+from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid, Unavailable
+from fovea.settings import load
+from fovea.storage import LocalFolder
+from fovea.versions import publish
+from server.triton.config import PROGRAM, TritonSettings
+from server.triton.following import Follower
+from tests import tiny
+from tests.buckets import Bucket
+from tests.server import spoiled
+from tests.servers import ROOT, clean_environment
+
+PATIENCE_S = 60
+
+
+class Release:
+    """A models folder, and a repository that is laid out from it."""
+
+    def __init__(self, folder: Path, models: str | None = None) -> None:
+        self._folder = folder
+        self._count = 0
+        self.models = models or str(folder / "models" / "tiny")
+        self.repository = folder / "repository"
+
+    def stage(self, **options: object) -> ModelBundle:
+        self._count += 1
+        return tiny.stage_bundle(self._folder / f"staged-{self._count}", gain=1.0 + self._count, **options)
+
+    def publish(self, **options: object) -> ModelBundle:
+        return publish(self.stage(**options), self.models)
+
+    def settings(self, *flags: str) -> TritonSettings:
+        words = ["--models", self.models, "--repository", str(self.repository), *flags]
+        return load(TritonSettings, words, PROGRAM)
+
+    def lay_out(self, *flags: str) -> None:
+        Follower(self.settings(*flags)).lay_out_first()
+
+    def config(self, name: str = "tiny") -> str:
+        return (self.repository / name / "config.pbtxt").read_text()
+
+    @property
+    def served(self) -> str:
+        """The versions that config.pbtxt names."""
+        found = re.search(r"versions: \[ (.*) \]", self.config())
+        assert found
+        return found[1]
+
+    def versions(self, name: str = "tiny") -> list[str]:
+        return LocalFolder(self.repository / name).children()
+
+    def state(self) -> dict[str, int]:
+        """When each file was written."""
+        files = [path for path in self.repository.rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.repository)): path.stat().st_mtime_ns for path in files}
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    release = Release(tmp_path)
+    release.publish()
+    return release
+
+
+def test_version_is_the_whole_bundle_with_program_and_labels(release: Release) -> None:
+    release.lay_out()
+    version = release.repository / "tiny" / "1"
+    assert ModelBundle.open(version).contract.version == 1
+    assert (version / "model.py").read_bytes() == (ROOT / "server" / "triton" / "model.py").read_bytes()
+    assert (version / "labels.txt").read_text() == "red\ngreen\nblue\n"
+    assert release.served == "1"
+    assert not [path for path in release.repository.rglob("*") if path.name.startswith(".")]
+
+
+def test_plain_model_is_there_where_it_is_asked_for(tmp_path: Path) -> None:
+    release = Release(tmp_path)
+    bundle = release.publish(variants={"int8": 3.0})
+    release.lay_out("--with-onnx", "--precision", "int8")
+    plain = release.repository / "tiny_onnx"
+    assert (plain / "1" / "model.onnx").read_bytes() == bundle.file_of("int8").read_bytes()
+    assert (plain / "1" / "labels.txt").read_text() == "red\ngreen\nblue\n"
+    assert 'backend: "onnxruntime"' in release.config("tiny_onnx")
+
+
+def test_model_from_a_bucket_leaves_no_second_copy(bucket: Bucket, tmp_path: Path) -> None:
+    release = Release(tmp_path, f"{bucket.uri}/models/tiny")
+    release.publish()
+    release.lay_out("--model-cache", str(tmp_path / "cache"))
+    assert ModelBundle.open(release.repository / "tiny" / "1")
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_what_is_right_is_left_untouched(release: Release) -> None:
+    release.lay_out("--with-onnx")
+    before = release.state()
+    release.lay_out("--with-onnx")
+    assert release.state() == before
+
+
+def test_what_is_damaged_is_written_again_and_nothing_else(release: Release) -> None:
+    release.lay_out()
+    before = release.state()
+    model = release.repository / "tiny" / "1" / "model.onnx"
+    whole = model.read_bytes()
+    model.write_bytes(whole[:100])
+    release.lay_out()
+    assert model.read_bytes() == whole
+    after = release.state()
+    assert {name for name in after if after[name] != before[name]} == {"tiny/1/model.onnx"}
+
+
+def test_newer_version_is_added_and_named(release: Release) -> None:
+    release.lay_out("--with-onnx")
+    release.publish()
+    release.lay_out("--with-onnx")
+    assert release.served == "2"
+    assert release.versions() == release.versions("tiny_onnx") == ["1", "2"]
+
+
+def test_version_that_could_not_be_written_whole_is_not_named(release: Release) -> None:
+    release.lay_out()
+    release.publish()
+    (release.repository / "tiny" / "2" / "model.onnx" / "in the way").mkdir(parents=True)
+    with pytest.raises(Unavailable, match=r"2/model\.onnx: cannot be written"):
+        release.lay_out()
+    assert release.served == "1"
+
+
+def test_labels_may_change_with_a_version(release: Release) -> None:
+    release.lay_out()
+    release.publish(labels=("rot", "grün", "blau"))
+    release.lay_out()
+    assert (release.repository / "tiny" / "1" / "labels.txt").read_text() == "red\ngreen\nblue\n"
+    assert (release.repository / "tiny" / "2" / "labels.txt").read_text() == "rot\ngrün\nblau\n"
+    assert 'label_filename: "2/labels.txt"' in release.config()
+    assert "1/labels.txt" not in release.config()
+
+
+def test_pinned_version_is_the_one_that_is_served(release: Release) -> None:
+    release.publish()
+    release.lay_out()
+    release.lay_out("--model-version", "1")
+    assert release.served == "1"
+    assert release.versions() == ["1", "2"]
+
+
+def test_version_that_is_not_there_names_those_that_are(release: Release) -> None:
+    with pytest.raises(BundleInvalid, match=r"there is no version 7 \(there are: 1\)"):
+        release.lay_out("--model-version", "7")
+
+
+@pytest.mark.parametrize("spoil", spoiled.SPOILED, ids=lambda spoil: spoil.__name__)
+def test_bad_version_gives_way_to_the_next_lower_one(
+    spoil: Callable[[ModelBundle], ModelBundle], release: Release, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(spoil(release.stage()), release.models)
+    with caplog.at_level(logging.WARNING):
+        release.lay_out()
+    assert release.served == "1"
+    assert release.versions() == ["1"]
+    (warning,) = [record for record in caplog.records if record.getMessage() == "version is refused"]
+    assert re.search(spoiled.SPOILED[spoil], vars(warning)["reason"])
+
+
+def test_reason_is_told_where_no_version_is_good(tmp_path: Path) -> None:
+    release = Release(tmp_path)
+    publish(spoiled.change_the_golden_answers(release.stage()), release.models)
+    with pytest.raises(BundleInvalid, match="golden check failed"):
+        release.lay_out()
+    assert not release.repository.exists()
+
+
+def test_model_of_somebody_else_is_not_written_over(release: Release) -> None:
+    config = release.repository / "tiny" / "config.pbtxt"
+    config.parent.mkdir(parents=True)
+    config.write_text('name: "tiny"\n')
+    with pytest.raises(DataInvalid, match=r"was not written by python -m server\.triton"):
+        release.lay_out()
+    assert config.read_text() == 'name: "tiny"\n'
+
+
+def test_label_of_two_lines_is_refused(tmp_path: Path) -> None:
+    release = Release(tmp_path)
+    release.publish(labels=("red", "green\nish", "blue"))
+    with pytest.raises(BundleInvalid, match="'green\\\\nish' is not one line"):
+        release.lay_out()
+
+
+@pytest.mark.parametrize(
+    ("flags", "written"),
+    [
+        ((), "kind: KIND_CPU"),
+        ((), "max_batch_size: 16"),
+        (("--provider", "cuda"), "kind: KIND_GPU gpus: [ 0 ]"),
+        (("--provider", "cuda"), "max_batch_size: 64"),
+        (("--provider", "cuda"), 'key: "provider" value { string_value: "cuda" }'),
+        (("--max-batch-size", "9"), "max_batch_size: 9"),
+        (("--instances", "3"), "count: 3"),
+        (("--max-queue-delay-ms", "1.5"), "max_queue_delay_microseconds: 1500"),
+        (("--queue-capacity", "7"), "max_queue_size: 7"),
+        (("--queue-timeout-ms", "250"), "default_timeout_microseconds: 250000"),
+        (("--max-image-bytes", "1000"), 'key: "max_image_bytes" value { string_value: "1000" }'),
+        (("--max-image-pixels", "900"), 'key: "max_image_pixels" value { string_value: "900" }'),
+    ],
+)
+def test_option_is_what_triton_is_told(release: Release, flags: tuple[str, ...], written: str) -> None:
+    release.lay_out(*flags)
+    assert written in release.config()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--model-version", "new", "must be latest or the number of a version"),
+        ("--repository", "", "must be the path of a folder"),
+        ("--provider", "auto", "'cpu' or 'cuda'"),
+        ("--instances", "0", "greater than or equal to 1"),
+    ],
+)
+def test_wrong_setting_is_refused(release: Release, flag: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingsInvalid, match=reason):
+        release.settings(flag, value)
+
+
+def test_program_that_triton_runs_needs_fovea_alone() -> None:
+    text = (ROOT / "server" / "triton" / "model.py").read_text()
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+        for node in imports
+    }
+    assert names - set(sys.stdlib_module_names) == {"fovea", "numpy", "triton_python_backend_utils"}
+
+
+def command(release: Release, *flags: str) -> list[str]:
+    words = ["--models", release.models, "--repository", str(release.repository), "--log-format", "json"]
+    return [sys.executable, "-m", "server.triton", *words, *flags]
+
+
+def test_failure_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(Release(tmp_path)), cwd=ROOT, env=clean_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 65
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path}/models/tiny: no model is published here")
+
+
+def test_follower_takes_each_version_and_keeps_the_last_two(release: Release) -> None:
+    flags = ("--follow", "--watch-interval-s", "0.1", "--with-onnx")
+    with subprocess.Popen(
+        command(release, *flags), cwd=ROOT, env=clean_environment(), stderr=subprocess.PIPE, text=True
+    ) as follower:
+        try:
+            assert follower.stderr
+            assert '"version": 1' in follower.stderr.readline()
+            for version in (2, 3):
+                release.publish()
+                assert f'"version": {version}' in follower.stderr.readline()
+            publish(spoiled.change_the_golden_answers(release.stage()), release.models)
+            assert '"version is refused", "version": 4' in follower.stderr.readline()
+            follower.send_signal(signal.SIGTERM)
+            assert follower.wait(PATIENCE_S) == 0
+        finally:
+            follower.kill()
+    assert release.served == "3"
+    assert release.versions() == release.versions("tiny_onnx") == ["2", "3"]
+
+
+def test_follower_goes_on_when_the_models_were_away(
+    release: Release, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = Follower(release.settings("--follow"))
+    follower.lay_out_first()
+    models, away = Path(release.models), tmp_path / "away"
+    models.rename(away)
+    follower.look()
+    follower.look()
+    assert [record.getMessage() for record in caplog.records] == ["cannot look for versions"]
+    away.rename(models)
+    release.publish()
+    follower.look()
+    assert release.served == "2"
