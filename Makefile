@@ -4,12 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TRITON := .venv-triton
+TRITON_READY := $(TRITON)/.ready
 PACKAGES := fovea trainer server scorer demo benchmarks
 CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow soak test-gpu lint types proto images manifests clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto images manifests clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +31,17 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 test: $(READY) ## Run the tests (under 8 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu'
 
-test-slow: $(READY) ## Run the long tests that need no GPU
+test-slow: $(READY) test-triton ## Run the long tests that need no GPU, those with Triton too
 	@$(BIN)/python -m pytest -m slow
+
+test-triton: $(READY) $(TRITON_READY) ## Run NVIDIA's server on our model, and its client on both servers
+	@$(TRITON)/bin/python -m pytest --confcutdir=tests/triton tests/triton
+
+$(TRITON_READY): tests/triton/requirements.txt
+	@echo "Setting up $(TRITON): tritonserver and tritonclient, 60 MB."
+	$(PYTHON) -m venv --clear $(TRITON)
+	$(TRITON)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
 
 soak: $(READY) ## Let all kinds of clients loose on a server for 10 minutes
 	@$(BIN)/python -m benchmarks.soak --seconds 600

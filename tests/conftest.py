@@ -7,6 +7,7 @@ from fovea.classifier import Classifier
 from tests import tiny
 
 pytest_plugins = ["tests.buckets"]
+collect_ignore = ["triton"]  # run in an environment of their own, by `make test-triton`
 
 
 @pytest.fixture(scope="session")

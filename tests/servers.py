@@ -19,11 +19,12 @@ PATIENCE_S = 60
 class ServerProcess:
     """A started `python -m server`. Its log is read as it comes, so that its pipe never fills up."""
 
-    def __init__(self, models: Path | str, *flags: str) -> None:
+    def __init__(self, models: Path | str, *flags: str, python: str = sys.executable) -> None:
         command = server_command(
             *("--models", str(models), "--host", "127.0.0.1", "--log-format", "json"),
             *("--port", "0", "--metrics-port", "0", "--health-port", "0"),
             *flags,
+            python=python,
         )
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=clean_environment(), stderr=subprocess.PIPE, text=True
@@ -86,9 +87,9 @@ class ServerProcess:
 
 
 @contextmanager
-def started_server(models: Path | str, *flags: str) -> Iterator[ServerProcess]:
+def started_server(models: Path | str, *flags: str, python: str = sys.executable) -> Iterator[ServerProcess]:
     """A server that may not be ready yet; ended by SIGTERM when the block is left."""
-    server = ServerProcess(models, *flags)
+    server = ServerProcess(models, *flags, python=python)
     try:
         yield server
     finally:
@@ -96,9 +97,9 @@ def started_server(models: Path | str, *flags: str) -> Iterator[ServerProcess]:
 
 
 @contextmanager
-def running_server(models: Path | str, *flags: str) -> Iterator[ServerProcess]:
+def running_server(models: Path | str, *flags: str, python: str = sys.executable) -> Iterator[ServerProcess]:
     """A server that is ready; ended by SIGTERM when the block is left."""
-    with started_server(models, *flags) as server:
+    with started_server(models, *flags, python=python) as server:
         assert server.ready
         yield server
 
@@ -116,8 +117,8 @@ def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def server_command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "server", *arguments]
+def server_command(*arguments: str, python: str = sys.executable) -> list[str]:
+    return [python, "-m", "server", *arguments]
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,0 +1,71 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tritonclient import grpc as oip
+
+from benchmarks.triton_server import PROJECT_PYTHON, running_triton
+from fovea.bundle import ModelBundle
+from fovea.classifier import Classifier
+from tests.servers import running_server
+from tests.triton import project
+
+MANY = ("--max-batch-size", "64")
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The demo's model, hardly trained."""
+
+    models: Path
+    images: list[bytes]
+    """That were held out, some of each class."""
+
+    @property
+    def classifier(self) -> Classifier:
+        return Classifier(ModelBundle.open(self.models / "1"), "cpu", 1)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    models, files = project.train_digits(tmp_path_factory.mktemp("digits"))
+    return Digits(models, [file.read_bytes() for file in files[:: len(files) // 64]])
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with the tiny model as version 1. Not to be changed: it is shared."""
+    root = tmp_path_factory.mktemp("tiny")
+    project.publish_tiny(root / "models" / "tiny", root / "staging")
+    return root / "models" / "tiny"
+
+
+@contextmanager
+def serving(kind: str, models: Path, scratch: Path) -> Iterator[str]:
+    """The address of a server of that kind."""
+    if kind == "triton":
+        with running_triton(models, scratch, *MANY) as triton:
+            yield triton.target
+    else:
+        with running_server(models, *MANY, python=str(PROJECT_PYTHON)) as fovea:
+            yield fovea.target
+
+
+@pytest.fixture(scope="session", params=["triton", "fovea"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each server that speaks the protocol."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def client(
+    kind: str, digits: Digits, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[oip.InferenceServerClient]:
+    """Connected to a server of the digits."""
+    with (
+        serving(kind, digits.models, tmp_path_factory.mktemp(kind)) as target,
+        oip.InferenceServerClient(target) as connected,
+    ):
+        yield connected
