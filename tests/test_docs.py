@@ -21,6 +21,7 @@ from scorer.rows import SCHEMA, Status
 from server.config import ServeSettings
 from server.metrics import Metrics
 from server.oip.screen import MAX_NUMBERS_BYTES, MAX_REST_BYTES
+from server.triton.config import TritonSettings
 from trainer.__main__ import SETTINGS
 from trainer.config import TrainSettings
 
@@ -57,8 +58,8 @@ def test_options_that_the_training_page_names_exist() -> None:
 def test_options_that_the_serving_page_names_exist() -> None:
     # Between its fences are other programs' commands.
     text = re.sub(r"```.*?```", "", (ROOT / "docs" / "serving.md").read_text(), flags=re.DOTALL)
-    known = {"--" + name.replace("_", "-") for name in ServeSettings.model_fields} | {"--help"}
-    assert set(re.findall(r"--[a-z][a-z0-9-]*", text)) <= known
+    known = {flag(name) for name in (*ServeSettings.model_fields, *TritonSettings.model_fields)}
+    assert set(re.findall(r"--[a-z][a-z0-9-]*", text)) <= known | {"--help"}
 
 
 def test_metrics_that_the_serving_page_names_are_the_servers() -> None:

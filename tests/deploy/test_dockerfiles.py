@@ -40,7 +40,11 @@ class Dockerfile:
 
 
 def parse(name: str) -> Dockerfile:
-    text = re.sub(r"^#.*\n", "", (ROOT / f"Dockerfile.{name}").read_text(), flags=re.MULTILINE)
+    return parse_file(name, ROOT / f"Dockerfile.{name}")
+
+
+def parse_file(name: str, path: Path) -> Dockerfile:
+    text = re.sub(r"^#.*\n", "", path.read_text(), flags=re.MULTILINE)
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
     _, *stages = re.split(r"^(?=FROM)", "\n".join(lines), flags=re.MULTILINE)
     split = tuple(

@@ -191,7 +191,7 @@ def test_files_to_look_at_are_where_the_programs_write_them() -> None:
 def test_every_folder_of_deploy_is_explained() -> None:
     listed = set(re.findall(r"^\| `([a-z/-]+)` \|", PAGE, re.MULTILINE))
     parts = {f"overlays/{name}" for name in OVERLAYS} | {f"components/{name}" for name in COMPONENTS}
-    assert listed == parts | {"base", "train"}
+    assert listed == parts | {"base", "train", "triton"}
 
 
 def _kubectl(command: str) -> list[str]:

@@ -28,16 +28,16 @@ def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server_and_ser
     expected = {("UDP", 53, ANYWHERE), ("TCP", 53, ANYWHERE), ("TCP", 443, ANYWHERE)}
     if workload.container["name"] == "driver":
         expected |= {("TCP", port, ANYWHERE) for port in API_SERVERS} | {("TCP", PORT, SERVERS)}
-    assert set(_holes("egress", workload)) == expected
+    assert set(holes("egress", workload)) == expected
 
 
 def test_callers_and_prometheus_reach_the_server_alone(workload: Workload) -> None:
     expected = {("TCP", PORT, ANY_POD), ("TCP", METRICS_PORT, MONITORING)}
     is_server = workload.container["name"] == "server"
-    assert set(_holes("ingress", workload)) == (expected if is_server else set())
+    assert set(holes("ingress", workload)) == (expected if is_server else set())
 
 
-def _holes(direction: str, workload: Workload) -> Iterator[Hole]:
+def holes(direction: str, workload: Workload) -> Iterator[Hole]:
     """What the policies let through to or from the workload's pods."""
     for policy in (policy["spec"] for policy in workload.rendering.of_kind("NetworkPolicy")):
         assert set(policy["podSelector"]) <= {"matchLabels"}
