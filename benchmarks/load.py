@@ -1,7 +1,8 @@
 """Load on a server, from a process of its own: each client sends its next image when the last is answered.
 
-    python -m benchmarks.load TARGET IMAGES CLIENTS SECONDS [--timeout-s 30]
+    python -m benchmarks.load TARGET IMAGES CLIENTS SECONDS [--timeout-s 30] [--oip MODEL]
 
+By Classify or, with `--oip`, by ModelInfer of the Open Inference Protocol, to the model of that name.
 Prints JSON: answered images (all, and those after the first second), seconds, errors by status code, and
 latencies in milliseconds.
 """
@@ -10,6 +11,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,9 +19,11 @@ from pathlib import Path
 
 import grpc
 
+from fovea.oip import open_inference_pb2 as oip
 from fovea.v1 import classify_pb2 as pb
 
-METHOD = "/fovea.v1.Classifier/Classify"
+CLASSIFY = "/fovea.v1.Classifier/Classify"
+INFER = "/inference.GRPCInferenceService/ModelInfer"
 WARM_UP_S = 1.0
 
 
@@ -30,10 +34,12 @@ def main() -> None:
     parser.add_argument("clients", type=int)
     parser.add_argument("seconds", type=float)
     parser.add_argument("--timeout-s", type=float, default=60)
+    parser.add_argument("--oip", metavar="MODEL")
     options = parser.parse_args()
     files = [file.read_bytes() for file in sorted(options.images.iterdir())]
-    requests = itertools.cycle([pb.ClassifyRequest(image=data).SerializeToString() for data in files])
-    load = _Load(options.target, requests, options.timeout_s, options.seconds)
+    requests = [_infer(options.oip, data) if options.oip else _classify(data) for data in files]
+    method = INFER if options.oip else CLASSIFY
+    load = _Load(options.target, method, itertools.cycle(requests), options.timeout_s, options.seconds)
     if options.clients == 1:
         load.alone()
     else:
@@ -41,9 +47,26 @@ def main() -> None:
     print(json.dumps(load.report()))
 
 
+def _classify(image: bytes) -> bytes:
+    return pb.ClassifyRequest(image=image).SerializeToString()
+
+
+def _infer(model: str, image: bytes) -> bytes:
+    """One image, to be answered with what a Classify call is."""
+    request = oip.ModelInferRequest(model_name=model)
+    request.inputs.add(name="image", datatype="BYTES", shape=[1, 1])
+    request.raw_input_contents.append(struct.pack("<I", len(image)) + image)
+    for name in ("probabilities", "label"):
+        request.outputs.add(name=name)
+    return request.SerializeToString()
+
+
 class _Load:
-    def __init__(self, target: str, requests: Iterator[bytes], timeout_s: float, seconds: float) -> None:
+    def __init__(
+        self, target: str, method: str, requests: Iterator[bytes], timeout_s: float, seconds: float
+    ) -> None:
         self._target = target
+        self._method = method
         self._requests = requests
         self._timeout_s = timeout_s
         self._begin = time.perf_counter() + WARM_UP_S
@@ -55,7 +78,7 @@ class _Load:
     def alone(self) -> None:
         """One client that blocks, as most do."""
         with grpc.insecure_channel(self._target) as channel:
-            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
+            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self._method)
             while (started := time.perf_counter()) < self._end:
                 try:
                     call(next(self._requests), timeout=self._timeout_s)
@@ -73,7 +96,7 @@ class _Load:
         await asyncio.gather(*(channel.close() for channel in channels))
 
     async def _client(self, channel: grpc.aio.Channel) -> None:
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self._method)
         while (started := time.perf_counter()) < self._end:
             try:
                 await call(next(self._requests), timeout=self._timeout_s)

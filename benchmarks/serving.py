@@ -2,30 +2,26 @@
 
     python -m benchmarks.serving
     python -m benchmarks.serving --only tiny --seconds 20 --work .benchmarks
+    python -m benchmarks.serving --peer triton
 
 Images a second, latency and images per server CPU second at 1, 16 and 64 clients, beside two limits of the
 same run: (i) `fovea.preprocess` and `Classifier` in a loop without a server, (ii) a loop of Pillow and
 onnxruntime that shares no code with the project. On resnet34, where the model is the limit, (i) is the best
-of a sweep over processes, threads and batch sizes.
+of a sweep over processes, threads and batch sizes. With `--peer`, NVIDIA's server on the same model instead.
 """
 
 import argparse
-import json
 import re
-import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks import bare_loops
 from benchmarks.bare_loops import Limit
 from benchmarks.machine import describe_machine
-from benchmarks.process_tree import cpu_seconds
+from benchmarks.measuring import Served, measure, write_files
+from benchmarks.peer import compare_with_triton
 from benchmarks.served import running_server
 from benchmarks.serving_models import photographs, publish_resnet34, publish_tiny
 from fovea.cpus import available_cpus
@@ -36,36 +32,33 @@ CLIENTS = (1, 16, 64)
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["tiny", "large", "resnet34", "int8"])
+    parser.add_argument("--peer", choices=["triton"], help="compare with this server; see benchmarks.peer")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--work", type=Path, help="where models and photographs are kept for the next run")
     options = parser.parse_args()
     print(describe_machine(torch.device("cpu"), available_cpus()))
     with tempfile.TemporaryDirectory() as scratch:
         bench = _Bench(options.work or Path(scratch), options.seconds)
+        if options.peer:
+            bench.against_triton(options.only)
+            return
         for name in ("tiny", "large", "resnet34", "int8"):
             if options.only in (None, name):
                 getattr(bench, name)()
-
-
-@dataclass(frozen=True)
-class Served:
-    """What the server reached at a number of clients."""
-
-    images_s: float
-    images_cpu_s: float
-    """Images per CPU second of the server's processes."""
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    errors: dict[str, int]
 
 
 class _Bench:
     def __init__(self, work: Path, seconds: float) -> None:
         self._work = work
         self._seconds = seconds
-        self._small = _write(work / "small", photographs(32, 500, 375))
+        self._small = write_files(work / "small", photographs(32, 500, 375))
         self._large = work / "large"
+
+    def against_triton(self, only: str | None) -> None:
+        """The tiny network, and resnet34."""
+        for name, models in (("tiny", self._tiny_models), ("resnet34", self._resnet34_models)):
+            if only in (None, name):
+                compare_with_triton(name, models(), self._small, self._seconds)
 
     def tiny(self) -> None:
         """The server's own work dominates."""
@@ -73,7 +66,7 @@ class _Bench:
 
     def large(self) -> None:
         """Photographs as cameras take them."""
-        _write(self._large, photographs(8, 4000, 3000))
+        write_files(self._large, photographs(8, 4000, 3000))
         self._against_loops("tiny network, JPEG 4000 x 3000", self._large)
 
     def resnet34(self) -> None:
@@ -93,9 +86,7 @@ class _Bench:
         print(f"server / best bare loop of fp32: {_best(served) / best.images_s:.2f}\n")
 
     def _against_loops(self, title: str, images: Path) -> None:
-        models = self._work / "models" / "tiny"
-        if not models.exists():
-            publish_tiny(models, self._work / "staging")
+        models = self._tiny_models()
         before = self._loops(models, images)
         served = self._serve(models, images)
         after = self._loops(models, images)
@@ -114,6 +105,12 @@ class _Bench:
         return bare_loops.run("fovea", models, images, seconds), bare_loops.run(
             "pillow", models, images, seconds
         )
+
+    def _tiny_models(self) -> Path:
+        models = self._work / "models" / "tiny"
+        if not models.exists():
+            publish_tiny(models, self._work / "staging")
+        return models
 
     def _resnet34_models(self) -> Path:
         models = self._work / "models" / "resnet34"
@@ -140,37 +137,10 @@ class _Bench:
 
     def _serve(self, models: Path, images: Path, *flags: str) -> dict[int, Served]:
         with running_server(models, *flags) as server:
-            return {clients: self._load(server.pid, server.target, images, clients) for clients in CLIENTS}
-
-    def _load(self, pid: int, target: str, images: Path, clients: int) -> Served:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.load",
-            target,
-            str(images),
-            str(clients),
-            str(self._seconds),
-        ]
-        cpu = cpu_seconds(pid)
-        output = subprocess.run(command, capture_output=True, check=True).stdout
-        cpu = cpu_seconds(pid) - cpu
-        seen: dict[str, Any] = json.loads(output)
-        return Served(
-            seen["images"] / seen["seconds"],
-            seen["all_images"] / cpu,
-            seen["p50_ms"],
-            seen["p95_ms"],
-            seen["p99_ms"],
-            seen["errors"],
-        )
-
-
-def _write(folder: Path, files: Sequence[bytes]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for index, data in enumerate(files):
-        (folder / f"{index:03d}.jpg").write_bytes(data)
-    return folder
+            return {
+                clients: measure(server.pid, server.target, images, clients, self._seconds)
+                for clients in CLIENTS
+            }
 
 
 def _best(served: dict[int, Served]) -> float:

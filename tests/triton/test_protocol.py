@@ -205,7 +205,7 @@ WORDS = np.array([[b"one", b"two"]], dtype=np.object_)
 WRONG = {
     "model": ("NOT_FOUND", "cats", "", image_input([picture(0)]), "cats"),
     "version": ("NOT_FOUND", "digits", "7", image_input([picture(0)]), "7"),
-    "shape": ("INVALID_ARGUMENT", "digits", "", tensor("image", [1, 2], "BYTES", WORDS), "[-1,1]"),
+    "shape": ("INVALID_ARGUMENT", "digits", "", tensor("image", [1, 2], "BYTES", WORDS), "[1,2]"),
     "datatype": (
         "INVALID_ARGUMENT",
         "digits",
