@@ -18,6 +18,8 @@ from tests.deploy.test_dockerfiles import BUILD_TOOLS, PROJECT, parse_file
 
 TRITON = Composition("triton", ("base", "triton"))
 """On the cluster that deploy/base was applied to."""
+ON_GPUS = Composition("triton+gpu", ("base", "triton"), ("gpu",))
+WITH_VOLUME = Composition("triton+model-pvc", ("base", "triton"), ("model-pvc",))
 
 CONTAINERS = ("repository", "triton", "follower")
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
@@ -32,9 +34,10 @@ def pod() -> Manifest:
     return rendering().named("Deployment", "fovea-triton")["spec"]["template"]["spec"]
 
 
-def container(name: str) -> Workload:
+def container(name: str, composition: Composition = TRITON) -> Workload:
     """The pod as if it had this container alone, with the volumes that it mounts."""
-    whole = pods_of(rendering().named("Deployment", "fovea-triton"), rendering())
+    rendered = render(composition)
+    whole = pods_of(rendered.named("Deployment", "fovea-triton"), rendered)
     (only,) = [one for one in (*whole.pod["initContainers"], *whole.pod["containers"]) if one["name"] == name]
     volumes = {volume["name"]: volume for volume in whole.pod["volumes"]}
     mounted = [volumes[mount["name"]] for mount in only["volumeMounts"]]
@@ -90,9 +93,10 @@ def test_manifests_are_as_all_others(check: Callable[[Rendering], None]) -> None
     check(rendering())
 
 
+@pytest.mark.parametrize("composition", [TRITON, ON_GPUS, WITH_VOLUME], ids=lambda one: one.name)
 @pytest.mark.parametrize("version", [test_rendering.OLDEST, kubernetes_validate.latest_version()])
-def test_manifests_follow_the_schemas_of_kubernetes(version: str) -> None:
-    for manifest in rendering().manifests:
+def test_manifests_follow_the_schemas_of_kubernetes(composition: Composition, version: str) -> None:
+    for manifest in render(composition).manifests:
         kubernetes_validate.validate(json.loads(json.dumps(manifest)), version, strict=True)
 
 
@@ -104,7 +108,10 @@ def test_no_container_is_left_out_here() -> None:
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> TritonSettings:
     """What the program of the container makes of its arguments and variables."""
-    pods = container(request.param)
+    return _settings(container(request.param), monkeypatch)
+
+
+def _settings(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> TritonSettings:
     for name, value in pods.environment().items():
         monkeypatch.setenv(name, value)
     python, *arguments = [*pods.container["command"], *pods.container["args"]]
@@ -134,6 +141,30 @@ def test_each_cpu_of_triton_has_a_process(settings: TritonSettings) -> None:
     limits = container("triton").container["resources"]["limits"]
     assert settings.provider == "cpu"
     assert settings.instances == int(limits["cpu"])
+
+
+def test_triton_alone_has_the_gpu_and_the_model_is_laid_out_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = container("triton", ON_GPUS)
+    assert server.container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert server.container["image"].endswith("/fovea-triton:0.1.0-gpu")
+    assert [one["key"] for one in server.pod["tolerations"]] == ["nvidia.com/gpu"]
+    for name in ("repository", "follower"):
+        program = container(name, ON_GPUS)
+        assert "nvidia.com/gpu" not in program.container["resources"]["limits"]
+        assert _settings(program, monkeypatch).provider == "cuda"
+
+
+def test_rollout_ends_where_there_is_one_gpu_in_all() -> None:
+    spec = container("triton", ON_GPUS).manifest["spec"]
+    assert spec["replicas"] == 1
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+
+
+@pytest.mark.parametrize("name", ["repository", "follower"])
+def test_models_on_a_volume_are_read_alone(name: str) -> None:
+    models = container(name, WITH_VOLUME).mounts["/models"]
+    assert models["persistentVolumeClaim"]["claimName"] == "fovea-models"
+    assert models["readOnly"]
 
 
 def test_both_containers_of_fovea_say_the_same() -> None:
