@@ -120,6 +120,7 @@ def test_bad_image_is_named_and_other_calls_are_answered(
 @pytest.mark.parametrize(
     ("data", "reason"),
     [(b"", "image 0: the image is empty (0 bytes)"), (picture(0)[:60], "image 0: the ")],
+    ids=["empty", "cut short"],
 )
 def test_what_is_wrong_with_an_image_is_said(
     client: oip.InferenceServerClient, data: bytes, reason: str
