@@ -22,16 +22,14 @@ class Digits:
     models: Path
     images: list[bytes]
     """That were held out, some of each class."""
-
-    @property
-    def classifier(self) -> Classifier:
-        return Classifier(ModelBundle.open(self.models / "1"), "cpu", 1)
+    classifier: Classifier
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     models, files = project.train_digits(tmp_path_factory.mktemp("digits"))
-    return Digits(models, [file.read_bytes() for file in files[:: len(files) // 64]])
+    classifier = Classifier(ModelBundle.open(models / "1"), "cpu", 1)
+    return Digits(models, [file.read_bytes() for file in files[:: len(files) // 64]], classifier)
 
 
 @pytest.fixture(scope="session")
