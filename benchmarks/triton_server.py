@@ -23,17 +23,19 @@ PATIENCE_S: Final = 60
 
 
 @contextmanager
-def running_triton(models: Path, scratch: Path, *flags: str) -> Iterator["TritonServer"]:
+def running_triton(
+    models: Path, scratch: Path, *flags: str, follows: bool = False
+) -> Iterator["TritonServer"]:
     """Serves what `python -m server.triton` lays out with these flags; ready when the block begins."""
     server = TritonServer(models, scratch)
     server.lay_out(*flags)
-    with server.running():
+    with server.running(follows=follows):
         server.wait_for("Started GRPCInferenceService")
         yield server
 
 
 class TritonServer:
-    """A server and its model repository, both below `scratch`. It looks for changes each second."""
+    """A server and its model repository, both below `scratch`."""
 
     def __init__(self, models: Path, scratch: Path) -> None:
         self._models = models
@@ -60,10 +62,14 @@ class TritonServer:
         )
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """From the start of the process to its end, by SIGTERM."""
+    def running(self, *, follows: bool = False) -> Iterator[None]:
+        """From the start of the process to its end, by SIGTERM. It may look for changes each second.
+
+        Then it loads a version twice, the second time for the bytecode that Python writes beside it.
+        """
+        mode = ("poll", "--repository-poll-secs", "1") if follows else ("none",)
         self._process = subprocess.Popen(
-            self._command(),
+            [*self._command(), "--model-control-mode", *mode],
             cwd=self._place_of_fovea_alone(),
             env=_environment(),
             stdout=subprocess.PIPE,
@@ -98,7 +104,6 @@ class TritonServer:
             *("--http-address", "127.0.0.1", "--http-port", str(self._http_port)),
             *("--grpc-address", "127.0.0.1", "--grpc-port", str(self._port)),
             *("--allow-metrics", "false", "--exit-on-error", "false"),
-            *("--model-control-mode", "poll", "--repository-poll-secs", "1"),
         ]
 
     def _place_of_fovea_alone(self) -> Path:

@@ -143,7 +143,7 @@ def models(tmp_path: Path) -> Path:
 def test_version_that_is_published_is_taken_up_and_no_call_fails(models: Path, tmp_path: Path) -> None:
     stop, second, outcomes = threading.Event(), threading.Event(), Counter[str]()
     with (
-        running_triton(models, tmp_path / "triton") as triton,
+        running_triton(models, tmp_path / "triton", follows=True) as triton,
         oip.InferenceServerClient(triton.target) as client,
     ):
 
