@@ -11,7 +11,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto images manifests clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto images manifests locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,14 @@ images: ## Build fovea-serve and fovea-train with buildah or docker (BASE_IMAGE=
 	@command -v buildah >/dev/null || command -v docker >/dev/null || { echo "make images needs buildah or docker" >&2; exit 1; }
 	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.serve -t fovea-serve:$(VERSION) .
 	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.train -t fovea-train:$(VERSION) .
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--constraint constraints.txt --custom-compile-command "make locks"
+locks: $(READY) ## Lock what the images install, with hashes, after pyproject.toml or constraints.txt changed
+	$(LOCK) pyproject.toml --extra serve --extra score -o containers/lock/serve.txt
+	$(LOCK) pyproject.toml --extra serve-gpu --extra score -o containers/lock/serve-gpu.txt
+	$(LOCK) pyproject.toml --extra train -o containers/lock/train.txt
+	$(LOCK) --group pyproject.toml:sbom -o containers/lock/sbom.txt
 
 clean: ## Remove what was built, the demo's results and the caches, but not .venv
 	rm -rf .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
