@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON := .venv-triton
 TRITON_READY := $(TRITON)/.ready
-PACKAGES := fovea trainer server scorer demo benchmarks
+PACKAGES := fovea trainer server scorer demo benchmarks containers
 CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
