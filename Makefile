@@ -11,7 +11,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto images manifests locks clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto images manifests base-image locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ images: ## Build fovea-serve and fovea-train with buildah or docker (BASE_IMAGE=
 	@command -v buildah >/dev/null || command -v docker >/dev/null || { echo "make images needs buildah or docker" >&2; exit 1; }
 	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.serve -t fovea-serve:$(VERSION) .
 	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.train -t fovea-train:$(VERSION) .
+
+MIRROR ?=
+base-image: ## Make BASE_IMAGE of Debian's packages, where no registry is reachable (as root, with debootstrap and buildah)
+	containers/base-image.sh $(BASE_IMAGE) $(MIRROR)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--constraint constraints.txt --custom-compile-command "make locks"
