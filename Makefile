@@ -11,7 +11,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto images manifests base-image locks clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto manifests images try-images base-image locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 	@$(BIN)/python -m demo
 
 test: $(READY) ## Run the tests (under 8 minutes on 2 cores)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu'
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu and not images'
 
 test-slow: $(READY) test-triton ## Run the long tests that need no GPU, those with Triton too
 	@$(BIN)/python -m pytest -m slow
@@ -63,14 +63,24 @@ proto: $(READY) ## Generate fovea/v1 and fovea/oip from proto/
 manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and promtool)
 	@CI=true $(BIN)/python -m pytest -q -m 'not slow' tests/deploy
 
+IMAGES ?= serve serve-gpu train
 BASE_IMAGE ?= python:3.11-slim-bookworm
 BUILD_OPTIONS ?=
-BUILD = $(if $(shell command -v buildah),buildah bud --format docker,docker build) $(BUILD_OPTIONS)
+BUILDAH := $(shell command -v buildah)
+COMMITTED_AT = $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+BUILD = $(if $(BUILDAH),buildah bud --format docker --layers --timestamp $(COMMITTED_AT),docker build) $(BUILD_OPTIONS)
 BUILD_ARGS = BASE_IMAGE=$(BASE_IMAGE) VERSION=$(VERSION) REVISION=$(shell git rev-parse --short HEAD)
-images: ## Build fovea-serve and fovea-train with buildah or docker (BASE_IMAGE=..., BUILD_OPTIONS=...)
-	@command -v buildah >/dev/null || command -v docker >/dev/null || { echo "make images needs buildah or docker" >&2; exit 1; }
-	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.serve -t fovea-serve:$(VERSION) .
-	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) -f Dockerfile.train -t fovea-train:$(VERSION) .
+images: $(IMAGES:%=image-%) ## Build the images with buildah or docker, and try them (IMAGES="serve serve-gpu train", BASE_IMAGE, BUILD_OPTIONS)
+	$(if $(BUILDAH),@$(MAKE) --no-print-directory try-images,@echo "Built, but not tried: that is done by buildah and runc")
+
+image-serve: BUILT = -f Dockerfile.serve -t fovea-serve:$(VERSION)
+image-serve-gpu: BUILT = -f Dockerfile.serve -t fovea-serve:$(VERSION)-gpu --build-arg EXTRA=serve-gpu
+image-train: BUILT = -f Dockerfile.train -t fovea-train:$(VERSION)
+$(IMAGES:%=image-%):
+	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) $(BUILT) .
+
+try-images: $(READY) ## Run the images that are built as the pods of deploy/ (as root, with buildah, runc and kubectl)
+	@$(BIN)/python -m pytest -m images tests/containers
 
 MIRROR ?=
 base-image: ## Make BASE_IMAGE of Debian's packages, where no registry is reachable (as root, with debootstrap and buildah)

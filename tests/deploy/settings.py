@@ -17,7 +17,7 @@ WORKERS = 4
 
 def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The settings that the container's program reads from its arguments and variables."""
-    pods = _as_created(pods)
+    pods = as_created(pods)
     for name in [name for name in os.environ if name.startswith("FOVEA_")]:
         monkeypatch.delenv(name)
     for name, value in pods.environment().items():
@@ -34,7 +34,7 @@ def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
             raise AssertionError(f"{other} is no program of Fovea")
 
 
-def _as_created(pods: Workload) -> Workload:
+def as_created(pods: Workload) -> Workload:
     """The workers' pods as those of the Job that the driver makes of their template; others as they are."""
     if pods.container["name"] != "worker":
         return pods

@@ -1,11 +1,7 @@
 """Pod Security `restricted`, and what pods are to have besides."""
 
-import re
-
 from tests.deploy.manifests import Rendering, Workload
-
-QUANTITY = re.compile(r"([0-9.]+)(m|Ki|Mi|Gi|Ti)?")
-FACTORS = {None: 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+from tests.deploy.quantities import amount
 
 
 def test_namespace_enforces_restricted(rendering: Rendering) -> None:
@@ -41,7 +37,7 @@ def test_volumes_are_kinds_that_restricted_allows(workload: Workload) -> None:
 def test_every_empty_dir_is_bounded(workload: Workload) -> None:
     for volume in workload.pod["volumes"]:
         if "emptyDir" in volume:
-            assert _amount(volume["emptyDir"]["sizeLimit"]) > 0
+            assert amount(volume["emptyDir"]["sizeLimit"]) > 0
 
 
 def test_empty_dirs_fit_into_the_containers_limits(workload: Workload) -> None:
@@ -50,8 +46,8 @@ def test_empty_dirs_fit_into_the_containers_limits(workload: Workload) -> None:
     for volume in workload.pod["volumes"]:
         if "emptyDir" in volume:
             kind = "memory" if volume["emptyDir"].get("medium") == "Memory" else "ephemeral-storage"
-            used[kind] += _amount(volume["emptyDir"]["sizeLimit"])
-    assert all(used[kind] < _amount(limits[kind]) for kind in used)
+            used[kind] += amount(volume["emptyDir"]["sizeLimit"])
+    assert all(used[kind] < amount(limits[kind]) for kind in used)
 
 
 def test_requests_and_limits_are_stated_and_meet(workload: Workload) -> None:
@@ -60,7 +56,7 @@ def test_requests_and_limits_are_stated_and_meet(workload: Workload) -> None:
     stated = {"cpu", "memory", "ephemeral-storage"} | gpu
     assert set(resources["requests"]) == set(resources["limits"]) == stated
     for name, request in resources["requests"].items():
-        assert 0 < _amount(request) <= _amount(resources["limits"][name])
+        assert 0 < amount(request) <= amount(resources["limits"][name])
 
 
 def test_service_links_would_be_taken_for_settings(workload: Workload) -> None:
@@ -87,9 +83,3 @@ def test_tmp_can_be_written_to(workload: Workload) -> None:
 
 def test_training_has_shared_memory(training: Workload) -> None:
     assert training.mounts["/dev/shm"]["emptyDir"]["medium"] == "Memory"
-
-
-def _amount(quantity: str) -> float:
-    match = QUANTITY.fullmatch(str(quantity))
-    assert match, f"{quantity} is not a quantity"
-    return float(match[1]) * FACTORS[match[2]]
