@@ -66,18 +66,19 @@ manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and pro
 IMAGES ?= serve serve-gpu train
 BASE_IMAGE ?= python:3.11-slim-bookworm
 BUILD_OPTIONS ?=
-BUILDAH := $(shell command -v buildah)
+BUILDER ?= $(if $(shell command -v buildah),buildah,docker)
 COMMITTED_AT = $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
-BUILD = $(if $(BUILDAH),buildah bud --format docker --layers --timestamp $(COMMITTED_AT),docker build) $(BUILD_OPTIONS)
+BUILD_WITH_buildah = buildah bud --format docker --layers --timestamp $(COMMITTED_AT)
+BUILD_WITH_docker = docker build
 BUILD_ARGS = BASE_IMAGE=$(BASE_IMAGE) VERSION=$(VERSION) REVISION=$(shell git rev-parse --short HEAD)
-images: $(IMAGES:%=image-%) ## Build the images with buildah or docker, and try them (IMAGES="serve serve-gpu train", BASE_IMAGE, BUILD_OPTIONS)
-	$(if $(BUILDAH),@$(MAKE) --no-print-directory try-images,@echo "Built, but not tried: that is done by buildah and runc")
+images: $(IMAGES:%=image-%) ## Build the images with buildah or docker and, with buildah, try them (IMAGES, BASE_IMAGE, BUILD_OPTIONS)
+	$(if $(filter buildah,$(BUILDER)),@$(MAKE) --no-print-directory try-images)
 
 image-serve: BUILT = -f Dockerfile.serve -t fovea-serve:$(VERSION)
 image-serve-gpu: BUILT = -f Dockerfile.serve -t fovea-serve:$(VERSION)-gpu --build-arg EXTRA=serve-gpu
 image-train: BUILT = -f Dockerfile.train -t fovea-train:$(VERSION)
 $(IMAGES:%=image-%):
-	$(BUILD) $(addprefix --build-arg ,$(BUILD_ARGS)) $(BUILT) .
+	$(BUILD_WITH_$(BUILDER)) $(BUILD_OPTIONS) $(addprefix --build-arg ,$(BUILD_ARGS)) $(BUILT) .
 
 try-images: $(READY) ## Run the images that are built as the pods of deploy/ (as root, with buildah, runc and kubectl)
 	@$(BIN)/python -m pytest -m images tests/containers

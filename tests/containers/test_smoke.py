@@ -52,6 +52,17 @@ def node(tmp_path_factory: pytest.TempPathFactory, image_named: Callable[[str], 
     return node
 
 
+def test_pods_run_as_restricted_as_a_node_has_them(serve_image: Image, tmp_path: Path) -> None:
+    """That the others prove what they say."""
+    script = "id -u; echo $$; grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/self/status; touch /app/x"
+    code, output = run(Container(serve_image, ["sh", "-c", script]), tmp_path)
+    assert output.split() == [
+        *("10001", "1", "CapEff:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"),
+        *("touch:", "cannot", "touch", "'/app/x':", "Read-only", "file", "system"),
+    ]
+    assert code == 1
+
+
 def test_training_pod_releases_a_model_of_digits(node: Node) -> None:
     bundle = json.loads((node.claim("fovea-models") / "digits/1/bundle.json").read_text())
     assert bundle["labels"] == list("0123456789")

@@ -166,7 +166,7 @@ def test_network_policy_of_the_page_is_one(tmp_path: Path) -> None:
 def test_ports_and_files_of_the_laptop_are_those_of_its_overlay() -> None:
     local = overlay("local-cpu")
     environment = local.pods("fovea-serve").environment()
-    shown = re.findall(r"-- cat (\S+)", PAGE)
+    shown = re.findall(r"-- cat (/models/\S+)", PAGE)
     assert shown == [
         f"{environment['FOVEA_SERVE_MODELS']}/1/{name}" for name in ("golden/00.png", "report.html")
     ]
