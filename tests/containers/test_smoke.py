@@ -113,6 +113,15 @@ def test_training_pod_that_is_stopped_saves_and_says_so_by_143(train_image: Imag
     assert list(node.claim("fovea-train").rglob("checkpoint.pt"))
 
 
+def test_scoring_that_is_stopped_says_so_by_143(node: Node, serve_image: Image, tmp_path: Path) -> None:
+    variables = {"FOVEA_SCORE_RUN_ID": "stopped"}
+    container = node.container(pods("fovea-score"), serve_image, "run", "--full", variables=variables)
+    with started(container, tmp_path) as scorer:
+        scorer.wait_for(message="planned")
+        scorer.send(signal.SIGTERM)
+        assert scorer.exit_code() == ExitCode.TERMINATED
+
+
 @pytest.mark.skipif(not DEMO.exists(), reason="make demo makes its model")
 def test_model_of_the_demo_is_served_and_scored(serve_image: Image, tmp_path: Path) -> None:
     mounts = {"/tmp": Mount(), "/var/cache/fovea": Mount(), "/models": Mount(DEMO, read_only=True)}
