@@ -1,6 +1,8 @@
 """The network: torchvision's backbone and a new head; what is frozen, and who learns how fast."""
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torchvision
@@ -37,11 +39,14 @@ class Network(nn.Module):
         last: nn.Linear = self.head[-1]  # type: ignore[assignment]
         return last.out_features
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """The backbone's input: float32 [n, 3, S, S], each channel with about mean 0 and deviation 1."""
         normalised = (pixels.float() - self.mean) / self.std
         # contiguous keeps the exported graph clean: one Transpose, and no layout that follows the input.
-        features = self.backbone(normalised.permute(0, 3, 1, 2).contiguous())
-        logits: Tensor = self.head(features)
+        return normalised.permute(0, 3, 1, 2).contiguous()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.backbone(self.normalise(pixels)))
         return logits.float()
 
 
@@ -57,6 +62,18 @@ def build_network(arch: str, classes: int, size: int) -> Network:
     backbone = _build_backbone(arch)
     channels = _output_channels(backbone, arch, size)
     return Network(backbone, _build_head(channels, classes))
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards each module has its own mode again."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def freeze_backbone(network: Network) -> None:
@@ -119,17 +136,13 @@ def _build_backbone(arch: str) -> nn.Sequential:
 
 
 def _output_channels(backbone: nn.Sequential, arch: str, size: int) -> int:
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        modes = [(module, module.training) for module in backbone.modules()]
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(backbone):
         try:
-            features = backbone.eval()(torch.zeros(1, 3, size, size))
+            features = backbone(torch.zeros(1, 3, size, size))
         except RuntimeError as error:
             raise SettingsInvalid(
                 f"--size {size} is too small for {arch}: no feature map is left ({error})"
             ) from error
-        finally:
-            for module, training in modes:
-                module.training = training
     return int(features.shape[1])
 
 
