@@ -6,7 +6,7 @@ from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
 from tests import tiny
 
-pytest_plugins = ["tests.buckets"]
+pytest_plugins = ["tests.browser", "tests.buckets"]
 collect_ignore = ["triton"]  # run in an environment of their own, by `make test-triton`
 
 

@@ -1,0 +1,108 @@
+"""A real headless Chromium for tests of pages: opens a file, notes what it complains of and asks for."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
+
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+WIDE, NARROW = 1280, 390
+PATIENCE_MS = 20_000
+LOUD = {"serious", "critical"}
+
+Theme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class OpenPage:
+    """A page that is open; `complaints` are what its console says and what it asks of elsewhere."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def violations(self) -> list[str]:
+        """What axe finds that is serious or critical: a line each, with the first element of it."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{v['id']} ({v['impact']}): {v['help']}; {len(v['nodes'])} times, as in {v['nodes'][0]['html']}"
+            for v in found
+            if v["impact"] in LOUD
+        ]
+
+    def scrolls_sideways(self) -> bool:
+        """Whether the page as a whole is wider than its window."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth > innerWidth"))
+
+    def broken_images(self) -> list[str]:
+        """Images that the browser cannot decode, the hidden ones among them."""
+        script = """async () => {
+            const images = [...document.images];
+            images.forEach(image => { image.loading = "eager"; });
+            await Promise.allSettled(images.map(image => image.decode()));
+            return images.filter(image => !image.naturalWidth).map(image => image.alt);
+        }"""
+        return list(self.page.evaluate(script))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for a module: it is ended with it, for asyncio cannot run beside it. Skips where Chromium is
+    missing, but not when CI=true."""
+    program = shutil.which("chromium")
+    if program is None:
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing("chromium is not installed")
+    with sync_playwright() as playwright:
+        yield from _launched(playwright, program)
+
+
+def _launched(playwright: Playwright, program: str) -> Iterator[Browser]:
+    browser = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS])
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Browser, file: Path, *, theme: Theme = "light", width: int = WIDE, scripts: bool = True
+) -> Iterator[OpenPage]:
+    """The page in a window of its own, `width` pixels wide, with its scripts or without."""
+    context = browser.new_context(
+        color_scheme=theme,
+        viewport={"width": width, "height": 900},
+        java_script_enabled=scripts,
+        reduced_motion="reduce",
+        offline=True,
+    )
+    context.set_default_timeout(PATIENCE_MS)
+    try:
+        found = OpenPage(context.new_page())
+        _listen(found, file.as_uri())
+        found.page.goto(file.as_uri(), wait_until="load")
+        yield found
+    finally:
+        context.close()
+
+
+def _listen(found: OpenPage, own: str) -> None:
+    def note_request(request: Request) -> None:
+        if not request.url.startswith(("data:", f"{own}#")) and request.url != own:
+            found.complaints.append(f"asks for {request.url}")
+
+    found.page.on("request", note_request)
+    found.page.on("pageerror", lambda error: found.complaints.append(f"raises {error}"))
+    found.page.on(
+        "console",
+        lambda message: (
+            found.complaints.append(f"says {message.text}") if message.type in {"error", "warning"} else None
+        ),
+    )
