@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.ops.misc import Permute
 
 from fovea.preprocess import Pixels
@@ -27,9 +28,11 @@ def heat_map(network: Network, pixels: Pixels, classes: Targets) -> HeatMaps:
     pixels uint8 [n, S, S, 3]; classes int64 [n], one for each image. A map is all zero where no place speaks
     for the class. Leaves the network as it was: its modes, its weights, its gradients.
 
-    Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391): the channels of a feature map are summed, each
+    Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391): the channels of the last feature map are summed, each
     weighted by the mean of its gradient of the class's logit, and what speaks against the class is cut off.
-    The feature map is the last one; of small images, whose last map is a point, the last of 4 x 4 or more.
+    The last map of small images is hardly more than a point: they have that of the last stage with 4 x 4 or
+    more. There a channel has a weight of its own at each position, its gradient as far as it is positive
+    (LayerCAM, Jiang et al. 2021, doi 10.1109/TIP.2021.3089943), and neighbours are averaged.
     """
     with torch.inference_mode(False), evaluating(network):
         layer = feature_layer(network, pixels.shape[1])
@@ -74,6 +77,10 @@ def _explain(network: Network, layer: int, pixels: Pixels, classes: Targets) -> 
         chosen = logits.gather(1, torch.from_numpy(classes).to(device)[:, None]).sum()
         (gradients,) = torch.autograd.grad(chosen, features)  # of the features alone, not of any weight
     features, gradients = (channels_first(network.backbone, layer, v) for v in (features.detach(), gradients))
-    heat = (features * gradients.mean((2, 3), keepdim=True)).sum(1).relu()
+    if layer == len(network.backbone) - 1:
+        heat = (features * gradients.mean((2, 3), keepdim=True)).sum(1).relu()
+    else:  # strides further on pass over every other position, which would show as a chequerboard
+        heat = (features * gradients.relu()).sum(1).relu()
+        heat = functional.avg_pool2d(heat, 3, 1, padding=1)
     heat = heat / heat.amax((1, 2), keepdim=True).clamp(min=torch.finfo(heat.dtype).tiny)
     return heat.nan_to_num(0.0).cpu().numpy()

@@ -70,6 +70,16 @@ def test_large_images_have_the_map_of_the_last_layer_and_small_ones_of_one_that_
     assert names[feature_layer(network, 24)] == "layer1"
 
 
+def test_small_image_lights_up_at_its_corner_too() -> None:
+    network = colour_network()
+    network.backbone.append(nn.AvgPool2d(8))  # to a single point
+    red, blue = heat_map(network, np.stack([corners(), corners()]), np.array([RED, BLUE]))
+    assert red.shape == blue.shape == (8, 8)
+    assert red[0, 0] == blue[-1, -1] == 1
+    assert not red[3:].any()
+    assert not blue[:5].any()
+
+
 def test_network_is_left_as_it_was() -> None:
     network = build_network("resnet18", 3, 64)
     freeze_backbone(network)
