@@ -11,15 +11,25 @@ import sys
 from fovea import entry, logs
 from fovea.errors import ExitCode
 from fovea.settings import choose_command, load
-from trainer.config import EvaluateSettings, ExportSettings, InspectSettings, LrFindSettings, TrainSettings
+from trainer.config import (
+    EvaluateSettings,
+    ExportSettings,
+    InspectSettings,
+    LookSettings,
+    LrFindSettings,
+    TrainSettings,
+)
 
-AnySettings = LrFindSettings | TrainSettings | EvaluateSettings | ExportSettings | InspectSettings
+AnySettings = (
+    LrFindSettings | TrainSettings | EvaluateSettings | ExportSettings | InspectSettings | LookSettings
+)
 COMMANDS = {
     "lr-find": "find the learning rate by a range test",
     "train": "fine-tune, gate and publish a model",
     "evaluate": "measure a released model on new labelled images",
     "inspect": "show what a released model is and where it comes from",
     "export": "gate and publish a finished run again",
+    "look": "make a page of what a trained network sees in an image",
 }
 SETTINGS: dict[str, type[AnySettings]] = {
     "lr-find": LrFindSettings,
@@ -27,6 +37,7 @@ SETTINGS: dict[str, type[AnySettings]] = {
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
     "export": ExportSettings,
+    "look": LookSettings,
 }
 
 
@@ -36,6 +47,8 @@ def main() -> ExitCode | None:
     logs.set_up(settings.log_level, settings.log_format)
     if isinstance(settings, (EvaluateSettings, InspectSettings)):
         _examine(settings)
+    elif isinstance(settings, LookSettings):
+        _look(settings)
     else:
         _train(settings)
     return None
@@ -50,6 +63,13 @@ def _examine(settings: EvaluateSettings | InspectSettings) -> None:
         examination.evaluate(settings)
     else:
         examination.inspect(settings)
+
+
+def _look(settings: LookSettings) -> None:
+    from trainer import looking  # imports torch
+
+    entry.interrupt_by_exception()
+    looking.look(settings)
 
 
 def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> None:

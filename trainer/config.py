@@ -10,6 +10,7 @@ from trainer.options import (
     FinishedRunOptions,
     ImageOptions,
     LogOptions,
+    LookOptions,
     MachineOptions,
     ModelsOptions,
     OutputOptions,
@@ -34,6 +35,10 @@ class EvaluateSettings(
     LogOptions, MachineOptions, EvaluationOptions, ImageOptions, DataOptions, BundleOptions
 ):
     """Measure a released model on labelled images; of those that come with a split, on what is held out."""
+
+
+class LookSettings(LogOptions, LookOptions):
+    """Look into a trained network: a page of what it sees in an image, with a convolution done by hand."""
 
 
 class InspectSettings(LogOptions, BundleOptions):

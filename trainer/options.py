@@ -281,3 +281,16 @@ class EvaluationOptions(TrainerOptions):
 
 class FinishedRunOptions(TrainerOptions):
     run: Path = Field(description="folder of the run")
+
+
+class LookOptions(TrainerOptions):
+    image: CliPositionalArg[str] = Field(
+        "",
+        validate_default=True,
+        min_length=1,
+        description="the image to look at; a path or bucket URI (required)",
+    )
+    run: Path = Field(
+        description="folder of the run whose network looks, or any other with a run's checkpoint.pt"
+    )
+    output: Path = Field(Path("runs/look"), description="folder for the page, which is named IMAGE.html")

@@ -102,7 +102,14 @@ def release(
             published = versions.publish(staged, models)
             released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
             run.write_text(REPORT_FILE, report)
-            run.write_json(RELEASED_FILE, {"uri": released.uri, "metrics": metrics.model_dump(mode="json")})
+            run.write_json(
+                RELEASED_FILE,
+                {
+                    "uri": released.uri,
+                    "metrics": metrics.model_dump(mode="json"),
+                    "temperature": calibration.temperature,
+                },
+            )
     return released
 
 

@@ -95,7 +95,7 @@ def worked_convolution(network: Network, pixels: Pixels, side: int) -> WorkedCon
         return None
     name, layer, values = found
     worked = _work_out(name, layer, values)
-    _check(worked)
+    verify(worked)
     return worked
 
 
@@ -108,16 +108,8 @@ def sums(worked: WorkedConvolution) -> Iterator[list[float]]:
         ]
 
 
-def _by_hand(channel: Channel, row: int, column: int, worked: WorkedConvolution) -> float:
-    top, left = row * worked.stride, column * worked.stride
-    return sum(
-        channel.values[top + y][left + x] * channel.weights[y][x]
-        for y in range(worked.side)
-        for x in range(worked.side)
-    )
-
-
-def _check(worked: WorkedConvolution) -> None:
+def verify(worked: WorkedConvolution) -> None:
+    """Raises ArithmeticWrong, naming the first position, where `sums` are not what torch gives."""
     for row, (found, expected) in enumerate(zip(sums(worked), worked.expected, strict=True)):
         for column, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
             if not abs(ours - theirs) <= TOLERANCE * max(1.0, abs(theirs)):
@@ -125,6 +117,15 @@ def _check(worked: WorkedConvolution) -> None:
                     f"{worked.layer}: by hand the convolution gives {ours:g} at row {row}, column {column}, "
                     f"where torch gives {theirs:g}"
                 )
+
+
+def _by_hand(channel: Channel, row: int, column: int, worked: WorkedConvolution) -> float:
+    top, left = row * worked.stride, column * worked.stride
+    return sum(
+        channel.values[top + y][left + x] * channel.weights[y][x]
+        for y in range(worked.side)
+        for x in range(worked.side)
+    )
 
 
 @torch.no_grad()

@@ -69,12 +69,12 @@ def _batches(pixels: Pixels, classes: Targets) -> Iterator[tuple[Pixels, Targets
 def _explain(network: Network, layer: int, pixels: Pixels, classes: Targets) -> HeatMaps:
     device = network.mean.device
     with torch.no_grad():
-        features = network.backbone[: layer + 1](network.normalise(torch.from_numpy(pixels).to(device)))
+        features = network.backbone[: layer + 1](network.normalise(torch.tensor(pixels).to(device)))
     with torch.enable_grad():
         features.requires_grad_()
         # A copy goes on, for the next layer may work in place.
         logits = network.head(network.backbone[layer + 1 :](features.clone()))
-        chosen = logits.gather(1, torch.from_numpy(classes).to(device)[:, None]).sum()
+        chosen = logits.gather(1, torch.tensor(classes).to(device)[:, None]).sum()
         (gradients,) = torch.autograd.grad(chosen, features)  # of the features alone, not of any weight
     features, gradients = (channels_first(network.backbone, layer, v) for v in (features.detach(), gradients))
     if layer == len(network.backbone) - 1:

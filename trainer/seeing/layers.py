@@ -26,7 +26,7 @@ def first_layer(network: Network, pixels: Pixels, side: int) -> tuple[str, nn.Co
     ]
     try:
         with torch.no_grad(), evaluating(network):
-            network.backbone(network.normalise(torch.from_numpy(pixels[None]).to(network.mean.device)))
+            network.backbone(network.normalise(torch.tensor(pixels[None]).to(network.mean.device)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -50,10 +50,10 @@ def as_jpeg(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def as_png(pixels: Pixels) -> bytes:
-    """uint8 [h, w, 3] or [h, w] -> the file, every value kept."""
+def as_png(image: Image.Image) -> bytes:
+    """The file, every value kept."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    image.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 

@@ -26,7 +26,7 @@ class StageMaps:
     mean: Floats
     """[h, w]: over all channels"""
     channels: tuple[int, ...]
-    """the channels that differ most between places, the most first"""
+    """the channels that differ most between places, the most first; none where there is one place alone"""
     maps: Floats
     """[len(channels), h, w]: these channels' own"""
 
@@ -36,7 +36,7 @@ def activation_maps(network: Network, pixels: Pixels) -> list[StageMaps]:
     device = network.mean.device
     given: list[tuple[str, Tensor]] = []
     with torch.inference_mode(), evaluating(network):
-        values = network.normalise(torch.from_numpy(pixels[None]).to(device))
+        values = network.normalise(torch.tensor(pixels[None]).to(device))
         for index, (name, stage) in enumerate(network.backbone.named_children()):
             values = stage(values)
             given.append((name, channels_first(network.backbone, index, values)[0].clone()))  # next: in place
@@ -62,7 +62,8 @@ def _refines(stage: torch.nn.Module) -> bool:
 def _look_at(name: str, values: Tensor, *, is_stem: bool) -> StageMaps:
     """values float32 [C, h, w]"""
     found = values.float().cpu().numpy()
-    differing = np.argsort(-found.std((1, 2)), kind="stable")[:CHANNELS_SHOWN]
+    shown = CHANNELS_SHOWN if found[0].size > 1 else 0
+    differing = np.argsort(-found.std((1, 2)), kind="stable")[:shown]
     return StageMaps(
         name="stem" if is_stem else name,
         shape=(found.shape[0], found.shape[1], found.shape[2]),
