@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -22,10 +23,25 @@ _EXAMPLE: Final = pa.schema(
         pa.field("from_probability", pa.float32()),
         pa.field("to_probability", pa.float32()),
         pa.field("image_replaced", pa.bool_()),
+        pa.field("etag", pa.string()),
+        pa.field(SORT_KEY, pa.binary()),
     ]
 )
 
+_TOLD: Final = _EXAMPLE.names[:6]
+"""What is written of an example."""
+
 _NONE: Final = pa.table({SORT_KEY: pa.array([], pa.binary())})
+
+
+@dataclass(frozen=True)
+class ChangedImage:
+    """An image whose label changed."""
+
+    key: str
+    """As the store knows it."""
+    etag: str
+    """As this run saw it."""
 
 
 def block_of(keys: pa.BinaryArray, rows: pa.Table) -> pa.Table:
@@ -76,8 +92,13 @@ class Changes:
             "images": self.counts,
             "labels": {**self.labels, "changed": self.labels["image_changed"] + self.labels["model_changed"]},
             "pairs": [{"from": old, "to": new, "images": count} for (old, new), count in pairs[:PAIRS]],
-            "examples": self._examples.to_pylist(),
+            "examples": self._examples.select(_TOLD).to_pylist(),
         }
+
+    def surest(self) -> list[ChangedImage]:
+        """The examples' images, in their order."""
+        names = (key.decode("utf-8", "surrogateescape") for key in self._examples[SORT_KEY].to_pylist())
+        return list(map(ChangedImage, names, self._examples["etag"].to_pylist()))
 
     def _skip_empty(self) -> None:
         while self._old is not None and not self._old.num_rows:
@@ -114,7 +135,8 @@ def _cut(block: pa.Table, limit: bytes) -> tuple[pa.Table, pa.Table]:
 def _side_by_side(new: pa.Table, old: pa.Table, replaced: pa.ChunkedArray) -> pa.Table:
     columns = {"key": new["key"], "from": old["label"], "to": new["label"]}
     probabilities = {"from_probability": old["probability"], "to_probability": new["probability"]}
-    return pa.table({**columns, **probabilities, "image_replaced": replaced}, _EXAMPLE)
+    image = {"image_replaced": replaced, "etag": new["etag"], SORT_KEY: new[SORT_KEY]}
+    return pa.table({**columns, **probabilities, **image}, _EXAMPLE)
 
 
 def _surest(changed: pa.Table) -> pa.Table:

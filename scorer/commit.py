@@ -25,6 +25,7 @@ from scorer.rows import RowWriter
 from scorer.sample import Sample
 from scorer.scratch import mapped, scratch_folder
 from scorer.summary import Summary, about
+from scorer.thumbnails import read_thumbnails
 from scorer.verification import verify
 
 
@@ -67,7 +68,7 @@ def _commit(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any
     with scratch_folder() as folder:
         gathered = _gather(output, plan, folder / layout.QUARANTINE, options.verify_images)
         summary = {**about(plan), **_judged(gathered, output, plan, options)}
-        page = summary_page(summary)
+        page = summary_page(summary, read_thumbnails(plan.spec, gathered.with_last_run.surest_changes()))
         if not summary["refused"]:
             run.write(layout.MANIFEST, layout.json_bytes({"files": gathered.files}))
         run.write(layout.QUARANTINE, mapped(gathered.quarantine))

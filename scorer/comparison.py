@@ -9,7 +9,7 @@ from fovea.drift import predicted_on_held_out
 from fovea.errors import DataInvalid, ObjectMissing
 from fovea.folder import Folder
 from fovea.storage import open_folder
-from scorer.changes import Changes, block_of
+from scorer.changes import ChangedImage, Changes, block_of
 from scorer.committed import CommittedPart
 from scorer.last_run import LastRun, find_last_run
 from scorer.mix import Mix, drift_between
@@ -31,6 +31,10 @@ class WithLastRun:
         if self._last:
             self._compare(self._last, lambda: self._changes.add(block_of(part.keys, part.rows)))
 
+    def surest_changes(self) -> list[ChangedImage]:
+        """Images whose label changed, for a person to look at; none where nothing could be compared."""
+        return self._changes.surest() if self._last else []
+
     def _compare(self, last: LastRun, step: Callable[[], None]) -> None:
         """A last run that is damaged, or was just removed, must not keep this one from its commit."""
         try:
@@ -51,11 +55,16 @@ class WithLastRun:
             "model": self._last.summary.get("model"),
             "labels": dict(self._mix.labels.most_common()),
             "abstained": self._mix.abstained,
+            "images_per_s": _number_or_none(self._last.summary.get("images_per_s")),
             "confidence": self._mix.confidence(),
             "drift": drift.as_json() if drift else None,
             "changes": self._changes.as_json(),
         }
         return {"last": last, "no_last_because": None}
+
+
+def _number_or_none(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def with_held_out(mix: Mix, contract: BundleContract | None) -> dict[str, Any] | None:

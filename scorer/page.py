@@ -1,19 +1,19 @@
 """summary.html: the summary of a run as a page to look at, in one file."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import jinja2
 
 from fovea.printable import printable
 from scorer.mix import NO_CHANGE
+from scorer.thumbnails import Thumbnail
 
 SHOWN_CLASSES: Final = 40
 
-SHOWN_EXAMPLES: Final = 30
 
-
-def summary_page(summary: dict[str, Any]) -> bytes:
-    """`summary` is what summary.json holds."""
+def summary_page(summary: dict[str, Any], thumbnails: Sequence[Thumbnail]) -> bytes:
+    """`summary` is what summary.json holds; `thumbnails` are of the first examples of changed labels."""
     classes = _classes(summary)
     widest = max((max(row["share"], row["last"]) for row in classes), default=0) or 1
     page = _environment().get_template("summary.html.j2")
@@ -25,7 +25,7 @@ def summary_page(summary: dict[str, Any]) -> bytes:
         widest=widest,
         more_classes=max(0, len(classes) - SHOWN_CLASSES),
         histogram=_histogram(summary),
-        shown_examples=SHOWN_EXAMPLES,
+        examples=_examples(summary, thumbnails),
     )
     return text.encode()
 
@@ -63,6 +63,13 @@ def _classes(summary: dict[str, Any]) -> list[dict[str, Any]]:
         for label in {**counts, **last, **held_out}
     ]
     return sorted(rows, key=lambda row: (-row["images"], -row["last"], row["label"]))
+
+
+def _examples(
+    summary: dict[str, Any], thumbnails: Sequence[Thumbnail]
+) -> list[tuple[dict[str, Any], Thumbnail]]:
+    found = summary["last"]["changes"]["examples"] if summary["last"] else []
+    return list(zip(found, thumbnails, strict=False))
 
 
 def _histogram(summary: dict[str, Any]) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 def _spec(run: str, changes: dict[str, Any]) -> RunSpec:
     fields: dict[str, Any] = {
         "run": run,
-        "source": "s3://photos/today",
+        "source": "/nowhere/photos",
         "include": ("*.jpg",),
         "exclude": (),
         "models": "/nowhere/tiny",

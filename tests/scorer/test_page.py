@@ -59,6 +59,7 @@ def test_the_page_needs_nothing_but_itself(output: Path) -> None:
     assert not Elements(found).names & {"link", "img", "script", "iframe"}
     assert not re.search(r"url\(|@import|https?://", found)
     assert "prefers-color-scheme: dark" in found
+    assert "default-src 'none'" in found
     assert "@media print" in found
 
 
@@ -77,7 +78,7 @@ def test_many_classes_and_examples_are_cut_short(output: Path) -> None:
     second = [Image(image.key, "red") for image in first]
     found = two_nights(output, first, second)
     assert "The 21 other classes are in summary.json." in found
-    assert found.count("the same</td>") == 30
+    assert found.count("the same image</span>") == 30
 
 
 def test_the_page_is_made_where_only_the_packages_were_copied(tmp_path: Path, output: Path) -> None:

@@ -96,7 +96,7 @@ def test_another_image_under_a_key_is_told_from_another_answer(output: Path) -> 
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda output: None, "the last run, night-1, is of another source: s3://photos/today"),
+        (lambda output: None, "the last run, night-1, is of another source: /nowhere/photos"),
         (lambda output: (output / "runs/night-1/summary.json").unlink(), "night-1, is not there any more"),
         (lambda output: (output / "latest.json").unlink(), "no run was finished before this one"),
     ],
