@@ -1,15 +1,12 @@
 """From a finished run to a published version: calibrate, export, gate, seal, check, publish."""
 
-import importlib.metadata
 import logging
-import platform
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from pydantic import ValidationError
 
 from fovea import versions
@@ -25,7 +22,6 @@ from fovea.bundle import (
 )
 from fovea.classifier import Classifier
 from fovea.errors import DataInvalid
-from fovea.settings import as_saved
 from fovea.storage import open_folder
 from trainer.calibration import Calibration, calibrate
 from trainer.checkpoint import Checkpoint
@@ -33,10 +29,11 @@ from trainer.config import TrainSettings
 from trainer.data import DataSet, Images
 from trainer.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.gate import Reference, pass_gate
+from trainer.lineage import describe_lineage
 from trainer.metrics import Logits, Targets, confusion, measure, softmax
 from trainer.prediction import predict
 from trainer.report import ReleasedFile, render_report
-from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RELEASED_FILE, RunFolder
+from trainer.run_folder import RELEASED_FILE, RunFolder
 from trainer.stopping import Stopping
 from trainer.variants import add_variants, spread_over_classes
 
@@ -44,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 GOLDEN_IMAGES = 16
 FP32: Final[Precision] = "fp32"
-LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from"}
-"""Settings that tell of the machine and not of the model."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def release(
     logits = predict(checkpoint.network, heldout, settings.batch_size)
     calibration = calibrate(logits, heldout.targets, settings.target_precision)
     probabilities = softmax(logits / calibration.temperature)
-    name, lineage = open_folder(models).name, _lineage(run, checkpoint, settings)
+    name, lineage = open_folder(models).name, describe_lineage(run, checkpoint, settings)
     contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
         folder = Path(staging)
@@ -148,32 +143,6 @@ def _write_contract(
         abstain_threshold=calibration.abstain_threshold,
         training=lineage,
     )
-
-
-def _lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
-    decision = run.read_json(DECISION_FILE)
-    del decision["curve"]
-    return {
-        "run": run.path.name,
-        "architecture": checkpoint.arch,
-        "weights": settings.weights,
-        **run.read_json(LINEAGE_FILE),
-        "learning_rate": decision,
-        "epochs": checkpoint.epochs,
-        "seed": settings.seed,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": str(torch.__version__),
-            **{name: importlib.metadata.version(name) for name in ("torchvision", "onnx")},
-        },
-        "settings": _settings_of_the_model(settings),
-    }
-
-
-def _settings_of_the_model(settings: TrainSettings) -> dict[str, Any]:
-    """Without what tells of the machine and the moment alone."""
-    saved = as_saved(settings)
-    return {name: saved[name] for name in saved if name not in LOCAL and not name.startswith("log_")}
 
 
 def _describe(folder: Path, contract: BundleContract, left_out: dict[str, str]) -> list[ReleasedFile]:
