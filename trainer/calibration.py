@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.metrics import Logits, Targets, expected_calibration_error, negative_log_likelihood, softmax
+from trainer.metrics import (
+    Logits,
+    Targets,
+    coverage,
+    expected_calibration_error,
+    negative_log_likelihood,
+    softmax,
+)
 
 
 @dataclass(frozen=True)
@@ -56,16 +63,12 @@ def fit_temperature(logits: Logits, targets: Targets) -> float:
 
 def abstain_threshold(probabilities: Logits, targets: Targets, target_precision: float) -> float:
     """The smallest confidence from which on `target_precision` of the images are right, 1 if none is."""
-    order = np.argsort(-probabilities.max(1), kind="stable")
-    confidence = probabilities.max(1)[order]
-    precision = (probabilities.argmax(1) == targets)[order].cumsum() / np.arange(1, len(order) + 1)
-    # Images of equal confidence are kept or left together, so only the last of them counts.
-    ends = np.append(confidence[1:] != confidence[:-1], True)
-    reached = np.flatnonzero((precision >= target_precision) & ends)
+    found = coverage(probabilities, targets)
+    reached = np.flatnonzero(found.accuracy >= target_precision)
     if not len(reached):
         return 1.0
-    if reached[-1] == len(order) - 1:
+    if reached[-1] == len(found.accuracy) - 1:
         return 0.0
     # Half way to the first image that is left, so that rounding on another machine changes nothing.
-    between = (float(confidence[reached[-1]]) + float(confidence[reached[-1] + 1])) / 2
-    return round(between, 6)
+    kept, left = map(float, found.confidence[reached[-1] : reached[-1] + 2])
+    return round((kept + left) / 2, 6)

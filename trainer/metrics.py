@@ -78,6 +78,28 @@ def expected_calibration_error(probabilities: Logits, targets: Targets) -> float
     return sum(gaps) / len(targets)
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """What is right of the surest images: arrays of one length, from the surest answer to all of them."""
+
+    confidence: npt.NDArray[np.float32]
+    """falling: those whose probability reaches it are answered"""
+    share: npt.NDArray[np.float64]
+    """of all images that are answered, in [0, 1]"""
+    accuracy: npt.NDArray[np.float64]
+    """of those"""
+
+
+def coverage(probabilities: Logits, targets: Targets) -> Coverage:
+    """Images of equal confidence are answered or left together, so they make one entry."""
+    order = np.argsort(-probabilities.max(1), kind="stable")
+    confidence = probabilities.max(1)[order]
+    answered = np.arange(1, len(order) + 1)
+    accuracy = (probabilities.argmax(1) == targets)[order].cumsum() / answered
+    ends = np.append(confidence[1:] != confidence[:-1], True)
+    return Coverage(confidence[ends], answered[ends] / len(order), accuracy[ends])
+
+
 def confusion(predicted: Targets, targets: Targets, classes: int) -> Targets:
     """int64 [classes, classes]: rows are the truth, columns the predictions."""
     return np.bincount(targets * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -33,6 +33,12 @@ LINEAR_END_LR: Final = 0.01
 """A hundred equal steps up to 10 would be over after the first."""
 
 
+def implied_by(data: object, mode: object) -> dict[str, Any]:
+    """The options that --data and --mode set where nothing else is said."""
+    linear = {"end_lr": LINEAR_END_LR} if mode == "linear" else {}
+    return {**(DIGITS if data == "digits" else {}), **linear}
+
+
 def _auto_or_rate(value: object) -> object:
     if value == "auto":
         return value
@@ -159,9 +165,7 @@ class RecipeOptions(ImageOptions):
     @classmethod
     def _fill_in_what_is_implied(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
         """What is implied is not in `model_fields_set`: nobody gave it."""
-        implied = {**(DIGITS if values.get("data") == "digits" else {})}
-        if values.get("mode") == "linear":
-            implied["end_lr"] = LINEAR_END_LR
+        implied = implied_by(values.get("data"), values.get("mode"))
         implied = {n: v for n, v in implied.items() if n in cls.model_fields and n not in values}
         settings = make({**implied, **values})
         settings.__pydantic_fields_set__.difference_update(implied)
