@@ -17,7 +17,7 @@ from trainer.precision import choose_precision
 from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
 from trainer.release import read_released, release
 from trainer.report import read_decision
-from trainer.report.figures import write_curve
+from trainer.report.rate_curve import write_curve
 from trainer.resuming import check_same, read_settings, with_continued
 from trainer.run_folder import (
     AUDIT_FILE,

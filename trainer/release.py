@@ -16,6 +16,7 @@ from fovea.bundle import (
     BundleContract,
     Golden,
     Metrics,
+    ModelBundle,
     Precision,
     seal,
     write_golden,
@@ -29,10 +30,11 @@ from trainer.config import TrainSettings
 from trainer.data import DataSet, Images
 from trainer.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.gate import Reference, pass_gate
+from trainer.latency import describe_machine, measure_latency
 from trainer.lineage import describe_lineage
-from trainer.metrics import Logits, Targets, confusion, measure, softmax
+from trainer.metrics import Logits, Targets, measure, softmax
 from trainer.prediction import predict
-from trainer.report import ReleasedFile, render_report
+from trainer.report import Evidence, ReleasedFiles, describe_files, render_report
 from trainer.run_folder import RELEASED_FILE, RunFolder
 from trainer.stopping import Stopping
 from trainer.variants import add_variants, spread_over_classes
@@ -84,15 +86,12 @@ def release(
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
         variants = add_variants(folder, contract, data, golden, settings, threads)
         contract = contract.model_copy(update={"variants": variants.kept})
-        confused = confusion(probabilities.argmax(1), heldout.targets, len(checkpoint.labels))
-        report = render_report(
-            run, contract, calibration, confused, _describe(folder, contract, variants.left_out)
-        )
-        (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         _write_golden(folder, heldout, probabilities, golden)
+        files = _try_out(seal(folder, contract), variants.left_out, threads)
+        evidence = Evidence(heldout, logits, calibration, checkpoint.network)
+        report = render_report(run, contract, evidence, files)
+        (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
-        for precision in (FP32, *variants.kept):  # the last check: as a server would open it
-            Classifier(staged, provider="cpu", threads=threads, precision=precision)
         with stopping.deferred():
             published = versions.publish(staged, models)
             released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
@@ -145,18 +144,14 @@ def _write_contract(
     )
 
 
-def _describe(folder: Path, contract: BundleContract, left_out: dict[str, str]) -> list[ReleasedFile]:
-    best = contract.metrics.accuracy
-    kept = [
-        (str(name), variant.file, variant.metrics.accuracy) for name, variant in contract.variants.items()
-    ]
-    return [
-        *(
-            ReleasedFile(name, (folder / file).stat().st_size / 1e6, accuracy, best - accuracy, None)
-            for name, file, accuracy in [(str(FP32), MODEL_FILE, best), *kept]
-        ),
-        *(ReleasedFile(name, None, None, None, why) for name, why in left_out.items()),
-    ]
+def _try_out(staged: ModelBundle, left_out: dict[str, str], threads: int) -> ReleasedFiles:
+    """The last check: each precision opened as a server would; then how fast it answers here."""
+    crops, latencies, machine = staged.golden().crops, {}, ""
+    for precision in (FP32, *staged.contract.variants):
+        classifier = Classifier(staged, provider="cpu", threads=threads, precision=precision)
+        latencies[str(precision)] = measure_latency(classifier, crops)
+        machine = describe_machine(classifier, threads)
+    return describe_files(staged.path, staged.contract, latencies, left_out, machine)
 
 
 def _write_golden(folder: Path, heldout: Images, probabilities: Logits, chosen: Targets) -> None:

@@ -73,7 +73,7 @@ def test_hard_data_are_trained_on_and_every_finding_is_in_the_audit_and_the_repo
         "other.",
         r"\xe9.",
         "not measured",
-        "rare (1 to train on)",
+        "<bdi>rare</bdi> (1 to train on)",
         "CMYK",
     ):
         assert said in report

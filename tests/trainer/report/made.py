@@ -1,0 +1,74 @@
+"""Reports of a real run, but for what the network made of the held-out images: that is as a test wants it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fovea.bundle import read_contract
+from trainer.calibration import calibrate
+from trainer.data import Images
+from trainer.latency import Latency
+from trainer.listing import Sample
+from trainer.metrics import measure, softmax
+from trainer.model import build_network
+from trainer.report import Evidence, ReleasedFile, ReleasedFiles, render_report
+from trainer.run_folder import RunFolder
+
+DISTINCT = 50
+"""Pictures, of which every image has one: large ones are not kept by the thousand."""
+FILES = ReleasedFiles(
+    (
+        ReleasedFile("fp32", 46.8, 0.9, 0.0, "a" * 64, Latency(2.5, 400, 32)),
+        ReleasedFile("int8", 11.9, 0.88, 0.02, "b" * 64, Latency(1.25, 800, 32)),
+    ),
+    {"fp16": "it cannot be converted"},
+    "a processor, 1 thread",
+)
+
+
+def make_images(
+    targets: Sequence[int], labels: tuple[str, ...], size: int = 32, name: str = "{}.png"
+) -> Images:
+    """Held-out images of noise, which compresses worse than any photograph."""
+    pixels = np.random.default_rng(0).integers(0, 256, (min(len(targets), DISTINCT), size, size, 3), np.uint8)
+    samples = tuple(
+        Sample(Path(f"{place}.png"), labels[target], name.format(place))
+        for place, target in enumerate(targets)
+    )
+    return Images(pixels, np.arange(len(targets)) % DISTINCT, np.array(targets), samples)
+
+
+def make_page(
+    trained: Path,
+    labels: tuple[str, ...],
+    answers: Sequence[tuple[int, int]],
+    *,
+    run: Path | None = None,
+    size: int = 32,
+    files: ReleasedFiles = FILES,
+    **contents: Any,
+) -> str:
+    """The report where each held-out image got an answer: `answers` are pairs (truth, said) of classes.
+
+    The later an image stands, the surer its answer. `contents` change the bundle's contract.
+    """
+    targets, said = np.array([t for t, _ in answers]), np.array([s for _, s in answers])
+    heldout = make_images(targets.tolist(), labels, size, contents.pop("file_name", "{}.png"))
+    logits = np.random.default_rng(1).normal(0, 0.1, (len(answers), len(labels))).astype(np.float32)
+    logits[np.arange(len(answers)), said] += np.linspace(2, 6, len(answers), dtype=np.float32)
+    calibration = calibrate(logits, heldout.targets, 0.99)
+    contract = read_contract(trained / "models" / "tiny" / "1")
+    metrics = measure(softmax(logits / calibration.temperature), heldout.targets, labels)
+    contract = contract.model_copy(update={"labels": labels, "metrics": metrics, **contents})
+    torch.manual_seed(0)
+    network = build_network("shufflenet_v2_x0_5", len(labels), size)
+    evidence = Evidence(heldout, logits, calibration, network)
+    return render_report(RunFolder(run or trained / "runs" / "a"), contract, evidence, files)
+
+
+ANIMALS = ("cat", "dog", "owl")
+"""Of ten images each: two cats are taken for dogs, and an owl for a cat."""
+ANSWERS = [(0, 0)] * 8 + [(0, 1)] * 2 + [(1, 1)] * 10 + [(2, 2)] * 9 + [(2, 0)]

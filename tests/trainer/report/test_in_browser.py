@@ -1,0 +1,112 @@
+"""The report in a real browser."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser import NARROW, WIDE, Theme, opened
+from tests.trainer.report.made import ANSWERS, make_page
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_report_opens_and_everybody_can_read_it(
+    browser: Browser, page_file: Path, theme: Theme, width: int
+) -> None:
+    with opened(browser, page_file, theme=theme, width=width) as found:
+        found.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        assert found.violations() == []
+        assert not found.scrolls_sideways()
+        assert found.broken_images() == []
+        assert found.complaints == []
+
+
+def test_report_of_a_whole_training_opens(browser: Browser, trained: Path) -> None:
+    with opened(browser, trained / "runs" / "a" / "report.html") as found:
+        assert found.violations() == []
+        assert found.broken_images() == []
+        assert found.page.locator("img").count() > 12
+        assert found.complaints == []
+
+
+def test_a_click_on_a_cell_shows_its_images(browser: Browser, page_file: Path) -> None:
+    with opened(browser, page_file) as found:
+        found.page.get_by_role("link", name="owl taken for cat: 1 image").click()
+        shown = found.page.locator(".cell:visible")
+        expect(shown).to_have_count(1)
+        expect(shown).to_contain_text("owl taken for cat: 1 image")
+        image = shown.get_by_role("img", name="owl, taken for cat")
+        expect(image).to_be_visible()
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
+
+
+def test_cells_are_walked_and_chosen_by_keyboard(browser: Browser, page_file: Path) -> None:
+    with opened(browser, page_file) as found:
+        keyboard, shown = found.page.keyboard, found.page.locator(".cell:visible")
+        found.page.get_by_role("link", name="cat taken for dog: 2 images").focus()
+        keyboard.press("ArrowDown")
+        expect(found.page.get_by_role("link", name="dog recognised: 10 images")).to_be_focused()
+        keyboard.press("Space")
+        expect(shown).to_contain_text("dog recognised: 10 images, 4 of them shown")
+        keyboard.press("ArrowUp")
+        keyboard.press("Enter")
+        expect(shown).to_contain_text("cat taken for dog")
+        assert found.page.locator(".matrix a[tabindex='0']").count() == 1
+
+
+def test_cells_show_their_images_without_scripts_too(browser: Browser, page_file: Path) -> None:
+    with opened(browser, page_file, scripts=False) as found:
+        found.page.get_by_role("link", name="owl taken for cat: 1 image").click()
+        expect(found.page.locator(".cell:visible")).to_contain_text("owl taken for cat")
+
+
+def test_the_table_of_classes_is_sorted_by_its_headings(browser: Browser, page_file: Path) -> None:
+    with opened(browser, page_file) as found:
+        table = found.page.locator("table.sortable")
+        names = table.locator("tbody th")
+        assert names.all_inner_texts() == ["cat", "owl", "dog"]
+        expect(table.get_by_role("columnheader", name="Found")).to_have_attribute("aria-sort", "ascending")
+        table.get_by_role("button", name="Found").click()
+        assert names.all_inner_texts() == ["dog", "owl", "cat"]
+        table.get_by_role("button", name="Class").focus()
+        found.page.keyboard.press("Enter")
+        assert names.all_inner_texts() == ["cat", "dog", "owl"]
+        expect(table.get_by_role("columnheader", name="Class")).to_have_attribute("aria-sort", "ascending")
+        assert table.locator("[aria-sort]").count() == 1
+
+
+def test_what_is_folded_away_is_printed(browser: Browser, page_file: Path) -> None:
+    with opened(browser, page_file) as found:
+        found.page.emulate_media(media="print")
+        found.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        expect(found.page.get_by_text("Those of the model, also where they are the defaults")).to_be_visible()
+        expect(found.page.locator("nav")).to_be_hidden()
+        found.page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert found.page.locator("details[open]").count() == 0
+
+
+def test_a_class_named_as_a_script_does_not_run(browser: Browser, trained: Path, tmp_path: Path) -> None:
+    hostile = "</script></style><script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
+    file = tmp_path / "report.html"
+    file.write_text(
+        make_page(trained, (hostile, "dog", "owl"), ANSWERS, name=hostile, file_name=hostile + "{}")
+    )
+    with opened(browser, file) as found:
+        assert found.page.title() != "taken"
+        assert found.violations() == []
+        assert found.complaints == []
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_forty_classes_of_long_names_fit_the_window(
+    browser: Browser, trained: Path, tmp_path: Path, width: int
+) -> None:
+    labels = tuple(f"{'a rather long name of a class ' * 4}{number}" for number in range(40))
+    answers = [(truth, said) for truth in range(40) for said in (truth, truth, (truth + 1) % 40)]
+    file = tmp_path / "report.html"
+    file.write_text(make_page(trained, labels, answers))
+    with opened(browser, file, width=width) as found:
+        assert not found.scrolls_sideways()
+        assert found.page.locator(".matrix a").count() == 80
+        assert found.complaints == []

@@ -1,0 +1,145 @@
+"""What the report says, as markup."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.report.made import ANIMALS, ANSWERS, make_page
+from trainer.report.markup import code, shortened
+from trainer.run_folder import RunFolder
+
+HOSTILE = """<script>alert("1")</script>'\u202e&amp;"""
+
+
+class Elements(HTMLParser):
+    """The names and attributes of a page's elements, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        self.text += " " if tag in {"td", "th", "dt", "dd", "li", "p"} else ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def said(page: str) -> str:
+    return " ".join(Elements(page).text.split())
+
+
+def test_report_stands_alone(page: str) -> None:
+    for elsewhere in ("@import", "url(http", "<link", "http://", "https://"):
+        assert elsewhere not in page.replace("http://www.w3.org", "")
+    addresses = {value for name, value in Elements(page).attributes if name in {"src", "srcset"}}
+    assert all(address and address.startswith("data:image/") for address in addresses)
+    assert page.count("<svg") == 6
+
+
+def test_report_allows_no_script_but_its_own(page: str) -> None:
+    assert Elements(page).names.count("script") == 1
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert "script-src 'sha256-" in page
+
+
+def test_report_follows_the_theme_in_its_drawings(page: str) -> None:
+    assert "prefers-color-scheme: dark" in page
+    assert "stroke: var(--ink)" in page
+
+
+def test_report_begins_with_the_verdict(page: str) -> None:
+    text = said(page)
+    assert (
+        "Fit to ship, with care, if this is right often enough: it names the right class for 90.00 %" in text
+    )
+    assert "finds 80.0 % of its weakest class, cat, and passed the release gate" in text
+    assert text.index("Fit to ship") < text.index("What it gets wrong") < text.index("The learning rate")
+
+
+def test_report_names_the_most_confused_classes(page: str) -> None:
+    assert "cat taken for dog: 2 images" in said(page)
+    assert "owl taken for cat: 1 image" in said(page)
+
+
+def test_report_tells_the_worst_answers(page: str) -> None:
+    assert "3 held-out images of 30 are wrong." in said(page)
+    assert re.search(r"Is owl \(\d.\d %\), it says cat \(\d\d.\d %\) 29.png", said(page))
+    assert page.count('class="wrong"><figure>') == 3
+
+
+def test_report_counts_what_the_threshold_keeps(page: str) -> None:
+    assert re.search(r"of the 30 held-out images \d+ are kept so, and \d+ of those are right", said(page))
+    assert "chosen on these same held-out images" in said(page)
+
+
+def test_report_tells_size_accuracy_and_latency_of_each_precision(page: str) -> None:
+    text = said(page)
+    assert "fp32 46.8 MB 90.00 % – 2.5 ms 400" in text
+    assert "int8 11.9 MB 88.00 % 2.00 points 1.25 ms 800" in text
+    assert "fp16 left out: it cannot be converted" in text
+    assert "measured in one go on: a processor, 1 thread" in text
+
+
+def test_report_marks_every_suggestion_and_which_was_taken(page: str, trained: Path) -> None:
+    text = said(page)
+    decision = RunFolder(trained / "runs" / "a").read_json("lr_find.json")
+    for name, rate in decision["suggestions"].items():
+        assert name in text
+        assert rate is None or f"{rate:.2g}" in text
+    assert decision["why"] in text
+
+
+def test_report_shows_no_folder_of_the_machine(page: str, trained: Path) -> None:
+    assert "--batch-size" in page
+    for private in ("--cache-dir", "--runs", str(trained / "runs"), str(trained / "cache")):
+        assert private not in page
+
+
+def test_hostile_names_are_no_markup_wherever_they_stand(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "runs" / "a", tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    audit = run.read_json("audit.json")
+    bad = [{"path": HOSTILE, "reason": HOSTILE}]
+    audit |= {"quarantined": bad, "leaked": bad, "conflicts": [[HOSTILE]], "duplicates": [[HOSTILE]]}
+    audit |= {"tiny": {HOSTILE: 1}, "not_heldout": [HOSTILE]}
+    run.write_json("audit.json", audit)
+    labels = (HOSTILE, "dog", "owl")
+    page = make_page(trained, labels, ANSWERS, run=run.path, name=HOSTILE, file_name=HOSTILE + "{}.png")
+    found = Elements(page)
+    assert found.names.count("script") == 1
+    assert "alert" not in found.names
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    assert found.text.count("<script>alert") > 20
+    assert "\u202e" not in page
+    assert r"\u202e" in found.text
+
+
+def test_long_names_are_shown_by_their_ends(trained: Path) -> None:
+    labels = ("a" * 5000 + "z", "dog", "owl")
+    assert len(make_page(trained, labels, ANSWERS)) < len(make_page(trained, ANIMALS, ANSWERS)) + 20_000
+    assert shortened("a" * 100 + "z") == "a" * 39 + "…" + "a" * 19 + "z"
+
+
+def test_commands_in_the_advice_are_code_and_escaped() -> None:
+    assert code("try `--lr 1e-3` on <b>") == "try <code>--lr 1e-3</code> on &lt;b&gt;"
+    assert code("no code") == "no code"
+
+
+def test_the_same_training_gives_the_same_report(trained: Path) -> None:
+    assert make_page(trained, ANIMALS, ANSWERS) == make_page(trained, ANIMALS, ANSWERS)
+
+
+@pytest.mark.parametrize("answers", [[(0, 0), (1, 1), (2, 2)], [(0, 1)]], ids=["all right", "all wrong"])
+def test_report_is_made_of_extremes(trained: Path, answers: list[tuple[int, int]]) -> None:
+    assert "Class by class" in make_page(trained, ANIMALS, answers)

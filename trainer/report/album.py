@@ -1,0 +1,75 @@
+"""The page's pictures, as many as the page may weigh."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from fovea.preprocess import Pixels
+from trainer.data import Images
+from trainer.report.outcomes import Outcomes
+
+SIDE: Final = 96
+QUALITY: Final = 80
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A held-out image on the page, and what the network made of it."""
+
+    address: str
+    """a data URI"""
+    name: str
+    truth: str
+    predicted: str
+    probability: float
+    """of what was predicted"""
+    of_truth: float
+    heat: str | None = None
+    """data URI of the same image with what spoke for the prediction tinted"""
+
+    @property
+    def right(self) -> bool:
+        return self.truth == self.predicted
+
+
+class Album:
+    """Takes pictures of held-out images while there is room; reads each when it is taken, and keeps none."""
+
+    def __init__(self, heldout: Images, outcomes: Outcomes, labels: Sequence[str], budget_bytes: int) -> None:
+        self._heldout, self._outcomes, self._labels = heldout, outcomes, labels
+        self._left = budget_bytes
+
+    def thumbnail(self, index: int) -> Picture | None:
+        """None when there is no room left."""
+        return self.take(index, as_webp(self._heldout.pixels(np.array([index]))[0]))
+
+    def take(self, index: int, address: str, heat: str | None = None) -> Picture | None:
+        """The image under `address`, a data URI, if there is room for it."""
+        weight = len(address) + len(heat or "")
+        if weight > self._left:
+            return None
+        self._left -= weight
+        found = self._outcomes
+        return Picture(
+            address,
+            str(self._heldout.samples[index]),
+            self._labels[found.targets[index]],
+            self._labels[found.predicted[index]],
+            float(found.probability[index]),
+            float(found.of_truth[index]),
+            heat,
+        )
+
+
+def as_webp(pixels: Pixels) -> str:
+    """uint8 [S, S, 3] -> a data URI of a picture of 96 pixels at most; a smaller one is not enlarged."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=QUALITY, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

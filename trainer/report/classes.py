@@ -1,0 +1,50 @@
+"""The table of classes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fovea.bundle import BundleContract
+from trainer.metrics import Targets
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """How one class does; shares in [0, 1], None where nothing was measured."""
+
+    label: str
+    trained: int
+    """images to train on"""
+    heldout: int
+    precision: float | None
+    """of the images that were called so"""
+    recall: float | None
+    taken_for: str | None
+    """what its images are most often mistaken for"""
+    times: int
+
+
+def list_classes(contract: BundleContract, audit: dict[str, Any], counts: Targets) -> list[ClassRow]:
+    """The weakest first, those that nothing is known of last. counts int64 [classes, classes]."""
+    rows = list(_rows(contract, audit, counts))
+    return sorted(rows, key=lambda row: (row.recall is None, row.recall or 0.0, -row.heldout))
+
+
+def _rows(contract: BundleContract, audit: dict[str, Any], counts: Targets) -> Iterator[ClassRow]:
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    most, named = mistakes.argmax(1), counts.sum(0)
+    for place, label in enumerate(contract.labels):
+        found = contract.metrics.per_class[label]
+        times = int(mistakes[place, most[place]])
+        yield ClassRow(
+            label,
+            int(audit["classes"].get(label, {}).get("train", 0)),
+            found.images,
+            found.precision if named[place] else None,
+            found.recall if found.images else None,
+            contract.labels[most[place]] if times else None,
+            times,
+        )

@@ -1,0 +1,96 @@
+"""What the network gets wrong, with the images: top losses, confusion matrix, most confused pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from trainer.data import Images
+from trainer.metrics import Pair, Targets, most_confused
+from trainer.model import Network
+from trainer.report.album import Album, Picture
+from trainer.report.outcomes import Outcomes, in_turn
+from trainer.seeing.heat import heat_map
+from trainer.seeing.pictures import data_uri, overlay, picture
+
+LARGEST_MATRIX: Final = 40
+"""More classes than this are told by their most confused pairs alone."""
+MOST_PICTURES: Final = 400
+"""In the cells of the matrix, over all."""
+HEAT_SIDE: Final = 160
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the confusion matrix; `share` of its row, in [0, 1]."""
+
+    truth: int
+    predicted: int
+    count: int
+    share: float
+    pictures: tuple[Picture, ...] = ()
+
+    @property
+    def right(self) -> bool:
+        return self.truth == self.predicted
+
+
+@dataclass(frozen=True)
+class ShownPair:
+    """A most confused pair with some of its images."""
+
+    pair: Pair
+    pictures: tuple[Picture, ...]
+
+
+def show_worst(album: Album, heldout: Images, outcomes: Outcomes, network: Network) -> list[Picture]:
+    """The top losses, each with a heat map of what was predicted."""
+    worst = np.array(outcomes.worst(), np.int64)
+    pixels = np.ascontiguousarray(heldout.pixels(worst))
+    maps = heat_map(network, pixels, outcomes.predicted[worst])
+    taken = [
+        album.take(index, data_uri(picture(crop, HEAT_SIDE)), data_uri(overlay(crop, heat, HEAT_SIDE)))
+        for index, crop, heat in zip(worst.tolist(), pixels, maps, strict=True)
+    ]
+    return [shown for shown in taken if shown]
+
+
+def show_pairs(album: Album, outcomes: Outcomes, counts: Targets, labels: tuple[str, ...]) -> list[ShownPair]:
+    """The most confused pairs. counts int64 [classes, classes]: rows are the truth."""
+    pairs, index = most_confused(counts, labels), {label: place for place, label in enumerate(labels)}
+    groups = [outcomes.members(index[pair.truth], index[pair.predicted]) for pair in pairs]
+    shown = _take(album, groups, MOST_PICTURES)
+    return [ShownPair(pair, tuple(pictures)) for pair, pictures in zip(pairs, shown, strict=True)]
+
+
+def show_matrix(album: Album, outcomes: Outcomes, counts: Targets) -> list[list[Cell]]:
+    """Every cell of the matrix; none where there are too many classes.
+
+    Where there is no room for all pictures, mistakes come before right answers, and frequent ones first.
+    """
+    if len(counts) > LARGEST_MATRIX:
+        return []
+    places = [(int(t), int(p)) for t, p in zip(*counts.nonzero(), strict=True)]
+    places.sort(key=lambda place: (place[0] == place[1], -counts[place]))
+    shown = _take(album, [outcomes.members(*place) for place in places], MOST_PICTURES)
+    pictures = dict(zip(places, shown, strict=True))
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    return [
+        [
+            Cell(truth, said, int(count), float(shares[truth, said]), tuple(pictures.get((truth, said), ())))
+            for said, count in enumerate(row)
+        ]
+        for truth, row in enumerate(counts)
+    ]
+
+
+def _take(album: Album, groups: Sequence[list[int]], most: int) -> list[list[Picture]]:
+    """Thumbnails of each group's images, in turn, until `most` are taken or the album is full."""
+    taken: list[list[Picture]] = [[] for _ in groups]
+    for number, index in islice(in_turn(list(groups)), most):
+        if (shown := album.thumbnail(index)) is None:
+            break
+        taken[number].append(shown)
+    return taken

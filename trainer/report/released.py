@@ -1,0 +1,61 @@
+"""The files of a release, as the page's table has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fovea.bundle import MODEL_FILE, BundleContract, file_digest
+from trainer.latency import Latency
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """A precision that was asked for and is released."""
+
+    precision: str
+    megabytes: float
+    accuracy: float
+    drop: float
+    """below fp32's accuracy; negative where it is better"""
+    sha256: str
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class ReleasedFiles:
+    """All of them, and what became of the others."""
+
+    files: tuple[ReleasedFile, ...]
+    left_out: Mapping[str, str]
+    """precision -> why"""
+    machine: str
+    """on which the latencies were measured, in one line"""
+
+    @property
+    def fastest(self) -> float:
+        """Images a second of the fastest, for bars to be drawn beside."""
+        return max((file.latency.images_per_s for file in self.files), default=1.0)
+
+
+def describe_files(
+    folder: Path,
+    contract: BundleContract,
+    latencies: Mapping[str, Latency],
+    left_out: Mapping[str, str],
+    machine: str,
+) -> ReleasedFiles:
+    """`latencies` are of every precision that is in the folder."""
+    best = contract.metrics.accuracy
+    kept = [(str(name), v.file, v.metrics.accuracy) for name, v in contract.variants.items()]
+    files = (
+        ReleasedFile(
+            precision,
+            (folder / file).stat().st_size / 1e6,
+            accuracy,
+            best - accuracy,
+            file_digest(folder / file),
+            latencies[precision],
+        )
+        for precision, file, accuracy in [("fp32", MODEL_FILE, best), *kept]
+    )
+    return ReleasedFiles(tuple(files), dict(left_out), machine)

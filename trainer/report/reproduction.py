@@ -1,0 +1,44 @@
+"""How to do it again: the command that a run was started with, from what was saved of its settings."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fovea.settings import flag
+from trainer.config import TrainSettings
+from trainer.options import implied_by
+
+OF_THE_NETWORK: Final = {"weights", "weights_sha256", "frozen_epochs"}
+"""What a run that continues another takes from there and may not be given."""
+
+
+def command_again(
+    settings: Mapping[str, Any], model: str, threads: int, continued_from: str | None = None
+) -> list[str]:
+    """The command, an entry a line: what differs from the defaults is given.
+
+    `settings` are the contract's, JSON-ready; the model is published under models/`model`. Threads are given,
+    for the last bit of a sum depends on their number.
+    """
+    start = f"python -m trainer train --data {shlex.quote(settings['data'])}"
+    given = [_option(name, settings[name]) for name in settings if _differs(settings, name)]
+    if continued_from:
+        unfit = tuple(flag(name) for name in OF_THE_NETWORK)
+        given = [option for option in given if option.split()[0] not in unfit]
+        given.append(f"--continue-from {shlex.quote(continued_from)}")
+    return [start, f"--models {shlex.quote(f'models/{model}')}", *given, f"--threads {threads}"]
+
+
+def _differs(settings: Mapping[str, Any], name: str) -> bool:
+    field = TrainSettings.model_fields.get(name)
+    if field is None or field.is_required() or settings[name] is None:
+        return False
+    usual = implied_by(settings["data"], settings.get("mode")).get(name, field.get_default())
+    return bool(settings[name] != (list(usual) if isinstance(usual, tuple) else usual))
+
+
+def _option(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return flag(name) if value else flag(f"no_{name}")
+    written = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return f"{flag(name)} {shlex.quote(written)}"
