@@ -66,6 +66,8 @@ def _examine(settings: EvaluateSettings | InspectSettings) -> None:
 
 
 def _look(settings: LookSettings) -> None:
+    _let_waiting_threads_sleep()
+
     from trainer import looking  # imports torch
 
     entry.interrupt_by_exception()
@@ -73,9 +75,7 @@ def _look(settings: LookSettings) -> None:
 
 
 def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> None:
-    # Before torch is loaded: on shared cores, OpenMP threads that spin while they wait cost three times the
-    # CPU time that the training needs; those that sleep lose nothing that was seen.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _let_waiting_threads_sleep()
 
     from trainer import job  # imports torch
 
@@ -87,3 +87,9 @@ def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> None:
         job.find_lr(settings)
     else:
         job.export(settings)
+
+
+def _let_waiting_threads_sleep() -> None:
+    # Before torch is loaded: on shared cores, OpenMP threads that spin while they wait cost three times the
+    # CPU time that the training needs; those that sleep lose nothing that was seen.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
