@@ -1,81 +1,21 @@
-"""Text from outside, and numbers, as the page's templates write them."""
+"""The report's own templates, style sheet and script, which lie beside this file."""
 
-import base64
-import hashlib
-from importlib.resources import files
+from pathlib import Path
 
 import jinja2
-from markupsafe import Markup, escape
 
-from fovea.printable import printable
+from trainer import markup
+from trainer.markup import code, shortened, source_of
 
-LONGEST = 60
-"""Of a class or file on the page; a name may be thousands of characters long."""
+__all__ = ["code", "environment", "read_part", "shortened", "source_of"]
+
+HERE = Path(__file__).parent
 
 
 def environment() -> jinja2.Environment:
-    """Labels and file names come from whoever made the data: everything is escaped but our own drawings."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("trainer.report", "."),
-        autoescape=True,
-        finalize=_shown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(
-        code=code, counted=_counted, named=_named, short=shortened, percent=_percent, number=_number, sig=_sig
-    )
-    return made
-
-
-def code(text: str) -> Markup:
-    """What stands between backticks as code; all of it escaped."""
-    parts = printable(text).split("`")
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
-    )
-
-
-def shortened(text: str, longest: int = LONGEST) -> str:
-    """On one line that turns no direction; of a long one the two ends."""
-    end = longest // 3
-    return printable(text if len(text) <= longest else f"{text[: longest - end - 1]}…{text[-end:]}")
+    return markup.environment(HERE)
 
 
 def read_part(name: str) -> str:
     """A style sheet or script that lies beside this file."""
-    return (files("trainer.report") / name).read_text(encoding="utf-8")
-
-
-def source_of(script: str) -> str:
-    """What a content security policy allows exactly this inline script by."""
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-def _shown(value: object) -> object:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _named(text: str, longest: int = LONGEST) -> Markup:
-    """A name from outside, whose own direction stays inside."""
-    return Markup("<bdi>{}</bdi>").format(escape(shortened(text, longest)))
-
-
-def _counted(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f} %"
-
-
-def _number(value: float) -> str:
-    return f"{value:,}"
-
-
-def _sig(value: float) -> str:
-    """Three significant digits, without an exponent where it is of no use."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return (HERE / name).read_text(encoding="utf-8")
