@@ -30,7 +30,7 @@ def look(settings: LookSettings) -> None:
     checkpoint = _load(run)
     temperature = _temperature(run, checkpoint)
     name = settings.image.rstrip("/").rpartition("/")[2]
-    image = sight.NamedImage(printable(name), _decode(settings.image, checkpoint.preprocess))
+    image = sight.NamedImage(name, _decode(settings.image, checkpoint.preprocess))
     found = sight.look(checkpoint.network, checkpoint.labels, [image], temperature or 1.0)
     origin = Origin(checkpoint.arch, run.path.resolve().name, checkpoint.epochs, temperature is not None)
     folder.make()

@@ -94,7 +94,8 @@ def test_record_of_a_release_without_a_sound_temperature_is_not_calibrated_by(
 
 def test_image_in_a_bucket_is_looked_at(one: Path, trained: Path, bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("photos/one.png", one.read_bytes())
-    assert "<h1>one.png</h1>" in _look(f"{bucket.uri}/photos/one.png", trained / "runs" / "a", tmp_path)
+    page = _look(f"{bucket.uri}/photos/one.png", trained / "runs" / "a", tmp_path)
+    assert "<h1><bdi>one.png</bdi></h1>" in page
 
 
 def test_what_is_no_image_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_image_that_is_too_large_is_not_even_read(trained: Path, tmp_path: Path)
 def test_name_of_any_characters_is_shown(one: Path, trained: Path, tmp_path: Path) -> None:
     image = shutil.copy(one, tmp_path / "a\n<b>.png")
     page = _look(image, trained / "runs" / "a", tmp_path / "seen")
-    assert r"<h1>a\n&lt;b&gt;.png</h1>" in page
+    assert r"<h1><bdi>a\n&lt;b&gt;.png</bdi></h1>" in page
 
 
 def test_released_model_is_told_apart_from_its_run(one: Path, trained: Path, tmp_path: Path) -> None:

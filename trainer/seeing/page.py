@@ -1,7 +1,5 @@
-"""What there is to see, as HTML: a page of its own, or a fragment of another page."""
+"""What there is to see, as HTML: a page of its own, or a section of another page."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +7,13 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-import trainer.report
+from trainer.markup import environment, source_of
 from trainer.model import Network
 from trainer.seeing.figures import Arithmetic, heat_uri, kernels_uri, map_uri, picture_uri, signed
 from trainer.seeing.sight import NamedImage, Sight, look
 
 HERE = Path(__file__).parent
-REPORT_STYLE = Path(trainer.report.__file__).with_name("report.css")
+REPORT_STYLE = HERE.parent / "report" / "report.css"
 
 
 @dataclass(frozen=True)
@@ -43,51 +41,37 @@ def render_fragment(
 ) -> Fragment:
     """Kernels, heat maps and activation maps of a few images, and the convolutions of the first.
 
-    The content of a section, without its heading; its own headings are h3. About 150 KB an image.
-    Raises ArithmeticWrong when the convolution by hand is not torch's.
+    The content of a section, without its heading; its own headings are h3 and h4. About 150 KB, and 100 KB
+    for each further image. Raises DataInvalid for a network whose numbers are none, ArithmeticWrong when the
+    convolution by hand is not torch's.
     """
     sight = look(network, labels, images, temperature)
-    html = _environment().get_template("fragment.html.j2").render(sight=sight)
-    return Fragment(Markup(html), style(), script())  # noqa: S704 - escaped by the template
+    html = _templates().get_template("fragment.html.j2").render(sight=sight)
+    return Fragment(Markup(html), _own("seeing.css"), _own("convolution.js"))  # noqa: S704 - escaped in it
 
 
 def render_page(sight: Sight, origin: Origin) -> str:
-    """The whole page for one image."""
-    return (
-        _environment()
-        .get_template("look.html.j2")
-        .render(
-            sight=sight,
-            view=sight.views[0],
-            origin=origin,
-            report_style=Markup(REPORT_STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
-            style=style(),
-            script=script(),
-            script_source=script_source(script()),
-        )
+    """The whole page for one image. It fetches nothing, and the browser runs no script in it but ours."""
+    script = _own("convolution.js")
+    page = _templates().get_template("look.html.j2")
+    return page.render(
+        sight=sight,
+        view=sight.views[0],
+        origin=origin,
+        report_style=Markup(REPORT_STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        style=_own("seeing.css"),
+        script=script,
+        script_source=Markup(source_of(script)),  # noqa: S704 - a digest
     )
 
 
-def style() -> Markup:
-    return Markup((HERE / "seeing.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
+def _own(name: str) -> Markup:
+    """A style sheet or script that lies beside this file."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704
 
 
-def script() -> Markup:
-    return Markup((HERE / "convolution.js").read_text(encoding="utf-8"))  # noqa: S704 - our own file
-
-
-def script_source(text: str) -> str:
-    """What a Content-Security-Policy allows this script, and no other, with."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _environment() -> jinja2.Environment:
-    # Labels and file names come from whoever made the data: everything is escaped.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters.update(
-        picture=picture_uri, map=map_uri, kernels=kernels_uri, signed=signed, heat=heat_uri
-    )
-    environment.globals.update(arithmetic=Arithmetic.of)
-    return environment
+def _templates() -> jinja2.Environment:
+    made = environment(HERE, trim=False)
+    made.filters.update(picture=picture_uri, map=map_uri, kernels=kernels_uri, signed=signed, heat=heat_uri)
+    made.globals.update(arithmetic=Arithmetic.of)
+    return made
