@@ -23,8 +23,10 @@ from trainer.report.outcomes import Outcomes
 from trainer.report.rate_curve import draw_curve
 from trainer.report.released import ReleasedFiles
 from trainer.report.reproduction import command_again
+from trainer.report.sight import show_sight
 from trainer.report.verdict import judge
 from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, SETTINGS_FILE, RunFolder
+from trainer.seeing.page import Fragment
 from trainer.traits import TRAITS
 
 TINY: Final = 48
@@ -61,12 +63,16 @@ def render_report(
     counts = confusion(outcomes.predicted, outcomes.targets, len(contract.labels))
     page = environment().get_template("report.html.j2")
     audit = run.read_json(AUDIT_FILE)
+    sight = show_sight(
+        evidence.heldout, outcomes, evidence.network, contract.labels, evidence.calibration.temperature
+    )
     said = {
         **_tell_of_the_run(run, contract, audit, counts),
         **_tell_of_confidence(evidence, probabilities, contract, audit),
         "released": released,
         "wrong": int((outcomes.predicted != outcomes.targets).sum()),
-        **_dress(),
+        **_dress(sight),
+        "sight": sight,
     }
 
     def render(budget_bytes: int) -> str:
@@ -148,12 +154,16 @@ def _side_by_side(before: list[Bin], after: list[Bin]) -> list[tuple[float, floa
     ]
 
 
-def _dress() -> dict[str, Any]:
-    """Style and script, and the policy by which the browser runs no other script and fetches nothing."""
-    style, script = read_part("report.css"), read_part("report.js")
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {source_of(script)}; "
+def _dress(sight: Fragment | None) -> dict[str, Any]:
+    """Styles and scripts, and the policy by which the browser runs no other script and fetches nothing."""
+    styles, scripts = [read_part("report.css")], [read_part("report.js")]
+    if sight:
+        styles.append(str(sight.style))
+        scripts.append(str(sight.script))
+    allowed = " ".join(map(source_of, scripts))
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
     return {
-        "style": Markup(style),  # noqa: S704 - our own files
-        "script": Markup(script),  # noqa: S704
+        "styles": [Markup(style) for style in styles],  # noqa: S704 - our own files
+        "scripts": [Markup(script) for script in scripts],  # noqa: S704
         "policy": Markup(policy + "base-uri 'none'; form-action 'none'"),  # noqa: S704
     }

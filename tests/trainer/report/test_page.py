@@ -22,10 +22,12 @@ class Elements(HTMLParser):
         self.names: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.text = ""
+        self.programs = 0
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
+        self.programs += tag == "script" and ("type", "application/json") not in attrs
         self.attributes += attrs
 
     def handle_endtag(self, tag: str) -> None:
@@ -48,9 +50,8 @@ def test_report_stands_alone(page: str) -> None:
 
 
 def test_report_allows_no_script_but_its_own(page: str) -> None:
-    assert Elements(page).names.count("script") == 1
+    assert Elements(page).programs == page.count("'sha256-") == 2
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
-    assert "script-src 'sha256-" in page
 
 
 def test_report_follows_the_theme_in_its_drawings(page: str) -> None:
@@ -117,7 +118,7 @@ def test_hostile_names_are_no_markup_wherever_they_stand(trained: Path, tmp_path
     labels = (HOSTILE, "dog", "owl")
     page = make_page(trained, labels, ANSWERS, run=run.path, name=HOSTILE, file_name=HOSTILE + "{}.png")
     found = Elements(page)
-    assert found.names.count("script") == 1
+    assert found.programs == 2
     assert "alert" not in found.names
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert found.text.count("<script>alert") > 20
