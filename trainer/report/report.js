@@ -53,7 +53,8 @@ function showCells(matrix) {
       other.focus();
     }
   });
-  const first = matrix.querySelector(".wrong a") || cells[0];
+  const wrong = [...matrix.querySelectorAll(".wrong a")];
+  const first = wrong.sort((a, b) => b.textContent - a.textContent)[0] || cells[0];
   rove(first);
   choose(first);
 }
