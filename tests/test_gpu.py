@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+import torch
 
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
@@ -18,6 +19,9 @@ from tests import tiny
 from tests.photos import make_photos
 from tests.server.oip_calls import IMAGES, PATIENCE_S, crops_of, of_pixels, texts
 from tests.servers import running_server
+from trainer.model import build_network
+from trainer.seeing.heat import heat_map
+from trainer.seeing.sight import NamedImage, look
 
 pytestmark = pytest.mark.gpu
 
@@ -45,6 +49,17 @@ def test_training_with_mixed_precision_passes_the_release_gate(tmp_path: Path) -
     assert ended.returncode == 0, ended.stderr
     summary = json.loads((tmp_path / "runs" / "a" / "summary.json").read_text())
     assert summary["accuracy"] > 0.6
+
+
+def test_what_a_network_sees_is_the_same_on_cuda() -> None:
+    network = build_network("resnet18", 3, 64)
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    classes = np.arange(3)
+    expected = heat_map(network, pixels, classes)
+    network.to("cuda", memory_format=torch.channels_last)
+    np.testing.assert_allclose(heat_map(network, pixels, classes), expected, atol=0.05)
+    convolutions = look(network, ("a", "b", "c"), [NamedImage("a.png", pixels[0])]).convolutions
+    assert all(worked is not None for _, worked in convolutions)
 
 
 def test_odd_batches_are_padded_and_split_on_cuda(tiny_bundle: ModelBundle) -> None:
