@@ -6,8 +6,11 @@ from torch import nn
 
 from fovea.preprocess import Pixels
 from trainer.model import ConcatPool, Network
+from trainer.seeing.page import Origin
 
 RED, BLUE = 0, 1
+LABELS = ("cat", "dog", "cow")
+ORIGIN = Origin("resnet18", "a", 3, calibrated=True)
 
 
 def colour_network() -> Network:
