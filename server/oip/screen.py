@@ -4,14 +4,13 @@ Two bytes on the wire may become a message of a hundred: a call of the size that
 take all the memory there is. So only the tensors' data may be large.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import DecodeError
 
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import InvalidField
+from server.fields import fields
 
 MAX_REST_BYTES: Final = 64 * 1024
 """Of a request, apart from its tensors' data: names, shapes, parameters, the lengths of images."""
@@ -22,10 +21,6 @@ _INPUTS: Final = pb.ModelInferRequest.DESCRIPTOR.fields_by_name["inputs"].number
 _RAW: Final = pb.ModelInferRequest.DESCRIPTOR.fields_by_name["raw_input_contents"].number
 _CONTENTS: Final = pb.ModelInferRequest.InferInputTensor.DESCRIPTOR.fields_by_name["contents"].number
 _BYTES: Final = pb.InferTensorContents.DESCRIPTOR.fields_by_name["bytes_contents"].number
-
-_VARINT, _LENGTH = 0, 2
-_FIXED: Final = {1: 8, 5: 4}
-"""protobuf's wire types, the last two with the bytes that they have."""
 
 
 def check(method: MethodDescriptor, data: bytes) -> None:
@@ -45,60 +40,32 @@ class _Screen:
         self._numbers = 0
 
     def check(self) -> None:
-        for number, start, end in self._fields(0, len(self._data)):
+        for number, tag, start, end in fields(self._data, 0, len(self._data)):
+            self._count(start - tag)
             if number == _INPUTS:
                 self._check_input(start, end)
             elif number != _RAW:
                 self._count(end - start)
 
     def _check_input(self, start: int, end: int) -> None:
-        for number, inner, outer in self._fields(start, end):
+        for number, tag, inner, outer in fields(self._data, start, end):
+            self._count(inner - tag)
             if number == _CONTENTS:
                 self._check_contents(inner, outer)
             else:
                 self._count(outer - inner)
 
     def _check_contents(self, start: int, end: int) -> None:
-        for number, inner, outer in self._fields(start, end):
+        for number, tag, inner, outer in fields(self._data, start, end):
+            self._count(inner - tag)
             if number != _BYTES:
                 self._numbers += outer - inner
         if self._numbers > MAX_NUMBERS_BYTES:
             what = f"typed numbers may have {MAX_NUMBERS_BYTES} bytes in a request; send raw_input_contents"
             raise InvalidField("request", what)
 
-    def _fields(self, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-        """Number, start and end of each field."""
-        while at < end:
-            tag_at = at
-            tag, at = self._varint(at, end)
-            kind = tag & 7
-            if kind == _LENGTH:
-                size, at = self._varint(at, end)
-            elif kind == _VARINT:
-                size = self._varint(at, end)[1] - at
-            elif kind in _FIXED:
-                size = _FIXED[kind]
-            else:  # a group: there are none in this protocol, and what is in one would not be seen here
-                raise DecodeError
-            if at + size > end:
-                raise DecodeError
-            self._count(at - tag_at)
-            yield tag >> 3, at, at + size
-            at += size
-
     def _count(self, size: int) -> None:
         self._rest += size
         if self._rest > MAX_REST_BYTES:
             limit = f"a request may have {MAX_REST_BYTES} bytes apart from its tensors' data"
             raise InvalidField("request", f"{limit}: names, shapes, parameters, and a few for each image")
-
-    def _varint(self, at: int, end: int) -> tuple[int, int]:
-        value = shift = 0
-        while at < end and shift < 70:
-            byte = self._data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value, at
-            shift += 7
-        raise DecodeError
