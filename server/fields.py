@@ -11,7 +11,7 @@ _FIXED: Final = {1: 8, 5: 4}
 
 
 def fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Of each field of the message from `at` to `end`: its number, and where tag, content and next field begin.
+    """Of each field between `at` and `end`: its number, where tag and content begin, and where it ends.
 
     Takes a microsecond for each. Raises DecodeError.
     """

@@ -17,6 +17,7 @@ class Malformed:
     """What a method gets in place of a request that cannot be parsed, or is not to be."""
 
     why: str
+    field: str = "request"
 
 
 Check = Callable[[MethodDescriptor, bytes], None]
@@ -40,7 +41,7 @@ def add_service(
 def refuse_malformed(request: object) -> None:
     """Raises InvalidField where there is no request."""
     if isinstance(request, Malformed):
-        raise InvalidField("request", request.why)
+        raise InvalidField(request.field, request.why)
 
 
 def _handler(
@@ -95,7 +96,7 @@ def _parser(method: MethodDescriptor, check: Check | None) -> Callable[[bytes], 
         try:
             cast("Check", check)(method, data)
         except InvalidField as refusal:
-            return Malformed(str(refusal))
+            return Malformed(str(refusal), refusal.field)
         except DecodeError:
             return malformed
         return parse(data)

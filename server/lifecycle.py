@@ -27,6 +27,7 @@ from server.oip.screen import check
 from server.oip.service import InferenceService
 from server.ports import bind_grpc, call_options, serve_metrics
 from server.reload import Watcher
+from server.screen import screen_of
 from server.service import ClassifierService
 from server.tls import certificates_of
 
@@ -85,8 +86,9 @@ class Server:
         """Answers from here on: health says live, calls are refused until there is a model."""
         settings = self._settings
         calls = Calls(self._metrics, AccessLog(settings.access_log_sample))
-        service = ClassifierService(self._models, self._admission, calls, settings.max_images_per_call)
-        add_service(self._calls, classify_pb2.DESCRIPTOR.services_by_name["Classifier"], service)
+        service = ClassifierService(self._models, self._admission, calls)
+        descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
+        add_service(self._calls, descriptor, service, screen_of(settings.max_images_per_call))
         self._add_inference_service(calls)
         names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._calls)

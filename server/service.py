@@ -33,12 +33,10 @@ class ClassifierService(ClassifierServicer):
         models: LoadedModels,
         admission: Admission,
         calls: Calls,
-        max_images_per_call: int,
     ) -> None:
         self._models = models
         self._admission = admission
         self._calls = calls
-        self._max_images_per_call = max_images_per_call
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         deadline = deadline_of(context)
@@ -98,9 +96,7 @@ class ClassifierService(ClassifierServicer):
     async def _classify_batch(
         self, request: pb.ClassifyBatchRequest, deadline: float | None
     ) -> pb.ClassifyBatchResponse:
-        if not 1 <= len(request.images) <= self._max_images_per_call:
-            allowed = f"from 1 to {self._max_images_per_call}"
-            raise InvalidField("images", f"a call carries {allowed} images, not {len(request.images)}")
+        """How many images there may be is checked before the request is parsed: see server.screen."""
 
         async def result(image: bytes) -> pb.ClassifyResult:
             try:

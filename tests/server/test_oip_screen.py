@@ -28,6 +28,8 @@ from tests.servers import ServerProcess
 
 METHODS = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
 INFER = METHODS["ModelInfer"]
+SERVICE = "/inference.GRPCInferenceService"
+MODEL_INFER = f"{SERVICE}/ModelInfer"
 LARGE = b"x" * 1_000_000
 
 ORDINARY: dict[str, Callable[[], pb.ModelInferRequest]] = {
@@ -95,16 +97,17 @@ def test_requests_without_tensors_are_small(method: str) -> None:
 
 
 def end_of(channel: grpc.Channel, method: str, data: bytes) -> grpc.StatusCode:
-    call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}").future(data, timeout=PATIENCE_S)
+    """How a call to `/service/method` ends that sends these bytes."""
+    call = channel.unary_unary(method).future(data, timeout=PATIENCE_S)
     call.exception()
     return call.code()
 
 
 def test_a_huge_request_of_nothing_takes_no_memory(server: ServerProcess, channel: grpc.Channel) -> None:
-    assert end_of(channel, "ModelInfer", of_images().SerializeToString()) is grpc.StatusCode.OK
+    assert end_of(channel, MODEL_INFER, of_images().SerializeToString()) is grpc.StatusCode.OK
     before = anonymous_bytes(server)
     for _ in range(3):
-        assert end_of(channel, "ModelInfer", b"\x2a\x00" * 10_000_000) is grpc.StatusCode.INVALID_ARGUMENT
+        assert end_of(channel, MODEL_INFER, b"\x2a\x00" * 10_000_000) is grpc.StatusCode.INVALID_ARGUMENT
     assert anonymous_bytes(server) - before < 100_000_000
 
 
@@ -113,7 +116,7 @@ def test_bytes_that_are_no_request_are_refused_and_counted(
     server: ServerProcess, channel: grpc.Channel, method: str
 ) -> None:
     before = counts(server)
-    assert end_of(channel, method, b"\x0a\x64cut off") is grpc.StatusCode.INVALID_ARGUMENT
+    assert end_of(channel, f"{SERVICE}/{method}", b"\x0a\x64cut off") is grpc.StatusCode.INVALID_ARGUMENT
     more = counts(server) - before
     assert more[f'fovea_requests_total{{code="INVALID_ARGUMENT",method="{method}"}}'] == 1
     assert not any("Traceback" in line for line in server.stderr)
@@ -148,7 +151,7 @@ def test_damaged_requests_are_answered_or_refused(server: ServerProcess, channel
             of_typed_pixels(crops[:1]),
         )
     ]
-    ends = {end_of(channel, "ModelInfer", damaged(chance.choice(whole), chance)) for _ in range(1000)}
+    ends = {end_of(channel, MODEL_INFER, damaged(chance.choice(whole), chance)) for _ in range(1000)}
     assert ends <= {
         grpc.StatusCode.OK,
         grpc.StatusCode.INVALID_ARGUMENT,
