@@ -18,6 +18,7 @@ from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.loaded import LoadedModels
 from server.metrics import Metrics
 from server.models import ServedModel, open_model
+from server.refusals import Refusal, refusal_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ class Watcher:
         self._models = models
         self._metrics = metrics
         self._folder = open_folder(settings.models)
-        self._refused: dict[int, _Refusal] = {}
+        self._places = self._folder.uri, str((settings.model_cache or versions.default_cache()) / "models")
+        self._refused: dict[int, Refusal] = {}
         self._may_end = not settings.wait_for_model
         self._missed = False
         self._wake = asyncio.Event()
@@ -73,8 +75,8 @@ class Watcher:
         return self._settings.models.rstrip("/").rpartition("/")[2]
 
     def refused(self) -> dict[int, str]:
-        """The versions that might be served next but were refused, and why."""
-        return {version: refusal.reason for version, refusal in self._refused.items()}
+        """The versions that might be served next but were refused, and why, as callers may know it."""
+        return {version: refusal.told for version, refusal in self._refused.items()}
 
     def look_now(self) -> None:
         """Has everything looked at again at once, refused versions too; after the load that is under way."""
@@ -170,8 +172,7 @@ class Watcher:
             await self._drop_cached(before)
 
     def _refuse(self, found: "_Found", error: Exception) -> None:
-        reason = str(error) if isinstance(error, FoveaError) else f"{type(error).__name__}: {error}"
-        self._refused[found.version] = _Refusal(found.state, reason)
+        self._refused[found.version] = refusal_of(found.version, found.state, error, *self._places)
         self._metrics.reloads.labels("refused").inc()
         logger.debug("a version cannot be opened", exc_info=error)
         if not self._may_end:  # else this may be the one line that the program ends with
@@ -215,11 +216,3 @@ class _Found:
     version: int
     state: tuple[Entry, ...]
     """Every file of the version: it may still be being copied, its bundle.json before the others."""
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """Holds while the version's files stay as they are."""
-
-    state: tuple[Entry, ...]
-    reason: str

@@ -58,7 +58,7 @@ def test_a_version_serves_when_its_load_returns(tmp_path: Path, name: str) -> No
 
 
 def test_a_bad_version_is_refused_with_its_reason_which_the_index_tells_too(tmp_path: Path) -> None:
-    with serving(tmp_path) as (inference, _):
+    with serving(tmp_path) as (inference, server):
         staged = tiny.stage_bundle(tmp_path / "staged-2", gain=5)
         publish(spoiled.corrupt_the_model(staged), str(tmp_path / "models" / "tiny"))
         with pytest.raises(grpc.RpcError) as raised:
@@ -67,6 +67,9 @@ def test_a_bad_version_is_refused_with_its_reason_which_the_index_tells_too(tmp_
         assert code is grpc.StatusCode.FAILED_PRECONDITION
         assert said.startswith("version 2 is refused: ")
         reason = said.removeprefix("version 2 is refused: ")
+        assert reason.startswith("model.onnx: onnxruntime cannot load it: ")
+        assert str(tmp_path) not in reason  # where versions lie is for the log alone
+        assert str(tmp_path) in server.wait_for("version is refused")["reason"]
         assert index(inference) == [
             ("tiny", "1", "READY", ""),
             ("tiny", "2", "UNAVAILABLE", reason),
