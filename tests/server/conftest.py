@@ -6,6 +6,7 @@ import pytest
 
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1.classify_pb2_grpc import ClassifierStub
+from tests.server.triton_release import Release
 from tests.servers import ServerProcess, running_server
 
 
@@ -30,3 +31,11 @@ def stub(channel: grpc.Channel) -> ClassifierStub:
 @pytest.fixture(scope="session")
 def inference(channel: grpc.Channel) -> GRPCInferenceServiceStub:
     return GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Release:
+    """With version 1 published, and nothing laid out."""
+    release = Release(tmp_path)
+    release.publish()
+    return release

@@ -3,8 +3,6 @@
 import ast
 import logging
 import re
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,66 +11,11 @@ import pytest
 
 from fovea.bundle import ModelBundle
 from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid, Unavailable
-from fovea.settings import load
-from fovea.storage import LocalFolder
 from fovea.versions import publish
-from server.triton.config import PROGRAM, TritonSettings
-from server.triton.following import Follower
-from tests import tiny
 from tests.buckets import Bucket
 from tests.server import spoiled
-from tests.servers import ROOT, clean_environment
-
-PATIENCE_S = 60
-
-
-class Release:
-    """A models folder, and a repository that is laid out from it."""
-
-    def __init__(self, folder: Path, models: str | None = None) -> None:
-        self._folder = folder
-        self._count = 0
-        self.models = models or str(folder / "models" / "tiny")
-        self.repository = folder / "repository"
-
-    def stage(self, **options: object) -> ModelBundle:
-        self._count += 1
-        return tiny.stage_bundle(self._folder / f"staged-{self._count}", gain=1.0 + self._count, **options)
-
-    def publish(self, **options: object) -> ModelBundle:
-        return publish(self.stage(**options), self.models)
-
-    def settings(self, *flags: str) -> TritonSettings:
-        words = ["--models", self.models, "--repository", str(self.repository), *flags]
-        return load(TritonSettings, words, PROGRAM)
-
-    def lay_out(self, *flags: str) -> None:
-        Follower(self.settings(*flags)).lay_out_first()
-
-    def config(self, name: str = "tiny") -> str:
-        return (self.repository / name / "config.pbtxt").read_text()
-
-    @property
-    def served(self) -> str:
-        """The versions that config.pbtxt names."""
-        found = re.search(r"versions: \[ (.*) \]", self.config())
-        assert found
-        return found[1]
-
-    def versions(self, name: str = "tiny") -> list[str]:
-        return LocalFolder(self.repository / name).children()
-
-    def state(self) -> dict[str, int]:
-        """When each file was written."""
-        files = [path for path in self.repository.rglob("*") if path.is_file()]
-        return {str(path.relative_to(self.repository)): path.stat().st_mtime_ns for path in files}
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Release:
-    release = Release(tmp_path)
-    release.publish()
-    return release
+from tests.server.triton_release import Release
+from tests.servers import ROOT
 
 
 def test_version_is_the_whole_bundle_with_program_and_labels(release: Release) -> None:
@@ -243,54 +186,3 @@ def test_program_that_triton_runs_needs_fovea_alone() -> None:
         for node in imports
     }
     assert names - set(sys.stdlib_module_names) == {"fovea", "numpy", "triton_python_backend_utils"}
-
-
-def command(release: Release, *flags: str) -> list[str]:
-    words = ["--models", release.models, "--repository", str(release.repository), "--log-format", "json"]
-    return [sys.executable, "-m", "server.triton", *words, *flags]
-
-
-def test_failure_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(Release(tmp_path)), cwd=ROOT, env=clean_environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 65
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {tmp_path}/models/tiny: no model is published here")
-
-
-def test_follower_takes_each_version_and_keeps_the_last_two(release: Release) -> None:
-    flags = ("--follow", "--watch-interval-s", "0.1", "--with-onnx")
-    with subprocess.Popen(
-        command(release, *flags), cwd=ROOT, env=clean_environment(), stderr=subprocess.PIPE, text=True
-    ) as follower:
-        try:
-            assert follower.stderr
-            assert '"version": 1' in follower.stderr.readline()
-            for version in (2, 3):
-                release.publish()
-                assert f'"version": {version}' in follower.stderr.readline()
-            publish(spoiled.change_the_golden_answers(release.stage()), release.models)
-            assert '"version is refused", "version": 4' in follower.stderr.readline()
-            follower.send_signal(signal.SIGTERM)
-            assert follower.wait(PATIENCE_S) == 0
-        finally:
-            follower.kill()
-    assert release.served == "3"
-    assert release.versions() == release.versions("tiny_onnx") == ["2", "3"]
-
-
-def test_follower_goes_on_when_the_models_were_away(
-    release: Release, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    follower = Follower(release.settings("--follow"))
-    follower.lay_out_first()
-    models, away = Path(release.models), tmp_path / "away"
-    models.rename(away)
-    follower.look()
-    follower.look()
-    assert [record.getMessage() for record in caplog.records] == ["cannot look for versions"]
-    away.rename(models)
-    release.publish()
-    follower.look()
-    assert release.served == "2"
