@@ -10,6 +10,7 @@ REPOSITORY/pets_onnx/...          config.pbtxt and 3/{model.onnx,labels.txt}, wh
 import hashlib
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -34,18 +35,13 @@ def lay_out(bundle: ModelBundle, settings: TritonSettings) -> bool:
     Raises DataInvalid for a model in the way that is somebody else's, BundleInvalid for labels that cannot
     be written a line each, Unavailable for a folder that cannot be written.
     """
-    contract, labels = bundle.contract, labels_text(bundle).encode()
-    version: dict[str, bytes | Path] = {name: bundle.path / name for name in contract.files}
-    version |= {PROGRAM_FILE: _program(), LABELS_FILE: labels, CONTRACT_FILE: contract_json(contract)}
-    name = contract.name
-    config = image_config(name, contract, settings)
-    changed = _write(settings.repository / name, contract.version, version, config)
+    models = [_image_model(bundle, settings)]
     if settings.with_onnx:
-        name = f"{name}_onnx"
-        config = pixels_config(name, contract, settings)
-        model: dict[str, bytes | Path] = {MODEL_FILE: bundle.file_of(settings.precision), LABELS_FILE: labels}
-        changed |= _write(settings.repository / name, contract.version, model, config)
-    return changed
+        models.append(_pixels_model(bundle, settings))
+    for model in models:
+        _refuse_another(settings.repository / model.name)
+    changed = [_write(settings.repository, model) for model in models]
+    return any(changed)
 
 
 def labels_text(bundle: ModelBundle) -> str:
@@ -63,27 +59,78 @@ def drop_older(bundle: ModelBundle, settings: TritonSettings) -> None:
 
     That one stays: until the new one is ready Triton serves it, and may have to start its processes again.
     """
-    for name in (bundle.contract.name, f"{bundle.contract.name}_onnx"):
+    for name in (bundle.contract.name, _pixels_name(bundle)):
         folder = settings.repository / name
-        numbers = sorted(int(child) for child in LocalFolder(folder).children() if child.isdecimal())
-        for number in [number for number in numbers if number < bundle.contract.version][:-1]:
+        if not _config_is_ours(folder):
+            continue
+        older = [number for number in _versions(folder) if number < bundle.contract.version]
+        for number in older[:-1]:
             shutil.rmtree(folder / str(number), ignore_errors=True)
 
 
-def _write(folder: Path, version: int, files: Mapping[str, bytes | Path], config: str) -> bool:
+@dataclass(frozen=True)
+class _Model:
+    """A model of the repository, as one version of the bundle makes it."""
+
+    name: str
+    version: int
+    files: Mapping[str, bytes | Path]
+    """What they hold, or where that is, in the order in which they are written; the labels first."""
+    config: str
+
+
+def _image_model(bundle: ModelBundle, settings: TritonSettings) -> _Model:
+    contract = bundle.contract
+    files: dict[str, bytes | Path] = {LABELS_FILE: labels_text(bundle).encode(), PROGRAM_FILE: _program()}
+    files |= {name: bundle.path / name for name in contract.files}
+    files[CONTRACT_FILE] = contract_json(contract)
+    return _Model(contract.name, contract.version, files, image_config(contract.name, contract, settings))
+
+
+def _pixels_model(bundle: ModelBundle, settings: TritonSettings) -> _Model:
+    name, contract, labels = _pixels_name(bundle), bundle.contract, labels_text(bundle).encode()
+    files: dict[str, bytes | Path] = {LABELS_FILE: labels, MODEL_FILE: bundle.file_of(settings.precision)}
+    return _Model(name, contract.version, files, pixels_config(name, contract, settings))
+
+
+def _pixels_name(bundle: ModelBundle) -> str:
+    return f"{bundle.contract.name}_onnx"
+
+
+def _write(repository: Path, model: _Model) -> bool:
     """The version's folder first, which nobody looks at before config.pbtxt names it."""
-    _refuse_another(folder)
-    changed = [_bring(LocalFolder(folder / str(version)), name, source) for name, source in files.items()]
-    changed.append(_bring(LocalFolder(folder), CONFIG_FILE, config.encode()))
+    folder = LocalFolder(repository / model.name)
+    version = folder.folder(str(model.version))
+    changed = [_bring(version, name, source) for name, source in model.files.items()]
+    changed.append(_bring(folder, CONFIG_FILE, model.config.encode()))
     return any(changed)
 
 
 def _refuse_another(folder: Path) -> None:
     config = folder / CONFIG_FILE
-    if config.exists() and not config.read_bytes().startswith(FIRST_LINE.encode()):
+    if config.exists():
+        what, is_ours = config, _config_is_ours(folder)
+    else:
+        what, is_ours = folder, all(_is_begun(folder / str(number)) for number in _versions(folder))
+    if not is_ours:
         raise DataInvalid(
-            f"{config}: was not written by {PROGRAM}, which would write over it; choose another --repository"
+            f"{what}: was not written by {PROGRAM}, which would write over it; choose another --repository"
         )
+
+
+def _config_is_ours(folder: Path) -> bool:
+    place = LocalFolder(folder)
+    return place.exists(CONFIG_FILE) and place.read(CONFIG_FILE).startswith(FIRST_LINE.encode())
+
+
+def _is_begun(version: Path) -> bool:
+    """By us, who were cut short before config.pbtxt. (Triton serves many a model of others without one.)"""
+    keys = {entry.key for entry in LocalFolder(version).entries()}
+    return LABELS_FILE in keys or not keys
+
+
+def _versions(folder: Path) -> list[int]:
+    return sorted(int(child) for child in LocalFolder(folder).children() if child.isdecimal())
 
 
 def _bring(folder: LocalFolder, name: str, source: bytes | Path) -> bool:

@@ -135,6 +135,45 @@ def test_model_of_somebody_else_is_not_written_over(release: Release) -> None:
     assert config.read_text() == 'name: "tiny"\n'
 
 
+def test_model_of_somebody_else_without_a_configuration_is_not_written_over(release: Release) -> None:
+    model = release.repository / "tiny" / "7" / "model.onnx"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"theirs")
+    with pytest.raises(DataInvalid, match=r"repository/tiny: was not written by python -m server\.triton"):
+        release.lay_out()
+    assert [path for path in release.repository.rglob("*") if path.is_file()] == [model]
+
+
+def test_nothing_is_written_where_either_model_is_somebody_elses(release: Release) -> None:
+    config = release.repository / "tiny_onnx" / "config.pbtxt"
+    config.parent.mkdir(parents=True)
+    config.write_text('name: "tiny_onnx"\n')
+    with pytest.raises(DataInvalid, match=r"tiny_onnx/config\.pbtxt: was not written by"):
+        release.lay_out("--with-onnx")
+    assert release.repository.joinpath("tiny").exists() is False
+
+
+def test_what_was_cut_short_is_finished(release: Release) -> None:
+    release.lay_out("--with-onnx")
+    before = release.state()
+    for name in ("tiny", "tiny_onnx"):
+        (release.repository / name / "config.pbtxt").unlink()
+        (release.repository / name / "1" / "model.onnx").unlink()
+    release.publish()
+    release.lay_out("--with-onnx", "--model-version", "1")
+    assert set(release.state()) == set(before)
+
+
+def test_versions_of_somebody_elses_model_are_not_removed(release: Release) -> None:
+    theirs = release.repository / "tiny_onnx"
+    for version in ("1", "2"):
+        (theirs / version).mkdir(parents=True)
+    release.publish()
+    release.publish()
+    release.lay_out("--follow")
+    assert release.versions("tiny_onnx") == ["1", "2"]
+
+
 def test_label_of_two_lines_is_refused(tmp_path: Path) -> None:
     release = Release(tmp_path)
     release.publish(labels=("red", "green\nish", "blue"))
