@@ -20,5 +20,5 @@ def main() -> ExitCode:
     follower = Follower(settings)
     follower.lay_out_first()
     if settings.follow:
-        follow_until_stopped(follower, settings.watch_interval_s)
+        return follow_until_stopped(follower, settings.watch_interval_s)
     return ExitCode.DONE

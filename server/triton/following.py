@@ -1,6 +1,7 @@
 """Which version Triton serves: the highest good one of the models' folder, or the one that is pinned."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from types import FrameType
 from fovea import versions
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
-from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.errors import BundleInvalid, ExitCode, FoveaError, Unavailable
 from fovea.storage import Entry, open_folder
 from server.triton.config import TritonSettings
 from server.triton.repository import drop_older, labels_text, lay_out
@@ -101,17 +102,23 @@ class Follower:
             drop_older(bundle, settings)
 
 
-def follow_until_stopped(follower: Follower, interval_s: float) -> None:
-    """Looks at each interval; returns at SIGTERM or SIGINT, when the look that is under way is over."""
+def follow_until_stopped(follower: Follower, interval_s: float) -> ExitCode:
+    """Looks at each interval until SIGTERM or SIGINT; a second one ends a look that is under way, too."""
     stopped = threading.Event()
+    code = ExitCode.DONE
 
     def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal code
+        if stopped.is_set():
+            os._exit(ExitCode.INTERRUPTED if signum == signal.SIGINT else ExitCode.TERMINATED)
+        code = ExitCode.INTERRUPTED if signum == signal.SIGINT else ExitCode.DONE
         stopped.set()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
     while not stopped.wait(interval_s):
         follower.look()
+    return code
 
 
 def _warn_of(refused: dict[int, str]) -> None:

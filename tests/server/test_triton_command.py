@@ -1,9 +1,14 @@
 """`python -m server.triton`: how it ends, and how it follows what is published."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -30,25 +35,62 @@ def test_failure_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
     assert line.startswith(f"error: {tmp_path}/models/tiny: no model is published here")
 
 
-def test_follower_takes_each_version_and_keeps_the_last_two(release: Release) -> None:
-    flags = ("--follow", "--watch-interval-s", "0.1", "--with-onnx")
+@contextmanager
+def following(release: Release, *flags: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
+    """A follower that has laid out version 1, and what it says."""
     with subprocess.Popen(
-        command(release, *flags), cwd=ROOT, env=clean_environment(), stderr=subprocess.PIPE, text=True
+        command(release, "--follow", "--watch-interval-s", "0.1", *flags),
+        cwd=ROOT,
+        env=clean_environment(),
+        stderr=subprocess.PIPE,
+        text=True,
     ) as follower:
         try:
             assert follower.stderr
             assert '"version": 1' in follower.stderr.readline()
-            for version in (2, 3):
-                release.publish()
-                assert f'"version": {version}' in follower.stderr.readline()
-            publish(spoiled.change_the_golden_answers(release.stage()), release.models)
-            assert '"version is refused", "version": 4' in follower.stderr.readline()
-            follower.send_signal(signal.SIGTERM)
-            assert follower.wait(PATIENCE_S) == 0
+            yield follower, follower.stderr
         finally:
             follower.kill()
+
+
+def test_follower_takes_each_version_and_keeps_the_last_two(release: Release) -> None:
+    with following(release, "--with-onnx") as (follower, said):
+        for version in (2, 3):
+            release.publish()
+            assert f'"version": {version}' in said.readline()
+        publish(spoiled.change_the_golden_answers(release.stage()), release.models)
+        assert '"version is refused", "version": 4' in said.readline()
+        follower.send_signal(signal.SIGTERM)
+        assert follower.wait(PATIENCE_S) == 0
     assert release.served == "3"
     assert release.versions() == release.versions("tiny_onnx") == ["2", "3"]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_follower_says_which_signal_ended_it(release: Release, signum: signal.Signals, code: int) -> None:
+    with following(release) as (follower, said):
+        release.publish()
+        assert '"version": 2' in said.readline()
+        follower.send_signal(signum)
+        assert follower.wait(PATIENCE_S) == code
+
+
+def test_second_signal_does_not_wait_for_a_look_that_is_under_way(release: Release, tmp_path: Path) -> None:
+    endless = shutil.copytree(Path(release.models) / "1", tmp_path / "2")
+    (endless / "model.onnx").unlink()
+    os.mkfifo(endless / "model.onnx")
+    with following(release) as (follower, _):
+        endless.rename(Path(release.models) / "2")
+        writer = os.open(Path(release.models) / "2" / "model.onnx", os.O_WRONLY)  # once it is being read
+        try:
+            for _ in range(10 * PATIENCE_S):
+                follower.send_signal(signal.SIGTERM)  # more than one: two may be taken for the same
+                with suppress(subprocess.TimeoutExpired):
+                    follower.wait(0.1)
+                    break
+            assert follower.returncode == 143
+        finally:
+            os.close(writer)
 
 
 def test_follower_goes_on_when_the_models_were_away(
