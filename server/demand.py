@@ -21,12 +21,13 @@ class Demand:
 
     async def look(self) -> None:
         """Returns when a look that began from now on is over."""
-        # Others may have had it looked at meanwhile.
-        while (wait_s := self._looked_at + EVERY_S - time.monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(wait_s)
-        self._met = self._met or asyncio.get_running_loop().create_future()
-        self._wake()
-        await asyncio.shield(self._met)
+        met = self._met = self._met or asyncio.get_running_loop().create_future()
+        wait_s = self._looked_at + EVERY_S - time.monotonic()
+        if wait_s > 0:
+            await asyncio.wait([met], timeout=wait_s)
+        if self._met is met:  # else a look has begun by itself meanwhile
+            self._wake()
+        await asyncio.shield(met)
 
     @contextmanager
     def being_met(self) -> Iterator[None]:

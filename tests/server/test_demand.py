@@ -51,6 +51,14 @@ async def test_a_newer_version_serves_when_the_look_is_over(tmp_path: Path) -> N
 
 
 @in_event_loop
+async def test_a_watcher_that_often_looks_by_itself_keeps_nobody_waiting(tmp_path: Path) -> None:
+    async with following(tmp_path, "--watch-interval-s", "0.1") as (watched, looks, _):
+        await until(lambda: len(looks) > 1)
+        async with asyncio.timeout(10):
+            await watched.watcher.look_on_demand()
+
+
+@in_event_loop
 async def test_nothing_newer_is_no_failure(tmp_path: Path) -> None:
     async with following(tmp_path) as (watched, looks, _):
         await watched.watcher.look_on_demand()
