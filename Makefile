@@ -38,6 +38,7 @@ test-triton: $(READY) $(TRITON_READY) ## Run NVIDIA's server on our model, and i
 	@$(TRITON)/bin/python -m pytest --confcutdir=tests/triton tests/triton
 
 $(TRITON_READY): tests/triton/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || { echo "Python 3.11 or 3.12 is needed, for the numpy 1 that this Triton takes: make PYTHON=python3.11"; exit 1; }
 	@echo "Setting up $(TRITON): tritonserver and tritonclient, 60 MB."
 	$(PYTHON) -m venv --clear $(TRITON)
 	$(TRITON)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
