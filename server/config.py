@@ -88,7 +88,7 @@ class ServeSettings(ProgramSettings):
     max_inflight_bytes: int = Field(
         256 * 1024 * 1024, ge=1, le=2**40, description="bytes of the images in flight, refused likewise"
     )
-    max_images_per_call: int = Field(64, ge=1, description="images in one ClassifyBatch call")
+    max_images_per_call: int = Field(64, ge=1, description="images in one ClassifyBatch or ModelInfer call")
     max_image_bytes: int = Field(MAX_IMAGE_BYTES, ge=1, description="bytes of one encoded image")
     max_image_pixels: int = Field(MAX_IMAGE_PIXELS, ge=1, description="pixels of one image, width x height")
 
