@@ -144,6 +144,14 @@ def test_model_of_somebody_else_without_a_configuration_is_not_written_over(rele
     assert [path for path in release.repository.rglob("*") if path.is_file()] == [model]
 
 
+def test_published_versions_are_not_written_into(release: Release) -> None:
+    release.repository = Path(release.models).parent
+    before = release.state()
+    with pytest.raises(DataInvalid, match=r"models/tiny: was not written by"):
+        release.lay_out("--follow")
+    assert release.state() == before
+
+
 def test_nothing_is_written_where_either_model_is_somebody_elses(release: Release) -> None:
     config = release.repository / "tiny_onnx" / "config.pbtxt"
     config.parent.mkdir(parents=True)
