@@ -118,8 +118,8 @@ async def test_a_call_that_failed_leaves_nothing_for_the_garbage_collection(
                     await served.infer(of_images(images))
                 except InvalidImage as error:
                     failure = weakref.ref(error)
-                await until(lambda: served.model.batcher.running + served.model.batcher.queued == 0)
-                assert failure() is None
+                # Whoever decoded it may hold it for a moment.
+                await until(lambda failed=failure: failed() is None)  # type: ignore[misc]
         finally:
             gc.enable()
 
