@@ -32,16 +32,17 @@ from scorer.verification import verify
 def finish_run(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any] | None:
     """Adds up the shards, makes the run official, and returns the summary as summary.json has it.
 
-    None when that was done before, and latest.json is right. A run that was only held back is judged again.
+    None when that was done before, and latest.json is right. A run that was held back is judged again.
     Raises Unavailable when a shard is missing or the server to verify with is not there, DataInvalid when
     the run is not good enough by the options.
     """
     summary = _finished_summary(output, plan)
     if summary and not is_due(output, plan):
         return None
-    if summary is None or summary["refused"] or (options.verify and not summary["verification"]):
+    if summary is None or _is_outdated(summary, options):
         summary = _commit(output, plan, options)
-    _hold_back(output, plan, summary, options.max_drift)
+    if summary["held_back"]:
+        raise DataInvalid(_to_accept(output, plan, summary["held_back"]))
     move_latest(output, plan)
     return summary
 
@@ -61,6 +62,15 @@ def _finished_summary(output: Folder, plan: Plan) -> dict[str, Any] | None:
     return summary
 
 
+def _is_outdated(summary: dict[str, Any], options: CommitOptions) -> bool:
+    """Whether a run that was finished would be told of otherwise by now."""
+    return bool(
+        summary["refused"]
+        or (options.verify and not summary["verification"])
+        or summary.get("held_back") != _too_far(summary, options.max_drift)
+    )
+
+
 def _commit(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any]:
     """Raises DataInvalid for a run that is not accepted: then what a person may look at is written alone."""
     check_complete(output, plan)
@@ -68,6 +78,7 @@ def _commit(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any
     with scratch_folder() as folder:
         gathered = _gather(output, plan, folder / layout.QUARANTINE, options.verify_images)
         summary = {**about(plan), **_judged(gathered, output, plan, options)}
+        summary["held_back"] = None if summary["refused"] else _too_far(summary, options.max_drift)
         page = summary_page(summary, read_thumbnails(plan.spec, gathered.with_last_run.surest_changes()))
         if not summary["refused"]:
             run.write(layout.MANIFEST, layout.json_bytes({"files": gathered.files}))
@@ -140,18 +151,24 @@ def _too_many_bad(summary: Summary, max_bad_fraction: float) -> str | None:
     )
 
 
-def _hold_back(output: Folder, plan: Plan, summary: dict[str, Any], max_drift: float | None) -> None:
-    """Raises DataInvalid when the classes drifted further than `max_drift`, and than by chance alone."""
+def _too_far(summary: dict[str, Any], max_drift: float | None) -> str | None:
+    """Why the run is held back: its classes drifted further than `max_drift`, and than by chance alone."""
     against, name = summary["last"], "the last run's"
     if against is None:
         against, name = summary["held_out"], "the held-out images'"
     drift = against and against["drift"]
     if max_drift is None or not drift or drift["psi"] <= max(max_drift, drift["by_chance"]):
-        return
-    run = plan.spec.run
-    page = f"{output.uri}/{layout.run_folder(run)}/{layout.SUMMARY_PAGE}"
-    raise DataInvalid(
-        f"run {run}: its classes are too far from {name}: PSI {drift['psi']:g} (by chance up to "
-        f"{drift['by_chance']:g}), more than --max-drift {max_drift:g}; the run is written, but latest.json "
-        f"stays: look at {page}; to accept it, run again with this --run-id and a higher --max-drift"
+        return None
+    return (
+        f"its classes are too far from {name}: PSI {drift['psi']:g} (by chance up to "
+        f"{drift['by_chance']:g}), more than --max-drift {max_drift:g}; the run is written, but "
+        f"{layout.LATEST} stays"
+    )
+
+
+def _to_accept(output: Folder, plan: Plan, held_back: str) -> str:
+    page = f"{output.uri}/{layout.run_folder(plan.spec.run)}/{layout.SUMMARY_PAGE}"
+    return (
+        f"run {plan.spec.run}: {held_back}: look at {page}; to accept it, run again with this --run-id and a "
+        "higher --max-drift"
     )

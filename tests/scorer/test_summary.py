@@ -30,6 +30,10 @@ def read_summary(output: Path, run: str) -> dict[str, Any]:
     return summary
 
 
+def summary_page(output: Path, run: str) -> str:
+    return (output / "runs" / run / "summary.html").read_text()
+
+
 def latest(output: Path) -> str:
     return str(json.loads((output / "latest.json").read_bytes())["run"])
 
@@ -184,15 +188,40 @@ def test_a_drift_above_the_limit_writes_the_run_but_leaves_latest(output: Path) 
     assert latest(output) == "night-1"
 
 
+def test_the_page_of_a_run_that_is_held_back_says_why_and_what_to_do(output: Path) -> None:
+    night(output, 1, images(60, 40))
+    made = make_run(output, [images(40, 60)], "night-2", day=2)
+    with pytest.raises(DataInvalid):
+        commit(*made, "--max-drift", "0.1")
+    assert (
+        "<b>This run was held back:</b> its classes are too far from the last run&#39;s: PSI 0.1589 (by "
+        "chance up to 0.1317), more than --max-drift 0.1; the run is written, but latest.json stays. To "
+        "accept it, run again with <code>--run-id night-2</code> and a higher <code>--max-drift</code>."
+    ) in summary_page(output, "night-2")
+
+
+def test_a_run_that_is_held_back_still_is_not_written_again(output: Path) -> None:
+    night(output, 1, images(60, 40))
+    made = make_run(output, [images(40, 60)], "night-2", day=2)
+    told = []
+    for _ in range(2):
+        with pytest.raises(DataInvalid):
+            commit(*made, "--max-drift", "0.1")
+        told.append(read_summary(output, "night-2")["finished"])
+    assert told[0] == told[1]
+
+
 def test_a_run_that_was_held_back_is_accepted_with_a_higher_limit(output: Path) -> None:
     night(output, 1, images(60, 40))
     made = make_run(output, [images(40, 60)], "night-2", day=2)
     for _ in range(2):
         with pytest.raises(DataInvalid, match=r"--max-drift 0\.1;"):
             commit(*made, "--max-drift", "0.1")
-    written = read_summary(output, "night-2")
-    assert commit(*made, "--max-drift", "0.2") == written
+    assert "This run was held back:" in summary_page(output, "night-2")
+    accepted = commit(*made, "--max-drift", "0.2")
+    assert accepted == read_summary(output, "night-2")
     assert latest(output) == "night-2"
+    assert "This run was held back:" not in summary_page(output, "night-2")
     assert commit(*made, "--max-drift", "0.1") is None
 
 
