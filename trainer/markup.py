@@ -27,7 +27,7 @@ def environment(folder: Path, *, trim: bool = True) -> jinja2.Environment:
         lstrip_blocks=trim,
     )
     made.filters.update(
-        code=code, counted=_counted, named=_named, short=shortened, percent=_percent, number=_number, sig=_sig
+        code=code, counted=_counted, named=named, short=shortened, percent=percent, number=_number, sig=_sig
     )
     return made
 
@@ -42,8 +42,18 @@ def code(text: str) -> Markup:
 
 def shortened(text: str, longest: int = LONGEST) -> str:
     """On one line that turns no direction; of a long one the two ends."""
-    end = longest // 3
-    return printable(text if len(text) <= longest else f"{text[: longest - end - 1]}…{text[-end:]}")
+    end, shown = longest // 3, printable(text)
+    return shown if len(shown) <= longest else f"{shown[: longest - end - 1]}…{shown[-end:]}"
+
+
+def named(text: str, longest: int = LONGEST) -> Markup:
+    """A name from outside, whose own direction stays inside."""
+    return Markup("<bdi>{}</bdi>").format(escape(shortened(text, longest)))
+
+
+def percent(share: float, digits: int = 1) -> Markup:
+    """Number and sign stay on one line."""
+    return Markup("{:.{}f}&nbsp;%").format(100 * share, digits)
 
 
 def source_of(script: str) -> str:
@@ -56,18 +66,9 @@ def _shown(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _named(text: str, longest: int = LONGEST) -> Markup:
-    """A name from outside, whose own direction stays inside."""
-    return Markup("<bdi>{}</bdi>").format(escape(shortened(text, longest)))
-
-
 def _counted(number: int, noun: str) -> str:
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    return f"{100 * share:.{digits}f} %"
 
 
 def _number(value: float) -> str:
@@ -76,4 +77,4 @@ def _number(value: float) -> str:
 
 def _sig(value: float) -> str:
     """Three significant digits, without an exponent where it is of no use."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

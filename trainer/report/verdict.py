@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from markupsafe import Markup
+
 from fovea.bundle import ClassMetrics, Metrics
 from trainer.calibration import Calibration
+from trainer.markup import named, percent
 from trainer.metrics import accuracy_interval
 
 WIDE: Final = 0.1
@@ -35,7 +38,8 @@ class Verdict:
     """95 % confidence interval of the accuracy"""
     weakest: Weakest | None
     """of the classes with five held-out images or more"""
-    against: tuple[str, ...]
+    against: tuple[Markup, ...]
+    """sentences without their full stop"""
 
     @property
     def kind(self) -> str:
@@ -55,14 +59,13 @@ def judge(metrics: Metrics, calibration: Calibration, audit: dict[str, Any], tar
     return Verdict(word, interval, weakest, unfit + doubts)
 
 
-def _unfit(metrics: Metrics, interval: tuple[float, float]) -> Iterator[str]:
+def _unfit(metrics: Metrics, interval: tuple[float, float]) -> Iterator[Markup]:
     label, row = max(metrics.per_class.items(), key=lambda entry: entry[1].images)
     guessing = row.images / metrics.images
     if interval[0] <= guessing:
-        yield (
-            f"It is not surely better than always answering {label!r}, which is right for {guessing:.1%} of "
-            "these images"
-        )
+        yield Markup(
+            "It is not surely better than always answering {}, which is right for {} of these images"
+        ).format(named(label), percent(guessing))
 
 
 def _doubts(
@@ -72,25 +75,31 @@ def _doubts(
     calibration: Calibration,
     audit: dict[str, Any],
     target: float,
-) -> Iterator[str]:
+) -> Iterator[Markup]:
     if interval[1] - interval[0] > WIDE:
-        yield (
-            f"{metrics.images} held-out images are few: its accuracy may be anything from {interval[0]:.1%} "
-            f"to {interval[1]:.1%}"
+        yield Markup("{:,} held-out {} few: its accuracy may be anything from {} to {}").format(
+            metrics.images, "image is" if metrics.images == 1 else "images are", *map(percent, interval)
         )
     if missed := sorted((row.recall, label) for label, row in judged.items() if row.recall < 0.5):
-        more = _and_more(len(missed) - 1)
-        yield f"It misses most images of {missed[0][1]!r} (it finds {missed[0][0]:.0%}){more}"
+        recall, label = missed[0]
+        yield Markup("It misses most images of {} (it finds {}){}").format(
+            named(label), percent(recall), _and_more(len(missed) - 1)
+        )
     if unknown := audit["not_heldout"]:
-        more = _and_more(len(unknown) - 1)
-        yield f"Nothing is held out of {unknown[0]!r}{more}, so how well that is told is not known"
+        yield Markup("Nothing is held out of {}{}, so how well that is told is not known").format(
+            named(unknown[0]), _and_more(len(unknown) - 1)
+        )
     if not calibration.kept:
-        yield f"However sure it is, it is not right {target:.0%} of the time: it cannot say when to abstain"
+        yield Markup(
+            "However sure it is, it is not right {:g}&nbsp;% of the time: it cannot say when to abstain"
+        ).format(100 * target)
     if calibration.ece_after > MISCALIBRATED:
-        yield f"Its probabilities are off by {calibration.ece_after:.1%} on average"
+        yield Markup("Its probabilities are off by {} on average").format(percent(calibration.ece_after))
     if conflicts := len(audit["conflicts"]):
         stand = "image stands" if conflicts == 1 else "images stand"
-        yield f"The data contradict themselves: {conflicts} {stand} under two labels or more"
+        yield Markup("The data contradict themselves: {:,} {} under two labels or more").format(
+            conflicts, stand
+        )
 
 
 def _and_more(classes: int) -> str:

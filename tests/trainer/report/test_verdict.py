@@ -33,7 +33,7 @@ def test_a_good_model_is_fit_to_ship_and_nothing_speaks_against_it() -> None:
 def test_a_model_that_may_be_guessing_is_not_fit_to_ship() -> None:
     verdict = judge(measured(0.52), CALIBRATION, CLEAN, 0.99)
     assert (verdict.word, verdict.kind) == ("Not fit to ship", "bad")
-    assert verdict.against[0].startswith("It is not surely better than always answering 'cat'")
+    assert verdict.against[0].startswith("It is not surely better than always answering <bdi>cat</bdi>")
 
 
 def test_few_images_call_for_care() -> None:
@@ -52,12 +52,26 @@ def test_what_speaks_against_a_model_is_said() -> None:
         0.99,
     )
     assert [reason.split(" (")[0] for reason in verdict.against] == [
-        "It misses most images of 'dog'",
-        "Nothing is held out of 'owl' and 1 more class, so how well that is told is not known",
-        "However sure it is, it is not right 99% of the time: it cannot say when to abstain",
-        "Its probabilities are off by 8.0% on average",
+        "It misses most images of <bdi>dog</bdi>",
+        "Nothing is held out of <bdi>owl</bdi> and 1 more class, so how well that is told is not known",
+        "However sure it is, it is not right 99&nbsp;% of the time: it cannot say when to abstain",
+        "Its probabilities are off by 8.0&nbsp;% on average",
         "The data contradict themselves: 1 image stands under two labels or more",
     ]
+
+
+def test_a_name_in_what_is_said_is_no_markup_and_keeps_its_direction_to_itself() -> None:
+    hostile = "<b>\u05d0" + "z" * 5000
+    verdict = judge(measured(0.97), CALIBRATION, {"not_heldout": [hostile], "conflicts": []}, 0.99)
+    (reason,) = verdict.against
+    assert reason.startswith("Nothing is held out of <bdi>&lt;b&gt;\u05d0zzz")
+    assert reason.endswith("zzz</bdi>, so how well that is told is not known")
+    assert len(reason) < 200
+
+
+def test_a_target_is_not_rounded_to_what_nobody_asked_for() -> None:
+    (reason,) = judge(measured(0.97), replace(CALIBRATION, kept=0), CLEAN, 0.995).against
+    assert "not right 99.5&nbsp;% of the time" in reason
 
 
 def test_a_class_of_few_images_is_not_judged() -> None:
