@@ -22,6 +22,33 @@ def test_report_opens_and_everybody_can_read_it(
         assert found.complaints == []
 
 
+def test_no_column_is_out_of_sight_in_a_wide_window(browser: Browser, trained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(make_page(trained, ("a" * 200, "dog", "owl"), ANSWERS))
+    with opened(browser, file) as found:
+        hidden = found.page.locator(".scroll").evaluate_all(
+            "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
+        )
+        assert hidden == []
+
+
+def test_upright_names_stay_below_the_caption(browser: Browser, trained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(make_page(trained, ("W" * 200, "dog", "owl"), ANSWERS))
+    with opened(browser, file) as found:
+        tops = found.page.locator(".matrix thead th span").evaluate_all(
+            "all => all.map(e => e.getBoundingClientRect().top)"
+        )
+        caption = found.page.locator(".matrix caption").bounding_box()
+        assert caption is not None
+        assert min(tops) >= caption["y"] + caption["height"]
+        label = found.page.locator(".matrix thead bdi").first.evaluate(
+            "e => [e.parentElement.scrollHeight, e.parentElement.clientHeight, "
+            "getComputedStyle(e.parentElement).overflow]"
+        )
+        assert label[0] <= label[1] or label[2] == "hidden"
+
+
 def test_report_of_a_whole_training_opens(browser: Browser, trained: Path) -> None:
     with opened(browser, trained / "runs" / "a" / "report.html") as found:
         assert found.violations() == []
