@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from fovea.bundle import BundleContract
 from trainer.metrics import Targets
+
+MOST_ROWS: Final = 2000
+"""On the page, the weakest: a row of the longest names weighs a kilobyte."""
 
 
 @dataclass(frozen=True)

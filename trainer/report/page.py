@@ -14,7 +14,7 @@ from trainer.lr_finder import Curve
 from trainer.metrics import ECE_BINS, Bin, Logits, Targets, confusion, coverage, reliability, softmax
 from trainer.model import Network
 from trainer.report.album import Album
-from trainer.report.classes import list_classes
+from trainer.report.classes import MOST_ROWS, list_classes
 from trainer.report.confidence import draw_coverage, draw_reliability, list_steps
 from trainer.report.learning import draw_accuracy, draw_losses, draw_rates
 from trainer.report.markup import environment, read_part, source_of
@@ -107,7 +107,7 @@ def _tell_of_the_run(
         "contract": contract,
         "tiny": contract.preprocess.size <= TINY,
         "metrics": contract.metrics,
-        "classes": list_classes(contract, audit, counts),
+        "classes": list_classes(contract, audit, counts)[:MOST_ROWS],
         "longest_label": max(map(len, contract.labels)),
         "decision": decision,
         "meanings": MEANINGS,
