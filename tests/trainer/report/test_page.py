@@ -79,9 +79,16 @@ def test_report_tells_the_worst_answers(page: str) -> None:
     assert page.count('class="wrong"><figure>') == 3
 
 
-def test_report_counts_what_the_threshold_keeps(page: str) -> None:
-    assert re.search(r"of the 30 held-out images \d+ are kept so, and \d+ of those are right", said(page))
-    assert "chosen on these same held-out images" in said(page)
+def test_report_counts_what_the_threshold_keeps(trained: Path) -> None:
+    unsure_mistakes = sorted(ANSWERS, key=lambda answer: answer[0] == answer[1])
+    text = said(make_page(trained, ANIMALS, unsure_mistakes))
+    assert re.search(r"of the 30 held-out images 2\d are kept so, and 2\d of those are right", text)
+    assert "chosen on these same held-out images" in text
+
+
+def test_a_model_that_is_never_sure_enough_abstains_on_everything(page: str) -> None:
+    assert "it abstains on all of them, and the threshold is 1. It was chosen for 99 %." in said(page)
+    assert "are kept so" not in said(page)
 
 
 def test_report_tells_size_accuracy_and_latency_of_each_precision(page: str) -> None:
@@ -139,6 +146,19 @@ def test_commands_in_the_advice_are_code_and_escaped() -> None:
 
 def test_the_same_training_gives_the_same_report(page: str, trained: Path) -> None:
     assert make_page(trained, ANIMALS, ANSWERS) == page
+
+
+def test_it_is_the_logits_that_a_temperature_divides(page: str) -> None:
+    assert re.search(r"The logits are divided by a temperature of \d.\d{3} before they become", said(page))
+
+
+def test_a_number_and_its_percent_sign_stay_on_one_line(page: str) -> None:
+    assert "90.00&nbsp;%" in page
+    assert not re.search(r"\d %", Elements(page.split("<nav")[0]).text)
+
+
+def test_names_are_short_however_they_are_spelled_out() -> None:
+    assert len(shortened("\x1b\U000e0001" * 1000)) == 60
 
 
 @pytest.mark.parametrize("answers", [[(0, 0), (1, 1), (2, 2)], [(0, 1)]], ids=["all right", "all wrong"])
