@@ -1,6 +1,8 @@
 """`look`: a page of what a trained network sees in an image."""
 
+import hashlib
 import math
+from typing import Final
 
 import torch
 
@@ -16,6 +18,9 @@ from trainer.run_folder import RELEASED_FILE, RunFolder
 from trainer.seeing import sight
 from trainer.seeing.page import Origin, render_page
 from trainer.stopping import Stopping
+
+LONGEST_NAME_BYTES: Final = 200
+"""Of a page's file, without its ending: a file system takes 255, of which some are kept for writing it."""
 
 
 def look(settings: LookSettings) -> None:
@@ -34,10 +39,11 @@ def look(settings: LookSettings) -> None:
     found = sight.look(checkpoint.network, checkpoint.labels, [image], temperature or 1.0)
     origin = Origin(checkpoint.arch, run.path.resolve().name, checkpoint.epochs, temperature is not None)
     folder.make()
-    folder.write_text(f"{name}.html", render_page(found, origin))
+    page = f"{_fitting(name)}.html"
+    folder.write_text(page, render_page(found, origin))
     for answer in found.views[0].answers:
         print(f"{answer.probability:7.2%}  {printable(answer.label)}")
-    print(f"\n{printable(str(folder.path / name))}.html")
+    print(f"\n{printable(str(folder.path / page))}")
 
 
 def _load(run: RunFolder) -> Checkpoint:
@@ -62,6 +68,15 @@ def _temperature(run: RunFolder, checkpoint: Checkpoint) -> float | None:
         return None
     temperature = run.read_json(RELEASED_FILE).get("temperature")
     return temperature if isinstance(temperature, float) and 0 < temperature < math.inf else None
+
+
+def _fitting(name: str) -> str:
+    """A name that a file can have: of a longer one its beginning, and what tells it from others like it."""
+    written = name.encode()
+    if len(written) <= LONGEST_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(written).hexdigest()[:8]
+    return f"{written[: LONGEST_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
 
 
 def _decode(uri: str, spec: PreprocessSpec) -> Pixels:

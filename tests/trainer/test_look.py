@@ -117,6 +117,18 @@ def test_name_of_any_characters_is_shown(one: Path, trained: Path, tmp_path: Pat
     assert r"<h1><bdi>a\n&lt;b&gt;.png</bdi></h1>" in page
 
 
+def test_names_as_long_as_a_file_can_have_get_a_page_each(
+    one: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("\u00e9" * 124 + "1.png", "\u00e9" * 124 + "2.png"):
+        image = shutil.copy(one, tmp_path / name)
+        looking.look(LookSettings(image=str(image), run=trained / "runs" / "a", output=tmp_path / "seen"))
+    said = [Path(line) for line in capsys.readouterr().out.splitlines() if line.endswith(".html")]
+    assert sorted(said) == sorted((tmp_path / "seen").iterdir())
+    assert len(set(said)) == 2
+    assert said[0].name.startswith("\u00e9" * 90)
+
+
 def test_released_model_is_told_apart_from_its_run(one: Path, trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataInvalid, match=r"--run should be the folder of its run, a$"):
         _look(one, trained / "models" / "tiny" / "1", tmp_path)
