@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import jinja2
+from markupsafe import Markup
 
 from fovea.printable import printable
 from scorer.mix import NO_CHANGE
 from scorer.thumbnails import Thumbnail
 
 SHOWN_CLASSES: Final = 40
+LONGEST_LABEL: Final = 60
+"""Characters of a class on the page; all of it is in summary.json."""
 
 
 def summary_page(summary: dict[str, Any], thumbnails: Sequence[Thumbnail]) -> bytes:
@@ -40,12 +43,25 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, counted=_counted, percent=_percent, change=_change)
+    environment.filters.update(
+        number=_number, counted=_counted, percent=_percent, change=_change, named=_named, short=_shortened
+    )
     return environment
 
 
 def _shown(value: object) -> object:
-    return printable(value) if isinstance(value, str) else value
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _shortened(label: str) -> str:
+    """Of a long one the two ends."""
+    shown, end = printable(label), LONGEST_LABEL // 3
+    return shown if len(shown) <= LONGEST_LABEL else f"{shown[: LONGEST_LABEL - end - 1]}…{shown[-end:]}"
+
+
+def _named(label: str) -> Markup:
+    """A name from outside, whose own direction stays inside."""
+    return Markup("<bdi>{}</bdi>").format(_shortened(label))
 
 
 def _classes(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -81,7 +97,9 @@ def _histogram(summary: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "height": round(our / top, 4),
             "last": round(their / top, 4),
-            "title": f"{place / len(ours):g} to {(place + 1) / len(ours):g}: {_percent(our)}",
+            "range": f"{place / len(ours):g} to {(place + 1) / len(ours):g}",
+            "share": our,
+            "last_share": their,
         }
         for place, (our, their) in enumerate(zip(ours, theirs, strict=True))
     ]

@@ -54,6 +54,20 @@ def test_what_turns_the_direction_of_a_name_is_spelled_out(output: Path) -> None
     assert r"a\u202egnp.exe" in Elements(page(output)).text
 
 
+def test_a_name_keeps_its_direction_to_itself_and_a_long_one_is_cut(output: Path) -> None:
+    long, arabic = "a" * 5000, "\u0642\u0637\u0629"
+    found = two_nights(output, [Image("a.jpg", long)], [Image("a.jpg", arabic)])
+    assert f"<b><bdi>{'a' * 39}…{'a' * 20}</bdi></b>" in found
+    assert f"<b><bdi>{arabic}</bdi></b>" in found
+    assert "a" * 61 not in found
+
+
+def test_how_sure_the_model_was_is_told_in_numbers_too(output: Path) -> None:
+    text = Elements(two_nights(output, [Image("a.jpg", "red", 0.32)], [Image("a.jpg", "red", 0.97)])).text
+    assert "0.95 to 1100.0%0.0%" in text
+    assert "0.3 to 0.350.0%100.0%" in text
+
+
 def test_the_page_needs_nothing_but_itself(output: Path) -> None:
     found = two_nights(output, [Image("a.jpg")], [Image("a.jpg", "blue")])
     assert not Elements(found).names & {"link", "img", "script", "iframe"}
