@@ -39,6 +39,13 @@ def test_page_without_scripts_shows_the_first_position(browser: Browser, file: P
         assert len(figure.locator("[data-products] td").all_inner_texts()) == 3 * 9
 
 
+def test_page_tells_how_it_counts_and_what_comes_after_the_convolution(file: Path, sight: Sight) -> None:
+    worked, page = sight.convolutions[0][1], file.read_text()
+    assert worked is not None
+    assert f"This is kernel {worked.kernel} (counted from 0, as torch counts)" in page
+    assert "What the network does to them next is not in them: normalisation, and" in page
+
+
 def test_printed_page_has_no_controls(browser: Browser, file: Path) -> None:
     with opened(browser, file) as found:
         found.page.emulate_media(media="print")
