@@ -78,6 +78,14 @@ def test_few_of_many_images_are_read(output: Path, tmp_path: Path) -> None:
     assert "More of them are in summary.json." in page
 
 
+def test_the_class_mix_is_seen_whole_on_a_telephone(browser: Browser, output: Path, photos: Path) -> None:
+    two_nights(output, photos, labelled(photos, "dog"))
+    with opened(browser, output / "runs" / "night-2" / "summary.html", width=NARROW) as found:
+        mix = found.page.get_by_role("region", name="What the images were taken for")
+        assert mix.evaluate("mix => mix.scrollWidth <= mix.clientWidth")
+        assert found.page.locator(".histogram i.last").count() == 1  # none where the last run has no image
+
+
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_page_of_a_night_opens_and_everybody_can_read_it(
