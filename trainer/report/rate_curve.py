@@ -43,7 +43,7 @@ def draw_curve(decision: Decision) -> Markup:
     told = ", ".join(f"{name} {rate:.2g}" for name, rate in decision.suggestions.items() if rate)
     shows = f"Loss against learning rate. Taken: {decision.lr:.2g}. Suggestions: {told or 'none'}."
     with house_style():
-        return as_svg(_draw(decision, width=5.6), "range-test", shows)
+        return as_svg(_draw(decision, width=4.8), "range-test", shows)
 
 
 def _draw(decision: Decision, width: float) -> Figure:
