@@ -123,7 +123,9 @@ class TritonServer:
 
 
 def _tritonserver() -> Path:
-    (found,) = ENVIRONMENT.glob("lib/python3*/site-packages/pytriton/tritonserver")
+    found = next(ENVIRONMENT.glob("lib/python3*/site-packages/pytriton/tritonserver"), None)
+    if found is None:
+        raise SystemExit(f"there is no tritonserver in {ENVIRONMENT}: `make .venv-triton/.ready` brings one")
     return found
 
 
