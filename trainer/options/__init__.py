@@ -1,0 +1,31 @@
+"""Options in groups, as commands share them. Each is declared once: a flag, a variable and a default."""
+
+from trainer.options.looking import EvaluationOptions, LookOptions
+from trainer.options.places import (
+    BundleOptions,
+    DataOptions,
+    FinishedRunOptions,
+    ModelsOptions,
+    OutputOptions,
+)
+from trainer.options.program import Device, LogOptions, MachineOptions
+from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by
+from trainer.options.run import RunOptions
+
+__all__ = [
+    "DIGITS",
+    "BundleOptions",
+    "DataOptions",
+    "Device",
+    "EvaluationOptions",
+    "FinishedRunOptions",
+    "ImageOptions",
+    "LogOptions",
+    "LookOptions",
+    "MachineOptions",
+    "ModelsOptions",
+    "OutputOptions",
+    "RecipeOptions",
+    "RunOptions",
+    "implied_by",
+]

@@ -1,0 +1,33 @@
+"""What the commands take that look at what is there: a released model, a run's network."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from fovea.bundle import Precision
+from trainer.options.program import TrainerOptions
+
+
+class EvaluationOptions(TrainerOptions):
+    precision: Precision = Field("fp32", description="which of the bundle's models: fp32, fp16 or int8")
+    min_accuracy: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="exit with 65 where the accuracy is below this; default: any is good",
+    )
+    output: Path = Field(Path("runs/evaluate"), description="folder for evaluation.json")
+
+
+class LookOptions(TrainerOptions):
+    image: CliPositionalArg[str] = Field(
+        "",
+        validate_default=True,
+        min_length=1,
+        description="the image to look at; a path or bucket URI (required)",
+    )
+    run: Path = Field(
+        description="folder of the run whose network looks, or any other with a run's checkpoint.pt"
+    )
+    output: Path = Field(Path("runs/look"), description="folder for the page, which is named IMAGE.html")

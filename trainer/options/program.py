@@ -1,0 +1,32 @@
+"""What every command takes: what to compute on, and how to log."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from fovea.cpus import available_cpus
+from fovea.logs import LogFormat, LogLevel
+from fovea.settings import ProgramSettings
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class TrainerOptions(ProgramSettings):
+    """Base of the groups of options. --help shows the groups of a command from its last base to its first."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_TRAIN_", allow_inf_nan=False)
+
+
+class MachineOptions(TrainerOptions):
+    device: Device = Field("auto", description="where to compute; auto takes a CUDA device if there is one")
+    threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        description="CPU threads; by default the cores that this process may use",
+    )
+
+
+class LogOptions(TrainerOptions):
+    log_level: LogLevel = Field("info", description="how much to log (to stderr)")
+    log_format: LogFormat = Field("auto", description="auto: text on a terminal, JSON lines elsewhere")

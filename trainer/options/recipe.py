@@ -1,0 +1,143 @@
+"""What lr-find and train share: how images are read, the model and the range test."""
+
+import difflib
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
+
+from fovea.preprocess import PreprocessSpec
+from fovea.versions import default_cache
+from trainer.architectures import ARCHITECTURES
+from trainer.options.program import TrainerOptions
+
+DIGITS: Final[dict[str, Any]] = {
+    "weights": "none",
+    "size": 24,
+    "resize": 24,
+    "batch_size": 32,
+    "num_steps": 60,
+    "max_epochs": 7,
+    "min_crop": 0.85,
+    "max_warp": 0.0,
+    "max_lighting": 0.0,
+    "flip": False,
+}
+"""What `--data digits` implies where nothing else is said: small grey images, and a mirrored 5 is no 5."""
+
+LINEAR_END_LR: Final = 0.01
+"""A hundred equal steps up to 10 would be over after the first."""
+
+
+def implied_by(data: object, mode: object) -> dict[str, Any]:
+    """The options that --data and --mode set where nothing else is said."""
+    linear = {"end_lr": LINEAR_END_LR} if mode == "linear" else {}
+    return {**(DIGITS if data == "digits" else {}), **linear}
+
+
+class ImageOptions(TrainerOptions):
+    """How images are read."""
+
+    max_bad_fraction: float = Field(
+        0.01, ge=0, le=1, description="largest share of undecodable files that are left out and not fatal"
+    )
+    cache_dir: Path = Field(
+        default_factory=default_cache, description="folder for decoded images and what comes from buckets"
+    )
+
+
+class RecipeOptions(ImageOptions):
+    """What lr-find and train share: the model and the range test."""
+
+    val_fraction: float = Field(
+        0.2, gt=0, lt=1, description="share of each class that is held out, where the data is not split"
+    )
+    arch: str = Field("resnet34", description="architecture, one of " + ", ".join(ARCHITECTURES))
+    weights: str = Field(
+        "imagenet",
+        description="what to start from: imagenet, none, a file (safetensors, or a torch state dict or "
+        "checkpoint), or a bucket URI of one",
+    )
+    weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="the weights file must have this digest"
+    )
+    size: int = Field(224, ge=8, le=2048, description="side of the square that the model sees, in pixels")
+    resize: int | None = Field(
+        None, ge=8, le=4096, description="shorter side before that square is cut out; default: size * 8 / 7"
+    )
+    min_crop: float = Field(
+        0.35, gt=0, le=1, description="augmentation: smallest share of the area that a random crop keeps"
+    )
+    max_rotation: float = Field(10, ge=0, le=180, description="augmentation: largest rotation, in degrees")
+    max_warp: float = Field(
+        0.2, ge=0, le=0.5, description="augmentation: how far perspective may tilt an image, 0 to 0.5"
+    )
+    max_lighting: float = Field(
+        0.2, ge=0, lt=1, description="augmentation: largest change of brightness and of contrast"
+    )
+    flip: bool = Field(True, description="augmentation: mirror half of the images")
+    batch_size: int = Field(64, ge=2, le=65536, description="images per optimizer step")
+    sampler: Literal["shuffle", "balanced"] = Field(
+        "shuffle", description="shuffle: each image once an epoch; balanced: each class as often as any other"
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: an image's loss counts the more, the fewer images its class has"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of each target that is spread over all classes"
+    )
+    max_grad_norm: float | None = Field(
+        None, gt=0, description="longer gradients are clipped to this norm; default: none are"
+    )
+    compile: bool = Field(
+        False, description="compile the network with torch.compile: slow to start, faster on a GPU"
+    )
+    frozen_epochs: int = Field(
+        1, ge=0, description="epochs that train the new head alone, before the others; not without weights"
+    )
+    fallback_lr: float = Field(
+        1e-3, gt=0, description="learning rate where the range test's curve suggests none"
+    )
+    mode: Literal["exponential", "linear"] = Field(
+        "exponential", description="range test: how the learning rate rises; linear is the paper's own"
+    )
+    start_lr: float = Field(1e-7, gt=0, description="range test: first learning rate")
+    end_lr: float = Field(
+        10.0, gt=0, description="range test: last learning rate; by default 0.01 with --mode linear"
+    )
+    num_steps: int = Field(
+        100, ge=2, le=100_000, description="range test: optimizer steps from first to last"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the split, the weights and all randomness")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _fill_in_what_is_implied(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        """What is implied is not in `model_fields_set`: nobody gave it."""
+        implied = implied_by(values.get("data"), values.get("mode"))
+        implied = {n: v for n, v in implied.items() if n in cls.model_fields and n not in values}
+        settings = make({**implied, **values})
+        settings.__pydantic_fields_set__.difference_update(implied)
+        return settings
+
+    @field_validator("arch")
+    @classmethod
+    def _arch_is_known(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            near = difflib.get_close_matches(name, ARCHITECTURES, n=1) or ["resnet34"]
+            raise ValueError(f"it should be an architecture that --help lists, such as {near[0]}")
+        return name
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> "RecipeOptions":
+        if self.start_lr >= self.end_lr:
+            raise ValueError(f"--start-lr {self.start_lr:g} should be below --end-lr {self.end_lr:g}")
+        of_this_run = getattr(self, "continue_from", None) is None  # else --size is that run's
+        if of_this_run and self.resize is not None and self.resize < self.size:
+            raise ValueError(f"--resize {self.resize} should be at least --size {self.size}")
+        return self
+
+    @property
+    def preprocess(self) -> PreprocessSpec:
+        """What serving will do to an image, and what is done to held-out ones here."""
+        return PreprocessSpec(size=self.size, resize=self.resize or round(self.size * 8 / 7))

@@ -1,0 +1,85 @@
+"""What a training run takes beside its recipe: how long, on which schedule, what it releases."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from fovea.settings import CommaSeparated
+from trainer.options.program import TrainerOptions
+
+
+def _auto_or_rate(value: object) -> object:
+    if value == "auto":
+        return value
+    return _positive(value, float, "auto or a number above 0")
+
+
+def _auto_or_count(value: object) -> object:
+    if value == "auto":
+        return value
+    return _positive(value, int, "auto or a whole number from 1")
+
+
+def _positive(value: object, kind: type[float] | type[int], allowed: str) -> float | int:
+    try:
+        number = kind(str(value))
+    except ValueError:
+        raise ValueError(f"it should be {allowed}") from None
+    if not 0 < number < float("inf"):
+        raise ValueError(f"it should be {allowed}")
+    return number
+
+
+AutoOrRate = Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_rate)]
+AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_count)]
+
+
+class RunOptions(TrainerOptions):
+    lr: AutoOrRate = Field("auto", description="learning rate: auto (by the range test) or a number")
+    epochs: AutoOrCount = Field(
+        1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
+    )
+    schedule: Literal["onecycle", "triangular", "constant"] = Field(
+        "onecycle", description="how the learning rate moves over the steps of a phase"
+    )
+    base_lr: float | None = Field(
+        None,
+        gt=0,
+        description="triangular: the lowest learning rate; default: the range test's, or a quarter of --lr",
+    )
+    step_size: int | None = Field(
+        None,
+        ge=1,
+        description="triangular: optimizer steps of half a triangle; default: one triangle a phase",
+    )
+    max_epochs: int = Field(31, ge=1, description="--epochs auto ends after this many at the latest")
+    continue_from: Path | None = Field(
+        None, description="a run's id or folder: start from the network that it ended with, head and all"
+    )
+    checkpoint_every: int = Field(
+        500, ge=1, description="optimizer steps between checkpoints; one is made after each epoch anyway"
+    )
+    precisions: CommaSeparated = Field(
+        ("fp32",),
+        description="what to release: fp32 always, and where their accuracy holds fp16 and int8 beside it",
+    )
+    max_accuracy_drop: float = Field(
+        0.005, ge=0, le=1, description="largest share of accuracy that fp16 or int8 may lose and be released"
+    )
+    target_precision: float = Field(
+        0.99, gt=0, le=1, description="the abstain threshold is where kept predictions are right this often"
+    )
+    runs: Path = Field(Path("runs"), description="folder of the runs' folders")
+    run_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="name of this run's folder; a run that was broken off goes on; default: the time",
+    )
+
+    @field_validator("precisions")
+    @classmethod
+    def _precisions_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or not set(names) <= {"fp32", "fp16", "int8"}:
+            raise ValueError("it should be some of fp32, fp16 and int8, as in fp32,int8")
+        return tuple(name for name in ("fp32", "fp16", "int8") if name in {"fp32", *names})
