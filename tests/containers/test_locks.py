@@ -94,3 +94,15 @@ def test_servers_have_neither_torch_nor_both_runtimes(lock: Lock) -> None:
     packages = {package.name for package, _ in lock.requirements}
     assert not packages & {"torch", "torchvision"}
     assert len(packages & {"onnxruntime", "onnxruntime-gpu"}) == 1
+
+
+def test_no_extra_takes_the_onnxruntime_that_computes_fp16_badly() -> None:
+    runtimes = [
+        wanted
+        for extra in EXTRAS.values()
+        for wanted in map(Requirement, extra)
+        if wanted.name.startswith("onnxruntime")
+    ]
+    assert len(runtimes) == 3
+    assert not any(wanted.specifier.contains("1.29.0") for wanted in runtimes)
+    assert all(wanted.specifier.contains("1.30.0") for wanted in runtimes)
