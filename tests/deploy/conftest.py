@@ -1,9 +1,16 @@
-from collections.abc import Iterable
+"""What the tests of deploy/ ask for: one test goes over all ways to put it together, and says where it failed.
+
+A test for each composition would be 8,000 tests, which take longer to count than to run.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.deploy.compositions import COMPOSITIONS, PLAIN, Composition
-from tests.deploy.manifests import Manifest, Rendering, Workload, render
+from tests.deploy.manifests import Workload, render
 
 TRAINING = ("fovea-train", "job.yaml")
 WHOLE = ("fovea-score", *TRAINING)
@@ -16,63 +23,91 @@ def _is_in(name: str, composition: Composition) -> bool:
     return name != "fovea-train" or composition.folders != ("base",)
 
 
-def _each(names: Iterable[str]) -> list[object]:
-    return [
-        pytest.param((composition, name), id=f"{composition.name}: {name}")
-        for composition in COMPOSITIONS
-        for name in names
-        if _is_in(name, composition)
-    ]
+@dataclass(frozen=True)
+class Cases:
+    """The value of a fixture whose test is to run with each of them in turn."""
+
+    by_name: dict[str, Callable[[], Any]]
 
 
-@pytest.fixture(params=COMPOSITIONS, ids=lambda composition: composition.name)
-def rendering(request: pytest.FixtureRequest) -> Rendering:
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    asked_for = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    over = [name for name, value in asked_for.items() if isinstance(value, Cases)]
+    if not over:
+        return None
+    (name,) = over
+    for case, make in asked_for[name].by_name.items():
+        try:
+            pyfuncitem.obj(**asked_for | {name: make()})
+        except Exception as error:
+            error.add_note(f"{name}: {case}")
+            raise
+        if isinstance(patch := asked_for.get("monkeypatch"), pytest.MonkeyPatch):
+            patch.undo()
+    return True
+
+
+def _workloads(*names: str) -> Cases:
+    return Cases(
+        {
+            f"{composition.name}: {name}": lambda composition=composition, name=name: find(composition, name)
+            for composition in COMPOSITIONS
+            for name in names
+            if _is_in(name, composition)
+        }
+    )
+
+
+@pytest.fixture
+def rendering() -> Cases:
     """Each way to put deploy/ together."""
-    return render(request.param)
+    return Cases({each.name: lambda each=each: render(each) for each in COMPOSITIONS})
 
 
-@pytest.fixture(name="workload", params=_each(("fovea-serve", *JOBS)))
-def any_workload(request: pytest.FixtureRequest) -> Workload:
+@pytest.fixture
+def workload() -> Cases:
     """Each thing that makes pods."""
-    return find(*request.param)
+    return _workloads("fovea-serve", *JOBS)
 
 
-@pytest.fixture(params=_each(JOBS))
-def job(request: pytest.FixtureRequest) -> Workload:
+@pytest.fixture
+def job() -> Cases:
     """Each thing whose pods run to an end."""
-    return find(*request.param)
+    return _workloads(*JOBS)
 
 
-@pytest.fixture(params=_each(TRAINING))
-def training(request: pytest.FixtureRequest) -> Workload:
-    return find(*request.param)
+@pytest.fixture
+def training() -> Cases:
+    return _workloads(*TRAINING)
 
 
-@pytest.fixture(params=_each(WHOLE))
-def whole_job(request: pytest.FixtureRequest) -> Workload:
+@pytest.fixture
+def whole_job() -> Cases:
     """Each Job of one pod, that is done when the pod is."""
-    return find(*request.param)
+    return _workloads(*WHOLE)
 
 
-@pytest.fixture(params=_each(["fovea-score"]))
-def driver(request: pytest.FixtureRequest) -> Workload:
-    return find(*request.param)
+@pytest.fixture
+def driver() -> Cases:
+    return _workloads("fovea-score")
 
 
-@pytest.fixture(params=_each(["fovea-score-work"]))
-def workers(request: pytest.FixtureRequest) -> Workload:
-    return find(*request.param)
+@pytest.fixture
+def workers() -> Cases:
+    return _workloads("fovea-score-work")
 
 
-@pytest.fixture(params=_each(["fovea-serve"]))
-def serving(request: pytest.FixtureRequest) -> Workload:
-    return find(*request.param)
+@pytest.fixture
+def serving() -> Cases:
+    return _workloads("fovea-serve")
 
 
-@pytest.fixture(params=_each(["fovea-score", "fovea-score-work", "fovea-train"]))
-def cron(request: pytest.FixtureRequest) -> Manifest:
+@pytest.fixture
+def cron() -> Cases:
     """The spec of each CronJob."""
-    return find(*request.param).manifest["spec"]
+    cron_jobs = _workloads("fovea-score", "fovea-score-work", "fovea-train").by_name
+    return Cases({name: lambda make=make: make().manifest["spec"] for name, make in cron_jobs.items()})
 
 
 def find(composition: Composition, name: str) -> Workload:
