@@ -1,4 +1,4 @@
-"""What the tests of deploy/ ask for: one test goes over all ways to put it together, and says where it failed.
+"""What tests of deploy/ ask for: one test goes over all ways to put it together, and says where it failed.
 
 A test for each composition would be 8,000 tests, which take longer to count than to run.
 """
