@@ -11,11 +11,13 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fovea import limits
 from fovea.errors import InvalidImage
+from fovea.formats import FORMATS
+from fovea.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,16 +25,6 @@ Pixels = npt.NDArray[np.uint8]
 # Eight megabytes hold a photograph that was decoded at a reduced scale.
 Image.core.set_block_size(1024 * 1024)  # type: ignore[attr-defined]
 Image.core.set_blocks_max(8)  # type: ignore[attr-defined]
-
-FORMATS: Final = (
-    *("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"),
-    *(["AVIF"] if features.check("avif") else []),
-)
-IMAGE_SUFFIXES: Final = (
-    *("jpg", "jpeg", "jpe", "jfif", "png", "webp"),
-    *("bmp", "gif", "tif", "tiff", "avif"),
-)
-"""What names of image files end in, in either case, after the dot."""
 
 REASONS: Final = ("empty", "too_many_bytes", "not_an_image", "too_many_pixels", "undecodable")
 
@@ -162,25 +154,6 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged metadata says nothing about the pixels
         return 1
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Transparency comes onto white, 16 bits and floats are scaled to 8."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _eight_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        page = Image.new("RGB", image.size, "white")
-        page.paste(rgba, mask=rgba.getchannel("A"))
-        return page
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey (modes I and I;16) is scaled to 8; float grey is taken as [0, 1] or as [0, 255]."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    largest = 1.0 if image.mode == "F" and values.max() <= 1 else 255.0 if image.mode == "F" else 65535.0
-    return Image.fromarray((values * (255 / largest)).clip(0, 255).round().astype(np.uint8))
 
 
 _FILTERS: Final = {

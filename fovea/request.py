@@ -11,8 +11,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from fovea.errors import DataInvalid
-from fovea.preprocess import as_rgb
 from fovea.v1 import classify_pb2
+from fovea.values import as_rgb
 
 ImageLike = str | PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
 """A path, an encoded image, a PIL image, or uint8 [height, width, 3]; the last two travel as PNG."""

@@ -10,8 +10,9 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from fovea.classifier import Provider
 from fovea.cpus import available_cpus
+from fovea.formats import IMAGE_SUFFIXES
 from fovea.logs import LogFormat, LogLevel
-from fovea.preprocess import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.settings import CommaSeparated, ProgramSettings
 
 IMAGE_GLOBS: Final = tuple(f"*.{suffix}" for suffix in IMAGE_SUFFIXES)

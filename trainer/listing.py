@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid
-from fovea.preprocess import IMAGE_SUFFIXES
+from fovea.formats import IMAGE_SUFFIXES
 
 HELDOUT: Final = ("val", "valid", "validation", "dev", "test")
 """What a part that is held out is called."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from PIL import ExifTags, Image
 
-from fovea.preprocess import FORMATS
+from fovea.formats import FORMATS
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH_AT: Final = 24
