@@ -1,83 +1,27 @@
-"""Image files that were never images: headers that lie, and other formats' files."""
+"""Image files that were never images: structures that lie, noise, and other formats' files."""
 
 import random
 import struct
-import zlib
 from collections.abc import Iterator
 
-from tests.odd_images import PICTURE, Files, bmp_rle, png, png_chunk, saved, tags, tiff
+from tests.odd_images import PICTURE, bmp_rle, png, png_chunk, saved, tags, tiff
 
 Made = Iterator[tuple[str, bytes]]
 """Name and data of one file after the other."""
 
 
-def huge_headers(whole: Files) -> Made:
-    """As many pixels as each format can state, and not one of them there."""
-    for width, height in (
-        (65_535, 65_535),
-        (65_535, 1),
-        (1, 65_535),
-        (0, 0),
-        (0, 65_535),
-        (30_000, 30_000),
-        (8_000, 8_000),
-    ):
-        size = f"{width}x{height}"
-        little, big = struct.pack("<HH", width, height), struct.pack(">HH", height, width)
-        jpeg = whole["jpeg"]
-        frame = jpeg.index(b"\xff\xc0") + 5
-        yield f"jpeg {size}", jpeg[:frame] + big + jpeg[frame + 4 :]
-        for depth, colour in ((8, 2), (16, 6), (1, 0)):
-            yield f"png {size} {depth} bit", png(width, height, bytes(100), depth=depth, colour=colour)
-        yield f"gif {size}", b"GIF89a" + little + whole["gif"][10:]
-        at = whole["gif"].index(b",") + 5
-        yield f"gif frame {size}", whole["gif"][:at] + little + whole["gif"][at + 4 :]
-        yield f"bmp {size}", whole["bmp"][:18] + struct.pack("<ii", width, height) + whole["bmp"][26:]
-        yield f"bmp rle {size}", bmp_rle(width, height, b"\x01\x00\x00\x00" * 50)
-        canvas = struct.pack("<I", max(width - 1, 0))[:3] + struct.pack("<I", max(height - 1, 0))[:3]
-        yield f"webp {size}", whole["webp animated"][:24] + canvas + whole["webp animated"][30:]
-        bits = (max(width - 1, 0) & 0x3FFF) | (max(height - 1, 0) & 0x3FFF) << 14
-        yield (
-            f"webp lossless {size}",
-            b"RIFF\x20\0\0\0WEBPVP8L\x14\0\0\0\x2f" + struct.pack("<I", bits) + bytes(16),
-        )
-        yield f"tiff {size}", tiff(tags(width, height, compression=1))
-        yield (
-            f"tiff tiles {size}",
-            tiff(tags(16, 16, tile=(width, height)), zlib.compress(bytes(10_000))),
-        )
-        box = whole["avif"].index(b"ispe") + 8
-        yield (
-            f"avif {size}",
-            whole["avif"][:box] + struct.pack(">II", width, height) + whole["avif"][box + 8 :],
-        )
-
-
 def lying_structures() -> Made:
-    """Directories that point at themselves, lengths and counts that are not so."""
+    """Lengths, counts and values that are not so."""
     good = tags(16, 16, compression=1)
-    for place in range(len(good)):
-        for count in (0, 2, 1_000, 2**31, 2**32 - 1):
-            tag, kind, _, value = good[place]
-            yield (
-                f"tiff tag {tag} of {count}",
-                tiff([*good[:place], (tag, kind, count, value), *good[place + 1 :]]),
-            )
-        for value in (0, 3, 65_535, 2**32 - 1):
-            tag, kind, count, _ = good[place]
-            yield (
-                f"tiff tag {tag} = {value}",
-                tiff([*good[:place], (tag, kind, count, value), *good[place + 1 :]]),
-            )
-    for following in (0, 1, 8, 10, 2**32 - 1):
-        yield f"tiff next {following}", tiff(good, following=following)
-    many = [(330, 4, 1, 8), (34_665, 4, 1, 8), (34_853, 4, 1, 8), *good]
-    yield "tiff inside itself", tiff(many, following=8)
-    yield (
-        "tiff of 60,000 tags",
-        b"II*\0\x08\0\0\0" + struct.pack("<H", 60_000) + struct.pack("<HHII", 270, 4, 2**20, 8) * 60_000,
-    )
-    for length in (0, 1, 12, 14, 2**31 - 1, 2**31, 2**32 - 1):
+    for place, (tag, kind, count, value) in enumerate(good):
+        for entry in (
+            (tag, kind, 0, value),
+            (tag, kind, 2, value),
+            (tag, kind, count, 0),
+            (tag, kind, count, 3),
+        ):
+            yield f"tiff {entry}", tiff([*good[:place], entry, *good[place + 1 :]])
+    for length in (0, 1, 12, 14):
         header = struct.pack(">I", length) + b"IHDR" + struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0)
         yield f"png header of {length}", b"\x89PNG\r\n\x1a\n" + header + bytes(40)
     for depth in (0, 1, 3, 16, 255):
@@ -103,18 +47,15 @@ def lying_structures() -> Made:
 
 def foreign() -> Made:
     """Of other formats, which are not read."""
-    yield "svg", b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
-    yield "svg of entities", b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;&b;">]><svg>&c;</svg>'
+    yield "svg", b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="8" height="8"/></svg>'
     yield "pdf", b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n%%EOF"
     yield "psd", b"8BPS\0\x01" + bytes(6) + struct.pack(">HIIHH", 3, 16, 16, 8, 3) + bytes(14)
-    yield "eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(/etc/passwd) run\n"
+    yield "eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n"
     yield "tga", b"\0\0\x02" + bytes(9) + struct.pack("<HHBB", 8, 8, 24, 0) + bytes(192)
     yield "heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
     yield "jpeg 2000", b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(64)
     yield "ppm", b"P6 8 8 255 " + bytes(192)
     yield "wmf", b"\xd7\xcd\xc6\x9a" + bytes(64)
-    yield "image magick", b"push graphic-context\nfill 'url(https://example.com/x.jpg\"|ls \"-la)'\n"
-    yield "pickle", b"\x80\x04cos\nsystem\n(S'true'\ntR."
     for kind in ("ICO", "PCX", "TGA", "PPM", "SGI", "DIB", "EPS", "JPEG2000", "DDS", "ICNS"):
         yield f"sound {kind}", saved(PICTURE, kind)
 

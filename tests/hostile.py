@@ -1,6 +1,7 @@
-"""Hostile image files, thousands, always the same ones: what a server on a network is sent sooner or later.
+"""Damaged and random image files, thousands, always the same ones: what a server is sent sooner or later.
 
-`tests/odd_images.py` has the files that are only unusual; here they are damaged, and others made up.
+`tests/odd_images.py` has the files that are only unusual; here they are damaged, and others made up. Decoders
+merely refuse these: what would cost one more than that has no place here, see tests/fovea/test_limits.py.
 """
 
 import random
@@ -8,9 +9,8 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from tests import odd_images
-from tests.bombs import bombs
-from tests.forged import Made, foreign, huge_headers, lying_structures, random_bodies
-from tests.odd_images import Files, png, png_chunk
+from tests.forged import Made, foreign, lying_structures, random_bodies
+from tests.odd_images import Files
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Case:
 
 
 def corpus(seed: int = 0) -> list[Case]:
-    """More than 5,000 cases, of two megabytes at most."""
+    """More than 5,000 cases, of little more than a megabyte at most."""
     chance = random.Random(seed)
     whole = odd_images.collection()
     kinds = {
@@ -33,10 +33,8 @@ def corpus(seed: int = 0) -> list[Case]:
         "overwritten": _overwritten(whole, chance),
         "cut out": _cut_out(whole, chance),
         "spliced": _spliced(whole, chance),
-        "polyglot": _polyglots(whole),
+        "surrounded": _surrounded(whole),
         "random body": random_bodies(chance),
-        "huge header": huge_headers(whole),
-        "bomb": bombs(),
         "lying": lying_structures(),
         "foreign": foreign(),
     }
@@ -75,7 +73,7 @@ def _flipped(whole: Files, chance: random.Random) -> Made:
 
 
 def _overwritten(whole: Files, chance: random.Random) -> Made:
-    """With the numbers that parsers trip over."""
+    """Four bytes somewhere are the least or the largest of numbers."""
     values = (
         b"\0\0\0\0",
         b"\xff\xff\xff\xff",
@@ -108,17 +106,15 @@ def _spliced(whole: Files, chance: random.Random) -> Made:
             yield f"{first} + {second}", left[: int(len(left) * cut)] + right[int(len(right) * cut) :]
 
 
-def _polyglots(whole: Files) -> Made:
-    pages = {
-        "zip": b"PK\x03\x04\x14\0\0\0\0\0" + bytes(16) + b"a.txt" + b"PK\x05\x06" + bytes(18),
-        "html": b"<!doctype html><script>alert(1)</script>",
-        "pdf": b"%PDF-1.7\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
-        "shell": b"#!/bin/sh\nrm -rf /\n",
-        "elf": b"\x7fELF\x02\x01\x01" + bytes(57),
+def _surrounded(whole: Files) -> Made:
+    """By what is no image, as cut from a larger file."""
+    others = {
+        "zeros": bytes(64),
+        "text": b"a line of text\n",
+        "html": b"<!doctype html><title>a page</title>",
+        "zip": b"PK\x05\x06" + bytes(18),
     }
     for name, data in whole.items():
-        for page, text in pages.items():
-            yield f"{name} then {page}", data + text
-            yield f"{page} then {name}", text + data
-    text = png_chunk(b"tEXt", b"exif\0" + pages["html"])
-    yield "html in a png", png(8, 8, bytes(8 * 25), before=text)
+        for other, text in others.items():
+            yield f"{name} then {other}", data + text
+            yield f"{other} then {name}", text + data

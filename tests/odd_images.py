@@ -15,7 +15,7 @@ Tag = tuple[int, int, int, int | bytes]
 
 _NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8)
 PICTURE = Image.fromarray(_NOISE // 4 + np.linspace(0, 190, 32).astype(np.uint8)[None, :, None])
-_TILE = zlib.compress(bytes(range(256)))
+TILE = zlib.compress(bytes(range(256)))
 
 
 def collection() -> Files:
@@ -63,7 +63,7 @@ def collection() -> Files:
         "tiff cmyk": saved(modes["CMYK"], "TIFF", compression="packbits"),
         "tiff ycbcr": saved(modes["YCbCr"], "TIFF"),
         "tiff pages": saved(PICTURE, "TIFF", **_frames()),
-        "tiff tiles": tiff(tags(16, 16, tile=(16, 16), stored=len(_TILE)), _TILE),
+        "tiff tiles": tiff(tags(16, 16, tile=(16, 16), stored=len(TILE)), TILE),
         "big tiff": saved(PICTURE, "TIFF", big_tiff=True),
         "avif": saved(PICTURE, "AVIF", speed=10),
     }  # fmt: skip
