@@ -69,11 +69,7 @@ class _Told:
 
 
 class _BesideCalls(health_pb2_grpc.HealthServicer):
-    """Each watcher is told by itself.
-
-    gRPC's own tells them in turn: one that took no news kept them from all the others, and from those who
-    came later, such as Fovea's clients, which call no server before it said that it is ready.
-    """
+    """Each watcher is told by itself: gRPC's own tells them in turn, where each can hold up the others."""
 
     def __init__(self, told: _Told) -> None:
         self._told = told
@@ -94,11 +90,7 @@ class _BesideCalls(health_pb2_grpc.HealthServicer):
 
 
 class _ForProbes(health_pb2_grpc.HealthServicer):
-    """Health without Watch.
-
-    gRPC's own sends to each watcher before `set` returns, with its lock held: one that hung up at that moment
-    stopped the event loop for good.
-    """
+    """Health without Watch: gRPC's own sends to each watcher before `set` returns, which need not be soon."""
 
     def __init__(self, told: _Told) -> None:
         self._told = told

@@ -1,7 +1,6 @@
-"""ClassifyBatch calls with more images than may be, refused before that takes many times their size.
+"""ClassifyBatch calls with more images than may be, refused before they are parsed.
 
-Two bytes on the wire are an empty image, and thirty in memory: a call of the size that photographs may have
-could have a hundred million of them.
+Parsing may take many times the memory that a request has bytes.
 """
 
 from typing import Final

@@ -70,8 +70,7 @@ class ClassifierService(ClassifierServicer):
             return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
 
         async with self._call("ClassifyStream", None, context, deadline) as call:
-            # When the caller hangs up amid an answer, this generator is ended after gRPC has freed the call:
-            # whoever asked the context for anything then would end the process.
+            # Asked now: where the caller hangs up, this generator may be ended later than gRPC's call.
             peer = context.peer()
             call.peer = lambda: peer
             reading = self._admission.while_open()

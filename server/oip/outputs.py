@@ -19,10 +19,17 @@ __all__ = ["Wanted", "response", "wanted_of"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """One output, as its numbers or, with `best`, as the names of so many of the best classes."""
+    """One output, as its numbers or, with `best`, as the names of so many of the best classes.
+
+    Raises InvalidField where there are no numbers.
+    """
 
     name: str
     best: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.best is not None and self.name == "label":
+            raise InvalidField("outputs", "classification is of numbers: ask for it with 'probabilities'")
 
 
 def wanted_of(request: pb.ModelInferRequest, face: Face) -> list[Wanted]:
@@ -37,10 +44,7 @@ def wanted_of(request: pb.ModelInferRequest, face: Face) -> list[Wanted]:
         if output.name in wanted:
             raise InvalidField("outputs", f"the output '{output.name}' is asked for twice")
         refuse_shared_memory(output.parameters, output.name)
-        best = classification_of(output.parameters)
-        if best is not None and output.name == "label":
-            raise InvalidField("outputs", "classification is of numbers: ask for it with 'probabilities'")
-        wanted[output.name] = Wanted(output.name, best)
+        wanted[output.name] = Wanted(output.name, classification_of(output.parameters))
     return [*wanted.values()] or [Wanted(name) for name in OUTPUTS]
 
 

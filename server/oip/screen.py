@@ -1,7 +1,6 @@
-"""Bytes that are refused before they are parsed, since that would take many times their size.
+"""Bytes that are refused before they are parsed, which may take many times their size.
 
-Two bytes on the wire may become a message of a hundred: a call of the size that photographs may have could
-take all the memory there is. So only the tensors' data may be large.
+Only the tensors' data may be large.
 """
 
 from typing import Final

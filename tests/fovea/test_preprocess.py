@@ -150,8 +150,13 @@ def test_too_many_bytes_are_refused_before_decoding() -> None:
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone() -> None:
-    assert reason(header_of_a_png(65535, 65535)) == "too_many_pixels"
-    assert reason(saved(Image.new("RGB", (101, 100))), max_pixels=10_000) == "too_many_pixels"
+    assert reason(header_of_a_png(101, 100), max_pixels=10_000) == "too_many_pixels"
+    assert reason(header_of_a_png(101, 100), max_pixels=10_100) == "undecodable"
+
+
+def test_more_pixels_than_pillow_takes_are_refused_as_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000)
+    assert reason(saved(Image.new("RGB", (101, 100)))) == "too_many_pixels"
 
 
 def header_of_a_png(width: int, height: int) -> bytes:

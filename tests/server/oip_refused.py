@@ -239,11 +239,6 @@ REFUSED: dict[str, tuple[Callable[[], pb.ModelInferRequest], str, str]] = {
         "outputs",
         "the output 'label' is asked for twice",
     ),
-    "the best of labels": (
-        lambda: wanting(of_images(), "label", classification=2),
-        "outputs",
-        "classification is of numbers: ask for it with 'probabilities'",
-    ),
     "less than the best class": (
         lambda: wanting(of_images(), "logits", classification=-1),
         "classification",

@@ -1,53 +1,77 @@
-"""Callers who hang up while their answer is being sent."""
+"""Callers who hang up on a stream."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
+import grpc
 import pytest
 
-from fovea.client import Client
 from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierStub
+from server.access_log import AccessLog
+from server.admission import Admission
+from server.calls import Calls
+from server.loaded import LoadedModels
+from server.metrics import Metrics
+from server.service import ClassifierService
 from tests import tiny
-from tests.closed_window import asked_and_not_listening
-from tests.servers import ServerProcess, running_server
+from tests.server.event_loop import in_event_loop
+from tests.servers import running_server
 
-IMAGE = tiny.picture("red")
-REQUESTS = {
-    "Classify": pb.ClassifyRequest(image=IMAGE),
-    "ClassifyBatch": pb.ClassifyBatchRequest(images=[IMAGE]),
-    "ClassifyStream": pb.ClassifyRequest(image=IMAGE),
-}
-TIMES = 5
+REQUEST = pb.ClassifyRequest(image=tiny.picture("red"))
 
 
-@pytest.fixture
-def logging_server(tiny_models: Path) -> Iterator[ServerProcess]:
-    """It logs each call."""
-    with running_server(tiny_models, "--log-level", "debug", "--threads", "1") as running:
-        yield running
+class CallThatEnds:
+    """What gRPC gives a handler, of a call that is gone once `gone` is set."""
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    def peer(self) -> str:
+        assert not self.gone
+        return "ipv4:10.0.0.7:51234"
+
+    def time_remaining(self) -> None:
+        assert not self.gone
 
 
-@pytest.mark.parametrize("method", REQUESTS)
-def test_the_server_lives_on_when_callers_hang_up_amid_an_answer(
-    logging_server: ServerProcess, method: str
-) -> None:
-    hang_up(logging_server, method)
-    with Client(logging_server.target) as client:
-        assert client.classify(IMAGE).label == "red"
+@in_event_loop
+async def test_nothing_is_asked_of_a_call_whose_caller_hung_up(caplog: pytest.LogCaptureFixture) -> None:
+    """With no model, which makes the answer an error and the stream a stream all the same."""
+    caplog.set_level("INFO")
+    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics(), AccessLog(1)))
+    call: Any = CallThatEnds()
+    answers: Any = service.ClassifyStream(two_requests(), call)
+    assert (await anext(answers)).HasField("error")
+    call.gone = True
+    await answers.aclose()
+    (entry,) = [vars(record) for record in caplog.records if record.message == "call"]
+    assert (entry["code"], entry["peer"]) == ("CANCELLED", "10.0.0.7")
 
 
-def test_a_caller_who_hangs_up_amid_an_answer_is_no_error_in_the_log(logging_server: ServerProcess) -> None:
-    for method in REQUESTS:
-        hang_up(logging_server, method)
-    logging_server.end()
-    assert logging_server.exit_code() == 0
-    assert not any('"level": "error"' in line for line in logging_server.stderr)
+async def two_requests() -> AsyncIterator[pb.ClassifyRequest]:
+    yield REQUEST
+    yield REQUEST
 
 
-def hang_up(server: ServerProcess, method: str) -> None:
-    """Several times, until the server has noticed."""
-    data = REQUESTS[method].SerializeToString()
-    for _ in range(TIMES):
-        with asked_and_not_listening(server.ready["port"], f"/fovea.v1.Classifier/{method}", data):
-            pass
-        assert server.wait_for("call")["method"] == method
+def test_a_caller_who_hangs_up_is_no_error_in_the_log(tiny_models: Path) -> None:
+    with running_server(tiny_models, "--log-level", "debug", "--threads", "1") as server:
+        with grpc.insecure_channel(server.target) as channel:
+            requests: SimpleQueue[pb.ClassifyRequest | None] = SimpleQueue()
+            requests.put(REQUEST)
+            stream = ClassifierStub(channel).ClassifyStream(until_none(requests), timeout=30)
+            assert next(stream).HasField("response")
+            stream.cancel()
+            requests.put(None)
+            assert server.wait_for("call")["method"] == "ClassifyStream"
+            assert ClassifierStub(channel).Classify(REQUEST, timeout=30).predictions
+        server.end()
+        assert server.exit_code() == 0
+        assert not any('"level": "error"' in line for line in server.stderr)
+
+
+def until_none(requests: "SimpleQueue[pb.ClassifyRequest | None]") -> Iterator[pb.ClassifyRequest]:
+    while (request := requests.get()) is not None:
+        yield request

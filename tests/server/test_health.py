@@ -4,34 +4,34 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from fovea.client import Client
-from tests import tiny
-from tests.closed_window import asked_and_not_listening
-from tests.servers import ServerProcess, running_server
+from server.health import _BesideCalls, _Told
+from tests.server.event_loop import in_event_loop
+from tests.servers import running_server
 
-WATCH = "/grpc.health.v1.Health/Watch"
 CLASSIFIER = health_pb2.HealthCheckRequest(service="fovea.v1.Classifier")
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE_S = 30
 
 
-def test_a_watcher_that_takes_no_news_keeps_no_client_from_calling(server: ServerProcess) -> None:
-    port = server.ready["port"]
-    with (
-        asked_and_not_listening(port, WATCH, CLASSIFIER.SerializeToString()),
-        Client(server.target, timeout_s=PATIENCE_S) as client,
-    ):
-        assert client.classify(tiny.picture("red")).label == "red"
+@in_event_loop
+async def test_a_watcher_that_takes_no_news_keeps_no_other_from_hearing_it() -> None:
+    """Of two, one is never asked for its next answer, as gRPC asks for none while its caller takes none."""
+    told = _Told()
+    told.tell(CLASSIFIER.service, serving=True)
+    service = _BesideCalls(told)
+    stuck, listening = (service.Watch(CLASSIFIER, None) for _ in range(2))
+    assert [(await anext(watcher)).status for watcher in (stuck, listening)] == [SERVING, SERVING]
+    told.tell(CLASSIFIER.service, serving=False)
+    assert (await anext(listening)).status == NOT_SERVING
+    assert (await anext(service.Watch(CLASSIFIER, None))).status == NOT_SERVING
+    assert (await service.Check(CLASSIFIER, None)).status == NOT_SERVING
 
 
-def test_a_watcher_that_takes_no_news_keeps_no_other_from_hearing_of_a_drain(tiny_models: Path) -> None:
-    with (
-        running_server(tiny_models) as server,
-        grpc.insecure_channel(server.target) as channel,
-        asked_and_not_listening(server.ready["port"], WATCH, CLASSIFIER.SerializeToString()),
-    ):
-        watched = health_pb2_grpc.HealthStub(channel).Watch(CLASSIFIER, timeout=PATIENCE_S)
+def test_watchers_hear_of_a_drain(tiny_models: Path) -> None:
+    with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        watched, _unread = (stub.Watch(CLASSIFIER, timeout=PATIENCE_S) for _ in range(2))
         assert next(watched).status == SERVING
         server.send(signal.SIGTERM)
         assert next(watched).status == NOT_SERVING

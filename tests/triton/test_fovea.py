@@ -128,12 +128,6 @@ def test_timeout_is_a_deadline(client: oip.InferenceServerClient) -> None:
     assert status == "DEADLINE_EXCEEDED"
 
 
-def test_classification_of_labels_is_refused(client: oip.InferenceServerClient) -> None:
-    status, message = refusal(infer, client, "tiny", [picture(0)], outputs=classes("label", 1))
-    assert status == "INVALID_ARGUMENT"
-    assert "ask for it with 'probabilities'" in message
-
-
 def test_statistics_are_of_the_name_that_was_called(client: oip.InferenceServerClient, crops: Pixels) -> None:
     def calls(name: str) -> int:
         (model,) = client.get_inference_statistics(name).model_stats
