@@ -6,10 +6,10 @@ environment.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from mmap import mmap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -24,20 +24,21 @@ from obstore.store import ObjectStore, from_url
 
 from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, SettingsInvalid, Unavailable
 from fovea.folder import Entry
-from fovea.foreground import interruptibly
+from fovea.patience import patience_s, store_called
+from fovea.resumed import Pages, Pieces
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
+T = TypeVar("T")
+
 # A refused listing comes as a generic error, unlike a refused read.
 _REFUSED = re.compile(r"status code: (401|403)\b")
 _ANSWERED = re.compile(r"status code: \d")
+_AWAY = re.compile(r"HTTP error: |status code: (408|429|5\d\d)\b")
 # Where obstore asks for credentials if the environment has none.
 _METADATA_SERVICE = "169.254.169.254"
-# What the stores give in one answer; obstore hands on 50 at a time by itself.
-_PAGE = 1000
-
 
 _HASTY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 # The time ends it: the pauses, a tenth of a second to five seconds, are drawn by chance.
@@ -49,8 +50,6 @@ _PATIENT: "RetryConfig" = {
 _TIMEOUTS: "ClientConfig" = {"connect_timeout": "5s", "timeout": "60s"}
 # Of an answer's next bytes: what hangs is tried once more, on another connection.
 _STALLED: "ClientConfig" = {"read_timeout": "30s"}
-
-_PIECE_BYTES = 1024 * 1024
 
 
 def open_bucket(uri: str, *, patient: bool = False) -> "BucketFolder":
@@ -72,7 +71,8 @@ def open_bucket(uri: str, *, patient: bool = False) -> "BucketFolder":
         store = from_url(
             root,
             client_options={**_TIMEOUTS, **(_STALLED if patient else {}), "allow_http": plain_http},
-            retry_config=_PATIENT if patient else _HASTY,
+            # Where the process has a patience of its own, obstore's would come on top of it.
+            retry_config=_PATIENT if patient and patience_s() is None else _HASTY,
         )
     except (BaseError, ValueError) as error:
         raise SettingsInvalid(f"{uri}: cannot be opened: {str(error).splitlines()[0]}") from error
@@ -95,6 +95,7 @@ class BucketFolder:
         self._store = store
         self._root = root
         self._prefix = prefix
+        self._known = store_called(root)
         self.uri = f"{root}/{prefix}".rstrip("/")
 
     @property
@@ -107,7 +108,7 @@ class BucketFolder:
     def knock(self) -> None:
         """Raises Unavailable unless the store answers, whatever it says."""
         try:
-            interruptibly(lambda: obstore.head(self._store, self._full("nothing")))
+            self._ask(lambda: obstore.head(self._store, self._full("nothing")))
         except (FileNotFoundError, PermissionDeniedError, UnauthenticatedError):
             pass
         except (BaseError, OSError) as error:
@@ -117,8 +118,8 @@ class BucketFolder:
     def entries(self) -> Iterator[Entry]:
         skip = len(self._prefix) + 1 if self._prefix else 0
         try:
-            pages = iter(obstore.list(self._store, self._prefix or None, chunk_size=_PAGE))
-            while (page := interruptibly(lambda: next(pages, None))) is not None:
+            pages = Pages(self._store, self._prefix or None)
+            while (page := self._ask(pages.next)) is not None:
                 for found in page:
                     yield _entry(found["path"][skip:], found)
         except (BaseError, OSError) as error:
@@ -126,14 +127,14 @@ class BucketFolder:
 
     def children(self) -> list[str]:
         try:
-            found = interruptibly(lambda: obstore.list_with_delimiter(self._store, self._prefix or None))
+            found = self._ask(lambda: obstore.list_with_delimiter(self._store, self._prefix or None))
         except (BaseError, OSError) as error:
             raise self._failure("listed", "", error) from error
         return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found["common_prefixes"])
 
     def exists(self, key: str) -> bool:
         try:
-            interruptibly(lambda: obstore.head(self._store, self._full(key)))
+            self._ask(lambda: obstore.head(self._store, self._full(key)))
         except FileNotFoundError:
             return False
         except (BaseError, OSError) as error:
@@ -142,7 +143,7 @@ class BucketFolder:
 
     def stat(self, key: str) -> Entry:
         try:
-            return _entry(key, interruptibly(lambda: obstore.head(self._store, self._full(key))))
+            return _entry(key, self._ask(lambda: obstore.head(self._store, self._full(key))))
         except FileNotFoundError as error:
             raise ObjectMissing(f"{self.uri}/{key}: no such object") from error
         except (BaseError, OSError) as error:
@@ -151,7 +152,7 @@ class BucketFolder:
     def read(self, key: str, etag: str = "") -> bytes:
         unchanged: GetOptions = {"if_match": f'"{etag}"'} if etag else {}
         try:
-            return interruptibly(
+            return self._ask(
                 lambda: bytes(obstore.get(self._store, self._full(key), options=unchanged).bytes())
             )
         except FileNotFoundError as error:
@@ -163,25 +164,26 @@ class BucketFolder:
 
     def pieces(self, key: str) -> Iterator[bytes]:
         try:
-            found = interruptibly(lambda: obstore.get(self._store, self._full(key)))
-            stream = iter(found.stream(min_chunk_size=_PIECE_BYTES))
-            while piece := interruptibly(lambda: next(stream, None)):
-                yield bytes(piece)
+            pieces = Pieces(self._store, self._full(key))
+            while piece := self._ask(pieces.next):
+                yield piece
         except FileNotFoundError as error:
             raise ObjectMissing(f"{self.uri}/{key}: no such object") from error
+        except PreconditionError as error:
+            raise ObjectChanged(f"{self.uri}/{key}: changed while it was read") from error
         except (BaseError, OSError) as error:
             raise self._failure("read", key, error) from error
 
     def write(self, key: str, data: bytes | mmap) -> None:
         try:
-            interruptibly(lambda: obstore.put(self._store, self._full(key), data))
+            self._ask(lambda: obstore.put(self._store, self._full(key), data))
         except (BaseError, OSError) as error:
             raise self._failure("written", key, error) from error
 
     def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
         try:
             # Conditional puts are for single requests; obstore would split a large object into parts.
-            interruptibly(
+            self._ask(
                 lambda: obstore.put(self._store, self._full(key), data, mode="create", use_multipart=False)
             )
         except AlreadyExistsError:
@@ -189,6 +191,10 @@ class BucketFolder:
         except (BaseError, OSError) as error:
             raise self._failure("written", key, error) from error
         return True
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        """The call's result. A store that is away is waited for, as `wait_for_stores` had it."""
+        return self._known.ask(call, _is_away)
 
     def _full(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
@@ -203,6 +209,13 @@ class BucketFolder:
             reason = "the store refuses these credentials"
         failure = DataInvalid if isinstance(error, InvalidPathError) else Unavailable
         return failure(f"{where}: cannot be {verb}: {reason}")
+
+
+def _is_away(error: Exception) -> bool:
+    """Nobody answered, or only to say that it is busy. A wrong name, key or certificate is no such case."""
+    said = str(error)
+    permanent = _METADATA_SERVICE in said or "InvalidCertificate(" in said
+    return isinstance(error, BaseError) and _AWAY.search(said) is not None and not permanent
 
 
 def _entry(key: str, found: "ObjectMeta") -> Entry:

@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from fovea import entry, logs
 from fovea.errors import Terminated
+from fovea.patience import wait_for_stores
 from fovea.settings import choose_command, load
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
 from scorer.options import CommonOptions
@@ -56,6 +57,7 @@ def main() -> None:
     siblings = [other.settings for other in COMMANDS.values()]
     settings = load(command.settings, rest, f"python -m scorer {name}", siblings)
     logs.set_up(settings.log_level, settings.log_format)
+    wait_for_stores(settings.store_patience_s)
     signal.signal(signal.SIGTERM, partial(_terminate, settings.run_id))
     try:
         command.run(settings)

@@ -12,6 +12,7 @@ from fovea.classifier import Provider
 from fovea.cpus import available_cpus
 from fovea.formats import IMAGE_SUFFIXES
 from fovea.logs import LogFormat, LogLevel
+from fovea.patience import MAX_PATIENCE_S
 from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.settings import CommaSeparated, ProgramSettings
 
@@ -34,6 +35,13 @@ class CommonOptions(ProgramSettings):
     run_id: str = Field(
         default_factory=utc_timestamp,
         description="the run's name, by default the time; given again, it finishes what is missing",
+    )
+    store_patience_s: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_PATIENCE_S,
+        description="how long a bucket whose store is away is waited for, in seconds, from its last answer "
+        "on; by default 45, and one that never answered is given up at once",
     )
     log_level: LogLevel = Field("info", description="least severe messages that are logged")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal and JSON elsewhere")

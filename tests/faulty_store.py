@@ -83,6 +83,11 @@ def hung(handler: "_Handler") -> None:
     handler.close_connection = True
 
 
+def dropped(handler: "_Handler") -> None:
+    """Hangs up without an answer, as a machine does on which no store listens."""
+    handler.close_connection = True
+
+
 def slow_by(event: threading.Event) -> Fault:
     """Answers as the store does, but not before the event."""
 

@@ -10,6 +10,7 @@ import sys
 
 from fovea import entry, logs
 from fovea.errors import ExitCode
+from fovea.patience import wait_for_stores
 from fovea.settings import choose_command, load
 from trainer.config import (
     EvaluateSettings,
@@ -19,6 +20,7 @@ from trainer.config import (
     LrFindSettings,
     TrainSettings,
 )
+from trainer.options import MachineOptions
 
 AnySettings = (
     LrFindSettings | TrainSettings | EvaluateSettings | ExportSettings | InspectSettings | LookSettings
@@ -45,6 +47,8 @@ def main() -> ExitCode | None:
     command, arguments = choose_command(COMMANDS, sys.argv[1:], "python -m trainer")
     settings = load(SETTINGS[command], arguments, f"python -m trainer {command}", SETTINGS.values())
     logs.set_up(settings.log_level, settings.log_format)
+    if isinstance(settings, MachineOptions):
+        wait_for_stores(settings.store_patience_s)
     if isinstance(settings, (EvaluateSettings, InspectSettings)):
         _examine(settings)
     elif isinstance(settings, LookSettings):

@@ -16,7 +16,7 @@ OF_THE_RUN: Final = ("schedule", "precisions", "max_accuracy_drop", "target_prec
 
 FREE: Final = {
     *("device", "threads", "log_level", "log_format", "cache_dir", "runs", "run_id"),
-    *("models", "checkpoint_every"),
+    *("models", "checkpoint_every", "store_patience_s"),
 }
 """Options that may change while a run goes on: they tell of the machine and of where things are."""
 

@@ -73,7 +73,7 @@ def test_wrong_option_is_named_with_what_is_allowed(arguments: list[str], said: 
 def test_help_begins_with_what_must_be_said_and_ends_with_the_machine(command: str, first: list[str]) -> None:
     names = list(SETTINGS[command].model_fields)
     assert names[: len(first)] == first
-    assert names[-4:] == ["device", "threads", "log_level", "log_format"]
+    assert names[-5:] == ["device", "threads", "store_patience_s", "log_level", "log_format"]
 
 
 def _trainer(*arguments: str, **variables: str) -> subprocess.Popen[str]:

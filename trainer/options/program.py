@@ -7,6 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from fovea.cpus import available_cpus
 from fovea.logs import LogFormat, LogLevel
+from fovea.patience import MAX_PATIENCE_S
 from fovea.settings import ProgramSettings
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -24,6 +25,13 @@ class MachineOptions(TrainerOptions):
         default_factory=available_cpus,
         ge=1,
         description="CPU threads; by default the cores that this process may use",
+    )
+    store_patience_s: float | None = Field(
+        None,
+        ge=0,
+        le=MAX_PATIENCE_S,
+        description="how long a bucket whose store is away is waited for, in seconds, from its last answer "
+        "on; by default it is given up at once",
     )
 
 
