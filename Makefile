@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON := .venv-triton
 TRITON_READY := $(TRITON)/.ready
+PROTO := .venv-proto
+PROTO_READY := $(PROTO)/.ready
 PACKAGES := fovea trainer server scorer demo benchmarks containers
 CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -57,9 +59,14 @@ lint: $(READY) ## Check style and format
 types: $(READY) ## Check the types, strictly
 	@$(BIN)/mypy
 
-PROTOC = PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto -I $(VENV)/lib/python3*/site-packages
-proto: $(READY) ## Generate fovea/v1 and fovea/oip from proto/
+PROTOC = PATH="$(BIN):$$PATH" $(PROTO)/bin/python -m grpc_tools.protoc -I proto -I $(VENV)/lib/python3*/site-packages
+proto: $(READY) $(PROTO_READY) ## Generate fovea/v1 and fovea/oip from proto/
 	@$(PROTOC) --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/fovea/*/*.proto
+
+$(PROTO_READY): proto/requirements.txt
+	$(PYTHON) -m venv --clear $(PROTO)
+	$(PROTO)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
 
 manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and promtool)
 	@CI=true $(BIN)/python -m pytest -q -m 'not slow' tests/deploy

@@ -5,8 +5,10 @@ import warnings
 
 from fovea.v1 import classify_pb2 as fovea_dot_v1_dot_classify__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.64.3'
 GRPC_VERSION = grpc.__version__
+EXPECTED_ERROR_RELEASE = '1.65.0'
+SCHEDULED_RELEASE_DATE = 'June 25, 2024'
 _version_not_supported = False
 
 try:
@@ -16,16 +18,19 @@ except ImportError:
     _version_not_supported = True
 
 if _version_not_supported:
-    raise RuntimeError(
+    warnings.warn(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in fovea/v1/classify_pb2_grpc.py depends on'
+        + f' but the generated code in fovea/v1/classify_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
+        + f' This warning will become an error in {EXPECTED_ERROR_RELEASE},'
+        + f' scheduled for release on {SCHEDULED_RELEASE_DATE}.',
+        RuntimeWarning
     )
 
 
-class ClassifierStub:
+class ClassifierStub(object):
     """Errors are google.rpc.Status with details: BadRequest names the field of an INVALID_ARGUMENT,
     RetryInfo says when to come back after a RESOURCE_EXHAUSTED.
     """
@@ -58,7 +63,7 @@ class ClassifierStub:
                 _registered_method=True)
 
 
-class ClassifierServicer:
+class ClassifierServicer(object):
     """Errors are google.rpc.Status with details: BadRequest names the field of an INVALID_ARGUMENT,
     RetryInfo says when to come back after a RESOURCE_EXHAUSTED.
     """
@@ -124,7 +129,7 @@ def add_ClassifierServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Classifier:
+class Classifier(object):
     """Errors are google.rpc.Status with details: BadRequest names the field of an INVALID_ARGUMENT,
     RetryInfo says when to come back after a RESOURCE_EXHAUSTED.
     """
