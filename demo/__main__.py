@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.processes import RunningServer, run_program, running_server
-from fovea import settings
+from fovea import exits
 from fovea.bundle import ModelBundle
 from fovea.client import Client, ModelVersion
 from fovea.errors import BundleInvalid, ExitCode, SettingsInvalid, Terminated, Unavailable
@@ -184,4 +184,4 @@ def _next_steps() -> str:
 
 
 if __name__ == "__main__":
-    settings.run(main)
+    exits.run(main)

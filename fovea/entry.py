@@ -25,9 +25,9 @@ def run(module: str) -> NoReturn:
         signal.signal(signal.SIGTERM, _leave)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else someone wants it ignored
         signal.signal(signal.SIGINT, _leave)
-    from fovea import settings
+    from fovea import exits
 
-    settings.run(import_module(module).main)
+    exits.run(import_module(module).main)
 
 
 def interrupt_by_exception() -> None:

@@ -1,21 +1,17 @@
 """Settings that are declared once: a field is a flag, an environment variable and a default.
 
 A program's settings class derives from `ProgramSettings`; `load` reads it from the command line, then the
-environment, then the defaults. `run` is the outermost frame of each program: it turns errors into
-one line on stderr and an exit code.
+environment, then the defaults.
 """
 
 import argparse
 import difflib
-import errno
 import json
 import os
 import re
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, NoReturn, TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import (
@@ -27,8 +23,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Terminated
-from fovea.printable import printable
+from fovea.errors import SettingsInvalid
 
 
 def _split_at_commas(value: object) -> object:
@@ -145,41 +140,6 @@ def flag(name: str) -> str:
 def variable(settings: type[ProgramSettings], name: str) -> str:
     """`max_batch_size` -> `FOVEA_SERVE_MAX_BATCH_SIZE`."""
     return (settings.model_config.get("env_prefix", "") + name).upper()
-
-
-def run(main: Callable[[], ExitCode | None]) -> NoReturn:
-    """Runs a program's `main` and leaves the process with the exit code that its end deserves."""
-    sys.exit(int(_outcome(main)))
-
-
-def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
-    try:
-        return main() or ExitCode.DONE
-    except (FoveaError, Terminated) as error:
-        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (`| head`) went away, so there is nobody to tell; but not all was said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.UNAVAILABLE
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE or error.filename is None:
-            traceback.print_exc()
-            return ExitCode.BUG
-        print(f"error: {os.fsdecode(error.filename)!r}: {error.strerror}", file=sys.stderr)
-        return ExitCode.UNAVAILABLE
-    except Exception:
-        traceback.print_exc()
-        return ExitCode.BUG
-
-
-_OF_THE_MACHINE: Final = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENAMETOOLONG),
-}
-"""A file that may not be read or written, or has no room: not the program's fault, wherever it shows."""
 
 
 def choose_command(

@@ -1,0 +1,46 @@
+"""How a program ends: `run` is the outermost frame, and makes one line and an exit code of an error."""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from fovea.errors import ExitCode, FoveaError, Terminated
+from fovea.printable import printable
+
+
+def run(main: Callable[[], ExitCode | None]) -> NoReturn:
+    """Runs a program's `main` and leaves the process with the exit code that its end deserves."""
+    sys.exit(int(_outcome(main)))
+
+
+def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
+    try:
+        return main() or ExitCode.DONE
+    except (FoveaError, Terminated) as error:
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) went away, so there is nobody to tell; but not all was said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.UNAVAILABLE
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE or error.filename is None:
+            traceback.print_exc()
+            return ExitCode.BUG
+        print(f"error: {os.fsdecode(error.filename)!r}: {error.strerror}", file=sys.stderr)
+        return ExitCode.UNAVAILABLE
+    except Exception:
+        traceback.print_exc()
+        return ExitCode.BUG
+
+
+_OF_THE_MACHINE: Final = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENAMETOOLONG),
+}
+"""A file that may not be read or written, or has no room: not the program's fault, wherever it shows."""
