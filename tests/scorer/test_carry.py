@@ -167,6 +167,7 @@ def test_why_nothing_is_carried_is_said_in_one_line(
 ) -> None:
     night(1, photos, tiny_models, output)
     caplog.set_level("INFO")
+    caplog.clear()
     assert night(2, photos, tiny_models, output, *more).carried == 0
     lines = [line for line in messages(caplog).splitlines() if "nothing is carried" in line]
     assert lines == [f"nothing is carried forward: {why}"]
