@@ -21,15 +21,17 @@ _SERVICE: Final = "fovea.v1.Classifier"
 _SERVICE_CONFIG: Final = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": _SERVICE},
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+    # A server that goes fails all that is on its way, hundreds of calls perhaps: each may be tried again.
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.1},
     "methodConfig": [
         {
             "name": [{"service": _SERVICE}],
             "retryPolicy": {
-                "maxAttempts": 4,
+                # After 0.1, 0.4, 1.3 and 2.3 s: as long as a server drains, or as DNS may be behind.
+                "maxAttempts": 5,
                 "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
+                "maxBackoff": "1s",
+                "backoffMultiplier": 3,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
@@ -42,6 +44,11 @@ OPTIONS: Final = [
     ("grpc.per_rpc_retry_buffer_size", 2**31 - 1),
     ("grpc.max_send_message_length", -1),  # the server's own limit answers with a reason
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
+    # By default the address of the server that took a lost one's place is asked for 30 s later, and one that
+    # is back after some minutes is tried again two minutes later.
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
     # A machine that vanished says nothing: without pings its share of the calls would go on failing.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from fovea.client import AsyncClient, CallFailed, Client
+from fovea.client import AsyncClient, CallFailed, Classification, Client
 from tests.stub_classifier import StubClassifier, stub_server
 
 PATIENCE_S = 30
@@ -59,11 +59,11 @@ def test_async_calls_go_to_every_ready_server(stub: StubClassifier, unready: Stu
 
 
 @pytest.mark.parametrize("size", [1, LARGE])
-def test_an_unavailable_server_is_tried_four_times(stub: StubClassifier, size: int) -> None:
+def test_an_unavailable_server_is_tried_five_times(stub: StubClassifier, size: int) -> None:
     stub.always = grpc.StatusCode.UNAVAILABLE
     with Client(stub.address) as client, pytest.raises(CallFailed, match="as the test wants it"):
         client.classify(bytes(size))
-    assert stub.calls == 4
+    assert stub.calls == 5
 
 
 def test_an_async_call_is_tried_again_until_it_is_answered(stub: StubClassifier) -> None:
@@ -93,14 +93,22 @@ def test_another_failure_is_not_tried_again(stub: StubClassifier, code: grpc.Sta
     assert stub.calls == 1
 
 
+def test_all_calls_that_a_server_had_when_it_went_are_tried_again(stub: StubClassifier) -> None:
+    stub.statuses = [grpc.StatusCode.UNAVAILABLE] * 300
+    with Client(stub.address) as client:
+        outcomes = list(client.classify_many([b"image"] * 100, window=100))
+    assert [outcome.label for outcome in outcomes if isinstance(outcome, Classification)] == ["stub"] * 100
+    assert stub.calls == 400
+
+
 def test_retries_stop_while_most_calls_fail(stub: StubClassifier) -> None:
     stub.always = grpc.StatusCode.UNAVAILABLE
     with Client(stub.address) as client:
-        list(client.classify_many([b"image"] * 60, window=60))
+        list(client.classify_many([b"image"] * 600, window=600))
         before = stub.calls
         with pytest.raises(CallFailed):
             client.classify(b"image")
-    assert before < 60 * 4
+    assert before < 600 * 3
     assert stub.calls == before + 1
 
 
