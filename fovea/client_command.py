@@ -53,8 +53,8 @@ class ClientSettings(settings.ProgramSettings):
     @field_validator("target")
     @classmethod
     def _target_is_an_address(cls, value: str) -> str:
-        # gRPC's own schemes have three slashes (dns:///HOST:PORT) or none.
-        if ":" not in value or re.search(r"\s|://(?!/)", value):
+        # gRPC's own schemes have three slashes (dns:///HOST:PORT) or none, or say which DNS server to ask.
+        if ":" not in value or re.search(r"\s|(?<!^dns)://(?!/)", value):
             raise ValueError("the server's address is HOST:PORT, without http://")
         port = _port(value)
         if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= LARGEST_PORT):
@@ -67,7 +67,7 @@ def _port(target: str) -> str | None:
     scheme, _, rest = target.partition(":")
     if scheme in _SCHEMES_WITHOUT_PORT:
         return None
-    address = rest.lstrip("/") if scheme == "dns" else target
+    address = re.sub("^//[^/]*/", "", rest) if scheme == "dns" else target
     return address.rpartition(":")[2] if re.search(r":[^\]]*$", address) else None
 
 

@@ -57,6 +57,7 @@ def refusal(*arguments: str) -> tuple[int, str]:
         (("--target", "localhost:8001/path"), "a number from 1 to 65535"),
         (("--target", "[::1]:99999"), "a number from 1 to 65535"),
         (("--target", "dns:///localhost:99999"), "a number from 1 to 65535"),
+        (("--target", "dns://10.0.0.53/localhost:99999"), "a number from 1 to 65535"),
     ],
 )
 def test_a_value_that_cannot_be_sent_is_refused(wrong: tuple[str, str], says: str) -> None:
@@ -75,6 +76,8 @@ def test_a_value_that_cannot_be_sent_is_refused(wrong: tuple[str, str], says: st
         "dns:///fovea:8001",
         "dns:fovea:8001",
         "dns:///fovea",
+        "dns://10.0.0.53/fovea",
+        "dns://10.0.0.53:5353/fovea:8001",
         "ipv4:10.0.0.7:8001,10.0.0.8:8001",
         "unix:/run/fovea.sock",
         "unix:fovea:blue.sock",
