@@ -92,6 +92,12 @@ class ServeSettings(ProgramSettings):
     max_image_bytes: int = Field(MAX_IMAGE_BYTES, ge=1, description="bytes of one encoded image")
     max_image_pixels: int = Field(MAX_IMAGE_PIXELS, ge=1, description="pixels of one image, width x height")
 
+    max_connection_age_s: float = Field(
+        10,
+        ge=1,
+        le=86_400,
+        description="seconds after which callers connect anew, and find new servers; calls under way go on",
+    )
     drain_delay_s: float = Field(
         0, ge=0, le=3600, description="seconds served on after SIGTERM, while load balancers take note"
     )

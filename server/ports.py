@@ -51,9 +51,10 @@ def call_options(settings: ServeSettings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         # A caller may fill the queue by one connection, and hear that it is full; more it keeps to itself.
         ("grpc.max_concurrent_streams", min(max(_FEWEST_STREAMS, 2 * settings.queue_capacity), 2**31 - 1)),
-        # Long-lived connections would never see a new replica behind a load balancer.
-        ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
-        ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),
+        # A caller asks for the servers' addresses when a connection ends, and stays with one that does not.
+        ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
+        # New calls go by another connection then; what is under way, such as a stream, has this long to end.
+        ("grpc.max_connection_age_grace_ms", 60 * _MINUTE_MS),
         # A peer that vanished is noticed; one that pings more often than this is cut off.
         ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
         ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),

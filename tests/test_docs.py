@@ -99,6 +99,7 @@ SERVING_STATED = {
     "queue_capacity": r"(\d+) images \(`--queue-capacity`\)",
     "watch_interval_s": r"every (\d+) seconds \(`--watch-interval-s`\)",
     "grace_s": r"`--grace-s` \((\d+) seconds\)",
+    "max_connection_age_s": r"`--max-connection-age-s` \((\d+) seconds,",
 }
 
 
