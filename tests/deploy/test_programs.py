@@ -109,6 +109,11 @@ def test_calls_still_come_while_nodes_take_a_pod_out_of_its_service(serving: Wor
     assert serving.container["lifecycle"]["preStop"]["sleep"]["seconds"] >= 5
 
 
+def test_callers_hear_of_a_new_server_before_an_old_one_goes(serving: Workload) -> None:
+    # gRPC in Go, Java and C++ asks DNS every 30 seconds at most.
+    assert 30 <= serving.manifest["spec"]["minReadySeconds"] < 600
+
+
 def test_training_has_time_to_save_a_checkpoint(training: Workload) -> None:
     assert training.pod["terminationGracePeriodSeconds"] >= 120
 
