@@ -3,17 +3,22 @@
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fovea.errors import DataInvalid
+from fovea.passed_over import PassedOver
 from fovea.storage import is_bucket
 from trainer.digits import write_digits
-from trainer.fetching import fetch
-from trainer.listing import Listing, Sample, read_csv, read_folder
+from trainer.fetching import MARKS, fetch
+from trainer.folders import read_folder
+from trainer.labels import looks, normal_label
+from trainer.listing import Listing, Sample, tables_in
+from trainer.parts import TEST, VAL
+from trainer.table import read_csv
 
-__all__ = ["Sample", "Split", "check_split", "open_heldout", "open_source"]
+__all__ = ["Heldout", "Sample", "Split", "check_split", "open_heldout", "open_source"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,42 +30,68 @@ class Split:
     labels: tuple[str, ...]
     train: tuple[Sample, ...]
     heldout: tuple[Sample, ...]
+    left_for_evaluate: dict[str, int] = field(default_factory=dict)
+    """part -> its images, which this training does not look at"""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """what was there and was not taken"""
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """Images that a model can be measured on."""
+
+    part: str | None
+    """what they are of a split, None where there is none"""
+    samples: tuple[Sample, ...]
+    passed_over: PassedOver
 
 
 def open_source(data: str, *, val_fraction: float, seed: int, cache_dir: Path) -> Split:
     """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`.
 
-    Of several parts that are held out, val comes first; the others are left alone. A class of one image is
-    trained on and not held out. Raises DataInvalid when there is no such folder, no image, only one class or
-    an empty one, Unavailable when a bucket cannot be reached.
-    """
-    listing = _list(data, cache_dir)
-    _check_classes(data, listing.all())
-    part = listing.part()
-    heldout = listing.heldout[part] if part else []
-    others = [name for name, images in listing.heldout.items() if images and name != part]
-    if others:
-        logger.info("held out is %s; %s is left for `evaluate`", part, " and ".join(others))
-    more_train, more_heldout = _stratify(listing.unassigned, val_fraction, seed)
-    return check_split(data, [*listing.train, *more_train], [*heldout, *more_heldout])
-
-
-def open_heldout(data: str, cache_dir: Path) -> tuple[str | None, tuple[Sample, ...]]:
-    """The images of a source that a model can be measured on: of one with a split what it holds out, test
-    before any other part; else all, with None for the part's name.
-
-    Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
+    Held out is the part val; where there is none, `val_fraction` of each class. A part test is left alone. A
+    class of one image is trained on and not held out. Raises DataInvalid when there is no such folder, no
+    image, only one class or an empty one, Unavailable when a bucket cannot be reached.
     """
     listing = _list(data, cache_dir)
     if not listing.all():
-        raise _no_image(data)
-    part = listing.part("test")
+        raise _no_image(data, listing)
+    heldout, undivided = listing.heldout.get(VAL, []), listing.unassigned
+    train = listing.train
+    if train and not heldout:
+        logger.info("%s has no val with labels: %g of each class of train is held out", data, val_fraction)
+        train, undivided = [], [*train, *undivided]
+    left = {TEST: len(listing.heldout[TEST])} if listing.heldout.get(TEST) else {}
+    if not train and not undivided:
+        there = " and ".join(part for part in (VAL, TEST) if listing.heldout.get(part))
+        raise DataInvalid(f"{data}: there is {there}, but no image to train on{_instead(listing)}")
+    if left:
+        logger.info("the part test (%d images) is left for `evaluate`", left[TEST])
+    more_train, more_heldout = _stratify(undivided, val_fraction, seed)
+    _check_classes(data, {sample.label for sample in (*train, *undivided, *heldout)}, listing)
+    split = check_split(data, [*train, *more_train], [*heldout, *more_heldout])
+    return replace(split, left_for_evaluate=left, passed_over=listing.passed_over)
+
+
+def open_heldout(data: str, cache_dir: Path, labels: Sequence[str]) -> Heldout:
+    """The images of a source that a model with these labels can be measured on: of one with a split the part
+    test, else val; else all.
+
+    Labels that differ from the model's in blanks around or in their Unicode form alone are the model's.
+    Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
+    """
+    listing = _list(data, cache_dir, labels)
+    if not listing.all():
+        raise _no_image(data, listing)
+    part = listing.part(TEST)
     if part:
         logger.info("of the split of %s, %s is taken", data, part)
     samples = (*(listing.heldout[part] if part else ()), *listing.unassigned)
     if not samples:
         raise DataInvalid(f"{data}: its split holds no image out, and on the others a model may be trained")
-    return part, samples
+    spelled = {normal_label(label): label for label in labels}
+    named = tuple(replace(sample, label=spelled.get(sample.label, sample.label)) for sample in samples)
+    return Heldout(part, named, listing.passed_over)
 
 
 def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -> Split:
@@ -68,18 +99,22 @@ def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -
     train, heldout = tuple(train), tuple(heldout)
     labels = {sample.label for sample in train}
     for label in sorted({sample.label for sample in heldout} - labels):
-        raise DataInvalid(f"{data}: class {label!r} is held out but has no image to train on")
+        alike = next((other for other in sorted(labels) if looks(other) == looks(label)), None)
+        hint = f"; there is {alike!r}, which may be meant" if alike else ""
+        raise DataInvalid(f"{data}: class {label!r} is held out but has no image to train on{hint}")
     if not heldout:
         raise DataInvalid(f"{data}: no image is held out; some class needs two, to train and to hold out")
     return Split(tuple(sorted(labels)), train, heldout)
 
 
-def _list(data: str, cache_dir: Path) -> Listing:
+def _list(data: str, cache_dir: Path, known: Sequence[str] = ()) -> Listing:
     path = _local(data, cache_dir)
     if path.is_file():
         return read_csv(path)
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(
+            path, data, known=known, ignored=frozenset([MARKS]) if is_bucket(data) else frozenset()
+        )
     raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
 
 
@@ -91,17 +126,19 @@ def _local(data: str, cache_dir: Path) -> Path:
     return fetch(data, cache_dir)
 
 
-def _check_classes(data: str, samples: list[Sample]) -> None:
-    labels = {sample.label for sample in samples}
-    if not samples:
-        raise _no_image(data)
+def _check_classes(data: str, labels: set[str], listing: Listing) -> None:
     if len(labels) == 1:
-        raise DataInvalid(f"{data}: there is one class only, {labels.pop()!r}; at least two are needed")
+        one, tables = labels.pop(), tables_in(listing.passed_over)
+        raise DataInvalid(f"{data}: there is one class only, {one!r}; at least two are needed{tables}")
 
 
-def _no_image(data: str) -> DataInvalid:
+def _no_image(data: str, listing: Listing) -> DataInvalid:
     expected = "rows path,label" if data.endswith(".csv") else f"{data}/CLASS/*.jpg"
-    return DataInvalid(f"{data}: there is no image (expected are {expected})")
+    return DataInvalid(f"{data}: there is no image (expected are {expected}){_instead(listing)}")
+
+
+def _instead(listing: Listing) -> str:
+    return f"; not taken: {listing.passed_over.line()}" if listing.passed_over.files else ""
 
 
 def _stratify(samples: list[Sample], val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:

@@ -83,7 +83,7 @@ def test_wrong_csv_is_named_by_its_line(text: str, said: str, tmp_path: Path) ->
         _read(tmp_path / "set.csv", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev", "test"])
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "dev"])
 def test_heldout_part_may_have_any_of_its_usual_names(name: str, tmp_path: Path) -> None:
     for part in ("train", name):
         _folder(tmp_path / "data" / part, 3)
@@ -102,14 +102,37 @@ def test_of_several_heldout_parts_val_is_taken(tmp_path: Path, caplog: pytest.Lo
         _folder(tmp_path / "data" / part, count)
     split = open_source(str(tmp_path / "data"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
     assert (len(split.train), len(split.heldout)) == (10, 4)
-    assert "held out is val; test is left for `evaluate`" in caplog.text
+    assert "the part test (6 images) is left for `evaluate`" in caplog.text
 
 
 def test_part_of_another_name_is_not_taken_for_a_class(tmp_path: Path) -> None:
     for part in ("train", "holdout"):
         _folder(tmp_path / "data" / part, 3)
-    with pytest.raises(DataInvalid, match="there is train/, but none of val/, valid/"):
+    with pytest.raises(DataInvalid, match="beside it, holdout, is called like no part: rename it to val/ or"):
         open_source(str(tmp_path / "data"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
+
+
+def test_what_is_not_taken_and_what_is_alike_by_name_is_in_the_audit_and_is_said(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data" / "train")
+    (folder / "Red").mkdir()
+    (folder / "Red" / "1.png").write_bytes(picture("red", (99, 20)))
+    _folder(tmp_path / "data" / "test", 3)
+    (folder / "red" / "IMG_1.MOV").write_bytes(b"")
+    (folder / "red" / "._1.png").write_bytes(b"")
+    data = _read(tmp_path / "data", tmp_path / "cache")
+    assert data.audit()["not_taken"] == {
+        ".mov": {"files": 1, "names": ["train/red/IMG_1.MOV"]},
+        "hidden or system files": {"files": 1, "names": ["train/red/._1.png"]},
+    }
+    assert data.audit()["left_for_evaluate"] == {"test": 6}
+    assert data.audit()["look_alikes"] == [["Red", "red"]]
+    said = list(data.findings())
+    assert (
+        "files not taken: 1 .mov (train/red/IMG_1.MOV), 1 hidden or system files (train/red/._1.png)" in said
+    )
+    assert (
+        "classes whose names differ in case, blanks or dashes alone: 'Red' and 'red' are kept apart" in said
+    )
 
 
 def test_class_may_be_called_train(tmp_path: Path) -> None:
