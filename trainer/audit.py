@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, Final
 
 from fovea.errors import DataInvalid
+from trainer.labels import look_alikes
 from trainer.listing import Sample
 
 logger = logging.getLogger(__name__)
@@ -77,10 +78,16 @@ class Audit:
         """Labels of which nothing is held out, so that nothing is known of how well they are told."""
         return [label for label, counts in self.classes.items() if not counts["heldout"]]
 
+    @property
+    def look_alikes(self) -> list[tuple[str, ...]]:
+        """Labels that are classes of their own, and differ in case, blanks or dashes alone."""
+        return look_alikes(self.classes)
+
     def record(self) -> dict[str, Any]:
         """JSON-ready."""
         return {
             "classes": self.classes,
+            "look_alikes": [list(group) for group in self.look_alikes],
             "tiny": self.tiny,
             "not_heldout": self.not_heldout,
             "leaked": [vars(bad) for bad in self.leaked],
@@ -97,6 +104,9 @@ class Audit:
         if self.conflicts:
             first_group = " and ".join(self.conflicts[0])
             yield f"images of the same content under different labels: {len(self.conflicts)}; {first_group}"
+        if self.look_alikes:
+            first_alike = " and ".join(map(repr, self.look_alikes[0]))
+            yield f"classes whose names differ in case, blanks or dashes alone: {first_alike} are kept apart"
         if self.tiny:
             label, images = min(self.tiny.items(), key=lambda pair: pair[1])
             yield (

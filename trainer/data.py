@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fovea.bundle import canonical_json
 from fovea.errors import DataInvalid
+from fovea.passed_over import PassedOver
 from fovea.preprocess import Pixels, PreprocessSpec
 from trainer.audit import Audit, BadFile, Looked, audit, check_bad, left_out
 from trainer.pixels import Decoded, decode_all
@@ -50,14 +51,26 @@ class DataSet:
     found: Audit
     digest: str
     """sha256 over the contents and labels of all images, hexadecimal"""
+    passed_over: PassedOver
+    """files that were there, and are no images by their names or have no label"""
+    left_for_evaluate: dict[str, int]
+    """part -> its images, which nothing was done with"""
 
     def audit(self) -> dict[str, Any]:
         """What audit.json says."""
         bad = [asdict(bad) for bad in self.bad]
-        return {"digest": self.digest, "quarantined": bad, **self.found.record()}
+        return {
+            "digest": self.digest,
+            "not_taken": self.passed_over.record(),
+            "left_for_evaluate": self.left_for_evaluate,
+            "quarantined": bad,
+            **self.found.record(),
+        }
 
     def findings(self) -> Iterator[str]:
         """A line for each kind of finding that matters, with its first example."""
+        if self.passed_over.matters:
+            yield f"files not taken: {self.passed_over.line()}"
         if self.bad:
             yield left_out(self.bad)
         yield from self.found.findings()
@@ -96,6 +109,8 @@ def read_images(
         bad,
         found,
         _data_digest(split, train, heldout),
+        split.passed_over,
+        split.left_for_evaluate,
     )
 
 

@@ -13,6 +13,7 @@ from fovea.errors import DataInvalid, InvalidImage
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, decode_image
 from trainer.audit import BadFile, check_bad
+from trainer.labels import looks
 from trainer.metrics import (
     Bin,
     Logits,
@@ -138,8 +139,11 @@ def _check_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> None:
     if unknown:
         known = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
         others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
+        alike = [label for label in labels if looks(label) == looks(unknown[0])]
+        meant = f"; {alike[0]!r} may be meant" if alike else ""
         raise DataInvalid(
-            f"the model has no class {unknown[0]!r}{others}, of which there are images (it has {known})"
+            f"the model has no class {unknown[0]!r}{others}, of which there are images "
+            f"(it has {known}){meant}"
         )
 
 

@@ -33,16 +33,21 @@ def evaluate(settings: EvaluateSettings) -> None:
     folder = RunFolder(settings.output)
     folder.check("--output")
     bundle = versions.open_bundle(settings.bundle, settings.cache_dir)
-    part, samples = open_heldout(settings.data, settings.cache_dir)
+    held = open_heldout(settings.data, settings.cache_dir, bundle.contract.labels)
+    if held.passed_over.matters:
+        logger.warning("files not taken: %s", held.passed_over.line())
     classifier = Classifier(bundle, settings.device, settings.threads, settings.precision)
-    if part is None and settings.data == _trained_on(bundle.contract):
+    if held.part is None and settings.data == _trained_on(bundle.contract):
         logger.warning("the model was trained on images of %s: the accuracy flatters it", settings.data)
     (folder.path / EVALUATION_FILE).unlink(missing_ok=True)  # of other images, should these be refused
-    found = evaluate_on(classifier, settings.data, samples, settings.threads, settings.max_bad_fraction)
+    found = evaluate_on(classifier, settings.data, held.samples, settings.threads, settings.max_bad_fraction)
     if found.bad:
         logger.warning("%s", left_out(found.bad))
     folder.make()
-    folder.write_json(EVALUATION_FILE, {"settings": as_saved(settings), **found.record()})
+    folder.write_json(
+        EVALUATION_FILE,
+        {"settings": as_saved(settings), **found.record(), "not_taken": held.passed_over.record()},
+    )
     try:
         print("\n".join(describe_evaluation(found, bundle.contract)))
         print(f"\n{folder.path / EVALUATION_FILE}", flush=True)

@@ -193,6 +193,20 @@ def test_accuracy_below_the_least_is_refused_after_all_is_written(
     _evaluate(model, images, tmp_path, min_accuracy=28 / 30)
 
 
+def test_what_is_not_taken_is_said_and_recorded_and_a_label_that_is_alike_is_named(
+    model: Path, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (images / "red" / "IMG_1.MOV").write_bytes(b"")
+    (images / "red").rename(images / "red ")
+    record = _evaluate(model, images, tmp_path)
+    assert record["metrics"]["images"] == 30
+    assert record["not_taken"] == {".mov": {"files": 1, "names": ["red /IMG_1.MOV"]}}
+    assert "files not taken: 1 .mov (red /IMG_1.MOV)" in caplog.text
+    (images / "red ").rename(images / "Red")
+    with pytest.raises(DataInvalid, match=r"has no class 'Red'.*; 'red' may be meant"):
+        _evaluate(model, images, tmp_path)
+
+
 def test_some_classes_are_enough(model: Path, images: Path, tmp_path: Path) -> None:
     shutil.rmtree(images / "green")
     record = _evaluate(model, images, tmp_path)

@@ -120,7 +120,8 @@ def test_hostile_names_are_no_markup_wherever_they_stand(trained: Path, tmp_path
     audit = run.read_json("audit.json")
     bad = [{"path": HOSTILE, "reason": HOSTILE}]
     audit |= {"quarantined": bad, "leaked": bad, "conflicts": [[HOSTILE]], "duplicates": [[HOSTILE]]}
-    audit |= {"tiny": {HOSTILE: 1}, "not_heldout": [HOSTILE]}
+    audit |= {"tiny": {HOSTILE: 1}, "not_heldout": [HOSTILE], "look_alikes": [[HOSTILE]]}
+    audit |= {"not_taken": {HOSTILE: {"files": 9, "names": [HOSTILE]}}, "left_for_evaluate": {"test": 1234}}
     run.write_json("audit.json", audit)
     labels = (HOSTILE, "dog", "owl")
     page = make_page(trained, labels, ANSWERS, run=run.path, name=HOSTILE, file_name=HOSTILE + "{}.png")
@@ -129,6 +130,7 @@ def test_hostile_names_are_no_markup_wherever_they_stand(trained: Path, tmp_path
     assert "alert" not in found.names
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert found.text.count("<script>alert") > 20
+    assert "1,234 images of test, left for" in " ".join(found.text.split())
     assert "\u202e" not in page
     assert r"\u202e" in found.text
 
