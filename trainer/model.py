@@ -17,7 +17,7 @@ WEIGHT_DECAY = 0.01
 GROUPS = 3
 CONTAINERS = ("features", "layers", "trunk_output")
 """torchvision's names for a sequence of stages"""
-_PARTS_REPLACED = frozenset({"avgpool", "fc", "classifier", "head", "flatten"})
+PARTS_REPLACED = frozenset({"avgpool", "fc", "classifier", "head", "flatten"})
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -59,9 +59,24 @@ class ConcatPool(nn.Module):
 
 def build_network(arch: str, classes: int, size: int) -> Network:
     """A network with random weights. Raises SettingsInvalid when images of `size` are too small for it."""
-    backbone = _build_backbone(arch)
+    backbone = build_backbone(arch)
     channels = _output_channels(backbone, arch, size)
     return Network(backbone, _build_head(channels, classes))
+
+
+def build_backbone(arch: str) -> nn.Sequential:
+    """The layers up to the feature map, in stages. Their names are torchvision's, with `features_0` for what
+    is `features.0` there."""
+    net = torchvision.models.get_model(arch, weights=None)
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in net.named_children():
+        if name in CONTAINERS:
+            stages.update((f"{name}_{child}", stage) for child, stage in module.named_children())
+        elif name not in PARTS_REPLACED:
+            stages[name] = module
+    if arch.startswith("densenet"):  # which calls this as a function
+        stages["relu"] = nn.ReLU()
+    return nn.Sequential(stages)
 
 
 @contextmanager
@@ -118,21 +133,6 @@ def _trainable(part: nn.Module) -> list[tuple[nn.Parameter, bool]]:
         for name, parameter in module.named_parameters(recurse=False)
         if parameter.requires_grad
     ]
-
-
-def _build_backbone(arch: str) -> nn.Sequential:
-    """The layers up to the feature map, in stages. Their names are torchvision's, with `features_0` for what
-    is `features.0` there."""
-    net = torchvision.models.get_model(arch, weights=None)
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in net.named_children():
-        if name in CONTAINERS:
-            stages.update((f"{name}_{child}", stage) for child, stage in module.named_children())
-        elif name not in _PARTS_REPLACED:
-            stages[name] = module
-    if arch.startswith("densenet"):  # which calls this as a function
-        stages["relu"] = nn.ReLU()
-    return nn.Sequential(stages)
 
 
 def _output_channels(backbone: nn.Sequential, arch: str, size: int) -> int:

@@ -1,22 +1,18 @@
 """What training starts from: ImageNet weights, a file, or a bucket's file. Never a silent random start."""
 
-import re
 from pathlib import Path
-from typing import Any, Final
 from urllib.error import URLError
 
 import torch
 import torchvision
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fovea.bundle import file_digest
 from fovea.errors import DataInvalid, Unavailable
 from fovea.storage import LocalFolder, is_bucket, open_folder
-from trainer.model import CONTAINERS, Network
-
-WITHIN_CHECKPOINTS: Final = ("network", "state_dict", "model")
-"""Where our own and other trainers' checkpoints hold the weights."""
+from trainer.model import Network
+from trainer.weight_names import Fit, describe, fits
+from trainer.weights_file import read_state_dict
 
 
 def load_weights(
@@ -25,7 +21,8 @@ def load_weights(
     """Fills the backbone from `weights` (imagenet, none, a file, a URI); the head keeps its random start.
 
     Returns the file's sha256, None for `none`. Raises DataInvalid when the file is missing, does not have the
-    digest or does not fit the architecture, Unavailable when it cannot be fetched.
+    digest or does not fit the architecture (names missing, names over, other shapes; the head's aside),
+    Unavailable when it cannot be fetched.
     """
     if weights == "none":
         return None
@@ -36,7 +33,7 @@ def load_weights(
         raise DataInvalid(f"{path}: the weights file cannot be read: {error.strerror}") from error
     if sha256 is not None and digest != sha256:
         raise DataInvalid(f"{path}: its sha256 is {digest}, not the --weights-sha256 {sha256}")
-    _fill(network, _read(path), path, arch)
+    _fill(network, read_state_dict(path), path, arch)
     return digest
 
 
@@ -73,48 +70,28 @@ def _imagenet(arch: str) -> Path:
     return path
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling a file that is no pickle raises a dozen types
-        raise DataInvalid(
-            f"{path}: neither a safetensors file nor a torch state dict (of a whole pickled model, save the "
-            "state_dict)"
-        ) from error
-    return _state_dict(content, path)
-
-
-def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
-    """The one in a file, which may lie within a checkpoint."""
-    for key in WITHIN_CHECKPOINTS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content:
-        raise DataInvalid(f"{path}: holds no state dict of tensors")
-    if not all(isinstance(value, Tensor) for value in content.values()):
-        raise DataInvalid(f"{path}: holds no state dict of tensors")
-    return {str(name).removeprefix("module."): value for name, value in content.items()}
-
-
 def _fill(network: Network, state: dict[str, Tensor], path: Path, arch: str) -> None:
-    own = network.backbone.state_dict()
-    state = {_name_in_backbone(name, own): value for name, value in state.items()}
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
-    if missing:
-        raise DataInvalid(f"{path}: does not fit {arch}: there is no {missing[0]} in it")
-    wrong = [n for n, value in own.items() if n in state and state[n].shape != value.shape]
-    if wrong:
-        shapes = f"{tuple(state[wrong[0]].shape)}, not {tuple(own[wrong[0]].shape)}"
-        raise DataInvalid(f"{path}: does not fit {arch}: {wrong[0]} has the shape {shapes}")
-    network.backbone.load_state_dict({n: state[n] for n in own if n in state}, strict=False)
+    found = fits(state, network.backbone)
+    if len(found) > 1:
+        parts = " and ".join(fit.part.rstrip(".") or "the names as they are" for fit in found)
+        raise DataInvalid(
+            f"{path}: holds more than one network that fits {arch} ({parts}): save the state_dict of one"
+        )
+    if not found[0].whole:
+        raise DataInvalid(f"{path}: does not fit {arch}: {_misfit(network, state, found[0])}")
+    names = found[0].names
+    network.backbone.load_state_dict({own: state[theirs] for own, theirs in names.items()}, strict=False)
 
 
-def _name_in_backbone(name: str, own: dict[str, Tensor]) -> str:
-    """Our checkpoints have a prefix; torchvision's files nest the stages, and densenet's have older names."""
-    name = name.removeprefix("backbone.")
-    if name in own:
-        return name
-    name = re.sub(rf"^({'|'.join(CONTAINERS)})\.", r"\1_", name)
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name)
+def _misfit(network: Network, state: dict[str, Tensor], fit: Fit) -> str:
+    """What is wrong, and what it is instead."""
+    fits_instead = describe(state)
+    if fit.missing:
+        return f"there is no {fit.part}{fit.missing[0]} in it; {fits_instead}"
+    if fit.misshapen:
+        name = fit.misshapen[0]
+        own = network.backbone.state_dict()
+        shapes = f"{tuple(state[fit.names[name]].shape)}, not {tuple(own[name].shape)}"
+        return f"{fit.names[name]} has the shape {shapes}; {fits_instead}"
+    many = f"{len(fit.surplus)} names" if len(fit.surplus) > 1 else "a name"
+    return f"it has {many} that the network has not, such as {fit.surplus[0]}; {fits_instead}"
