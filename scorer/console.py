@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fovea.folder import Folder
 from fovea.printable import printable
 from scorer import layout
+from scorer.left_out import left_out_line
 from scorer.plan import Plan
 
 
@@ -66,7 +67,7 @@ def plan_report(plan: Plan, output: Folder) -> str:
     spec = plan.spec
     size_bytes = sum(shard.size_bytes for shard in plan.shards)
     fetch_bytes = sum(shard.fetch_bytes for shard in plan.shards)
-    left_out = f"  left out    {plan.left_out:,} whose names --include does not match"
+    left_out = f"  left out    {plan.left_out_line}"
     options = shlex.join(["--output", output.uri, "--run-id", spec.run])
     lines = [
         f"run {spec.run}: planned, with {spec.model_name} version {spec.model_version}",
@@ -92,7 +93,7 @@ def _carried(summary: dict[str, Any]) -> str:
 
 
 def _left_out(summary: dict[str, Any]) -> str:
-    return f"{summary['left_out']:,} whose names --include does not match" if summary["left_out"] else ""
+    return left_out_line(summary["left_out"], summary["left_out_kinds"]) if summary["left_out"] else ""
 
 
 def _speed(summary: dict[str, Any]) -> str:

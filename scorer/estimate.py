@@ -78,7 +78,7 @@ def describe(plan: Plan, sample: Reservoir, shards: int, estimate: Estimate, pri
         f"dry run of {spec.source} by {spec.model_name} version {spec.model_version}: nothing is written",
         f"  to score    {sample.images:,} images, {decimal(sample.size_bytes)}; shards: {shards:,}",
         f"  carried     {sample.carried:,} images{previous}",
-        *([f"  left out    {plan.left_out:,} whose names --include does not match"] if plan.left_out else []),
+        *([f"  left out    {plan.left_out_line}"] if plan.left_out else []),
         *(_of_sample(estimate, price) if estimate.parts else [_NOTHING]),
     ]
     return "\n".join(map(printable, lines))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from fovea.errors import DataInvalid
 from fovea.folder import Entry, Folder
+from fovea.image_names import LITTER, NO_ENDING, is_litter, kind_of
+from fovea.passed_over import PassedOver
 from scorer.keys import look_up, read_keys
 from scorer.manifest import key_bytes
 from scorer.plan import RunSpec
@@ -14,28 +16,36 @@ from scorer.plan import RunSpec
 class Selection:
     """Of the source's images, those that the run scores, sorted by key.
 
-    Once they are through, `left_out` says how many keys no glob of include matches. Raises Unavailable;
+    Once they are through, `left_out` has the keys that no glob of include matches. What systems leave beside
+    images is matched by a glob that names it alone (`.thumbs/*.jpg`), as in a shell. Raises Unavailable;
     DataInvalid when the store lists its keys unsorted.
     """
 
     def __init__(self, source: Folder, spec: RunSpec) -> None:
         self._source, self._spec = source, spec
         self._included, self._excluded = _pattern(spec.include), _pattern(spec.exclude)
-        self.left_out = 0
+        self._litter = _pattern(tuple(filter(is_litter, spec.include)))
+        self.left_out = PassedOver()
 
     def __iter__(self) -> Iterator[Entry]:
         if self._spec.keys is not None:
-            keys = filter(self._takes, read_keys(self._spec.keys))
+            keys = (key for key in read_keys(self._spec.keys) if self._takes(key, kind_of(key)))
             return look_up(self._source, keys)
         # Others may be unsorted: the marker of a folder, `cats/`, is listed as `cats` after `cats.jpg`.
-        taken = (entry for entry in self._source.entries() if self._takes(entry.key))
+        taken = (entry for entry in self._source.entries() if self._takes(entry.key, _kind(entry)))
         return _in_order(taken, self._source.uri)
 
-    def _takes(self, key: str) -> bool:
-        if not self._included.match(key):
-            self.left_out += 1
+    def _takes(self, key: str, kind: str) -> bool:
+        if not (self._litter if is_litter(key) else self._included).match(key):
+            self.left_out.add(key, kind)
             return False
         return not self._excluded.match(key)
+
+
+def _kind(entry: Entry) -> str:
+    """An empty object without an ending is what consoles make of a folder."""
+    kind = kind_of(entry.key)
+    return LITTER if kind == NO_ENDING and not entry.size else kind
 
 
 def _in_order(entries: Iterable[Entry], uri: str) -> Iterator[Entry]:

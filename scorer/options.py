@@ -3,20 +3,17 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from fovea.classifier import Provider
 from fovea.cpus import available_cpus
-from fovea.formats import IMAGE_SUFFIXES
+from fovea.image_names import IMAGE_GLOBS
 from fovea.logs import LogFormat, LogLevel
 from fovea.patience import MAX_PATIENCE_S
 from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.settings import CommaSeparated, ProgramSettings
-
-IMAGE_GLOBS: Final = tuple(f"*.{suffix}" for suffix in IMAGE_SUFFIXES)
 
 
 def utc_timestamp() -> str:
@@ -92,7 +89,7 @@ class PlanOptions(ModelOptions):
     include: CommaSeparated = Field(
         IMAGE_GLOBS,
         description="score the keys that match one of these globs (a,b,c), in either case; * crosses "
-        "folders too",
+        "folders too, but takes hidden and system files (._a.jpg, __MACOSX/) only where a glob names them",
     )
     exclude: CommaSeparated = Field((), description="of those, leave out the keys that match one of these")
     full: bool = Field(

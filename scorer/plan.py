@@ -9,6 +9,7 @@ from fovea.errors import DataInvalid, ObjectMissing, SettingsInvalid
 from fovea.folder import Folder
 from fovea.settings import flag
 from scorer import layout
+from scorer.left_out import left_out_line
 
 
 class _Frozen(BaseModel):
@@ -48,6 +49,13 @@ class PlannedShard(_Frozen):
         return self.images - self.carried
 
 
+class LeftOut(_Frozen):
+    """Files of one kind that are not scored."""
+
+    files: int
+    names: tuple[str, ...] = Field(description="the first ones, printable")
+
+
 class Plan(_Frozen):
     """The content of plan.json."""
 
@@ -56,9 +64,14 @@ class Plan(_Frozen):
     spec: RunSpec
     shards: tuple[PlannedShard, ...] = Field(min_length=1, description="one empty shard if nothing is there")
     left_out: int = Field(0, description="files that no glob of include matches")
+    left_out_kinds: dict[str, LeftOut] = Field({}, description="these files by their endings")
     previous: str | None = Field(None, description="the run whose rows are carried forward")
     requeues: str | None = Field(None, description="the run whose bad images are tried again")
     settings: dict[str, Any] = Field(description="the planner's settings, to look up later")
+
+    @property
+    def left_out_line(self) -> str:
+        return left_out_line(self.left_out, self.model_dump()["left_out_kinds"])
 
     @property
     def images(self) -> int:

@@ -9,6 +9,8 @@ from fovea import versions
 from fovea.bundle import ModelBundle
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.folder import Folder
+from fovea.image_names import LITTER
+from fovea.passed_over import PassedOver
 from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
 from scorer import layout
@@ -18,7 +20,7 @@ from scorer.earlier import EarlierRun, finished_run, previous_run
 from scorer.listing import Selection
 from scorer.manifest import PlannedImage
 from scorer.options import PlanOptions
-from scorer.plan import Plan, RunSpec, check_same_run, read_plan
+from scorer.plan import LeftOut, Plan, RunSpec, check_same_run, read_plan
 from scorer.requeue import requeued_images, requeued_spec
 from scorer.shard import load_classifier
 from scorer.source import open_source
@@ -55,11 +57,14 @@ def make_plan(
     draft = _requeue(requeued, source) if requeued else _carry(settings, output, spec, source)
     bounds = Bounds(settings.shard_images, settings.shard_bytes)
     shards = tuple(write_shards(output, spec.run, draft.images, bounds, spec.max_image_bytes))
+    left_out = draft.left_out()
     plan = Plan(
         created=datetime.now(UTC),
         spec=spec,
         shards=shards,
-        left_out=draft.left_out(),
+        # The plan of an earlier run may be from before its kinds were counted.
+        left_out=requeued.plan.left_out if requeued else sum(kind.files for kind in left_out.values()),
+        left_out_kinds=left_out,
         previous=draft.previous,
         requeues=requeued.name if requeued else None,
         settings=as_saved(settings),
@@ -74,7 +79,7 @@ class _Draft:
     """The images that are planned, sorted by key; what is left out is known once they are through."""
 
     images: Iterable[PlannedImage]
-    left_out: Callable[[], int]
+    left_out: Callable[[], dict[str, LeftOut]]
     previous: str | None
     why_none: str = ""
 
@@ -83,14 +88,18 @@ def _carry(settings: PlanOptions, output: Folder, spec: RunSpec, source: Folder)
     selection = Selection(source, spec)
     previous = "--full scores every image" if settings.full else previous_run(output, spec)
     if isinstance(previous, str):
-        return _Draft(map(PlannedImage, selection), lambda: selection.left_out, None, previous)
+        return _Draft(map(PlannedImage, selection), lambda: _by_kind(selection.left_out), None, previous)
     rule = Rule.between(previous.plan.spec, spec)
     images = carry_forward(selection, previous.rows(), rule)
-    return _Draft(images, lambda: selection.left_out, previous.name)
+    return _Draft(images, lambda: _by_kind(selection.left_out), previous.name)
+
+
+def _by_kind(left_out: PassedOver) -> dict[str, LeftOut]:
+    return {name: LeftOut.model_validate(kind) for name, kind in left_out.record().items()}
 
 
 def _requeue(requeued: EarlierRun, source: Folder) -> _Draft:
-    left_out = requeued.plan.left_out
+    left_out = requeued.plan.left_out_kinds
     return _Draft(requeued_images(requeued, source), lambda: left_out, requeued.name)
 
 
@@ -124,7 +133,8 @@ def _log_plan(plan: Plan) -> None:
     counts = {"images": plan.images, "carried": plan.carried, "left_out": plan.left_out}
     logger.info("planned", extra={"run": plan.spec.run, **counts, "shards": len(plan.shards)})
     if plan.left_out:
-        logger.warning("files left out because --include does not match their names: %d", plan.left_out)
+        matters = plan.left_out_kinds.keys() != {LITTER}
+        logger.log(logging.WARNING if matters else logging.INFO, "files left out: %s", plan.left_out_line)
     if not plan.images:
         logger.warning("nothing to score: %s", _why_empty(plan))
 

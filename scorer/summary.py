@@ -103,6 +103,7 @@ def about(plan: Plan) -> dict[str, Any]:
         "model": {"name": spec.model_name, "version": spec.model_version, "digest": spec.model_digest},
         "preprocess_digest": spec.preprocess_digest,
         "left_out": plan.left_out,
+        "left_out_kinds": plan.model_dump(mode="json")["left_out_kinds"],
         "previous": plan.previous,
         "planned": plan.created.isoformat(),
         "finished": datetime.now(UTC).isoformat(),

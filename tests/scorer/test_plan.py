@@ -79,6 +79,24 @@ def test_files_that_are_no_images_by_their_names_are_not_planned(
     assert plan.left_out == 3
 
 
+def test_what_systems_leave_beside_images_is_planned_only_where_a_glob_names_it(
+    plan_it: PlanIt, photos: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a Mac's archive, a Synology and a console leave it."""
+    caplog.set_level("INFO")
+    names = ("._000.png", "__MACOSX/._000.png", "@eaDir/000.png/SYNOPHOTO_THUMB_M.jpg", ".thumbs/000.jpg")
+    for name in (*names, "Thumbs.db", "marker"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).write_bytes(b"")
+    plan = plan_it()
+    assert (plan.images, plan.left_out) == (12, 6)
+    assert list(plan.left_out_kinds) == ["hidden or system files"]
+    assert [r.levelname for r in caplog.records if "files left out" in r.getMessage()] == ["INFO"]
+    plan = plan_it("--include", "*.png,.thumbs/*.jpg", "--run-id", "named")
+    keys = set(itertools.chain.from_iterable(planned_keys(plan, output)))
+    assert {key for key in keys if key in names} == {".thumbs/000.jpg"}
+
+
 def test_what_exclude_names_is_not_counted_as_left_out(plan_it: PlanIt) -> None:
     plan = plan_it("--include", "*.png,*.jpeg", "--exclude", "000.*")
     assert (plan.images, plan.left_out) == (5, 6)

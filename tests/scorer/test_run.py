@@ -202,12 +202,26 @@ def test_files_that_are_left_out_are_counted_and_said(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    (photos / "raw.heic").write_bytes(b"")
+    for index in range(12):
+        (photos / f"{index:02}.mov").write_bytes(b"")
+    (photos / "._000.png").write_bytes(b"")
     score(settings_for(photos, tiny_models, output))
-    assert json.loads((output / "runs" / "night-1" / "summary.json").read_bytes())["left_out"] == 1
-    assert "left out    1 whose names --include does not match" in capsys.readouterr().out
+    summary = json.loads((output / "runs" / "night-1" / "summary.json").read_bytes())
+    assert summary["statuses"] == {"ok": 12}
+    assert summary["left_out"] == 13
+    assert summary["left_out_kinds"] == {
+        ".mov": {"files": 12, "names": [f"{index:02}.mov" for index in range(10)]},
+        "hidden or system files": {"files": 1, "names": ["._000.png"]},
+    }
+    line = "13, which --include does not match: 12 .mov (00.mov), 1 hidden or system files (._000.png)"
+    assert f"left out    {line}" in capsys.readouterr().out
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert warnings == ["files left out because --include does not match their names: 1"]
+    assert warnings == [f"files left out: {line}"]
+    page = (output / "runs" / "night-1" / "summary.html").read_text()
+    assert "<li>12 <bdi>.mov</bdi>: <bdi>00.mov</bdi>, <bdi>01.mov</bdi>" in page
+    score(settings_for(photos, tiny_models, output, "--requeue", "night-1", run="again"))
+    again = json.loads((output / "runs" / "again" / "summary.json").read_bytes())
+    assert (again["left_out"], again["left_out_kinds"]) == (13, summary["left_out_kinds"])
 
 
 def test_latest_names_the_run(photos: Path, tiny_models: Path, output: Path) -> None:
