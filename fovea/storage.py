@@ -9,20 +9,19 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from mmap import mmap
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fovea.buckets import open_answering_bucket, open_bucket
-from fovea.errors import ObjectChanged, ObjectMissing, SettingsInvalid, Unavailable
+from fovea.errors import ObjectChanged, ObjectMissing, SettingsInvalid
 from fovea.folder import Entry, Folder
+from fovea.local_listing import TEMPORARY, list_local, local_entry, local_etag, local_failure
 
 __all__ = ["BUCKET_SCHEMES", "Entry", "Folder", "LocalFolder", "is_bucket", "open_answering", "open_folder"]
 
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
-_TEMPORARY = ".tmp-"
 _PIECE_BYTES = 1024 * 1024
 
 
@@ -80,7 +79,7 @@ class LocalFolder:
         return LocalFolder(self.path / key)
 
     def entries(self) -> Iterator[Entry]:
-        return _walk(self.path, "")
+        return list_local(self.path)
 
     def children(self) -> list[str]:
         try:
@@ -88,13 +87,13 @@ class LocalFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise _local_failure(self.path, "listed", error) from error
+            raise local_failure(self.path, "listed", error) from error
 
     def exists(self, key: str) -> bool:
         try:
             return (self.path / key).is_file()
         except OSError as error:
-            raise _local_failure(self.path / key, "read", error) from error
+            raise local_failure(self.path / key, "read", error) from error
 
     def stat(self, key: str) -> Entry:
         try:
@@ -102,20 +101,20 @@ class LocalFolder:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ObjectMissing(f"{self.path / key}: no such file") from error
         except OSError as error:
-            raise _local_failure(self.path / key, "read", error) from error
+            raise local_failure(self.path / key, "read", error) from error
         if not stat.S_ISREG(facts.st_mode):
             raise ObjectMissing(f"{self.path / key}: not a file")
-        return _entry(key, facts)
+        return local_entry(key, facts)
 
     def read(self, key: str, etag: str = "") -> bytes:
         try:
             with (self.path / key).open("rb") as file:
                 data = file.read()
-                found = _etag(os.fstat(file.fileno()))
+                found = local_etag(os.fstat(file.fileno()))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise ObjectMissing(f"{self.path / key}: no such file") from error
         except OSError as error:
-            raise _local_failure(self.path / key, "read", error) from error
+            raise local_failure(self.path / key, "read", error) from error
         if etag and found != etag:
             raise ObjectChanged(f"{self.path / key}: changed since it was listed")
         return data
@@ -129,7 +128,7 @@ class LocalFolder:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise ObjectMissing(f"{path}: no such file") from error
         except OSError as error:
-            raise _local_failure(path, "read", error) from error
+            raise local_failure(path, "read", error) from error
 
     def write(self, key: str, data: bytes | mmap) -> None:
         target = self.path / key
@@ -137,7 +136,7 @@ class LocalFolder:
             with _beside(target, data) as temporary:
                 temporary.replace(target)
         except OSError as error:
-            raise _local_failure(target, "written", error) from error
+            raise local_failure(target, "written", error) from error
 
     def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
         target = self.path / key
@@ -145,14 +144,14 @@ class LocalFolder:
             with _beside(target, data) as temporary:
                 return _link_if_absent(temporary, target)
         except OSError as error:
-            raise _local_failure(target, "written", error) from error
+            raise local_failure(target, "written", error) from error
 
 
 @contextmanager
 def _beside(target: Path, data: bytes | mmap) -> Iterator[Path]:
     """The data in a temporary file of the target's folder, which is gone afterwards, come what may."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    temporary = target.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
     try:
         with temporary.open("xb") as file:
             file.write(data)
@@ -170,50 +169,3 @@ def _link_if_absent(temporary: Path, target: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _local_failure(path: Path, verb: str, error: OSError) -> Unavailable:
-    return Unavailable(f"{path}: cannot be {verb}: {error.strerror}")
-
-
-def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
-    """Sorted as a bucket sorts: a folder stands where its name with a `/` does."""
-    try:
-        with os.scandir(folder) as children:
-            found = [(child.name + "/" if _is_folder(child) else child.name, child) for child in children]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise _local_failure(folder, "listed", error) from error
-    for name, child in sorted(found, key=lambda pair: os.fsencode(pair[0])):
-        if name.endswith("/"):
-            yield from _walk(Path(child.path), prefix + name)
-        elif not name.startswith(_TEMPORARY):
-            yield from _file_entry(child, prefix + name)
-
-
-def _is_folder(child: os.DirEntry[str]) -> bool:
-    """Links to folders count, but not one to a folder that it stands in: that would have no end."""
-    if not child.is_symlink():
-        return child.is_dir()
-    path = Path(child.path)
-    return path.is_dir() and not path.parent.resolve().is_relative_to(path.resolve())
-
-
-def _file_entry(child: os.DirEntry[str], key: str) -> Iterator[Entry]:
-    try:
-        facts = child.stat()
-    except FileNotFoundError:  # a link to nowhere, or gone since it was listed
-        return
-    except OSError as error:
-        raise _local_failure(Path(child.path), "listed", error) from error
-    if stat.S_ISREG(facts.st_mode):
-        yield _entry(key, facts)
-
-
-def _entry(key: str, facts: os.stat_result) -> Entry:
-    return Entry(key, facts.st_size, _etag(facts), datetime.fromtimestamp(facts.st_mtime, UTC))
-
-
-def _etag(facts: os.stat_result) -> str:
-    return f"{facts.st_mtime_ns:x}-{facts.st_size:x}"

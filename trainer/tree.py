@@ -11,6 +11,7 @@ from PIL import Image
 from fovea.errors import DataInvalid
 from fovea.formats import FORMATS
 from fovea.image_names import ending, is_image_name, is_litter, kind_of
+from fovea.local_listing import is_folder, lies_in
 from fovea.passed_over import PassedOver
 from fovea.printable import printable
 
@@ -95,15 +96,15 @@ def _read(branch: Branch, above: tuple[str, ...], reading: _Reading) -> None:
 
 def _sort_in(child: os.DirEntry[str], branch: Branch, above: tuple[str, ...], reading: _Reading) -> None:
     name = f"{branch.name}/{child.name}".lstrip("/")
-    if child.is_dir():
+    if is_folder(child):
         below = Branch(Path(child.path), name, os.path.realpath(child.path))
         kind = kind_of(child.name) if is_litter(child.name) else LOOP
-        if is_litter(child.name) or any(_lies_in(folder, below.real) for folder in above):
+        if is_litter(child.name) or any(lies_in(folder, below.real) for folder in above):
             reading.passed_over.add(f"{name}/", kind)
             return
         branch.folders.append(below)
         _read(below, (*above, below.real), reading)
-    elif not child.is_file():
+    elif not _is_file(child):
         reading.passed_over.add(name, DEAD_LINK if child.is_symlink() else NO_FILE)
     elif is_image_name(child.name) or _has_only_the_bytes_of_an_image(child):
         branch.images.append(Path(child.path))
@@ -111,8 +112,9 @@ def _sort_in(child: os.DirEntry[str], branch: Branch, above: tuple[str, ...], re
         reading.passed_over.add(name, kind_of(child.name))
 
 
-def _lies_in(folder: str, other: str) -> bool:
-    return folder == other or folder.startswith(other.rstrip("/") + "/")
+def _is_file(child: os.DirEntry[str]) -> bool:
+    # As in `is_folder`.
+    return os.path.isfile(child.path) if child.is_symlink() else child.is_file()  # noqa: PTH113
 
 
 def _has_only_the_bytes_of_an_image(file: os.DirEntry[str]) -> bool:

@@ -293,6 +293,20 @@ def test_a_link_to_its_own_folder_is_not_followed_for_ever(local: LocalFolder) -
     assert keys(local) == ["sub/a"]
 
 
+def test_links_that_lead_round_or_nowhere_cost_themselves_alone_and_are_counted(
+    local: LocalFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in ("x/1", "y/2"):
+        local.write(key, b"")
+    for link, target in {"x/a": "../y", "y/b": "../x", "self": "self", "nowhere": "missing"}.items():
+        (local.path / link).symlink_to(target)
+    assert keys(local) == ["x/1", "x/a/2", "y/2", "y/b/1"]
+    assert caplog.messages == [
+        f"{local.path}: links left out that lead nowhere: 2; nowhere",
+        f"{local.path}: links left out that lead round in a circle: 2; x/a/b/",
+    ]
+
+
 def test_links_to_files_and_other_folders_are_followed(local: LocalFolder, tmp_path: Path) -> None:
     local.write("a", b"1")
     (tmp_path / "other").mkdir()

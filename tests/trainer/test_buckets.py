@@ -1,5 +1,6 @@
 """Images, weights and models in a bucket."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from fovea import versions
 from fovea.errors import DataInvalid
 from fovea.storage import open_folder
 from tests.buckets import Bucket
+from tests.tiny import picture
 from trainer import job
 from trainer.config import ExportSettings
 from trainer.model import build_network
@@ -30,6 +32,22 @@ def test_a_bucket_of_images_is_fetched_once_and_follows_changes(
     bucket.put("digits/train/0/extra.png", extra.read_bytes())
     assert _open(f"{bucket.uri}/digits", tmp_path) == 69
     assert {file: file.stat().st_mtime_ns for file in fetched} == fetched
+
+
+def test_a_bucket_is_laid_out_as_a_folder_and_named_by_its_uri(bucket: Bucket, tmp_path: Path) -> None:
+    images = [picture("red", (width, 20)) for width in range(20, 36)]
+    for part in ("Training", "Testing"):
+        for label in ("cat", unicodedata.normalize("NFD", "café ")):
+            for index in range(4):
+                bucket.put(f"kaggle/{part}/{label}/{index}.png", images.pop())
+    bucket.put("kaggle/Training/cat/IMG_1.MOV", b"x")
+    split = open_source(f"{bucket.uri}/kaggle", val_fraction=0.25, seed=0, cache_dir=tmp_path)
+    assert (split.labels, len(split.train), len(split.heldout)) == (("café", "cat"), 6, 2)
+    assert split.left_for_evaluate == {"test": 8}
+    assert split.passed_over.record() == {".mov": {"files": 1, "names": ["Training/cat/IMG_1.MOV"]}}
+    bucket.put("kaggle/Training/dog/IMG_2.MOV", b"x")
+    with pytest.raises(DataInvalid, match=f"{bucket.uri}/kaggle/Training/dog: class 'dog' is empty"):
+        _open(f"{bucket.uri}/kaggle", tmp_path)
 
 
 def test_an_empty_prefix_is_no_data(bucket: Bucket, tmp_path: Path) -> None:
