@@ -7,16 +7,17 @@ with an image ends in `InvalidImage`.
 
 import hashlib
 import math
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fovea import limits
+from fovea import jxl, kinds, limits, orientation
 from fovea.errors import InvalidImage
-from fovea.formats import FORMATS
+from fovea.formats import readable
+from fovea.metadata import bare
 from fovea.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
@@ -35,8 +36,9 @@ MAX_IMAGE_PIXELS: Final = 64_000_000
 class PreprocessSpec(BaseModel):
     """What happens between an image file and the model's input.
 
-    The image is made RGB (transparency onto white, 16 bits scaled to 8), resized so that its shorter side
-    has `resize` pixels, its centre `size` x `size` is cut out and turned upright by the EXIF orientation.
+    The image is made RGB (transparency onto white, more than 8 bits scaled to 8, see `fovea.values`) and
+    resized, horizontally first, so that its shorter side has `resize` pixels; its centre `size` x `size` is
+    cut out and turned upright as its format says, see `fovea.orientation`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +60,8 @@ class PreprocessSpec(BaseModel):
 
     @property
     def digest(self) -> str:
-        """sha256 of the specification, hexadecimal: equal digests mean equal pixels."""
+        """sha256 of the specification, hexadecimal: equal ones mean equal pixels, where
+        `fovea.formats.image_path` is equal too."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
@@ -79,93 +82,110 @@ def decode_image(
         raise InvalidImage("empty", "the image is empty (0 bytes)")
     if len(data) > max_bytes:
         raise InvalidImage("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
-    image = _open(data, max_pixels)
-    _check_pixels(image, max_pixels)
+    image = open_image(data, max_pixels)
     try:
-        limits.check_storage(image, max_pixels)
+        limits.check_storage(image.file, max_pixels)
         return _upright_crop(image, spec)
     except InvalidImage:
         raise
     except Exception as error:  # decoders raise a dozen types on broken files
-        raise InvalidImage("undecodable", f"the {image.format} image is damaged: {error}") from error
+        raise kinds.damaged(data, error, image.file.format) from error
 
 
-def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    limits.check_repetitions(data)
-    limits.check_directory(data)
-    file = limits.MeteredFile(data)
+class OpenedImage(NamedTuple):
+    """An image whose header was read, and none of whose pixels."""
+
+    file: ImageFile.ImageFile
+    orientation: int | None
+    """As of EXIF, 1 to 8; None where the decoder knows."""
+    can_be_reduced: bool
+
+
+def open_image(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> OpenedImage:
+    """Reads the header alone, of one format that is read. Raises InvalidImage."""
+    if jxl.is_jxl(data) and "JXL" in readable():
+        data = _bare_jxl(data, max_pixels)
+    pixels = bare(data)
+    image = _open(pixels.data, data, max_pixels)
+    _check_pixels(image.size, max_pixels)
+    reduces = image.format in {"JPEG", "MPO"} and not pixels.is_lossless_jpeg
+    return OpenedImage(image, pixels.orientation, reduces)
+
+
+def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
+    """What its decoder is given, which decodes every frame as soon as it opens the file."""
+    header = jxl.read_header(data)
+    _check_pixels((header.width, header.height), max_pixels)
+    if header.is_animated:
+        raise InvalidImage("undecodable", "the image is an animated JPEG XL, which is not read")
+    return jxl.bare(data)
+
+
+def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    """`pixels` is `data` without its metadata."""
+    limits.check_scans(pixels)
+    limits.check_avif(pixels)
+    file = limits.MeteredFile(pixels)
     try:
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=readable())
         file.reads_left = limits.MAX_READS
         return image
     except InvalidImage:
         raise
     except UnidentifiedImageError:
-        known = ", ".join(FORMATS)
-        raise InvalidImage("not_an_image", f"the bytes are not an image in one of {known}") from None
+        raise kinds.refusal(data) from None
     except Image.DecompressionBombError as error:
         raise InvalidImage("too_many_pixels", f"the image has far more pixels than {max_pixels}") from error
     except Exception as error:  # a header that lies
-        raise InvalidImage("undecodable", f"the image's header is damaged: {error}") from error
+        raise kinds.damaged(data, error) from error
 
 
-def _check_pixels(image: Image.Image, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        stated = f"{image.width} x {image.height} pixels"
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        stated = f"{width} x {height} pixels"
         raise InvalidImage("too_many_pixels", f"the image has {stated}, more than {max_pixels}")
-    if min(image.size) < 1:
+    if min(size) < 1:
         raise InvalidImage("undecodable", "the image has no pixels")
 
 
-def _upright_crop(image: Image.Image, spec: PreprocessSpec) -> Pixels:
-    if spec.draft:
-        _reduce_jpeg(image, spec)
-    image.load()  # Pillow turns a TIFF upright as it loads, so its orientation counts only from here on
-    if isinstance(exif := image.info.get("exif"), bytes):  # a text of a PNG may have this name as well
-        limits.check_directory(exif)
-    turn = _TURNS.get(_orientation(image))
-    crop = _centre(as_rgb(image), spec)
+def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
+    file, told = image.file, image.orientation
+    if spec.draft and image.can_be_reduced:
+        _reduce_jpeg(file, spec)
+    file.load()
+    if told is None:
+        told = orientation.told_by_decoder(file)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
-    upright = crop.transpose(turn) if turn is not None else crop
+    upright = orientation.turn(_centre(as_rgb(file), spec), told)
     return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
 
 
 def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
     """libjpeg decodes at 1/2, 1/4 or 1/8 at no cost, here never below twice the size that is wanted."""
     scale = 2 * spec.resize / min(image.size)
-    if image.format in {"JPEG", "MPO"} and scale < 1:
+    if scale < 1:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
 
 
-_TURNS: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _orientation(image: Image.Image) -> int:
-    """How the camera was held, EXIF tag 274: 1 (upright) to 8."""
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged metadata says nothing about the pixels
-        return 1
-
-
 _FILTERS: Final = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
+    "bilinear": (Image.Resampling.BILINEAR, 1),
+    "bicubic": (Image.Resampling.BICUBIC, 2),
+    "lanczos": (Image.Resampling.LANCZOS, 3),
 }
+"""With how many pixels of the result each reaches to either side."""
 
 
 def _centre(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
-    # Resizing only the box that the crop keeps gives the same field of view for a third less time.
+    """Of the resized image, of which no more is made than its centre: the same field of view in less time."""
     side = min(image.size) * spec.size / spec.resize
     left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return image.resize((spec.size, spec.size), _FILTERS[spec.interpolation], box=box)
+    # Pillow takes the box as float32: rounded before rows are cut off, it is the same in those that are left.
+    left, top, right, bottom = (float(np.float32(edge)) for edge in (left, top, left + side, top + side))
+    resample, reach = _FILTERS[spec.interpolation]
+    margin = reach * max(side / spec.size, 1) + 1
+    first, last = max(0, int(top - margin)), min(image.height, math.ceil(bottom + margin))
+    rows = image.crop((0, first, image.width, last))
+    # Each axis by itself: in what order Pillow takes the two, and so the last bit, depends on its version.
+    wide = rows.resize((spec.size, rows.height), resample, box=(left, 0, right, rows.height))
+    return wide.resize((spec.size, spec.size), resample, box=(0, top - first, spec.size, bottom - first))

@@ -8,9 +8,10 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from fovea.errors import DataInvalid
+from fovea.orientation import is_turned_by_decoder, turn
 from fovea.v1 import classify_pb2
 from fovea.values import as_rgb
 
@@ -71,10 +72,15 @@ def encoded(image: ImageLike) -> bytes:
     data = io.BytesIO()
     try:
         # A server would do both itself, but PNG holds neither every mode nor a turned image.
-        as_rgb(ImageOps.exif_transpose(picture)).save(data, "PNG")
+        turn(as_rgb(picture), _orientation(picture)).save(data, "PNG")
     except (OSError, ValueError, SyntaxError) as error:
         raise DataInvalid(f"the image of mode {picture.mode} cannot be sent: {error}") from error
     return data.getvalue()
+
+
+def _orientation(picture: Image.Image) -> int:
+    picture.load()  # which turns what its decoder turns
+    return 1 if is_turned_by_decoder(picture) else int(picture.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _read(name: str | PathLike[str]) -> bytes:

@@ -21,7 +21,7 @@ TILE = zlib.compress(bytes(range(256)))
 def collection() -> Files:
     """Small files of every format that is read."""
     exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "x" * 20_000
+    exif[0x0112], exif[0x010E], exif[0x011A] = 6, "x" * 20_000, 72.0
     modes = {mode: PICTURE.convert(mode) for mode in ("1", "L", "LA", "P", "RGBA", "CMYK", "I", "F", "YCbCr")}
     sixteen = Image.fromarray(_NOISE[..., 0].astype(np.uint16) * 257)
     cmyk = saved(modes["CMYK"], "JPEG")
@@ -66,6 +66,7 @@ def collection() -> Files:
         "tiff tiles": tiff(tags(16, 16, tile=(16, 16), stored=len(TILE)), TILE),
         "big tiff": saved(PICTURE, "TIFF", big_tiff=True),
         "avif": saved(PICTURE, "AVIF", speed=10),
+        "avif exif": saved(PICTURE, "AVIF", speed=10, exif=exif),
     }  # fmt: skip
 
 

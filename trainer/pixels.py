@@ -18,21 +18,18 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
-import PIL
-from PIL import features
 
 from fovea.errors import InvalidImage, Unavailable
+from fovea.formats import image_path_text
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, PreprocessSpec, decode_image
 from trainer.progress import show_progress
 from trainer.sources import Sample
-from trainer.traits import traits_of
+from trainer.traits import traits_of, traits_of_pixels
 
 R = TypeVar("R")
 
-FORMAT: Final = "2"
-DECODERS: Final = (PIL.__version__, *(str(features.version(codec)) for codec in ("jpg", "webp", "avif")))
-"""Another version may decode other pixels, which the release gate would refuse."""
+FORMAT: Final = "3"
 AHEAD_PER_THREAD: Final = 8
 PARTIAL: Final = ".tmp-"
 LOCK: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
@@ -65,7 +62,9 @@ def decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Pat
     Ends at once when it is interrupted, and leaves nothing behind then.
     """
     digests = tuple(_in_threads(_content_digest, samples, threads, "reading"))
-    key = hashlib.sha256("\n".join([FORMAT, *DECODERS, spec.digest, *digests]).encode()).hexdigest()
+    # Another version of a decoder may decode other pixels, which the release gate would refuse.
+    parts = [FORMAT, image_path_text(), spec.digest, *digests]
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     stored = cache_dir / "pixels" / f"{key}.npy"
     outcomes = stored.with_suffix(".json")
     if not (stored.is_file() and outcomes.is_file()):
@@ -143,7 +142,8 @@ def _decode_into(
     def decode(sample: Sample) -> tuple[Outcome, Pixels | None]:
         try:
             data = sample.path.read_bytes()
-            return Outcome(None, traits_of(data)), decode_image(data, spec)
+            crop = decode_image(data, spec)
+            return Outcome(None, (*traits_of(data), *traits_of_pixels(crop))), crop
         except InvalidImage as error:
             return Outcome(str(error)), None
         except OSError as error:

@@ -1,11 +1,13 @@
 """What is unusual about an image file, told from its header."""
 
-import io
 from typing import Final
 
-from PIL import ExifTags, Image
+import numpy as np
+from PIL import Image
 
-from fovea.formats import FORMATS
+from fovea.orientation import ORIENTATION_TAG, told_by_decoder
+from fovea.preprocess import OpenedImage, Pixels, open_image
+from fovea.values import is_guessed
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH_AT: Final = 24
@@ -16,34 +18,54 @@ TRAITS: Final = {
     "alpha": "with transparency, which is put onto white",
     "16-bit": "of 16 bits a channel or more, scaled to 8",
     "grey": "grey",
+    "range guessed": "whose files do not say which values are black and white: these were guessed",
+    "nearly black": "that are nearly black (is their white what the file says?)",
+    "one colour": "of one colour all over",
 }
 """Trait -> what it means to a reader."""
+DOUBTFUL: Final = ("range guessed", "nearly black", "one colour")
+"""Those that somebody should look at."""
+
+DARKEST: Final = 16
+"""Of 255: 12 bits that a file gives as 16 come out no brighter."""
+LEAST_SPREAD: Final = 2
+"""Levels between the darkest and the brightest pixel of a channel, up to which it is one colour."""
 
 
 def traits_of(data: bytes) -> tuple[str, ...]:
     """Which of TRAITS an image file has; none of a file that is no image. Decodes no pixel."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return tuple(name for name, found in _look(image, data).items() if found)
+        image = open_image(data)
+        return tuple(name for name, found in _look(image.file, _orientation(image), data).items() if found)
     except Exception:  # decoding the file will tell what is wrong with it
         return ()
 
 
-def _look(image: Image.Image, data: bytes) -> dict[str, bool]:
+def traits_of_pixels(crop: Pixels) -> tuple[str, ...]:
+    """Which of TRAITS a decoded image has that its header does not tell; uint8 [S, S, 3]."""
+    spread = np.ptp(crop.reshape(-1, 3), axis=0).max()
+    found = {"nearly black": crop.max() <= DARKEST, "one colour": spread <= LEAST_SPREAD}
+    return tuple(name for name, is_so in found.items() if is_so)
+
+
+def _look(image: Image.Image, orientation: int, data: bytes) -> dict[str, bool]:
     return {
-        "rotated": _orientation(image) in range(2, 9),
+        "rotated": orientation in range(2, 9),
         "cmyk": image.mode == "CMYK",
         "alpha": image.has_transparency_data,
         "16-bit": image.mode == "F" or image.mode.startswith("I") or _has_deep_png_header(data),
         "grey": image.mode in {"1", "L", "LA"} or image.mode.startswith("I"),
+        "range guessed": is_guessed(image),
     }
 
 
-def _orientation(image: Image.Image) -> int:
-    # Of a PNG that does not tell before its pixels, Pillow would decode them all to look behind them.
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+def _orientation(image: OpenedImage) -> int:
+    """Also where the decoder applies it."""
+    if image.orientation is not None:
+        return image.orientation
+    tags = getattr(image.file, "tag_v2", {})  # of a TIFF
+    applied = tags.get(ORIENTATION_TAG) or image.file.info.get("original_orientation")  # or of HEIC
+    return int(applied or told_by_decoder(image.file))
 
 
 def _has_deep_png_header(data: bytes) -> bool:

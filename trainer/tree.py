@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 from fovea.errors import DataInvalid
-from fovea.formats import FORMATS
 from fovea.image_names import ending, is_image_name, is_litter, kind_of
+from fovea.kinds import begins_as_image
 from fovea.local_listing import is_folder, lies_in
 from fovea.passed_over import PassedOver
 from fovea.printable import printable
@@ -123,10 +121,6 @@ def _has_only_the_bytes_of_an_image(file: os.DirEntry[str]) -> bool:
         return False
     try:
         with Path(file.path).open("rb") as stream:
-            first = stream.read(16)
+            return begins_as_image(stream.read(64))
     except OSError:
         return False
-    Image.init()
-    return any(
-        accept is not None and bool(accept(first)) for _, accept in map(Image.OPEN.__getitem__, FORMATS)
-    )

@@ -201,7 +201,7 @@ def test_second_reading_decodes_nothing(tmp_path: Path) -> None:
 def test_another_decoder_decodes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = _folder(tmp_path / "data")
     _read(folder, tmp_path / "cache")
-    monkeypatch.setattr("trainer.pixels.DECODERS", ("0.1",))
+    monkeypatch.setattr("trainer.pixels.image_path_text", lambda: "pillow 0.1")
     _read(folder, tmp_path / "cache")
     assert len(list((tmp_path / "cache" / "pixels").glob("*.npy"))) == 4
 

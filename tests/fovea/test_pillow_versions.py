@@ -1,0 +1,46 @@
+"""The same crops, to the bit, by the oldest Pillow that is allowed and by the newest."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import PIL
+import pytest
+
+from tests.fovea import crop_digests
+
+ROOT = Path(__file__).parents[2]
+SAME_EVERYWHERE = "aaa7bbbcbc17c5ab7ac817c6881737ffc0d6d9fa04a8e312d29743c0d4481463"
+"""sha256 of the lines of `crop_digests`; with it goes `fovea.formats.REVISION`."""
+
+
+def test_crops_have_the_bits_that_they_always_had() -> None:
+    assert hashlib.sha256("\n".join(crop_digests.digests()).encode()).hexdigest() == SAME_EVERYWHERE
+
+
+@pytest.mark.slow
+def test_crops_are_the_same_by_the_oldest_pillow_and_by_the_newest(tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (allowed,) = (name for name in project["dependencies"] if name.startswith("pillow"))
+    oldest = allowed.replace(">=", "==")
+    expected = list(crop_digests.digests())
+    for wanted in (oldest, "pillow"):
+        version, found = digests_by(wanted, tmp_path / wanted)
+        assert found == expected, f"Pillow {version} crops otherwise than {PIL.__version__}"
+
+
+def digests_by(pillow: str, folder: Path) -> tuple[str, list[str]]:
+    """Pillow's version, and its crops' digests, in an interpreter of its own."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*pip, "--target", str(folder), pillow], check=True, capture_output=True)
+    code = "from tests.fovea.crop_digests import *; print(PIL.__version__, *digests(), sep='\\n')"
+    environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    )
+    version, *lines = run.stdout.splitlines()
+    assert Path(folder, f"pillow-{version}.dist-info").is_dir(), "another Pillow was imported"
+    return version, lines
