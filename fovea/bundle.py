@@ -95,6 +95,10 @@ class BundleContract(_Frozen):
     temperature: float = Field(gt=0)
     abstain_threshold: float = Field(ge=0, le=1)
     training: dict[str, Any] = Field(description="architecture, weights, data digest, decisions, versions")
+    image_path: dict[str, str] = Field(
+        default={},
+        description="revision and decoders that the golden crops were made by; of old bundles, none",
+    )
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> "BundleContract":

@@ -17,7 +17,14 @@ from scorer.scratch import local_copy
 
 logger = logging.getLogger(__name__)
 
-MUST_BE_SAME: Final = ("source", "model_digest", "preprocess_digest", "top_k")
+MUST_BE_SAME: Final = (
+    "source",
+    "model_digest",
+    "preprocess_digest",
+    "image_path",
+    "earlier_image_path",
+    "top_k",
+)
 """Of two runs, for the rows of one to be those of the other."""
 
 

@@ -29,6 +29,8 @@ class RunSpec(_Frozen):
     model_version: int
     model_digest: str
     preprocess_digest: str
+    image_path: str = Field("", description="revision and decoders, see fovea.formats; of old plans, empty")
+    earlier_image_path: str = Field("", description="of the rows that --requeue carried, where it is another")
     top_k: int
     max_image_bytes: int
     max_image_pixels: int
@@ -108,7 +110,7 @@ def check_same_run(planned: RunSpec, wanted: RunSpec) -> None:
 
 def option_of(name: str) -> str:
     """What the user gives for a field of RunSpec."""
-    return "SOURCE" if name == "source" else flag(name)
+    return {"source": "SOURCE", "image_path": "the decoders"}.get(name, flag(name))
 
 
 def shown(value: object) -> str:

@@ -9,6 +9,7 @@ from fovea import versions
 from fovea.bundle import ModelBundle
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.folder import Folder
+from fovea.formats import image_path_text
 from fovea.image_names import LITTER
 from fovea.passed_over import PassedOver
 from fovea.settings import as_saved
@@ -156,6 +157,7 @@ def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
         model_version=bundle.contract.version,
         model_digest=bundle.digest,
         preprocess_digest=bundle.contract.preprocess.digest,
+        image_path=image_path_text(),
         top_k=settings.top_k,
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,

@@ -38,6 +38,8 @@ def requeued_spec(settings: PlanOptions, asked: RunSpec, earlier: RunSpec) -> Ru
     kept = {
         name: getattr(earlier, name) for name in (*_SAME, *(name for name in _LIMITS if name not in given))
     }
+    if asked.image_path != earlier.image_path:  # as where a decoder was installed for what had failed
+        kept["earlier_image_path"] = earlier.image_path or "unknown"
     return asked.model_copy(update=kept)
 
 

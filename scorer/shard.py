@@ -16,8 +16,9 @@ from pathlib import Path
 
 from fovea import versions
 from fovea.classifier import Classifier, Provider
-from fovea.errors import BundleInvalid
+from fovea.errors import BundleInvalid, DataInvalid
 from fovea.folder import Entry
+from fovea.formats import image_path_text
 from fovea.storage import open_folder
 from scorer import layout
 from scorer.copied import CopiedRows, RowsInOrder, copy_rows
@@ -64,10 +65,17 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
 def load_classifier(
     run: RunSpec, provider: Provider, threads: int, cache: Path | None, batch_size: int | None
 ) -> Classifier:
-    """The planned model, after its golden check; kept for the next shard. Raises BundleInvalid.
+    """The planned model, after its golden check; kept for the next shard.
+
+    Raises BundleInvalid, and DataInvalid where the decoders are not those that the rows were planned by.
 
     `batch_size` is as of `Resources`.
     """
+    if run.image_path and run.image_path != (here := image_path_text()):
+        raise DataInvalid(
+            f"this run was planned with other decoders ({run.image_path}) than there are here ({here}); plan "
+            "and work with the same image, or take another --run-id"
+        )
     bundle = versions.fetch(run.models, run.model_version, cache, patient=True)
     if bundle.digest != run.model_digest:
         found = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"

@@ -23,6 +23,7 @@ from fovea.bundle import (
 )
 from fovea.classifier import Classifier
 from fovea.errors import DataInvalid
+from fovea.formats import image_path
 from fovea.storage import open_folder
 from trainer.calibration import Calibration, calibrate
 from trainer.checkpoint import Checkpoint
@@ -141,6 +142,7 @@ def _write_contract(
         temperature=calibration.temperature,
         abstain_threshold=calibration.abstain_threshold,
         training=lineage,
+        image_path=image_path(),
     )
 
 

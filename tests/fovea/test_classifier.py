@@ -13,6 +13,7 @@ import pytest
 from fovea import bundle as bundles
 from fovea.classifier import Classifier, top_k
 from fovea.errors import BundleInvalid, SettingsInvalid, Unavailable
+from fovea.formats import image_path
 from fovea.preprocess import decode_image
 from tests import tiny
 
@@ -67,6 +68,46 @@ def test_swapped_weights_fail_the_golden_check(folder: Path) -> None:
 def test_a_golden_image_with_other_pixels_fails_the_golden_check(folder: Path) -> None:
     (folder / "golden" / "03.png").write_bytes(tiny.picture("blue", (77, 24)))
     with pytest.raises(BundleInvalid, match="golden image 3 does not decode to the pixels"):
+        Classifier(reseal(folder))
+
+
+def other_crops(folder: Path, levels: int) -> None:
+    """As if the bundle had been released by a decoder that gives each channel of a pixel so much more."""
+    with np.load(folder / "golden.npz") as arrays:
+        crops, probabilities = arrays["crops"].astype(int), arrays["probabilities"]
+    crops[2, 7, 7] += levels
+    np.savez(folder / "golden.npz", crops=crops.astype(np.uint8), probabilities=probabilities)
+
+
+def test_golden_images_that_are_one_level_off_load_and_are_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other_crops(folder, 1)
+    before = {**image_path(), "pillow": "12.3.0", "libheif": "1.0"}
+    for known, why in (
+        ({}, "the image libraries or the preprocessing differ"),
+        (before, "not 12.3.0, libheif"),
+    ):
+        caplog.clear()
+        Classifier(reseal(folder, image_path=known))
+        (line,) = caplog.messages
+        assert "1 of 6 golden images differ by one level" in line
+        assert why in line
+
+
+def test_golden_images_that_are_two_levels_off_are_refused_with_what_differs(folder: Path) -> None:
+    other_crops(folder, 2)
+    with pytest.raises(BundleInvalid, match=r"golden image 2 does not .* by 2 levels; .* are the same"):
+        Classifier(reseal(folder, image_path=image_path()))
+    with pytest.raises(BundleInvalid, match=r"here is pillow [\d.]+, not 12\.3\.0$"):
+        Classifier(reseal(folder, image_path={**image_path(), "pillow": "12.3.0"}))
+
+
+def test_probabilities_are_checked_where_golden_images_are_one_level_off(folder: Path) -> None:
+    other_crops(folder, 1)
+    with np.load(folder / "golden.npz") as arrays:
+        np.savez(folder / "golden.npz", crops=arrays["crops"], probabilities=arrays["probabilities"][::-1])
+    with pytest.raises(BundleInvalid, match="golden check failed: probabilities are off by"):
         Classifier(reseal(folder))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fovea import formats
 from fovea.errors import Unavailable
 from fovea.storage import open_folder
 from scorer.manifest import read_manifest
@@ -156,6 +157,23 @@ def test_another_model_carries_nothing_and_says_so(
     assert night(2, photos, models, output).previous is None
     assert "nothing is carried forward: run night-1 has another model digest" in messages(caplog)
     assert set(made_by(output, "night-2").values()) == {"night-2"}
+
+
+def test_other_decoders_carry_nothing_and_say_so(
+    photos: Path,
+    output: Path,
+    tiny_models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A row is what its image decoded to: with another version of a library it may be another row."""
+    night(1, photos, tiny_models, output)
+    newer = {**formats.image_path(), "libheif": "2.0"}
+    monkeypatch.setattr(formats, "image_path", lambda: newer)
+    caplog.set_level("INFO")
+    assert night(2, photos, tiny_models, output).carried == 0
+    assert "nothing is carried forward: run night-1 has another image path" in messages(caplog)
+    assert night(3, photos, tiny_models, output).carried == 12
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fovea import formats
 from fovea.errors import SettingsInvalid
 from fovea.settings import load
 from fovea.storage import open_folder
@@ -50,6 +51,22 @@ def test_only_what_was_not_ok_is_read_again(
         row for row in read_rows(output) if row["status"] == "ok"
     ]
     assert latest(output) == "again"
+
+
+def test_rows_of_other_decoders_are_not_carried_beyond_the_run_that_requeued_them(
+    first: RunSettings, photos: Path, tiny_models: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the decoder of what had failed was installed: what was ok stays, for this run alone."""
+    newer = {**formats.image_path(), "libheif": "2.0"}
+    monkeypatch.setattr(formats, "image_path", lambda: newer)
+    (photos / "bad.jpg").write_bytes(tiny.picture("green"))
+    score(requeue(tiny_models, output, "--max-image-pixels", "90000"))
+    assert {row["status"] for row in read_rows(output, "again")} == {"ok"}
+    same = ("--max-image-pixels", "90000", "--top-k", "2")
+    second = settings_for(photos, tiny_models, output, *same, run="night-2")
+    assert planned(second).carried == 0
+    score(second)
+    assert planned(settings_for(photos, tiny_models, output, *same, run="night-3")).carried == 14
 
 
 def test_the_plan_says_what_it_requeues(first: RunSettings, tiny_models: Path, output: Path) -> None:

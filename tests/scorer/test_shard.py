@@ -75,6 +75,13 @@ def test_another_model_than_planned_is_refused(spec: ShardSpec, output: Path) ->
     assert not (output / "runs").exists()
 
 
+def test_other_decoders_than_planned_are_refused(spec: ShardSpec, output: Path) -> None:
+    other = replace(spec, run=spec.run.model_copy(update={"image_path": "revision 1, pillow 1.0"}))
+    with pytest.raises(DataInvalid, match=r"planned with other decoders \(revision 1, pillow 1\.0\) than"):
+        score_shard(other)
+    assert not (output / "runs").exists()
+
+
 def test_a_failure_in_the_middle_leaves_no_shard(
     spec: ShardSpec, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
