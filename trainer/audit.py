@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, Final
 
 from fovea.errors import DataInvalid
+from trainer.doubtful import describe_doubtful, name_doubtful
 from trainer.labels import look_alikes
 from trainer.listing import Sample
 
@@ -67,6 +68,8 @@ class Audit:
     classes: dict[str, dict[str, int]]
     """label -> {"train": n, "heldout": n}, of what is used"""
     traits: dict[str, int]
+    doubtful: dict[str, list[str]]
+    """trait -> files that somebody should look at"""
 
     @property
     def tiny(self) -> dict[str, int]:
@@ -94,6 +97,7 @@ class Audit:
             "conflicts": [list(group) for group in self.conflicts],
             "duplicates": [list(group) for group in self.duplicates],
             "traits": self.traits,
+            "doubtful": self.doubtful,
         }
 
     def findings(self) -> Iterator[str]:
@@ -115,6 +119,7 @@ class Audit:
             )
         if self.not_heldout:
             yield f"classes with no image held out: {len(self.not_heldout)}; {self.not_heldout[0]!r}"
+        yield from describe_doubtful(self.doubtful, self.traits)
 
 
 def audit(train: Iterable[Looked], heldout: Iterable[Looked]) -> Audit:
@@ -132,6 +137,7 @@ def audit(train: Iterable[Looked], heldout: Iterable[Looked]) -> Audit:
         conflicts=tuple(_conflicts(chain(train, heldout))),
         classes=_count_classes(kept, heldout),
         traits=dict(sorted(Counter(trait for x in chain(kept, heldout) for trait in x.traits).items())),
+        doubtful=name_doubtful((str(looked.sample), looked.traits) for looked in chain(kept, heldout)),
     )
 
 

@@ -158,9 +158,9 @@ def test_photo_of_12_megapixels_is_turned_upright(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("stored", "traits"),
     [
-        (_encoded(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95), ("cmyk",)),
-        (_sixteen_bit_png((250, 10, 10)), ("16-bit",)),
-        (_encoded(Image.new("RGBA", (20, 20), (250, 10, 10, 255)), "PNG"), ("alpha",)),
+        (_encoded(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95), ("cmyk", "one colour")),
+        (_sixteen_bit_png((250, 10, 10)), ("16-bit", "one colour")),
+        (_encoded(Image.new("RGBA", (20, 20), (250, 10, 10, 255)), "PNG"), ("alpha", "one colour")),
     ],
     ids=["CMYK", "16-bit", "alpha"],
 )
@@ -179,7 +179,35 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(folder: Path) -> None:
     (folder / "train" / "red" / "deep.png").write_bytes(_encoded(Image.fromarray(values), "PNG"))
     data = _read(folder)
     assert set(_pixels_of(data, "deep.png").ravel().tolist()) == {100}
-    assert data.audit()["traits"] == {"16-bit": 1, "grey": 1}
+    assert data.audit()["traits"] == {"16-bit": 1, "grey": 1, "one colour": 1}
+
+
+def test_images_that_may_not_be_meant_so_are_counted_named_and_said(folder: Path) -> None:
+    """Twelve bits that a file gives as sixteen, and floats of no stated range."""
+    ramp = np.linspace(0, 4095, 400).reshape(20, 20)
+    for name, values in {
+        "deep.tif": ramp.astype(np.uint16),
+        "float.tif": (ramp / 4095).astype(np.float32),
+    }.items():
+        (folder / "train" / "red" / name).write_bytes(_encoded(Image.fromarray(values), "TIFF"))
+    (folder / "val" / "red" / "plain.png").write_bytes(_encoded(Image.new("RGB", (20, 20), "red"), "PNG"))
+    data = _read(folder)
+    doubtful = {
+        "range guessed": ["red/float.tif"],
+        "nearly black": ["red/deep.tif"],
+        "one colour": ["red/plain.png"],
+    }
+    record = data.audit()
+    assert {
+        trait: [Path(name).parts[-2:] for name in names] for trait, names in record["doubtful"].items()
+    } == {trait: [Path(name).parts for name in names] for trait, names in doubtful.items()}
+    assert doubtful.keys() <= record["traits"].keys() <= TRAITS.keys()
+    said = "\n".join(data.findings())
+    for words in (
+        "nearly black (is their white what the file says?): 1; the first is train/red/deep.tif",
+        "of one colour",
+    ):
+        assert words in said
 
 
 def test_every_trait_has_words_for_the_report() -> None:
@@ -191,7 +219,7 @@ def test_every_trait_has_words_for_the_report() -> None:
         _encoded(Image.new("CMYK", (8, 8)), "TIFF"),
     ]
     found = {trait for file in files for trait in traits_of(file)}
-    assert found == {"grey", "16-bit", "alpha", "cmyk"}
+    assert found == {"grey", "16-bit", "alpha", "cmyk", "range guessed"}
     assert found <= TRAITS.keys()
 
 
