@@ -1,5 +1,7 @@
 """Text from outside, such as names, labels and what others say of an error, made safe for a terminal."""
 
+import unicodedata
+
 
 def printable(text: str) -> str:
     r"""`text` on one line that no terminal obeys: a control character shows as `\x1b` or `\n`.
@@ -13,3 +15,14 @@ def _shown(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # what Python makes of such a byte
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()
+
+
+def columns(text: str) -> int:
+    """How wide `text` is on a terminal (Unicode's annex 11): two for what is wide, none for what joins on."""
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1

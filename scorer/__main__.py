@@ -14,9 +14,10 @@ from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from fovea import entry, logs
+from fovea.command_line import choose_command
 from fovea.errors import Terminated
 from fovea.patience import wait_for_stores
-from fovea.settings import choose_command, load
+from fovea.settings import load
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
 from scorer.options import CommonOptions
 from scorer.run import commit_run, plan, score

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fovea.command_line import flag
 from fovea.errors import DataInvalid, ObjectMissing, SettingsInvalid
 from fovea.folder import Folder
-from fovea.settings import flag
 from scorer import layout
 from scorer.left_out import left_out_line
 

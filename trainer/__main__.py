@@ -9,9 +9,10 @@ import os
 import sys
 
 from fovea import entry, logs
+from fovea.command_line import choose_command
 from fovea.errors import ExitCode
 from fovea.patience import wait_for_stores
-from fovea.settings import choose_command, load
+from fovea.settings import load
 from trainer.config import (
     EvaluateSettings,
     ExportSettings,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from fovea.bundle import file_digest
+from fovea.command_line import flag
 from fovea.errors import DataInvalid
-from fovea.settings import flag
 from trainer.augment import Augmentation
 from trainer.batches import endless_batches
 from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from fovea.command_line import flag
 from fovea.errors import DataInvalid, SettingsInvalid
-from fovea.settings import as_saved, flag
+from fovea.settings import as_saved
 from trainer.config import TrainSettings
 from trainer.options import RecipeOptions
 from trainer.run_folder import SETTINGS_FILE, RunFolder

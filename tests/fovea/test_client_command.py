@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.client_command import PROGRAM, ClientSettings
-from fovea.settings import load
+from fovea.client_options import load
 from tests.stub_classifier import HELD, stub_server
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +83,7 @@ def test_a_value_that_cannot_be_sent_is_refused(wrong: tuple[str, str], says: st
     ],
 )
 def test_an_address_that_grpc_understands_is_taken(target: str) -> None:
-    assert load(ClientSettings, ["--target", target], PROGRAM).target == target
+    assert load(["--target", target]).target == target
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:

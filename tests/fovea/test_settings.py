@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from fovea import settings
+from fovea import command_line, settings
 from fovea.errors import DataInvalid, ExitCode, SettingsInvalid
 
 
@@ -158,21 +158,21 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         load("--help")
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    assert all(settings.flag(name) in shown for name in Oven.model_fields if name != "what")
+    assert all(command_line.flag(name) in shown for name in Oven.model_fields if name != "what")
 
 
 def test_commands_are_listed_and_unknown_ones_refused(capsys: pytest.CaptureFixture[str]) -> None:
     commands = {"bake": "Bake it.", "burn": "Burn it."}
-    assert settings.choose_command(commands, ["bake", "--fan"], "oven") == ("bake", ["--fan"])
+    assert command_line.choose_command(commands, ["bake", "--fan"], "oven") == ("bake", ["--fan"])
     with pytest.raises(SystemExit):
-        settings.choose_command(commands, ["--help"], "oven")
+        command_line.choose_command(commands, ["--help"], "oven")
     assert "Burn it." in capsys.readouterr().out
     with pytest.raises(SettingsInvalid, match="no command 'boil'; the commands are bake, burn"):
-        settings.choose_command(commands, ["boil"], "oven")
+        command_line.choose_command(commands, ["boil"], "oven")
     with pytest.raises(SettingsInvalid, match="a command is missing"):
-        settings.choose_command(commands, [], "oven")
+        command_line.choose_command(commands, [], "oven")
     with pytest.raises(SettingsInvalid, match="the command is bake"):
-        settings.choose_command({"bake": "Bake it."}, [], "oven")
+        command_line.choose_command({"bake": "Bake it."}, [], "oven")
 
 
 def test_data_errors_exit_65() -> None:

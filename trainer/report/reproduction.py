@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fovea.settings import flag
+from fovea.command_line import flag
 from trainer.config import TrainSettings
 from trainer.options import implied_by
 
