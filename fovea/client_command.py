@@ -14,7 +14,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 from fovea.client import CallFailed, Classification, Client
 from fovea.client_options import PROGRAM, ClientOptions, load
 from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
-from fovea.printable import columns
+from fovea.printable import terminal_width
 
 MAX_LABEL_WIDTH: Final = 32
 """Of its column; a label that is longer pushes the others aside."""
@@ -90,13 +90,15 @@ def _print_table(
 
 
 def _widths(images: Iterable[str], labels: Iterable[str]) -> tuple[int, int, int]:
-    longest = (max(map(columns, ["image", *images])), max(map(columns, ["label", *labels])))
+    longest = (max(map(terminal_width, ["image", *images])), max(map(terminal_width, ["label", *labels])))
     return longest[0], min(longest[1], MAX_LABEL_WIDTH), len("0.000 (unsure)")
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     *columns, last = cells
-    padded = (cell + " " * (width - columns(cell)) for cell, width in zip(columns, widths, strict=True))
+    padded = (
+        cell + " " * (width - terminal_width(cell)) for cell, width in zip(columns, widths, strict=True)
+    )
     return "  ".join([*padded, last]).rstrip()
 
 

@@ -17,12 +17,12 @@ def _shown(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
-def columns(text: str) -> int:
+def terminal_width(text: str) -> int:
     """How wide `text` is on a terminal (Unicode's annex 11): two for what is wide, none for what joins on."""
-    return sum(_columns(char) for char in text)
+    return sum(_width(char) for char in text)
 
 
-def _columns(char: str) -> int:
+def _width(char: str) -> int:
     if unicodedata.category(char) in {"Mn", "Me", "Cf"}:
         return 0
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1

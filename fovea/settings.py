@@ -64,7 +64,8 @@ def load(
     Raises SettingsInvalid, with one line that names the option, what is wrong and what is allowed.
     `--help` prints and raises SystemExit(0).
     """
-    known = [variable(each, name) for each in (settings, *siblings) for name in each.model_fields]
+    classes: list[type[ProgramSettings]] = [settings, *siblings]
+    known = [variable(each, name) for each in classes for name in each.model_fields]
     refuse_unknown_variables(os.environ, settings.model_config.get("env_prefix", ""), known)
     try:
         command_line: CliSettingsSource[None] = CliSettingsSource(

@@ -1,5 +1,6 @@
 """`python -m fovea.client`, with no server or one that does as it is told."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fovea.client_options import load
+from fovea.client_options import PROGRAM, ClientOptions, load
+from fovea.command_line import flag
+from fovea.errors import SettingsInvalid
 from tests.stub_classifier import HELD, stub_server
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +87,58 @@ def test_a_value_that_cannot_be_sent_is_refused(wrong: tuple[str, str], says: st
 )
 def test_an_address_that_grpc_understands_is_taken(target: str) -> None:
     assert load(["--target", target]).target == target
+
+
+def test_the_command_line_comes_before_the_environment_before_the_defaults() -> None:
+    environment = {
+        "FOVEA_CLIENT_TOP_K": "5",
+        "fovea_client_timeout_s": "2.5",
+        "FOVEA_CLIENT_TLS": "Yes",
+        "FOVEA_CLIENT_JSON_LINES": "on",
+        "FOVEA_CLIENT_IMAGES": '["a,b.jpg"]',
+        "FOVEA_SERVE_PORT": "8001",
+        "HOME": "/",
+    }
+    options = load(["--top-k", "7", "--no-json", "--tls-ca", "ca.pem"], environment)
+    assert options == ClientOptions(
+        images=("a,b.jpg",), top_k=7, timeout_s=2.5, tls=True, tls_ca=Path("ca.pem"), json_lines=False
+    )
+    assert load(["b.jpg", "--top-k=9"], environment).images == ("b.jpg",)
+    assert load([], {}) == ClientOptions()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "complaint"),
+    [
+        (["--top-k", "x"], {}, "--top-k (or FOVEA_CLIENT_TOP_K): should be a whole number, not 'x'"),
+        (["--timeout-s", "nan"], {}, "--timeout-s (or FOVEA_CLIENT_TIMEOUT_S): should be a finite number"),
+        (["--timeout-s", "0"], {}, "input should be greater than 0, not '0'"),
+        ([], {"TLS": "maybe"}, "--tls (or FOVEA_CLIENT_TLS): should be true or false, not 'maybe'"),
+        ([], {"IMAGES": "a.jpg"}, "IMAGES (or FOVEA_CLIENT_IMAGES): should be a JSON list of names"),
+        ([], {"TARGT": "a"}, "FOVEA_CLIENT_TARGT is not a setting; did you mean FOVEA_CLIENT_TARGET?"),
+        (["--targ", "a:1"], {}, f"{PROGRAM} has no option --targ; did you mean --target?"),
+        (["--target"], {}, f"argument --target: expected one argument (see {PROGRAM} --help)"),
+        (["a.jpg", "--tls", "b.jpg"], {}, f"{PROGRAM}: there is an argument too many: 'b.jpg'"),
+    ],
+)
+def test_what_is_no_option_or_no_value_is_one_line(
+    arguments: list[str], variables: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(SettingsInvalid) as raised:
+        load(arguments, {f"FOVEA_CLIENT_{name}": value for name, value in variables.items()})
+    assert complaint in str(raised.value)
+
+
+def test_help_tells_every_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        load(["--help"], {})
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: {PROGRAM} [OPTIONS] [IMAGES]\n")
+    for field in dataclasses.fields(ClientOptions)[1:]:
+        assert flag(field.name) in shown
+    assert "(default: localhost:8001)" in shown
+    assert "None" not in shown
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:

@@ -20,7 +20,7 @@ TRAIN = ("trainer", "train", "--data", "digits", "--models", "/dev/null/models")
         (("server", "--models", "m"), "grpc._compression"),
         (("scorer", "run"), "annotated_types"),
         (("scorer", "run"), "numpy.version"),
-        (("fovea.client", "a.png"), "annotated_types"),
+        (("fovea.client", "a.png"), "fovea.errors"),
         (("fovea.client", "a.png"), "grpc._compression"),
         (TRAIN, "annotated_types"),
         (TRAIN, "torch.types"),
