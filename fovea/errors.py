@@ -61,6 +61,15 @@ class Unavailable(FoveaError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class ExtraMissing(Unavailable):
+    """A package is not installed that only this use needs."""
+
+
+def extra_missing(error: ModuleNotFoundError, use: str, extra: str) -> ExtraMissing:
+    """Says which package the `use` needs, and the extra of our distribution that brings it."""
+    return ExtraMissing(f"{use}, for which {error.name} is missing: pip install 'fovea-vision[{extra}]'")
+
+
 class ObjectMissing(DataInvalid):
     """There is nothing under this key."""
 

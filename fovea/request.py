@@ -1,21 +1,19 @@
 """One image as a request to a server: from a path, bytes, a picture or an array."""
 
-import io
 import os
 from os import PathLike
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Union
 
-import numpy as np
-import numpy.typing as npt
-from PIL import ExifTags, Image
-
-from fovea.errors import DataInvalid
-from fovea.orientation import is_turned_by_decoder, turn
+from fovea.errors import DataInvalid, extra_missing
 from fovea.v1 import classify_pb2
-from fovea.values import as_rgb
 
-ImageLike = str | PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL import Image
+
+ImageLike = Union[str, PathLike[str], bytes, "Image.Image", "npt.NDArray[np.uint8]"]
 """A path, an encoded image, a PIL image, or uint8 [height, width, 3]; the last two travel as PNG."""
 
 LARGEST_IMAGE_BYTES: Final = 1024**3
@@ -63,24 +61,19 @@ def check_many(images: object, window: int) -> None:
 
 
 def encoded(image: ImageLike) -> bytes:
-    """The bytes that travel for an image. Raises DataInvalid for what cannot be read or is no image."""
+    """The bytes that travel for an image. Raises DataInvalid for what cannot be read or is no image.
+
+    Raises ExtraMissing for a picture or an array where Pillow or numpy is not installed.
+    """
     if isinstance(image, bytes):
         return image
     if isinstance(image, str | PathLike):
         return _read(image)
-    picture = image if isinstance(image, Image.Image) else _picture(image)
-    data = io.BytesIO()
     try:
-        # A server would do both itself, but PNG holds neither every mode nor a turned image.
-        turn(as_rgb(picture), _orientation(picture)).save(data, "PNG")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataInvalid(f"the image of mode {picture.mode} cannot be sent: {error}") from error
-    return data.getvalue()
-
-
-def _orientation(picture: Image.Image) -> int:
-    picture.load()  # which turns what its decoder turns
-    return 1 if is_turned_by_decoder(picture) else int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        from fovea.pictures import as_png  # which takes longer to load than all of the client
+    except ModuleNotFoundError as error:
+        raise extra_missing(error, "a picture or an array is sent as PNG", "images") from error
+    return as_png(image)
 
 
 def _read(name: str | PathLike[str]) -> bytes:
@@ -94,12 +87,3 @@ def _read(name: str | PathLike[str]) -> bytes:
         return data
     except (OSError, ValueError) as error:  # a NUL in a name is a ValueError
         raise DataInvalid(f"{name}: cannot be read: {getattr(error, 'strerror', error)}") from error
-
-
-def _picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    if not isinstance(pixels, np.ndarray):
-        raise DataInvalid(f"an image is a path, bytes, a PIL image or an array, not {type(pixels).__name__}")
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        given = f"{pixels.dtype} {list(pixels.shape)}"
-        raise DataInvalid(f"an array must be uint8 [height, width, 3], not {given}")
-    return Image.fromarray(pixels)
