@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from fovea.errors import ExitCode, FoveaError
 from fovea.v1 import classify_pb2
@@ -97,6 +95,9 @@ def classification(response: classify_pb2.ClassifyResponse) -> Classification:
 
 def failure(error: grpc.RpcError) -> CallFailed:
     """The status that a call ended with, and the details beside it."""
+    from google.rpc import error_details_pb2  # which a call that is answered does without
+    from grpc_status import rpc_status
+
     call = cast("grpc.Call", error)  # every RpcError that a client sees is one
     violation, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
     status = rpc_status.from_call(call)

@@ -1,6 +1,8 @@
 """The walls of the house: who may import what."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +75,26 @@ def test_the_kubernetes_client_stays_in_the_drivers_module() -> None:
 def test_client_does_not_import_the_open_inference_protocol() -> None:
     # Its symbols clash with tritonclient's in the same process.
     assert offenders(CLIENT, {"fovea.oip"}) == []
+
+
+def test_the_client_loads_grpc_and_nothing_heavier(tmp_path: Path) -> None:
+    """A caller installs and loads no more: extras bring the rest, and what uses it is loaded with its use."""
+    (tmp_path / "cat.jpg").write_bytes(b"image")
+    program = (
+        "import sys, grpc, google.protobuf\n"
+        "before = {*sys.modules, *sys.stdlib_module_names}\n"
+        "import fovea.client, fovea.client_command\n"
+        "assert fovea.client.encoded(sys.argv[1]) == fovea.client.encoded(b'image')\n"
+        "print(*{name.partition('.')[0] for name in sys.modules} - before)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "cat.jpg"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert loaded.stdout.split() == ["fovea"]
 
 
 def test_proto_holds_no_python() -> None:
