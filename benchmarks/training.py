@@ -27,6 +27,7 @@ import torch.nn.functional as F
 
 from benchmarks.machine import describe_machine
 from benchmarks.photographs import write_photographs
+from fovea.stopping import Stopping
 from trainer.config import TrainSettings
 from trainer.decision import given
 from trainer.history import Fit
@@ -34,7 +35,6 @@ from trainer.loop import fit
 from trainer.model import adamw
 from trainer.precision import descend
 from trainer.preparation import Start, prepare, recipe_of
-from trainer.stopping import Stopping
 
 CLASSES = 10
 

@@ -18,7 +18,7 @@ from typing import NoReturn
 def run(module: str) -> NoReturn:
     """Imports the module and leaves the process as its `main` ends.
 
-    SIGINT and SIGTERM end the process at once until `main` calls `interrupt_by_exception`, or takes the
+    SIGINT and SIGTERM end the process at once until `main` makes a `fovea.stopping.Stopping`, or takes the
     signal itself. (A container's first process would be deaf to SIGTERM otherwise.)
     """
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -28,12 +28,6 @@ def run(module: str) -> NoReturn:
     from fovea import exits
 
     exits.run(import_module(module).main)
-
-
-def interrupt_by_exception() -> None:
-    """From here on SIGINT raises KeyboardInterrupt, which ends what is under way in an orderly manner."""
-    if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

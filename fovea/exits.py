@@ -7,13 +7,16 @@ import traceback
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from fovea import stopping
 from fovea.errors import ExitCode, FoveaError, Terminated
 from fovea.printable import printable
 
 
 def run(main: Callable[[], ExitCode | None]) -> NoReturn:
     """Runs a program's `main` and leaves the process with the exit code that its end deserves."""
-    sys.exit(int(_outcome(main)))
+    code = _outcome(main)
+    stopping.finish()
+    sys.exit(int(code))
 
 
 def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:

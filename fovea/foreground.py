@@ -1,9 +1,12 @@
 """Calls that the main thread waits for without being deaf to signals."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from threading import Thread, current_thread, main_thread
+from threading import Event, Thread, current_thread, main_thread
 from typing import Final, TypeVar
+
+from fovea.stopping import raise_lost
 
 T = TypeVar("T")
 
@@ -29,11 +32,27 @@ def result_of(future: "Future[T]") -> T:
     """The future's result, or its exception; a signal's handler runs within HEARD_WITHIN_S.
 
     A signal wakes a thread that waits, but one that comes in the instant before is only noted: Python would
-    wait on, for ever if need be.
+    wait on, for ever if need be. And what its handler raised may have been lost before the wait began.
     """
+    raise_lost()
     while not future.done():
         wait([future], HEARD_WITHIN_S)
+        raise_lost()
     return future.result()
+
+
+def sleep(seconds: float) -> None:
+    """A signal's handler runs within HEARD_WITHIN_S."""
+    wait_for(Event(), seconds)
+
+
+def wait_for(event: Event, timeout_s: float) -> bool:
+    """Whether the event is there within this time; a signal's handler runs within HEARD_WITHIN_S."""
+    end = time.monotonic() + timeout_s
+    while not (is_there := event.is_set()) and (left := end - time.monotonic()) > 0:
+        raise_lost()
+        event.wait(min(left, HEARD_WITHIN_S))
+    return is_there
 
 
 def _run(call: Callable[[], T], result: "Future[T]") -> None:

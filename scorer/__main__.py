@@ -5,19 +5,16 @@ if __name__ == "__main__":
 
     entry.run("scorer.__main__")  # runs this program to its end
 
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
-from fovea import entry, logs
+from fovea import logs
 from fovea.command_line import choose_command
-from fovea.errors import Terminated
 from fovea.patience import wait_for_stores
 from fovea.settings import load
+from fovea.stopping import Stopping
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
 from scorer.options import CommonOptions
 from scorer.run import commit_run, plan, score
@@ -51,7 +48,6 @@ COMMANDS: Final[dict[str, Command[Any]]] = {
 
 
 def main() -> None:
-    entry.interrupt_by_exception()
     helps = {name: command.help for name, command in COMMANDS.items()}
     name, rest = choose_command(helps, sys.argv[1:], "python -m scorer")
     command = COMMANDS[name]
@@ -59,15 +55,9 @@ def main() -> None:
     settings = load(command.settings, rest, f"python -m scorer {name}", siblings)
     logs.set_up(settings.log_level, settings.log_format)
     wait_for_stores(settings.store_patience_s)
-    signal.signal(signal.SIGTERM, partial(_terminate, settings.run_id))
+    Stopping(f"stopped by SIGTERM; run again with --run-id {settings.run_id} to finish")
     try:
         command.run(settings)
     except KeyboardInterrupt:
         print(f"stopped; run again with --run-id {settings.run_id} to finish", file=sys.stderr)
         raise
-
-
-def _terminate(run: str, signum: int, frame: FrameType | None) -> None:
-    """Ends the program as Ctrl-C would: what is under way is dropped, what is committed stays."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated(f"stopped by SIGTERM; run again with --run-id {run} to finish")

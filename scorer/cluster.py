@@ -20,6 +20,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from fovea.errors import FoveaError, SettingsInvalid, Unavailable
+from fovea.foreground import interruptibly, sleep
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class Jobs:
                     yield job
                 pause = _Pause()
                 # An API server that is about to leave ends every watch as soon as it has begun.
-                time.sleep(max(0.0, begun + FIRST_WAIT_S - time.monotonic()))
+                sleep(begun + FIRST_WAIT_S - time.monotonic())
             except _Failed as error:
                 # Whatever ended the watch, the list tells what was missed meanwhile.
                 if isinstance(error, ApiException) and error.status not in {*_BUSY, _GONE}:
@@ -154,7 +155,7 @@ class Jobs:
             timeout_seconds=_WATCH_S,
             **_limits(_WATCH_S + _ANSWER_S),
         )
-        for event in events:
+        while (event := interruptibly(lambda: next(events, None))) is not None:
             if event["type"] == "DELETED":
                 raise self._deleted(name)
             yield event["raw_object"]
@@ -163,7 +164,7 @@ class Jobs:
         pause = _Pause()
         while True:
             try:
-                return call()
+                return interruptibly(call)
             except _Failed as error:
                 if isinstance(error, ApiException) and not _is_busy(error):
                     raise
@@ -223,7 +224,7 @@ class _Pause:
                 f"the Kubernetes API has not answered for {PATIENCE_S:.0f} s: {said}"
             ) from error
         logger.warning("the Kubernetes API is away; trying again", extra={"said": said})
-        time.sleep(max(self.wait_s * random.uniform(0.5, 1.0), _retry_after_s(error)))
+        sleep(max(self.wait_s * random.uniform(0.5, 1.0), _retry_after_s(error)))
         self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
 
 

@@ -1,13 +1,22 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fovea import stopping
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
 from tests import tiny
 
 pytest_plugins = ["tests.browser", "tests.buckets"]
 collect_ignore = ["triton"]  # run in an environment of their own, by `make test-triton`
+
+
+@pytest.fixture(autouse=True)
+def _no_stop_is_left_over() -> Iterator[None]:
+    """What one test catches that a signal raised is not for the next one to hear."""
+    yield
+    stopping.forget()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ if __name__ == "__main__":
 import os
 import sys
 
-from fovea import entry, logs
+from fovea import logs
 from fovea.command_line import choose_command
 from fovea.errors import ExitCode
 from fovea.patience import wait_for_stores
@@ -62,8 +62,6 @@ def main() -> ExitCode | None:
 def _examine(settings: EvaluateSettings | InspectSettings) -> None:
     from trainer import examination  # imports onnxruntime, which a wrong option need not wait for
 
-    entry.interrupt_by_exception()
-
     if isinstance(settings, EvaluateSettings):
         examination.evaluate(settings)
     else:
@@ -75,7 +73,6 @@ def _look(settings: LookSettings) -> None:
 
     from trainer import looking  # imports torch
 
-    entry.interrupt_by_exception()
     looking.look(settings)
 
 
@@ -83,8 +80,6 @@ def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> None:
     _let_waiting_threads_sleep()
 
     from trainer import job  # imports torch
-
-    entry.interrupt_by_exception()
 
     if isinstance(settings, TrainSettings):
         job.train(settings)

@@ -10,6 +10,7 @@ from fovea.bundle import METADATA_KEY, BundleContract, ModelBundle, Precision
 from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, DataInvalid
 from fovea.settings import as_saved
+from fovea.stopping import Stopping
 from trainer.audit import left_out
 from trainer.config import EvaluateSettings, InspectSettings
 from trainer.describing import describe_bundle, describe_evaluation
@@ -17,7 +18,6 @@ from trainer.evaluation import Evaluation
 from trainer.evaluation import evaluate as evaluate_on
 from trainer.run_folder import EVALUATION_FILE, RunFolder
 from trainer.sources import open_heldout
-from trainer.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 

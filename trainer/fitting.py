@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from fovea.errors import DataInvalid
+from fovea.stopping import Stopping
 from trainer.advice import advise, after_cycle
 from trainer.checkpoint import Checkpoint, read_training
 from trainer.history import EpochRecord, write_records
@@ -17,7 +18,6 @@ from trainer.phases import Phase, Recipe
 from trainer.precision import Precision
 from trainer.progress import show_epoch
 from trainer.state import TrainingState, generators, set_generators
-from trainer.stopping import Stopping
 
 logger = logging.getLogger(__name__)
 

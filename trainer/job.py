@@ -6,6 +6,7 @@ from typing import Any
 
 from fovea.errors import DataInvalid
 from fovea.settings import as_saved
+from fovea.stopping import Stopping
 from fovea.storage import LocalFolder, open_folder
 from fovea.versions import published
 from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
@@ -29,7 +30,6 @@ from trainer.run_folder import (
     SUMMARY_FILE,
     RunFolder,
 )
-from trainer.stopping import Stopping
 from trainer.summary import describe, describe_decision, describe_finished, summarise
 
 

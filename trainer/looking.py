@@ -11,13 +11,13 @@ from fovea.cpus import available_cpus
 from fovea.errors import DataInvalid, InvalidImage
 from fovea.preprocess import MAX_IMAGE_BYTES, Pixels, PreprocessSpec, decode_image
 from fovea.printable import printable
+from fovea.stopping import Stopping
 from fovea.storage import open_folder
 from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.config import LookSettings
 from trainer.run_folder import RELEASED_FILE, RunFolder
 from trainer.seeing import sight
 from trainer.seeing.page import Origin, render_page
-from trainer.stopping import Stopping
 
 LONGEST_NAME_BYTES: Final = 200
 """Of a page's file, without its ending: a file system takes 255, of which some are kept for writing it."""

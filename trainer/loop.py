@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from fovea.errors import Terminated
+from fovea.stopping import Stopping, Torn
 from trainer.augment import augment
 from trainer.batches import Batch, steps_per_epoch, training_batches
 from trainer.checkpoint import Checkpoint
@@ -20,7 +21,6 @@ from trainer.precision import Precision, descend
 from trainer.prediction import score
 from trainer.progress import show_progress
 from trainer.state import read_losses
-from trainer.stopping import Stopping, Torn
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,8 @@ from typing import Final, TypeVar
 import torch
 from torch import Tensor
 
+from fovea.foreground import result_of
+
 DEPTH: Final = 2
 """Batches that wait, in memory that the device can copy from while it computes."""
 
@@ -32,6 +34,6 @@ def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
     """
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as reader:
         waiting = deque(reader.submit(next, items, _END) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not _END:
+        while (item := result_of(waiting.popleft())) is not _END:
             waiting.append(reader.submit(next, items, _END))
             yield item  # type: ignore[misc]

@@ -9,6 +9,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from fovea.stopping import raise_lost
 from trainer.history import EpochRecord
 
 T = TypeVar("T")
@@ -18,10 +19,15 @@ _console = Console()
 
 def show_progress(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """The first `total` items, with a bar where stdout is a terminal."""
-    shown = islice(items, total)
+    shown = map(_unless_stopped, islice(items, total))
     if not sys.stdout.isatty():
         return shown
     return iter(track(shown, description, total, console=_console, transient=True))
+
+
+def _unless_stopped(item: T) -> T:
+    raise_lost()
+    return item
 
 
 def show_epoch(record: EpochRecord) -> None:

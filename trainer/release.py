@@ -24,6 +24,7 @@ from fovea.bundle import (
 from fovea.classifier import Classifier
 from fovea.errors import DataInvalid
 from fovea.formats import image_path
+from fovea.stopping import Stopping
 from fovea.storage import open_folder
 from trainer.calibration import Calibration, calibrate
 from trainer.checkpoint import Checkpoint
@@ -37,7 +38,6 @@ from trainer.metrics import Logits, Targets, measure, softmax
 from trainer.prediction import predict
 from trainer.report import Evidence, ReleasedFiles, describe_files, render_report
 from trainer.run_folder import RELEASED_FILE, RunFolder
-from trainer.stopping import Stopping
 from trainer.variants import add_variants, spread_over_classes
 
 logger = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from fovea import versions
 from fovea.bundle import ModelBundle
 from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, ExitCode, FoveaError, Unavailable
+from fovea.foreground import wait_for
 from fovea.storage import Entry, open_folder
 from server.triton.config import TritonSettings
 from server.triton.repository import drop_older, labels_text, lay_out
@@ -116,7 +117,7 @@ def follow_until_stopped(follower: Follower, interval_s: float) -> ExitCode:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    while not stopped.wait(interval_s):
+    while not wait_for(stopped, interval_s):
         follower.look()
     return code
 

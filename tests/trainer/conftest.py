@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fovea.stopping import Stopping
 from trainer import job
 from trainer.config import TrainSettings
 from trainer.decision import Decision, given
@@ -13,7 +14,6 @@ from trainer.digits import write_digits
 from trainer.history import EpochRecord
 from trainer.loop import fit
 from trainer.preparation import find_learning_rate, prepare, recipe_of
-from trainer.stopping import Stopping
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fovea import versions
+from fovea.stopping import Stopping, Torn
 from fovea.storage import LocalFolder
 from tests.trainer.conftest import train_settings
 from tests.trainer.interruptions import (
@@ -22,7 +23,6 @@ from trainer import job, loop
 from trainer.checkpoint import CHECKPOINT_FILE
 from trainer.fitting import Fitting
 from trainer.phases import Phase
-from trainer.stopping import Stopping, Torn
 
 
 @pytest.fixture

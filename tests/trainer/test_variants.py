@@ -13,13 +13,13 @@ from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid
 from fovea.preprocess import Pixels
 from fovea.sessions import SessionOptions, open_session
+from fovea.stopping import Stopping
 from tests.trainer.conftest import train_settings
 from trainer.checkpoint import Checkpoint
 from trainer.data import read_images
 from trainer.release import release
 from trainer.run_folder import RunFolder
 from trainer.sources import open_source
-from trainer.stopping import Stopping
 from trainer.variants import write_fp16, write_int8
 
 Writer = Callable[[Path, Path, Pixels], None]
