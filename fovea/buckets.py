@@ -1,13 +1,7 @@
-"""A prefix of an S3, Google or Azure bucket as a folder. The only module that knows buckets.
+"""A prefix of an S3, Google or Azure bucket as a folder."""
 
-Buckets are reached through obstore, with the credentials that each store's own SDK reads from the
-environment.
-"""
-
-import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from mmap import mmap
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,16 +14,16 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import ObjectStore, from_url
+from obstore.store import ObjectStore
 
-from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, SettingsInvalid, Unavailable
+from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, Unavailable
 from fovea.folder import Entry
-from fovea.patience import patience_s, store_called
+from fovea.patience import store_called
 from fovea.resumed import Pages, Pieces
+from fovea.stores import open_store
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
-    from obstore.store import ClientConfig, RetryConfig
 
 T = TypeVar("T")
 
@@ -40,43 +34,14 @@ _AWAY = re.compile(r"HTTP error: |status code: (408|429|5\d\d)\b")
 # Where obstore asks for credentials if the environment has none.
 _METADATA_SERVICE = "169.254.169.254"
 
-_HASTY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
-# The time ends it: the pauses, a tenth of a second to five seconds, are drawn by chance.
-_PATIENT: "RetryConfig" = {
-    "max_retries": 1000,
-    "backoff": {"base": 3, "max_backoff": timedelta(seconds=5)},
-    "retry_timeout": timedelta(seconds=45),
-}
-_TIMEOUTS: "ClientConfig" = {"connect_timeout": "5s", "timeout": "60s"}
-# Of an answer's next bytes: what hangs is tried once more, on another connection.
-_STALLED: "ClientConfig" = {"read_timeout": "30s"}
-
 
 def open_bucket(uri: str, *, patient: bool = False) -> "BucketFolder":
     """Raises SettingsInvalid when the URI names no bucket. Nothing is contacted yet.
 
     A store that fails is tried again for about a second, by the `patient` for 45.
     """
-    scheme, _, path = uri.partition("://")
-    bucket, _, prefix = path.partition("/")
-    if not bucket:
-        raise SettingsInvalid(f"{uri}: the bucket's name is missing; write {scheme}://BUCKET/PREFIX")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    if endpoint and not endpoint.startswith(("http://", "https://")):
-        raise SettingsInvalid(f"AWS_ENDPOINT_URL {endpoint}: an endpoint is http://HOST:PORT or https://HOST")
-    # obstore reads the endpoint by itself, but refuses http:// unless it is told that this is meant.
-    plain_http = endpoint.startswith("http:")
-    root = f"{scheme}://{bucket}"
-    try:
-        store = from_url(
-            root,
-            client_options={**_TIMEOUTS, **(_STALLED if patient else {}), "allow_http": plain_http},
-            # Where the process has a patience of its own, obstore's would come on top of it.
-            retry_config=_PATIENT if patient and patience_s() is None else _HASTY,
-        )
-    except (BaseError, ValueError) as error:
-        raise SettingsInvalid(f"{uri}: cannot be opened: {str(error).splitlines()[0]}") from error
-    return BucketFolder(store, root, prefix.strip("/"))
+    store, root, prefix = open_store(uri, patient=patient)
+    return BucketFolder(store, root, prefix)
 
 
 def open_answering_bucket(uri: str) -> "BucketFolder":
