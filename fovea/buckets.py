@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from mmap import mmap
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,8 +17,10 @@ from obstore.exceptions import (
 )
 from obstore.store import ObjectStore
 
-from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, Unavailable
+from fovea import aws
+from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.folder import Entry
+from fovea.object_keys import WHAT_IS_ODD, is_odd, without_folders
 from fovea.patience import store_called
 from fovea.resumed import Pages, Pieces
 from fovea.stores import open_store
@@ -31,6 +34,8 @@ T = TypeVar("T")
 _REFUSED = re.compile(r"status code: (401|403)\b")
 _ANSWERED = re.compile(r"status code: \d")
 _AWAY = re.compile(r"HTTP error: |status code: (408|429|5\d\d)\b")
+# S3's word for an object in Glacier, which comes with 403, and Azure's for a blob of its archive tier.
+_ARCHIVED = re.compile(r"\b(InvalidObjectState|BlobArchived|BlobBeingRehydrated)\b")
 # Where obstore asks for credentials if the environment has none.
 _METADATA_SERVICE = "169.254.169.254"
 
@@ -82,20 +87,65 @@ class BucketFolder:
 
     def entries(self) -> Iterator[Entry]:
         skip = len(self._prefix) + 1 if self._prefix else 0
+        for found in without_folders(self._listed()):
+            if len(found.key) > skip:
+                yield replace(found, key=found.key[skip:])
+
+    def _listed(self) -> Iterator[Entry]:
+        """By their whole keys. obstore gives nothing of a page with a key that is odd."""
+        last, pages, odd = "", Pages(self._store, self._prefix or None), None
+        while odd is None:
+            try:
+                page = self._ask(pages.next)
+            except InvalidPathError as error:
+                odd = error
+            except (BaseError, OSError) as error:
+                raise self._failure("listed", "", error) from error
+            else:
+                if page is None:
+                    return
+                last = max(last, *(found["path"] for found in page)) if page else last
+                yield from (_entry(found["path"], found) for found in page)
+        yield from self._listed_plainly(last, odd)
+
+    def _listed_plainly(self, after: str, odd: InvalidPathError) -> Iterator[Entry]:
+        pages = self._plain_pages(odd, after=after)
         try:
-            pages = Pages(self._store, self._prefix or None)
             while (page := self._ask(pages.next)) is not None:
-                for found in page:
-                    yield _entry(found["path"][skip:], found)
+                yield from page
         except (BaseError, OSError) as error:
             raise self._failure("listed", "", error) from error
+
+    def _plain_pages(self, odd: InvalidPathError, after: str = "", delimiter: str = "") -> aws.PlainPages:
+        if self._root.startswith("s3://") and aws.is_installed():
+            return aws.PlainPages(self._root.removeprefix("s3://"), self._prefix, after, delimiter)
+        named = re.search(r'[Pp]ath (".*?")[ :]', str(odd), re.DOTALL)
+        key = named[1] if named else "a key"
+        with_aws = "; or install `fovea[aws]`, with which it costs itself alone"
+        raise DataInvalid(
+            f"{self.uri}: cannot be listed: {key} has {WHAT_IS_ODD}: rename it"
+            f"{with_aws if self._root.startswith('s3://') else ''}"
+        ) from odd
 
     def children(self) -> list[str]:
         try:
             found = self._ask(lambda: obstore.list_with_delimiter(self._store, self._prefix or None))
+            prefixes = list(found["common_prefixes"])
+        except InvalidPathError as error:
+            prefixes = self._plain_prefixes(error)
         except (BaseError, OSError) as error:
             raise self._failure("listed", "", error) from error
-        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in found["common_prefixes"])
+        return sorted(prefix.rstrip("/").rsplit("/", 1)[-1] for prefix in prefixes)
+
+    def _plain_prefixes(self, odd: InvalidPathError) -> list[str]:
+        """Those that are not odd."""
+        pages, found = self._plain_pages(odd, delimiter="/"), list[str]()
+        try:
+            while (page := self._ask(pages.next_prefixes)) is not None:
+                found += page
+        except (BaseError, OSError) as error:
+            raise self._failure("listed", "", error) from error
+        return [prefix for prefix in found if not is_odd(prefix.removesuffix("/"))]
 
     def exists(self, key: str) -> bool:
         try:
@@ -162,12 +212,18 @@ class BucketFolder:
         return self._known.ask(call, _is_away)
 
     def _full(self, key: str) -> str:
+        if is_odd(key):
+            raise ObjectUnreadable(
+                f"{self.uri}/{key}: cannot be asked for: its key has {WHAT_IS_ODD}: rename it"
+            )
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def _failure(self, verb: str, key: str, error: Exception) -> FoveaError:
         where = f"{self.uri}/{key}".rstrip("/")
         # obstore's text goes on with the store's own page and a dump of the Rust error, for nobody to read.
         reason = str(error).splitlines()[0].split(": <")[0].rstrip(" :")
+        if _ARCHIVED.search(str(error)):
+            return ObjectUnreadable(f"{where}: cannot be {verb}: it is archived; restore it first")
         if _METADATA_SERVICE in reason:
             reason = "there are no credentials in the environment, nor from a cloud's metadata service"
         elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(reason):

@@ -78,6 +78,10 @@ class ObjectChanged(DataInvalid):
     """The object under this key is another than the one that was asked for."""
 
 
+class ObjectUnreadable(DataInvalid):
+    """The store has this object and does not give it: it is archived, or its key cannot be asked for."""
+
+
 class Terminated(BaseException):
     """SIGTERM came, and the program stopped after saving what it had.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from fovea.errors import ObjectChanged, ObjectMissing, Unavailable
+from fovea.errors import ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.folder import Entry
 from scorer.plan import RunSpec
 from scorer.rows import Failure
@@ -46,8 +46,10 @@ class Fetcher:
                 return entry, Failure("gone", str(error))
             except ObjectChanged as error:
                 return entry, Failure("changed", str(error))
-            except Unavailable as error:
+            except ObjectUnreadable as error:
                 return entry, Failure("unreadable", str(error))
+            except Unavailable as error:
+                return entry, Failure("unreadable", str(error), store_failed=True)
 
 
 def unless_lost(fetched: Iterable[Fetched], planned: int, ask_store: Callable[[], None]) -> Iterator[Fetched]:
@@ -58,9 +60,8 @@ def unless_lost(fetched: Iterable[Fetched], planned: int, ask_store: Callable[[]
     """
     images = failed_in_a_row = 0
     for entry, data in fetched:
-        unreadable = isinstance(data, Failure) and data.status == "unreadable"
         images += 1
-        failed_in_a_row = failed_in_a_row + 1 if unreadable else 0
+        failed_in_a_row = failed_in_a_row + 1 if isinstance(data, Failure) and data.store_failed else 0
         if isinstance(data, Failure) and failed_in_a_row >= min(LOST_AFTER_READS, planned):
             raise Unavailable(f"{failed_in_a_row} reads in a row failed, the last: {data.error}")
         yield entry, data

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from fovea.errors import DataInvalid, ObjectMissing, Unavailable
+from fovea.errors import DataInvalid, ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.folder import Entry, Folder
 from fovea.ordered import Bound, ordered_map
 from fovea.storage import open_answering
@@ -70,7 +70,7 @@ def _look_up_one(source: Folder, key: str) -> tuple[Entry, Unavailable | None]:
     unknown = Entry(key, 0, "", UNKNOWN)
     try:
         return source.stat(key), None
-    except ObjectMissing:
+    except (ObjectMissing, ObjectUnreadable):
         return unknown, None
     except Unavailable as error:
         return unknown, error

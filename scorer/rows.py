@@ -56,6 +56,8 @@ class Failure:
 
     status: Status
     error: str
+    store_failed: bool = False
+    """It may not be this image's fault."""
 
 
 @dataclass(frozen=True)

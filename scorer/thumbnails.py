@@ -10,7 +10,7 @@ from typing import Final
 
 from PIL import Image
 
-from fovea.errors import FoveaError, InvalidImage, ObjectChanged, ObjectMissing
+from fovea.errors import FoveaError, InvalidImage, ObjectChanged, ObjectMissing, ObjectUnreadable
 from fovea.folder import Folder
 from fovea.preprocess import PreprocessSpec, decode_image
 from scorer.changes import ChangedImage
@@ -58,6 +58,8 @@ def _read(source: Folder, run: RunSpec, image: ChangedImage) -> Thumbnail:
         pixels = decode_image(data, SPEC, max_bytes=run.max_image_bytes, max_pixels=run.max_image_pixels)
     except ObjectMissing:
         return Thumbnail(None, "gone by now")
+    except ObjectUnreadable:
+        return Thumbnail(None, "cannot be read")
     except ObjectChanged:
         return Thumbnail(None, "another by now")
     except InvalidImage:

@@ -11,7 +11,7 @@ from fovea.errors import DataInvalid
 from fovea.passed_over import PassedOver
 from fovea.storage import is_bucket
 from trainer.digits import write_digits
-from trainer.fetching import MARKS, fetch
+from trainer.fetching import MARKS, Fetched, fetch
 from trainer.folders import read_folder
 from trainer.labels import looks, normal_label
 from trainer.listing import Listing, Sample, tables_in
@@ -108,21 +108,24 @@ def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -
 
 
 def _list(data: str, cache_dir: Path, known: Sequence[str] = ()) -> Listing:
-    path = _local(data, cache_dir)
-    if path.is_file():
-        return read_csv(path)
-    if path.is_dir():
-        return read_folder(
-            path, data, known=known, ignored=frozenset([MARKS]) if is_bucket(data) else frozenset()
-        )
-    raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
+    fetched = _local(data, cache_dir)
+    if fetched.path.is_file():
+        listing = read_csv(fetched.path)
+    elif fetched.path.is_dir():
+        ignored = frozenset([MARKS]) if is_bucket(data) else frozenset[str]()
+        listing = read_folder(fetched.path, data, known=known, ignored=ignored)
+    else:
+        raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
+    for key, why in fetched.left_out:
+        listing.passed_over.add(key, why)
+    return listing
 
 
-def _local(data: str, cache_dir: Path) -> Path:
+def _local(data: str, cache_dir: Path) -> Fetched:
     if data == "digits":
-        return write_digits(cache_dir / "digits")
+        return Fetched(write_digits(cache_dir / "digits"))
     if not is_bucket(data):
-        return Path(data.removeprefix("file://"))
+        return Fetched(Path(data.removeprefix("file://")))
     return fetch(data, cache_dir)
 
 

@@ -48,6 +48,29 @@ def test_a_bucket_is_scored_into_a_bucket(
     assert "scores/runs/night-1/_SUCCESS" in bucket.listing()
 
 
+def test_a_key_that_cannot_be_asked_for_costs_itself_alone(
+    bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str]
+) -> None:
+    """Beside a folder's mark, which is no image, an object that is named as a folder, and one in the cold."""
+    for key in ("/double.png", "./dot.png", "b\x01.png", "000.png/1.png"):
+        bucket.put(f"images/today/{key}", tiny.picture("red"))
+    bucket.put("images/today/", b"")
+    bucket.put("images/today/cats/", b"")
+    cold = {"Key": "images/today/cold.png", "Body": b"x", "StorageClass": "GLACIER"}
+    bucket.client.put_object(Bucket=bucket.name, **cold)
+    score(settings_for(*places, *model_cache, "--max-bad-fraction", "0.3"))
+    rows = rows_in(bucket)
+    bad = {key: row["error"] for key, row in rows.items() if row["status"] != "ok"}
+    assert len(rows) == 12 + 5
+    assert set(bad) == {"/double.png", "./dot.png", "b\x01.png", "cold.png"}
+    assert {rows[key]["status"] for key in bad} == {"unreadable"}
+    assert str(bad.pop("cold.png")).endswith("it is archived; restore it first")
+    assert all("cannot be asked for: its key has" in str(error) for error in bad.values())
+    again = settings_for(*places, *model_cache, "--max-bad-fraction", "0.3", run="night-2")
+    score(again)
+    assert len(rows_in(bucket, "night-2")) == 12 + 5
+
+
 def test_objects_replaced_or_deleted_after_the_plan_are_told_apart(
     bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str]
 ) -> None:

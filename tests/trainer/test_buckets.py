@@ -7,6 +7,7 @@ import pytest
 
 from fovea import versions
 from fovea.errors import DataInvalid
+from fovea.printable import printable
 from fovea.storage import open_folder
 from tests.buckets import Bucket
 from tests.tiny import picture
@@ -48,6 +49,40 @@ def test_a_bucket_is_laid_out_as_a_folder_and_named_by_its_uri(bucket: Bucket, t
     bucket.put("kaggle/Training/dog/IMG_2.MOV", b"x")
     with pytest.raises(DataInvalid, match=f"{bucket.uri}/kaggle/Training/dog: class 'dog' is empty"):
         _open(f"{bucket.uri}/kaggle", tmp_path)
+
+
+def test_a_key_that_can_be_no_file_costs_itself_alone(
+    bucket: Bucket, few_digits: Path, tmp_path: Path
+) -> None:
+    bucket.put_folder("digits", few_digits)
+    image = next((few_digits / "val" / "0").iterdir()).read_bytes()
+    long, odd = f"train/0/{'x' * 300}.png", ("train/0//1.png", "../1.png", "train/0/\x01.png")
+    for key in (*odd, long, "train/0", "train/1/9.png", "train/1/9.png/1.txt"):
+        bucket.put(f"digits/{key}", image)
+    for mark in ("", "train/", "train/0/", "new/"):
+        bucket.put(f"digits/{mark}", b"")
+    cold = {"Key": "digits/train/0/cold.png", "Body": image, "StorageClass": "GLACIER"}
+    bucket.client.put_object(Bucket=bucket.name, **cold)
+    split = open_source(f"{bucket.uri}/digits", val_fraction=0.2, seed=0, cache_dir=tmp_path)
+    assert len(split.train) + len(split.heldout) == 68
+    names = {kind: sorted(found.names) for kind, found in split.passed_over.kinds.items()}
+    assert names["whose key can be no file's name"] == sorted(printable(key) for key in (*odd, long))
+    assert names["whose key is a folder's too"] == ["train/0", "train/1/9.png"]
+    assert names["that the store does not give"] == ["train/0/cold.png"]
+
+
+def test_what_was_a_folder_may_become_an_object_and_the_other_way_about(
+    bucket: Bucket, few_digits: Path, tmp_path: Path
+) -> None:
+    bucket.put_folder("digits", few_digits)
+    image = next((few_digits / "val" / "0").iterdir()).read_bytes()
+    for before, after in (("a.png", "a.png/b.png"), ("a.png/b.png", "a.png")):
+        bucket.delete(f"digits/train/0/{after}")
+        bucket.put(f"digits/train/0/{before}", image)
+        assert _open(f"{bucket.uri}/digits", tmp_path) == 69
+        bucket.delete(f"digits/train/0/{before}")
+        bucket.put(f"digits/train/0/{after}", image)
+        assert _open(f"{bucket.uri}/digits", tmp_path) == 69
 
 
 def test_an_empty_prefix_is_no_data(bucket: Bucket, tmp_path: Path) -> None:
