@@ -56,7 +56,7 @@ def test_sigterm_is_heard_while_the_store_hangs(night: Night, method: str, path:
         started = time.monotonic()
         process.terminate()
         _, stderr = process.communicate(timeout=PATIENCE_S)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20, "it waited for the store's own time-out, of 30 s"
     assert process.returncode == 143
     assert stderr.splitlines()[-1] == ("error: stopped by SIGTERM; run again with --run-id night-1 to finish")
     assert "Traceback" not in stderr
