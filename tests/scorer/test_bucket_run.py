@@ -52,7 +52,7 @@ def test_a_key_that_cannot_be_asked_for_costs_itself_alone(
     bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str]
 ) -> None:
     """Beside a folder's mark, which is no image, an object that is named as a folder, and one in the cold."""
-    for key in ("/double.png", "./dot.png", "b\x01.png", "000.png/1.png"):
+    for key in ("/double.png", "x//dot.png", "b\x01.png", "000.png/1.png"):
         bucket.put(f"images/today/{key}", tiny.picture("red"))
     bucket.put("images/today/", b"")
     bucket.put("images/today/cats/", b"")
@@ -62,7 +62,7 @@ def test_a_key_that_cannot_be_asked_for_costs_itself_alone(
     rows = rows_in(bucket)
     bad = {key: row["error"] for key, row in rows.items() if row["status"] != "ok"}
     assert len(rows) == 12 + 5
-    assert set(bad) == {"/double.png", "./dot.png", "b\x01.png", "cold.png"}
+    assert set(bad) == {"/double.png", "x//dot.png", "b\x01.png", "cold.png"}
     assert {rows[key]["status"] for key in bad} == {"unreadable"}
     assert str(bad.pop("cold.png")).endswith("it is archived; restore it first")
     assert all("cannot be asked for: its key has" in str(error) for error in bad.values())
