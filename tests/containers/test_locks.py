@@ -14,9 +14,9 @@ LOCKS = ROOT / "containers/lock"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, EXTRAS = PYPROJECT["project"], PYPROJECT["project"]["optional-dependencies"]
 WANTED = {
-    "serve": [*PROJECT["dependencies"], *EXTRAS["serve"], *EXTRAS["score"]],
-    "serve-gpu": [*PROJECT["dependencies"], *EXTRAS["serve-gpu"], *EXTRAS["score"]],
-    "train": [*PROJECT["dependencies"], *EXTRAS["train"]],
+    "serve": [*PROJECT["dependencies"], *EXTRAS["serve"], *EXTRAS["score"], *EXTRAS["formats"]],
+    "serve-gpu": [*PROJECT["dependencies"], *EXTRAS["serve-gpu"], *EXTRAS["score"], *EXTRAS["formats"]],
+    "train": [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["formats"]],
     "sbom": PYPROJECT["dependency-groups"]["sbom"],
 }
 PYTHON = {"python_full_version": "3.11.2", "python_version": "3.11", "sys_platform": "linux"}
