@@ -3,7 +3,6 @@
 A file is a bare codestream, or boxes of which `jxlc` or several `jxlp` hold it.
 """
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -39,7 +38,7 @@ def read_header(data: bytes) -> Header:
         bits = _Bits(_codestream_start(data))
         width, height = _read_size(bits)
         return Header(width, height, _read_is_animated(bits))
-    except (EOFError, struct.error) as error:
+    except EOFError as error:
         raise InvalidImage("undecodable", "the image's JPEG XL header is damaged or cut off") from error
 
 
@@ -62,19 +61,15 @@ class _Box(NamedTuple):
 
 
 def _boxes(data: bytes) -> Iterator[_Box]:
-    """Raises struct.error for one that is cut off, InvalidImage for too many."""
+    """Up to what is cut off, or shorter than its own head. Raises InvalidImage for too many."""
     at = 0
     for _ in range(MAX_BOXES):
-        if at >= len(data):
-            return
-        length, kind = struct.unpack_from(">I4s", data, at)
-        body = at + 8
+        length, kind, body = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], at + 8
         if length == 1:
-            (length,) = struct.unpack_from(">Q", data, body)
-            body += 8
+            length, body = int.from_bytes(data[body : body + 8]), body + 8
         end = len(data) if length == 0 else at + length
-        if end < body:
-            raise struct.error("a box that is shorter than its head")
+        if body > len(data) or end < body:
+            return
         yield _Box(kind, at, body, min(end, len(data)))
         at = end
     raise InvalidImage("undecodable", f"the image has more than {MAX_BOXES} boxes")
