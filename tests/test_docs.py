@@ -11,8 +11,11 @@ import pytest
 from google.protobuf import json_format
 from prometheus_client import generate_latest
 
+from fovea import limits, metadata, tiff
 from fovea.errors import ExitCode
+from fovea.formats import IMAGE_SUFFIXES, readable
 from fovea.oip import open_inference_pb2
+from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.settings import flag, load
 from fovea.v1 import classify_pb2
 from scorer.__main__ import COMMANDS
@@ -24,6 +27,7 @@ from server.oip.screen import MAX_NUMBERS_BYTES, MAX_REST_BYTES
 from server.triton.config import TritonSettings
 from trainer.__main__ import SETTINGS
 from trainer.config import TrainSettings
+from trainer.traits import DOUBTFUL
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -204,3 +208,25 @@ def test_default_that_the_scoring_page_states_is_the_options_own(name: str) -> N
     found = re.search(SCORING_STATED[name], SCORING)
     assert found, f"the page does not say {name} so"
     assert float(found[1]) == SCORER_SETTINGS["run"].model_fields[name].default
+
+
+IMAGES = (ROOT / "docs" / "images.md").read_text()
+
+
+def test_formats_and_endings_that_the_page_of_images_names_are_those_that_are_read() -> None:
+    rows = re.findall(r"^\| ([A-Z][\w, ]+) \| (`.*?`) \|", IMAGES, re.MULTILINE)
+    named = {"HEIC, HEIF": "HEIF", "JPEG XL": "JXL"}
+    assert {named.get(name, name.upper()) for name, _ in rows} == set(readable())
+    assert sorted(ending for _, cell in rows for ending in re.findall(r"`(\w+)`", cell)) == sorted(
+        IMAGE_SUFFIXES
+    )
+
+
+def test_limits_that_the_page_of_images_states_are_the_image_paths() -> None:
+    bytes_, pixels = re.findall(r"decoded: (\d+) MiB and (\d+) megapixels", IMAGES)[0]
+    assert (int(bytes_) * 1024**2, int(pixels) * 1_000_000) == (MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS)
+    assert f"more than {limits.MAX_SCANS} scans" in IMAGES
+    assert f"{tiff.MAX_VALUES:,} places of strips" in IMAGES
+    assert metadata.MAX_PIECES == 1_000_000
+    assert f"run-length encoded up to {limits.MAX_RLE_PIXELS // 1_000_000} megapixels" in IMAGES
+    assert set(re.findall(r'as "([\w ]+)", and also', IMAGES)) < set(DOUBTFUL)
