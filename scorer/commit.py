@@ -129,7 +129,7 @@ def _judged(gathered: _Gathered, output: Folder, plan: Plan, options: CommitOpti
         refused = refused or emptied(output, plan)
     verification = None
     if options.verify and not refused:
-        verification = verify(options.verify, gathered.sample.rows(), plan.spec, contract)
+        verification = verify(options.verify, gathered.sample.rows(), plan.spec, contract, options)
         refused = verification.refusal
     return {
         "refused": refused,

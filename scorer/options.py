@@ -3,8 +3,9 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from fovea.classifier import Provider
@@ -189,7 +190,21 @@ class CommitOptions(CommonOptions):
         description="host:port of a live server that is asked for a sample of the images again; if it says "
         "something else than the rows, fail the run (65), and leave latest.json",
     )
+    verify_tls: bool = Field(False, description="speak TLS to that server, trusting the public authorities")
+    verify_tls_ca: Path | None = Field(
+        None, description="speak TLS to it, trusting the authority in this PEM file instead"
+    )
+    verify_tls_cert: Path | None = Field(
+        None, description="the certificate to show it, for mutual TLS; with --verify-tls-key"
+    )
+    verify_tls_key: Path | None = Field(None, description="the key of --verify-tls-cert")
     verify_images: int = Field(64, ge=1, le=10_000, description="how many images --verify asks for")
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> Self:
+        if (self.verify_tls_cert is None) != (self.verify_tls_key is None):
+            raise ValueError("--verify-tls-cert and --verify-tls-key go together: one of them is missing")
+        return self
 
     @field_validator("verify")
     @classmethod

@@ -13,6 +13,7 @@ from scorer.latest import read_latest
 from scorer.options import CommitOptions
 from scorer.plan import Plan
 from scorer.planner import plan_run
+from scorer.verification import check_server
 from scorer.work import existing_plan, resources_of, score_shards
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def score(settings: RunSettings) -> None:
     if settings.dry_run:
         print(dry_run(settings))
         return
+    check_server(settings)
     output = open_answering(settings.output)
     plan = plan_run(settings, output)
     if not is_finished(output, settings.run_id):

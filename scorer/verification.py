@@ -10,6 +10,7 @@ from fovea.classifier import CPU, GOLDEN_TOLERANCES
 from fovea.client import CallFailed, Classification, Client
 from fovea.errors import FoveaError, ObjectChanged, ObjectMissing, Unavailable
 from fovea.folder import Folder
+from scorer.options import CommitOptions
 from scorer.plan import RunSpec
 from scorer.rows import escaped
 from scorer.sample import SampledRow
@@ -58,14 +59,24 @@ class Verification:
         return {**vars(self), "largest_difference": float(f"{self.largest_difference:.3g}")}
 
 
+def check_server(options: CommitOptions) -> None:
+    """Before the night: raises what `verify` would for TLS files that are not there, or are none."""
+    if options.verify:
+        _client(options.verify, options).close()
+
+
 def verify(
-    target: str, rows: Sequence[SampledRow], run: RunSpec, contract: BundleContract | None
+    target: str,
+    rows: Sequence[SampledRow],
+    run: RunSpec,
+    contract: BundleContract | None,
+    options: CommitOptions,
 ) -> Verification:
     """Asks the server at `target` for the planned version's answers; images that changed are left out.
 
     Raises Unavailable when the server cannot be reached, or does not serve that version.
     """
-    with Client(target, timeout_s=TIMEOUT_S) as client:
+    with _client(target, options) as client:
         model = _served_model(client, target, run.model_version)
         other = _difference(model, run, contract)
         found = Verification(target, model.provider, model.precision, other)
@@ -76,6 +87,17 @@ def verify(
         for answer in answers:
             _judge(found, replay.sent.popleft(), answer)
     return found
+
+
+def _client(target: str, options: CommitOptions) -> Client:
+    return Client(
+        target,
+        timeout_s=TIMEOUT_S,
+        tls=options.verify_tls,
+        tls_ca=options.verify_tls_ca,
+        tls_cert=options.verify_tls_cert,
+        tls_key=options.verify_tls_key,
+    )
 
 
 def _served_model(client: Client, target: str, version: int) -> "classify_pb2.GetModelResponse":

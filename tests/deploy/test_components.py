@@ -1,10 +1,13 @@
 """What each component brings."""
 
+import re
 from pathlib import PurePosixPath
 
 import pytest
 
+from scorer.config import DriveSettings
 from server.config import HEALTH_PORT
+from tests.deploy.compositions import DEPLOY
 from tests.deploy.manifests import Rendering, Workload
 from tests.deploy.settings import settings_of
 
@@ -71,6 +74,33 @@ def test_tls_files_are_those_of_the_mounted_secret(
         assert settings.tls_cert is None
 
 
+def test_driver_trusts_the_secrets_authority_and_gets_no_key_of_the_servers(
+    driver: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(driver, monkeypatch)
+    if "tls" not in driver.components:
+        assert settings.verify_tls_ca is None
+        return
+    ca = PurePosixPath(settings.verify_tls_ca)
+    secret = driver.mounts[str(ca.parent)]["secret"]
+    assert (secret["secretName"], secret["optional"]) == ("fovea-tls", True)
+    assert secret["items"] == [{"key": "ca.crt", "path": ca.name}]
+    assert driver.mounts["/etc/fovea/tls-client"]["secret"]["optional"] is True
+
+
+def test_drivers_own_certificate_is_where_the_readme_says(
+    driver: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "tls" in driver.components:
+        readme = (DEPLOY / "components/tls/README.md").read_text()
+        given = dict(re.findall(r"`(FOVEA_SCORE_VERIFY_TLS_\w+)=(\S+)`", readme))
+        assert {PurePosixPath(path).name for path in given.values()} == {"tls.crt", "tls.key"}
+        assert {str(PurePosixPath(path).parent) for path in given.values()} <= set(driver.mounts)
+        assert {name.removeprefix("FOVEA_SCORE_").lower() for name in given} <= set(
+            DriveSettings.model_fields
+        )
+
+
 def test_probes_stay_on_the_port_without_tls(serving: Workload) -> None:
     probes = [
         serving.container[f"{kind}Probe"]["grpc"]["port"] for kind in ("startup", "liveness", "readiness")
@@ -87,7 +117,7 @@ def test_service_says_what_its_port_speaks(rendering: Rendering) -> None:
 def test_models_on_a_volume_are_written_by_the_trainer_alone(workload: Workload) -> None:
     if "model-pvc" in workload.components:
         models = workload.mounts["/models"]
-        assert models["persistentVolumeClaim"]["claimName"] == "fovea-models"
+        assert models["persistentVolumeClaim"]["claimName"] == _claim_of_models(workload.rendering)
         assert models["readOnly"] == (workload.container["name"] != "trainer")
     else:
         assert "/models" not in workload.mounts
@@ -95,7 +125,7 @@ def test_models_on_a_volume_are_written_by_the_trainer_alone(workload: Workload)
 
 def test_claim_of_the_models_can_be_mounted_on_several_nodes(rendering: Rendering) -> None:
     if "model-pvc" in rendering.composition.components:
-        claim = rendering.named("PersistentVolumeClaim", "fovea-models")["spec"]
+        claim = rendering.named("PersistentVolumeClaim", _claim_of_models(rendering))["spec"]
         is_local = rendering.composition.overlay == "local-cpu"
         assert claim["accessModes"] == ["ReadWriteOnce" if is_local else "ReadWriteMany"]
 
@@ -120,6 +150,10 @@ def test_no_server_is_scraped_twice(rendering: Rendering) -> None:
             and port in {one["name"] for one in service["spec"]["ports"]}
         ]
         assert scraped == ["fovea-serve"]
+
+
+def _claim_of_models(rendering: Rendering) -> str:
+    return "fovea-models-local" if rendering.composition.overlay == "local-cpu" else "fovea-models"
 
 
 def _numbers_of_servers(rendering: Rendering) -> range:

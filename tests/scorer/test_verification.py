@@ -8,11 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fovea.errors import DataInvalid, Unavailable
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from scorer import verification
 from scorer.committed import read_committed
 from scorer.run import score
 from scorer.sample import Sample
-from tests import tiny
+from tests import certificates, tiny
+from tests.certificates import Authority
 from tests.scorer.made_runs import Image, make_run, rewrite
 from tests.scorer.runs import flags, last_line, scorer, settings_for
 from tests.servers import ServerProcess, running_server
@@ -176,3 +178,46 @@ def test_a_sample_is_spread_over_the_run_and_the_same_each_time(output: Path) ->
 
 def test_of_fewer_rows_all_are_sampled(output: Path) -> None:
     assert len(sampled(output, "night-1", 2000)) == 500
+
+
+@pytest.mark.parametrize("shows_certificate", [False, True], ids=["tls", "mtls"])
+def test_a_server_that_speaks_tls_is_asked(
+    photos: Path,
+    tiny_models: Path,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    shows_certificate: bool,
+) -> None:
+    monkeypatch.setattr(verification, "TIMEOUT_S", 3.0)
+    authority = Authority.create()
+    for name in ("server", "driver"):
+        certificates.write(tmp_path / name, authority, authority.issue(name))
+    ca, pair = tmp_path / "server/ca.pem", ("--tls-cert", "--tls-key")
+    server_flags = [*_pair(pair, tmp_path / "server"), *(["--tls-client-ca", str(ca)] * shows_certificate)]
+    trusting = ["--verify-tls-ca", str(ca)]
+    driver = _pair(("--verify-tls-cert", "--verify-tls-key"), tmp_path / "driver")
+    with running_server(tiny_models, "--provider", "cpu", "--threads", "1", *server_flags) as server:
+        asked = ["--verify", f"localhost:{server.ready['port']}"]
+        lacking = trusting if shows_certificate else ["--verify-tls"]
+        with pytest.raises(Unavailable, match="--verify localhost:"):
+            score(settings_for(photos, tiny_models, output, *asked, *lacking))
+        enough = [*trusting, *(driver if shows_certificate else [])]
+        score(settings_for(photos, tiny_models, output, *asked, *enough))
+    assert (summary(output)["verification"]["asked"], summary(output)["refused"]) == (12, None)
+
+
+def test_tls_files_that_are_missing_are_found_before_the_night(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    asked = ("--verify", "localhost:1", "--verify-tls-ca", "nowhere.crt")
+    with pytest.raises(Unavailable, match=r"the TLS file nowhere\.crt cannot be read"):
+        score(settings_for(photos, tiny_models, output, *asked))
+    assert not output.exists()
+    with pytest.raises(SettingsInvalid, match="--verify-tls-cert and --verify-tls-key go together"):
+        settings_for(photos, tiny_models, output, "--verify-tls-cert", "driver.crt")
+
+
+def _pair(flags: tuple[str, str], folder: Path) -> list[str]:
+    return [flags[0], str(folder / "tls.crt"), flags[1], str(folder / "tls.key")]
