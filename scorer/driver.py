@@ -4,72 +4,94 @@ All that it knows is in the output and in the Job, so a driver that takes the pl
 """
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
-from fovea.errors import DataInvalid, FoveaError, SettingsInvalid, Terminated, Unavailable
+from fovea.errors import SettingsInvalid, Terminated
 from fovea.folder import Folder
 from fovea.storage import open_answering
-from scorer.cluster import Jobs, connect
+from scorer.api import Api, connect
+from scorer.cluster import Jobs, waits
 from scorer.commit import is_finished
 from scorer.committed import missing_shards
 from scorer.config import DriveSettings
 from scorer.job import Body, job_body, read_template, scores
+from scorer.job_end import end_of, failure
+from scorer.pipeline import Resources
 from scorer.plan import Plan
 from scorer.planner import absolute, plan_run
+from scorer.pods import Pods
 from scorer.run import commit_run
+from scorer.verification import check_server
+from scorer.work import score_shards
 
 logger = logging.getLogger(__name__)
-
-_ENDS: Final = ("Complete", "Failed")
-_MAY_PASS: Final = ("DeadlineExceeded", "BackoffLimitExceeded")
-"""Reasons of a failed Job that say nothing of the data."""
 
 
 def drive(settings: DriveSettings) -> None:
     """Scores what the run still lacks by pods of a Job, commits it and prints what it came to."""
     template = _template(settings)
+    check_server(settings)
     output = open_answering(settings.output)
     plan = plan_run(settings, output)
-    if not is_finished(output, settings.run_id) and missing_shards(output, plan):
+    missing = [] if is_finished(output, settings.run_id) else missing_shards(output, plan)
+    if any(plan.shards[index].to_score for index in missing):
         completions = min(settings.workers, len(plan.shards))
         body = job_body(template, absolute(settings.output), settings.run_id, completions)
         _run_job(connect(settings.namespace), body, output, plan)
+    else:  # rows to copy, if any: no worker is needed, and no GPU
+        score_shards(output, plan, missing, _for_copying(settings))
     commit_run(settings)
+
+
+def _for_copying(settings: DriveSettings) -> Resources:
+    return Resources(
+        batch_size=None,
+        provider=settings.provider,
+        threads=settings.threads,
+        decode_threads=1,
+        fetch_concurrency=1,
+        max_inflight_bytes=settings.max_image_bytes,
+        model_cache=settings.model_cache,
+    )
 
 
 def _template(settings: DriveSettings) -> Body:
     kind, _, name = settings.job_template.partition("/")
     if kind == "cronjob" and name:
-        return connect(settings.namespace).template_of(name)
+        return Jobs(connect(settings.namespace)).template_of(name)
     return read_template(Path(settings.job_template))
 
 
-def _run_job(jobs: Jobs, body: Body, output: Folder, plan: Plan) -> None:
+def _run_job(api: Api, body: Body, output: Folder, plan: Plan) -> None:
     """Creates the Job, or finds it, and stays until it has ended. Raises if shards are missing then."""
-    name = body["metadata"]["name"]
+    jobs, name = Jobs(api), body["metadata"]["name"]
     where = {"job": f"{jobs.namespace}/{name}", "workers": body["spec"]["completions"]}
     logger.info("created the Job" if jobs.create(body) else "the Job is there already", extra=where)
+    pods = Pods(api, name)
     try:
-        ended = _follow(jobs, body)
+        ended = _follow(jobs, pods, body)
     except (Terminated, KeyboardInterrupt):
         logger.warning("the Job goes on; a driver with the same --run-id goes on with it", extra=where)
         raise
     if missing := missing_shards(output, plan):
-        raise _failure(f"{jobs.namespace}/{name}", ended, missing, plan)
+        raise failure(f"{jobs.namespace}/{name}", ended, pods.exit_codes(), missing, plan)
 
 
-def _follow(jobs: Jobs, body: Body) -> Body:
-    """Logs how the Job gets on, and returns its last condition."""
-    last = None
+def _follow(jobs: Jobs, pods: Pods, body: Body) -> Body:
+    """Logs how the Job gets on and what its pods wait for, and returns it as it ended."""
+    last: object = None
+    last_reasons: list[str] = []
     for job in jobs.follow(body["metadata"]["name"]):
         _check_same_run(jobs.namespace, job, body)
         if (now := _progress(job)) != last:
             logger.info("scoring", extra=now)
             last = now
-        if ended := _end(job):
-            return ended
+        if end_of(job):
+            return job
+        reasons = pods.waiting_for() if waits(job) else []
+        for reason in reasons if reasons != last_reasons else []:
+            logger.warning("pods wait", extra={"pods": reason})
+        last_reasons = reasons
     raise AssertionError("a Job is followed to its end")
 
 
@@ -83,29 +105,8 @@ def _check_same_run(namespace: str, job: Body, wanted: Body) -> None:
 
 
 def _progress(job: Body) -> dict[str, object]:
+    """Pods at work or about to be, ready, done and failed; and the indexes that are given up."""
     status = job.get("status") or {}
-    done = {name: status.get(name, 0) for name in ("active", "ready", "succeeded")}
+    done = {name: status.get(name, 0) for name in ("active", "ready", "succeeded", "failed")}
     failed = status.get("failedIndexes")
     return {**done, "failed_indexes": failed} if failed else done
-
-
-def _end(job: Body) -> Body | None:
-    """The condition that says how the Job ended, None while it has not."""
-    for condition in (job.get("status") or {}).get("conditions") or []:
-        if condition["type"] in _ENDS and condition["status"] == "True":
-            failed = (job.get("status") or {}).get("failedIndexes")
-            return {**condition, "failedIndexes": failed}
-    return None
-
-
-def _failure(job: str, end: Body, missing: Sequence[int], plan: Plan) -> FoveaError:
-    namespace, name = job.split("/")
-    verb = "failed" if end["type"] == "Failed" else "is complete"
-    indexes = f", its indexes {end['failedIndexes']}" if end["failedIndexes"] else ""
-    why = f" ({end.get('reason')}: {end.get('message')})" if end["type"] == "Failed" else ""
-    kind = Unavailable if end.get("reason") in _MAY_PASS else DataInvalid
-    return kind(
-        f"Job {job} {verb}{indexes}{why}: {len(missing)} of {len(plan.shards)} shards are missing; "
-        f"for another try at these, kubectl -n {namespace} delete job {name}, then run again with "
-        f"--run-id {plan.spec.run}"
-    )

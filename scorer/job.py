@@ -85,7 +85,7 @@ def _failure_defaults(container: str, completions: int) -> Body:
 
     disrupted = {"type": "DisruptionTarget", "status": "True"}
     return {
-        "backoffLimitPerIndex": 3,
+        "backoffLimitPerIndex": 5,
         # A bad shard or two must not keep the others from being scored.
         "maxFailedIndexes": max(1, completions // 10),
         "podReplacementPolicy": "Failed",

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fovea.errors import SettingsInvalid, Unavailable
-from scorer import cluster
-from scorer.cluster import Jobs, connect
+from scorer import api
+from scorer.api import connect
+from scorer.cluster import Jobs
 from scorer.job import job_body
 from tests.scorer.fake_kubernetes import ADMINISTRATOR, Failure, FakeKubernetes, Rights, running
 from tests.scorer.fake_kubernetes.credentials import write_kubeconfig
@@ -30,8 +31,8 @@ def fake() -> Iterator[FakeKubernetes]:
 @pytest.fixture
 def jobs(fake: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path / "kubeconfig")))
-    monkeypatch.setattr(cluster, "FIRST_WAIT_S", 0.01)
-    return connect(None)
+    monkeypatch.setattr(api, "FIRST_WAIT_S", 0.01)
+    return Jobs(connect(None))
 
 
 def body() -> dict[str, Any]:
@@ -77,7 +78,7 @@ def test_two_requests_that_met_at_a_quota_are_no_sign_of_the_job(jobs: Jobs, fak
 def test_an_api_that_stays_away_is_given_up(
     jobs: Jobs, fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(api, "PATIENCE_S", 0.05)
     fake.fail("create", *[Failure(503)] * 1000)
     with pytest.raises(Unavailable, match="has not answered for 0 s: as the test has it"):
         jobs.create(body())
@@ -90,10 +91,10 @@ def test_an_api_where_nothing_listens_yet_is_waited_for(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path / "kubeconfig", url, "fovea", "x")))
-    monkeypatch.setattr(cluster, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(cluster, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(api, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(api, "PATIENCE_S", 0.05)
     with pytest.raises(Unavailable, match=r"has not answered for 0 s: .* refused"):
-        connect(None).create(body())
+        Jobs(connect(None)).create(body())
 
 
 def test_a_job_with_a_field_that_does_not_exist_is_a_wrong_setting(jobs: Jobs, fake: FakeKubernetes) -> None:
@@ -113,12 +114,12 @@ def test_a_namespace_that_does_not_exist_is_a_wrong_setting(
 ) -> None:
     fake.kubeconfig(tmp_path / "kubeconfig", ADMINISTRATOR)
     with pytest.raises(SettingsInvalid, match='namespaces "elsewhere" not found'):
-        connect("elsewhere").create(body())
+        Jobs(connect("elsewhere")).create(body())
 
 
 def test_the_drivers_rights_end_with_its_namespace(jobs: Jobs) -> None:
     with pytest.raises(Unavailable, match=r'cannot create resource "jobs" .* in the namespace "elsewhere"'):
-        connect("elsewhere").create(body())
+        Jobs(connect("elsewhere")).create(body())
 
 
 def test_a_token_that_is_nobodys_is_refused(jobs: Jobs, fake: FakeKubernetes) -> None:
@@ -211,8 +212,8 @@ def test_nothing_is_missed_when_a_watch_ends_badly(jobs: Jobs, fake: FakeKuberne
 def test_watches_that_break_are_no_silence_of_the_api_while_it_lists(
     jobs: Jobs, fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "PATIENCE_S", 0.05)
-    monkeypatch.setattr(cluster, "LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr(api, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(api, "LONGEST_WAIT_S", 0.02)
     jobs.create(body())
     fake.fail("watch", *[Failure(503), Failure(0)] * 10)  # together they last longer than the patience
     for job in jobs.follow(NAME):
@@ -226,7 +227,7 @@ def test_watches_that_break_are_no_silence_of_the_api_while_it_lists(
 def test_an_api_that_ends_watches_at_once_is_not_besieged(
     jobs: Jobs, fake: FakeKubernetes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "FIRST_WAIT_S", 0.4)
+    monkeypatch.setattr(api, "FIRST_WAIT_S", 0.4)
     jobs.create(body())
     fake.fail("watch", *[Failure(200)] * 3)
     changes = jobs.follow(NAME)

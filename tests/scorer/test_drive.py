@@ -101,6 +101,19 @@ def test_a_run_whose_shards_are_there_needs_no_job(
     assert fake.asked == []
 
 
+def test_a_night_whose_rows_are_all_carried_needs_no_job(
+    fake: FakeKubernetes, arguments: list[str], output: Path
+) -> None:
+    fake.gate.set()
+    assert scorer(*arguments).returncode == 0
+    fake.asked.clear()
+    result = scorer(*arguments, "--run-id", "night-2")
+    assert result.returncode == 0, result.stderr
+    assert fake.asked == []
+    assert json.loads((output / "latest.json").read_text())["run"] == "night-2"
+    assert {row["run"] for row in read_rows(output, "night-2")} == {"night-1"}
+
+
 def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on_with_its_job(
     fake: FakeKubernetes, arguments: list[str], output: Path, photos: Path
 ) -> None:
@@ -160,9 +173,9 @@ def test_an_index_that_fails_is_named_and_what_is_scored_stays(
     result = scorer(*arguments)
     assert result.returncode == 65
     assert (
-        "error: Job fovea/night-1-work failed, its indexes 1 (FailedIndexes: Job has failed indexes): "
-        "1 of 3 shards are missing; for another try at these, kubectl -n fovea delete job night-1-work, "
-        "then run again with --run-id night-1"
+        "error: Job fovea/night-1-work failed, its indexes 1, whose pods ended with 65 (FailedIndexes: Job "
+        "has failed indexes): 1 of 3 shards are missing; for another try at these, kubectl -n fovea delete "
+        "job night-1-work, then run again with --run-id night-1"
     ) in result.stderr
     assert missing_shards(open_folder(str(output)), plan) == [1]
     assert not (output / "latest.json").exists()
@@ -191,7 +204,7 @@ def test_pods_that_wait_are_told_from_those_at_work(fake: FakeKubernetes, argume
         fake.set_status(NAME, {"active": 3, "ready": 1})
         fake.set_status(NAME, {"conditions": [condition("Failed", "DeadlineExceeded", "too late")]})
         _, log = driver.communicate(timeout=PATIENCE_S)
-    assert '"active": 3, "ready": 1, "succeeded": 0' in log
+    assert '"active": 3, "ready": 1, "succeeded": 0, "failed": 0' in log
 
 
 def test_wrong_settings_of_the_pods_fail_the_job_at_once(
@@ -201,7 +214,7 @@ def test_wrong_settings_of_the_pods_fail_the_job_at_once(
     template.write_text(text)
     fake.gate.set()
     result = scorer(*arguments, "--workers", "1")
-    assert result.returncode == 65
+    assert result.returncode == 2
     assert "PodFailurePolicy" in result.stderr
     assert len(fake.pods) == 1
 

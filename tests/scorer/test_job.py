@@ -52,7 +52,7 @@ def test_the_least_template_becomes_a_job_that_is_valid(body: dict[str, Any], ve
 def test_what_is_left_open_is_filled_in(body: dict[str, Any]) -> None:
     spec = body["spec"]
     assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 3, 3)
-    assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (3, 1)
+    assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (5, 1)
     assert spec["podReplacementPolicy"] == "Failed"
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
     container = spec["template"]["spec"]["containers"][0]

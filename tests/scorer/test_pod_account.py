@@ -9,8 +9,9 @@ import pytest
 from kubernetes.config import incluster_config
 
 from fovea.errors import Unavailable
-from scorer import cluster
-from scorer.cluster import connect
+from scorer import api
+from scorer.api import connect
+from scorer.cluster import Jobs
 from scorer.job import job_body
 from tests.certificates import Authority
 from tests.scorer.fake_kubernetes import FakeKubernetes, running
@@ -28,7 +29,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubern
     mount = write_mount(tmp_path / "mount", authority.pem, fake.namespace, token)
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(mount / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(mount / "ca.crt"))
-    monkeypatch.setattr(cluster, "_NAMESPACE_FILE", mount / "namespace")
+    monkeypatch.setattr(api, "NAMESPACE_FILE", mount / "namespace")
     with running(fake, server_context(authority, tmp_path)):
         host, port = fake.url.removeprefix("https://").split(":")
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
@@ -39,7 +40,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeKubern
 def test_a_token_that_the_kubelet_replaces_is_used_from_then_on(
     fake: FakeKubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = connect(None)
+    jobs = Jobs(connect(None))
     jobs.create(job_body(MINIMAL, "s3://bucket/scores", "night-1", 3))
     fake.rights = fake.rights.rotated()
     (tmp_path / "mount" / "token").write_text(fake.rights.token_of("fovea-score"))

@@ -15,12 +15,13 @@ ADMINISTRATOR = "kubernetes-admin"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for, as RBAC sees it; all of it belongs to the API group batch."""
+    """What is asked for, as RBAC sees it."""
 
     verb: str
     resource: str
     namespace: str
     name: str = ""
+    group: str = "batch"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Rights:
 
     def allow(self, user: str, request: Request) -> bool:
         return user == ADMINISTRATOR or any(
-            "batch" in rule["apiGroups"]
+            request.group in rule["apiGroups"]
             and request.resource in rule["resources"]
             and request.verb in rule["verbs"]
             and request.name in (rule.get("resourceNames") or [request.name])
@@ -89,8 +90,8 @@ class Rights:
 
 def forbidden(user: str, request: Request) -> str:
     """In the API server's own words."""
-    asked = f'cannot {request.verb} resource "{request.resource}" in API group "batch"'
-    what = f'{request.resource}.batch "{request.name}"' if request.name else f"{request.resource}.batch"
+    asked = f'cannot {request.verb} resource "{request.resource}" in API group "{request.group}"'
+    what = f"{request.resource}.{request.group}".rstrip(".") + (f' "{request.name}"' if request.name else "")
     return f'{what} is forbidden: User "{user}" {asked} in the namespace "{request.namespace}"'
 
 

@@ -13,6 +13,7 @@ from tests.scorer.fake_kubernetes.authorization import Request, Rights, forbidde
 from tests.scorer.fake_kubernetes.credentials import write_kubeconfig
 from tests.scorer.fake_kubernetes.job_controller import JobController
 from tests.scorer.fake_kubernetes.kubelet import Kubelet
+from tests.scorer.fake_kubernetes.pod_objects import PodObjects
 from tests.scorer.fake_kubernetes.statuses import Body, Failure, status
 
 
@@ -30,6 +31,8 @@ class FakeKubernetes:
     used: set[tuple[str, str]] = field(default_factory=set)
     jobs: dict[str, Body] = field(default_factory=dict)
     cron_jobs: dict[str, Body] = field(default_factory=dict)
+    warnings: list[Body] = field(default_factory=list)
+    """Events."""
     newer_fields: frozenset[str] = frozenset()
     """Of a Job's spec: fields of a Kubernetes newer than the client."""
     watched: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
@@ -48,6 +51,16 @@ class FakeKubernetes:
     @property
     def kubelet(self) -> Kubelet:
         return self._controller.kubelet
+
+    @property
+    def objects(self) -> PodObjects:
+        """The pods as the API shows them."""
+        return self._controller.objects
+
+    @property
+    def delays_s(self) -> list[float]:
+        """What passed between a pod's end and its successor's start, by the Job controller's clock."""
+        return self._controller.delays_s
 
     @property
     def pods(self) -> list[subprocess.Popen[str]]:
@@ -120,6 +133,26 @@ class FakeKubernetes:
         """As a drain of its node does."""
         self._controller.evicted.add(pod.pid)
         pod.terminate()
+
+    def report(self, name: str, kind: str, reason: str, message: str) -> None:
+        """An event of type Warning, of a Job or a pod."""
+        involved = {"kind": kind, "name": name, "namespace": self.namespace}
+        metadata = {"name": f"{name}.{len(self.warnings):x}", "namespace": self.namespace}
+        said = {"type": "Warning", "reason": reason, "message": message, "involvedObject": involved}
+        self.warnings.append({"apiVersion": "v1", "kind": "Event", "metadata": metadata, **said})
+
+    def list_core(self, resource: str, selector: str) -> tuple[int, Body]:
+        """Pods of the Job that the selector names, or events."""
+        if resource == "pods":
+            label, _, job = selector.partition("=")
+            assert label == "batch.kubernetes.io/job-name"
+            items = self.objects.of(job)
+        else:
+            assert selector == "type=Warning"
+            items = self.warnings
+        kind = {"pods": "PodList", "events": "EventList"}[resource]
+        metadata = {"resourceVersion": str(self._version)}
+        return 200, {"apiVersion": "v1", "kind": kind, "metadata": metadata, "items": items}
 
     def get(self, resource: str, name: str) -> tuple[int, Body]:
         with self._changed:

@@ -12,8 +12,10 @@ from tests.scorer.fake_kubernetes.cluster import FakeKubernetes
 from tests.scorer.fake_kubernetes.statuses import Body, Failure, status
 
 _PATH: Final = re.compile(
-    r"/apis/batch/v1/namespaces/(?P<namespace>[^/]+)/(?P<resource>jobs|cronjobs)(/(?P<name>[^/]+))?"
+    r"/(?P<api>apis/batch|api)/v1/namespaces/(?P<namespace>[^/]+)/(?P<resource>[a-z]+)(/(?P<name>[^/]+))?"
 )
+_SERVED: Final = {"apis/batch": ("batch", {"jobs", "cronjobs"}), "api": ("", {"pods", "events"})}
+"""Path -> the API group, and what is served of it."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -30,13 +32,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
-        name = query.get("fieldSelector", "").removeprefix("metadata.name=")
+        selector = query.get("fieldSelector", "")
+        name = selector.removeprefix("metadata.name=") if selector.startswith("metadata.name=") else ""
         watches = query.get("watch", "").lower() == "true"
         request = self._lets_in("watch" if watches else "list", name)
         if request is None:
             return
         if request.verb == "get":
             self._send(*self.fake.get(request.resource, request.name))
+        elif not request.group:
+            self._send(*self.fake.list_core(request.resource, query.get("labelSelector", selector)))
         elif watches:
             self._watch(int(query["resourceVersion"]), name or None)
         else:
@@ -45,16 +50,19 @@ class Handler(BaseHTTPRequestHandler):
     def _lets_in(self, verb: str, selected: str = "") -> Request | None:
         """The request, None if it has been answered: refused, or failed as a test has it."""
         found = _PATH.fullmatch(urlsplit(self.path).path)
-        if found is None:
+        group, resources = _SERVED[found["api"]] if found else ("", set())
+        if found is None or found["resource"] not in resources:
             self._send(404, status(404, "the server could not find the requested resource"))
             return None
         name = found["name"] or selected
-        request = Request("get" if found["name"] else verb, found["resource"], found["namespace"], name)
+        request = Request(
+            "get" if found["name"] else verb, found["resource"], found["namespace"], name, group
+        )
         refusal = self.fake.refusal(self.fake.rights.user_of(self.headers["Authorization"]), request)
         if refusal:
             self._send(*refusal)
             return None
-        failure = self.fake.next_failure(request.verb)
+        failure = self.fake.next_failure(request.verb) if group else None
         if failure:
             self._fail(failure, request.verb)
         return None if failure else request

@@ -1,12 +1,25 @@
-"""The Job controller, whose pods are processes."""
+"""The Job controller, for Jobs with backoffLimitPerIndex, whose pods are processes."""
 
 import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from tests.scorer.fake_kubernetes.kubelet import Kubelet
+from tests.scorer.fake_kubernetes.pod_objects import PodObjects
+from tests.scorer.fake_kubernetes.progress import Progress, condition
 from tests.scorer.fake_kubernetes.statuses import Body
+
+__all__ = ["JobController", "backoff_s", "condition"]
+
+FIRST_BACKOFF_S: Final = 10
+LONGEST_BACKOFF_S: Final = 600
+
+
+def backoff_s(failures: int) -> float:
+    """What passes between a pod's end and the next pod of its index, when so many of them have failed."""
+    return min(FIRST_BACKOFF_S * 2 ** (failures - 1), LONGEST_BACKOFF_S)
 
 
 @dataclass
@@ -20,76 +33,75 @@ class JobController:
     pods: list[subprocess.Popen[str]] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
-    closed: bool = False
+    pace: float = 0.001
+    """What a second of the delays takes."""
+    delays_s: list[float] = field(default_factory=list)
+    """Those that were kept, before `pace`."""
+    objects: PodObjects = field(default_factory=PodObjects)
+    _closing: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def closed(self) -> bool:
+        return self._closing.is_set()
 
     def close(self) -> None:
-        self.closed = True
+        self._closing.set()
         self.gate.set()
         for pod in self.pods:
             pod.kill()
 
     def control(self, name: str, spec: Body) -> None:
-        self.set_status(name, {"active": spec["completions"]})
+        job = Progress(spec, lambda status: self.closed or self.set_status(name, status))
+        indexes = range(spec["completions"])
+        for index in indexes:
+            self.objects.add(name, index)
+            job.pod_is_created()
         self.gate.wait()
-        outcomes: dict[int, str] = {}
         threads = [
-            threading.Thread(target=self._run_index, args=(spec, index, outcomes), daemon=True)
-            for index in range(spec["completions"])
+            threading.Thread(target=self._run_index, args=(name, job, index), daemon=True)
+            for index in indexes
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        if not self.closed:
-            ending = _ending(outcomes)
-            self.set_status(name, {"conditions": ending["conditions"][:1]})
-            self.set_status(name, ending)
+        job.finish()
 
-    def _run_index(self, spec: Body, index: int, outcomes: dict[int, str]) -> None:
-        failures = 0
-        while not self.closed:
-            code, disrupted = self._run_pod(spec["template"], index)
-            action = "succeeded" if code == 0 else _action(spec, code, disrupted)
-            failures += action in {None, "Count"}
-            if action in {"succeeded", "FailIndex", "FailJob"} or failures > spec["backoffLimitPerIndex"]:
-                outcomes[index] = "FailIndex" if action in {None, "Count"} else action
+    def _run_index(self, name: str, job: Progress, index: int) -> None:
+        """`failures` count, those that are ignored delay the next pod too."""
+        failures = ignored = 0
+        while not self.closed and not job.stopped.is_set():
+            code, disrupted = self._run_pod(name, job, index)
+            action = job.action(code, disrupted)
+            if action == "Succeed":
+                job.index_is_done(index)
                 return
+            failures, ignored = failures + (action == "Count"), ignored + (action == "Ignore")
+            job.pod_has_failed(counts=action != "Ignore")
+            if action == "FailJob":
+                job.fail(
+                    "PodFailurePolicy", f"Container worker failed with exit code {code} matching FailJob"
+                )
+                return
+            if action == "FailIndex" or failures > job.spec["backoffLimitPerIndex"]:
+                job.index_has_failed(index)
+                return
+            self._delay(failures + ignored)
+            if not job.stopped.is_set():
+                self.objects.add(name, index)
+                job.pod_is_created()
 
-    def _run_pod(self, template: Body, index: int) -> tuple[int, bool]:
-        """Returns its exit code, and whether it was evicted."""
-        pod = self.kubelet.start(template, {"JOB_COMPLETION_INDEX": str(index)})
+    def _delay(self, failures: int) -> None:
+        self.delays_s.append(backoff_s(failures))
+        self._closing.wait(backoff_s(failures) * self.pace)
+
+    def _run_pod(self, name: str, job: Progress, index: int) -> tuple[int, bool]:
+        """Returns its exit code, as a container runtime has it, and whether it was evicted."""
+        pod = self.kubelet.start(job.spec["template"], {"JOB_COMPLETION_INDEX": str(index)})
         self.pods.append(pod)
-        self.logs.append(pod.communicate()[0])
-        return pod.returncode, pod.pid in self.evicted
-
-
-def condition(kind: str, reason: str, message: str) -> Body:
-    return {"type": kind, "status": "True", "reason": reason, "message": message}
-
-
-def _action(spec: Body, code: int, disrupted: bool) -> str | None:
-    """What the Job's podFailurePolicy does with a pod that failed so: its first rule that matches."""
-    for rule in spec["podFailurePolicy"]["rules"]:
-        conditions = [on["type"] for on in rule.get("onPodConditions", []) if on["status"] == "True"]
-        if code in rule.get("onExitCodes", {}).get("values", []) or (
-            disrupted and "DisruptionTarget" in conditions
-        ):
-            return str(rule["action"])
-    return None
-
-
-def _ending(outcomes: dict[int, str]) -> Body:
-    succeeded = sorted(index for index, outcome in outcomes.items() if outcome == "succeeded")
-    failed = sorted(set(outcomes) - set(succeeded))
-    if "FailJob" in outcomes.values():
-        end = ("Failed", "PodFailurePolicy", "Container worker failed with exit code 2 matching FailJob rule")
-    elif failed:
-        end = ("Failed", "FailedIndexes", "Job has failed indexes")
-    else:
-        end = ("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
-    counts = {"active": 0, "succeeded": len(succeeded), "failed": len(failed)}
-    indexes = {"completedIndexes": succeeded, "failedIndexes": failed}
-    shown = {key: ",".join(map(str, value)) for key, value in indexes.items()}
-    # Its pods are to end first; then the Job is said to have.
-    decided = {"Failed": "FailureTarget", "Complete": "SuccessCriteriaMet"}[end[0]]
-    return {**counts, **shown, "conditions": [condition(decided, *end[1:]), condition(*end)]}
+        self.objects.run(name, index)
+        with job.ready(pod):
+            self.logs.append(pod.communicate()[0])
+        code = pod.returncode if pod.returncode >= 0 else 128 - pod.returncode
+        self.objects.end(name, index, code)
+        return code, pod.pid in self.evicted
