@@ -86,7 +86,9 @@ def test_namespace_is_where_everything_is() -> None:
     named = {found for command in KUBECTL for found in re.findall(r"-n (\S+)", command)}
     assert named == {overlay("gpu").of_kind("Namespace")[0]["metadata"]["name"]}
     assert all(
-        " -n fovea " in command for command in KUBECTL if not re.search("apply|--local|create -f", command)
+        " -n fovea " in command
+        for command in KUBECTL
+        if not re.search("apply|--local|create -f|delete -k", command)
     )
 
 

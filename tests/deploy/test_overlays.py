@@ -1,11 +1,13 @@
 """An overlay says where everything is in its params.env, and nowhere else."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.compositions import DEPLOY, OVERLAYS, read
-from tests.deploy.manifests import Rendering, Workload
+from tests.deploy.manifests import Rendering, Workload, build, pods_of
 from tests.deploy.settings import settings_of
 
 PLACES = {
@@ -47,6 +49,33 @@ def test_one_file_says_where_everything_is(overlay: Path) -> None:
         assert (generator["behavior"], generator["envs"]) == ("merge", ["params.env"])
 
 
+def test_a_job_keeps_the_parameters_that_it_began_with(rendering: Rendering) -> None:
+    """Other values are another ConfigMap, whose name says so, and the one that pods read cannot be edited."""
+    found = [m for m in rendering.of_kind("ConfigMap") if m["metadata"]["name"].startswith("fovea-")]
+    parameters = [m for m in found if "params" in m["metadata"]["name"]]
+    assert len(parameters) >= len(rendering.composition.folders[:1])
+    for one in parameters:
+        assert one["immutable"] is True
+        assert re.fullmatch(r"fovea-(train-)?params-[a-z0-9]{10}", one["metadata"]["name"])
+
+
+def test_other_values_are_another_config_map(tmp_path: Path) -> None:
+    folder = shutil.copytree(DEPLOY, tmp_path / "deploy") / "overlays/local-cpu"
+    before = _parameters_of_training(folder)
+    params = folder / "params.env"
+    params.write_text(params.read_text().replace("FOVEA_TRAIN_DATA=digits", "FOVEA_TRAIN_DATA=/data/other"))
+    assert _parameters_of_training(folder) != before
+
+
+def _parameters_of_training(folder: Path) -> str:
+    """The name of the ConfigMap that a Job of this template reads, as long as it lives."""
+    (template,) = [
+        m for m in build(folder) if (m["kind"], m["metadata"]["name"]) == ("CronJob", "fovea-train")
+    ]
+    (source,) = [one for one in pods_of(template).container["envFrom"] if "configMapRef" in one]
+    return str(source["configMapRef"]["name"])
+
+
 def test_pods_get_what_the_file_says(workload: Workload) -> None:
     overlay = workload.rendering.composition.overlay
     if overlay:
@@ -85,7 +114,8 @@ def test_what_is_written_is_in_a_bucket_or_on_a_volume_that_can_be_written(
 
 def test_workers_see_the_volumes_that_the_driver_plans_on(rendering: Rendering) -> None:
     driver, worker = (rendering.pods(name) for name in ("fovea-score", "fovea-score-work"))
-    assert worker.mounts == driver.mounts
+    of_verification = {"/etc/fovea/tls", "/etc/fovea/tls-client"}
+    assert worker.mounts == {path: v for path, v in driver.mounts.items() if path not in of_verification}
 
 
 def _variables(overlay: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What is rendered is what Kubernetes takes."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import kubernetes_validate
 import pytest
 
 from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, PLAIN, ROOT, read
-from tests.deploy.manifests import MAKERS_OF_PODS, Rendering, Workload, lone_job, named, pods_of
+from tests.deploy.manifests import MAKERS_OF_PODS, Rendering, Workload, lone_job, named, pods_of, render
 from tests.scorer.fake_kubernetes.admission import spec_problems
 
 OLDEST = "1.31"
@@ -125,7 +126,22 @@ def test_images_are_from_one_place_and_of_this_version(workload: Workload) -> No
 
 
 def test_lone_job_is_the_template_of_the_cron_job() -> None:
-    assert lone_job()["spec"] == named("CronJob", "fovea-train")["spec"]["jobTemplate"]["spec"]
+    """But that it holds the values of params.env itself, for nothing would give it the ConfigMap's name."""
+    template = named("CronJob", "fovea-train")["spec"]["jobTemplate"]["spec"]
+    (parameters,) = [
+        one
+        for one in render().of_kind("ConfigMap")
+        if one["metadata"]["name"].startswith("fovea-train-params")
+    ]
+    container = copy.deepcopy(pods_of(named("CronJob", "fovea-train")).container)
+    container["envFrom"] = [one for one in container["envFrom"] if "configMapRef" not in one]
+    container["env"] = [{"name": n, "value": v} for n, v in parameters["data"].items()] + container["env"]
+    own = copy.deepcopy(lone_job()["spec"])
+    own["template"]["spec"]["containers"][0]["env"].sort(key=lambda one: str(one["name"]))
+    container["env"].sort(key=lambda one: str(one["name"]))
+    wanted = copy.deepcopy(template)
+    wanted["template"]["spec"]["containers"] = [container]
+    assert own == wanted
 
 
 def test_no_pods_but_those_that_these_tests_look_at(rendering: Rendering) -> None:
