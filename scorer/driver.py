@@ -9,8 +9,9 @@ from pathlib import Path
 from fovea.errors import SettingsInvalid, Terminated
 from fovea.folder import Folder
 from fovea.storage import open_answering
-from scorer.api import Api, connect
-from scorer.cluster import Jobs, waits
+from scorer.cluster.api import Api, connect
+from scorer.cluster.jobs import Jobs, waits
+from scorer.cluster.pods import Pods
 from scorer.commit import is_finished
 from scorer.committed import missing_shards
 from scorer.config import DriveSettings
@@ -19,7 +20,6 @@ from scorer.job_end import end_of, failure
 from scorer.pipeline import Resources
 from scorer.plan import Plan
 from scorer.planner import absolute, plan_run
-from scorer.pods import Pods
 from scorer.run import commit_run
 from scorer.verification import check_server
 from scorer.work import score_shards
@@ -80,7 +80,7 @@ def _run_job(api: Api, body: Body, output: Folder, plan: Plan) -> None:
 def _follow(jobs: Jobs, pods: Pods, body: Body) -> Body:
     """Logs how the Job gets on and what its pods wait for, and returns it as it ended."""
     last: object = None
-    last_reasons: list[str] = []
+    told: dict[str, int] = {}
     for job in jobs.follow(body["metadata"]["name"]):
         _check_same_run(jobs.namespace, job, body)
         if (now := _progress(job)) != last:
@@ -88,10 +88,10 @@ def _follow(jobs: Jobs, pods: Pods, body: Body) -> Body:
             last = now
         if end_of(job):
             return job
-        reasons = pods.waiting_for() if waits(job) else []
-        for reason in reasons if reasons != last_reasons else []:
-            logger.warning("pods wait", extra={"pods": reason})
-        last_reasons = reasons
+        reasons = pods.waiting_for() if waits(job) else {}
+        for reason in reasons.keys() - told.keys():
+            logger.warning("pods wait", extra={"pods": reasons[reason], "for": reason})
+        told = reasons
     raise AssertionError("a Job is followed to its end")
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fovea.errors import ExitCode
-from scorer.api import PATIENCE_S
+from scorer.cluster.api import PATIENCE_S
 from scorer.config import WorkSettings
 from server.config import HEALTH_PORT, METRICS_PORT, PORT
 from tests.deploy.manifests import JOB_NAME, Rendering, Workload

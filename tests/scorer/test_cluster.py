@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fovea.errors import SettingsInvalid, Unavailable
-from scorer import api
-from scorer.api import connect
-from scorer.cluster import Jobs
+from scorer.cluster import api
+from scorer.cluster.api import connect
+from scorer.cluster.jobs import Jobs
 from scorer.job import job_body
 from tests.scorer.fake_kubernetes import ADMINISTRATOR, Failure, FakeKubernetes, Rights, running
 from tests.scorer.fake_kubernetes.credentials import write_kubeconfig

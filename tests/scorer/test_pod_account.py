@@ -9,9 +9,9 @@ import pytest
 from kubernetes.config import incluster_config
 
 from fovea.errors import Unavailable
-from scorer import api
-from scorer.api import connect
-from scorer.cluster import Jobs
+from scorer.cluster import api
+from scorer.cluster.api import connect
+from scorer.cluster.jobs import Jobs
 from scorer.job import job_body
 from tests.certificates import Authority
 from tests.scorer.fake_kubernetes import FakeKubernetes, running

@@ -11,11 +11,11 @@ import yaml
 
 from fovea.errors import DataInvalid, FoveaError, SettingsInvalid, Unavailable
 from fovea.settings import load
-from scorer.api import connect
+from scorer.cluster.api import connect
+from scorer.cluster.pods import Pods
 from scorer.config import DriveSettings
 from scorer.driver import drive
 from scorer.job_end import indexes
-from scorer.pods import Pods
 from tests.scorer.fake_kubernetes import Failure, FakeKubernetes, running
 from tests.scorer.fake_kubernetes.job_controller import backoff_s
 from tests.scorer.fake_kubernetes.progress import as_ranges
@@ -44,26 +44,26 @@ def unscheduled(message: str) -> dict[str, Any]:
 
 
 def test_what_pods_wait_for_is_told_in_the_clusters_words(fake: FakeKubernetes, pods: Pods) -> None:
-    assert pods.waiting_for() == []
+    assert pods.waiting_for() == {}
     fake.objects.add(NAME, 0)  # it only just begins
-    assert pods.waiting_for() == []
+    assert pods.waiting_for() == {}
     fake.report(f"{NAME}-0-0", "Pod", "FailedMount", "MountVolume.SetUp failed:  the disk is in use")
-    assert pods.waiting_for() == ["1: FailedMount: MountVolume.SetUp failed: the disk is in use"]
+    assert pods.waiting_for() == {"FailedMount: MountVolume.SetUp failed: the disk is in use": 1}
     fake.objects.held_up = unscheduled(NO_NODE)
     for index in (1, 2):
         fake.objects.add(NAME, index)
     fake.objects.run(NAME, 0)
-    assert pods.waiting_for() == [f"2: Unschedulable: {NO_NODE}"]
+    assert pods.waiting_for() == {f"Unschedulable: {NO_NODE}": 2}
     waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
     fake.objects.held_up = {"containerStatuses": [{"name": "worker", "state": {"waiting": waiting}}]}
     fake.objects.add(NAME, 3)
-    assert pods.waiting_for()[1] == "1: ImagePullBackOff: no such image"
+    assert pods.waiting_for()["ImagePullBackOff: no such image"] == 1
 
 
 def test_what_keeps_pods_from_being_made_is_told_too(fake: FakeKubernetes, pods: Pods) -> None:
     fake.report(NAME, "Job", "FailedCreate", 'pods "x" is forbidden: exceeded quota: fovea')
     fake.report("another-job", "Job", "FailedCreate", "of no concern")
-    assert pods.waiting_for() == ['1: FailedCreate: pods "x" is forbidden: exceeded quota: fovea']
+    assert pods.waiting_for() == {'FailedCreate: pods "x" is forbidden: exceeded quota: fovea': 1}
 
 
 def test_without_the_rights_it_knows_less_and_says_so_once(
@@ -72,7 +72,7 @@ def test_without_the_rights_it_knows_less_and_says_so_once(
     (role,) = [m for m in fake.rights.manifests if m["kind"] == "Role"]
     role["rules"] = [rule for rule in role["rules"] if "batch" in rule["apiGroups"]]
     fake.objects.add(NAME, 0)
-    assert (pods.waiting_for(), pods.waiting_for(), pods.exit_codes()) == ([], [], {})
+    assert (pods.waiting_for(), pods.waiting_for(), pods.exit_codes()) == ({}, {}, {})
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 2
     assert (
@@ -146,8 +146,8 @@ def test_the_log_says_why_pods_wait(
     threading.Thread(target=_open_when_watched_twice, args=(fake,)).start()
     with pytest.raises(SettingsInvalid):
         drive(settings)
-    told = [record.pods for record in caplog.records if record.message == "pods wait"]  # type: ignore[attr-defined]
-    assert told == [f"3: Unschedulable: {NO_NODE}"]
+    told = [vars(record) for record in caplog.records if record.message == "pods wait"]
+    assert [(one["pods"], one["for"]) for one in told] == [(3, f"Unschedulable: {NO_NODE}")]
 
 
 def _open_when_watched_twice(fake: FakeKubernetes) -> None:

@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 
 import kubernetes.config.incluster_config as pod
-import scorer.api
+import scorer.cluster.api
 
 mount = Path(sys.argv.pop(1))
 pod.SERVICE_TOKEN_FILENAME, pod.SERVICE_CERT_FILENAME = str(mount / "token"), str(mount / "ca.crt")
-scorer.api.NAMESPACE_FILE = mount / "namespace"
+scorer.cluster.api.NAMESPACE_FILE = mount / "namespace"
 
 from fovea import entry
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from scorer.api import Api, Body, limits, said
+from scorer.cluster.api import Api, Body, limits, said
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +29,15 @@ class Pods:
         self._core: Any = client.CoreV1Api(api.client)  # it takes more than its types say
         self._forbidden: set[str] = set()
 
-    def waiting_for(self) -> list[str]:
-        """What keeps pods from running, in the cluster's words, with how many it keeps; most first."""
+    def waiting_for(self) -> dict[str, int]:
+        """What keeps pods from running, in the cluster's words -> how many it keeps; most first."""
         pending = [pod for pod in self._pods() if pod["status"].get("phase") == "Pending"]
         found = {pod["metadata"]["name"]: _held_by(pod["status"]) for pod in pending}
         if not found or not all(found.values()):
             told = self._warnings()
             found = {name: why or told.get(name) for name, why in found.items()}
             found |= {self._job: told[self._job]} if not pending and self._job in told else {}
-        return [f"{count}: {why}" for why, count in Counter(filter(None, found.values())).most_common()]
+        return dict(Counter(filter(None, found.values())).most_common())
 
     def exit_codes(self) -> dict[int, set[int]]:
         """Index -> the exit codes of its pods that failed and are still known."""

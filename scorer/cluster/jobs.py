@@ -12,8 +12,8 @@ from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from fovea.errors import FoveaError, SettingsInvalid, Unavailable
-from scorer import api
-from scorer.api import ANSWER_S, BUSY, Api, Body, Failed, Pause, limits, reason, said
+from scorer.cluster import api
+from scorer.cluster.api import ANSWER_S, BUSY, Api, Body, Failed, Pause, limits, reason, said
 
 _WATCH_S: Final = 240
 _WATCH_OF_WAITING_S: Final = 30

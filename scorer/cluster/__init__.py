@@ -1,0 +1,1 @@
+"""What the driver asks of Kubernetes. The only package that knows its client."""
