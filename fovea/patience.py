@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, TypeVar
 
-from fovea.foreground import interruptibly
+from fovea.foreground import interruptibly, sleep
 
 logger = logging.getLogger(__name__)
 
@@ -118,5 +118,5 @@ class _Trial:
 
     def pause(self) -> None:
         pause_s = self.wait_s * random.uniform(0.5, 1.0)
-        interruptibly(lambda: time.sleep(pause_s))
+        sleep(pause_s)
         self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)

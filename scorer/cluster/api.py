@@ -17,6 +17,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from fovea.errors import Unavailable
+from fovea.foreground import interruptibly, sleep
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Api:
         pause = Pause()
         while True:
             try:
-                return call()
+                return interruptibly(call)
             except Failed as error:
                 if isinstance(error, ApiException) and not _is_busy(error):
                     raise
@@ -101,7 +102,7 @@ class Pause:
         if now - self.since > PATIENCE_S:
             raise Unavailable(f"the Kubernetes API has not answered for {PATIENCE_S:.0f} s: {why}") from error
         logger.warning("the Kubernetes API is away; trying again", extra={"said": why})
-        time.sleep(max(self.wait_s * random.uniform(0.5, 1.0), _retry_after_s(error)))
+        sleep(max(self.wait_s * random.uniform(0.5, 1.0), _retry_after_s(error)))
         self.wait_s = min(2 * self.wait_s, LONGEST_WAIT_S)
 
 

@@ -12,6 +12,7 @@ from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from fovea.errors import FoveaError, SettingsInvalid, Unavailable
+from fovea.foreground import interruptibly, sleep
 from scorer.cluster import api
 from scorer.cluster.api import ANSWER_S, BUSY, Api, Body, Failed, Pause, limits, reason, said
 
@@ -76,7 +77,7 @@ class Jobs:
                     yield changed
                 pause = Pause()
                 # An API server that is about to leave ends every watch as soon as it has begun.
-                time.sleep(max(0.0, begun + api.FIRST_WAIT_S - time.monotonic()))
+                sleep(begun + api.FIRST_WAIT_S - time.monotonic())
             except Failed as error:
                 # Whatever ended the watch, the list tells what was missed meanwhile.
                 if isinstance(error, ApiException) and error.status not in {*BUSY, _GONE}:
@@ -134,7 +135,7 @@ class Jobs:
             timeout_seconds=watch_s,
             **limits(watch_s + ANSWER_S),
         )
-        for event in events:
+        while (event := interruptibly(lambda: next(events, None))) is not None:
             if event["type"] == "DELETED":
                 raise self._deleted(name)
             yield event["raw_object"]
