@@ -1,6 +1,5 @@
 """`python -m fovea.client`: classify image files with a running server, as a table or as JSON lines."""
 
-import io
 import json
 import os
 import sys
@@ -26,8 +25,6 @@ def main() -> ExitCode:
     options = load(sys.argv[1:])
     if not options.images:
         raise SettingsInvalid(f"an image is missing; write {PROGRAM} IMAGE... --target HOST:PORT")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what cannot be printed
     with Client(
         options.target,
         timeout_s=options.timeout_s,
@@ -80,7 +77,7 @@ def _print_table(
     for name, outcome in outcomes:
         if isinstance(outcome, FoveaError):
             failures.append(outcome)
-            print(f"error: {name}: {outcome}".replace(f"{name}: {name}:", f"{name}:"), file=sys.stderr)
+            print(f"error: {outcome}", file=sys.stderr)
             continue
         if not has_header:
             print(_row(("image", "label", "probability", "others"), widths))

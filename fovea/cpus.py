@@ -20,7 +20,7 @@ def available_cpus(cgroups: Path = _CGROUPS, membership: Path = Path("/proc/self
 def _own_cgroups(cgroups: Path, membership: Path) -> list[Path]:
     """The process's cgroup and all above it, whose limits hold as well; v1 keeps `cpu` in a tree apart."""
     try:
-        lines = membership.read_text().splitlines()
+        lines = membership.read_text("utf-8", "replace").splitlines()
     except OSError:
         return []
     folders = []

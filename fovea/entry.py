@@ -27,7 +27,7 @@ def run(module: str) -> NoReturn:
         signal.signal(signal.SIGINT, _leave)
     from fovea import exits
 
-    exits.run(import_module(module).main)
+    exits.run(lambda: import_module(module).main())
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

@@ -7,13 +7,14 @@ import traceback
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from fovea import stopping
+from fovea import stopping, surroundings
 from fovea.errors import ExitCode, FoveaError, Terminated
 from fovea.printable import printable
 
 
 def run(main: Callable[[], ExitCode | None]) -> NoReturn:
     """Runs a program's `main` and leaves the process with the exit code that its end deserves."""
+    surroundings.settle()
     code = _outcome(main)
     stopping.finish()
     sys.exit(int(code))

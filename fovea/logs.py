@@ -45,7 +45,11 @@ def _silence_libtiff() -> None:
     """
     import_module("PIL._imaging")  # loads it
     maps = Path("/proc/self/maps")
-    libraries = {line.split()[-1] for line in maps.read_text().splitlines()} if maps.exists() else set()
+    libraries = (
+        {line.split()[-1] for line in maps.read_text("utf-8", "replace").splitlines()}
+        if maps.exists()
+        else set()
+    )
     for library in libraries:
         if Path(library).name.startswith("libtiff"):
             ctypes.CDLL(library).TIFFSetErrorHandler(None)

@@ -114,8 +114,11 @@ def drop_cached(bundle: ModelBundle, models_uri: str) -> None:
 
 
 def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/fovea`, by default `~/.cache/fovea`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fovea"
+    """`$XDG_CACHE_HOME/fovea`, by default `~/.cache/fovea`. Raises Unavailable where there is no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fovea"
+    except RuntimeError as error:
+        raise Unavailable("this user has no home folder to keep models in: set XDG_CACHE_HOME") from error
 
 
 def _numbers(models: Folder) -> list[int]:
