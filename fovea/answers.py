@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 import grpc
 
 from fovea.errors import ExitCode, FoveaError
+from fovea.proxies import way_of
 from fovea.v1 import classify_pb2
 
 
@@ -93,8 +94,11 @@ def classification(response: classify_pb2.ClassifyResponse) -> Classification:
     )
 
 
-def failure(error: grpc.RpcError) -> CallFailed:
-    """The status that a call ended with, and the details beside it."""
+def failure(error: grpc.RpcError, name: str = "", proxy: str = "") -> CallFailed:
+    """The status that a call ended with, and the details beside it.
+
+    `name` is the image's, where it has one; `proxy` what the call went through, where nobody answered it.
+    """
     from google.rpc import error_details_pb2  # which a call that is answered does without
     from grpc_status import rpc_status
 
@@ -104,12 +108,18 @@ def failure(error: grpc.RpcError) -> CallFailed:
     for detail in status.details if status else []:
         detail.Unpack(violation)
         detail.Unpack(retry)
+    reason = _plain(call.details() or call.code().name)
+    if call.code() in _UNANSWERED:
+        reason += way_of(proxy)
     return CallFailed(
         call.code(),
-        _plain(call.details() or call.code().name),
+        f"{name}: {reason}" if name else reason,
         violation.field_violations[0].field if violation.field_violations else "",
         retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
     )
+
+
+_UNANSWERED: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 def _plain(details: str) -> str:

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 
 from fovea.answers import Classification, classification, failure
-from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS, PathOrName, checked_timeout, tls_credentials
+from fovea.channel import DEFAULT_TIMEOUT_S, PathOrName, checked_timeout, options_for, tls_credentials
 from fovea.errors import FoveaError
-from fovea.request import ImageLike, Priority, check_many, classify_request, encoded
+from fovea.proxies import grpc_proxy
+from fovea.request import ImageLike, Priority, check_many, classify_request, encoded_as, name_of
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class AsyncClient:
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """As Client's; raises what that does."""
-        self._target = target
+        self._target, self._proxy = target, grpc_proxy(target)
         self._timeout_s = checked_timeout(timeout_s)
         self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
 
@@ -66,18 +67,15 @@ class AsyncClient:
         request_id: str = "",
     ) -> Classification:
         """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read."""
-        request = classify_request(
-            image if isinstance(image, bytes) else await asyncio.to_thread(encoded, image),
+        ask = partial(
+            classify_request,
             top_k=top_k,
             min_probability=min_probability,
             model_version=model_version,
             priority=priority,
             request_id=request_id,
         )
-        try:
-            return classification(await self._stub.Classify(request, timeout=self._timeout_s))
-        except grpc.RpcError as error:
-            raise failure(error) from error
+        return await self._classify(ask, image, name_of(image))
 
     def classify_many(
         self,
@@ -96,19 +94,22 @@ class AsyncClient:
         """
         check_many(images, window)
 
-        async def outcome(image: ImageLike) -> Classification | FoveaError:
+        ask = partial(
+            classify_request,
+            top_k=top_k,
+            min_probability=min_probability,
+            model_version=model_version,
+            priority="bulk",
+        )
+
+        async def outcome(numbered: tuple[int, ImageLike]) -> Classification | FoveaError:
+            index, image = numbered
             try:
-                return await self.classify(
-                    image,
-                    top_k=top_k,
-                    min_probability=min_probability,
-                    model_version=model_version,
-                    priority="bulk",
-                )
+                return await self._classify(ask, image, name_of(image, index))
             except FoveaError as error:
                 return error
 
-        return _in_order(outcome, _each(images), window)
+        return _in_order(outcome, _numbered(images), window)
 
     async def get_model(self, model_version: int = 0) -> classify_pb2.GetModelResponse:
         """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
@@ -116,27 +117,39 @@ class AsyncClient:
         try:
             return await self._stub.GetModel(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise failure(error) from error
+            raise failure(error, proxy=self._proxy) from error
+
+    async def _classify(
+        self, ask: Callable[[bytes], classify_pb2.ClassifyRequest], image: ImageLike, name: str
+    ) -> Classification:
+        try:
+            data = image if isinstance(image, bytes) else await asyncio.to_thread(encoded_as, name, image)
+            return classification(await self._stub.Classify(ask(data), timeout=self._timeout_s))
+        except grpc.RpcError as error:
+            raise failure(error, name, self._proxy) from error
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         # Not before the first call: a channel needs a running event loop, and a client may be made earlier.
+        options = options_for(self._target)
         if self._credentials:
-            return grpc.aio.secure_channel(self._target, self._credentials, OPTIONS)
-        return grpc.aio.insecure_channel(self._target, OPTIONS)
+            return grpc.aio.secure_channel(self._target, self._credentials, options)
+        return grpc.aio.insecure_channel(self._target, options)
 
     @cached_property
     def _stub(self) -> "ClassifierAsyncStub":
         return classify_pb2_grpc.ClassifierStub(self._channel)
 
 
-async def _each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
+async def _numbered(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[tuple[int, T], None]:
     if isinstance(items, AsyncIterable):
+        index = 0
         async for item in items:
-            yield item
+            yield index, item
+            index += 1
     else:
-        for item in items:
-            yield item
+        for numbered in enumerate(items):
+            yield numbered
 
 
 async def _in_order(

@@ -22,6 +22,7 @@ from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, 
 from fovea.folder import Entry
 from fovea.object_keys import WHAT_IS_ODD, is_odd, without_folders
 from fovea.patience import store_called
+from fovea.proxies import http_proxy, way_of
 from fovea.resumed import Pages, Pieces
 from fovea.stores import open_store
 
@@ -229,7 +230,9 @@ class BucketFolder:
         elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(reason):
             reason = "the store refuses these credentials"
         failure = DataInvalid if isinstance(error, InvalidPathError) else Unavailable
-        return failure(f"{where}: cannot be {verb}: {reason}")
+        asked = re.search(r"https?://\S+", str(error))
+        proxy = http_proxy(asked[0]) if asked else ""
+        return failure(f"{where}: cannot be {verb}: {reason}{way_of(proxy)}")
 
 
 def _is_away(error: Exception) -> bool:

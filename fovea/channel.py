@@ -8,6 +8,7 @@ from typing import Final
 import grpc
 
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from fovea.proxies import grpc_proxy
 
 DEFAULT_TIMEOUT_S: Final = 10.0
 MAX_TIMEOUT_S: Final = 86_400.0
@@ -37,7 +38,7 @@ _SERVICE_CONFIG: Final = {
     ],
 }
 
-OPTIONS: Final = [
+OPTIONS: Final[list[tuple[str, str | int]]] = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     # A call larger than this buffer is never tried again, and by default it has 256 KiB: less than a photo.
     ("grpc.per_rpc_retry_buffer_size", 2**31 - 1),
@@ -53,6 +54,11 @@ OPTIONS: Final = [
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
 """For grpc and grpc.aio alike."""
+
+
+def options_for(target: str) -> list[tuple[str, str | int]]:
+    """OPTIONS, and past any proxy where none is meant for this target."""
+    return [*OPTIONS, ("grpc.enable_http_proxy", int(bool(grpc_proxy(target))))]
 
 
 def checked_timeout(timeout_s: float) -> float:

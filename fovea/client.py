@@ -28,9 +28,10 @@ from fovea.answers import (
     failure,
 )
 from fovea.async_client import AsyncClient
-from fovea.channel import DEFAULT_TIMEOUT_S, OPTIONS, PathOrName, checked_timeout, tls_credentials
+from fovea.channel import DEFAULT_TIMEOUT_S, PathOrName, checked_timeout, options_for, tls_credentials
 from fovea.errors import DataInvalid, FoveaError
-from fovea.request import ImageLike, Priority, check_many, classify_request, encoded
+from fovea.proxies import grpc_proxy
+from fovea.request import ImageLike, Priority, check_many, classify_request, encoded, encoded_as, name_of
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ __all__ = [
     "CallFailed",
     "Classification",
     "Client",
+    "DataInvalid",
+    "FoveaError",
     "ImageLike",
     "ModelVersion",
     "Prediction",
@@ -80,10 +83,11 @@ class Client:
         """
         self._timeout_s = checked_timeout(timeout_s)
         credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
+        self._proxy, options = grpc_proxy(target), options_for(target)
         self._channel = (
-            grpc.secure_channel(target, credentials, OPTIONS)
+            grpc.secure_channel(target, credentials, options)
             if credentials
-            else grpc.insecure_channel(target, OPTIONS)
+            else grpc.insecure_channel(target, options)
         )
         self._stub = classify_pb2_grpc.ClassifierStub(self._channel)
 
@@ -121,7 +125,7 @@ class Client:
         try:
             return classification(self._stub.Classify(request, timeout=self._timeout_s))
         except grpc.RpcError as error:
-            raise failure(error) from error
+            raise failure(error, name_of(image), self._proxy) from error
 
     def classify_many(
         self,
@@ -135,7 +139,8 @@ class Client:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
 
         An image that fails yields its error (CallFailed or DataInvalid) instead of raising it, so that one
-        bad image does not end the others. Each is a call of its own, so that all servers share the work and
+        bad image does not end the others; its text begins with the path, or with the number of an image that
+        has none. Each is a call of its own, so that all servers share the work and
         a call that fails is tried again; all have the priority "bulk". Raises ValueError at once for a window
         below 1.
         """
@@ -155,7 +160,7 @@ class Client:
         try:
             return self._stub.GetModel(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise failure(error) from error
+            raise failure(error, proxy=self._proxy) from error
 
     def _in_order(
         self,
@@ -163,33 +168,33 @@ class Client:
         images: Iterable[ImageLike],
         window: int,
     ) -> Generator[Classification | FoveaError, None, None]:
-        pending: deque[_Call | DataInvalid] = deque()
+        pending: deque[tuple[str, _Call | DataInvalid]] = deque()
         try:
-            for image in images:
-                pending.append(self._send(image, ask))
+            for index, image in enumerate(images):
+                name = name_of(image, index)
+                pending.append((name, self._send(image, name, ask)))
                 if len(pending) >= window:
-                    yield _outcome(pending.popleft())
+                    yield self._outcome(*pending.popleft())
             while pending:
-                yield _outcome(pending.popleft())
+                yield self._outcome(*pending.popleft())
         finally:
-            for call in pending:
+            for _, call in pending:
                 if not isinstance(call, FoveaError):
                     call.cancel()
 
     def _send(
-        self, image: ImageLike, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]"
+        self, image: ImageLike, name: str, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]"
     ) -> "_Call | DataInvalid":
         try:
-            data = encoded(image)
+            data = encoded_as(name, image)
         except DataInvalid as error:
             return error
         return self._stub.Classify.future(ask(data), timeout=self._timeout_s)
 
-
-def _outcome(call: "_Call | DataInvalid") -> Classification | FoveaError:
-    if isinstance(call, FoveaError):
-        return call
-    try:
-        return classification(call.result())
-    except grpc.RpcError as error:
-        return failure(error)
+    def _outcome(self, name: str, call: "_Call | DataInvalid") -> Classification | FoveaError:
+        if isinstance(call, FoveaError):
+            return call
+        try:
+            return classification(call.result())
+        except grpc.RpcError as error:
+            return failure(error, name, self._proxy)

@@ -59,6 +59,23 @@ def check_many(images: object, window: int) -> None:
         raise ValueError(f"window must be at least 1, not {window}")
 
 
+def name_of(image: ImageLike, index: int | None = None) -> str:
+    """What errors call an image: its path, else its place among several, else nothing."""
+    if isinstance(image, str | PathLike):
+        return str(image)
+    return "" if index is None else f"image {index}"
+
+
+def encoded_as(name: str, image: ImageLike) -> bytes:
+    """`encoded`, with the image's name before what is wrong with it."""
+    try:
+        return encoded(image)
+    except DataInvalid as error:
+        if str(error).startswith(name):
+            raise
+        raise DataInvalid(f"{name}: {error}") from error
+
+
 def encoded(image: ImageLike) -> bytes:
     """The bytes that travel for an image. Raises DataInvalid for what cannot be read or is no image.
 

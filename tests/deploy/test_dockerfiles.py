@@ -132,7 +132,10 @@ def test_image_says_which_version_it_is(dockerfile: Dockerfile) -> None:
     assert labels["org.opencontainers.image.version"] == "${VERSION}"
 
 
-def test_health_check_follows_readiness(tiny_models: Path, tmp_path: Path) -> None:
+def test_health_check_follows_readiness(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # Docker gives it to each container
     with running_server(tiny_models) as ready, started_server(tmp_path, "--wait-for-model") as waiting:
         ports = waiting.wait_for("waiting for a version to be published")
         assert _health_check(ready.ready["health_port"]) == 0

@@ -55,8 +55,10 @@ async def test_failures_are_the_clients_own(server: ServerProcess) -> None:
         assert caught.value.field == "image"
         with pytest.raises(CallFailed):
             await client.get_model(model_version=9)
-        with pytest.raises(DataInvalid, match="cannot be read"):
+        with pytest.raises(DataInvalid, match=r"missing\.png: cannot be read"):
             await client.classify("missing.png")
+        with pytest.raises(CallFailed, match=rf"{__file__}: the bytes are not an image"):
+            await client.classify(__file__)
 
 
 async def arriving(images: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -1,5 +1,6 @@
 """The client, against a real server."""
 
+import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from fovea.client import AsyncClient, CallFailed, Classification, Client, encoded
-from fovea.errors import DataInvalid, ExitCode
+from fovea.errors import DataInvalid, ExitCode, FoveaError
 from fovea.preprocess import decode_image
 from fovea.v1 import classify_pb2
 from tests import tiny
@@ -73,6 +74,32 @@ def test_a_device_that_never_ends_is_not_read_for_ever(monkeypatch: pytest.Monke
     monkeypatch.setattr("fovea.request.LARGEST_IMAGE_BYTES", 1000)
     with pytest.raises(DataInvalid, match=r"/dev/zero: 1001 bytes are more than any server takes"):
         encoded("/dev/zero")
+
+
+def test_a_failure_begins_with_the_name_of_its_image(
+    server: ServerProcess, client: Client, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"no image")
+    given: list[Any] = [tmp_path / "notes.txt", str(tmp_path / "missing.png"), tmp_path, b"no image", None]
+    begins = [f"{tmp_path}/notes.txt: the bytes ", f"{tmp_path}/missing.png: cannot be read: No such file"]
+    begins += [
+        f"{tmp_path}: cannot be read: Is a directory",
+        "image 3: the bytes ",
+        "image 4: an image is a ",
+    ]
+
+    async def all_of_them() -> list[Classification | FoveaError]:
+        async with AsyncClient(server.target) as caller:
+            return [outcome async for outcome in caller.classify_many(given)]
+
+    for outcomes in (list(client.classify_many(given)), asyncio.run(all_of_them())):
+        for outcome, beginning in zip(outcomes, begins, strict=True):
+            assert isinstance(outcome, FoveaError)
+            assert str(outcome).startswith(beginning)
+    for image, beginning in zip(given[:3], begins, strict=False):
+        with pytest.raises(FoveaError) as raised:
+            client.classify(image)
+        assert str(raised.value).startswith(beginning)
 
 
 def test_many_come_back_in_order_and_a_bad_one_spoils_only_itself(client: Client) -> None:
