@@ -15,6 +15,7 @@ import torchvision
 
 from tests.buckets import bucket_environment
 from tests.photos import make_photos
+from tests.stub_classifier import stub_server
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -143,6 +144,23 @@ def test_the_commands_work_one_after_the_other(workspace: Path, environment: dic
     assert [server.returncode for server in servers] == [0]
     assert (workspace / "models" / "pets" / "1" / "bundle.json").is_file()
     assert (workspace / "runs" / "lr-find" / "lr_find.png").is_file()
+
+
+def test_the_python_that_calls_a_server_does_so(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "photos" / "cat" / "001.jpg").write_bytes(b"image")
+    (tmp_path / "photos" / "cat" / "002.jpg").mkdir()
+    with stub_server() as stub:
+        ended = subprocess.run(
+            [sys.executable, "-c", program.replace("localhost:8001", stub.address)],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    assert ended.stdout.splitlines() == [
+        "stub 1.0",
+        "photos/cat/001.jpg stub",
+        "failed: photos/cat/002.jpg: cannot be read: Is a directory",
+    ]
 
 
 def upload(workspace: Path, environment: dict[str, str]) -> None:
