@@ -3,9 +3,9 @@
 import os
 import re
 from collections.abc import MutableMapping
-from ipaddress import ip_address, ip_network
 from typing import Final
-from urllib.parse import urlsplit
+
+# What takes apart URLs and addresses is loaded only where there is a proxy.
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")
 """As NO_PROXY has it; not every library reads networks."""
@@ -35,6 +35,8 @@ def way_of(proxy: str) -> str:
 
 def http_proxy(url: str) -> str:
     """The proxy of a store's HTTP requests, as `https_proxy=http://HOST:PORT`, or ""."""
+    from urllib.parse import urlsplit
+
     parts = urlsplit(url)
     names = [form for name in (f"{parts.scheme}_proxy", "all_proxy") for form in (name.upper(), name)]
     name = next((name for name in names if os.environ.get(name)), None)
@@ -47,12 +49,15 @@ def grpc_proxy(target: str) -> str:
     Targets on this machine go through none, nor do those that no_proxy names, in capitals too.
     """
     name = next((name for name in _GRPC_PROXIES if os.environ.get(name)), None)
-    direct = all(_is_direct(host, _NO_GRPC_PROXY) for host in _hosts(target))
-    return _shown(name) if name and not direct else ""
+    if name is None or all(_is_direct(host, _NO_GRPC_PROXY) for host in _hosts(target)):
+        return ""
+    return _shown(name)
 
 
 def _shown(name: str) -> str:
     """The variable and its value, but for the password in it."""
+    from urllib.parse import urlsplit
+
     proxy = urlsplit(os.environ[name])
     return f"{name}={proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
 
@@ -80,6 +85,8 @@ def _is_direct(host: str, names: tuple[str, ...]) -> bool:
 
 
 def _matches(host: str, pattern: str) -> bool:
+    from ipaddress import ip_address, ip_network
+
     try:
         return ip_address(host) in ip_network(pattern, strict=False)
     except ValueError:  # one of them is a name

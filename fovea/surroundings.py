@@ -4,8 +4,7 @@ import io
 import os
 import pwd
 import sys
-import tempfile
-from pathlib import Path
+from contextlib import suppress
 
 from fovea import proxies
 
@@ -31,13 +30,22 @@ def _have_a_home() -> None:
     """
     if _name_of_the_user() is None:
         os.environ.setdefault("USER", str(os.getuid()))  # PyTorch names a cache after it
-    try:
-        home = Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = _own_folder()
-        return
-    if not any(os.access(folder, os.W_OK) for folder in (home / ".cache", home)):
-        os.environ.setdefault("XDG_CACHE_HOME", _own_folder())
+    with suppress(OSError):  # without any folder to write to, whoever needs one says so
+        if _home() == "~":
+            os.environ["HOME"] = _own_folder()
+        if not _has_a_cache():
+            os.environ["XDG_CACHE_HOME"] = _own_folder()
+
+
+def _home() -> str:
+    return os.path.expanduser("~")  # noqa: PTH111 - the client loads no pathlib
+
+
+def _has_a_cache() -> bool:
+    """False where the folder for it is another user's, as an image's is for `docker run --user`."""
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return os.access(f"{named}/fovea", os.W_OK) or not os.access(f"{named}/fovea", os.F_OK)
+    return any(os.access(folder, os.W_OK) for folder in (f"{_home()}/.cache", _home()))
 
 
 def _name_of_the_user() -> str | None:
@@ -49,11 +57,12 @@ def _name_of_the_user() -> str | None:
 
 def _own_folder() -> str:
     """The same in each run, unless someone else has taken its name."""
+    import tempfile
+    from pathlib import Path
+
     folder = Path(tempfile.gettempdir(), f"fovea-{os.getuid()}")
-    try:
+    with suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.lstat().st_uid == os.getuid() and not folder.is_symlink():
             return str(folder)
-    except OSError:
-        pass
     return tempfile.mkdtemp(prefix="fovea-")

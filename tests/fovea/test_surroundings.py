@@ -34,7 +34,9 @@ def run(*command: str, **environment: str | None) -> "subprocess.CompletedProces
 def cache_of(*before: str, **environment: str | None) -> str:
     """Where a program keeps what it fetches."""
     program = "from fovea import exits, versions; exits.run(lambda: print(versions.default_cache()))"
-    ended = run(*before, sys.executable, "-c", program, XDG_CACHE_HOME=None, USER=None, **environment)
+    ended = run(
+        *before, sys.executable, "-c", program, **{"XDG_CACHE_HOME": None, "USER": None, **environment}
+    )
     assert ended.stderr == ""
     return ended.stdout.strip()
 
@@ -59,6 +61,16 @@ def test_a_home_that_is_not_there_is_not_written_to(tmp_path: Path) -> None:
     kept = cache_of(HOME="/nonexistent", TMPDIR=str(tmp_path))
     assert kept == f"{tmp_path}/fovea-{os.getuid()}/fovea"
     assert cache_of(HOME=str(tmp_path)) == f"{tmp_path}/.cache/fovea"
+
+
+def test_a_cache_of_another_user_is_left_to_it(unknown_user: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "image" / "fovea").mkdir(parents=True)
+    (tmp_path / "image" / "fovea").chmod(0o555)
+    at = {"TMPDIR": str(tmp_path), "HOME": "/"}
+    other = cache_of(*unknown_user, XDG_CACHE_HOME=f"{tmp_path}/image", **at)
+    assert other == f"{tmp_path}/fovea-12345/fovea"
+    asked = cache_of(*unknown_user, XDG_CACHE_HOME=f"{tmp_path}/new", **at)
+    assert asked == f"{tmp_path}/new/fovea"
 
 
 def test_a_folder_that_someone_else_made_is_not_ours(tmp_path: Path) -> None:
