@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea import buckets, patience, resumed
+from fovea import patience, resumed, stores
 from fovea.errors import Unavailable
 from fovea.folder import Folder
 from fovea.patience import wait_for_stores
@@ -26,7 +26,7 @@ LONG_S = 60.0
 @pytest.fixture
 def store(bucket: Bucket, bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
     """What `bucket` is reached by. Nothing but the process's own patience tries again."""
-    monkeypatch.setattr(buckets, "_HASTY", {"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
+    monkeypatch.setattr(stores, "_HASTY", {"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
     monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
     with faulty_store(bucket_endpoint) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
