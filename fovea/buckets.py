@@ -34,7 +34,7 @@ T = TypeVar("T")
 # A refused listing comes as a generic error, unlike a refused read.
 _REFUSED = re.compile(r"status code: (401|403)\b")
 _ANSWERED = re.compile(r"status code: \d")
-_AWAY = re.compile(r"HTTP error: |status code: (408|429|5\d\d)\b")
+_AWAY = re.compile(r"HTTP error: |status code: (408|429|5(?!01)\d\d)\b")
 # S3's word for an object in Glacier, which comes with 403, and Azure's for a blob of its archive tier.
 _ARCHIVED = re.compile(r"\b(InvalidObjectState|BlobArchived|BlobBeingRehydrated)\b")
 # Where obstore asks for credentials if the environment has none.
@@ -207,6 +207,15 @@ class BucketFolder:
         except (BaseError, OSError) as error:
             raise self._failure("written", key, error) from error
         return True
+
+    def remove(self, key: str) -> None:
+        """Raises Unavailable. There need not be such an object."""
+        try:
+            self._ask(lambda: obstore.delete(self._store, self._full(key)))
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise self._failure("removed", key, error) from error
 
     def _ask(self, call: Callable[[], T]) -> T:
         """The call's result. A store that is away is waited for, as `wait_for_stores` had it."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fovea.errors import SettingsInvalid, Terminated
 from fovea.folder import Folder
-from fovea.storage import open_answering
 from scorer.cluster.api import Api, connect
 from scorer.cluster.jobs import Jobs, waits
 from scorer.cluster.pods import Pods
@@ -17,6 +16,7 @@ from scorer.committed import missing_shards
 from scorer.config import DriveSettings
 from scorer.job import Body, job_body, read_template, scores
 from scorer.job_end import end_of, failure
+from scorer.output import open_output
 from scorer.pipeline import Resources
 from scorer.plan import Plan
 from scorer.planner import absolute, plan_run
@@ -31,7 +31,7 @@ def drive(settings: DriveSettings) -> None:
     """Scores what the run still lacks by pods of a Job, commits it and prints what it came to."""
     template = _template(settings)
     check_server(settings)
-    output = open_answering(settings.output)
+    output = open_output(settings.output)
     plan = plan_run(settings, output)
     missing = [] if is_finished(output, settings.run_id) else missing_shards(output, plan)
     if any(plan.shards[index].to_score for index in missing):

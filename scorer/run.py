@@ -3,7 +3,6 @@
 import logging
 
 from fovea.folder import Folder
-from fovea.storage import open_answering
 from scorer.commit import finish_run, is_finished
 from scorer.committed import missing_shards
 from scorer.config import PlanSettings, RunSettings
@@ -11,6 +10,7 @@ from scorer.console import plan_report, report
 from scorer.dry_run import dry_run
 from scorer.latest import read_latest
 from scorer.options import CommitOptions
+from scorer.output import open_output
 from scorer.plan import Plan
 from scorer.planner import plan_run
 from scorer.verification import check_server
@@ -25,7 +25,7 @@ def score(settings: RunSettings) -> None:
         print(dry_run(settings))
         return
     check_server(settings)
-    output = open_answering(settings.output)
+    output = open_output(settings.output)
     plan = plan_run(settings, output)
     if not is_finished(output, settings.run_id):
         score_shards(output, plan, missing_shards(output, plan), resources_of(settings))
@@ -34,13 +34,13 @@ def score(settings: RunSettings) -> None:
 
 def plan(settings: PlanSettings) -> None:
     """Plans the run, and prints what there is to do."""
-    output = open_answering(settings.output)
+    output = open_output(settings.output)
     print(plan_report(plan_run(settings, output), output))
 
 
 def commit_run(settings: CommitOptions) -> None:
     """Commits a run that others have scored, and prints what it came to."""
-    output = open_answering(settings.output)
+    output = open_output(settings.output)
     _commit(settings, output, existing_plan(output, settings.run_id))
 
 

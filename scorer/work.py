@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from fovea.classifier import CUDA
 from fovea.errors import DataInvalid
 from fovea.folder import Folder
-from fovea.storage import open_answering
 from scorer.bottleneck import advise
 from scorer.committed import missing_shards
 from scorer.config import WorkSettings
 from scorer.console import has_terminal, progress_bar
 from scorer.options import WorkOptions
+from scorer.output import open_output
 from scorer.pipeline import Resources
 from scorer.plan import Plan, read_plan
 from scorer.rows import ShardCounts
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def work(settings: WorkSettings) -> None:
     """Scores this worker's share: the shards s with s = index (modulo completions) that are not there yet."""
-    output = open_answering(settings.output)
+    output = open_output(settings.output)
     plan = existing_plan(output, settings.run_id)
     share = [s for s in missing_shards(output, plan) if s % settings.completions == settings.index]
     if not share:

@@ -111,6 +111,12 @@ def shortened(handler: "_Handler") -> None:
     handler.send(answer, answer.body[: len(answer.body) // 2])
 
 
+def unconditional(handler: "_Handler") -> None:
+    """Knows no conditions, and overwrites what is there."""
+    del handler.headers["If-None-Match"]
+    handler.send(handler.forward())
+
+
 @contextmanager
 def faulty_store(behind: str) -> Iterator[FaultyStore]:
     """A proxy on a free port of 127.0.0.1 before the endpoint with the URL `behind`."""

@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from fovea.conditional_puts import require_conditional_puts
 from fovea.errors import DataInvalid
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
@@ -95,6 +96,7 @@ def _check_models(uri: str) -> None:
     """Before hours of training: does the store answer, and can this be a folder to write to?"""
     models = open_folder(uri)
     published(models)
+    require_conditional_puts(models)
     if isinstance(models, LocalFolder):
         RunFolder(models.path).check("--models")
 

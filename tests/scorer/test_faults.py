@@ -1,18 +1,26 @@
 """A night on which the store, the disk or the machine fails, done to real processes."""
 
+import json
 import os
 import resource
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fovea.errors import SettingsInvalid
+from fovea.settings import load
+from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
+from scorer.driver import drive
+from scorer.run import commit_run, plan, score
+from scorer.work import work
 from tests import tiny
-from tests.faulty_store import cut_short, hung, refused, shortened, slow_by
+from tests.faulty_store import cut_short, hung, refused, shortened, slow_by, unconditional
 from tests.scorer.night import Night, without_names
 from tests.scorer.runs import PATIENCE_S, error_line, scorer
 
@@ -98,7 +106,32 @@ def test_work_on_shards_that_are_all_there_is_nothing_to_do(night: Night) -> Non
     again = night.work()
     assert again.returncode == 0
     assert "nothing to do: every shard of this worker is there" in again.stderr
-    assert night.store.count("GET", IMAGES) == night.store.count("PUT", "") == 0
+    assert night.store.count("GET", IMAGES) == night.store.count("PUT", "/scores/(plan|runs)") == 0
+
+
+def test_a_store_that_lets_the_second_worker_win_is_refused_by_every_command(
+    night: Night, tmp_path: Path
+) -> None:
+    night.plan()
+    pod = {"containers": [{"name": "worker", "image": "fovea-serve"}]}
+    body = {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": pod}}}
+    template = tmp_path / "job.json"
+    template.write_text(json.dumps(body))
+    night.store.on("PUT", "/scores/", unconditional)
+    flags = ["--output", night.output, "--run-id", "night-1"]
+    models = ["--models", f"{night.bucket.uri}/models/tiny"]
+    images = f"{night.bucket.uri}/images"
+    cases: dict[str, tuple[type[Any], Callable[[Any], None], list[str]]] = {
+        "run": (RunSettings, score, [images, *models]),
+        "plan": (PlanSettings, plan, [images, *models]),
+        "work": (WorkSettings, work, []),
+        "commit": (CommitSettings, commit_run, []),
+        "drive": (DriveSettings, drive, [images, *models, "--job-template", str(template)]),
+    }
+    for name, (settings, command, more) in cases.items():
+        with pytest.raises(SettingsInvalid, match="told in vain to write only what is absent"):
+            command(load(settings, [*more, *flags], name))
+    assert night.shards() == []
 
 
 def test_an_empty_prefix_is_one_empty_shard(night: Night) -> None:

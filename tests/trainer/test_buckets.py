@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from fovea import versions
-from fovea.errors import DataInvalid
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.printable import printable
 from fovea.storage import open_folder
 from tests.buckets import Bucket
+from tests.faulty_store import faulty_store, unconditional
 from tests.tiny import picture
 from trainer import job
 from trainer.config import ExportSettings
@@ -94,6 +95,18 @@ def test_weights_come_from_a_bucket(bucket: Bucket, trained: Path, tmp_path: Pat
     bucket.put("weights/start.pt", (trained / "runs" / "a" / "checkpoint.pt").read_bytes())
     network = build_network("resnet18", 2, 32)
     assert load_weights(network, "resnet18", f"{bucket.uri}/weights/start.pt", None, tmp_path)
+
+
+def test_a_store_on_which_two_could_publish_one_version_is_refused_before_the_work(
+    bucket: Bucket, bucket_endpoint: str, own_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faulty_store(bucket_endpoint) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        store.on("PUT", "/models/", unconditional)
+        with pytest.raises(SettingsInvalid, match="told in vain to write only what is absent"):
+            job.export(
+                ExportSettings(run=own_run, models=f"{bucket.uri}/models/tiny", device="cpu", threads=1)
+            )
 
 
 def test_a_model_is_published_to_a_bucket(bucket: Bucket, own_run: Path, tmp_path: Path) -> None:

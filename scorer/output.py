@@ -1,0 +1,13 @@
+"""Where a run is written."""
+
+from fovea.conditional_puts import require_conditional_puts
+from fovea.folder import Folder
+from fovea.storage import open_answering
+
+
+def open_output(uri: str) -> Folder:
+    """Raises SettingsInvalid for a store that lets one of two workers replace what the other has committed,
+    Unavailable when it cannot be written."""
+    output = open_answering(uri)
+    require_conditional_puts(output)
+    return output
