@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fovea.bundle import file_digest
 from fovea.errors import DataInvalid, Unavailable
+from fovea.proxies import http_proxy, way_of
 from fovea.storage import LocalFolder, is_bucket, open_folder
 from trainer.model import Network
 from trainer.weight_names import Fit, describe, fits
@@ -63,8 +64,9 @@ def _imagenet(arch: str) -> Path:
             url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1], progress=False
         )
     except (URLError, OSError, RuntimeError) as error:
+        reason = f"{error}{way_of(http_proxy(url))}"
         raise Unavailable(
-            f"the ImageNet weights of {arch} are not in the cache and cannot be downloaded ({error}): put "
+            f"the ImageNet weights of {arch} are not in the cache and cannot be downloaded ({reason}): put "
             f"{url} at {path} or give it as --weights FILE; or start from scratch with --weights none"
         ) from error
     return path

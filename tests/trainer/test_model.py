@@ -178,8 +178,10 @@ def test_imagenet_weights_that_cannot_be_had_are_no_random_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
-    with pytest.raises(Unavailable, match=r"--weights FILE; or .* --weights none"):
+    says = r"by the proxy of https_proxy=http://127\.0\.0\.1:9; .*--weights FILE; or .* --weights none"
+    with pytest.raises(Unavailable, match=says):
         load_weights(build_network(ARCH, 2, 32), ARCH, "imagenet", None, tmp_path)
     assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []
 
