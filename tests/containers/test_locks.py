@@ -13,10 +13,22 @@ ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "containers/lock"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT, EXTRAS = PYPROJECT["project"], PYPROJECT["project"]["optional-dependencies"]
+
+
+def of_extras(*names: str) -> list[str]:
+    """What pip takes for the project with these extras, some of which name others of its own."""
+    wanted = list(PROJECT["dependencies"])
+    for line in (line for name in names for line in EXTRAS[name]):
+        requirement = Requirement(line)
+        own = requirement.name == PROJECT["name"]
+        wanted += of_extras(*requirement.extras) if own else [line]
+    return wanted
+
+
 WANTED = {
-    "serve": [*PROJECT["dependencies"], *EXTRAS["serve"], *EXTRAS["score"], *EXTRAS["formats"]],
-    "serve-gpu": [*PROJECT["dependencies"], *EXTRAS["serve-gpu"], *EXTRAS["score"], *EXTRAS["formats"]],
-    "train": [*PROJECT["dependencies"], *EXTRAS["train"], *EXTRAS["formats"]],
+    "serve": of_extras("serve", "score", "formats"),
+    "serve-gpu": of_extras("serve-gpu", "score", "formats"),
+    "train": of_extras("train", "formats"),
     "sbom": PYPROJECT["dependency-groups"]["sbom"],
 }
 PYTHON = {"python_full_version": "3.11.2", "python_version": "3.11", "sys_platform": "linux"}
