@@ -5,7 +5,7 @@ over the whole image, however few bytes it has; each small piece of a header is 
 """
 
 import io
-import re
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
@@ -26,10 +26,10 @@ ANY_TILE_PIXELS: Final = 1024 * 1024
 """A tile of a TIFF may have so many, however small the image is."""
 
 _JPEG: Final = b"\xff\xd8\xff"
+_AVIF_BRANDS: Final = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
 _SCAN: Final = b"\xff\xda\x00"
 MAX_SCANS: Final = 100
 """Of a JPEG. libtiff draws the line there as well, where a TIFF has a JPEG inside."""
-_TIFF: Final = re.compile(b"|".join(re.escape(start) for start in tiff.STARTS))
 
 
 class MeteredFile(io.BytesIO):
@@ -55,13 +55,22 @@ def check_scans(data: bytes) -> None:
 
 def check_avif(data: bytes) -> None:
     """Raises InvalidImage for an AVIF with EXIF of 100,000 values, each of which Pillow may read."""
-    if data[4:8] != b"ftyp":
+    if data[4:12] not in _AVIF_BRANDS:
         return
-    places = list(islice(_TIFF.finditer(data), MOST_DIRECTORIES + 1))
+    places = [
+        place for start in tiff.STARTS for place in islice(_find_all(data, start), MOST_DIRECTORIES + 1)
+    ]
     if len(places) > MOST_DIRECTORIES:
         raise InvalidImage("undecodable", f"the image has more than {MOST_DIRECTORIES} directories of EXIF")
     for place in places:
-        tiff.check_values(data[place.start() :])
+        tiff.check_values(data[place:])
+
+
+def _find_all(data: bytes, piece: bytes) -> Iterator[int]:
+    place = data.find(piece)
+    while place >= 0:
+        yield place
+        place = data.find(piece, place + 1)
 
 
 def check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
