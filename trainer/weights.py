@@ -1,7 +1,10 @@
 """What training starts from: ImageNet weights, a file, or a bucket's file. Never a silent random start."""
 
+from functools import partial
 from pathlib import Path
-from urllib.error import URLError
+from ssl import SSLCertVerificationError
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 
 import torch
 import torchvision
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from fovea.bundle import file_digest
 from fovea.errors import DataInvalid, Unavailable
+from fovea.patience import store_called
 from fovea.proxies import http_proxy, way_of
 from fovea.storage import LocalFolder, is_bucket, open_folder
 from trainer.model import Network
@@ -60,9 +64,9 @@ def _imagenet(arch: str) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            url, str(path), hash_prefix=path.stem.rsplit("-", 1)[-1], progress=False
-        )
+        digest = path.stem.rsplit("-", 1)[-1]
+        download = partial(torch.hub.download_url_to_file, url, str(path), digest, progress=False)
+        store_called(urlsplit(url).netloc).ask(download, _is_away)
     except (URLError, OSError, RuntimeError) as error:
         reason = f"{error}{way_of(http_proxy(url))}"
         raise Unavailable(
@@ -70,6 +74,14 @@ def _imagenet(arch: str) -> Path:
             f"{url} at {path} or give it as --weights FILE; or start from scratch with --weights none"
         ) from error
     return path
+
+
+def _is_away(error: Exception) -> bool:
+    """Nobody answered, or only to say that it is busy."""
+    if isinstance(error, HTTPError):
+        return error.code in {408, 429} or error.code >= 500
+    untrusted = isinstance(error, URLError) and isinstance(error.reason, SSLCertVerificationError)
+    return isinstance(error, (URLError, ConnectionError, TimeoutError)) and not untrusted
 
 
 def _fill(network: Network, state: dict[str, Tensor], path: Path, arch: str) -> None:

@@ -64,7 +64,7 @@ def test_pods_run_as_restricted_as_a_node_has_them(serve_image: Image, tmp_path:
 
 
 def test_training_pod_releases_a_model_of_digits(node: Node) -> None:
-    bundle = json.loads((node.claim("fovea-models") / "digits/1/bundle.json").read_text())
+    bundle = json.loads((node.claim("fovea-models-local") / "digits/1/bundle.json").read_text())
     assert bundle["labels"] == list("0123456789")
 
 
