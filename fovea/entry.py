@@ -12,7 +12,7 @@ import os
 import signal
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 
 def run(module: str) -> NoReturn:
@@ -27,7 +27,23 @@ def run(module: str) -> NoReturn:
         signal.signal(signal.SIGINT, _leave)
     from fovea import exits
 
-    exits.run(lambda: import_module(module).main())
+    exits.run(lambda: _run(module))
+
+
+def _run(module: str) -> Any:
+    try:
+        return import_module(module).main()
+    except ModuleNotFoundError as error:
+        program = module.partition(".")[0]
+        if program not in _EXTRAS or str(error.name).partition(".")[0] in {"fovea", *_EXTRAS}:
+            raise
+        from fovea.errors import extra_missing
+
+        raise extra_missing(error, f"the {program}", _EXTRAS[program]) from error
+
+
+_EXTRAS: Final = {"trainer": "train", "server": "serve", "scorer": "serve,score"}
+"""Of our distribution, by the program that needs them."""
 
 
 def _leave(signum: int, frame: FrameType | None) -> None:

@@ -66,8 +66,8 @@ class ExtraMissing(Unavailable):
 
 
 def extra_missing(error: ModuleNotFoundError, use: str, extra: str) -> ExtraMissing:
-    """Says which package the `use` needs, and the extra of our distribution that brings it."""
-    return ExtraMissing(f"{use}, for which {error.name} is missing: pip install 'fovea-vision[{extra}]'")
+    """Says which module the `use` needs, and the extra of our distribution that brings it."""
+    return ExtraMissing(f"{error.name} is missing, which {use} needs: pip install 'fovea-vision[{extra}]'")
 
 
 class ObjectMissing(DataInvalid):

@@ -88,7 +88,7 @@ def encoded(image: ImageLike) -> bytes:
     try:
         from fovea.pictures import as_png  # which takes longer to load than all of the client
     except ModuleNotFoundError as error:
-        raise extra_missing(error, "a picture or an array is sent as PNG", "images") from error
+        raise extra_missing(error, "sending a picture or an array", "images") from error
     return as_png(image)
 
 

@@ -115,7 +115,7 @@ def assert_calls(
     assert told["no image"].endswith(" image")
     if extra_is_missing:
         assert told["no picture"].startswith("ExtraMissing ")
-        assert told["no picture"].endswith("is missing: pip install 'fovea-vision[images]'")
+        assert told["no picture"].endswith("a picture or an array needs: pip install 'fovea-vision[images]'")
 
 
 def run(python: Path, *arguments: str | Path) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import clean_environment
+
 ROOT = Path(__file__).parents[2]
 
 TRAIN = ("trainer", "train", "--data", "digits", "--models", "/dev/null/models")
@@ -44,6 +46,30 @@ def test_an_ignored_interrupt_stays_ignored() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("program", "lacking", "extra"),
+    [("server", "onnxruntime", "serve"), ("scorer", "pyarrow", "serve,score"), ("trainer", "torch", "train")],
+)
+def test_a_library_that_is_not_installed_is_one_line_with_what_to_install(
+    program: str, lacking: str, extra: str
+) -> None:
+    code = (
+        f"import sys; sys.modules[{lacking!r}] = None; sys.argv = {list(TRAIN)}\n"
+        f"from fovea import entry; entry.run('{program}.__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    install = f"pip install 'fovea-vision[{extra}]'"
+    assert ended.stderr == f"error: {lacking} is missing, which the {program} needs: {install}\n"
+    assert ended.returncode == 69
 
 
 def interrupted(sent: signal.Signals, program: tuple[str, ...], loaded: str) -> tuple[list[str], int]:
