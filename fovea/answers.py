@@ -2,13 +2,15 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import grpc
 
 from fovea.errors import ExitCode, FoveaError
 from fovea.proxies import way_of
-from fovea.v1 import classify_pb2
+
+if TYPE_CHECKING:
+    from fovea.v1 import classify_pb2
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class CallFailed(FoveaError):
         return ExitCode.BAD_DATA if self.code in at_fault else ExitCode.UNAVAILABLE
 
 
-def classification(response: classify_pb2.ClassifyResponse) -> Classification:
+def classification(response: "classify_pb2.ClassifyResponse") -> Classification:
     """What came over the wire, as the client's own."""
     model, timing = response.model, response.timing
     return Classification(

@@ -11,10 +11,18 @@ from fovea.answers import Classification, classification, failure
 from fovea.channel import DEFAULT_TIMEOUT_S, PathOrName, checked_timeout, options_for, tls_credentials
 from fovea.errors import FoveaError
 from fovea.proxies import grpc_proxy
-from fovea.request import ImageLike, Priority, check_many, classify_request, encoded_as, name_of
-from fovea.v1 import classify_pb2, classify_pb2_grpc
+from fovea.request import (
+    ImageLike,
+    Priority,
+    check_many,
+    classify_request,
+    encoded_as,
+    model_request,
+    name_of,
+)
 
 if TYPE_CHECKING:
+    from fovea.v1 import classify_pb2
     from fovea.v1.classify_pb2_grpc import ClassifierAsyncStub
 
 T = TypeVar("T")
@@ -111,16 +119,16 @@ class AsyncClient:
 
         return _in_order(outcome, _numbered(images), window)
 
-    async def get_model(self, model_version: int = 0) -> classify_pb2.GetModelResponse:
+    async def get_model(self, model_version: int = 0) -> "classify_pb2.GetModelResponse":
         """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
-        request = classify_pb2.GetModelRequest(model_version=model_version)
+        request = model_request(model_version)
         try:
             return await self._stub.GetModel(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             raise failure(error, proxy=self._proxy) from error
 
     async def _classify(
-        self, ask: Callable[[bytes], classify_pb2.ClassifyRequest], image: ImageLike, name: str
+        self, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]", image: ImageLike, name: str
     ) -> Classification:
         try:
             data = image if isinstance(image, bytes) else await asyncio.to_thread(encoded_as, name, image)
@@ -138,6 +146,8 @@ class AsyncClient:
 
     @cached_property
     def _stub(self) -> "ClassifierAsyncStub":
+        from fovea.v1 import classify_pb2_grpc  # with the first client: a fifth of what it takes to load
+
         return classify_pb2_grpc.ClassifierStub(self._channel)
 
 

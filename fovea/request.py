@@ -5,12 +5,13 @@ from os import PathLike
 from typing import TYPE_CHECKING, Final, Literal, Union
 
 from fovea.errors import DataInvalid, extra_missing
-from fovea.v1 import classify_pb2
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from PIL import Image
+
+    from fovea.v1 import classify_pb2
 
 ImageLike = Union[str, PathLike[str], bytes, "Image.Image", "npt.NDArray[np.uint8]"]
 """A path, an encoded image, a PIL image, or uint8 [height, width, 3]; the last two travel as PNG."""
@@ -21,8 +22,8 @@ LARGEST_IMAGE_BYTES: Final = 1024**3
 Priority = Literal["interactive", "bulk"]
 
 _PRIORITIES: Final = {
-    "interactive": classify_pb2.PRIORITY_INTERACTIVE,
-    "bulk": classify_pb2.PRIORITY_BULK,
+    "interactive": "PRIORITY_INTERACTIVE",
+    "bulk": "PRIORITY_BULK",
 }
 
 
@@ -34,18 +35,26 @@ def classify_request(
     model_version: int,
     priority: Priority,
     request_id: str = "",
-) -> classify_pb2.ClassifyRequest:
+) -> "classify_pb2.ClassifyRequest":
     """Raises ValueError for what cannot travel; whether it makes sense is for the server to say."""
     if priority not in _PRIORITIES:
         raise ValueError(f"priority is {' or '.join(_PRIORITIES)}, not {priority!r}")
+    from fovea.v1 import classify_pb2
+
     return classify_pb2.ClassifyRequest(
         image=data,
         top_k=top_k,
         min_probability=min_probability,
         model_version=model_version,
-        priority=_PRIORITIES[priority],
+        priority=classify_pb2.Priority.Value(_PRIORITIES[priority]),
         request_id=request_id,
     )
+
+
+def model_request(model_version: int) -> "classify_pb2.GetModelRequest":
+    from fovea.v1 import classify_pb2
+
+    return classify_pb2.GetModelRequest(model_version=model_version)
 
 
 def check_many(images: object, window: int) -> None:

@@ -85,6 +85,7 @@ def test_the_client_loads_grpc_and_nothing_heavier(tmp_path: Path) -> None:
         "before = {*sys.modules, *sys.stdlib_module_names}\n"
         "import fovea.client, fovea.client_command\n"
         "assert fovea.client.encoded(sys.argv[1]) == fovea.client.encoded(b'image')\n"
+        "assert 'fovea.v1' not in sys.modules\n"
         "print(*{name.partition('.')[0] for name in sys.modules} - before)"
     )
     loaded = subprocess.run(
