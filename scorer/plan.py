@@ -116,4 +116,4 @@ def option_of(name: str) -> str:
 def shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "nothing"
-    return "nothing" if value is None else str(value)
+    return str(value) if value not in (None, "") else "nothing"

@@ -95,6 +95,13 @@ def test_golden_images_that_are_one_level_off_load_and_are_said(
         assert why in line
 
 
+def test_bundle_of_before_decoders_were_noted_loads(folder: Path) -> None:
+    contract = json.loads((folder / "bundle.json").read_bytes())
+    del contract["image_path"]
+    (folder / "bundle.json").write_text(json.dumps(contract))
+    assert Classifier(bundles.ModelBundle.open(folder)).bundle.contract.image_path == {}
+
+
 def test_golden_images_that_are_two_levels_off_are_refused_with_what_differs(folder: Path) -> None:
     other_crops(folder, 2)
     with pytest.raises(BundleInvalid, match=r"golden image 2 does not .* by 2 levels; .* are the same"):

@@ -1,3 +1,4 @@
+import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,6 +74,11 @@ def test_another_model_than_planned_is_refused(spec: ShardSpec, output: Path) ->
     with pytest.raises(BundleInvalid, match="not the model that was planned"):
         score_shard(other)
     assert not (output / "runs").exists()
+
+
+def test_plan_of_before_decoders_were_noted_is_worked_on(spec: ShardSpec) -> None:
+    before = spec.run.model_dump(mode="json", exclude={"image_path", "earlier_image_path"})
+    assert score_shard(replace(spec, run=type(spec.run).model_validate_json(json.dumps(before))))
 
 
 def test_other_decoders_than_planned_are_refused(spec: ShardSpec, output: Path) -> None:
