@@ -19,27 +19,35 @@ class Calibration:
     """Fitted on the held-out images."""
 
     temperature: float
+    """1 where the fitted one would raise the calibration error"""
     abstain_threshold: float
     ece_before: float
     ece_after: float
     kept: int
     """images whose probability reaches the threshold"""
     kept_right: int
+    fitted: float = 1.0
+    """the temperature of the lowest negative log likelihood, whether it is taken or not"""
 
 
 def calibrate(logits: Logits, targets: Targets, target_precision: float) -> Calibration:
-    """logits [n, classes], targets [n]."""
-    temperature = fit_temperature(logits, targets)
+    """logits [n, classes], targets [n]. A fitted temperature that makes the calibration error worse, as with
+    few images it may, is not taken: then it is 1."""
+    fitted = fit_temperature(logits, targets)
+    before = expected_calibration_error(softmax(logits), targets)
+    helps = expected_calibration_error(softmax(logits / fitted), targets) <= before
+    temperature = fitted if helps else 1.0
     after = softmax(logits / temperature)
     threshold = abstain_threshold(after, targets, target_precision)
     kept = after.max(1) >= threshold
     return Calibration(
         temperature,
         threshold,
-        expected_calibration_error(softmax(logits), targets),
+        before,
         expected_calibration_error(after, targets),
         int(kept.sum()),
         int((after.argmax(1) == targets)[kept].sum()),
+        fitted,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from trainer.lr_finder import Curve
-from trainer.spread import SEEDS, Suggestion, falls, spread
+from trainer.spread import SEEDS, Suggestion, falls, middle, spread
 from trainer.suggestions import clr, minimum, slide, steep, valley
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ NARROW = 10.0
 FAR = 100.0
 """A valley this much lower than `minimum` would train too slowly to be trusted."""
 NEAR = 3.0
-"""A valley that lies outside `clr`'s pair by no more than this factor still agrees with it."""
+"""A valley that lies outside `clr`'s pair, or off the curve's own, by no more than this factor agrees."""
 OF_LOSSES: Final[Mapping[str, Suggestion]] = {
     "valley": valley,
     "steep": steep,
@@ -45,7 +45,7 @@ class Decision:
     base_lr: float | None = None
     """the other half of `clr`"""
     spread: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """lowest and highest of a suggestion over 20 resamplings of the curve's noise"""
+    """lowest and highest of a suggestion over the curve and 20 resamplings of its noise"""
 
     def record(self) -> dict[str, Any]:
         """JSON-ready, with the curve."""
@@ -65,25 +65,31 @@ def given(lr: float) -> Decision:
 def decide(curve: Curve, fallback_lr: float) -> Decision:
     """Takes the valley, but no more than `minimum`; `fallback_lr` where the curve suggests nothing.
 
-    The confidence is high when the valley is taken, wanders by a factor of 10 at most over the resamplings of
-    the curve's noise (see `trainer.spread`), and lies within a factor of 100 below `minimum`: any higher, and
-    it would be near the rates at which the loss rises; any lower, and it would be where the loss hardly
-    falls. Where the accuracies give the pair of `clr`, which is read off another curve, it must not lie far
-    outside. `steep` and `slide` take no part: the smoothing moves them, by how much depends on the noise.
+    Both are the middle ones of the curve's own and of 20 resamplings of its noise (see `trainer.spread`): a
+    curve's own valley alone is one draw, and lies at the end of its range as often as any.
+
+    The confidence is high when the valley is taken, wanders by a factor of 10 at most over the resamplings,
+    lies within a factor of 3 of the curve's own, and within one of 100 below `minimum`: any higher, and it
+    would be near the rates at which the loss rises; any lower, and it would be where the loss hardly falls.
+    Where the accuracies give the pair of `clr`, which is read off another curve, it must not lie far outside.
+    `steep` and `slide` take no part: the smoothing moves them, by how much depends on the noise.
     """
     lrs, losses = curve.usable()
     suggestions = {name: suggest(lrs, losses) for name, suggest in OF_LOSSES.items()}
     pair = clr(lrs, np.array(curve.accuracies[curve.kept])) if curve.accuracies else None
     suggestions["clr"] = pair[1] if pair else None
     base_lr = pair[0] if pair else None
-    at_valley, at_minimum = suggestions["valley"], suggestions["minimum"]
-    problem = _problem(curve, len(lrs), at_valley)
-    if problem or at_valley is None or at_minimum is None:
+    problem = _problem(curve, len(lrs), suggestions["valley"])
+    if problem:
         warning = f"{problem}; --fallback-lr is taken"
         why = f"the fallback: {problem}"
         return Decision(fallback_lr, why, "none", suggestions, curve, warning, base_lr)
-    ranges = spread(curve, OF_LOSSES)
-    lr, why, confidence = _choose(at_valley, at_minimum, ranges["valley"], pair)
+    values = spread(curve, OF_LOSSES)
+    ranges = {name: (found[0], found[-1]) for name, found in values.items()}
+    lr, why, confidence = _choose(middle(values["valley"]), middle(values["minimum"]), ranges["valley"], pair)
+    own = suggestions["valley"]
+    if own and not 1 / NEAR <= own / lr <= NEAR:
+        why, confidence = f"{why}; but the curve's own valley ({own:.2g}) lies far from it", "low"
     return Decision(lr, why, confidence, suggestions, curve, base_lr=base_lr, spread=ranges)
 
 
@@ -107,10 +113,9 @@ def _choose(
     if at_valley > at_minimum:
         why = f"minimum, for valley ({at_valley:.2g}) lies above it; as for valley, {steadiness}"
         return at_minimum, why, "low"
-    why = (
-        f"valley; {steadiness}, and minimum ({at_minimum:.2g}) is {at_minimum / at_valley:.1f} times as high"
-    )
-    trusted = highest / lowest <= NARROW and at_minimum / at_valley <= FAR
+    times = at_minimum / at_valley
+    why = f"valley, the middle one; {steadiness}, and minimum ({at_minimum:.2g}) is {times:.1f} times as high"
+    trusted = highest / lowest <= NARROW and times <= FAR
     if pair:
         within = pair[0] / NEAR <= at_valley <= pair[1] * NEAR
         why += (

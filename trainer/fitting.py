@@ -109,7 +109,7 @@ class Fitting:
         show_epoch(record)
         self.state.add(record)
         if self.state.epochs_in_phase == phase.epochs:
-            self._end_phase(phase, record.heldout_loss)
+            self._end_phase(phase, record)
         write_records(self.folder, self.state.records)
         self.save()
 
@@ -118,28 +118,36 @@ class Fitting:
         state = self.state
         frozen = len(state.records) - sum(self.recipe.cycles[: len(state.decisions)])
         before = state.records[frozen - 1].heldout_loss if frozen else state.first_loss
-        stopped_improving = len(state.decisions) > 1 and not state.improved
-        return advise(state.records[frozen:], before, self.folder.name, stopped_improving=stopped_improving)
+        return advise(
+            state.records[frozen:],
+            before,
+            self.folder.name,
+            stopped_improving=len(state.decisions) > 1 and not state.improved,
+            continued=self.recipe.epochs_before > 0,
+            annealed=self.recipe.schedule != "constant",
+        )
 
-    def _end_phase(self, phase: Phase, loss: float) -> None:
+    def _end_phase(self, phase: Phase, record: EpochRecord) -> None:
         self._optimizer = self._scaler = None
         self.state.end_phase()
         if phase.frozen:
-            self.state.best_loss = loss
+            self.state.best_loss = record.heldout_loss
         else:
-            self._end_cycle(loss, phase.epochs)
+            self._end_cycle(record, phase.epochs)
 
-    def _end_cycle(self, loss: float, epochs: int) -> None:
+    def _end_cycle(self, record: EpochRecord, epochs: int) -> None:
         """Another cycle is run, from these weights, while the held-out loss falls below the best so far.
 
         The first cycle may end above it and is followed all the same: from random weights, the statistics of
         batch norm lag behind one short epoch.
         """
-        state, number = self.state, len(self.state.decisions)
+        state, number, loss = self.state, len(self.state.decisions), record.heldout_loss
         upcoming = next(iter(self.recipe.cycles[number + 1 :]), None)
         state.improved = loss < state.best_loss
         goes_on = upcoming is not None and (state.improved or number == 0)
-        state.decisions.append(after_cycle(state.best_loss, loss, epochs, upcoming, goes_on=goes_on))
+        state.decisions.append(
+            after_cycle(state.best_loss, loss, record.heldout_error, epochs, upcoming, goes_on=goes_on)
+        )
         logger.info(state.decisions[-1])
         if number == 0 or loss < state.kept_loss:
             state.keep(self.network, loss)

@@ -24,6 +24,8 @@ class EpochRecord:
     step_losses: list[float]
     step_lrs: list[float]
     """of the head, whose rate is the highest"""
+    heldout_error: float = 0.0
+    """standard error of the held-out loss, in nats; 0 in records of older versions"""
 
     def brief(self) -> dict[str, float]:
         """Without the steps, rounded for reading."""

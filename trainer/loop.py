@@ -89,6 +89,7 @@ def train(fitting: "Fitting", data: DataSet, phase: Phase) -> None:
             seconds=time.monotonic() - started,
             step_losses=losses,
             step_lrs=state.step_lrs,
+            heldout_error=heldout.error,
         )
         with fitting.stopping.deferred():
             fitting.end_epoch(record, phase)

@@ -126,8 +126,18 @@ def most_confused(counts: Targets, labels: tuple[str, ...]) -> list[Pair]:
 
 def negative_log_likelihood(probabilities: Logits, targets: Targets) -> float:
     """Mean, in nats."""
+    return float(_losses(probabilities, targets).mean())
+
+
+def loss_error(probabilities: Logits, targets: Targets) -> float:
+    """The standard error of `negative_log_likelihood`, in nats: how far other images may move it."""
+    losses = _losses(probabilities, targets)
+    return float(losses.std(ddof=1) / math.sqrt(len(losses))) if len(losses) > 1 else math.inf
+
+
+def _losses(probabilities: Logits, targets: Targets) -> npt.NDArray[np.float64]:
     chosen = probabilities[np.arange(len(targets)), targets].astype(np.float64)
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+    return np.asarray(-np.log(np.maximum(chosen, 1e-12)))
 
 
 def softmax(logits: Logits) -> Logits:

@@ -7,16 +7,17 @@ import torch
 
 from trainer.batches import all_batches
 from trainer.data import Images
-from trainer.metrics import Logits, negative_log_likelihood, softmax
+from trainer.metrics import Logits, loss_error, negative_log_likelihood, softmax
 from trainer.model import Network
 
 
 @dataclass(frozen=True)
 class Score:
-    """loss: mean negative log likelihood in nats; accuracy: in [0, 1]"""
+    """loss: mean negative log likelihood in nats; accuracy: in [0, 1]; error: the loss's standard error"""
 
     loss: float
     accuracy: float
+    error: float
 
 
 def score(network: Network, images: Images, batch_size: int) -> Score:
@@ -24,6 +25,7 @@ def score(network: Network, images: Images, batch_size: int) -> Score:
     return Score(
         negative_log_likelihood(probabilities, images.targets),
         float((probabilities.argmax(1) == images.targets).mean()),
+        loss_error(probabilities, images.targets),
     )
 
 

@@ -72,6 +72,11 @@ def release(
     heldout = data.heldout
     logits = predict(checkpoint.network, heldout, settings.batch_size)
     calibration = calibrate(logits, heldout.targets, settings.target_precision)
+    if calibration.temperature != calibration.fitted:
+        logger.info(
+            "the temperature stays 1: the fitted one, %.3g, makes the calibration error worse",
+            calibration.fitted,
+        )
     probabilities = softmax(logits / calibration.temperature)
     name, lineage = open_folder(models).name, describe_lineage(run, checkpoint, settings)
     contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)

@@ -14,25 +14,30 @@ MEDIAN_STEP: Final = 0.6745 * 2**0.5
 Suggestion = Callable[[Points, Points], float | None]
 
 
-def spread(curve: Curve, suggestions: Mapping[str, Suggestion]) -> dict[str, tuple[float, float]]:
-    """Lowest and highest value of each suggestion over 20 resamplings of the curve's noise.
+def spread(curve: Curve, suggestions: Mapping[str, Suggestion]) -> dict[str, list[float]]:
+    """Each suggestion's values, sorted: of the curve itself and of 20 resamplings of its noise.
 
     A wild bootstrap (Wu 1986, doi 10.1214/aos/1176350142): the losses' trend plus their residuals, each left
     in its place, for the noise grows towards the divergence, with a random sign; then smoothed and cut as
     the curve itself is. The seeds are 0 to 19, so that a curve always has the same spread. A suggestion
-    that no resampling gives is left out.
+    that none of them gives is left out.
     """
     losses, level = np.array(curve.losses), trend(curve)
-    found: dict[str, list[float]] = {name: [] for name in suggestions}
+    curves = [np.array(curve.smoothed)]
     for seed in range(SEEDS):
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(losses))
-        resampled = np.array(smooth((level + signs * (losses - level)).tolist()))
-        lrs = np.array(curve.lrs)
-        for name, suggest in suggestions.items():
-            value = suggest(lrs[curve.kept], resampled[curve.kept])
-            if value is not None:
-                found[name].append(value)
-    return {name: (min(values), max(values)) for name, values in found.items() if values}
+        curves.append(np.array(smooth((level + signs * (losses - level)).tolist())))
+    lrs = np.array(curve.lrs)[curve.kept]
+    found = {
+        name: [value for smoothed in curves if (value := suggest(lrs, smoothed[curve.kept])) is not None]
+        for name, suggest in suggestions.items()
+    }
+    return {name: sorted(values) for name, values in found.items() if values}
+
+
+def middle(values: list[float]) -> float:
+    """Of sorted values the middle one; of two the lower."""
+    return values[(len(values) - 1) // 2]
 
 
 def falls(curve: Curve) -> bool:

@@ -18,6 +18,20 @@ def test_calibration_counts_what_it_keeps_and_how_much_of_that_is_right() -> Non
     assert (found.kept, found.kept_right) == (2, 2)
 
 
+def test_temperature_that_makes_the_calibration_error_worse_is_not_kept() -> None:
+    generator = np.random.default_rng(0)
+    refused = 0
+    for images in (30, 60, 200):
+        for _ in range(20):
+            logits = generator.normal(0, 2, (images, 4)).astype(np.float32)
+            targets = np.array([generator.choice(4, p=row) for row in softmax(logits.astype(np.float64))])
+            found = calibrate(logits, targets, 0.99)
+            assert found.ece_after <= found.ece_before
+            assert found.temperature in (found.fitted, 1.0)
+            refused += found.temperature != found.fitted
+    assert 0 < refused < 60
+
+
 def test_abstain_threshold_is_the_smallest_that_reaches_the_precision() -> None:
     confidence = np.array([0.95, 0.9, 0.8, 0.7, 0.6], np.float32)
     probabilities = np.stack([confidence, 1 - confidence], 1)

@@ -28,7 +28,7 @@ def _good(noise: float = 0.0, seed: int = 0) -> Curve:
 
 def test_decision_takes_the_valley_of_a_good_curve() -> None:
     decision = decide(_good(0.05), fallback_lr=1e-3)
-    assert decision.lr == decision.suggestions["valley"]
+    assert decision.lr == pytest.approx(decision.suggestions["valley"], rel=1)
     assert decision.warning is None
     assert decision.confidence == "high"
     assert "valley" in decision.why
@@ -49,6 +49,30 @@ def test_spread_of_one_curve_is_of_the_size_of_the_spread_over_curves() -> None:
     for seed in range(20):
         lowest, highest = decide(_good(0.1, seed), 1e-3).spread["valley"]
         assert across / 2.5 < math.log(highest / lowest) < across * 2.5
+
+
+def test_taken_rate_lies_within_the_range_that_is_stated_and_wanders_less_than_the_curves_own() -> None:
+    own, taken = [], []
+    for seed in range(40):
+        decision = decide(_good(0.2, seed), 1e-3)
+        lowest, highest = decision.spread["valley"]
+        valley = decision.suggestions["valley"]
+        assert valley is not None
+        assert lowest <= min(decision.lr, valley) <= max(decision.lr, valley) <= highest
+        own.append(math.log(valley))
+        taken.append(math.log(decision.lr))
+    assert np.std(taken) < 0.9 * np.std(own)
+
+
+def test_rate_far_from_the_curves_own_valley_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    curve = _good(0.05)
+    own = decide(curve, 1e-3).suggestions["valley"]
+    assert own is not None
+    values = {"valley": sorted([own, *[own / 5] * 20]), "minimum": [10 * own] * 21}
+    monkeypatch.setattr("trainer.decision.spread", lambda curve, suggestions: values)
+    decision = decide(curve, 1e-3)
+    assert (decision.lr, decision.confidence) == (own / 5, "low")
+    assert "own valley" in decision.why
 
 
 def test_spread_is_stated_in_words() -> None:
