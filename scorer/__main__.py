@@ -16,7 +16,8 @@ from fovea.patience import wait_for_stores
 from fovea.settings import load
 from fovea.stopping import Stopping
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
-from scorer.options import CommonOptions
+from scorer.naming import claim_run
+from scorer.options import CommonOptions, PlanOptions
 from scorer.run import commit_run, plan, score
 from scorer.work import work
 
@@ -55,6 +56,8 @@ def main() -> None:
     settings = load(command.settings, rest, f"python -m scorer {name}", siblings)
     logs.set_up(settings.log_level, settings.log_format)
     wait_for_stores(settings.store_patience_s)
+    if isinstance(settings, PlanOptions) and not getattr(settings, "dry_run", False):
+        settings = claim_run(settings)
     Stopping(f"stopped by SIGTERM; run again with --run-id {settings.run_id} to finish")
     try:
         command.run(settings)

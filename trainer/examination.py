@@ -16,7 +16,7 @@ from trainer.config import EvaluateSettings, InspectSettings
 from trainer.describing import describe_bundle, describe_evaluation
 from trainer.evaluation import Evaluation
 from trainer.evaluation import evaluate as evaluate_on
-from trainer.run_folder import EVALUATION_FILE, RunFolder
+from trainer.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
 from trainer.sources import open_heldout
 
 logger = logging.getLogger(__name__)
@@ -30,8 +30,7 @@ def evaluate(settings: EvaluateSettings) -> None:
     Raises DataInvalid where the accuracy is below --min-accuracy, when all is written and said.
     """
     Stopping()
-    folder = RunFolder(settings.output)
-    folder.check("--output")
+    folder = RunFolder.output(settings.output, EVALUATIONS)
     bundle = versions.open_bundle(settings.bundle, settings.cache_dir)
     held = open_heldout(settings.data, settings.cache_dir, bundle.contract.labels)
     if held.passed_over.matters:
@@ -39,11 +38,12 @@ def evaluate(settings: EvaluateSettings) -> None:
     classifier = Classifier(bundle, settings.device, settings.threads, settings.precision)
     if held.part is None and settings.data == _trained_on(bundle.contract):
         logger.warning("the model was trained on images of %s: the accuracy flatters it", settings.data)
-    (folder.path / EVALUATION_FILE).unlink(missing_ok=True)  # of other images, should these be refused
+    if not folder.proposed:
+        (folder.path / EVALUATION_FILE).unlink(missing_ok=True)  # of other images, should these be refused
     found = evaluate_on(classifier, settings.data, held.samples, settings.threads, settings.max_bad_fraction)
     if found.bad:
         logger.warning("%s", left_out(found.bad))
-    folder.make()
+    folder = folder.claim()
     folder.write_json(
         EVALUATION_FILE,
         {"settings": as_saved(settings), **found.record(), "not_taken": held.passed_over.record()},

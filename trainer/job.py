@@ -27,6 +27,7 @@ from trainer.run_folder import (
     DECISION_FILE,
     FIT_FILE,
     LINEAGE_FILE,
+    RANGE_TESTS,
     SETTINGS_FILE,
     SUMMARY_FILE,
     RunFolder,
@@ -38,10 +39,9 @@ def find_lr(settings: LrFindSettings) -> None:
     """`lr-find`: the range test alone. Prints the suggestions; writes lr_find.png, lr_find.json, the settings
     and the audit."""
     Stopping()
-    folder = RunFolder(settings.output)
-    folder.check("--output")
+    folder = RunFolder.output(settings.output, RANGE_TESTS)
     start = prepare(settings)
-    folder.make()
+    folder = folder.claim()
     folder.write_json(SETTINGS_FILE, as_saved(settings))
     folder.write_json(AUDIT_FILE, start.data.audit())
     decision = find_learning_rate(start, settings)
@@ -62,6 +62,7 @@ def train(settings: TrainSettings) -> None:
         print(describe_finished(run))
         return
     start = prepare(settings)
+    run = run.claim()
     with run.locked():
         decision = _begin(run, start, settings)
         recipe = recipe_of(settings, start, decision)

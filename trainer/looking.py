@@ -15,7 +15,7 @@ from fovea.stopping import Stopping
 from fovea.storage import open_folder
 from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.config import LookSettings
-from trainer.run_folder import RELEASED_FILE, RunFolder
+from trainer.run_folder import LOOKS, RELEASED_FILE, RunFolder
 from trainer.seeing import sight
 from trainer.seeing.page import Origin, render_page
 
@@ -29,8 +29,7 @@ def look(settings: LookSettings) -> None:
     Raises DataInvalid for what is no image or no run, Unavailable where the page cannot be written.
     """
     Stopping()
-    folder, run = RunFolder(settings.output), RunFolder(settings.run)
-    folder.check("--output")
+    folder, run = RunFolder.output(settings.output, LOOKS), RunFolder(settings.run)
     torch.set_num_threads(available_cpus())
     checkpoint = _load(run)
     temperature = _temperature(run, checkpoint)
@@ -38,7 +37,7 @@ def look(settings: LookSettings) -> None:
     image = sight.NamedImage(name, _decode(settings.image, checkpoint.preprocess))
     found = sight.look(checkpoint.network, checkpoint.labels, [image], temperature or 1.0)
     origin = Origin(checkpoint.arch, run.path.resolve().name, checkpoint.epochs, temperature is not None)
-    folder.make()
+    folder = folder.claim()
     page = f"{_fitting(name)}.html"
     folder.write_text(page, render_page(found, origin))
     for answer in found.views[0].answers:

@@ -1,6 +1,7 @@
 """A run's folder: everything that one training wrote, by fixed names."""
 
 import fcntl
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ LINEAGE_FILE = "lineage.json"
 RELEASED_FILE = "released.json"
 SUMMARY_FILE = "summary.json"
 EVALUATION_FILE = "evaluation.json"
+RANGE_TESTS = Path("runs/lr-find")
+EVALUATIONS = Path("runs/evaluate")
+LOOKS = Path("runs/look")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class RunFolder:
     """Where a run's files are."""
 
     path: Path
+    proposed: bool = False
+    """whether the name is not taken yet, so that another process may be faster: see `claim`"""
 
     @classmethod
     def of(cls, runs: Path, run_id: str | None) -> "RunFolder":
@@ -36,11 +42,35 @@ class RunFolder:
 
         Raises SettingsInvalid when something else is there.
         """
-        run = cls(runs / (run_id or datetime.now(UTC).strftime("%Y%m%d-%H%M%S")))
+        run = cls(runs / (run_id or _now()), proposed=run_id is None)
         run.check("--runs")
+        if run.proposed:
+            return run
         if run.path.exists() and any(run.path.iterdir()) and not run.holds(SETTINGS_FILE):
             raise SettingsInvalid(f"--run-id: {run.path} holds something that is no run; choose another id")
         return run
+
+    @classmethod
+    def output(cls, given: Path | None, default: Path) -> "RunFolder":
+        """What --output says, or below `default` a folder of its own, named after the time. Not made yet.
+
+        Raises SettingsInvalid when a file is in the way, Unavailable when it cannot be written.
+        """
+        folder = cls(given or default / _now(), proposed=given is None)
+        folder.check("--output")
+        return folder
+
+    def claim(self) -> "RunFolder":
+        """Makes the folder. A proposed name gets -2, -3, ... where others took it in the same second, so that
+        no two runs write to one folder. Raises Unavailable."""
+        if not self.proposed:
+            self.make()
+            return self
+        RunFolder(self.path.parent).make()
+        path, numbers = self.path, itertools.count(2)
+        while not _make_first(path):
+            path = self.path.with_name(f"{self.path.name}-{next(numbers)}")
+        return RunFolder(path)
 
     def holds(self, name: str) -> bool:
         return (self.path / name).is_file()
@@ -91,6 +121,21 @@ class RunFolder:
         if not isinstance(value, dict):
             raise DataInvalid(f"{self.path / name}: should hold a JSON object")
         return value
+
+
+def _make_first(path: Path) -> bool:
+    """Whether this process made it, and no other."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise Unavailable(f"{path}: the folder cannot be made: {error.strerror}") from error
+    return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def _lock(folder: int, path: Path) -> None:

@@ -17,7 +17,11 @@ class EvaluationOptions(TrainerOptions):
         le=1,
         description="exit with 65 where the accuracy is below this; default: any is good",
     )
-    output: Path = Field(Path("runs/evaluate"), description="folder for evaluation.json")
+    output: Path | None = Field(
+        None,
+        description="folder for evaluation.json, where an older one is replaced; default: one named after "
+        "the time, below runs/evaluate",
+    )
 
 
 class LookOptions(TrainerOptions):
@@ -30,4 +34,8 @@ class LookOptions(TrainerOptions):
     run: Path = Field(
         description="folder of the run whose network looks, or any other with a run's checkpoint.pt"
     )
-    output: Path = Field(Path("runs/look"), description="folder for the page, which is named IMAGE.html")
+    output: Path | None = Field(
+        None,
+        description="folder for the page, which is named IMAGE.html and replaces one of that name; default: "
+        "one named after the time, below runs/look",
+    )

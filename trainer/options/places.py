@@ -37,4 +37,8 @@ class FinishedRunOptions(TrainerOptions):
 
 
 class OutputOptions(TrainerOptions):
-    output: Path = Field(Path("runs/lr-find"), description="folder for lr_find.png and lr_find.json")
+    output: Path | None = Field(
+        None,
+        description="folder for lr_find.png and lr_find.json, where older ones are replaced; default: one "
+        "named after the time, below runs/lr-find",
+    )
