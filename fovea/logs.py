@@ -8,12 +8,15 @@ import warnings
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from fovea.printable import printable
 
 LogFormat = Literal["auto", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
+
+OURS: Final = ("fovea", "trainer", "server", "scorer", "__main__")
+"""Whose loggers --log-level is for; other libraries' are heard from warnings on."""
 
 _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -21,14 +24,22 @@ _RECORD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "ascti
 def set_up(
     level: LogLevel = "info", log_format: LogFormat = "auto", handler: logging.Handler | None = None
 ) -> None:
-    """Sends the log to stderr, or to `handler`; `auto` is text on a terminal and JSON elsewhere."""
+    """Sends the log to stderr, or to `handler`; `auto` is text on a terminal and JSON elsewhere.
+
+    `level` is that of our own lines. Other libraries, whose debugging and news are no one's who runs this,
+    are heard from warnings on.
+    """
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TextFormatter() if as_text else _JsonFormatter())
     silence_decoders()
-    for chatty in ("asyncio", "grpc"):  # a line or two for each call
-        logging.getLogger(chatty).setLevel(logging.INFO)
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.basicConfig(level=max(logging.WARNING, _number(level)), handlers=[handler], force=True)
+    for ours in OURS:
+        logging.getLogger(ours).setLevel(_number(level))
+
+
+def _number(level: LogLevel) -> int:
+    return logging.getLevelNamesMapping()[level.upper()]
 
 
 def silence_decoders() -> None:

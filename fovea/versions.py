@@ -81,6 +81,11 @@ def open_bundle(uri: str, cache: Path | None = None) -> ModelBundle:
     return _download(folder, (cache or default_cache()) / "models", folder.name)
 
 
+def is_there(models: Folder, version: int) -> bool:
+    """Whether there is anything of this version: one listing."""
+    return version in _numbers(models)
+
+
 def publish(staged: ModelBundle, models_uri: str) -> ModelBundle:
     """Copies a staged bundle to the next free number under `models_uri`; returns it with name and number.
 

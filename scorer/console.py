@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fovea.folder import Folder
 from fovea.printable import printable
+from fovea.progress import ProgressLog
 from scorer import layout
 from scorer.left_out import left_out_line
 from scorer.plan import Plan
@@ -24,10 +25,13 @@ def has_terminal() -> bool:
 
 @contextmanager
 def progress_bar(images: int, done: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; elsewhere the log's line for each shard has to do."""
+    """A bar on a terminal; elsewhere, between the log's lines for each shard, one every 30 s."""
+    if not has_terminal():
+        yield ProgressLog("scoring", images, done).advance
+        return
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress("scoring", *columns, console=console, disable=not has_terminal()) as bar:
+    with Progress("scoring", *columns, console=console) as bar:
         task = bar.add_task("scoring", total=images, completed=done, rate="")
         started, scored = time.perf_counter(), 0
 

@@ -83,9 +83,11 @@ class Metrics:
             "What fovea_drift_psi exceeds once in a hundred where nothing has changed, for samples as small.",
         )
         self.reloads = self._counter(
-            "reloads", "Versions that went live or were refused, and looks for one that failed.", "outcome"
+            "reloads",
+            "Versions that went live, were refused, or are served though gone, and looks that failed.",
+            "outcome",
         )
-        for outcome in ("swapped", "refused", "failed"):
+        for outcome in ("swapped", "refused", "gone", "failed"):
             self.reloads.labels(outcome)
         self._model_loaded = self._gauge(
             "model_loaded_timestamp_seconds",

@@ -40,6 +40,7 @@ class Watcher:
         self._refused: dict[int, Refusal] = {}
         self._may_end = not settings.wait_for_model
         self._missed = False
+        self._gone = False
         self._wake = asyncio.Event()
         self._tries_refused_again = False
         self._demand = Demand(self._wake.set)
@@ -129,6 +130,23 @@ class Watcher:
             else:
                 await self._go_live(model)
                 return
+        await self._look_for_served()
+
+    async def _look_for_served(self) -> None:
+        """Tells once that the served version is no longer there, and once that it is back."""
+        if (current := self._models.current) is None or self._settings.version is not None:
+            return
+        version = current.contract.version
+        gone = not await in_background(partial(versions.is_there, self._folder, version))
+        if gone and not self._gone:
+            self._metrics.reloads.labels("gone").inc()
+            logger.warning(
+                "the served version's folder is gone: it is served from memory, until the next start",
+                extra={"version": version},
+            )
+        elif self._gone and not gone:
+            logger.info("the served version's folder is back", extra={"version": version})
+        self._gone = gone
 
     def _find(self, tried: set[int]) -> "_Found | None":
         """The highest version that is worth a try. Costs a bucket one listing while nothing is new."""

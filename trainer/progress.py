@@ -1,4 +1,5 @@
-"""What a run shows while it goes on: a bar on a terminal, a JSON line an epoch elsewhere."""
+"""What a run shows while it goes on: a bar on a terminal; elsewhere a JSON line an epoch, and a line in the
+log every 30 s."""
 
 import json
 import sys
@@ -9,6 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from fovea.progress import logged
 from fovea.stopping import raise_lost
 from trainer.history import EpochRecord
 
@@ -18,10 +20,10 @@ _console = Console()
 
 
 def show_progress(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-    """The first `total` items, with a bar where stdout is a terminal."""
+    """The first `total` items, with a bar where stdout is a terminal, and else with lines in the log."""
     shown = map(_unless_stopped, islice(items, total))
     if not sys.stdout.isatty():
-        return shown
+        return logged(shown, description, total)
     return iter(track(shown, description, total, console=_console, transient=True))
 
 

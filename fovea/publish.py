@@ -1,0 +1,83 @@
+"""`python -m fovea.publish models/pets/3`: an older version once more, as the next one, to roll back."""
+
+if __name__ == "__main__":
+    from fovea import entry
+
+    entry.run("fovea.publish")  # runs this program to its end
+
+import logging
+import sys
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, SettingsConfigDict
+
+from fovea import logs, versions
+from fovea.bundle import CONTRACT_FILE, ModelBundle, Precision
+from fovea.classifier import Classifier
+from fovea.errors import SettingsInvalid
+from fovea.logs import LogFormat, LogLevel
+from fovea.settings import ProgramSettings, load
+from fovea.stopping import Stopping
+from fovea.storage import open_answering
+
+logger = logging.getLogger(__name__)
+
+PROGRAM: Final = "python -m fovea.publish"
+
+
+class PublishSettings(ProgramSettings):
+    """Of the command."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_PUBLISH_")
+
+    bundle: CliPositionalArg[str] = Field(
+        "",
+        validate_default=True,
+        min_length=1,
+        description="the version to publish once more, as models/pets/3; a path or bucket URI (required)",
+    )
+    models: str | None = Field(
+        None,
+        min_length=1,
+        description="the model's folder of versions that gets it, a path or bucket URI; default: the one "
+        "that it lies in",
+    )
+    cache_dir: Path | None = Field(
+        None, description="where a bucket's version is downloaded to; default: fovea's in the user's cache"
+    )
+    log_level: LogLevel = Field("info", description="least severe messages that are logged")
+    log_format: LogFormat = Field("auto", description="auto is text on a terminal and JSON elsewhere")
+
+
+def main() -> None:
+    settings = load(PublishSettings, sys.argv[1:], PROGRAM)
+    logs.set_up(settings.log_level, settings.log_format)
+    Stopping("stopped by SIGTERM; a version that is not whole is never served")
+    uri = settings.bundle.rstrip("/")
+    published = publish(uri, settings.models or uri.rpartition("/")[0] or ".", settings.cache_dir)
+    contract = published.contract
+    print(f"published {contract.name} version {contract.version}, a copy of {uri}")
+
+
+def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle:
+    """Copies a version to the next free number of `models`, if its models give their golden answers here.
+
+    The copy's bundle.json says its own number, and under `training`, `copy_of`, where it comes from; all
+    else, every file and digest, stays. It is written as every version is: claimed first, bundle.json last.
+    Raises SettingsInvalid when `uri` names no version, BundleInvalid when it is damaged or fails its check,
+    Unavailable when a store does not answer.
+    """
+    if not open_answering(uri).exists(CONTRACT_FILE):
+        known = ", ".join(map(str, versions.published(open_answering(uri))))
+        there = f"; versions there: {known}, as {uri}/{known.rpartition(' ')[2]}" if known else ""
+        raise SettingsInvalid(f"{uri}: not a version (there is no {CONTRACT_FILE} in it){there}")
+    bundle = versions.open_bundle(uri, cache_dir)
+    precisions: tuple[Precision, ...] = ("fp32", *bundle.contract.variants)
+    for precision in precisions:
+        Classifier(bundle, provider="cpu", precision=precision)
+        logger.info("the golden check is passed", extra={"bundle": uri, "precision": precision})
+    lineage = {**bundle.contract.training, "copy_of": uri}
+    contract = bundle.contract.model_copy(update={"training": lineage})
+    return versions.publish(ModelBundle(bundle.path, contract), models)

@@ -1,0 +1,67 @@
+"""An older version, published once more: how to roll back."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fovea import versions
+from fovea.bundle import CONTRACT_FILE, ModelBundle
+from fovea.errors import BundleInvalid, SettingsInvalid
+from fovea.publish import publish
+from tests.buckets import Bucket
+
+
+@pytest.fixture
+def models(tiny_models: Path, tmp_path: Path) -> Path:
+    """pets, with the tiny model as version 1 and 2."""
+    target = tmp_path / "pets"
+    shutil.copytree(tiny_models / "1", target / "1")
+    publish(str(target / "1"), str(target))
+    return target
+
+
+def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-X", "importtime", "-m", "fovea.publish", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)
+
+
+def test_one_command_publishes_an_older_version_as_the_next_without_torch(models: Path) -> None:
+    done = _command(str(models / "1"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == f"published pets version 3, a copy of {models / '1'}\n"
+    assert not any(line.rpartition("|")[2].strip() == "torch" for line in done.stderr.splitlines())
+    latest, first = versions.fetch(str(models)), ModelBundle.open(models / "1")
+    assert (latest.contract.version, latest.contract.name) == (3, "pets")
+    assert latest.contract.files == first.contract.files
+    assert latest.contract.training["copy_of"] == str(models / "1")
+    assert (models / "3" / "claim.json").is_file()
+
+
+def test_version_goes_from_a_bucket_to_the_next_number_there(
+    models: Path, bucket: Bucket, bucket_endpoint: str, tmp_path: Path
+) -> None:
+    bucket.put_folder("models/pets", models)
+    published = publish(f"{bucket.uri}/models/pets/1", f"{bucket.uri}/models/pets", tmp_path / "cache")
+    assert published.contract.version == 3
+    assert json.loads(bucket.get(f"models/pets/3/{CONTRACT_FILE}"))["version"] == 3
+
+
+def test_damaged_or_wrong_version_is_not_published(models: Path) -> None:
+    with pytest.raises(SettingsInvalid, match=r"not a version .*; versions there: 1, 2, as .*pets/2"):
+        publish(str(models), str(models))
+    with pytest.raises(SettingsInvalid, match="not a version"):
+        publish(str(models / "7"), str(models))
+    contract = json.loads((models / "1" / CONTRACT_FILE).read_text())
+    contract["labels"] = contract["labels"][::-1]
+    (models / "1" / CONTRACT_FILE).write_text(json.dumps(contract))
+    with pytest.raises(BundleInvalid):
+        publish(str(models / "1"), str(models))
+    (models / "2" / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BundleInvalid):
+        publish(str(models / "2"), str(models))
+    assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
