@@ -11,7 +11,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,15 +31,26 @@ def newest_first(models: Folder, above: int = 0) -> Iterator[int]:
     """The numbers of the whole versions above this one, descending.
 
     A bucket, which charges for each request, is asked for its numbers once, and about one only when it is
-    its turn. `above` is a version that was there: raises Unavailable where there is none at all any longer.
+    its turn. Raises what `listed` does.
+    """
+    return whole(models, listed(models, above), above)
+
+
+def listed(models: Folder, above: int = 0) -> list[int]:
+    """The numbers there, ascending, whole or not: one request.
+
+    `above` is a version that was there: raises Unavailable where there is none at all any longer.
     """
     numbers = _numbers(models)
     if above and not numbers:
         gone = f"version {above} was here, and now there is none; was the folder deleted or unmounted?"
         raise Unavailable(f"{models.uri}: {gone}")
-    for number in reversed(numbers):
-        if number > above and is_published(models, number):
-            yield number
+    return numbers
+
+
+def whole(models: Folder, numbers: Sequence[int], above: int = 0) -> Iterator[int]:
+    """Those of the ascending numbers that are above this one and whole, descending; asked for one by one."""
+    return (number for number in reversed(numbers) if number > above and is_published(models, number))
 
 
 def is_published(models: Folder, version: int) -> bool:
@@ -79,11 +90,6 @@ def open_bundle(uri: str, cache: Path | None = None) -> ModelBundle:
     if isinstance(folder, LocalFolder):
         return ModelBundle.open(folder.path)
     return _download(folder, (cache or default_cache()) / "models", folder.name)
-
-
-def is_there(models: Folder, version: int) -> bool:
-    """Whether there is anything of this version: one listing."""
-    return version in _numbers(models)
 
 
 def publish(staged: ModelBundle, models_uri: str) -> ModelBundle:

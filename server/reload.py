@@ -41,6 +41,8 @@ class Watcher:
         self._may_end = not settings.wait_for_model
         self._missed = False
         self._gone = False
+        self._listed: list[int] | None = None
+        """the numbers that the last look saw; None where the version is pinned"""
         self._wake = asyncio.Event()
         self._tries_refused_again = False
         self._demand = Demand(self._wake.set)
@@ -130,22 +132,22 @@ class Watcher:
             else:
                 await self._go_live(model)
                 return
-        await self._look_for_served()
+        self._tell_if_gone()
 
-    async def _look_for_served(self) -> None:
-        """Tells once that the served version is no longer there, and once that it is back."""
-        if (current := self._models.current) is None or self._settings.version is not None:
+    def _tell_if_gone(self) -> None:
+        """Once when the served version is no longer listed, and once when it is back."""
+        current = self._models.current
+        if current is None or self._listed is None:
             return
-        version = current.contract.version
-        gone = not await in_background(partial(versions.is_there, self._folder, version))
+        facts, gone = {"version": current.contract.version}, current.contract.version not in self._listed
         if gone and not self._gone:
             self._metrics.reloads.labels("gone").inc()
             logger.warning(
                 "the served version's folder is gone: it is served from memory, until the next start",
-                extra={"version": version},
+                extra=facts,
             )
         elif self._gone and not gone:
-            logger.info("the served version's folder is back", extra={"version": version})
+            logger.info("the served version's folder is back", extra=facts)
         self._gone = gone
 
     def _find(self, tried: set[int]) -> "_Found | None":
@@ -164,7 +166,9 @@ class Watcher:
     def _candidates(self) -> Iterable[int]:
         current = self._models.current
         if (pinned := self._settings.version) is None:
-            return versions.newest_first(self._folder, above=current.contract.version if current else 0)
+            above = current.contract.version if current else 0
+            self._listed = versions.listed(self._folder, above)
+            return versions.whole(self._folder, self._listed, above)
         return [pinned] if versions.is_published(self._folder, pinned) else []
 
     async def _open(self, version: int) -> ServedModel:

@@ -1,6 +1,7 @@
 """The watcher alone, in this process; test_reload_process.py has whole servers."""
 
 import asyncio
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -218,6 +219,26 @@ async def test_vanished_folder_is_logged_once_and_served_from_again_when_it_is_b
         watched.publish()
         await watched.watcher.look()
         assert (watched.version, watched.reloads("failed")) == (2, 2)
+
+
+@in_event_loop
+async def test_served_version_that_goes_is_told_once_and_again_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with watching(tmp_path / "models", tmp_path) as watched:
+        watched.publish()
+        watched.publish()
+        await watched.load_first()
+        (tmp_path / "models" / "2").rename(tmp_path / "elsewhere")
+        for _ in range(2):
+            await watched.watcher.look()
+        assert (watched.version, watched.reloads("gone")) == (2, 1)
+        assert sum("folder is gone: it is served from memory" in text for text in caplog.messages) == 1
+        (tmp_path / "elsewhere").rename(tmp_path / "models" / "2")
+        for _ in range(2):
+            await watched.watcher.look()
+        assert caplog.messages.count("the served version's folder is back") == 1
 
 
 @in_event_loop
