@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fovea import jxl, kinds, limits, orientation
+from fovea.cropping import Interpolation, centre
 from fovea.errors import InvalidImage
 from fovea.formats import readable
 from fovea.metadata import bare
@@ -46,7 +47,7 @@ class PreprocessSpec(BaseModel):
     format: Literal[1] = 1
     size: int = Field(ge=1, le=2048, description="side of the square crop, in pixels")
     resize: int = Field(ge=1, le=4096, description="shorter side after resizing, in pixels")
-    interpolation: Literal["bilinear", "bicubic", "lanczos"] = "bilinear"
+    interpolation: Interpolation = "bilinear"
     draft: bool = Field(
         default=True,
         description="large JPEGs are decoded at a reduced scale that still has twice the target size",
@@ -78,18 +79,7 @@ def decode_image(
     before any pixel is decoded.
     Raises InvalidImage; nothing else comes out of hostile bytes.
     """
-    if not data:
-        raise InvalidImage("empty", "the image is empty (0 bytes)")
-    if len(data) > max_bytes:
-        raise InvalidImage("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
-    image = open_image(data, max_pixels)
-    try:
-        limits.check_storage(image.file, max_pixels)
-        return _upright_crop(image, spec)
-    except InvalidImage:
-        raise
-    except Exception as error:  # decoders raise a dozen types on broken files
-        raise kinds.damaged(data, error, image.file.format) from error
+    return crop_image(open_image(data, max_bytes=max_bytes, max_pixels=max_pixels), spec)
 
 
 class OpenedImage(NamedTuple):
@@ -99,17 +89,40 @@ class OpenedImage(NamedTuple):
     orientation: int | None
     """As of EXIF, 1 to 8; None where the decoder knows."""
     can_be_reduced: bool
+    data: bytes
+    """What it was opened from."""
+    max_pixels: int
 
 
-def open_image(data: bytes, max_pixels: int = MAX_IMAGE_PIXELS) -> OpenedImage:
-    """Reads the header alone, of one format that is read. Raises InvalidImage."""
+def open_image(
+    data: bytes, *, max_bytes: int = MAX_IMAGE_BYTES, max_pixels: int = MAX_IMAGE_PIXELS
+) -> OpenedImage:
+    """Reads the header alone, of one format that is read. Raises InvalidImage.
+
+    A JPEG XL is decoded here already, once its size and that it is no animation are known.
+    """
+    if not data:
+        raise InvalidImage("empty", "the image is empty (0 bytes)")
+    if len(data) > max_bytes:
+        raise InvalidImage("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
     if jxl.is_jxl(data) and "JXL" in readable():
         data = _bare_jxl(data, max_pixels)
     pixels = bare(data)
     image = _open(pixels.data, data, max_pixels)
     _check_pixels(image.size, max_pixels)
     reduces = image.format in {"JPEG", "MPO"} and not pixels.is_lossless_jpeg
-    return OpenedImage(image, pixels.orientation, reduces)
+    return OpenedImage(image, pixels.orientation, reduces, data, max_pixels)
+
+
+def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
+    """What `decode_image` gives, of an image that was opened; once. Raises InvalidImage."""
+    try:
+        limits.check_storage(image.file, image.max_pixels)
+        return _upright_crop(image, spec)
+    except InvalidImage:
+        raise
+    except Exception as error:  # decoders raise a dozen types on broken files
+        raise kinds.damaged(image.data, error, image.file.format) from error
 
 
 def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
@@ -157,7 +170,7 @@ def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
     if told is None:
         told = orientation.told_by_decoder(file)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
-    upright = orientation.turn(_centre(as_rgb(file), spec), told)
+    upright = orientation.turn(centre(as_rgb(file), spec.size, spec.resize, spec.interpolation), told)
     return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
 
 
@@ -166,33 +179,3 @@ def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
     scale = 2 * spec.resize / min(image.size)
     if scale < 1:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-
-
-_FILTERS: Final = {
-    "bilinear": (Image.Resampling.BILINEAR, 1),
-    "bicubic": (Image.Resampling.BICUBIC, 2),
-    "lanczos": (Image.Resampling.LANCZOS, 3),
-}
-"""With how many pixels of the result each reaches to either side."""
-
-
-WORTH_CUTTING: Final = 0.8
-"""Of an image's rows; a copy of more of them takes longer than resizing those that are left over."""
-
-
-def _centre(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
-    """Of the resized image, of which no more is made than its centre: the same field of view in less time."""
-    side = min(image.size) * spec.size / spec.resize
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    # Pillow takes the box as float32: rounded before rows are cut off, it is the same in those that are left.
-    left, top, right, bottom = (float(np.float32(edge)) for edge in (left, top, left + side, top + side))
-    resample, reach = _FILTERS[spec.interpolation]
-    margin = reach * max(side / spec.size, 1) + 1
-    first, last = max(0, int(top - margin)), min(image.height, math.ceil(bottom + margin))
-    if last - first > WORTH_CUTTING * image.height:
-        first, last, rows = 0, image.height, image
-    else:
-        rows = image.crop((0, first, image.width, last))
-    # Each axis by itself: in what order Pillow takes the two, and so the last bit, depends on its version.
-    wide = rows.resize((spec.size, rows.height), resample, box=(left, 0, right, rows.height))
-    return wide.resize((spec.size, spec.size), resample, box=(0, top - first, spec.size, bottom - first))

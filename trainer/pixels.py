@@ -22,7 +22,7 @@ import numpy as np
 from fovea.errors import InvalidImage, Unavailable
 from fovea.formats import image_path_text
 from fovea.ordered import Bound, ordered_map
-from fovea.preprocess import Pixels, PreprocessSpec, decode_image
+from fovea.preprocess import Pixels, PreprocessSpec, crop_image, open_image
 from trainer.progress import show_progress
 from trainer.sources import Sample
 from trainer.traits import traits_of, traits_of_pixels
@@ -142,8 +142,10 @@ def _decode_into(
     def decode(sample: Sample) -> tuple[Outcome, Pixels | None]:
         try:
             data = sample.path.read_bytes()
-            crop = decode_image(data, spec)
-            return Outcome(None, (*traits_of(data), *traits_of_pixels(crop))), crop
+            image = open_image(data)
+            traits = traits_of(image)
+            crop = crop_image(image, spec)
+            return Outcome(None, (*traits, *traits_of_pixels(crop))), crop
         except InvalidImage as error:
             return Outcome(str(error)), None
         except OSError as error:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from fovea.orientation import ORIENTATION_TAG, told_by_decoder
-from fovea.preprocess import OpenedImage, Pixels, open_image
+from fovea.preprocess import OpenedImage, Pixels
 from fovea.values import is_guessed
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -32,13 +32,13 @@ LEAST_SPREAD: Final = 2
 """Levels between the darkest and the brightest pixel of a channel, up to which it is one colour."""
 
 
-def traits_of(data: bytes) -> tuple[str, ...]:
-    """Which of TRAITS an image file has; none of a file that is no image. Decodes no pixel."""
+def traits_of(image: OpenedImage) -> tuple[str, ...]:
+    """Which of TRAITS an opened image has, told from its header. Decodes no pixel."""
     try:
-        image = open_image(data)
-        return tuple(name for name, found in _look(image.file, _orientation(image), data).items() if found)
+        found = _look(image.file, _orientation(image), image.data)
     except Exception:  # decoding the file will tell what is wrong with it
         return ()
+    return tuple(name for name, is_so in found.items() if is_so)
 
 
 def traits_of_pixels(crop: Pixels) -> tuple[str, ...]:
