@@ -18,6 +18,7 @@ from obstore.exceptions import (
 from obstore.store import ObjectStore
 
 from fovea import aws
+from fovea.credentials import hint
 from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.folder import Entry
 from fovea.object_keys import WHAT_IS_ODD, is_odd, without_folders
@@ -37,6 +38,8 @@ _ANSWERED = re.compile(r"status code: \d")
 _AWAY = re.compile(r"HTTP error: |status code: (408|429|5(?!01)\d\d)\b")
 # S3's word for an object in Glacier, which comes with 403, and Azure's for a blob of its archive tier.
 _ARCHIVED = re.compile(r"\b(InvalidObjectState|BlobArchived|BlobBeingRehydrated)\b")
+# A library of the store's that was asked for credentials, and what it said.
+_PROVIDER = re.compile(r"External \S+ credential provider: (?:\w+: )?(.+)")
 # Where obstore asks for credentials if the environment has none.
 _METADATA_SERVICE = "169.254.169.254"
 
@@ -122,7 +125,7 @@ class BucketFolder:
             return aws.PlainPages(self._root.removeprefix("s3://"), self._prefix, after, delimiter)
         named = re.search(r'[Pp]ath (".*?")[ :]', str(odd), re.DOTALL)
         key = named[1] if named else "a key"
-        with_aws = "; or install `fovea[aws]`, with which it costs itself alone"
+        with_aws = "; or install `fovea-vision[aws]`, with which it costs itself alone"
         raise DataInvalid(
             f"{self.uri}: cannot be listed: {key} has {WHAT_IS_ODD}: rename it"
             f"{with_aws if self._root.startswith('s3://') else ''}"
@@ -235,7 +238,10 @@ class BucketFolder:
         if _ARCHIVED.search(str(error)):
             return ObjectUnreadable(f"{where}: cannot be {verb}: it is archived; restore it first")
         if _METADATA_SERVICE in reason:
-            reason = "there are no credentials in the environment, nor from a cloud's metadata service"
+            scheme = self._root.partition(":")[0]
+            reason = f"there are no credentials, nor a cloud's metadata service to ask for them{hint(scheme)}"
+        elif provided := _PROVIDER.search(reason):
+            reason = f"there are no credentials: {provided[1].rstrip('. ')}"
         elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(reason):
             reason = "the store refuses these credentials"
         failure = DataInvalid if isinstance(error, InvalidPathError) else Unavailable

@@ -1,7 +1,7 @@
 """The store of a bucket: where it is, with which credentials, and how often it is tried again.
 
-Buckets are reached through obstore, with the credentials that each store's own SDK reads from the
-environment.
+Buckets are reached through obstore, with the credentials that it reads from the environment, and those that
+`fovea.credentials` adds.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
+from fovea.credentials import store_options
 from fovea.errors import SettingsInvalid
 from fovea.patience import patience_s
 
@@ -41,12 +42,14 @@ def open_store(uri: str, *, patient: bool) -> tuple[ObjectStore, str, str]:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise SettingsInvalid(f"AWS_ENDPOINT_URL {endpoint}: an endpoint is http://HOST:PORT or https://HOST")
+    options = store_options(scheme)
     # obstore reads the endpoint by itself, but refuses http:// unless it is told that this is meant.
-    plain_http = endpoint.startswith("http:")
+    plain_http = any(url.startswith("http:") for url in (endpoint, options.get("endpoint", "")))
     root = f"{scheme}://{bucket}"
     try:
         store = from_url(
             root,
+            **options,
             client_options={**_TIMEOUTS, **(_STALLED if patient else {}), "allow_http": plain_http},
             # Where the process has a patience of its own, obstore's would come on top of it.
             retry_config=_PATIENT if patient and patience_s() is None else _HASTY,

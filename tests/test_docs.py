@@ -1,7 +1,9 @@
 """The pages in docs/ name commands, options and pages that exist."""
 
+import inspect
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
@@ -11,7 +13,8 @@ import pytest
 from google.protobuf import json_format
 from prometheus_client import generate_latest
 
-from fovea import limits, metadata, tiff
+from fovea import aws, azure_strings, credentials, limits, metadata, stores, tiff
+from fovea.conditional_puts import PROBE
 from fovea.errors import ExitCode
 from fovea.formats import IMAGE_SUFFIXES, readable
 from fovea.oip import open_inference_pb2
@@ -30,6 +33,12 @@ from trainer.config import TrainSettings
 from trainer.traits import DOUBTFUL
 
 ROOT = Path(__file__).parents[1]
+OBSTORE_READS = {
+    *("aws_secret_access_key", "aws_session_token", "aws_web_identity_token_file", "aws_role_arn"),
+    *("google_service_account", "google_service_account_key", "azure_storage_account_name"),
+    *("azure_client_id", "azure_tenant_id", "azure_client_secret"),
+}
+"""Of what the page of buckets names, what no code of ours does."""
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 TRAINER = [
     pytest.param(line.strip(), id=f"{page.name}: {line.strip()}")
@@ -211,6 +220,19 @@ def test_default_that_the_scoring_page_states_is_the_options_own(name: str) -> N
 
 
 IMAGES = (ROOT / "docs" / "images.md").read_text()
+
+
+def test_the_page_of_buckets_names_what_is_read_and_nothing_else() -> None:
+    """Variables of ours, by what reads them, and the extras that pyproject.toml has."""
+    page = (ROOT / "docs" / "buckets.md").read_text()
+    named = set(re.findall(r"`((?:AWS|AZURE|GOOGLE)_[A-Z_]+)`", page))
+    source = "".join(inspect.getsource(module) for module in (aws, azure_strings, credentials, stores))
+    obstores = {name.upper() for name in OBSTORE_READS}
+    assert {"AWS_PROFILE", "AZURE_STORAGE_CONNECTION_STRING", "GOOGLE_APPLICATION_CREDENTIALS"} <= named
+    assert [name for name in sorted(named) if name not in source and name not in obstores] == []
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"the extra `(\w+)`", page)) == {"aws", "azure", "google"} <= set(extras)
+    assert f"`{PROBE}`" in page
 
 
 def test_formats_and_endings_that_the_page_of_images_names_are_those_that_are_read() -> None:

@@ -26,9 +26,9 @@ def of_extras(*names: str) -> list[str]:
 
 
 WANTED = {
-    "serve": of_extras("serve", "score", "formats"),
-    "serve-gpu": of_extras("serve-gpu", "score", "formats"),
-    "train": of_extras("train", "formats"),
+    "serve": of_extras("serve", "score", "formats", "stores"),
+    "serve-gpu": of_extras("serve-gpu", "score", "formats", "stores"),
+    "train": of_extras("train", "formats", "stores"),
     "sbom": PYPROJECT["dependency-groups"]["sbom"],
 }
 PYTHON = {"python_full_version": "3.11.2", "python_version": "3.11", "sys_platform": "linux"}
