@@ -263,5 +263,5 @@ def test_wrong_credentials_are_one_line(night: Night) -> None:
         night.store.on(method, "", refused(403, "InvalidAccessKeyId"))
     result = night.work()
     assert result.returncode == 69
-    assert error_line(result).endswith("cannot be read: the store refuses these credentials")
+    assert error_line(result).endswith(": the store refuses these credentials")
     assert night.shards() == []
