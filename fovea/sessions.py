@@ -67,7 +67,7 @@ def _open_on(model: Path, provider: str, options: SessionOptions) -> ort.Inferen
     if provider not in available:
         raise Unavailable(
             f"this onnxruntime has no {provider} (it has {', '.join(available)}); "
-            "CUDA comes with the extra fovea[serve-gpu]"
+            "CUDA comes with the extra fovea-vision[serve-gpu]"
         )
     if provider == CUDA:
         ort.preload_dlls()
