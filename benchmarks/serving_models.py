@@ -17,6 +17,7 @@ from sklearn.datasets import load_sample_images
 
 from fovea import bundle as bundles
 from fovea import versions
+from fovea.measured import ClassMetrics, Metrics
 from fovea.preprocess import PreprocessSpec, decode_image
 
 SPEC: Final = PreprocessSpec(size=224, resize=256)
@@ -77,7 +78,7 @@ def publish_resnet34(models: Path, work: Path) -> None:
             work / "cache",
         ),
         *("--epochs", "4", "--lr", "1e-3", "--batch-size", "16", "--device", "cpu"),
-        *("--max-accuracy-drop", "0.1"),
+        *("--max-accuracy-drop", "0.1", "--publish-anyway"),
     ]
     subprocess.run([str(word) for word in command], check=True, capture_output=True)
 
@@ -98,7 +99,7 @@ def _publish(
 
 def _contract(architecture: str) -> bundles.BundleContract:
     shape = ("batch", SPEC.size, SPEC.size, 3)
-    per_class = {label: bundles.ClassMetrics(images=1, precision=1.0, recall=1.0) for label in LABELS}
+    per_class = {label: ClassMetrics(images=1, precision=1.0, recall=1.0) for label in LABELS}
     outputs = ("logits", "probabilities")
     return bundles.BundleContract(
         name=architecture,
@@ -111,7 +112,7 @@ def _contract(architecture: str) -> bundles.BundleContract:
         outputs=tuple(
             bundles.TensorSpec(name=n, dtype="float32", shape=("batch", len(LABELS))) for n in outputs
         ),
-        metrics=bundles.Metrics(images=10, accuracy=1.0, loss=0.0, ece=0.0, per_class=per_class),
+        metrics=Metrics(images=10, accuracy=1.0, loss=0.0, ece=0.0, per_class=per_class),
         temperature=1.0,
         abstain_threshold=0.0,
         training={"architecture": architecture},

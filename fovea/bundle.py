@@ -19,9 +19,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fovea.errors import BundleInvalid, ObjectMissing
+from fovea.measured import Frozen, Metrics, Opinion
 from fovea.preprocess import Pixels, PreprocessSpec
 from fovea.storage import LocalFolder
 
@@ -36,11 +37,7 @@ METADATA_KEY: Final = "fovea"
 """Where the ONNX file's own metadata_props carry `BundleContract.embedded()`."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TensorSpec(_Frozen):
+class TensorSpec(Frozen):
     """One input or output of the ONNX graph; a dimension that varies is named."""
 
     name: str
@@ -48,25 +45,7 @@ class TensorSpec(_Frozen):
     shape: tuple[int | str, ...]
 
 
-class ClassMetrics(_Frozen):
-    """How one class did on the held-out images."""
-
-    images: int
-    precision: float
-    recall: float
-
-
-class Metrics(_Frozen):
-    """Measured at the release gate, on the ONNX model, through `fovea.preprocess`."""
-
-    images: int
-    accuracy: float
-    loss: float = Field(description="mean negative log likelihood, in nats")
-    ece: float = Field(description="expected calibration error over 15 bins, in [0, 1]")
-    per_class: dict[str, ClassMetrics]
-
-
-class Variant(_Frozen):
+class Variant(Frozen):
     """The model at another precision than fp32; its digest stands in `BundleContract.files`."""
 
     file: str = Field(description="path in the bundle")
@@ -76,7 +55,7 @@ class Variant(_Frozen):
     )
 
 
-class BundleContract(_Frozen):
+class BundleContract(Frozen):
     """The content of bundle.json."""
 
     format: Literal[1] = 1
@@ -94,6 +73,7 @@ class BundleContract(_Frozen):
     )
     temperature: float = Field(gt=0)
     abstain_threshold: float = Field(ge=0, le=1)
+    verdict: Opinion | None = Field(None, description="whether to ship; not in older bundles")
     training: dict[str, Any] = Field(description="architecture, weights, data digest, decisions, versions")
     image_path: dict[str, str] = Field(
         default={},

@@ -1,4 +1,4 @@
-"""How far two distributions of predicted classes are apart, and the one that the held-out images gave."""
+"""How far two distributions of predictions are apart, and those that the held-out images gave."""
 
 import math
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fovea.bundle import Metrics
+from fovea.measured import Metrics
 
 Counts = npt.NDArray[np.int64]
-"""Predictions of each class, int64 [classes]."""
+"""Predictions of each class, or of whatever else is counted: int64 [classes]."""
 
 _Z99: Final = 2.326
 """The normal distribution's 99th percentile."""
@@ -57,6 +57,16 @@ def predicted_on_held_out(labels: Sequence[str], metrics: Metrics) -> Counts:
         counts[never_right] = rest // len(never_right)
         counts[never_right[: rest % len(never_right)]] += 1
     return counts
+
+
+def tenths(confidences: Sequence[int]) -> Counts:
+    """How many images have a best probability in each tenth from 0 to 1, of finer bins of equal width."""
+    return np.asarray(np.array(confidences, np.int64).reshape(10, -1).sum(1))
+
+
+def abstentions(abstained: int, images: int) -> Counts:
+    """int64 [2]: images below the abstain threshold, and the others."""
+    return np.array([abstained, images - abstained], np.int64)
 
 
 def _shares(counts: Counts) -> npt.NDArray[np.float64]:

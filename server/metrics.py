@@ -111,6 +111,7 @@ class Metrics:
                 "digest": bundle.digest_of(precision),
                 "provider": provider,
                 "precision": precision,
+                "verdict": contract.verdict.word if contract.verdict else "none",
             }
         )
         self._drift_psi.set_function(drift.psi)

@@ -185,6 +185,12 @@ class Watcher:
         before = self._models.current.bundle if self._models.current else None
         self._models.swap(model)
         self._metrics.show_model(model.bundle, model.provider, model.precision, model.predictions.drift)
+        verdict = model.contract.verdict
+        if verdict and verdict.word == "Not fit to ship":
+            facts = {"version": model.contract.version, "against": "; ".join(verdict.against)}
+            logger.warning(
+                "the version that is live is not fit to ship, says its training report", extra=facts
+            )
         if before:
             self._metrics.reloads.labels("swapped").inc()
             facts = {"version": model.contract.version, "provider": model.provider}

@@ -42,7 +42,17 @@ def models(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("trained")
     trained = program(
         *("trainer", "train", "--data", str(photos), "--models", str(place / "models" / "photos")),
-        *("--weights", "none", "--epochs", "1", "--runs", str(place / "runs"), "--run-id", "first"),
+        *(
+            "--publish-anyway",
+            "--weights",
+            "none",
+            "--epochs",
+            "1",
+            "--runs",
+            str(place / "runs"),
+            "--run-id",
+            "first",
+        ),
         *("--cache-dir", str(place / "cache"), "--size", "64", "--num-steps", "20", "--batch-size", "8"),
     )
     assert trained.returncode == 0, trained.stderr

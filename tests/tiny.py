@@ -14,6 +14,7 @@ from PIL import Image
 from fovea import bundle as bundles
 from fovea import versions
 from fovea.bound import Probabilities
+from fovea.measured import ClassMetrics, Metrics
 from fovea.preprocess import Pixels, PreprocessSpec, decode_image
 
 LABELS = ("red", "green", "blue")
@@ -84,7 +85,7 @@ def publish_bundle(models: Path, staging: Path, **options: Any) -> bundles.Model
 
 def _contract(labels: tuple[str, ...]) -> bundles.BundleContract:
     shape = ("batch", SPEC.size, SPEC.size, 3)
-    per_class = {label: bundles.ClassMetrics(images=4, precision=1.0, recall=1.0) for label in labels}
+    per_class = {label: ClassMetrics(images=4, precision=1.0, recall=1.0) for label in labels}
     return bundles.BundleContract(
         name="tiny",
         version=0,
@@ -97,7 +98,7 @@ def _contract(labels: tuple[str, ...]) -> bundles.BundleContract:
             bundles.TensorSpec(name=name, dtype="float32", shape=("batch", len(labels)))
             for name in ("logits", "probabilities")
         ),
-        metrics=bundles.Metrics(images=12, accuracy=1.0, loss=0.05, ece=0.02, per_class=per_class),
+        metrics=Metrics(images=12, accuracy=1.0, loss=0.05, ece=0.02, per_class=per_class),
         temperature=1.0,
         abstain_threshold=0.6,
         training={"architecture": "colour-mean"},

@@ -14,6 +14,7 @@ from trainer.options import (
     MachineOptions,
     ModelsOptions,
     OutputOptions,
+    PublishingOptions,
     RecipeOptions,
     RunOptions,
 )
@@ -23,11 +24,13 @@ class LrFindSettings(LogOptions, MachineOptions, OutputOptions, RecipeOptions, D
     """Find the learning rate: raise it at every step and look at the loss."""
 
 
-class TrainSettings(LogOptions, MachineOptions, RunOptions, RecipeOptions, ModelsOptions, DataOptions):
+class TrainSettings(
+    LogOptions, MachineOptions, PublishingOptions, RunOptions, RecipeOptions, ModelsOptions, DataOptions
+):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
 
 
-class ExportSettings(LogOptions, MachineOptions, ModelsOptions, FinishedRunOptions):
+class ExportSettings(LogOptions, MachineOptions, PublishingOptions, ModelsOptions, FinishedRunOptions):
     """Export, gate and publish a finished run again, from its checkpoint."""
 
 

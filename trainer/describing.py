@@ -5,8 +5,11 @@ from typing import Any, Final
 
 from rich.filesize import decimal
 
-from fovea.bundle import BundleContract, Metrics, ModelBundle
+from fovea.bundle import BundleContract, ModelBundle
+from fovea.measured import Metrics, Opinion
+from fovea.printable import printable
 from trainer.evaluation import Evaluation
+from trainer.markup import shortened
 from trainer.metrics import accuracy_interval
 
 MOST_ROWS: Final = 20
@@ -74,6 +77,9 @@ def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
     precisions = [("fp32", contract.metrics), *((p, v.metrics) for p, v in contract.variants.items())]
     for precision, metrics in precisions:
         yield f"{precision}: {_accuracy(metrics)}"
+    yield f"beside it: {describe_beside(contract.metrics)}"
+    yield ""
+    yield from describe_verdict(contract.verdict)
     yield ""
     yield from _table(
         [
@@ -81,6 +87,23 @@ def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
             for name, digest in contract.files.items()
         ]
     )
+
+
+def describe_beside(metrics: Metrics) -> str:
+    """What an accuracy is to be seen beside."""
+    label, share = metrics.majority
+    majority = f"always answering {shortened(label)} is right for {share:.2%}"
+    return f"macro recall {metrics.macro_recall:.2%}; {majority}"
+
+
+def describe_verdict(opinion: Opinion | None) -> Iterator[str]:
+    """The verdict's word, then what speaks against it, a line each."""
+    if opinion is None:
+        yield "verdict         none: it was released before there were any"
+        return
+    yield f"verdict         {opinion.word}"
+    for reason in opinion.against:
+        yield f"                {printable(reason)}"
 
 
 def _what_it_does(contract: BundleContract) -> Iterator[Row]:

@@ -7,9 +7,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fovea.bundle import Metrics
 from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, InvalidImage
+from fovea.measured import Metrics
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, decode_image
 from trainer.audit import BadFile, check_bad
@@ -121,7 +121,7 @@ def evaluate(
             "provider": classifier.provider,
             "digest": classifier.bundle.digest_of(classifier.precision),
         },
-        metrics=measure(probabilities, targets, labels),
+        metrics=measure(probabilities, targets, labels, contract.abstain_threshold),
         right=right,
         interval=accuracy_interval(right, len(usable)),
         labels=labels,

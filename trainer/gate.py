@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fovea.bundle import BundleContract, Metrics
+from fovea.bundle import BundleContract
 from fovea.errors import GateRefused
+from fovea.measured import Metrics
 from fovea.preprocess import Pixels, decode_image
 from fovea.sessions import SessionOptions, open_session
 from trainer.data import Images
@@ -71,7 +72,7 @@ def measure_variant(
     if not np.isfinite(probabilities).all():
         raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
     targets = _targets(contract.labels, heldout)
-    return measure(probabilities, targets, contract.labels), probabilities
+    return measure(probabilities, targets, contract.labels, contract.abstain_threshold), probabilities
 
 
 def _check_shapes(session: "InferenceSession", contract: BundleContract, reference: Reference) -> None:
@@ -133,7 +134,8 @@ def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: 
             f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch "
             f"model's {expected:.2%}; the labels' order or names differ from training's"
         )
-    return measure(probabilities, _targets(contract.labels, reference.heldout), contract.labels)
+    targets = _targets(contract.labels, reference.heldout)
+    return measure(probabilities, targets, contract.labels, contract.abstain_threshold)
 
 
 def _targets(labels: tuple[str, ...], heldout: Images) -> Targets:

@@ -17,7 +17,8 @@ from trainer.decision import Decision, given
 from trainer.loop import fit
 from trainer.precision import choose_precision
 from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
-from trainer.release import read_released, release
+from trainer.publishing import Terms, describe_refusal
+from trainer.release import Released, read_released, release
 from trainer.report import read_decision
 from trainer.report.rate_curve import write_curve
 from trainer.resuming import check_same, read_settings, with_continued
@@ -32,7 +33,14 @@ from trainer.run_folder import (
     SUMMARY_FILE,
     RunFolder,
 )
-from trainer.summary import describe, describe_decision, describe_finished, summarise
+from trainer.summary import (
+    describe,
+    describe_decision,
+    describe_finished,
+    describe_release,
+    is_published,
+    summarise,
+)
 
 
 def find_lr(settings: LrFindSettings) -> None:
@@ -58,7 +66,7 @@ def train(settings: TrainSettings) -> None:
     run = RunFolder.of(settings.runs, settings.run_id)
     if run.holds(CHECKPOINT_FILE):
         check_same(run, settings)
-    if run.holds(SUMMARY_FILE):
+    if run.holds(SUMMARY_FILE) and is_published(run):
         print(describe_finished(run))
         return
     start = prepare(settings)
@@ -70,11 +78,18 @@ def train(settings: TrainSettings) -> None:
         run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
         checkpoint = start.checkpoint.at(fitted.kept_epoch)
         released = read_released(run) or release(
-            run, checkpoint, start.data, settings, settings.models, settings.threads, stopping
+            run,
+            checkpoint,
+            start.data,
+            settings,
+            settings.models,
+            Terms.of(settings),
+            settings.threads,
+            stopping,
         )
         summary = summarise(run, start.data, decision, fitted, released, time.monotonic() - started)
         run.write_json(SUMMARY_FILE, summary)
-    print(describe(summary, decision, fitted))
+    _tell(describe(summary, decision, fitted, released), released, run, settings.models)
 
 
 def export(settings: ExportSettings) -> None:
@@ -89,8 +104,18 @@ def export(settings: ExportSettings) -> None:
     checkpoint.network.to(precision.device)
     data = read_data(list_images(trained), trained, settings.threads)
     _check_images(run, data, trained)
-    released = release(run, checkpoint, data, trained, settings.models, settings.threads, stopping)
-    print(f"published {released.uri}: held-out accuracy {released.metrics.accuracy:.2%}")
+    terms = Terms.of(settings, trained)
+    released = release(run, checkpoint, data, trained, settings.models, terms, settings.threads, stopping)
+    _tell(describe_release(released), released, run, settings.models)
+
+
+def _tell(said: str, released: Released, run: RunFolder, models: str) -> None:
+    """Raises DataInvalid, when all is said, where the model is not published."""
+    try:
+        print(said, flush=True)
+    finally:  # also when nobody reads what is printed
+        if released.refusal:
+            raise DataInvalid(describe_refusal(run, released.refusal, models))
 
 
 def _check_models(uri: str) -> None:

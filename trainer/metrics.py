@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fovea.bundle import ClassMetrics, Metrics
+from fovea.measured import CONFIDENCE_BINS, ClassMetrics, Metrics
 
 Logits = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]
@@ -17,15 +17,19 @@ NORMAL_QUANTILE_975 = 1.959963984540054
 """The standard normal's 97.5 % point, of a two-sided 95 % interval."""
 
 
-def measure(probabilities: Logits, targets: Targets, labels: tuple[str, ...]) -> Metrics:
+def measure(
+    probabilities: Logits, targets: Targets, labels: tuple[str, ...], abstain_threshold: float
+) -> Metrics:
     """What a bundle's contract says of the held-out images. probabilities [n, classes], targets [n]."""
-    predicted = probabilities.argmax(1)
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
     return Metrics(
         images=len(targets),
         accuracy=float((predicted == targets).mean()),
         loss=negative_log_likelihood(probabilities, targets),
         ece=expected_calibration_error(probabilities, targets),
         per_class={label: _measure_class(predicted, targets, index) for index, label in enumerate(labels)},
+        confidences=tuple(np.histogram(confidence.clip(0, 1), CONFIDENCE_BINS, (0, 1))[0].tolist()),
+        abstained=int((confidence < abstain_threshold).sum()),
     )
 
 

@@ -15,7 +15,6 @@ from fovea.bundle import (
     REPORT_FILE,
     BundleContract,
     Golden,
-    Metrics,
     ModelBundle,
     Precision,
     seal,
@@ -24,6 +23,7 @@ from fovea.bundle import (
 from fovea.classifier import Classifier
 from fovea.errors import DataInvalid
 from fovea.formats import image_path
+from fovea.measured import Metrics, Opinion
 from fovea.stopping import Stopping
 from fovea.storage import open_folder
 from trainer.calibration import Calibration, calibrate
@@ -36,8 +36,10 @@ from trainer.latency import describe_machine, measure_latency
 from trainer.lineage import describe_lineage
 from trainer.metrics import Logits, Targets, measure, softmax
 from trainer.prediction import predict
+from trainer.publishing import Terms, drop_candidate, keep_candidate
 from trainer.report import Evidence, ReleasedFiles, describe_files, render_report
-from trainer.run_folder import RELEASED_FILE, RunFolder
+from trainer.report.verdict import judge
+from trainer.run_folder import AUDIT_FILE, RELEASED_FILE, RunFolder
 from trainer.variants import add_variants, spread_over_classes
 
 logger = logging.getLogger(__name__)
@@ -48,11 +50,15 @@ FP32: Final[Precision] = "fp32"
 
 @dataclass(frozen=True)
 class Released:
-    """A version that is out."""
+    """A model that passed the gate."""
 
     uri: str
-    """of the version's folder"""
+    """of the version's folder, or of the candidate's in the run's folder where it is not published"""
     metrics: Metrics
+    opinion: Opinion | None
+    """None of a run that was released before there were any"""
+    refusal: str | None = None
+    """why it is not published"""
 
 
 def release(
@@ -61,11 +67,13 @@ def release(
     data: DataSet,
     settings: TrainSettings,
     models: str,
+    terms: Terms,
     threads: int,
     stopping: Stopping,
 ) -> Released:
     """Publishes the checkpoint's network under `models`; also writes the run's report.html and released.json.
 
+    By `terms` it may not be published: then it is kept in the run's folder, and there is no released.json.
     Raises GateRefused, and then nothing is published; Unavailable when `models` cannot be written. A signal
     ends it before the publishing or after released.json, so that what is published is known to the run.
     """
@@ -88,7 +96,8 @@ def release(
         metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
-        contract = contract.model_copy(update={"metrics": metrics})
+        verdict = judge(metrics, calibration, run.read_json(AUDIT_FILE), settings.target_precision)
+        contract = contract.model_copy(update={"metrics": metrics, "verdict": verdict.opinion})
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
         variants = add_variants(folder, contract, data, golden, settings, threads)
         contract = contract.model_copy(update={"variants": variants.kept})
@@ -99,14 +108,19 @@ def release(
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
         with stopping.deferred():
-            published = versions.publish(staged, models)
-            released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics)
             run.write_text(REPORT_FILE, report)
+            if refusal := terms.refusal(metrics, verdict):
+                return Released(str(keep_candidate(run, folder)), metrics, verdict.opinion, refusal)
+            published = versions.publish(staged, models)
+            uri = f"{open_folder(models).uri}/{published.contract.version}"
+            released = Released(uri, metrics, verdict.opinion)
+            drop_candidate(run)
             run.write_json(
                 RELEASED_FILE,
                 {
                     "uri": released.uri,
                     "metrics": metrics.model_dump(mode="json"),
+                    "verdict": verdict.opinion.model_dump(mode="json"),
                     "temperature": calibration.temperature,
                 },
             )
@@ -119,7 +133,8 @@ def read_released(run: RunFolder) -> Released | None:
         return None
     record = run.read_json(RELEASED_FILE)
     try:
-        return Released(record["uri"], Metrics.model_validate(record["metrics"]))
+        opinion = Opinion.model_validate(record["verdict"]) if record.get("verdict") else None
+        return Released(record["uri"], Metrics.model_validate(record["metrics"]), opinion)
     except (KeyError, ValidationError) as error:
         raise DataInvalid(f"{run.path / RELEASED_FILE}: not the record of a release") from error
 
@@ -143,7 +158,7 @@ def _write_contract(
         preprocess=checkpoint.preprocess,
         inputs=inputs,
         outputs=outputs,
-        metrics=measure(probabilities, targets, checkpoint.labels),
+        metrics=measure(probabilities, targets, checkpoint.labels, calibration.abstain_threshold),
         temperature=calibration.temperature,
         abstain_threshold=calibration.abstain_threshold,
         training=lineage,

@@ -17,9 +17,9 @@ OF_THE_RUN: Final = ("schedule", "precisions", "max_accuracy_drop", "target_prec
 
 FREE: Final = {
     *("device", "threads", "log_level", "log_format", "cache_dir", "runs", "run_id"),
-    *("models", "checkpoint_every", "store_patience_s"),
+    *("models", "checkpoint_every", "store_patience_s", "min_accuracy", "publish_anyway"),
 }
-"""Options that may change while a run goes on: they tell of the machine and of where things are."""
+"""Options that may change while a run goes on: of the machine, of where things are, of what is published."""
 
 
 def read_settings(run: RunFolder) -> TrainSettings:

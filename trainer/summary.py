@@ -5,7 +5,9 @@ from typing import Any
 from fovea.bundle import REPORT_FILE
 from trainer.data import DataSet
 from trainer.decision import Decision
+from trainer.describing import describe_beside, describe_verdict
 from trainer.history import Fit
+from trainer.metrics import accuracy_interval
 from trainer.release import Released
 from trainer.run_folder import SUMMARY_FILE, RunFolder
 
@@ -30,18 +32,31 @@ def summarise(
     run: RunFolder, data: DataSet, decision: Decision, fitted: Fit, released: Released, seconds: float
 ) -> dict[str, Any]:
     """JSON-ready: what summary.json keeps of a run."""
+    metrics, opinion = released.metrics, released.opinion
+    majority, share = metrics.majority
     return {
         "learning_rate": decision.lr,
-        "accuracy": released.metrics.accuracy,
-        "loss": released.metrics.loss,
+        "accuracy": metrics.accuracy,
+        "accuracy_interval_95": list(accuracy_interval(metrics.right, metrics.images)),
+        "macro_recall": metrics.macro_recall,
+        "majority": {"label": majority, "accuracy": share},
+        "loss": metrics.loss,
         "epochs": fitted.kept_epoch,
         "epochs_advice": fitted.advice,
         "images_train": len(data.train),
         "images_heldout": len(data.heldout),
-        "model": released.uri,
+        "verdict": opinion.model_dump(mode="json") if opinion else None,
+        "model": None if released.refusal else released.uri,
+        "not_published": released.refusal,
+        "candidate": released.uri if released.refusal else None,
         "report": str(run.path / REPORT_FILE),
         "seconds": round(seconds, 1),
     }
+
+
+def is_published(run: RunFolder) -> bool:
+    """Of a run that has a summary."""
+    return bool(run.read_json(SUMMARY_FILE)["model"])
 
 
 def describe_finished(run: RunFolder) -> str:
@@ -52,7 +67,7 @@ def describe_finished(run: RunFolder) -> str:
     )
 
 
-def describe(summary: dict[str, Any], decision: Decision, fitted: Fit) -> str:
+def describe(summary: dict[str, Any], decision: Decision, fitted: Fit, released: Released) -> str:
     """Of a run that has just been released."""
     return "\n".join(
         [
@@ -60,9 +75,23 @@ def describe(summary: dict[str, Any], decision: Decision, fitted: Fit) -> str:
             f"learning rate   {decision.lr:.3g} ({decision.why})",
             *(f"epochs          {text}" for text in fitted.decisions),
             f"accuracy        {summary['accuracy']:.2%} of {summary['images_heldout']} held-out images",
+            f"beside it       {describe_beside(released.metrics)}",
             f"advice          {summary['epochs_advice']}",
-            f"model           {summary['model']}",
+            f"model           {summary['model'] or 'not published; it is kept as ' + summary['candidate']}",
             f"report          {summary['report']}",
             f"time            {summary['seconds']:.0f} s",
+            *describe_verdict(released.opinion),
+        ]
+    )
+
+
+def describe_release(released: Released) -> str:
+    """Of an export."""
+    done = "not published" if released.refusal else "published"
+    metrics = released.metrics
+    return "\n".join(
+        [
+            f"{done} {released.uri}: held-out accuracy {metrics.accuracy:.2%}; {describe_beside(metrics)}",
+            *describe_verdict(released.opinion),
         ]
     )

@@ -23,7 +23,7 @@ EXAMPLES = Path(__file__).parent / "alerts.yaml"
 Series = list[tuple[str, dict[str, str]]]
 
 LATER = {
-    "fovea_model_info": {"name", "version", "digest", "provider", "precision"},
+    "fovea_model_info": {"name", "version", "digest", "provider", "precision", "verdict"},
     "fovea_predictions_total": {"label"},
 }
 """Metrics of the server that it has once there is a model -> their labels."""

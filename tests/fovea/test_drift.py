@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fovea import drift
-from fovea.bundle import ClassMetrics, Metrics
+from fovea.measured import ClassMetrics, Metrics
 from trainer.metrics import measure
 
 REFERENCE = np.array([40, 40, 20])
@@ -47,7 +47,7 @@ def test_predictions_on_the_held_out_images_are_regained_from_the_contract() -> 
     probabilities /= probabilities.sum(1, keepdims=True)
     expected = np.bincount(probabilities.argmax(1), minlength=37)
     assert (
-        drift.predicted_on_held_out(labels, measure(probabilities, targets, labels)).tolist()
+        drift.predicted_on_held_out(labels, measure(probabilities, targets, labels, 0.5)).tolist()
         == expected.tolist()
     )
 

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from prometheus_client import generate_latest
 
 from fovea.bundle import ModelBundle
 from fovea.errors import InvalidImage
+from fovea.measured import Opinion
 from fovea.preprocess import REASONS as IMAGE_REASONS
 from server.errors import Draining, QueueFull
 from server.metrics import Metrics
@@ -59,6 +62,16 @@ def test_drift_is_the_shown_models(metrics: Metrics, tiny_bundle: ModelBundle) -
         predictions.show(0, 0.9, abstained=False)
     (psi,) = [float(line.split()[1]) for line in page(metrics) if line.startswith("fovea_drift_psi ")]
     assert psi > 1
+
+
+def test_verdict_of_the_shown_model_is_a_label(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    contract = tiny_bundle.contract
+    drift = Predictions(metrics, contract, "fp32").drift
+    for verdict, word in ((None, "none"), (Opinion(word="Fit to ship"), "Fit to ship")):
+        bundle = replace(tiny_bundle, contract=contract.model_copy(update={"verdict": verdict}))
+        metrics.show_model(bundle, "CPUExecutionProvider", "fp32", drift)
+        (shown,) = [line for line in page(metrics) if line.startswith("fovea_model_info{")]
+        assert f'verdict="{word}"' in shown
 
 
 def test_no_series_tells_when_another_was_made(metrics: Metrics) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fovea.buckets import BucketFolder
-from fovea.bundle import CONTRACT_FILE, ModelBundle, contract_json
+from fovea.bundle import CONTRACT_FILE, ModelBundle, contract_json, seal
 from fovea.errors import BundleInvalid, Unavailable
+from fovea.measured import Opinion
 from fovea.storage import open_folder
 from fovea.versions import publish
 from server.process_worker import ProcessWorker
@@ -53,6 +54,24 @@ async def test_labels_may_change_with_a_version(tmp_path: Path) -> None:
         publish(others, watched.settings.models)
         await watched.watcher.look()
         assert watched.models.choose(0).contract.labels == ("rot", "grün", "blau")
+
+
+@in_event_loop
+async def test_version_that_its_report_calls_unfit_is_served_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watching(tmp_path / "models", tmp_path) as watched:
+        staged = tiny.stage_bundle(tmp_path / "unfit")
+        unfit = Opinion(word="Not fit to ship", against=("It never finds blue",))
+        publish(
+            seal(staged.path, staged.contract.model_copy(update={"verdict": unfit})), watched.settings.models
+        )
+        await watched.load_first()
+        (warned,) = [vars(record) for record in caplog.records if "not fit to ship" in record.message]
+        assert (warned["version"], warned["against"]) == (1, "It never finds blue")
+        watched.publish()  # of a bundle that says nothing
+        await watched.watcher.look()
+        assert sum("not fit to ship" in record.message for record in caplog.records) == 1
 
 
 @pytest.mark.parametrize("spoil", spoiled.SPOILED, ids=lambda spoil: spoil.__name__)

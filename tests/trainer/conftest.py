@@ -57,6 +57,7 @@ def train_settings(data: Path, root: Path, **changes: object) -> TrainSettings:
         "flip": False,
         "device": "cpu",
         "threads": 1,
+        "publish_anyway": True,
     }
     return TrainSettings(**{**options, **changes})
 

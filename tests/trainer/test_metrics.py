@@ -22,11 +22,15 @@ def test_calibration_error_is_the_weighted_gap_of_confidence_and_accuracy() -> N
 def test_measures_of_a_small_known_set() -> None:
     probabilities = np.array([[0.8, 0.2], [0.6, 0.4], [0.3, 0.7], [0.9, 0.1]], np.float32)
     targets = np.array([0, 1, 1, 0])
-    metrics = measure(probabilities, targets, ("cat", "dog"))
+    metrics = measure(probabilities, targets, ("cat", "dog"), 0.75)
     assert metrics.accuracy == 0.75
     assert metrics.loss == pytest.approx(-np.log([0.8, 0.4, 0.7, 0.9]).mean(), rel=1e-6)
     assert (metrics.per_class["cat"].precision, metrics.per_class["cat"].recall) == (pytest.approx(2 / 3), 1)
     assert (metrics.per_class["dog"].precision, metrics.per_class["dog"].recall) == (1, 0.5)
+    assert metrics.macro_recall == 0.75
+    assert metrics.majority == ("cat", 0.5)
+    assert metrics.abstained == 2
+    assert metrics.confidences == (*[0] * 12, 1, 0, 1, 0, 1, 0, 1, 0)
     assert confusion(probabilities.argmax(1), targets, 2).tolist() == [[2, 0], [1, 1]]
 
 

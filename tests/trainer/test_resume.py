@@ -167,6 +167,7 @@ def test_training_goes_on_from_a_finished_run_with_its_options(
         lr=1e-3,
         device="cpu",
         threads=1,
+        publish_anyway=True,
     )
     job.train(settings)
     saved = json.loads((root / "runs" / "b" / "settings.json").read_text())

@@ -17,6 +17,7 @@ from fovea.stopping import Stopping
 from tests.trainer.conftest import train_settings
 from trainer.checkpoint import Checkpoint
 from trainer.data import read_images
+from trainer.publishing import Terms
 from trainer.release import release
 from trainer.run_folder import RunFolder
 from trainer.sources import open_source
@@ -114,7 +115,8 @@ def _release(trained: Path, few_digits: Path, run: Path, root: Path, max_accurac
     settings = train_settings(
         few_digits, root, precisions=("fp32", "fp16", "int8"), max_accuracy_drop=max_accuracy_drop
     )
-    release(RunFolder(run), checkpoint, data, settings, str(root / "models" / "v"), 1, Stopping())
+    models = str(root / "models" / "v")
+    release(RunFolder(run), checkpoint, data, settings, models, Terms(anyway=True), 1, Stopping())
     return ModelBundle.open(root / "models" / "v" / "1")
 
 

@@ -9,6 +9,7 @@ from trainer.options.places import (
     OutputOptions,
 )
 from trainer.options.program import Device, LogOptions, MachineOptions
+from trainer.options.publishing import PublishingOptions
 from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by
 from trainer.options.run import RunOptions
 
@@ -25,6 +26,7 @@ __all__ = [
     "MachineOptions",
     "ModelsOptions",
     "OutputOptions",
+    "PublishingOptions",
     "RecipeOptions",
     "RunOptions",
     "implied_by",

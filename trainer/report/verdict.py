@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from markupsafe import Markup
 
-from fovea.bundle import ClassMetrics, Metrics
+from fovea.measured import ClassMetrics, Metrics, Opinion, Word
+from trainer.baseline import beside_majority, share_taken
 from trainer.calibration import Calibration
 from trainer.markup import named, percent
 from trainer.metrics import accuracy_interval
@@ -15,9 +16,13 @@ WIDE: Final = 0.1
 """A 95 % interval of the accuracy that is wider than this says little."""
 JUDGED: Final = 5
 """A class with fewer held-out images is not judged by itself."""
+NEVER_FOUND_IMAGES: Final = 0.05
+NEVER_FOUND_CLASSES: Final = 0.1
+"""The share of the images, or of the classes, that makes a model unfit if it is never found."""
+HARDLY_BETTER: Final = 0.2
+NOT_MUCH_BETTER: Final = 0.5
+"""Shares of what always naming the most frequent class leaves wrong."""
 MISCALIBRATED: Final = 0.05
-
-Word = Literal["Fit to ship", "Fit to ship, with care", "Not fit to ship"]
 
 
 @dataclass(frozen=True)
@@ -41,46 +46,104 @@ class Verdict:
     against: tuple[Markup, ...]
     """sentences without their full stop"""
 
+    no_better: bool
+    """than always naming the most frequent class: by default such a model is not published"""
+
     @property
     def kind(self) -> str:
         """For the page's colours."""
         return {"Fit to ship": "good", "Not fit to ship": "bad"}.get(self.word, "care")
 
+    @property
+    def opinion(self) -> Opinion:
+        """As the bundle has it, in plain text."""
+        return Opinion(word=self.word, against=tuple(" ".join(r.striptags().split()) for r in self.against))
+
 
 def judge(metrics: Metrics, calibration: Calibration, audit: dict[str, Any], target: float) -> Verdict:
     """`metrics` are the gate's; `audit` is audit.json; `target` is what kept answers were to reach."""
-    interval = accuracy_interval(round(metrics.accuracy * metrics.images), metrics.images)
+    interval = accuracy_interval(metrics.right, metrics.images)
     judged = {label: row for label, row in metrics.per_class.items() if row.images >= JUDGED}
     label = min(judged, key=lambda name: judged[name].recall, default=None)
     weakest = Weakest(label, judged[label].recall, judged[label].images) if label is not None else None
-    unfit = tuple(_unfit(metrics, interval))
-    doubts = tuple(_doubts(metrics, interval, judged, calibration, audit, target))
+    unfit = tuple(_unfit(metrics, interval, judged))
+    doubts = (
+        *_doubts_of_its_worth(metrics, interval),
+        *_doubts_of_classes(metrics, judged, audit),
+        *_doubts_of_its_probabilities(calibration, target),
+        *_doubts_of_the_data(audit),
+    )
     word: Word = "Not fit to ship" if unfit else "Fit to ship, with care" if doubts else "Fit to ship"
-    return Verdict(word, interval, weakest, unfit + doubts)
+    return Verdict(word, interval, weakest, unfit + doubts, beside_majority(metrics) == "no better")
 
 
-def _unfit(metrics: Metrics, interval: tuple[float, float]) -> Iterator[Markup]:
-    label, row = max(metrics.per_class.items(), key=lambda entry: entry[1].images)
-    guessing = row.images / metrics.images
-    if interval[0] <= guessing:
-        yield Markup(
-            "It is not surely better than always answering {}, which is right for {} of these images"
-        ).format(named(label), percent(guessing))
-
-
-def _doubts(
-    metrics: Metrics,
-    interval: tuple[float, float],
-    judged: dict[str, ClassMetrics],
-    calibration: Calibration,
-    audit: dict[str, Any],
-    target: float,
+def _unfit(
+    metrics: Metrics, interval: tuple[float, float], judged: dict[str, ClassMetrics]
 ) -> Iterator[Markup]:
+    if beside_majority(metrics) == "no better":
+        yield _no_better(metrics)
+    elif share_taken(metrics) < HARDLY_BETTER:
+        yield Markup("It is hardly better than {}").format(_guessing(metrics))
+    if interval[1] < 0.5:
+        yield Markup("It is wrong more often than right")
+    if _never_found_count(metrics, judged):
+        yield _never_found(judged)
+
+
+def _no_better(metrics: Metrics) -> Markup:
+    _, share = metrics.majority
+    surely = "" if metrics.accuracy <= share else "surely "
+    return Markup("It is not {}better than {}").format(surely, _guessing(metrics))
+
+
+def _guessing(metrics: Metrics) -> Markup:
+    label, share = metrics.majority
+    return Markup("always answering {}, which is right for {} of these images").format(
+        named(label), percent(share)
+    )
+
+
+def _unfound(judged: dict[str, ClassMetrics]) -> list[str]:
+    """Those of most images first."""
+    return sorted((n for n, row in judged.items() if not row.recall), key=lambda name: -judged[name].images)
+
+
+def _never_found_count(metrics: Metrics, judged: dict[str, ClassMetrics]) -> int:
+    """How many classes are never found, 0 where they are few among many."""
+    labels = _unfound(judged)
+    images = sum(judged[label].images for label in labels)
+    many = images >= NEVER_FOUND_IMAGES * metrics.images or len(labels) >= NEVER_FOUND_CLASSES * len(judged)
+    return len(labels) if many else 0
+
+
+def _never_found(judged: dict[str, ClassMetrics]) -> Markup:
+    first, *others = _unfound(judged)
+    return Markup("It never finds {} (none of {:,} images){}").format(
+        named(first), judged[first].images, _and_more(len(others))
+    )
+
+
+def _doubts_of_its_worth(metrics: Metrics, interval: tuple[float, float]) -> Iterator[Markup]:
     if interval[1] - interval[0] > WIDE:
         yield Markup("{:,} held-out {} few: its accuracy may be anything from {} to {}").format(
             metrics.images, "image is" if metrics.images == 1 else "images are", *map(percent, interval)
         )
-    if missed := sorted((row.recall, label) for label, row in judged.items() if row.recall < 0.5):
+    if beside_majority(metrics) == "no better":
+        return
+    if interval[0] <= metrics.majority[1]:
+        yield Markup("By its accuracy alone it is not surely better than {}").format(_guessing(metrics))
+    if HARDLY_BETTER <= share_taken(metrics) < NOT_MUCH_BETTER:
+        yield Markup("It is not much better than {}").format(_guessing(metrics))
+
+
+def _doubts_of_classes(
+    metrics: Metrics, judged: dict[str, ClassMetrics], audit: dict[str, Any]
+) -> Iterator[Markup]:
+    said = set(_unfound(judged)) if _never_found_count(metrics, judged) else set()
+    missed = sorted(
+        (row.recall, label) for label, row in judged.items() if row.recall < 0.5 and label not in said
+    )
+    if missed:
         recall, label = missed[0]
         yield Markup("It misses most images of {} (it finds {}){}").format(
             named(label), percent(recall), _and_more(len(missed) - 1)
@@ -89,12 +152,18 @@ def _doubts(
         yield Markup("Nothing is held out of {}{}, so how well that is told is not known").format(
             named(unknown[0]), _and_more(len(unknown) - 1)
         )
+
+
+def _doubts_of_its_probabilities(calibration: Calibration, target: float) -> Iterator[Markup]:
     if not calibration.kept:
         yield Markup(
             "However sure it is, it is not right {:g}&nbsp;% of the time: it cannot say when to abstain"
         ).format(100 * target)
     if calibration.ece_after > MISCALIBRATED:
         yield Markup("Its probabilities are off by {} on average").format(percent(calibration.ece_after))
+
+
+def _doubts_of_the_data(audit: dict[str, Any]) -> Iterator[Markup]:
     if conflicts := len(audit["conflicts"]):
         stand = "image stands" if conflicts == 1 else "images stand"
         yield Markup("The data contradict themselves: {:,} {} under two labels or more").format(

@@ -61,7 +61,9 @@ def make_page(
     logits[np.arange(len(answers)), said] += np.linspace(2, 6, len(answers), dtype=np.float32)
     calibration = calibrate(logits, heldout.targets, 0.99)
     contract = read_contract(trained / "models" / "tiny" / "1")
-    metrics = measure(softmax(logits / calibration.temperature), heldout.targets, labels)
+    metrics = measure(
+        softmax(logits / calibration.temperature), heldout.targets, labels, calibration.abstain_threshold
+    )
     contract = contract.model_copy(update={"labels": labels, "metrics": metrics, **contents})
     torch.manual_seed(0)
     network = build_network("shufflenet_v2_x0_5", len(labels), size)

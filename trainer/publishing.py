@@ -1,0 +1,66 @@
+"""What a model has to reach to be published, and what is kept of one that does not."""
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fovea.bundle import REPORT_FILE
+from fovea.measured import Metrics
+from trainer.options import PublishingOptions
+from trainer.report.verdict import Verdict
+from trainer.run_folder import RunFolder
+
+CANDIDATE_FOLDER: Final = "candidate"
+"""In a run's folder: the whole bundle of a model that was not published, as version 0."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which a model is published."""
+
+    min_accuracy: float | None = None
+    anyway: bool = False
+
+    @classmethod
+    def of(cls, *options: PublishingOptions) -> "Terms":
+        """The first that says something counts: those of an export, then those of its run."""
+        least = next((given.min_accuracy for given in options if given.min_accuracy is not None), None)
+        return cls(least, any(given.publish_anyway for given in options))
+
+    def refusal(self, metrics: Metrics, verdict: Verdict) -> str | None:
+        """Why the model is not published; None where it is."""
+        reached = f"{metrics.right} of {metrics.images} held-out images are right"
+        if self.anyway:
+            return None
+        if self.min_accuracy is not None and metrics.accuracy < self.min_accuracy:
+            found, least = f"{metrics.accuracy:.2%}", f"--min-accuracy {self.min_accuracy:g}"
+            return f"its accuracy of {found} is below {least} ({reached})"
+        if verdict.no_better:
+            first, *_ = verdict.opinion.against
+            return f"{first[0].lower()}{first[1:]} ({reached})"
+        return None
+
+
+def keep_candidate(run: RunFolder, staged: Path) -> Path:
+    """Moves a bundle that is not published into its run's folder, in place of an earlier one."""
+    drop_candidate(run)
+    candidate = run.path / CANDIDATE_FOLDER
+    candidate.mkdir()
+    for file in staged.iterdir():
+        file.rename(candidate / file.name)
+    return candidate
+
+
+def drop_candidate(run: RunFolder) -> None:
+    shutil.rmtree(run.path / CANDIDATE_FOLDER, ignore_errors=True)
+
+
+def describe_refusal(run: RunFolder, refusal: str, models: str) -> str:
+    """In one line, with the way out."""
+    again = shlex.join(["--run", str(run.path), "--models", models, "--publish-anyway"])
+    return (
+        f"{run.path}: the model is not published: {refusal}; look at {run.path / REPORT_FILE}; "
+        f"to publish it all the same: python -m trainer export {again}"
+    )
