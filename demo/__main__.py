@@ -138,6 +138,7 @@ def _write_summary(trained: dict[str, object], served: Served, rows: int) -> Non
     summary = {
         "learning_rate": trained["learning_rate"],
         "accuracy_training": trained["accuracy"],
+        "verdict": trained["verdict"],
         "accuracy_served": served.correct / served.images,
         "images": served.images,
         "rows": rows,
@@ -171,6 +172,15 @@ def _show(trained: dict[str, object], bundle: ModelBundle, served: Served, rows:
     console.print("\n[bold]What happened[/]")
     console.print(table, soft_wrap=True)
     console.print(_next_steps(), soft_wrap=True)
+    console.print(_verdict(bundle), soft_wrap=True, markup=False)
+
+
+def _verdict(bundle: ModelBundle) -> str:
+    """The report's, and what speaks against the model."""
+    verdict = bundle.contract.verdict
+    if verdict is None:
+        raise BundleInvalid(f"{bundle.path}: it was released without a verdict")
+    return "\n".join([f"\nVerdict: {verdict.word}", *(f"  {reason}" for reason in verdict.against)])
 
 
 def _next_steps() -> str:

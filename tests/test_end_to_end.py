@@ -132,3 +132,6 @@ def test_the_demo_does_what_the_readme_promises() -> None:
     assert summary["rows"] == summary["images"] > 300
     for name in ("model", "report", "parquet"):
         assert (ROOT / summary[name]).exists(), name
+    word, *against = ended.stdout.rstrip().rsplit("Verdict: ", 1)[1].splitlines()
+    assert (word, [reason.strip() for reason in against]) == tuple(summary["verdict"].values())
+    assert word.startswith("Fit to ship")
