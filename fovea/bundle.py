@@ -86,6 +86,10 @@ class BundleContract(Frozen):
             raise ValueError("a label stands twice in labels")
         return self
 
+    def metrics_of(self, precision: Precision) -> Metrics:
+        """As it was measured at the release; raises KeyError for a precision that there is not."""
+        return self.metrics if precision == "fp32" else self.variants[precision].metrics
+
     def embedded(self) -> str:
         """What the ONNX file repeats of the contract, as canonical JSON; loading compares the two."""
         fields = {

@@ -23,7 +23,9 @@ def describe_evaluation(found: Evaluation, contract: BundleContract) -> Iterator
     """The lines that a person reads of an evaluation."""
     model, metrics, kept = found.model, found.metrics, found.kept
     yield f"{model['name']} version {model['version']}, {model['precision']}: {_accuracy(metrics)}"
-    yield f"at its release {_accuracy(_released(contract, model['precision']))}"
+    yield f"at its release {_accuracy(contract.metrics_of(model['precision']))}"
+    yield from found.beside_release.words()
+    yield f"beside it: {describe_beside(metrics)}"
     yield ""
     yield from _table([("class", "images", "precision", "recall"), *_classes(metrics)])
     yield ""
@@ -40,11 +42,6 @@ def describe_evaluation(found: Evaluation, contract: BundleContract) -> Iterator
         header = ("worst images", "truth", "taken for", "probability")
         worst = found.worst[:MOST_WORST]
         yield from _table([header, *((w.path, w.truth, w.predicted, f"{w.probability:.3f}") for w in worst)])
-
-
-def _released(contract: BundleContract, precision: str) -> Metrics:
-    variants: dict[str, Metrics] = {str(name): variant.metrics for name, variant in contract.variants.items()}
-    return variants.get(precision, contract.metrics)
 
 
 def _accuracy(metrics: Metrics) -> str:

@@ -13,6 +13,7 @@ from fovea.measured import Metrics
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import Pixels, decode_image
 from trainer.audit import BadFile, check_bad
+from trainer.beside_release import BesideRelease, beside_release
 from trainer.labels import looks
 from trainer.metrics import (
     Bin,
@@ -74,14 +75,19 @@ class Evaluation:
     """wrong answers, the one that gave the truth least first; 100 at most"""
     bad: tuple[BadFile, ...]
     """files that cannot be decoded, and count nowhere else"""
+    beside_release: BesideRelease
 
     def record(self) -> dict[str, Any]:
         """JSON-ready."""
+        majority, share = self.metrics.majority
         return {
             "model": self.model,
             "metrics": self.metrics.model_dump(mode="json"),
             "right": self.right,
             "accuracy_interval_95": list(self.interval),
+            "macro_recall": self.metrics.macro_recall,
+            "majority": {"label": majority, "accuracy": share},
+            "beside_release": self.beside_release.record(),
             "labels": list(self.labels),
             "confusion": [
                 {"truth": self.labels[truth], "predicted": self.labels[predicted], "images": int(count)}
@@ -113,6 +119,7 @@ def evaluate(
     right = int((predicted == targets).sum())
     counts = confusion(predicted, targets, len(labels))
     kept = probabilities.max(1) >= contract.abstain_threshold
+    metrics = measure(probabilities, targets, labels, contract.abstain_threshold)
     return Evaluation(
         model={
             "name": contract.name,
@@ -121,7 +128,7 @@ def evaluate(
             "provider": classifier.provider,
             "digest": classifier.bundle.digest_of(classifier.precision),
         },
-        metrics=measure(probabilities, targets, labels, contract.abstain_threshold),
+        metrics=metrics,
         right=right,
         interval=accuracy_interval(right, len(usable)),
         labels=labels,
@@ -131,6 +138,7 @@ def evaluate(
         kept=Kept(contract.abstain_threshold, int(kept.sum()), int((predicted == targets)[kept].sum())),
         worst=_worst(usable, probabilities, targets, labels),
         bad=tuple(bad),
+        beside_release=beside_release(metrics, contract.metrics_of(classifier.precision)),
     )
 
 

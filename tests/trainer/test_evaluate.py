@@ -14,7 +14,9 @@ from fovea.errors import BundleInvalid, DataInvalid
 from fovea.preprocess import decode_image
 from tests.buckets import Bucket
 from tests.tiny import picture, publish_bundle
+from tests.trainer.report.test_verdict import of
 from trainer import examination, job
+from trainer.beside_release import beside_release, change
 from trainer.config import EvaluateSettings, ExportSettings
 from trainer.metrics import accuracy_interval
 
@@ -69,6 +71,48 @@ def test_accuracy_is_counted_to_the_image_with_its_interval(
     assert "at its release 100.00% of 12 images right" in said
     assert "blue taken for red (2)" in said
     assert str(tmp_path / "out" / "evaluation.json") in said
+
+
+def test_difference_of_two_shares_has_newcombes_interval() -> None:
+    """Newcombe 1998, Statistics in Medicine 17:873-890, table II: contrasts (a) and (b), method 10."""
+    for counts, low, high in (((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090)):
+        found = change(*counts)
+        assert found.interval == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+        assert found.is_beyond_chance
+        released, images = counts[2:], counts[:2]
+        back = change(*released, *images).interval
+        assert back == (pytest.approx(-high, abs=1e-4), pytest.approx(-low, abs=1e-4))
+    assert not change(10, 20, 12, 20).is_beyond_chance
+
+
+def test_images_of_another_kind_are_told_from_chance(
+    model: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = _evaluate(model, images, tmp_path)
+    assert record["beside_release"]["accuracy"]["beyond_chance"] is False
+    assert record["beside_release"]["abstained"] is None  # the tiny model does not tell how often it did
+    assert "no further from its accuracy at the release than chance may give" in capsys.readouterr().out
+    for label, other in (("blue", "red"), ("red", "green")):
+        for index in range(10):
+            (images / label / f"{index}.png").write_bytes(picture(other, (50 + index, 40)))
+    accuracy = _evaluate(model, images, tmp_path)["beside_release"]["accuracy"]
+    assert (accuracy["released"], accuracy["found"], accuracy["beyond_chance"]) == (
+        1,
+        pytest.approx(1 / 3),
+        True,
+    )
+    said = capsys.readouterr().out
+    assert "It is right less often than at its release, further than chance gives: 66.7 points (95 %" in said
+    assert "macro recall 33.33%; always answering red is right for 33.33%" in said
+
+
+def test_more_abstentions_than_at_the_release_are_told() -> None:
+    released = of((50, 0), (0, 50)).model_copy(update={"abstained": 3})
+    found = of((50, 0), (0, 50)).model_copy(update={"abstained": 60})
+    beside = beside_release(found, released)
+    assert "It abstains on 60.0% of these images, at its release on 3.0%, further than" in beside.words()[-1]
+    assert beside.record()["abstained"]["beyond_chance"] is True
+    assert len(beside_release(released, released).words()) == 1
 
 
 def test_answers_are_those_that_the_server_gives(model: Path, images: Path, tmp_path: Path) -> None:
