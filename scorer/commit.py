@@ -7,7 +7,7 @@ latest.json last. Whoever is stopped in between starts again from the shards, an
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from fovea.folder import Folder
 from scorer import layout
 from scorer.committed import CommittedPart, check_complete, read_committed
 from scorer.comparison import WithLastRun, read_planned_contract, with_held_out
+from scorer.drift import KINDS
 from scorer.emptied import emptied
 from scorer.latest import is_due, move_latest
 from scorer.options import CommitOptions
@@ -27,6 +28,12 @@ from scorer.scratch import mapped, scratch_folder
 from scorer.summary import Summary, about
 from scorer.thumbnails import read_thumbnails
 from scorer.verification import verify
+
+TOO_FAR: Final = {
+    "classes": "its classes are",
+    "confidence": "the probabilities of its best labels are",
+    "abstentions": "its share of abstentions is",
+}
 
 
 def finish_run(output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any] | None:
@@ -152,18 +159,26 @@ def _too_many_bad(summary: Summary, max_bad_fraction: float) -> str | None:
 
 
 def _too_far(summary: dict[str, Any], max_drift: float | None) -> str | None:
-    """Why the run is held back: its classes drifted further than `max_drift`, and than by chance alone."""
-    against, name = summary["last"], "the last run's"
-    if against is None:
-        against, name = summary["held_out"], "the held-out images'"
-    drift = against and against["drift"]
-    if max_drift is None or not drift or drift["psi"] <= max(max_drift, drift["by_chance"]):
+    """Why the run is held back: something drifted further than `max_drift`, and than by chance alone."""
+    if max_drift is None:
         return None
-    return (
-        f"its classes are too far from {name}: PSI {drift['psi']:g} (by chance up to "
-        f"{drift['by_chance']:g}), more than --max-drift {max_drift:g}; the run is written, but "
-        f"{layout.LATEST} stays"
-    )
+    for kind, what in KINDS.items():
+        drift, name = _limited(summary, kind)
+        if drift and drift["psi"] > max(max_drift, drift["by_chance"]):
+            return (
+                f"{TOO_FAR[what]} too far from {name}: PSI {drift['psi']:g} (by chance up to "
+                f"{drift['by_chance']:g}), more than --max-drift {max_drift:g}; the run is written, but "
+                f"{layout.LATEST} stays"
+            )
+    return None
+
+
+def _limited(summary: dict[str, Any], kind: str) -> tuple[dict[str, Any] | None, str]:
+    """The drift from the last run, or where that tells nothing from the held-out images; and their name."""
+    for against, name in (("last", "the last run's"), ("held_out", "the held-out images'")):
+        if drift := (summary[against] or {}).get(kind):
+            return drift, name
+    return None, ""
 
 
 def _to_accept(output: Folder, plan: Plan, held_back: str) -> str:

@@ -11,8 +11,9 @@ from fovea.folder import Folder
 from fovea.storage import open_folder
 from scorer.changes import ChangedImage, Changes, block_of
 from scorer.committed import CommittedPart
+from scorer.drift import Reference, drifts
 from scorer.last_run import LastRun, find_last_run
-from scorer.mix import Mix, drift_between
+from scorer.mix import Mix
 from scorer.plan import Plan, RunSpec
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ class WithLastRun:
 
     def __init__(self, output: Folder, plan: Plan) -> None:
         self._mix, found = Mix(), find_last_run(output, plan)
+        self._digest = plan.spec.model_digest
         self._last = None if isinstance(found, str) else found
         self._why_not = found if isinstance(found, str) else None
         self._changes = Changes(self._last.blocks(self._mix) if self._last else iter(()))
@@ -49,7 +51,7 @@ class WithLastRun:
             self._compare(self._last, self._changes.finish)
         if not self._last:
             return {"last": None, "no_last_because": self._why_not}
-        drift = drift_between(mix.labels, self._mix.labels, classes)
+        reference = Reference.of(self._mix, same_model=self._is_of_the_same_model(self._last))
         last = {
             "run": self._last.run,
             "model": self._last.summary.get("model"),
@@ -57,10 +59,14 @@ class WithLastRun:
             "abstained": self._mix.abstained,
             "images_per_s": _number_or_none(self._last.summary.get("images_per_s")),
             "confidence": self._mix.confidence(),
-            "drift": drift.as_json() if drift else None,
+            **drifts(mix, reference, classes),
             "changes": self._changes.as_json(),
         }
         return {"last": last, "no_last_because": None}
+
+    def _is_of_the_same_model(self, last: LastRun) -> bool:
+        model = last.summary.get("model")
+        return isinstance(model, dict) and model.get("digest") == self._digest
 
 
 def _number_or_none(value: object) -> float | None:
@@ -68,13 +74,19 @@ def _number_or_none(value: object) -> float | None:
 
 
 def with_held_out(mix: Mix, contract: BundleContract | None) -> dict[str, Any] | None:
-    """None where the contract is not there any more."""
+    """None where the contract is not there any more. Older ones do not tell how sure the model was."""
     if contract is None:
         return None
-    counts = predicted_on_held_out(contract.labels, contract.metrics).tolist()
+    metrics = contract.metrics
+    counts = predicted_on_held_out(contract.labels, metrics).tolist()
     labels = {label: count for label, count in zip(contract.labels, counts, strict=True) if count}
-    drift = drift_between(mix.labels, labels, contract.labels)
-    return {"images": sum(counts), "labels": labels, "drift": drift.as_json() if drift else None}
+    return {
+        "images": sum(counts),
+        "labels": labels,
+        "abstained": metrics.abstained,
+        "confidence": {"bins": metrics.confidences} if metrics.confidences else None,
+        **drifts(mix, Reference(labels, metrics.confidences, metrics.abstained), contract.labels),
+    }
 
 
 def read_planned_contract(spec: RunSpec) -> BundleContract | None:

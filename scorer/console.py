@@ -15,6 +15,7 @@ from fovea.folder import Folder
 from fovea.printable import printable
 from fovea.progress import ProgressLog
 from scorer import layout
+from scorer.drift import KINDS, worst
 from scorer.left_out import left_out_line
 from scorer.plan import Plan
 
@@ -125,9 +126,12 @@ def _changed(summary: dict[str, Any]) -> str:
 def _drift(summary: dict[str, Any]) -> str:
     told = []
     for name, words in (("last", "the last run"), ("held_out", "the held-out images")):
-        drift = summary[name] and summary[name]["drift"]
-        if drift:
-            told.append(f"{drift['word']} against {words} (PSI {drift['psi']:.3g})")
+        compared = summary[name] or {}
+        if word := worst(compared):
+            found = (
+                f"{what} {compared[kind]['psi']:.3g}" for kind, what in KINDS.items() if compared.get(kind)
+            )
+            told.append(f"{word} against {words} (PSI: {', '.join(found)})")
     return "; ".join(told)
 
 

@@ -180,9 +180,9 @@ class CommitOptions(CommonOptions):
     max_drift: float | None = Field(
         None,
         ge=0,
-        description="leave latest.json, and end with 65, if the PSI of the run's labels against the last "
-        "run's, or without one the held-out images', is above this (0.25 is a large change) and above what "
-        "chance gives",
+        description="leave latest.json, and end with 65, if the PSI of the run's labels, probabilities or "
+        "share of abstentions against the last run's, or without one the held-out images', is above this "
+        "(0.25 is a large change) and above what chance gives",
     )
     verify: str | None = Field(
         None,

@@ -7,7 +7,7 @@ import jinja2
 from markupsafe import Markup
 
 from fovea.printable import printable
-from scorer.mix import NO_CHANGE
+from scorer.drift import NO_CHANGE, worst
 from scorer.thumbnails import Thumbnail
 
 SHOWN_CLASSES: Final = 40
@@ -44,7 +44,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=_number, counted=_counted, percent=_percent, change=_change, named=_named, short=_shortened
+        number=_number,
+        counted=_counted,
+        percent=_percent,
+        change=_change,
+        named=_named,
+        short=_shortened,
+        worst=worst,
     )
     return environment
 

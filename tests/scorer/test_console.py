@@ -39,7 +39,7 @@ def test_the_report_of_the_next_run_says_what_is_carried_and_what_changed(output
         "changed     since night-1: 2 of the 8 labels in both (1 by another image, 1 of the same one); "
         "new images 1, vanished 1"
     ) in found
-    assert "drift       none against the last run (PSI 0.369)" in found
+    assert "drift       none against the last run (PSI: classes 0.369, confidence 0, abstentions 0)" in found
 
 
 def test_labels_that_were_lost_or_gained_are_told(output: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fovea.bundle import ModelBundle
 from fovea.errors import DataInvalid
-from scorer.mix import Drift
+from scorer.drift import Drift
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
 from tests.scorer.runs import last_line, scorer
 
