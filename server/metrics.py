@@ -1,7 +1,7 @@
 """What Prometheus sees, on a registry of its own."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
@@ -19,6 +19,8 @@ _METHODS: Final = (
 )
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+KINDS: Final = ("classes", "confidence", "abstentions")
+"""Of what there is a drift."""
 _CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))
 
 # It would double the series, and Prometheus makes no use of it.
@@ -76,11 +78,14 @@ class Metrics:
         self._drift_psi = self._gauge(
             "drift_psi",
             "Population stability index of the latest predictions against those on the held-out images: "
-            "under 0.1 alike, over 0.25 very different. NaN until there were 1,000, and 50 for each class.",
+            "under 0.1 alike, over 0.25 very different; of their classes, of the tenths that the best "
+            "probability is in, and of how many abstain. NaN until there were 1,000, and 50 for each class.",
+            "of",
         )
         self._drift_psi_chance = self._gauge(
             "drift_psi_chance",
             "What fovea_drift_psi exceeds once in a hundred where nothing has changed, for samples as small.",
+            "of",
         )
         self.reloads = self._counter(
             "reloads",
@@ -93,14 +98,18 @@ class Metrics:
             "model_loaded_timestamp_seconds",
             "When the model that is served went live, in Unix time; NaN while there is none.",
         )
-        for unknown in (self._drift_psi, self._drift_psi_chance, self._model_loaded):
-            unknown.set(math.nan)
+        self._model_loaded.set(math.nan)
+        for gauge in (self._drift_psi, self._drift_psi_chance):
+            for kind in KINDS:
+                gauge.labels(kind).set(math.nan)
 
     def show_call(self, method: str, code: str, seconds: float) -> None:
         self._requests_of(method, code).inc()
         self._seconds_of(method).observe(seconds)
 
-    def show_model(self, bundle: ModelBundle, provider: str, precision: Precision, drift: Drift) -> None:
+    def show_model(
+        self, bundle: ModelBundle, provider: str, precision: Precision, drifts: Mapping[str, Drift]
+    ) -> None:
         contract = bundle.contract
         if self._model is None:  # without labels it would seem to tell of a model
             self._model = prometheus.Info("fovea_model", "The model that is served.", registry=self.registry)
@@ -114,8 +123,9 @@ class Metrics:
                 "verdict": contract.verdict.word if contract.verdict else "none",
             }
         )
-        self._drift_psi.set_function(drift.psi)
-        self._drift_psi_chance.set_function(drift.chance)
+        for kind, drift in drifts.items():
+            self._drift_psi.labels(kind).set_function(drift.psi)
+            self._drift_psi_chance.labels(kind).set_function(drift.chance)
         self._model_loaded.set_to_current_time()
 
     def show_batch(self, images: int, compute_s: float) -> None:
@@ -125,8 +135,8 @@ class Metrics:
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         return prometheus.Counter(f"fovea_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> prometheus.Gauge:
-        return prometheus.Gauge(f"fovea_{name}", text, registry=self.registry)
+    def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
+        return prometheus.Gauge(f"fovea_{name}", text, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str

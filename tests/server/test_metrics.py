@@ -1,3 +1,5 @@
+import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,7 @@ from fovea.errors import InvalidImage
 from fovea.measured import Opinion
 from fovea.preprocess import REASONS as IMAGE_REASONS
 from server.errors import Draining, QueueFull
-from server.metrics import Metrics
+from server.metrics import KINDS, Metrics
 from server.predictions import Predictions
 from server.statuses import REASONS, reason_of
 from tests import tiny
@@ -21,6 +23,11 @@ def fresh_metrics() -> Metrics:
 
 def page(metrics: Metrics) -> list[str]:
     return generate_latest(metrics.registry).decode().splitlines()
+
+
+def drifts_on(metrics: Metrics) -> dict[str, float]:
+    found = re.findall(r'^fovea_drift_psi\{of="(\w+)"\} (\S+)$', "\n".join(page(metrics)), re.MULTILINE)
+    return {kind: float(psi) for kind, psi in found}
 
 
 @pytest.mark.parametrize(
@@ -56,20 +63,43 @@ def test_predictions_are_counted_over_the_models_that_made_them(
 
 def test_drift_is_the_shown_models(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
     predictions = Predictions(metrics, tiny_bundle.contract, "fp32")
-    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", predictions.drift)
-    assert {"fovea_drift_psi NaN", "fovea_drift_psi_chance NaN"} <= set(page(metrics))
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", predictions.drifts)
+    for kind in KINDS:
+        assert {f'fovea_drift_psi{{of="{kind}"}} NaN', f'fovea_drift_psi_chance{{of="{kind}"}} NaN'} <= set(
+            page(metrics)
+        )
     for _ in range(1000):
         predictions.show(0, 0.9, abstained=False)
-    (psi,) = [float(line.split()[1]) for line in page(metrics) if line.startswith("fovea_drift_psi ")]
-    assert psi > 1
+    shown = drifts_on(metrics)
+    assert shown["classes"] > 1
+    assert math.isnan(shown["confidence"])  # of which the tiny model's contract does not tell
+    assert math.isnan(shown["abstentions"])
+
+
+def test_a_model_that_abstains_and_was_sure_has_drifted(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    contract = tiny_bundle.contract
+    told = {"images": 1200, "confidences": (*[0] * 18, 300, 900), "abstained": 0}
+    sure = contract.metrics.model_copy(update=told)
+    predictions = Predictions(metrics, contract.model_copy(update={"metrics": sure}), "fp32")
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", predictions.drifts)
+    for n in range(1200):
+        predictions.show(n % 3, 0.95 if n % 20 else 1.0, abstained=False)
+    assert max(drifts_on(metrics).values()) < 0.1
+    for n in range(3000):
+        predictions.show(n % 3, 0.35, abstained=True)
+        if n % 1000 == 0:  # what was asked for last begins a window
+            page(metrics)
+    shown = drifts_on(metrics)
+    assert shown["classes"] < 0.1
+    assert min(shown["confidence"], shown["abstentions"]) > 1
 
 
 def test_verdict_of_the_shown_model_is_a_label(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
     contract = tiny_bundle.contract
-    drift = Predictions(metrics, contract, "fp32").drift
+    drifts = Predictions(metrics, contract, "fp32").drifts
     for verdict, word in ((None, "none"), (Opinion(word="Fit to ship"), "Fit to ship")):
         bundle = replace(tiny_bundle, contract=contract.model_copy(update={"verdict": verdict}))
-        metrics.show_model(bundle, "CPUExecutionProvider", "fp32", drift)
+        metrics.show_model(bundle, "CPUExecutionProvider", "fp32", drifts)
         (shown,) = [line for line in page(metrics) if line.startswith("fovea_model_info{")]
         assert f'verdict="{word}"' in shown
 
