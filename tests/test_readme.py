@@ -94,6 +94,7 @@ def environment(workspace: Path) -> Iterator[dict[str, str]]:
             "FOVEA_TRAIN_SIZE": "64",
             "FOVEA_TRAIN_NUM_STEPS": "20",
             "FOVEA_TRAIN_BATCH_SIZE": "8",
+            "FOVEA_TRAIN_PUBLISH_ANYWAY": "true",
             "FOVEA_SERVE_HOST": "127.0.0.1",
             "FOVEA_SERVE_PORT": str(port),
             "FOVEA_SERVE_METRICS_PORT": "0",
