@@ -122,9 +122,7 @@ def test_without_its_extra_the_line_says_what_to_install(
     assert credentials.hint("az").endswith("with the extra azure (pip install 'fovea-vision[azure]')")
     assert store_options("s3") == store_options("az") == store_options("gs") == {}
     write_federated(tmp_path, "http://127.0.0.1:9", monkeypatch)
-    with pytest.raises(
-        Unavailable, match="type external_account, which is read with the extra google"
-    ):
+    with pytest.raises(Unavailable, match="type external_account, which is read with the extra google"):
         open_folder("gs://bucket/photos")
 
 
