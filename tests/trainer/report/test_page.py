@@ -150,8 +150,12 @@ def test_the_same_training_gives_the_same_report(page: str, trained: Path) -> No
     assert make_page(trained, ANIMALS, ANSWERS) == page
 
 
-def test_it_is_the_logits_that_a_temperature_divides(page: str) -> None:
-    assert re.search(r"The logits are divided by a temperature of \d.\d{3} before they become", said(page))
+def test_it_is_the_logits_that_a_temperature_divides_or_is_told_not_to(page: str) -> None:
+    """These few answers are calibrated worse by the temperature that fits them best."""
+    kept = r"The logits are divided by a temperature of \d.\d{3} before they become"
+    left = r"The logits are taken as they are: the temperature that fits them best, \d.\d{3}, would make"
+    assert re.search(left, said(page))
+    assert not re.search(kept, said(page))
 
 
 def test_a_number_and_its_percent_sign_stay_on_one_line(page: str) -> None:
