@@ -110,6 +110,13 @@ def test_what_chance_gives_is_no_drift() -> None:
     assert sum(word["abstentions"] != "none" for word in found) <= 9
 
 
+def test_tenths_that_neither_has_images_in_give_chance_no_room() -> None:
+    ours, theirs = (_mix(np.repeat([0.85, 0.95], counts)) for counts in ([50, 50], [7000, 3000]))
+    drift = drifts(ours, Reference.of(theirs, same_model=True))["confidence_drift"]
+    assert drift["word"] == "some"
+    assert drift["by_chance"] < 0.07
+
+
 def test_the_worst_of_the_drifts_is_the_word_for_all() -> None:
     one, other = {"word": "some"}, {"word": "large"}
     assert worst({"drift": None, "confidence_drift": one, "abstained_drift": other}) == "large"
