@@ -96,10 +96,11 @@ def classification(response: "classify_pb2.ClassifyResponse") -> Classification:
     )
 
 
-def failure(error: grpc.RpcError, name: str = "", proxy: str = "") -> CallFailed:
+def failure(error: grpc.RpcError, name: str = "", proxy: str = "", obstacle: str = "") -> CallFailed:
     """The status that a call ended with, and the details beside it.
 
-    `name` is the image's, where it has one; `proxy` what the call went through, where nobody answered it.
+    `name` is the image's, where it has one; `proxy` what the call went through, where nobody answered it;
+    `obstacle` what kept it from every server till its deadline, where that is known.
     """
     from google.rpc import error_details_pb2  # which a call that is answered does without
     from grpc_status import rpc_status
@@ -111,7 +112,9 @@ def failure(error: grpc.RpcError, name: str = "", proxy: str = "") -> CallFailed
         detail.Unpack(violation)
         detail.Unpack(retry)
     reason = _plain(call.details() or call.code().name)
-    if call.code() in _UNANSWERED:
+    if obstacle:
+        reason = f"{reason}: {_plain(obstacle)}"
+    if call.code() in _UNANSWERED or _HTTP_STATUS in reason:
         reason += way_of(proxy)
     return CallFailed(
         call.code(),
@@ -122,6 +125,7 @@ def failure(error: grpc.RpcError, name: str = "", proxy: str = "") -> CallFailed
 
 
 _UNANSWERED: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+_HTTP_STATUS: Final = "HTTP status"
 
 
 def _plain(details: str) -> str:
@@ -130,4 +134,5 @@ def _plain(details: str) -> str:
     riddle = r"Tls handshake failed \(\w+\): SSL_ERROR_SSL: error:[^:]*:[^:]*:[^:]*:"
     reason = re.sub(riddle, "the TLS handshake failed: ", reason)
     reason = re.sub(r"(: Invalid certificate verification context)?: OK$", "", reason)
+    reason = re.sub("^Received http2 header with status: ", f"not gRPC, but {_HTTP_STATUS} ", reason)
     return reason.replace("backend unhealthy", "not ready to serve")

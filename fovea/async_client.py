@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 
-from fovea.answers import Classification, classification, failure
+from fovea.answers import CallFailed, Classification, classification, failure
 from fovea.channel import DEFAULT_TIMEOUT_S, PathOrName, checked_timeout, options_for, tls_credentials
 from fovea.errors import FoveaError
+from fovea.obstacle import async_obstacle
 from fovea.proxies import grpc_proxy
 from fovea.request import (
     ImageLike,
@@ -125,7 +126,7 @@ class AsyncClient:
         try:
             return await self._stub.GetModel(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise failure(error, proxy=self._proxy) from error
+            raise await self._failure(error) from error
 
     async def _classify(
         self, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]", image: ImageLike, name: str
@@ -134,7 +135,10 @@ class AsyncClient:
             data = image if isinstance(image, bytes) else await asyncio.to_thread(encoded_as, name, image)
             return classification(await self._stub.Classify(ask(data), timeout=self._timeout_s))
         except grpc.RpcError as error:
-            raise failure(error, name, self._proxy) from error
+            raise await self._failure(error, name) from error
+
+    async def _failure(self, error: grpc.RpcError, name: str = "") -> CallFailed:
+        return failure(error, name, self._proxy, await async_obstacle(self._channel, error))
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:

@@ -30,6 +30,7 @@ from fovea.answers import (
 from fovea.async_client import AsyncClient
 from fovea.channel import DEFAULT_TIMEOUT_S, PathOrName, checked_timeout, options_for, tls_credentials
 from fovea.errors import DataInvalid, FoveaError
+from fovea.obstacle import obstacle
 from fovea.proxies import grpc_proxy
 from fovea.request import (
     ImageLike,
@@ -137,7 +138,7 @@ class Client:
         try:
             return classification(self._stub.Classify(request, timeout=self._timeout_s))
         except grpc.RpcError as error:
-            raise failure(error, name_of(image), self._proxy) from error
+            raise self._failure(error, name_of(image)) from error
 
     def classify_many(
         self,
@@ -172,7 +173,7 @@ class Client:
         try:
             return self._stub.GetModel(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise failure(error, proxy=self._proxy) from error
+            raise self._failure(error) from error
 
     def _in_order(
         self,
@@ -209,4 +210,7 @@ class Client:
         try:
             return classification(call.result())
         except grpc.RpcError as error:
-            return failure(error, name, self._proxy)
+            return self._failure(error, name)
+
+    def _failure(self, error: grpc.RpcError, name: str = "") -> CallFailed:
+        return failure(error, name, self._proxy, obstacle(self._channel, error))

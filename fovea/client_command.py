@@ -49,6 +49,8 @@ def _labels(client: Client, options: ClientOptions) -> Sequence[str]:
     try:
         return client.get_model(options.model_version).labels
     except CallFailed as error:
+        if error.code.name == "UNIMPLEMENTED":
+            raise Unavailable(f"what answers at {options.target} is no Fovea server: {error}") from error
         if error.code.name not in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
             raise
         raise Unavailable(

@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("trainer", "server", "scorer")
 TORCH = {"torch", "torchvision"}
-CLIENT = [ROOT / "fovea" / f"{name}.py" for name in ("client", "async_client", "answers", "channel")]
+CLIENT_MODULES = ("client", "async_client", "answers", "channel", "obstacle")
+CLIENT = [ROOT / "fovea" / f"{name}.py" for name in CLIENT_MODULES]
 GRPC = {"grpc", "grpc_health", "grpc_reflection", "grpc_status"}
 
 

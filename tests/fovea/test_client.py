@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +234,44 @@ def test_no_server_is_unavailable() -> None:
         client.classify(tiny.picture("red"))
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
     assert caught.value.exit_code == ExitCode.UNAVAILABLE
+
+
+def test_a_deadline_amid_the_retries_says_what_was_in_their_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").write_bytes(HELD)
+
+    async def asynchronously(target: str) -> None:
+        async with AsyncClient(target, timeout_s=0.3) as client:
+            await client.classify("a.png")
+
+    def synchronously(target: str) -> None:
+        with Client(target, timeout_s=0.3) as client:
+            client.classify("a.png")
+
+    def many(target: str) -> None:
+        with Client(target, timeout_s=0.3) as client:
+            for outcome in client.classify_many(["a.png"]):
+                assert isinstance(outcome, CallFailed)
+                raise outcome
+
+    calls: list[Callable[[str], None]] = [
+        synchronously,
+        many,
+        lambda target: asyncio.run(asynchronously(target)),
+    ]
+    with stub_server(serving=False) as stub, stub_server() as silent:
+        met = {
+            "127.0.0.1:1": "a.png: Deadline Exceeded: .*127.0.0.1:1: .*Connection refused$",
+            stub.address: "a.png: Deadline Exceeded: .*: not ready to serve$",
+            silent.address: "a.png: Deadline Exceeded$",
+        }
+        for target, says in met.items():
+            for call in calls:
+                with pytest.raises(CallFailed, match=says) as caught:
+                    call(target)
+                assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_a_deadline_is_always_set() -> None:

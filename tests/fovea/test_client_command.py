@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 
 from fovea.client_options import PROGRAM, ClientOptions, load
@@ -153,6 +155,17 @@ def test_a_server_that_is_not_ready_is_said_to_be_so() -> None:
         code, line = refusal("--target", stub.address)
     assert code == 69
     assert f"{stub.address}: not ready to serve; " in line
+
+
+def test_another_kind_of_server_is_said_to_be_one() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        server = grpc.server(threads)
+        target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        code, line = refusal("--target", target)
+        server.stop(grace=None).wait()
+    assert code == 69
+    assert line == f"error: what answers at {target} is no Fovea server: Method not found!"
 
 
 def test_files_may_have_any_names(tmp_path: Path) -> None:
