@@ -16,7 +16,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from fovea import logs, versions
 from fovea.bundle import CONTRACT_FILE, ModelBundle, Precision
 from fovea.classifier import Classifier
-from fovea.errors import SettingsInvalid
+from fovea.errors import BundleInvalid, SettingsInvalid
 from fovea.logs import LogFormat, LogLevel
 from fovea.settings import ProgramSettings, load
 from fovea.stopping import Stopping
@@ -66,14 +66,19 @@ def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle
 
     The copy's bundle.json says its own number, and under `training`, `copy_of`, where it comes from; all
     else, every file and digest, stays. It is written as every version is: claimed first, bundle.json last.
-    Raises SettingsInvalid when `uri` names no version, BundleInvalid when it is damaged or fails its check,
-    Unavailable when a store does not answer.
+    Raises SettingsInvalid when `uri` names no version, BundleInvalid when it is damaged, fails its check or
+    was never published itself, Unavailable when a store does not answer.
     """
     if not open_answering(uri).exists(CONTRACT_FILE):
         known = ", ".join(map(str, versions.published(open_answering(uri))))
         there = f"; versions there: {known}, as {uri}/{known.rpartition(' ')[2]}" if known else ""
         raise SettingsInvalid(f"{uri}: not a version (there is no {CONTRACT_FILE} in it){there}")
     bundle = versions.open_bundle(uri, cache_dir)
+    if not bundle.contract.version:
+        raise BundleInvalid(
+            f"{uri}: a model that its training did not publish, for what its report says; to publish it all "
+            "the same: python -m trainer export --run RUN --models MODELS --publish-anyway"
+        )
     precisions: tuple[Precision, ...] = ("fp32", *bundle.contract.variants)
     for precision in precisions:
         Classifier(bundle, provider="cpu", precision=precision)

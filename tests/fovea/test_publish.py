@@ -65,3 +65,12 @@ def test_damaged_or_wrong_version_is_not_published(models: Path) -> None:
     with pytest.raises(BundleInvalid):
         publish(str(models / "2"), str(models))
     assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
+
+
+def test_candidate_that_training_did_not_publish_is_none_here_either(models: Path) -> None:
+    candidate = shutil.copytree(models / "1", models.parent / "candidate")
+    contract = json.loads((candidate / CONTRACT_FILE).read_text())
+    (candidate / CONTRACT_FILE).write_text(json.dumps({**contract, "version": 0}))
+    with pytest.raises(BundleInvalid, match=r"did not publish, .*--publish-anyway"):
+        publish(str(candidate), str(models))
+    assert sorted(path.name for path in models.iterdir()) == ["1", "2"]
