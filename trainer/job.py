@@ -39,6 +39,7 @@ from trainer.summary import (
     describe_finished,
     describe_release,
     is_published,
+    note_export,
     summarise,
 )
 
@@ -106,6 +107,7 @@ def export(settings: ExportSettings) -> None:
     _check_images(run, data, trained)
     terms = Terms.of(settings, trained)
     released = release(run, checkpoint, data, trained, settings.models, terms, settings.threads, stopping)
+    note_export(run, released)
     _tell(describe_release(released), released, run, settings.models)
 
 

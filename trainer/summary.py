@@ -46,12 +46,24 @@ def summarise(
         "images_train": len(data.train),
         "images_heldout": len(data.heldout),
         "verdict": opinion.model_dump(mode="json") if opinion else None,
-        "model": None if released.refusal else released.uri,
-        "not_published": released.refusal,
-        "candidate": released.uri if released.refusal else None,
+        **_where_it_is(released),
         "report": str(run.path / REPORT_FILE),
         "seconds": round(seconds, 1),
     }
+
+
+def _where_it_is(released: Released) -> dict[str, str | None]:
+    return {
+        "model": None if released.refusal else released.uri,
+        "not_published": released.refusal,
+        "candidate": released.uri if released.refusal else None,
+    }
+
+
+def note_export(run: RunFolder, released: Released) -> None:
+    """What the summary said of a model that was not published may be so no longer."""
+    if run.holds(SUMMARY_FILE) and not is_published(run):
+        run.write_json(SUMMARY_FILE, {**run.read_json(SUMMARY_FILE), **_where_it_is(released)})
 
 
 def is_published(run: RunFolder) -> bool:

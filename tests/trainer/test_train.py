@@ -89,7 +89,12 @@ def test_export_publishes_the_next_number_with_the_same_model(
 ) -> None:
     models = tmp_path / "models"
     shutil.copytree(trained / "models" / "tiny", models)
+    summary = json.loads((own_run / "summary.json").read_text())
+    refused = {"model": None, "not_published": "it is bad", "candidate": str(own_run / "candidate")}
+    (own_run / "summary.json").write_text(json.dumps({**summary, **refused}))
     job.export(ExportSettings(run=own_run, models=str(models), device="cpu", threads=1))
+    exported = {"model": f"{models}/2", "not_published": None, "candidate": None}
+    assert json.loads((own_run / "summary.json").read_text()) == {**summary, **exported}
     assert versions.published(LocalFolder(models)) == [1, 2]
     assert versions.fetch(str(models), 1).digest == versions.fetch(str(models), 2).digest
 
