@@ -139,8 +139,8 @@ def _verified(summary: dict[str, Any]) -> str:
     verification = summary["verification"]
     if not verification:
         return ""
-    left_out = verification["changed"] + verification["gone"]
-    others = f"; {left_out:,} changed or gone since" if left_out else ""
+    left_out = sum(verification[why] for why in ("changed", "gone", "unreadable"))
+    others = f"; {left_out:,} changed, gone or unreadable since" if left_out else ""
     return f"{verification['asked']:,} images with {verification['target']}, which says the same{others}"
 
 

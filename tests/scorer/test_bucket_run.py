@@ -12,6 +12,7 @@ from scorer.run import score
 from tests import tiny
 from tests.buckets import Bucket
 from tests.scorer.runs import error_line, flags, planned, scorer, settings_for
+from tests.servers import running_server
 
 
 @pytest.fixture
@@ -69,6 +70,20 @@ def test_a_key_that_cannot_be_asked_for_costs_itself_alone(
     again = settings_for(*places, *model_cache, "--max-bad-fraction", "0.3", run="night-2")
     score(again)
     assert len(rows_in(bucket, "night-2")) == 12 + 5
+
+
+def test_an_object_that_was_archived_since_costs_no_verified_night(
+    bucket: Bucket, places: tuple[str, str, str], model_cache: tuple[str, str], tiny_models: Path
+) -> None:
+    """What moves it into the cold leaves its etag as it was, so that its row is carried."""
+    score(settings_for(*places, *model_cache))
+    key, cold = "images/today/000.png", {"StorageClass": "GLACIER"}
+    bucket.client.copy_object(Bucket=bucket.name, Key=key, CopySource=f"{bucket.name}/{key}", **cold)
+    with running_server(tiny_models) as server:
+        score(settings_for(*places, *model_cache, "--verify", server.target, run="night-2"))
+    assert rows_in(bucket, "night-2")["000.png"]["run"] == "night-1"
+    found = json.loads(bucket.get("scores/runs/night-2/summary.json"))["verification"]
+    assert (found["asked"], found["unreadable"], found["mismatches"]) == (11, 1, 0)
 
 
 def test_objects_replaced_or_deleted_after_the_plan_are_told_apart(
