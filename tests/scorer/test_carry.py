@@ -253,6 +253,7 @@ def test_a_store_that_is_gone_is_not_taken_for_one_unreadable_image(
     assert planned(options).carried == 12
     for image in list(photos.iterdir()):
         make_unreadable(image)
+    make_unlistable(photos)
     with pytest.raises(Unavailable):
         score(options)
     assert not (output / "runs" / "night-2").exists()
@@ -261,6 +262,17 @@ def test_a_store_that_is_gone_is_not_taken_for_one_unreadable_image(
 def make_unreadable(image: Path) -> None:
     image.unlink()
     image.symlink_to(image)
+
+
+def make_unlistable(folder: Path) -> None:
+    """By folders in it whose path is too long for the system, which also stops the superuser."""
+    name, above = "d" * 250, os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir(name, dir_fd=above)
+        below = os.open(name, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = below
+    os.close(above)
 
 
 def test_names_that_are_shown_alike_keep_their_own_rows(
