@@ -27,7 +27,9 @@ def failure(
     What ends a worker with 65 is the data, and with 2 its settings; all else may pass.
     """
     end, listed = end_of(job) or {}, (job.get("status") or {}).get("failedIndexes") or ""
-    given_up = set(indexes(listed)) or set(exit_codes)
+    # What ends the whole Job at once is not among the indexes that were given up before.
+    given_up = set(exit_codes) if end.get("reason") == "PodFailurePolicy" else set(indexes(listed))
+    given_up = given_up or set(exit_codes)
     codes = sorted(set().union(*(exit_codes.get(index, set()) for index in given_up)))
     namespace, short = name.split("/")
     failed = end.get("type") == "Failed"

@@ -15,7 +15,9 @@ from scorer.cluster.api import connect
 from scorer.cluster.pods import Pods
 from scorer.config import DriveSettings
 from scorer.driver import drive
-from scorer.job_end import indexes
+from scorer.job_end import failure, indexes
+from scorer.output import open_output
+from scorer.planner import plan_run
 from tests.scorer.fake_kubernetes import Failure, FakeKubernetes, running
 from tests.scorer.fake_kubernetes.job_controller import backoff_s
 from tests.scorer.fake_kubernetes.progress import as_ranges
@@ -119,6 +121,15 @@ def test_the_driver_ends_as_its_workers_did(fake: FakeKubernetes, settings: Driv
     assert type(caught.value) is kind
     assert f"({reason}: " in str(caught.value)
     assert ended in str(caught.value)
+
+
+def test_wrong_settings_count_beside_indexes_that_were_given_up_before(settings: DriveSettings) -> None:
+    condition = {"type": "Failed", "status": "True", "reason": "PodFailurePolicy", "message": "exit code 2"}
+    job = {"status": {"failedIndexes": "1", "conditions": [condition]}}
+    plan = plan_run(settings, open_output(settings.output))
+    error = failure(f"fovea/{NAME}", job, {0: {143}, 1: {69}, 2: {2}}, [0, 1, 2], plan)
+    assert type(error) is SettingsInvalid
+    assert "whose pods ended with 2, 69, 143" in str(error)
 
 
 def test_each_index_has_its_tries_and_waits_longer_before_each(
