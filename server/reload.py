@@ -41,8 +41,8 @@ class Watcher:
         self._may_end = not settings.wait_for_model
         self._missed = False
         self._gone = False
-        self._listed: list[int] | None = None
-        """the numbers that the last look saw; None where the version is pinned"""
+        self._listed: list[int] = []
+        """the numbers that the last look saw; where the version is pinned, no other than that"""
         self._wake = asyncio.Event()
         self._tries_refused_again = False
         self._demand = Demand(self._wake.set)
@@ -67,8 +67,8 @@ class Watcher:
             await self.look()
 
     async def follow(self) -> None:
-        """Serves each newer version from when it is there; ends only where the version is pinned."""
-        while self._settings.version is None:
+        """Serves each newer version from when it is there; a pinned one is only looked after."""
+        while True:
             await self._next_look()
             await self.look()
 
@@ -137,7 +137,7 @@ class Watcher:
     def _tell_if_gone(self) -> None:
         """Once when the served version is no longer listed, and once when it is back."""
         current = self._models.current
-        if current is None or self._listed is None:
+        if current is None:
             return
         facts, gone = {"version": current.contract.version}, current.contract.version not in self._listed
         if gone and not self._gone:
@@ -164,12 +164,13 @@ class Watcher:
         return None
 
     def _candidates(self) -> Iterable[int]:
-        current = self._models.current
-        if (pinned := self._settings.version) is None:
+        current, pinned = self._models.current, self._settings.version
+        if pinned is None:
             above = current.contract.version if current else 0
             self._listed = versions.listed(self._folder, above)
             return versions.whole(self._folder, self._listed, above)
-        return [pinned] if versions.is_published(self._folder, pinned) else []
+        self._listed = [pinned] if versions.is_published(self._folder, pinned) else []
+        return [] if current else self._listed
 
     async def _open(self, version: int) -> ServedModel:
         settings = self._settings
