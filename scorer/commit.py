@@ -175,7 +175,7 @@ def _too_far(summary: dict[str, Any], max_drift: float | None) -> str | None:
 
 def _limited(summary: dict[str, Any], kind: str) -> tuple[dict[str, Any] | None, str]:
     """The drift from the last run, or where that tells nothing from the held-out images; and their name."""
-    for against, name in (("last", "the last run's"), ("held_out", "the held-out images'")):
+    for against, name in (("last", "the last run's"), ("held_out", "what the held-out images gave")):
         if drift := (summary[against] or {}).get(kind):
             return drift, name
     return None, ""

@@ -6,10 +6,13 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
+from fovea.measured import CONFIDENCE_BINS
 from fovea.printable import printable
 from scorer.drift import NO_CHANGE, worst
 from scorer.thumbnails import Thumbnail
 
+OTHERS: Final = ("last", "held_out")
+"""What a run is shown beside, as summary.json calls it."""
 SHOWN_CLASSES: Final = 40
 LONGEST_LABEL: Final = 60
 """Characters of a class on the page; all of it is in summary.json."""
@@ -72,7 +75,7 @@ def _named(label: str) -> Markup:
 
 def _classes(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Each class with its shares, those of most images first."""
-    last, held_out = ((summary[name] or {}).get("labels", {}) for name in ("last", "held_out"))
+    last, held_out = ((summary[name] or {}).get("labels", {}) for name in OTHERS)
     counts: dict[str, int] = summary["labels"]
     rows = [
         {
@@ -95,19 +98,19 @@ def _examples(
 
 
 def _histogram(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """Bars as shares of the highest one."""
-    ours = _shares(summary["confidence"]["bins"])
-    theirs = _shares(summary["last"]["confidence"]["bins"] if summary["last"] else [0] * len(ours))
-    top = max(*ours, *theirs) or 1
+    """The bars of this run and the lines of others as shares of the highest one."""
+    shares = {"ours": _shares(summary["confidence"]["bins"])}
+    for name in OTHERS:
+        confidence = (summary[name] or {}).get("confidence")
+        shares[name] = _shares(confidence["bins"] if confidence else [0] * len(shares["ours"]))
+    top = max(map(max, shares.values())) or 1
     return [
         {
-            "height": round(our / top, 4),
-            "last": round(their / top, 4),
-            "range": f"{place / len(ours):g} to {(place + 1) / len(ours):g}",
-            "share": our,
-            "last_share": their,
+            "range": f"{place / CONFIDENCE_BINS:g} to {(place + 1) / CONFIDENCE_BINS:g}",
+            "shares": dict(zip(shares, found, strict=True)),
+            "heights": {name: round(share / top, 4) for name, share in zip(shares, found, strict=True)},
         }
-        for place, (our, their) in enumerate(zip(ours, theirs, strict=True))
+        for place, found in enumerate(zip(*shares.values(), strict=True))
     ]
 
 

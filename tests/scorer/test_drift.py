@@ -72,18 +72,26 @@ def test_abstentions_alone_hold_a_night_back(output: Path) -> None:
 def test_the_held_out_images_tell_of_a_first_night_that_abstains(output: Path, tmp_path: Path) -> None:
     model = publish(tmp_path / "models", tmp_path / "staged")
     made = make_run(output, [images(6, 221)], **model)
-    with pytest.raises(DataInvalid, match="best labels are too far from the held-out images': PSI"):
+    with pytest.raises(DataInvalid, match="best labels are too far from what the held-out images gave: PSI"):
         commit(*made, "--max-drift", "2")  # which its classes, of which one is missing, do not reach
     held_out = read_summary(output, "night-1")["held_out"]
     assert (held_out["abstained"], held_out["images"]) == (0, 120)
     assert words(held_out)["abstentions"] == "large"
+    page = summary_page(output, "night-1")
+    for place, images_there in enumerate(held_out["confidence"]["bins"]):
+        ends = f"{place / 20:g} to {(place + 1) / 20:g}"
+        row = re.search(rf'<th scope="row" class="text">{ends}</th><td>(\S+)%</td><td>(\S+)%</td>', page)
+        assert row, ends
+        assert float(row[2]) == pytest.approx(100 * images_there / 120, abs=0.05)
+    bins = sum(count > 0 for count in held_out["confidence"]["bins"])
+    assert page.count('<i class="held_out"') == bins > 0
 
 
 def test_a_last_run_by_another_model_tells_of_the_classes_alone(output: Path, tmp_path: Path) -> None:
     night(output, 1, images(220, 7))
     model = publish(tmp_path / "models", tmp_path / "staged")
     made = make_run(output, [images(6, 221)], "night-2", 2, **model)
-    with pytest.raises(DataInvalid, match="too far from the held-out images': PSI"):
+    with pytest.raises(DataInvalid, match="too far from what the held-out images gave: PSI"):
         commit(*made, "--max-drift", "0.25")
     assert words(read_summary(output, "night-2")["last"]) == {
         "classes": "none",

@@ -230,7 +230,7 @@ def test_without_a_last_run_the_held_out_images_limit_the_drift(
 ) -> None:
     model = {"models": str(tiny_models), "model_digest": tiny_bundle.digest}
     made = make_run(output, [images(900, 100)], **model)
-    with pytest.raises(DataInvalid, match="too far from the held-out images': PSI"):
+    with pytest.raises(DataInvalid, match="too far from what the held-out images gave: PSI"):
         commit(*made, "--max-drift", "0.25")
     assert not (output / "latest.json").exists()
 
