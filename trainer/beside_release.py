@@ -46,7 +46,7 @@ class BesideRelease:
         """A line each."""
         said = []
         if self.accuracy:
-            said.append(_accuracy_in_words(self.accuracy))
+            said += _accuracy_in_words(self.accuracy)
         if self.abstained and self.abstained.is_beyond_chance:
             said.append(_abstained_in_words(self.abstained))
         return said
@@ -77,16 +77,18 @@ def change(found: int, images: int, released: int, released_images: int) -> Chan
     return Change(there, here, (here - there - below, here - there + above))
 
 
-def _accuracy_in_words(accuracy: Change) -> str:
+def _accuracy_in_words(accuracy: Change) -> list[str]:
     if not accuracy.is_beyond_chance:
-        return "It is no further from its accuracy at the release than chance may give."
+        return ["It is no further from its accuracy at the release than chance may give."]
     if accuracy.found > accuracy.released:
-        return f"It is right more often than at its release, further than chance gives: {_points(accuracy)}."
-    return (
-        f"It is right less often than at its release, further than chance gives: {_points(accuracy)}.\n"
+        return [
+            f"It is right more often than at its release, further than chance gives: {_points(accuracy)}."
+        ]
+    return [
+        f"It is right less often than at its release, further than chance gives: {_points(accuracy)}.",
         "These images are of another kind than those it was trained on, or are labelled otherwise: look at "
-        "the worst, and train on some."
-    )
+        "the worst, and train on some.",
+    ]
 
 
 def _abstained_in_words(abstained: Change) -> str:

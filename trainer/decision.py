@@ -114,7 +114,10 @@ def _choose(
         why = f"minimum, for valley ({at_valley:.2g}) lies above it; as for valley, {steadiness}"
         return at_minimum, why, "low"
     times = at_minimum / at_valley
-    why = f"valley, the middle one; {steadiness}, and minimum ({at_minimum:.2g}) is {times:.1f} times as high"
+    why = (
+        f"valley, the middle one; {steadiness}, and the middle minimum ({at_minimum:.2g}) is {times:.1f} "
+        "times as high"
+    )
     trusted = highest / lowest <= NARROW and times <= FAR
     if pair:
         within = pair[0] / NEAR <= at_valley <= pair[1] * NEAR
