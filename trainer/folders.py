@@ -155,10 +155,10 @@ class _Reader:
         return sorted(found, key=lambda sample: sample.label)
 
     def _check_different(self, branch: Branch) -> None:
-        """Folders that hold the same folders are parts of something."""
+        """Folders that hold the same folders, and few images beside them, are parts of something."""
         filled = branch.filled()
         inside = [{normal_label(folder.own_name) for folder in below.filled()} for below in filled]
-        if len(filled) < 2 or self.are_known(filled) or any(folder.images for folder in filled):
+        if len(filled) < 2 or self.are_known(filled) or not all(map(_is_mostly_folders, filled)):
             return
         shared = set.intersection(*inside)
         if len(shared) > 1:
@@ -210,7 +210,11 @@ def _holds_classes(branch: Branch, labels: Collection[str]) -> bool:
     filled = branch.filled()
     if len(filled) == 1 and labels and looks(filled[0].own_name) not in labels:
         return False
-    return sum(folder.count() for folder in filled) > len(branch.images)
+    return _is_mostly_folders(branch)
+
+
+def _is_mostly_folders(branch: Branch) -> bool:
+    return branch.count() > 2 * len(branch.images)
 
 
 def _names(folders: Iterable[Branch]) -> str:

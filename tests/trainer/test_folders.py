@@ -96,6 +96,7 @@ def test_layouts_are_taken_for_what_they_mean(tmp_path: Path) -> None:
 
 REFUSED = {
     "folds": ((*both("one"), *both("two")), "folders one, two all hold the same folders .cat, dog."),
+    "folds with a stray image": ((*both("one"), *both("two"), "one/sheet.jpg"), "all hold the same folders"),
     "folds in train": ((*both("train/a"), *both("train/b")), r"its folders a, b all hold the same folders"),
     "wrapped": (
         (*both("photos/photos"), "photos/readme.txt"),
