@@ -3,8 +3,10 @@
 import contextlib
 import io
 import random
+import re
 import struct
 from collections.abc import Callable
+from importlib.metadata import distribution, metadata
 from pathlib import Path
 from typing import Any
 
@@ -330,3 +332,13 @@ def test_decoders_and_their_versions_are_known() -> None:
 def test_files_are_told_by_their_endings() -> None:
     for ending in ("heic", "HEIC", "heif", "hif", "heics", "heifs", "avif", "jxl"):
         assert is_image_name(f"photos/a.{ending}")
+
+
+def test_licences_of_the_decoders_stand_in_the_docs() -> None:
+    page = Path("docs/images.md").read_text().partition("## Licences")[2].partition("\n## ")[0]
+    assert metadata("pillow-jxl-plugin")["License-Expression"] in page
+    notice = distribution("pillow-heif").read_text("licenses/LICENSES_bundled.txt") or ""
+    bundled = re.findall(r"^Name: (\S+)\nLicense: (L?GPL)v(\d)", notice, re.MULTILINE)
+    assert bundled
+    for library, licence, version in bundled:
+        assert library in page and f"{licence}-{version}.0" in page, library
