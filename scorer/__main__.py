@@ -56,11 +56,13 @@ def main() -> None:
     settings = load(command.settings, rest, f"python -m scorer {name}", siblings)
     logs.set_up(settings.log_level, settings.log_format)
     wait_for_stores(settings.store_patience_s)
-    if isinstance(settings, PlanOptions) and not getattr(settings, "dry_run", False):
-        settings = claim_run(settings)
-    Stopping(f"stopped by SIGTERM; run again with --run-id {settings.run_id} to finish")
+    again = "run again"
+    if not getattr(settings, "dry_run", False):
+        settings = claim_run(settings) if isinstance(settings, PlanOptions) else settings
+        again = f"run again with --run-id {settings.run_id} to finish"
+    Stopping(f"stopped by SIGTERM; {again}")
     try:
         command.run(settings)
     except KeyboardInterrupt:
-        print(f"stopped; run again with --run-id {settings.run_id} to finish", file=sys.stderr)
+        print(f"stopped; {again}", file=sys.stderr)
         raise

@@ -22,7 +22,7 @@ from scorer.work import work
 from tests import tiny
 from tests.faulty_store import cut_short, hung, refused, shortened, slow_by, unconditional
 from tests.scorer.night import Night, without_names
-from tests.scorer.runs import PATIENCE_S, error_line, scorer
+from tests.scorer.runs import PATIENCE_S, error_line, flags, scorer, started_scorer
 
 SHARDS_OF_FIVE = ("--shard-images", "5")
 IMAGES = r"/images/\d"
@@ -69,6 +69,16 @@ def test_sigterm_is_heard_while_the_store_hangs(night: Night, method: str, path:
     assert stderr.splitlines()[-1] == ("error: stopped by SIGTERM; run again with --run-id night-1 to finish")
     assert "Traceback" not in stderr
     assert set(night.shards()) <= {"shard-00000.parquet"}
+
+
+def test_a_dry_run_that_is_stopped_has_no_name_to_go_on_with(night: Night) -> None:
+    night.store.on("GET", "list-type=.*images", hung)
+    places = (f"{night.bucket.uri}/images", f"{night.bucket.uri}/models/tiny", night.output)
+    with started_scorer("run", *flags(*places), "--dry-run") as process:
+        night.store.wait_for_fault()
+        process.terminate()
+        _, stderr = process.communicate(timeout=PATIENCE_S)
+    assert stderr.splitlines()[-1] == "error: stopped by SIGTERM; run again"
 
 
 def test_two_workers_in_one_shard_leave_each_row_once(night: Night) -> None:
