@@ -49,17 +49,17 @@ def grpc_proxy(target: str) -> str:
     Targets on this machine go through none, nor do those that no_proxy names, in capitals too.
     """
     name = next((name for name in _GRPC_PROXIES if os.environ.get(name)), None)
-    if name is None or all(_is_direct(host, _NO_GRPC_PROXY) for host in _hosts(target)):
+    if name is None or not os.environ[name].lower().startswith("http://"):  # gRPC takes no other kind
+        return ""
+    if all(_is_direct(host, _NO_GRPC_PROXY) for host in _hosts(target)):
         return ""
     return _shown(name)
 
 
 def _shown(name: str) -> str:
-    """The variable and its value, but for the password in it."""
-    from urllib.parse import urlsplit
-
-    proxy = urlsplit(os.environ[name])
-    return f"{name}={proxy.scheme}://{proxy.netloc.rpartition('@')[2]}"
+    """The variable and its value, but for the user and the password in it."""
+    scheme, slashes, address = os.environ[name].rpartition("://")
+    return f"{name}={scheme}{slashes}{address.rpartition('@')[2]}"
 
 
 def _hosts(target: str) -> list[str]:
@@ -87,6 +87,8 @@ def _is_direct(host: str, names: tuple[str, ...]) -> bool:
 def _matches(host: str, pattern: str) -> bool:
     from ipaddress import ip_address, ip_network
 
+    if pattern == "*":
+        return True
     try:
         return ip_address(host) in ip_network(pattern, strict=False)
     except ValueError:  # one of them is a name

@@ -76,6 +76,7 @@ def test_calls_to_this_machine_go_past_the_proxy(stub: StubClassifier, proxy: Pr
         ("unix:/run/fovea.sock", ""),
         ("dns://10.0.0.53/localhost:8001", ""),
         ("fovea.example:8001", ".example"),
+        ("fovea.example:8001", "*"),
         ("10.1.2.3:8001", "10.0.0.0/8"),
         ("dns:///fovea.prod.svc:8001", "localhost, svc"),
     ],
@@ -100,6 +101,20 @@ def test_a_failure_names_the_proxy_without_its_password(proxy: Proxy) -> None:
         client.classify(b"image")
     assert f"by the proxy of grpc_proxy={proxy.url}; no_proxy names what needs none" in str(failed.value)
     assert set(proxy.asked) == {"CONNECT fovea.example:8001 HTTP/1.1"}
+
+
+def test_only_the_proxies_that_grpc_takes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for given, shown in {
+        "http://user:p@ss/word@proxy.example:3128": "http://proxy.example:3128",
+        "proxy.example:3128": "",
+        "https://proxy.example:3128": "",
+        "socks5://proxy.example:1080": "",
+        "http://[bad": "http://[bad",
+    }.items():
+        monkeypatch.setenv("grpc_proxy", given)
+        assert grpc_proxy("fovea.other:8001").removeprefix("grpc_proxy=") == shown
 
 
 def test_a_store_on_this_machine_is_reached_past_the_proxy(
