@@ -16,6 +16,7 @@ from pydantic_settings import CliPositionalArg, SettingsConfigDict
 from fovea import logs, versions
 from fovea.bundle import CONTRACT_FILE, ModelBundle, Precision
 from fovea.classifier import Classifier
+from fovea.conditional_puts import require_conditional_puts
 from fovea.errors import BundleInvalid, SettingsInvalid
 from fovea.logs import LogFormat, LogLevel
 from fovea.settings import ProgramSettings, load
@@ -66,8 +67,9 @@ def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle
 
     The copy's bundle.json says its own number, and under `training`, `copy_of`, where it comes from; all
     else, every file and digest, stays. It is written as every version is: claimed first, bundle.json last.
-    Raises SettingsInvalid when `uri` names no version, BundleInvalid when it is damaged, fails its check or
-    was never published itself, Unavailable when a store does not answer.
+    Raises SettingsInvalid when `uri` names no version, or where the store of `models` would let one of two
+    publishers replace the other's; BundleInvalid when it is damaged, fails its check or was never published
+    itself; Unavailable when a store does not answer.
     """
     if not open_answering(uri).exists(CONTRACT_FILE):
         known = ", ".join(map(str, versions.published(open_answering(uri))))
@@ -79,6 +81,7 @@ def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle
             f"{uri}: a model that its training did not publish, for what its report says; to publish it all "
             "the same: python -m trainer export --run RUN --models MODELS --publish-anyway"
         )
+    require_conditional_puts(open_answering(models))
     precisions: tuple[Precision, ...] = ("fp32", *bundle.contract.variants)
     for precision in precisions:
         Classifier(bundle, provider="cpu", precision=precision)

@@ -14,6 +14,7 @@ from fovea.bundle import CONTRACT_FILE, ModelBundle
 from fovea.errors import BundleInvalid, SettingsInvalid
 from fovea.publish import publish
 from tests.buckets import Bucket
+from tests.faulty_store import faulty_store, unconditional
 
 
 @pytest.fixture
@@ -49,6 +50,17 @@ def test_version_goes_from_a_bucket_to_the_next_number_there(
     published = publish(f"{bucket.uri}/models/pets/1", f"{bucket.uri}/models/pets", tmp_path / "cache")
     assert published.contract.version == 3
     assert json.loads(bucket.get(f"models/pets/3/{CONTRACT_FILE}"))["version"] == 3
+
+
+def test_a_store_that_lets_the_second_publisher_win_gets_nothing(
+    models: Path, bucket: Bucket, bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faulty_store(bucket_endpoint) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        store.on("PUT", "", unconditional)
+        with pytest.raises(SettingsInvalid, match="this store is told in vain to write only what is absent"):
+            publish(str(models / "1"), f"{bucket.uri}/models/pets")
+    assert bucket.listing() == []
 
 
 def test_damaged_or_wrong_version_is_not_published(models: Path) -> None:
