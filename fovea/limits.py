@@ -5,28 +5,22 @@ over the whole image, however few bytes it has; each small piece of a header is 
 """
 
 import io
-from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 from PIL import ImageFile, TiffImagePlugin
 
-from fovea import tiff
 from fovea.errors import InvalidImage
 
 MAX_HEADER_READS: Final = 5_000
 """About 1,200 segments of a JPEG or 1,600 chunks of a PNG before the first pixel."""
 MAX_READS: Final = 1_000_000
 """Of the rest. A second; run-length encoding in a BMP takes one for each byte."""
-MOST_DIRECTORIES: Final = 16
-"""Of EXIF in one AVIF; one is usual, and chance makes one in a hundred files of 32 MB."""
 MAX_RLE_PIXELS: Final = 10_000_000
 """Of a run-length encoded BMP, which Pillow decodes in Python: a second."""
 ANY_TILE_PIXELS: Final = 1024 * 1024
 """A tile of a TIFF may have so many, however small the image is."""
 
 _JPEG: Final = b"\xff\xd8\xff"
-_AVIF_BRANDS: Final = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
 _SCAN: Final = b"\xff\xda\x00"
 MAX_SCANS: Final = 100
 """Of a JPEG. libtiff draws the line there as well, where a TIFF has a JPEG inside."""
@@ -51,26 +45,6 @@ def check_scans(data: bytes) -> None:
     # Counted anywhere in the file: chance makes two in 32 MB.
     if data.startswith(_JPEG) and (count := data.count(_SCAN)) > MAX_SCANS:
         raise InvalidImage("undecodable", f"the image has {count} scans, more than {MAX_SCANS}")
-
-
-def check_avif(data: bytes) -> None:
-    """Raises InvalidImage for an AVIF with EXIF of 100,000 values, each of which Pillow may read."""
-    if data[4:12] not in _AVIF_BRANDS:
-        return
-    places = [
-        place for start in tiff.STARTS for place in islice(_find_all(data, start), MOST_DIRECTORIES + 1)
-    ]
-    if len(places) > MOST_DIRECTORIES:
-        raise InvalidImage("undecodable", f"the image has more than {MOST_DIRECTORIES} directories of EXIF")
-    for place in places:
-        tiff.check_values(data[place:])
-
-
-def _find_all(data: bytes, piece: bytes) -> Iterator[int]:
-    place = data.find(piece)
-    while place >= 0:
-        yield place
-        place = data.find(piece, place + 1)
 
 
 def check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:

@@ -22,6 +22,8 @@ MAX_TEXT_BYTES: Final = 1024 * 1024
 JPEG: Final = b"\xff\xd8\xff"
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 GIF: Final = (b"GIF87a", b"GIF89a")
+AVIF: Final = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
+"""From the fifth byte on."""
 
 
 class Bare(NamedTuple):
@@ -35,9 +37,9 @@ class Bare(NamedTuple):
 
 
 def bare(data: bytes) -> Bare:
-    """Of a JPEG, PNG, GIF or TIFF; any other file comes back as it is, and so does what is damaged.
+    """Of a JPEG, PNG, GIF, TIFF or AVIF; any other file comes back as it is, and so does what is damaged.
 
-    Raises InvalidImage for a file in a million pieces.
+    Raises InvalidImage for a file in a million pieces, and as `fovea.tiff` does.
     """
     if data.startswith(JPEG):
         return _bare_jpeg(data)
@@ -47,6 +49,8 @@ def bare(data: bytes) -> Bare:
         return Bare(_bare_gif(data), 1)
     if data.startswith(tiff.STARTS):
         return Bare(tiff.without_long_metadata(data), None)
+    if data.startswith(AVIF, 4):
+        return Bare(tiff.without_long_exif(data), None)
     return Bare(data, None)
 
 

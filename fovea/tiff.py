@@ -2,7 +2,8 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from itertools import islice
 from typing import Final, NamedTuple
 
 from PIL import TiffImagePlugin, TiffTags
@@ -12,6 +13,8 @@ from fovea.errors import InvalidImage
 STARTS: Final = tuple(TiffImagePlugin.PREFIXES)
 MAX_VALUES: Final = 100_000
 """Of an entry on the pixels: places of strips, say. Pillow makes an object of each."""
+MOST_DIRECTORIES: Final = 16
+"""Of EXIF in one AVIF; one is usual, and chance makes one in a hundred files of 32 MB."""
 MAX_ENTRIES: Final = 5_000
 """Of the directory; of more, no tag is read."""
 LONG: Final = 1_000
@@ -43,8 +46,8 @@ class _Entry(NamedTuple):
     values: int
 
     def is_there(self, data: bytes) -> bool:
-        """Whether the file could hold so many values; else Pillow passes the tag by."""
-        return self.values * _SIZES_BYTES.get(self.kind, 0) <= len(data)
+        """Whether the file could hold so many values, of a known kind; else Pillow passes the tag by."""
+        return self.kind in _SIZES_BYTES and self.values * _SIZES_BYTES[self.kind] <= len(data)
 
 
 def without_long_metadata(data: bytes) -> bytes:
@@ -53,12 +56,37 @@ def without_long_metadata(data: bytes) -> bytes:
     Raises InvalidImage where the pixels' own have more than 100,000 that are really there; what is damaged
     otherwise is left to the decoder.
     """
+    return _shortened(data, _PIXEL_TAGS)
+
+
+def without_long_exif(data: bytes) -> bytes:
+    """An AVIF, in whose directories of EXIF no tag is long or leads to another directory.
+
+    Raises InvalidImage for one with more directories than sound ones have.
+    """
+    places = [place for start in STARTS for place in islice(_find_all(data, start), MOST_DIRECTORIES + 1)]
+    if len(places) > MOST_DIRECTORIES:
+        raise InvalidImage("undecodable", f"the image has more than {MOST_DIRECTORIES} directories of EXIF")
+    for place in places:
+        data = data[:place] + _shortened(data[place:], set())
+    return data
+
+
+def _find_all(data: bytes, piece: bytes) -> Iterator[int]:
+    place = data.find(piece)
+    while place >= 0:
+        yield place
+        place = data.find(piece, place + 1)
+
+
+def _shortened(data: bytes, spared: Set[int]) -> bytes:
+    """Without long tags but those that are spared."""
     changed: bytearray | None = None
     order, is_big = _layout(data)
     for entry in _entries(data):
         if entry.kind in _BYTES_AND_TEXT or not entry.is_there(data):
             continue
-        if entry.tag in _PIXEL_TAGS:
+        if entry.tag in spared:
             _check_count(entry)
         elif entry.tag in _SUB_DIRECTORIES or entry.values > LONG:
             changed = changed or bytearray(data)
@@ -66,13 +94,6 @@ def without_long_metadata(data: bytes) -> bytes:
                 struct.pack_into(order + "H", changed, entry.at, _NO_TAG)
             struct.pack_into(order + ("Q" if is_big else "I"), changed, entry.at + 4, 1)
     return data if changed is None else bytes(changed)
-
-
-def check_values(data: bytes) -> None:
-    """Raises InvalidImage where an entry has more than 100,000 values that are really there."""
-    for entry in _entries(data):
-        if entry.kind not in _BYTES_AND_TEXT and entry.is_there(data):
-            _check_count(entry)
 
 
 def _check_count(entry: _Entry) -> None:
