@@ -7,9 +7,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import PIL
 import pytest
+from PIL import Image
 
+from fovea import cropping
+from fovea.cropping import Interpolation, centre
 from tests.fovea import crop_digests
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +23,20 @@ SAME_EVERYWHERE = "aaa7bbbcbc17c5ab7ac817c6881737ffc0d6d9fa04a8e312d29743c0d4481
 
 def test_crops_have_the_bits_that_they_always_had() -> None:
     assert hashlib.sha256("\n".join(crop_digests.digests()).encode()).hexdigest() == SAME_EVERYWHERE
+
+
+def test_rows_that_are_cut_off_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1_000, 90, 3), np.uint8)
+    shapes = [Image.fromarray(noise[:height]) for height in (131, 500, 1_000)]
+    asked: list[tuple[int, int, Interpolation]] = [
+        (48, 54, "bilinear"),
+        (80, 97, "bicubic"),
+        (224, 256, "lanczos"),
+    ]
+    cut = [np.asarray(centre(image, *how)) for image in shapes for how in asked]
+    monkeypatch.setattr(cropping, "WORTH_CUTTING", 0)
+    whole = [np.asarray(centre(image, *how)) for image in shapes for how in asked]
+    assert all(map(np.array_equal, cut, whole))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fovea.errors import InvalidImage
 from fovea.preprocess import PreprocessSpec, decode_image, open_image
-from fovea.values import as_rgb, is_guessed
+from fovea.values import as_rgb, is_guessed, stated_range
 from tests.odd_images import Tag, saved, tags, tiff
 
 SIDE = 16
@@ -94,6 +94,14 @@ def test_ramp_from_black_to_white_comes_out_as_one(name: str) -> None:
 def test_largest_value_that_is_only_this_images_own_brightens_nothing() -> None:
     """TIFF 6.0: MaxSampleValue is not to be used to affect how an image looks."""
     assert levels(grey_tiff(U12, (281, SHORT, 1, 3_700)))[-1] == 16
+    assert levels(grey_tiff(U16, (281, SHORT, 1, 1))) == levels(grey_tiff(U16))
+
+
+def test_grey_floats_of_a_jpeg_xl_are_no_guess() -> None:
+    image = Image.new("F", (4, 4), 2)
+    assert is_guessed(image)
+    image.format = "JXL"
+    assert stated_range(image) == (0, 1)
 
 
 def test_values_that_are_no_numbers_are_black_or_white() -> None:
