@@ -38,7 +38,7 @@ from trainer.metrics import Logits, Targets, measure, softmax
 from trainer.prediction import predict
 from trainer.publishing import Terms, drop_candidate, keep_candidate
 from trainer.report import Evidence, ReleasedFiles, describe_files, render_report
-from trainer.report.verdict import judge
+from trainer.report.verdict import Verdict, judge
 from trainer.run_folder import AUDIT_FILE, RELEASED_FILE, RunFolder
 from trainer.variants import add_variants, spread_over_classes
 
@@ -80,11 +80,7 @@ def release(
     heldout = data.heldout
     logits = predict(checkpoint.network, heldout, settings.batch_size)
     calibration = calibrate(logits, heldout.targets, settings.target_precision)
-    if calibration.temperature != calibration.fitted:
-        logger.info(
-            "the temperature stays 1: the fitted one, %.3g, makes the calibration error worse",
-            calibration.fitted,
-        )
+    _tell_if_not_taken(calibration)
     probabilities = softmax(logits / calibration.temperature)
     name, lineage = open_folder(models).name, describe_lineage(run, checkpoint, settings)
     contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
@@ -109,21 +105,34 @@ def release(
         staged = seal(folder, contract)
         with stopping.deferred():
             run.write_text(REPORT_FILE, report)
-            if refusal := terms.refusal(metrics, verdict):
-                return Released(str(keep_candidate(run, folder)), metrics, verdict.opinion, refusal)
-            published = versions.publish(staged, models)
-            uri = f"{open_folder(models).uri}/{published.contract.version}"
-            released = Released(uri, metrics, verdict.opinion)
-            drop_candidate(run)
-            run.write_json(
-                RELEASED_FILE,
-                {
-                    "uri": released.uri,
-                    "metrics": metrics.model_dump(mode="json"),
-                    "verdict": verdict.opinion.model_dump(mode="json"),
-                    "temperature": calibration.temperature,
-                },
-            )
+            return _publish(run, staged, models, verdict, terms)
+
+
+def _tell_if_not_taken(calibration: Calibration) -> None:
+    if calibration.temperature != calibration.fitted:
+        logger.info(
+            "the temperature stays 1: the fitted one, %.3g, makes the calibration error worse",
+            calibration.fitted,
+        )
+
+
+def _publish(run: RunFolder, staged: ModelBundle, models: str, verdict: Verdict, terms: Terms) -> Released:
+    """Under `models`, and the run knows of it; by `terms` in the run's folder instead."""
+    metrics, opinion = staged.contract.metrics, verdict.opinion
+    if refusal := terms.refusal(metrics, verdict):
+        return Released(str(keep_candidate(run, staged.path)), metrics, opinion, refusal)
+    published = versions.publish(staged, models)
+    released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics, opinion)
+    drop_candidate(run)
+    run.write_json(
+        RELEASED_FILE,
+        {
+            "uri": released.uri,
+            "metrics": metrics.model_dump(mode="json"),
+            "verdict": opinion.model_dump(mode="json"),
+            "temperature": staged.contract.temperature,
+        },
+    )
     return released
 
 
