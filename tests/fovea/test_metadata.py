@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from fovea.metadata import bare
 from fovea.orientation import orientation_in
@@ -43,7 +43,7 @@ def in_png(chunk: bytes) -> bytes:
     return PNG[:33] + chunk + PNG[33:]
 
 
-UNDEFINED, ASCII, SHORT, RATIONAL = 7, 2, 3, 5
+UNDEFINED, ASCII, SHORT, LONG, RATIONAL = 7, 2, 3, 4, 5
 TURNED = (274, SHORT, 1, 6)
 CLAIMS = {
     "of 2,555,904 bytes": (37_500, UNDEFINED, 2_555_904, 26),
@@ -99,6 +99,25 @@ def test_real_values_beyond_any_limit_are_not_the_pixels_matter() -> None:
     entries = [*odd_images.tags(16, 16), (282, RATIONAL, 200_000, more)]
     pixels = zlib.compress(bytes(range(256)))
     assert np.array_equal(crop(tiff_with(entries, pixels)), crop(tiff_with(odd_images.tags(16, 16), pixels)))
+
+
+def test_long_tags_and_other_directories_are_kept_from_the_decoder() -> None:
+    values = struct.pack("<II", 72, 1) * 2_000
+    entries = [*odd_images.tags(16, 16), (34_665, LONG, 1, 8), (50_000, RATIONAL, 2_000, values)]
+    given = tiff_with(entries, zlib.compress(bytes(range(256))))
+    for data, long in ((given, 2_000), (bare(given).data, 1)):
+        with Image.open(io.BytesIO(data)) as image:
+            assert isinstance(image, TiffImagePlugin.TiffImageFile)
+            assert np.size(np.array(image.tag_v2[50_000], float)) == long
+            assert (34_665 in image.tag_v2) == (data is given)
+    avif = avif_with(directory((282, RATIONAL, 2_000, 26)) + values)
+    assert struct.pack("<HHI", 282, RATIONAL, 1) in bare(avif).data
+
+
+def test_transparency_of_a_gif_comes_onto_white() -> None:
+    clear = Image.new("P", (16, 16), 1)
+    clear.putpalette([0, 0, 0, 255, 0, 0])
+    assert (crop(saved(clear, "GIF", transparency=1)) == 255).all()
 
 
 def texts() -> Iterator[tuple[str, bytes]]:
