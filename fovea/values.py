@@ -21,7 +21,7 @@ _INTEGER_STEPS: Final = (255.0, 65_535.0, 2.0**24 - 1, 2.0**32 - 1)
 def as_rgb(image: Image.Image) -> Image.Image:
     """Transparency comes onto white; more than 8 bits are scaled to 8, from where the file says."""
     if _is_deep(image):
-        return _eight_bits(image).convert("RGB")
+        return _with_white(_eight_bits(image).convert("RGB"), image)
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -87,6 +87,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", None)
     is_inverted = tags is not None and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     return Image.fromarray(255 - levels if is_inverted else levels)
+
+
+def _with_white(page: Image.Image, image: Image.Image) -> Image.Image:
+    """Where a 16-bit PNG has the one value that it calls transparent."""
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        page.paste("white", mask=Image.fromarray(np.asarray(image) == clear))
+    return page
 
 
 def _samples(image: Image.Image) -> npt.NDArray[np.float32]:

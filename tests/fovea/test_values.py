@@ -10,7 +10,7 @@ from PIL import Image
 from fovea.errors import InvalidImage
 from fovea.preprocess import PreprocessSpec, decode_image, open_image
 from fovea.values import as_rgb, is_guessed, stated_range
-from tests.odd_images import Tag, saved, tags, tiff
+from tests.odd_images import Tag, png_chunk, saved, tags, tiff
 
 SIDE = 16
 SPEC = PreprocessSpec(size=SIDE, resize=SIDE)
@@ -110,6 +110,13 @@ def test_values_that_are_no_numbers_are_black_or_white() -> None:
     row = levels(grey_tiff(odd))
     assert (row[3], row[5], row[7]) == (0, 255, 0)
     assert row[8:] == BLACK_TO_WHITE[8:]
+
+
+def test_transparent_value_of_a_16_bit_png_comes_onto_white() -> None:
+    png = saved(Image.fromarray(U16), "PNG")
+    clear = png_chunk(b"tRNS", int(U16[0, 0]).to_bytes(2))
+    row = levels(png[:33] + clear + png[33:])
+    assert (row[0], row[1:]) == (255, levels(png)[1:])
 
 
 def test_premultiplied_transparency_comes_onto_white() -> None:
