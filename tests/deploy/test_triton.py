@@ -231,7 +231,7 @@ def test_image_brings_fovea_and_what_it_needs_to_tritons_python() -> None:
     assert copied == {"pyproject.toml", "constraints.txt", "README.md", "LICENSE", "fovea"} <= allowed
     (install,) = dockerfile.all("RUN")
     words = shlex.split(install.split("&&")[0])
-    assert words[-2:] == [".", "${ONNXRUNTIME}"]
+    assert words[-2:] == [".[programs]", "${ONNXRUNTIME}"]
     assert "--constraint constraints.txt" in install
     assert not BUILD_TOOLS.search(install)
 

@@ -43,7 +43,7 @@ def test_the_model_is_ready_under_both_names(
 def test_the_server_says_its_name_version_and_extensions(inference: Inference) -> None:
     found = inference.ServerMetadata(pb.ServerMetadataRequest(), timeout=PATIENCE_S)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert (found.name, found.version) == (project["name"], project["version"])
+    assert (found.name, found.version) == ("fovea", project["version"])
     assert {"classification", "statistics", "schedule_policy"} <= set(found.extensions)
 
 
