@@ -1,13 +1,15 @@
 """How a program ends: `run` is the outermost frame, and makes one line and an exit code of an error."""
 
+import atexit
 import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn
 
-from fovea import stopping, surroundings
+from fovea import daemons, stopping, surroundings
 from fovea.errors import ExitCode, FoveaError, Terminated
 from fovea.printable import printable
 
@@ -17,7 +19,18 @@ def run(main: Callable[[], ExitCode | None]) -> NoReturn:
     surroundings.settle()
     code = _outcome(main)
     stopping.finish()
+    if daemons.are_at_work():
+        _leave(code)
     sys.exit(int(code))
+
+
+def _leave(code: ExitCode) -> NoReturn:
+    """As `sys.exit` does, but without taking the interpreter down below those that are at work."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(int(code))
 
 
 def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from threading import Event, Thread, current_thread, main_thread
+from threading import Event, current_thread, main_thread
 from typing import Final, TypeVar
 
+from fovea import daemons
 from fovea.stopping import raise_lost
 
 T = TypeVar("T")
@@ -24,7 +25,7 @@ def interruptibly(call: Callable[[], T]) -> T:
     if current_thread() is not main_thread():
         return call()
     result: Future[T] = Future()
-    Thread(target=_run, args=(call, result), daemon=True).start()
+    daemons.start(_run, call, result)
     return result_of(result)
 
 

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final, TypeVar
 
+from fovea import daemons
 from fovea.foreground import result_of
 
 T = TypeVar("T")
@@ -42,9 +43,7 @@ def ordered_map(
     the threads are daemons, so that a store that hangs cannot hold up the end of the program.
     """
     tasks: SimpleQueue[_Task[R, T] | None] = SimpleQueue()
-    workers = [Thread(target=_work, args=(function, tasks), daemon=True) for _ in range(threads)]
-    for worker in workers:
-        worker.start()
+    workers = [daemons.start(_work, function, tasks) for _ in range(threads)]
     pending: deque[tuple[Future[R], int]] = deque()
     pending_bytes = 0
     try:

@@ -47,3 +47,40 @@ def test_a_bug_keeps_its_traceback_and_exits_1() -> None:
     ended = ends("raise ZeroDivisionError")
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
+
+
+def test_a_call_that_is_left_behind_does_not_abort_the_end() -> None:
+    """It comes back while the interpreter is taken down, and a library in Rust has called it."""
+    program = """if True:
+        import os, sys, threading, time
+        import pydantic
+        from fovea import errors, exits, foreground
+        inside = threading.Event()
+        reader, writer = os.pipe()
+
+        @pydantic.validate_call
+        def hang():
+            inside.set()
+            os.read(reader, 1)
+
+        class Slow:
+            def write(self, text):
+                sys.__stdout__.write(text)
+
+            def flush(self):
+                sys.__stdout__.flush()
+                if sys.is_finalizing():
+                    os.write(writer, b"x")
+                    time.sleep(0.2)
+
+        def main():
+            foreground.result_of = lambda future: inside.wait()
+            foreground.interruptibly(hang)
+            print("out")
+            raise errors.Terminated("stopped")
+
+        sys.stdout = Slow()
+        exits.run(main)
+    """
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (143, "out\n", "error: stopped\n")

@@ -135,7 +135,7 @@ def test_at_sigterm_the_job_goes_on_and_the_log_says_so(fake: FakeKubernetes, ar
         assert fake.watched.acquire(timeout=PATIENCE_S)
         driver.send_signal(signal.SIGTERM)
         _, log = driver.communicate(timeout=PATIENCE_S)
-    assert driver.returncode == 143
+    assert driver.returncode == 143, log
     assert "the Job goes on" in log
     assert "Traceback" not in log
     assert NAME in fake.jobs
