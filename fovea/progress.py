@@ -16,7 +16,7 @@ class ProgressLog:
     """Tells every 30 s how far something is, and nothing of what is over before."""
 
     def __init__(
-        self, doing: str, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic
+        self, doing: str, total: int | None, done: int = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._doing = doing
         self._total = total
@@ -30,14 +30,20 @@ class ProgressLog:
         now = self._clock()
         if now - self._told >= INTERVAL_S:
             self._told = now
-            logger.info("%s: %d of %d", self._doing, self._done, self._total)
+            of = "" if self._total is None else f" of {self._total}"
+            logger.info("%s: %d%s", self._doing, self._done, of)
 
 
 def logged(
-    items: Iterable[T], doing: str, total: int, clock: Callable[[], float] = time.monotonic
+    items: Iterable[T],
+    doing: str,
+    total: int | None = None,
+    every: int = 1,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
-    """The items, with a line every 30 s of how many were asked for."""
+    """The items, with a line every 30 s of how many were asked for, by a clock that is read for `every` of them."""
     progress = ProgressLog(doing, total, clock=clock)
-    for item in items:
+    for count, item in enumerate(items, 1):
         yield item
-        progress.advance()
+        if count % every == 0:
+            progress.advance(every)

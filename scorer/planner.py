@@ -12,6 +12,7 @@ from fovea.folder import Folder
 from fovea.formats import image_path_text
 from fovea.image_names import LITTER
 from fovea.passed_over import PassedOver
+from fovea.progress import logged
 from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
 from scorer import layout
@@ -57,7 +58,8 @@ def make_plan(
     """
     draft = _requeue(requeued, source) if requeued else _carry(settings, output, spec, source)
     bounds = Bounds(settings.shard_images, settings.shard_bytes)
-    shards = tuple(write_shards(output, spec.run, draft.images, bounds, spec.max_image_bytes))
+    images = logged(draft.images, "planning", every=1000)  # a plan takes some microseconds an image
+    shards = tuple(write_shards(output, spec.run, images, bounds, spec.max_image_bytes))
     left_out = draft.left_out()
     plan = Plan(
         created=datetime.now(UTC),

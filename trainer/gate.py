@@ -1,5 +1,6 @@
 """The release gate: a model is released only if, where it will serve, it is the model that was trained."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from fovea.preprocess import Pixels, decode_image
 from fovea.sessions import SessionOptions, open_session
 from trainer.data import Images
 from trainer.metrics import Logits, Targets, measure
+from trainer.progress import show_progress
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -47,7 +49,7 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     session = open_session(model, "cpu", SessionOptions(threads))
     _check_shapes(session, contract, reference)
     probabilities = np.empty_like(reference.probabilities)
-    for start in range(0, len(reference.heldout), CHUNK):
+    for start in _chunks(reference.heldout, "release gate"):
         crops = _decode(contract, reference.heldout, start)
         for batch_size in BATCH_SIZES if start == 0 else ():
             _check_numbers(_run(session, crops, batch_size), reference, batch_size)
@@ -66,13 +68,19 @@ def measure_variant(
     """
     session = open_session(model, "cpu", SessionOptions(threads))
     probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
-    for start in range(0, len(heldout), CHUNK):
+    for start in _chunks(heldout, f"measuring {model.name}"):
         chunk = slice(start, start + CHUNK)
         probabilities[chunk] = _run(session, heldout.pixels(chunk), LARGEST_BATCH)
     if not np.isfinite(probabilities).all():
         raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
     targets = _targets(contract.labels, heldout)
     return measure(probabilities, targets, contract.labels, contract.abstain_threshold), probabilities
+
+
+def _chunks(heldout: Images, description: str) -> Iterator[int]:
+    """Where each begins, which is told while it takes long."""
+    starts = range(0, len(heldout), CHUNK)
+    return show_progress(starts, f"{description}, by {CHUNK} images", len(starts))
 
 
 def _check_shapes(session: "InferenceSession", contract: BundleContract, reference: Reference) -> None:

@@ -19,3 +19,10 @@ def test_what_is_soon_over_is_not_told_of(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.INFO):
         assert list(logged("ab", "reading", 2, clock=lambda: 0.0)) == ["a", "b"]
     assert caplog.messages == []
+
+
+def test_where_the_end_is_not_known_the_count_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    ticks = itertools.count(0, 20)
+    with caplog.at_level(logging.INFO):
+        assert sum(logged(range(5000), "planning", every=1000, clock=lambda: next(ticks))) == 12_497_500
+    assert caplog.messages == ["planning: 2000", "planning: 4000"]
