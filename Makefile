@@ -30,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (4 minutes)
 	@$(BIN)/python -m demo
 
-test: $(READY) ## Run the tests (under 8 minutes on 2 cores)
+test: $(READY) ## Run the tests (some 8 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu and not images'
 
 test-slow: $(READY) test-triton ## Run the long tests that need no GPU, those with Triton too

@@ -41,7 +41,7 @@ def logged(
     every: int = 1,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[T]:
-    """The items, with a line every 30 s of how many were asked for, by a clock that is read for `every` of them."""
+    """The items, with a line every 30 s of how many were asked for; of `every` items one reads the clock."""
     progress = ProgressLog(doing, total, clock=clock)
     for count, item in enumerate(items, 1):
         yield item

@@ -124,6 +124,7 @@ def wait_until_ready(server: subprocess.Popen[str]) -> None:
     raise AssertionError("".join(log))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_commands_work_one_after_the_other(workspace: Path, environment: dict[str, str]) -> None:
     servers = []

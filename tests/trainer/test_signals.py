@@ -73,6 +73,7 @@ def test_sigterm_while_the_optimizer_is_put_back_loses_nothing_of_it(
     assert_same_end(settings.runs / "a", uninterrupted)
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +91,9 @@ def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
 @pytest.mark.parametrize(
     "within",
     [
-        "trainer.variants.write_int8",  # whose failure would leave int8 out
+        pytest.param(
+            "trainer.variants.write_int8", marks=pytest.mark.slow
+        ),  # whose failure would leave int8 out
         pytest.param("trainer.gate._decode", marks=pytest.mark.slow),
         "trainer.export.torch.onnx.export",
         pytest.param("trainer.weights.torch.load", marks=pytest.mark.slow),  # ... would be a damaged file
