@@ -34,6 +34,7 @@ def training(bucket: Bucket, folder: Path) -> Iterator[subprocess.Popen[str]]:
     places = ["--data", f"{bucket.uri}/digits", "--models", f"{bucket.uri}/models/tiny", "--run-id", "a"]
     small = ["--weights", "none", "--arch", "resnet18", "--size", "24", "--resize", "24", "--lr", "0.003"]
     waits = ["--store-patience-s", "600", "--cache-dir", "cache", "--device", "cpu", "--log-format", "text"]
+    small.append("--publish-anyway")  # little is learnt from few images
     with subprocess.Popen(
         [sys.executable, "-m", "trainer", "train", *places, *small, *waits],
         cwd=folder,
