@@ -1,4 +1,6 @@
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fovea.stopping import Stopping
+from tests.trainer.exported import made_once
 from trainer import job
 from trainer.config import TrainSettings
 from trainer.decision import Decision, given
@@ -16,10 +19,27 @@ from trainer.loop import fit
 from trainer.preparation import find_learning_rate, prepare, recipe_of
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Threads that wait for each other cost more than such small networks gain."""
+    """Threads that wait for each other cost more than such small networks gain. For each test anew: a
+    training before may have taken others."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where exports are kept, for all processes of one call of pytest."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "exports"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known_exports(exports: Path) -> Iterator[None]:
+    """For tests that train equal networks, and look at something else than their export."""
+    with made_once(exports):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -94,13 +114,14 @@ def trained(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(few_digits: Path, exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a frozen epoch and two cycles, 1 and 2 epochs long, that nothing broke off."""
     from tests.trainer.interruptions import finetuning, start_from  # which take train_settings from here
 
     root = tmp_path_factory.mktemp("uninterrupted")
     start_from(few_digits, root)
-    job.train(finetuning(few_digits, root))
+    with made_once(exports):
+        job.train(finetuning(few_digits, root))
     return root / "runs" / "a"
 
 

@@ -18,6 +18,8 @@ from trainer.config import ExportSettings, TrainSettings
 from trainer.publishing import Terms
 from trainer.report.verdict import judge
 
+pytestmark = pytest.mark.usefixtures("known_exports")
+
 
 @pytest.fixture
 def noise(tmp_path: Path) -> TrainSettings:

@@ -30,6 +30,8 @@ from trainer import job, loop
 from trainer.checkpoint import CHECKPOINT_FILE
 from trainer.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("known_exports")
+
 
 @pytest.mark.parametrize(
     "step", [1, 6, 17, *(pytest.param(step, marks=pytest.mark.slow) for step in (4, 9, 24))]

@@ -24,6 +24,8 @@ from trainer.checkpoint import CHECKPOINT_FILE
 from trainer.fitting import Fitting
 from trainer.phases import Phase
 
+pytestmark = pytest.mark.usefixtures("known_exports")
+
 
 @pytest.fixture
 def settings(uninterrupted: Path, few_digits: Path, tmp_path: Path) -> job.TrainSettings:
