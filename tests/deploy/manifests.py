@@ -63,7 +63,7 @@ def build(folder: Path) -> tuple[Manifest, ...]:
         missing("kubectl is not installed, so deploy/ cannot be rendered")
     done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return tuple(yaml.load_all(done.stdout, yaml.CSafeLoader))  # which is ten times as fast
 
 
 def lone_job() -> Manifest:
