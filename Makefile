@@ -33,8 +33,12 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 test: $(READY) ## Run the tests (some 8 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu and not images'
 
+# What measures a latency, a throughput or memory, and so wants the machine for itself.
+QUIET := $(addprefix tests/,fovea/test_rollout.py scorer/test_many_keys.py scorer/test_memory.py \
+	server/test_overload.py server/test_reload_under_load.py server/test_soak.py)
 test-slow: $(READY) test-triton ## Run the long tests that need no GPU, those with Triton too
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow $(QUIET:%=--ignore=%)
+	@$(BIN)/python -m pytest -m slow $(QUIET)
 
 test-triton: $(READY) $(TRITON_READY) ## Run NVIDIA's server on our model, and its client on both servers
 	@$(TRITON)/bin/python -m pytest --confcutdir=tests/triton tests/triton
