@@ -5,7 +5,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 # onnxruntime reports its use to its makers unless it is told not to before it is first imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -13,14 +13,11 @@ import onnxruntime as ort
 
 from fovea.cpus import available_cpus
 from fovea.errors import BundleInvalid, SettingsInvalid, Unavailable
+from fovea.providers import CPU, CUDA, Provider
 
 __all__ = ["CPU", "CUDA", "Provider", "SessionOptions", "open_session", "ort"]
 
 logger = logging.getLogger(__name__)
-
-Provider = Literal["auto", "cuda", "cpu"]
-CPU: Final = "CPUExecutionProvider"
-CUDA: Final = "CUDAExecutionProvider"
 
 _OF_THE_MACHINE: Final = re.compile("alloc|out of memory|CUDA failure|CUDA_PATH", re.IGNORECASE)
 """What onnxruntime says when there is no room, or no device, for a model that may be good."""

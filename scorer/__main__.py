@@ -18,8 +18,6 @@ from fovea.stopping import Stopping
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
 from scorer.naming import claim_run
 from scorer.options import CommonOptions, PlanOptions
-from scorer.run import commit_run, plan, score
-from scorer.work import work
 
 S = TypeVar("S", bound=CommonOptions)
 
@@ -29,21 +27,46 @@ class Command(Generic[S]):
     """What `python -m scorer NAME` does."""
 
     settings: type[S]
-    run: Callable[[S], None]
+    load: Callable[[], Callable[[S], None]]
+    """Loads onnxruntime and pyarrow, which `--help` and a wrong option need not wait for."""
     help: str
 
 
-def _drive(settings: DriveSettings) -> None:
+def _run() -> Callable[[RunSettings], None]:
+    from scorer.run import score
+
+    return score
+
+
+def _plan() -> Callable[[PlanSettings], None]:
+    from scorer.run import plan
+
+    return plan
+
+
+def _work() -> Callable[[WorkSettings], None]:
+    from scorer.work import work
+
+    return work
+
+
+def _commit() -> Callable[[CommitSettings], None]:
+    from scorer.run import commit_run
+
+    return commit_run
+
+
+def _drive() -> Callable[[DriveSettings], None]:
     from scorer.driver import drive  # which needs the Kubernetes client, and nothing else does
 
-    drive(settings)
+    return drive
 
 
 COMMANDS: Final[dict[str, Command[Any]]] = {
-    "run": Command(RunSettings, score, "plan, score every shard and commit, on this machine"),
-    "plan": Command(PlanSettings, plan, "only list the images and cut them into shards"),
-    "work": Command(WorkSettings, work, "only score a share of a plan's shards"),
-    "commit": Command(CommitSettings, commit_run, "only add up a run whose shards are all there"),
+    "run": Command(RunSettings, _run, "plan, score every shard and commit, on this machine"),
+    "plan": Command(PlanSettings, _plan, "only list the images and cut them into shards"),
+    "work": Command(WorkSettings, _work, "only score a share of a plan's shards"),
+    "commit": Command(CommitSettings, _commit, "only add up a run whose shards are all there"),
     "drive": Command(DriveSettings, _drive, "plan, score by a Job on Kubernetes and commit"),
 }
 
@@ -55,6 +78,7 @@ def main() -> None:
     siblings = [other.settings for other in COMMANDS.values()]
     settings = load(command.settings, rest, f"python -m scorer {name}", siblings)
     logs.set_up(settings.log_level, settings.log_format)
+    run = command.load()
     wait_for_stores(settings.store_patience_s)
     again = "run again"
     if not getattr(settings, "dry_run", False):
@@ -62,7 +86,7 @@ def main() -> None:
         again = f"run again with --run-id {settings.run_id} to finish"
     Stopping(f"stopped by SIGTERM; {again}")
     try:
-        command.run(settings)
+        run(settings)
     except KeyboardInterrupt:
         print(f"stopped; {again}", file=sys.stderr)
         raise

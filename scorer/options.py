@@ -8,12 +8,12 @@ from typing import Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from fovea.classifier import Provider
 from fovea.cpus import available_cpus
 from fovea.image_names import IMAGE_GLOBS
 from fovea.logs import LogFormat, LogLevel
 from fovea.patience import MAX_PATIENCE_S
 from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
+from fovea.providers import Provider
 from fovea.settings import CommaSeparated, ProgramSettings
 
 

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from fovea.logs import LogFormat, LogLevel
 from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
-from fovea.sessions import Provider
+from fovea.providers import Provider
 from fovea.settings import ProgramSettings
 
 PROGRAM: Final = "python -m server"

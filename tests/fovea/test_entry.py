@@ -13,15 +13,17 @@ from tests.servers import clean_environment
 ROOT = Path(__file__).parents[2]
 
 TRAIN = ("trainer", "train", "--data", "digits", "--models", "/dev/null/models")
+SERVE = ("server", "--models", "m")
+SCORE = ("scorer", "run", "photos", "--models", "m", "--output", "/dev/null/scores")
 
 
 @pytest.mark.parametrize(
     ("program", "loaded"),
     [
-        (("server", "--models", "m"), "annotated_types"),
-        (("server", "--models", "m"), "grpc._compression"),
-        (("scorer", "run"), "annotated_types"),
-        (("scorer", "run"), "numpy.version"),
+        (SERVE, "annotated_types"),
+        (SERVE, "grpc._compression"),
+        (SCORE, "annotated_types"),
+        (SCORE, "pyarrow.util"),
         (("fovea.client", "a.png"), "fovea.errors"),
         (("fovea.client", "a.png"), "grpc._compression"),
         (TRAIN, "annotated_types"),
@@ -50,14 +52,14 @@ def test_an_ignored_interrupt_stays_ignored() -> None:
 
 @pytest.mark.parametrize(
     ("program", "lacking", "extra"),
-    [("server", "onnxruntime", "serve"), ("scorer", "pyarrow", "serve,score"), ("trainer", "torch", "train")],
+    [(SERVE, "onnxruntime", "serve"), (SCORE, "pyarrow", "serve,score"), (TRAIN, "torch", "train")],
 )
 def test_a_library_that_is_not_installed_is_one_line_with_what_to_install(
-    program: str, lacking: str, extra: str
+    program: tuple[str, ...], lacking: str, extra: str
 ) -> None:
     code = (
-        f"import sys; sys.modules[{lacking!r}] = None; sys.argv = {list(TRAIN)}\n"
-        f"from fovea import entry; entry.run('{program}.__main__')"
+        f"import sys; sys.modules[{lacking!r}] = None; sys.argv = {list(program)}\n"
+        f"from fovea import entry; entry.run('{program[0]}.__main__')"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
@@ -68,7 +70,7 @@ def test_a_library_that_is_not_installed_is_one_line_with_what_to_install(
         check=False,
     )
     install = f"pip install 'fovea-vision[{extra}]'"
-    assert ended.stderr == f"error: {lacking} is missing, which the {program} needs: {install}\n"
+    assert ended.stderr == f"error: {lacking} is missing, which the {program[0]} needs: {install}\n"
     assert ended.returncode == 69
 
 
