@@ -17,12 +17,12 @@ from obstore.exceptions import (
 )
 from obstore.store import ObjectStore
 
-from fovea import aws
 from fovea.credentials import hint
 from fovea.errors import DataInvalid, FoveaError, ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.folder import Entry
 from fovea.object_keys import WHAT_IS_ODD, is_odd, without_folders
 from fovea.patience import store_called
+from fovea.plain_listing import plain_pages
 from fovea.proxies import http_proxy, way_of
 from fovea.resumed import Pages, Pieces
 from fovea.stores import open_store
@@ -113,23 +113,12 @@ class BucketFolder:
         yield from self._listed_plainly(last, odd)
 
     def _listed_plainly(self, after: str, odd: InvalidPathError) -> Iterator[Entry]:
-        pages = self._plain_pages(odd, after=after)
+        pages = plain_pages(self._root, self._prefix, odd, after=after)
         try:
             while (page := self._ask(pages.next)) is not None:
                 yield from page
         except (BaseError, OSError) as error:
             raise self._failure("listed", "", error) from error
-
-    def _plain_pages(self, odd: InvalidPathError, after: str = "", delimiter: str = "") -> aws.PlainPages:
-        if self._root.startswith("s3://") and aws.is_installed():
-            return aws.PlainPages(self._root.removeprefix("s3://"), self._prefix, after, delimiter)
-        named = re.search(r'[Pp]ath (".*?")[ :]', str(odd), re.DOTALL)
-        key = named[1] if named else "a key"
-        with_aws = "; or install `fovea-vision[aws]`, with which it costs itself alone"
-        raise DataInvalid(
-            f"{self.uri}: cannot be listed: {key} has {WHAT_IS_ODD}: rename it"
-            f"{with_aws if self._root.startswith('s3://') else ''}"
-        ) from odd
 
     def children(self) -> list[str]:
         try:
@@ -143,7 +132,8 @@ class BucketFolder:
 
     def _plain_prefixes(self, odd: InvalidPathError) -> list[str]:
         """Those that are not odd."""
-        pages, found = self._plain_pages(odd, delimiter="/"), list[str]()
+        pages = plain_pages(self._root, self._prefix, odd, delimiter="/")
+        found = list[str]()
         try:
             while (page := self._ask(pages.next_prefixes)) is not None:
                 found += page

@@ -8,15 +8,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from fovea import aws
+from fovea import aws, google
 from fovea.azure_strings import azure_config
 from fovea.errors import Unavailable
+from fovea.extras import is_installed
 
-_GOOGLE_SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 _READ_BY_OBSTORE: Final = frozenset({"service_account", "authorized_user"})
 # botocore hands out what is valid for ten minutes more at least.
 _AWS_VALID: Final = timedelta(minutes=10)
@@ -43,7 +42,7 @@ def hint(scheme: str) -> str:
     """For the end of the line that says that there are no credentials."""
     if scheme == "s3" and _has_profile() and not aws.is_installed():
         return f"; profiles and shared credentials files are read with the extra aws ({_install('aws')})"
-    if scheme == "az" and not _is_installed("azure.identity"):
+    if scheme == "az" and not is_installed("azure.identity"):
         return f"; what `az login` left is read with the extra azure ({_install('azure')})"
     return ""
 
@@ -80,20 +79,16 @@ def _google() -> dict[str, Any]:
     kind = _google_kind()
     if kind is None or kind in _READ_BY_OBSTORE:
         return {}
-    if not _is_installed("google.auth"):
+    if not is_installed("google.auth"):
         raise Unavailable(
             f"Google's credentials are of the type {kind}, which is read with the extra google "
             f"({_install('google')})"
         )
 
     def ready() -> Callable[[], Any]:
-        import google.auth
-        from google.auth.credentials import with_scopes_if_required
         from obstore.auth.google import GoogleCredentialProvider
 
-        # Given scopes, it would ask cloudresourcemanager.googleapis.com for the project, and fail without.
-        found, _ = google.auth.default()
-        return GoogleCredentialProvider(with_scopes_if_required(found, [_GOOGLE_SCOPE]))
+        return GoogleCredentialProvider(google.default_credentials())
 
     return {"credential_provider": _Later(ready)}
 
@@ -116,7 +111,7 @@ def _google_kind() -> str | None:
 def _azure() -> dict[str, Any]:
     config: Mapping[str, Any] = azure_config(os.environ)
     is_known = "account_key" in config or "sas_key" in config
-    if is_known or any(os.environ.get(name) for name in _AZURE_OWN) or not _is_installed("azure.identity"):
+    if is_known or any(os.environ.get(name) for name in _AZURE_OWN) or not is_installed("azure.identity"):
         return dict(config)
 
     def ready() -> Callable[[], Any]:
@@ -146,10 +141,3 @@ def _file(path: str) -> Path:
 
 def _install(extra: str) -> str:
     return f"pip install 'fovea-vision[{extra}]'"
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent is not
-        return False

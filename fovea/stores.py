@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
+from fovea import google
 from fovea.credentials import store_options
 from fovea.errors import SettingsInvalid
 from fovea.patience import patience_s
@@ -44,7 +45,8 @@ def open_store(uri: str, *, patient: bool) -> tuple[ObjectStore, str, str]:
         raise SettingsInvalid(f"AWS_ENDPOINT_URL {endpoint}: an endpoint is http://HOST:PORT or https://HOST")
     options = store_options(scheme)
     # obstore reads the endpoint by itself, but refuses http:// unless it is told that this is meant.
-    plain_http = any(url.startswith("http:") for url in (endpoint, options.get("endpoint", "")))
+    endpoints = (endpoint, options.get("endpoint", ""), google.endpoint() if scheme == "gs" else "")
+    plain_http = any(url.startswith("http:") for url in endpoints)
     root = f"{scheme}://{bucket}"
     try:
         store = from_url(

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf import json_format
 from prometheus_client import generate_latest
 
-from fovea import aws, azure_strings, credentials, limits, metadata, stores, tiff
+from fovea import aws, azure, azure_strings, credentials, google, limits, metadata, stores, tiff
 from fovea.conditional_puts import PROBE
 from fovea.errors import ExitCode
 from fovea.formats import IMAGE_SUFFIXES, readable
@@ -226,7 +226,9 @@ def test_the_page_of_buckets_names_what_is_read_and_nothing_else() -> None:
     """Variables of ours, by what reads them, and the extras that pyproject.toml has."""
     page = (ROOT / "docs" / "buckets.md").read_text()
     named = set(re.findall(r"`((?:AWS|AZURE|GOOGLE)_[A-Z_]+)`", page))
-    source = "".join(inspect.getsource(module) for module in (aws, azure_strings, credentials, stores))
+    source = "".join(
+        inspect.getsource(module) for module in (aws, azure, azure_strings, credentials, google, stores)
+    )
     obstores = {name.upper() for name in OBSTORE_READS}
     assert {"AWS_PROFILE", "AZURE_STORAGE_CONNECTION_STRING", "GOOGLE_APPLICATION_CREDENTIALS"} <= named
     assert [name for name in sorted(named) if name not in source and name not in obstores] == []

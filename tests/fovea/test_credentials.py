@@ -117,7 +117,7 @@ def test_without_its_extra_the_line_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "night")
     monkeypatch.setattr(aws, "is_installed", lambda: False)
-    monkeypatch.setattr(credentials, "_is_installed", lambda module: False)
+    monkeypatch.setattr(credentials, "is_installed", lambda module: False)
     assert credentials.hint("s3").endswith("with the extra aws (pip install 'fovea-vision[aws]')")
     assert credentials.hint("az").endswith("with the extra azure (pip install 'fovea-vision[azure]')")
     assert store_options("s3") == store_options("az") == store_options("gs") == {}
@@ -219,6 +219,8 @@ class Seen(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(self.answer)))
         self.send_header("Last-Modified", "Sat, 01 Jan 2028 00:00:00 GMT")
         self.send_header("ETag", '"1"')
+        if self.answer.startswith(b"<"):
+            self.send_header("Content-Type", "application/xml")
         self.end_headers()
         self.wfile.write(self.answer)
 

@@ -10,8 +10,8 @@ import pytest
 
 from scorer.run import score
 from tests import tiny
-from tests.buckets import Bucket
-from tests.scorer.runs import error_line, flags, planned, scorer, settings_for
+from tests.buckets import Bucket, GoogleBucket
+from tests.scorer.runs import error_line, flags, planned, scorer, settings_for, statuses
 from tests.servers import running_server
 
 
@@ -70,6 +70,18 @@ def test_a_key_that_cannot_be_asked_for_costs_itself_alone(
     again = settings_for(*places, *model_cache, "--max-bad-fraction", "0.3", run="night-2")
     score(again)
     assert len(rows_in(bucket, "night-2")) == 12 + 5
+
+
+def test_of_google_too_a_key_that_cannot_be_asked_for_costs_itself_alone(
+    google_bucket: GoogleBucket, tiny_models: Path, photos: Path, output: Path
+) -> None:
+    google_bucket.put_folder("images", photos)
+    google_bucket.put("images/x//dot.png", tiny.picture("red"))
+    settings = settings_for(f"{google_bucket.uri}/images", tiny_models, output, "--max-bad-fraction", "0.3")
+    score(settings)
+    found = statuses(output)
+    assert len(found) == 12 + 1
+    assert [key for key, status in found.items() if status != "ok"] == ["x//dot.png"]
 
 
 def test_an_object_that_was_archived_since_costs_no_verified_night(

@@ -9,7 +9,7 @@ from fovea import versions
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.printable import printable
 from fovea.storage import open_folder
-from tests.buckets import Bucket
+from tests.buckets import Bucket, GoogleBucket
 from tests.faulty_store import faulty_store, unconditional
 from tests.tiny import picture
 from trainer import job
@@ -70,6 +70,16 @@ def test_a_key_that_can_be_no_file_costs_itself_alone(
     assert names["whose key can be no file's name"] == sorted(printable(key) for key in (*odd, long))
     assert names["whose key is a folder's too"] == ["train/0", "train/1/9.png"]
     assert names["that the store does not give"] == ["train/0/cold.png"]
+
+
+def test_of_google_too_a_key_that_can_be_no_file_costs_itself_alone(
+    google_bucket: GoogleBucket, few_digits: Path, tmp_path: Path
+) -> None:
+    google_bucket.put_folder("digits", few_digits)
+    google_bucket.put("digits/train/0//1.png", b"x")
+    split = open_source(f"{google_bucket.uri}/digits", val_fraction=0.2, seed=0, cache_dir=tmp_path)
+    assert len(split.train) + len(split.heldout) == 68
+    assert split.passed_over.kinds["whose key can be no file's name"].names == ["train/0//1.png"]
 
 
 def test_what_was_a_folder_may_become_an_object_and_the_other_way_about(
