@@ -171,6 +171,15 @@ class BucketFolder:
         except (BaseError, OSError) as error:
             raise self._failure("read", key, error) from error
 
+    def beginning(self, key: str, size_bytes: int) -> bytes:
+        try:
+            full = self._full(key)
+            return self._ask(lambda: bytes(obstore.get_range(self._store, full, start=0, length=size_bytes)))
+        except FileNotFoundError as error:
+            raise ObjectMissing(f"{self.uri}/{key}: no such object") from error
+        except (BaseError, OSError) as error:
+            raise self._failure("read", key, error) from error
+
     def pieces(self, key: str) -> Iterator[bytes]:
         try:
             pieces = Pieces(self._store, self._full(key))

@@ -46,6 +46,9 @@ class Folder(Protocol):
         Raises ObjectMissing when there is no such object, ObjectChanged when it is another by now.
         """
 
+    def beginning(self, key: str, size_bytes: int) -> bytes:
+        """The object's first bytes, fewer where it ends before; it is not empty. Raises ObjectMissing."""
+
     def pieces(self, key: str) -> Iterator[bytes]:
         """The object from its beginning to its end, about a megabyte at a time. Raises ObjectMissing."""
 

@@ -62,8 +62,12 @@ def kind_of(data: bytes) -> str | None:
     return next((kind for text, kind in _TEXTS if text in beginning), None)
 
 
+TELLING_BYTES: Final = 64
+"""So many of a file's first bytes tell whether it is an image."""
+
+
 def begins_as_image(start: bytes) -> bool:
-    """Whether the first bytes of a file are those of a format that is read, or would be with its decoder."""
+    """Whether a file's first TELLING_BYTES are of a format that is read, or would be with its decoder."""
     Image.init()
     accepts = (Image.OPEN[name][1] for name in formats.readable())
     return kind_of(start) in _DECODED_BY or any(

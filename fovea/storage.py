@@ -119,6 +119,15 @@ class LocalFolder:
             raise ObjectChanged(f"{self.path / key}: changed since it was listed")
         return data
 
+    def beginning(self, key: str, size_bytes: int) -> bytes:
+        try:
+            with (self.path / key).open("rb") as file:
+                return file.read(size_bytes)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise ObjectMissing(f"{self.path / key}: no such file") from error
+        except OSError as error:
+            raise local_failure(self.path / key, "read", error) from error
+
     def pieces(self, key: str) -> Iterator[bytes]:
         path = self.path / key
         try:

@@ -20,10 +20,11 @@ class Rule:
     def between(cls, earlier: RunSpec, now: RunSpec) -> "Rule":
         """Of two runs with the same source, model and top_k; their limits may differ.
 
-        What could not be read or was not there may be by now, so such rows never hold.
+        What could not be read or was not there may be by now, so such rows never hold. What is undecodable
+        may have been taken for an image by other globs alone.
         """
         limits_before = (earlier.max_image_bytes, earlier.max_image_pixels)
-        if limits_before == (now.max_image_bytes, now.max_image_pixels):
+        if earlier.include == now.include and limits_before == (now.max_image_bytes, now.max_image_pixels):
             statuses = {"ok", "undecodable", "too_large"}
         elif earlier.max_image_pixels <= now.max_image_pixels:
             statuses = {"ok"}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from fovea.errors import DataInvalid
 from fovea.folder import Entry, Folder
-from fovea.image_names import LITTER, NO_ENDING, is_litter, kind_of
+from fovea.image_names import IMAGE_GLOBS, LITTER, NO_ENDING, is_litter, kind_of
 from fovea.passed_over import PassedOver
 from scorer.keys import look_up, read_keys
 from scorer.manifest import key_bytes
@@ -19,11 +19,16 @@ class Selection:
     Once they are through, `left_out` has the keys that no glob of include matches. What systems leave beside
     images is matched by a glob that names it alone (`.thumbs/*.jpg`), as in a shell. Raises Unavailable;
     DataInvalid when the store lists its keys unsorted.
+
+    With IMAGE_GLOBS, where nobody named globs, keys without an ending are selected too, whatever they are:
+    `images_by_content` looks into them.
     """
 
     def __init__(self, source: Folder, spec: RunSpec) -> None:
         self._source, self._spec = source, spec
         self._included, self._excluded = _pattern(spec.include), _pattern(spec.exclude)
+        self.looks_into = spec.include == IMAGE_GLOBS
+        """Whether some of the keys may be no images."""
         self._litter = _pattern(tuple(filter(is_litter, spec.include)))
         self.left_out = PassedOver()
 
@@ -36,7 +41,8 @@ class Selection:
         return _in_order(taken, self._source.uri)
 
     def _takes(self, key: str, kind: str) -> bool:
-        if not (self._litter if is_litter(key) else self._included).match(key):
+        by_content = kind == NO_ENDING and self.looks_into
+        if not by_content and not (self._litter if is_litter(key) else self._included).match(key):
             self.left_out.add(key, kind)
             return False
         return not self._excluded.match(key)

@@ -65,7 +65,7 @@ class Plan(_Frozen):
     created: datetime
     spec: RunSpec
     shards: tuple[PlannedShard, ...] = Field(min_length=1, description="one empty shard if nothing is there")
-    left_out: int = Field(0, description="files that no glob of include matches")
+    left_out: int = Field(0, description="files that are no images by include, or by their first bytes")
     left_out_kinds: dict[str, LeftOut] = Field({}, description="these files by their endings")
     previous: str | None = Field(None, description="the run whose rows are carried forward")
     requeues: str | None = Field(None, description="the run whose bad images are tried again")

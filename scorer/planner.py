@@ -17,6 +17,7 @@ from fovea.settings import as_saved
 from fovea.storage import LocalFolder, open_folder
 from scorer import layout
 from scorer.carry import Rule, carry_forward
+from scorer.content import images_by_content
 from scorer.cutting import Bounds, write_shards
 from scorer.earlier import EarlierRun, finished_run, previous_run
 from scorer.listing import Selection
@@ -91,10 +92,14 @@ def _carry(settings: PlanOptions, output: Folder, spec: RunSpec, source: Folder)
     selection = Selection(source, spec)
     previous = "--full scores every image" if settings.full else previous_run(output, spec)
     if isinstance(previous, str):
-        return _Draft(map(PlannedImage, selection), lambda: _by_kind(selection.left_out), None, previous)
-    rule = Rule.between(previous.plan.spec, spec)
-    images = carry_forward(selection, previous.rows(), rule)
-    return _Draft(images, lambda: _by_kind(selection.left_out), previous.name)
+        images: Iterable[PlannedImage] = map(PlannedImage, selection)
+        name, why_none = None, previous
+    else:
+        images = carry_forward(selection, previous.rows(), Rule.between(previous.plan.spec, spec))
+        name, why_none = previous.name, ""
+    if selection.looks_into:
+        images = images_by_content(images, source, selection.left_out)
+    return _Draft(images, lambda: _by_kind(selection.left_out), name, why_none)
 
 
 def _by_kind(left_out: PassedOver) -> dict[str, LeftOut]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from fovea.errors import DataInvalid
 from fovea.image_names import ending, is_image_name, is_litter, kind_of
-from fovea.kinds import begins_as_image
+from fovea.kinds import TELLING_BYTES, begins_as_image
 from fovea.local_listing import is_folder, lies_in
 from fovea.passed_over import PassedOver
 from fovea.printable import printable
@@ -121,6 +121,6 @@ def _has_only_the_bytes_of_an_image(file: os.DirEntry[str]) -> bool:
         return False
     try:
         with Path(file.path).open("rb") as stream:
-            return begins_as_image(stream.read(64))
+            return begins_as_image(stream.read(TELLING_BYTES))
     except OSError:
         return False

@@ -19,7 +19,7 @@ from pillow_jxl import JpegXLImagePlugin
 from fovea import formats, jxl
 from fovea.errors import InvalidImage
 from fovea.image_names import is_image_name
-from fovea.kinds import begins_as_image, kind_of
+from fovea.kinds import TELLING_BYTES, begins_as_image, kind_of
 from fovea.preprocess import Pixels, PreprocessSpec, decode_image, open_image
 from fovea.request import encoded
 from tests.odd_images import PICTURE, saved
@@ -303,14 +303,14 @@ def test_format_without_its_decoder_is_named_with_what_to_install(
     kind: str, name: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = saved(quadrants(), kind)
-    assert begins_as_image(data[:64])
+    assert begins_as_image(data[:TELLING_BYTES])
     without = tuple(known for known in formats.readable() if known != kind)
     monkeypatch.setattr("fovea.preprocess.readable", lambda: without)
     monkeypatch.setattr(formats, "readable", lambda: without)
     with pytest.raises(InvalidImage, match=f"^the image is {name}, which needs {package} here$") as caught:
         decode_image(data, SPEC)
     assert caught.value.reason == "undecodable"
-    assert begins_as_image(data[:64])
+    assert begins_as_image(data[:TELLING_BYTES])
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,15 @@ def test_pieces_are_the_object(folder: Folder) -> None:
         next(iter(folder.pieces("nothing")))
 
 
+def test_the_beginning_is_as_long_as_asked_or_the_whole_object(folder: Folder) -> None:
+    folder.write("large", bytes(range(256)) * 100_000)
+    folder.write("small", b"a")
+    assert folder.beginning("large", 64) == bytes(range(64))
+    assert folder.beginning("small", 64) == b"a"
+    with pytest.raises(ObjectMissing, match="nothing: no such"):
+        folder.beginning("nothing", 64)
+
+
 def test_a_mapped_file_is_put(folder: Folder, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 6_000_000)  # more than a store takes in one part
@@ -226,6 +235,7 @@ def test_a_store_that_does_not_answer_is_unavailable_in_one_line(no_endpoint: st
         folder.children,
         lambda: folder.exists("a"),
         lambda: folder.read("a"),
+        lambda: folder.beginning("a", 64),
         lambda: list(folder.pieces("a")),
         lambda: folder.write("a", b""),
         lambda: folder.put_if_absent("a", b""),

@@ -74,6 +74,21 @@ def test_a_second_night_over_a_bucket_reads_no_image(
     assert read_rows(output, "night-2") == read_rows(output, "night-1")
 
 
+def test_images_without_an_ending_are_carried_and_what_other_globs_took_is_looked_into(
+    bucket: Bucket, photos: Path, tiny_models: Path, output: Path
+) -> None:
+    bucket.put_folder("images", photos)
+    bucket.put("images/IMG_0001", tiny.picture("red"))
+    bucket.put("images/LICENSE", b"Do as you like.")
+    source = f"{bucket.uri}/images"
+    assert night(1, source, tiny_models, output, "--include", "*").images == 14
+    second = night(2, source, tiny_models, output)
+    assert (second.images, second.carried, second.left_out) == (13, 13, 1)
+    third = night(3, source, tiny_models, output)
+    assert (third.images, third.carried, third.left_out) == (13, 13, 1)
+    assert made_by(output, "night-3")["IMG_0001"] == "night-1"
+
+
 def test_new_changed_and_vanished_images_are_what_a_full_run_says(
     photos: Path, tiny_models: Path, output: Path
 ) -> None:

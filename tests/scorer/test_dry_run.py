@@ -30,7 +30,7 @@ def test_it_says_what_there_is_and_writes_nothing(photos: Path, tiny_models: Pat
     size_bytes = sum(path.stat().st_size for path in photos.iterdir())
     assert f"to score    13 images, {decimal(size_bytes)}; shards: 3" in result.stdout
     assert "carried     0 images" in result.stdout
-    assert "left out    1, which --include does not match: 1 .txt (notes.txt)" in result.stdout
+    assert "left out    1, not images by --include or first bytes: 1 .txt (notes.txt)" in result.stdout
     assert "sample      13 images tried: ok 12, undecodable 1" in result.stdout
     assert re.search(r"speed +[0-9.,]+ images/s", result.stdout)
     assert "time        about 1 s" in result.stdout

@@ -53,6 +53,7 @@ def test_a_key_that_is_not_there_gets_a_row(
 def test_include_and_exclude_choose_among_the_keys(
     write: Write, photos: Path, tiny_models: Path, output: Path
 ) -> None:
+    (photos / "README").write_text("Photos.")
     keys = write(b"key\n000.png\n001.jpeg\n004.png\nREADME\n")
     settings = settings_for(photos, tiny_models, output, "--keys", str(keys), "--exclude", "004*")
     assert (planned(settings).images, planned(settings).left_out) == (2, 1)

@@ -1,14 +1,18 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 from fovea.folder import Entry
+from fovea.passed_over import PassedOver
 from fovea.storage import LocalFolder, open_folder
-from scorer.manifest import read_manifest
+from scorer.content import images_by_content
+from scorer.keys import LOST_AFTER_LOOKUPS
+from scorer.manifest import CarriedRow, PlannedImage, read_manifest
 from scorer.plan import Plan, read_plan
 from scorer.planner import make_plan
 from scorer.run import score
@@ -77,6 +81,47 @@ def test_files_that_are_no_images_by_their_names_are_not_planned(
     assert len(keys) == 15
     assert {"PHOTO.JPG", "old.jpe", "web.jfif"} < set(keys)
     assert plan.left_out == 3
+
+
+def test_a_file_without_an_ending_is_planned_if_it_begins_as_an_image(
+    plan_it: PlanIt, photos: Path, output: Path
+) -> None:
+    (photos / "000.png").rename(photos / "IMG_0001")
+    (photos / "deep").mkdir()
+    (photos / "001.jpeg").rename(photos / "deep" / "scan.of last week, unnamed")
+    (photos / "LICENSE").write_text("Do as you like.")
+    (photos / "README").write_bytes(tiny.picture("red")[:3])
+    (photos / "empty").touch()
+    plan = plan_it()
+    ((keys),) = planned_keys(plan, output)
+    assert {"IMG_0001", "deep/scan.of last week, unnamed"} < set(keys)
+    assert len(keys) == 12
+    kinds = {name: list(kind.names) for name, kind in plan.left_out_kinds.items()}
+    assert kinds == {"without an ending": ["LICENSE", "README"], "hidden or system files": ["empty"]}
+    assert plan_it("--include", "*.png", "--run-id", "named").left_out_kinds["without an ending"].files == 4
+    assert plan_it("--exclude", "IMG_*", "--run-id", "less").images == 11
+
+
+def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan(photos: Path) -> None:
+    class Failing(LocalFolder):
+        def beginning(self, key: str, size_bytes: int) -> bytes:
+            if key.startswith("lost"):
+                raise Unavailable(f"{key}: no answer")
+            return super().beginning(key, size_bytes)
+
+    (photos / "LICENSE").write_text("Do as you like.")
+    there = [LocalFolder(photos).stat("LICENSE")]
+    lost = [replace(there[0], key=f"lost-{number:03}") for number in range(LOST_AFTER_LOOKUPS)]
+    left_out = PassedOver()
+    images = [PlannedImage(entry) for entry in (*lost[:-1], *there)]
+    images.append(
+        PlannedImage(replace(there[0], key="carried"), CarriedRow("data/shard-00000.parquet", 0))
+    )  # was read before
+    kept = list(images_by_content(images, Failing(photos), left_out))
+    assert [image.entry.key for image in kept] == [*(entry.key for entry in lost[:-1]), "carried"]
+    assert left_out.record() == {"without an ending": {"files": 1, "names": ["LICENSE"]}}
+    with pytest.raises(Unavailable, match="lost-099: no answer"):
+        list(images_by_content(map(PlannedImage, lost), Failing(photos), left_out))
 
 
 def test_what_systems_leave_beside_images_is_planned_only_where_a_glob_names_it(

@@ -131,7 +131,7 @@ def test_a_plan_says_what_there_is_to_do_and_how_to_go_on(
         f"  images      13 ({decimal(size)}) in {photos}",
         "  carried     12 from run night-1",
         f"  to score    1 ({decimal(new)} to fetch)",
-        "  left out    1, which --include does not match: 1 .txt (notes.txt)",
+        "  left out    1, not images by --include or first bytes: 1 .txt (notes.txt)",
         "  shards      2",
         f"  plan        {output}/plan/night-2/plan.json",
         f"next: python -m scorer work --output {output} --run-id night-2",

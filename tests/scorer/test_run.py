@@ -213,7 +213,9 @@ def test_files_that_are_left_out_are_counted_and_said(
         ".mov": {"files": 12, "names": [f"{index:02}.mov" for index in range(10)]},
         "hidden or system files": {"files": 1, "names": ["._000.png"]},
     }
-    line = "13, which --include does not match: 12 .mov (00.mov), 1 hidden or system files (._000.png)"
+    line = (
+        "13, not images by --include or first bytes: 12 .mov (00.mov), 1 hidden or system files (._000.png)"
+    )
     assert f"left out    {line}" in capsys.readouterr().out
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [f"files left out: {line}"]
