@@ -29,13 +29,15 @@ class Batcher(Generic[P]):
         limits: Limits,
         costs: CostModel | None = None,
         on_batch: Callable[[int, float], None] = lambda images, compute_s: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A lone image goes to the first worker. `on_batch` is told each batch's images and seconds."""
+        """A lone image goes to the first worker. `on_batch` is told each batch's good images and seconds."""
         self._on_batch = on_batch
         self.workers = workers
         self._limits = limits
-        self._costs = costs or CostModel()
-        self._foresight = Foresight(limits, self._costs)
+        self._costs = costs or CostModel(clock=clock)
+        self._clock = clock
+        self._foresight = Foresight(limits, self._costs, clock)
         self._queue: Lanes[P] = Lanes()
         self._free: list[Worker[P]] = []
         self._running: list[Batch[P]] = []
@@ -67,7 +69,7 @@ class Batcher(Generic[P]):
     async def classify(
         self, payload: P, deadline: float | None = None, lane: Lane = Lane.INTERACTIVE
     ) -> Answer:
-        """`deadline` is on `time.monotonic`'s clock; what cannot be ready by then is not computed.
+        """`deadline` is on the batcher's clock; what cannot be ready by then is not computed.
 
         Raises DeadlinePassed at once or from the queue, ComputeFailed when the model failed on the batch that
         the image was in, Draining after `close`, or what is wrong with this image.
@@ -76,7 +78,7 @@ class Batcher(Generic[P]):
         if self._is_closed:
             raise Draining("this model's queue is closed")
         self.refuse_hopeless(deadline, lane)
-        item = Item(payload, lane, deadline, self._loop.create_future())
+        item = Item(payload, lane, deadline, self._loop.create_future(), self._clock())
         self._queue.put(item)
         self._look_soon()
         try:
@@ -170,7 +172,7 @@ class Batcher(Generic[P]):
         if not self._limits.max_queue_delay_s or len(self._queue) >= self._limits.max_batch_size:
             return True
         due = self._foresight.due(self._queue)
-        now = time.monotonic()
+        now = self._clock()
         if now >= due:
             return True
         if self._delay_is_over is not None:
@@ -186,7 +188,7 @@ class Batcher(Generic[P]):
     def _take(self, size: int) -> list[Item[P]]:
         """Up to `size` images, no more than lets the earliest deadline among them hold."""
         items: list[Item[P]] = []
-        now, earliest = time.monotonic(), math.inf
+        now, earliest = self._clock(), math.inf
         while len(items) < size and (item := self._queue.next()):
             deadline = math.inf if item.deadline is None else item.deadline
             is_lone = not self._running and len(self._queue) <= 1
@@ -205,7 +207,7 @@ class Batcher(Generic[P]):
 
     def _start(self, items: list[Item[P]]) -> None:
         is_alone = len(items) == 1 and not self._queue and not self._running
-        batch = Batch(items, is_alone, self._costs.predict_s(len(items)))
+        batch = Batch(items, is_alone, self._costs.predict_s(len(items)), self._clock())
         lone_one = self.workers[0]
         worker = lone_one if is_alone and lone_one in self._free else self._free[-1]
         self._free.remove(worker)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,9 +37,11 @@ class Limits:
 class Foresight:
     """What the costs so far say of batches to come, within the limits."""
 
-    def __init__(self, limits: Limits, costs: CostModel) -> None:
+    def __init__(self, limits: Limits, costs: CostModel, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is the one that arrivals, starts of batches and deadlines are on."""
         self._limits = limits
         self._costs = costs
+        self._clock = clock
 
     def batch_limit(self) -> int:
         """How many images a batch has at most."""
@@ -49,14 +51,15 @@ class Foresight:
     def wait_s(self, running: Collection[Batch[Any]], ahead: int) -> float:
         """Until an image is answered that comes after the running batches and those ahead in the queue."""
         size = self.batch_limit()
-        busy = [batch.remaining_s() for batch in running]
+        now = self._clock()
+        busy = [batch.remaining_s(now) for batch in running]
         soonest = 0.0 if len(busy) < self._limits.runners else min(busy)
         per_image = self._costs.predict_s(size) / size / self._limits.runners
         return soonest + ahead * per_image + self._costs.predict_s(1)
 
     def refuse_hopeless(self, deadline: float, running: Collection[Batch[Any]], ahead: int | None) -> None:
         """Raises DeadlinePassed where it cannot be met; `ahead` is None before an idle worker."""
-        remaining = deadline - time.monotonic()
+        remaining = deadline - self._clock()
         # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
         needed = self._costs.least_s if ahead is None else PRUDENCE * self.wait_s(running, ahead)
         if remaining <= 0:
@@ -71,7 +74,7 @@ class Foresight:
         return now >= deadline or now + needed > deadline
 
     def due(self, queue: Lanes[Any]) -> float:
-        """When a batch of what is queued begins though it is not full, on `time.monotonic`'s clock."""
+        """When a batch of what is queued begins though it is not full."""
         needed = PRUDENCE * self._costs.predict_s(len(queue))
         earliest = min((item.deadline for item in queue if item.deadline), default=math.inf)
         return min(queue.oldest_arrival() + self._limits.max_queue_delay_s, earliest - needed)

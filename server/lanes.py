@@ -2,11 +2,10 @@
 
 import asyncio
 import itertools
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -41,13 +40,13 @@ class Answer(NamedTuple):
 
 @dataclass(eq=False)
 class Item(Generic[P]):
-    """One image in the queue; `deadline` is on `time.monotonic`'s clock."""
+    """One image in the queue; its times are on the clock of whoever owns the queue."""
 
     payload: P
     lane: Lane
     deadline: float | None
     answer: asyncio.Future[Answer]
-    arrived: float = field(default_factory=time.monotonic)
+    arrived: float
     is_suspect: bool = False
     """It was in a batch whose worker died: it is tried once more, by itself."""
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
@@ -43,10 +42,11 @@ class Batch(Generic[P]):
     is_alone: bool
     """There is no other image in the server."""
     expected_s: float
-    started: float = field(default_factory=time.monotonic)
+    started: float
+    """On the clock of whoever owns the queue, as `now` is."""
 
-    def remaining_s(self) -> float:
-        return max(0.0, self.started + self.expected_s - time.monotonic())
+    def remaining_s(self, now: float) -> float:
+        return max(0.0, self.started + self.expected_s - now)
 
 
 class Owner(Protocol[P]):

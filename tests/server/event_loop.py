@@ -22,3 +22,9 @@ async def until(condition: Callable[[], bool]) -> None:
     """Waits for what nobody announces; for as long as the test may take."""
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.001)
+
+
+async def all_has_run() -> None:
+    """Lets every task run until it waits for something."""
+    for _ in range(5):
+        await asyncio.sleep(0)

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class GatedModel:
         self.bad: set[int] = set()
         self.seconds = 0.0
         """What each batch is said to have taken."""
+        self.is_typical = True
         self._lock = threading.Lock()
         self._started = threading.Semaphore(0)
         self._gate = threading.Semaphore(0)
@@ -39,7 +41,7 @@ class GatedModel:
         if self.failures:
             raise self.failures.pop()
         outcomes = [ValueError("bad") if n in self.bad else np.array([n], np.float32) for n in numbers]
-        return Computed(outcomes, [0.0] * len(numbers), self.seconds, self.seconds)
+        return Computed(outcomes, [0.0] * len(numbers), self.seconds, self.seconds, self.is_typical)
 
     async def started(self) -> None:
         """Waits until one more batch is being computed."""
@@ -59,9 +61,12 @@ def batcher_of(
     worthwhile: int = 1,
     prefetch: int = 0,
     max_queue_delay_s: float = 0.0,
+    on_batch: Callable[[int, float], None] = lambda images, compute_s: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Batcher[int]:
     limits = Limits(max_batch_size, runners, enough_s, worthwhile, max_queue_delay_s)
-    return Batcher([ThreadWorker(model) for _ in range(runners + prefetch)], limits, costs)
+    workers = [ThreadWorker(model) for _ in range(runners + prefetch)]
+    return Batcher(workers, limits, costs, on_batch, clock)
 
 
 async def busy(model: GatedModel, batcher: Batcher[int]) -> asyncio.Task[Answer]:

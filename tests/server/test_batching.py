@@ -1,6 +1,5 @@
 import asyncio
 import random
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +9,9 @@ from server.costs import CostModel
 from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
 from server.lanes import Lane
 from server.worker import WorkerDied
-from tests.server.event_loop import in_event_loop
+from tests.server.event_loop import all_has_run, in_event_loop
 from tests.server.gated_model import GatedModel, batcher_of, busy, queued, submit, values
+from tests.server.manual_clock import ManualClock
 
 
 @in_event_loop
@@ -138,10 +138,11 @@ async def test_cancelled_image_is_never_computed() -> None:
 
 @in_event_loop
 async def test_image_whose_deadline_has_passed_is_refused_while_the_model_is_busy() -> None:
-    model = GatedModel()
-    batcher = batcher_of(model)
+    model, clock = GatedModel(), ManualClock()
+    batcher = batcher_of(model, clock=clock)
     first = await busy(model, batcher)
-    (late,) = submit(batcher, 1, deadline=time.monotonic())
+    clock.now = 5.0
+    (late,) = submit(batcher, 1, deadline=5.0)
     with pytest.raises(DeadlinePassed):
         await late
     model.let_through()
@@ -152,12 +153,13 @@ async def test_image_whose_deadline_has_passed_is_refused_while_the_model_is_bus
 
 @in_event_loop
 async def test_image_whose_deadline_passes_in_the_queue_is_never_computed() -> None:
-    model = GatedModel()
-    batcher = batcher_of(model)
+    model, clock = GatedModel(), ManualClock()
+    batcher = batcher_of(model, clock=clock)
     await busy(model, batcher)
-    deadline = time.monotonic() + 0.05
-    (late,), (patient,) = submit(batcher, 1, deadline=deadline), submit(batcher, 2)
-    asyncio.get_running_loop().call_at(deadline + 0.01, model.let_through)
+    (late,), (patient,) = submit(batcher, 1, deadline=5.0), submit(batcher, 2, deadline=5.1)
+    await queued(batcher, 2)
+    clock.now = 5.0
+    model.let_through()
     with pytest.raises(DeadlinePassed):
         await late
     await patient
@@ -167,14 +169,16 @@ async def test_image_whose_deadline_passes_in_the_queue_is_never_computed() -> N
 
 @in_event_loop
 async def test_image_that_cannot_be_ready_by_its_deadline_is_refused_at_once() -> None:
-    model = GatedModel()
-    batcher = batcher_of(model, 1, costs=CostModel([(1, 10.0)], least_s=10.0))
+    model, clock = GatedModel(), ManualClock()
+    batcher = batcher_of(model, 1, costs=CostModel([(1, 10.0)], 10.0, clock), clock=clock)
     first = await busy(model, batcher)
+    clock.now = 4.0
     answers = submit(batcher, 1, 2)
     await queued(batcher, 2)
-    with pytest.raises(DeadlinePassed, match=r"would take \d{5}\.\d ms, but \d{5}\.\d ms are left"):
-        await submit(batcher, 3, deadline=time.monotonic() + 30)[0]
-    answers += submit(batcher, 4, deadline=time.monotonic() + 90)
+    # 6 s of the batch that runs, 20 s of the queue and 10 s of its own, with prudence half as much again.
+    with pytest.raises(DeadlinePassed, match=r"would take 54000\.0 ms, but 53000\.0 ms are left"):
+        await submit(batcher, 3, deadline=57.0)[0]
+    answers += submit(batcher, 4, deadline=58.5)
     model.let_through()
     await asyncio.gather(first, *answers)
     assert model.batches == [[0], [1], [2], [4]]
@@ -182,33 +186,57 @@ async def test_image_that_cannot_be_ready_by_its_deadline_is_refused_at_once() -
 
 
 @in_event_loop
+async def test_running_batches_count_in_the_wait_that_is_foreseen() -> None:
+    model, clock = GatedModel(), ManualClock()
+    batcher = batcher_of(model, 1, runners=2, costs=CostModel([(1, 10.0)], clock=clock), clock=clock)
+    waits = [batcher.wait_s()]
+    answers = [await busy(model, batcher)]
+    waits.append(batcher.wait_s())  # there is another runner
+    clock.now = 3.0
+    answers.append(await busy(model, batcher))
+    waits.append(batcher.wait_s())
+    clock.now = 6.0
+    waits.append(batcher.wait_s())
+    clock.now = 11.0  # the first takes longer than was expected
+    waits.append(batcher.wait_s())
+    answers += submit(batcher, 1)
+    await queued(batcher, 1)
+    waits.append(batcher.wait_s())  # the one in the queue is shared by two
+    assert waits == pytest.approx([10.0, 10.0, 17.0, 14.0, 10.0, 15.0])
+    model.let_through()
+    await asyncio.gather(*answers)
+    await batcher.close()
+
+
+@in_event_loop
 async def test_idle_model_is_tried_though_batches_were_slow_lately() -> None:
-    model = GatedModel()
+    model, clock = GatedModel(), ManualClock()
     model.let_through()
     model.seconds = 100.0
-    batcher = batcher_of(model, costs=CostModel([(1, 0.01)], least_s=0.01))
+    batcher = batcher_of(model, costs=CostModel([(1, 0.01)], 0.01, clock), clock=clock)
     await asyncio.gather(*submit(batcher, 0))
-    assert values(await asyncio.gather(*submit(batcher, 1, deadline=time.monotonic() + 5))) == [1]
+    assert batcher.wait_s() > 5
+    assert values(await asyncio.gather(*submit(batcher, 1, deadline=5.0))) == [1]
     await batcher.close()
 
 
 @in_event_loop
 async def test_image_that_even_an_idle_model_cannot_make_is_refused() -> None:
-    model = GatedModel()
-    batcher = batcher_of(model, costs=CostModel([(1, 10.0)], least_s=5.0))
+    model, clock = GatedModel(), ManualClock()
+    batcher = batcher_of(model, costs=CostModel([(1, 10.0)], 5.0, clock), clock=clock)
     with pytest.raises(DeadlinePassed, match=r"would take 5000\.0 ms"):
-        await batcher.classify(1, time.monotonic() + 2)
+        await batcher.classify(1, 4.9)
     assert model.batches == []
     await batcher.close()
 
 
 @in_event_loop
 async def test_batch_is_no_larger_than_its_earliest_deadline_allows() -> None:
-    model = GatedModel()
+    model, clock = GatedModel(), ManualClock()
     model.seconds = 10.0
-    batcher = batcher_of(model, 8, costs=CostModel([(1, 10.0), (2, 20.0)]))
+    batcher = batcher_of(model, 8, costs=CostModel([(1, 10.0), (2, 20.0)], clock=clock), clock=clock)
     first = await busy(model, batcher)
-    answers = submit(batcher, 1, deadline=time.monotonic() + 35) + submit(batcher, 2, 3, 4)
+    answers = submit(batcher, 1, deadline=39.0) + submit(batcher, 2, 3, 4)
     await queued(batcher, 4)
     model.let_through()
     await asyncio.gather(first, *answers)
@@ -336,24 +364,35 @@ async def test_without_any_worker_images_are_refused_at_once() -> None:
 
 @in_event_loop
 async def test_queue_delay_ends_in_time_for_the_earliest_deadline() -> None:
-    model = GatedModel()
+    model, clock = GatedModel(), ManualClock()
     model.let_through()
-    batcher = batcher_of(model, costs=CostModel([(1, 0.01)], least_s=0.01), max_queue_delay_s=3600)
-    answers = submit(batcher, 1) + submit(batcher, 2, deadline=time.monotonic() + 0.2)
+    costs = CostModel([(1, 0.001)], 0.001, clock)
+    batcher = batcher_of(model, costs=costs, max_queue_delay_s=3600, clock=clock)
+    answers = submit(batcher, 1) + submit(batcher, 2, deadline=0.010)
+    await queued(batcher, 2)
+    clock.now = 0.0069  # the two take 2 ms, with prudence 3
+    await all_has_run()
+    assert batcher.queued == 2
+    clock.now = 0.0071
     assert values(await asyncio.gather(*answers)) == [1, 2]
+    assert model.batches == [[1, 2]]
     await batcher.close()
 
 
 @in_event_loop
 async def test_queue_delay_waits_for_more_images() -> None:
-    model = GatedModel()
+    model, clock = GatedModel(), ManualClock()
     model.let_through()
-    batcher = batcher_of(model, max_queue_delay_s=0.05)
-    first = submit(batcher, 1)
+    batcher = batcher_of(model, max_queue_delay_s=0.001, clock=clock)
+    answers = submit(batcher, 1)
     await queued(batcher, 1)
-    answers = await asyncio.gather(*first, *submit(batcher, 2))
+    clock.now = 0.0009
+    answers += submit(batcher, 2)
+    await all_has_run()
+    assert batcher.queued == 2
+    clock.now = 0.001  # since the first came
+    assert [answer.queue_s for answer in await asyncio.gather(*answers)] == pytest.approx([0.001, 0.0001])
     assert model.batches == [[1, 2]]
-    assert answers[0].queue_s >= 0.05
     await batcher.close()
 
 

@@ -1,14 +1,7 @@
 import pytest
 
 from server.costs import MANY, MEMORY_S, CostModel
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.server.manual_clock import ManualClock
 
 
 def test_a_line_through_the_warm_up_predicts_other_sizes() -> None:
@@ -25,7 +18,7 @@ def test_batches_of_one_size_are_taken_as_proportional() -> None:
 
 
 def test_new_batches_outweigh_the_warm_up() -> None:
-    costs = CostModel([(1, 0.01), (2, 0.02)], clock=Clock())
+    costs = CostModel([(1, 0.01), (2, 0.02)], clock=ManualClock())
     for _ in range(200):
         costs.observe(1, 0.03)
         costs.observe(2, 0.06)
@@ -33,7 +26,7 @@ def test_new_batches_outweigh_the_warm_up() -> None:
 
 
 def test_the_warm_up_returns_when_nothing_is_computed() -> None:
-    clock = Clock()
+    clock = ManualClock()
     costs = CostModel([(1, 0.01), (2, 0.02)], clock=clock)
     costs.observe(1, 60.0)
     assert costs.predict_s(1) > 5

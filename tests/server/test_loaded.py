@@ -7,7 +7,7 @@ import pytest
 from server.errors import NoModelReady, VersionNotLoaded
 from server.loaded import LoadedModels
 from server.models import ServedModel
-from tests.server.event_loop import in_event_loop
+from tests.server.event_loop import all_has_run, in_event_loop
 
 
 class Model:
@@ -26,12 +26,6 @@ def swap(models: LoadedModels, version: int) -> Model:
     model = Model(version)
     models.swap(cast("ServedModel", model))
     return model
-
-
-async def all_has_run() -> None:
-    """Lets every task run until it waits for something."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 @in_event_loop
