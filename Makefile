@@ -13,7 +13,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto manifests images try-images base-image locks clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto manifests options images try-images base-image locks release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ $(PROTO_READY): proto/requirements.txt
 manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and promtool)
 	@CI=true $(BIN)/python -m pytest -q -m 'not slow' tests/deploy
 
+options: $(READY) ## Write docs/options.md from the settings classes
+	@$(BIN)/python -m tests.options_page
+
 IMAGES ?= serve serve-gpu train
 BASE_IMAGE ?= python:3.11-slim-bookworm
 BUILD_OPTIONS ?=
@@ -106,6 +109,15 @@ locks: $(READY) ## Lock what the images install, with hashes, after pyproject.to
 	$(LOCK) pyproject.toml --extra serve-gpu --extra score --extra formats --extra stores -o containers/lock/serve-gpu.txt
 	$(LOCK) pyproject.toml --extra train --extra formats --extra stores -o containers/lock/train.txt
 	$(LOCK) --group pyproject.toml:sbom -o containers/lock/sbom.txt
+
+release: $(READY) ## Build wheel and sdist of a clean tree and tag it with pyproject.toml's version; pushes nothing
+	@test -z "$$(git status --porcelain)" || { echo "release: there are changes that are not committed: git status"; exit 1; }
+	@grep -q '^## $(VERSION) ' CHANGELOG.md || { echo "release: CHANGELOG.md has no '## $(VERSION) - DATE'"; exit 1; }
+	@! git rev-parse -q --verify refs/tags/v$(VERSION) > /dev/null || { echo "release: there is a tag v$(VERSION); raise the version in pyproject.toml"; exit 1; }
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	git tag -a v$(VERSION) -m "Fovea $(VERSION)"
+	@echo "v$(VERSION) is tagged here, its files are in dist/. Out it goes with: git push origin v$(VERSION)"
 
 clean: ## Remove what was built, the demo's results and the caches, but not .venv
 	rm -rf .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

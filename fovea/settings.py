@@ -91,7 +91,7 @@ def _parse_args(
 ) -> argparse.Namespace:
     parsed = parser.parse_args(arguments, namespace)
     for name, value in vars(parsed).items():
-        if isinstance(value, list) and _is_positional(settings, name):
+        if isinstance(value, list) and is_positional(settings, name):
             # As JSON they are left alone; else a file called a,b.png would be taken for two.
             setattr(parsed, name, json.dumps(value))
     return parsed
@@ -108,7 +108,7 @@ def _explain(settings: type[ProgramSettings], error: ValidationError) -> str:
     if not first["loc"]:
         return text
     name = str(first["loc"][0])
-    if first["type"] == "missing" or (_is_positional(settings, name) and not first["input"]):
+    if first["type"] == "missing" or (is_positional(settings, name) and not first["input"]):
         return f"{_names(settings, name)} is missing: {_help(settings, name)}"
     return f"{_names(settings, name)}: {text[0].lower() + text[1:]}, not {first['input']!r}"
 
@@ -124,13 +124,13 @@ _WORDING: Final = {
 _POSITIONAL: Final = get_args(CliPositionalArg[str])[1]
 
 
-def _is_positional(settings: type[ProgramSettings], name: str) -> bool:
+def is_positional(settings: type[ProgramSettings], name: str) -> bool:
     return name in settings.model_fields and _POSITIONAL in settings.model_fields[name].metadata
 
 
 def _names(settings: type[ProgramSettings], name: str) -> str:
     """Both ways to give a setting: `--top-k (or FOVEA_SCORE_TOP_K)`."""
-    shown = name.upper() if _is_positional(settings, name) else flag(name)
+    shown = name.upper() if is_positional(settings, name) else flag(name)
     return f"{shown} (or {variable(settings, name)})"
 
 

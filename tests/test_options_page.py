@@ -1,0 +1,44 @@
+"""docs/options.md is what the settings classes declare, and what `--help` lists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fovea import client_options
+from fovea.settings import load
+from tests.options_page import PROGRAMS, page
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+
+
+def test_the_page_is_what_make_options_writes() -> None:
+    assert page() == PAGE, "docs/options.md is of other options than the settings: make options"
+
+
+def test_every_option_that_help_lists_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    sections = dict(re.findall(r"^## `(.*?)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+    for program, commands in PROGRAMS.items():
+        listed = set()
+        for command, settings in commands.items():
+            with pytest.raises(SystemExit):
+                load(settings, ["--help"], f"{program} {command}")
+            listed |= options_of_help(capsys)
+        assert listed == options_of(sections.pop(program)), program
+    with pytest.raises(SystemExit):
+        client_options.load(["--help"], {})
+    assert options_of_help(capsys) == options_of(sections.pop(client_options.PROGRAM))
+    assert sections == {}
+
+
+def options_of_help(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    lines = re.findall(r"^  (-.*?)(?:  |$)", capsys.readouterr().out, re.MULTILINE)
+    flags = {flag for line in lines for flag in re.findall(r"--[a-z0-9-]+", line)}
+    return {flag for flag in flags if "--" + flag.removeprefix("--no-") not in flags - {flag}} - {"--help"}
+
+
+def options_of(section: str) -> set[str]:
+    return {
+        flag for cell in re.findall(r"^\| `(--[^`]*)`", section, re.MULTILINE) for flag in cell.split(", ")
+    }
