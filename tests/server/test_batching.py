@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.batching import Batcher
 from server.costs import CostModel
 from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
+from server.foresight import Limits
 from server.lanes import Lane
-from server.worker import WorkerDied
+from server.worker import ThreadWorker, WorkerDied
 from tests.server.event_loop import all_has_run, in_event_loop
 from tests.server.gated_model import GatedModel, batcher_of, busy, queued, submit, values
 from tests.server.manual_clock import ManualClock
@@ -116,6 +118,55 @@ async def test_model_is_told_of_an_image_that_has_the_server_for_itself() -> Non
     await asyncio.gather(*submit(batcher, 2, 3))
     await asyncio.gather(*submit(batcher, 4))
     assert model.alone == [True, False, False, False, True]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_a_lone_image_goes_to_the_first_worker_which_takes_all_cores() -> None:
+    models = [GatedModel() for _ in range(3)]
+    batcher = Batcher([ThreadWorker(model) for model in models], Limits(4, runners=3))
+    first = await busy(models[0], batcher)
+    others = submit(batcher, 1, 2)
+    await models[1].started()
+    await models[2].started()
+    for model in models:
+        model.let_through()
+    await asyncio.gather(first, *others)
+    await asyncio.gather(*submit(batcher, 3))
+    assert models[0].batches == [[0], [3]]
+    batcher.lost(batcher.workers[0])
+    assert values(await asyncio.gather(*submit(batcher, 4))) == [4]  # another does what it can
+    assert models[0].batches == [[0], [3]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_images_that_failed_are_not_in_the_batch_that_is_told_of() -> None:
+    model, told = GatedModel(), list[tuple[int, float]]()
+    model.bad, model.seconds = {1, 4, 5}, 0.5
+    batcher = batcher_of(model, on_batch=lambda images, compute_s: told.append((images, compute_s)))
+    answers = [await busy(model, batcher), *submit(batcher, 1, 2, 3, 4)]
+    await queued(batcher, 4)
+    model.let_through()
+    await asyncio.gather(*answers, return_exceptions=True)
+    await asyncio.gather(*submit(batcher, 5), return_exceptions=True)
+    assert model.batches == [[0], [1, 2, 3, 4], [5]]
+    assert told == [(1, 0.5), (2, 0.5)]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_what_a_batch_that_is_not_typical_takes_is_not_learnt_from() -> None:
+    model, clock = GatedModel(), ManualClock()
+    model.let_through()
+    costs = CostModel([(1, 1.0)], clock=clock)
+    batcher = batcher_of(model, costs=costs, clock=clock)
+    model.seconds, model.is_typical = 60.0, False
+    await asyncio.gather(*submit(batcher, 1))
+    assert costs.predict_s(1) == 1.0
+    model.seconds, model.is_typical = 3.0, True
+    await asyncio.gather(*submit(batcher, 2))
+    assert costs.predict_s(1) == 2.0
     await batcher.close()
 
 
