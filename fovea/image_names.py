@@ -27,6 +27,11 @@ def is_image_name(key: str) -> bool:
     return ending(key) in IMAGE_SUFFIXES and not is_litter(key)
 
 
+def is_told_by_bytes(key: str) -> bool:
+    """Whether it has no ending and no part of it is litter: then `fovea.kinds.begins_as_image` decides."""
+    return kind_of(key) == NO_ENDING
+
+
 def is_litter(key: str) -> bool:
     """Whether a part of the path is hidden (`._cat.jpg`, `.thumbs/cat.jpg`) or known to be left behind by a
     system (`__MACOSX/cat.jpg`, `Thumbs.db`)."""

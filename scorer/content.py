@@ -9,7 +9,7 @@ from typing import Final
 
 from fovea.errors import ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.folder import Entry, Folder
-from fovea.image_names import NO_ENDING, kind_of
+from fovea.image_names import NO_ENDING, is_told_by_bytes
 from fovea.kinds import TELLING_BYTES, begins_as_image
 from fovea.ordered import Bound, ordered_map
 from fovea.passed_over import PassedOver
@@ -41,7 +41,7 @@ def images_by_content(
 
 
 def _is_unsure(image: PlannedImage) -> bool:
-    if image.carried is not None or kind_of(image.entry.key) != NO_ENDING:
+    if image.carried is not None or not is_told_by_bytes(image.entry.key):
         return False
     return image.entry.last_modified != UNKNOWN  # its row says that it is not there
 
@@ -50,17 +50,19 @@ def _no_images(source: Folder, entries: list[Entry]) -> set[str]:
     """The keys of those that are none."""
     if not entries:
         return set()
-    none, failed_in_a_row = set[str](), 0
+    none, failed, failed_in_a_row, last = set[str](), 0, 0, None
     bound = Bound(2 * LOOKUPS_AT_ONCE)
     with closing(ordered_map(partial(_is_image, source), entries, LOOKUPS_AT_ONCE, bound)) as looked_into:
         for entry, is_image in zip(entries, looked_into, strict=True):
             failed_in_a_row = failed_in_a_row + 1 if isinstance(is_image, Unavailable) else 0
             if isinstance(is_image, Unavailable):
-                logger.warning("cannot be looked into, and is taken for an image: %s", is_image)
                 if failed_in_a_row >= LOST_AFTER_LOOKUPS:
                     raise is_image
+                failed, last = failed + 1, is_image
             elif not is_image:
                 none.add(entry.key)
+    if failed:
+        logger.warning("could not be looked into, and taken for images: %d, the last: %s", failed, last)
     return none
 
 

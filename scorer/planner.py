@@ -149,7 +149,8 @@ def _log_plan(plan: Plan) -> None:
 
 def _why_empty(plan: Plan) -> str:
     where = f"is named by {plan.spec.keys}" if plan.spec.keys else f"is below {plan.spec.source}"
-    return f"none of what {where} matches --include" if plan.left_out else f"nothing {where}"
+    none = f"none of what {where} is an image by --include or first bytes"
+    return none if plan.left_out else f"nothing {where}"
 
 
 def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:

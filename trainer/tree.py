@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid
-from fovea.image_names import ending, is_image_name, is_litter, kind_of
+from fovea.image_names import is_image_name, is_litter, is_told_by_bytes, kind_of
 from fovea.kinds import TELLING_BYTES, begins_as_image
 from fovea.local_listing import is_folder, lies_in
 from fovea.passed_over import PassedOver
@@ -117,7 +117,7 @@ def _is_file(child: os.DirEntry[str]) -> bool:
 
 def _has_only_the_bytes_of_an_image(file: os.DirEntry[str]) -> bool:
     """A file without an ending whose first bytes are those of a format that is read."""
-    if ending(file.name) or is_litter(file.name):
+    if not is_told_by_bytes(file.name):
         return False
     try:
         with Path(file.path).open("rb") as stream:

@@ -47,7 +47,10 @@ def test_a_last_shard_that_is_just_full_is_followed_by_none(plan_it: PlanIt) -> 
 
 @pytest.mark.parametrize(
     ("files", "why"),
-    [((), "nothing is below {folder}"), (("notes.txt",), "none of what is below {folder} matches --include")],
+    [
+        ((), "nothing is below {folder}"),
+        (("notes.txt",), "none of what is below {folder} is an image by --include or first bytes"),
+    ],
 )
 def test_nothing_to_score_says_why(
     files: tuple[str, ...],
