@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from fovea.errors import InvalidImage
-from fovea.preprocess import Pixels, PreprocessSpec, decode_image
+from fovea.preprocess import Pixels, PreprocessSpec, crop_image, decode_image, open_image
 from tests import tiny
 
 SPEC = PreprocessSpec(size=32, resize=36)
@@ -126,6 +126,16 @@ def test_draft_mode_stays_close_to_the_full_decode() -> None:
     full = decode_image(large, SPEC.model_copy(update={"draft": False}))
     reduced = decode_image(large, SPEC)
     assert np.abs(full.astype(int) - reduced).mean() < 2
+
+
+def test_a_draft_never_has_less_than_twice_the_size_that_is_wanted() -> None:
+    # SPEC resizes the shorter side to 36 pixels.
+    decoded_at = {71: 71, 143: 143, 144: 72, 287: 144, 288: 72, 575: 144, 576: 72, 1151: 144, 1152: 144}
+    for shorter, expected in decoded_at.items():
+        for size in ((shorter, shorter * 3 // 2), (shorter * 3 // 2, shorter)):
+            opened = open_image(saved(Image.new("RGB", size, "red"), "JPEG"))
+            crop_image(opened, SPEC)
+            assert min(opened.file.size) == expected, size
 
 
 def test_the_same_bytes_give_the_same_pixels() -> None:

@@ -1,4 +1,4 @@
-from scorer.bottleneck import Advice, advise
+from scorer.bottleneck import BUSY, SHORT_S, Advice, advise
 from scorer.rows import StageTime
 
 
@@ -87,3 +87,39 @@ def test_a_run_of_a_moment_does_not_blame_others() -> None:
     found = advise(moment)
     assert found
     assert "too short to tell" in found.knob
+
+
+def test_the_cores_are_what_is_short_from_85_percent_on() -> None:
+    assert BUSY == 0.85
+    assert advise({**stages(fetch=0.97), "cpu": StageTime(34.0, 40.0)}) == Advice(
+        "cpu",
+        "the cores are 85% busy: give it more cores, or run more workers "
+        "(the model has 50% of the work, decoding 50%; a GPU would take that over)",
+    )
+    assert advice(fetch=0.97, cpu=0.849).stage == "fetch"
+
+
+def test_a_gpu_is_spoken_of_where_the_model_has_half_of_the_work() -> None:
+    assert "a GPU would take that over" in advice(decode=0.4, compute=0.4, cpu=0.9).knob
+    assert "GPU" not in advice(decode=0.41, compute=0.4, cpu=0.9).knob
+
+
+def test_the_larger_of_decoding_and_computing_names_both() -> None:
+    assert advice(decode=0.4, compute=0.41, cpu=0.5).stage == "compute"
+    assert advice(decode=0.41, compute=0.4, cpu=0.5).stage == "decode"
+
+
+def test_ten_seconds_of_all_cores_are_enough_to_tell() -> None:
+    assert SHORT_S == 10.0
+    for seconds, says in ((9.9, "too short to tell"), (10.0, "the cores have other work too")):
+        threads = {"decode": StageTime(0.9 * seconds, seconds), "cpu": StageTime(0.5 * seconds, seconds)}
+        found = advise(threads)
+        assert found
+        assert says in found.knob
+
+
+def test_a_thread_less_than_the_cores_asks_for_more_threads() -> None:
+    for threads, says in ((99.0, "other work too"), (98.0, "raise --decode-threads")):
+        found = advise({"decode": StageTime(0.9 * threads, threads), "cpu": StageTime(50.0, 100.0)})
+        assert found
+        assert says in found.knob

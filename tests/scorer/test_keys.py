@@ -156,6 +156,19 @@ def test_a_store_that_answers_no_lookup_is_unavailable(photos: Path) -> None:
         list(look_up(Lost(photos), keys))
 
 
+def test_lookups_that_fail_with_an_answer_between_them_are_not_in_a_row(photos: Path) -> None:
+    class Often(LocalFolder):
+        def stat(self, key: str) -> Entry:
+            if not key.startswith("lost"):
+                return super().stat(key)
+            raise Unavailable(f"{key}: no answer")
+
+    lost = [f"lost-{number:03}.png" for number in range(LOST_AFTER_LOOKUPS - 1)]
+    for answered in ("000.png", "missing.png"):  # that it is not there is an answer too
+        keys = [*lost, answered, *lost]
+        assert [entry.key for entry in look_up(Often(photos), keys)] == keys
+
+
 def test_an_image_that_cannot_be_looked_up_gets_a_row_all_the_same(
     write: Write, photos: Path, tiny_models: Path, output: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -123,6 +123,8 @@ def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan
     kept = list(images_by_content(images, Failing(photos), left_out))
     assert [image.entry.key for image in kept] == [*(entry.key for entry in lost[:-1]), "carried"]
     assert left_out.record() == {"without an ending": {"files": 1, "names": ["LICENSE"]}}
+    in_turns = [PlannedImage(entry) for entry in (*lost[:-1], *there, *lost[:-1])]
+    assert len(list(images_by_content(in_turns, Failing(photos), PassedOver()))) == len(in_turns) - 1
     with pytest.raises(Unavailable, match="lost-099: no answer"):
         list(images_by_content(map(PlannedImage, lost), Failing(photos), left_out))
 
