@@ -1,7 +1,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fovea.bundle import ModelBundle, read_contract
 from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, InvalidImage
 from fovea.preprocess import decode_image
-from server import connection, process_worker
+from server import connection, process_worker, wire
 from server.batching import Batcher
 from server.errors import ComputeFailed, NoModelReady
 from server.foresight import Limits
@@ -186,6 +186,53 @@ async def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
         monkeypatch.setattr(connection, "_spawn", spawn_after_a_failure)
         os.kill(process_of(worker), signal.SIGKILL)
         assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
+
+
+class Pauses(tuple[float, ...]):
+    """No pause at all, but it is known which it would have been."""
+
+    def __init__(self, pauses: Iterable[float]) -> None:
+        self.taken: list[int] = []
+
+    def __getitem__(self, index: Any) -> Any:
+        self.taken.append(index)
+        return 0.0
+
+
+class Opened:
+    """A connection to a process that comes up at once."""
+
+    pid = 1
+
+    def __init__(self, worker: ProcessWorker) -> None:
+        pass
+
+    async def open(self, settings: ProcessSettings) -> dict[str, Any]:
+        return {}
+
+    async def close(self) -> None:
+        pass
+
+
+@in_event_loop
+async def test_pauses_grow_only_with_deaths_in_a_row_that_nothing_was_computed_between(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses(process_worker.RESTART_AFTER_S)
+    monkeypatch.setattr(process_worker, "RESTART_AFTER_S", pauses)
+    monkeypatch.setattr(process_worker, "Connection", Opened)
+    worker = ProcessWorker(settings(tiny_bundle.path))
+    await worker.open()
+    batcher = Batcher([worker], Limits(4))
+    for _ in range(9):
+        worker.lost()
+        await until(lambda: worker.pid is not None)
+    worker.received(wire.FAILED, b'"a batch that failed, but the process lives"')
+    for _ in range(2):
+        worker.lost()
+        await until(lambda: worker.pid is not None)
+    await batcher.close()
+    assert pauses.taken == [0, 1, 2, 3, 4, 5, 6, 6, 6, 0, 1]
 
 
 @in_event_loop
