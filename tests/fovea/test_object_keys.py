@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fovea import aws
+from fovea import aws, resumed
 from fovea.errors import DataInvalid, ObjectUnreadable
 from fovea.folder import Entry
 from fovea.object_keys import is_odd, without_folders
@@ -54,6 +54,7 @@ def test_an_odd_key_far_into_a_listing_loses_none_and_doubles_none(
 ) -> None:
     """The store gives pages of 7, of which some were read before the one that obstore refuses."""
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "7")
+    monkeypatch.setattr(resumed, "_PAGE", 7)  # or obstore collects more than there is, and gives nothing
     keys = sorted([*(f"{n:03}/{m}.png" for n in range(12) for m in range(3)), "006//x.png"])
     for key in keys:
         bucket.put(f"photos/{key}", b"x")
