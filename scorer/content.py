@@ -16,6 +16,9 @@ from fovea.passed_over import PassedOver
 from scorer.keys import LOOKUPS_AT_ONCE, LOST_AFTER_LOOKUPS, UNKNOWN
 from scorer.manifest import PlannedImage
 
+NOT_GIVEN: Final = "without an ending that the store does not give"
+"""The kind of what is archived, or has a key that cannot be asked for: nobody can tell what it is."""
+
 logger = logging.getLogger(__name__)
 
 _BATCH: Final = 1024
@@ -34,8 +37,8 @@ def images_by_content(
     while batch := list(islice(planned, _BATCH)):
         others = _no_images(source, [image.entry for image in batch if _is_unsure(image)])
         for image in batch:
-            if image.entry.key in others:
-                left_out.add(image.entry.key, NO_ENDING)
+            if kind := others.get(image.entry.key):
+                left_out.add(image.entry.key, kind)
             else:
                 yield image
 
@@ -46,30 +49,34 @@ def _is_unsure(image: PlannedImage) -> bool:
     return image.entry.last_modified != UNKNOWN  # its row says that it is not there
 
 
-def _no_images(source: Folder, entries: list[Entry]) -> set[str]:
-    """The keys of those that are none."""
+def _no_images(source: Folder, entries: list[Entry]) -> dict[str, str]:
+    """The keys of those that are none, or that nobody can tell -> what they count as."""
     if not entries:
-        return set()
-    none, failed, failed_in_a_row, last = set[str](), 0, 0, None
+        return {}
+    none, failed, failed_in_a_row, last = dict[str, str](), 0, 0, None
     bound = Bound(2 * LOOKUPS_AT_ONCE)
-    with closing(ordered_map(partial(_is_image, source), entries, LOOKUPS_AT_ONCE, bound)) as looked_into:
-        for entry, is_image in zip(entries, looked_into, strict=True):
-            failed_in_a_row = failed_in_a_row + 1 if isinstance(is_image, Unavailable) else 0
-            if isinstance(is_image, Unavailable):
+    with closing(ordered_map(partial(_kind, source), entries, LOOKUPS_AT_ONCE, bound)) as looked_into:
+        for entry, kind in zip(entries, looked_into, strict=True):
+            failed_in_a_row = failed_in_a_row + 1 if isinstance(kind, Unavailable) else 0
+            if isinstance(kind, Unavailable):
                 if failed_in_a_row >= LOST_AFTER_LOOKUPS:
-                    raise is_image
-                failed, last = failed + 1, is_image
-            elif not is_image:
-                none.add(entry.key)
+                    raise kind
+                failed, last = failed + 1, kind
+            elif kind:
+                none[entry.key] = kind
     if failed:
         logger.warning("could not be looked into, and taken for images: %d, the last: %s", failed, last)
     return none
 
 
-def _is_image(source: Folder, entry: Entry) -> bool | Unavailable:
+def _kind(source: Folder, entry: Entry) -> str | Unavailable:
+    """Empty for an image."""
     try:
-        return entry.size > 0 and begins_as_image(source.beginning(entry.key, TELLING_BYTES))
-    except (ObjectMissing, ObjectUnreadable):
-        return False
+        is_image = entry.size > 0 and begins_as_image(source.beginning(entry.key, TELLING_BYTES))
+    except ObjectUnreadable:
+        return NOT_GIVEN
+    except ObjectMissing:
+        return NO_ENDING
     except Unavailable as error:
         return error
+    return "" if is_image else NO_ENDING

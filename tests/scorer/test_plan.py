@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from fovea.errors import DataInvalid, ObjectUnreadable, SettingsInvalid, Unavailable
 from fovea.folder import Entry
 from fovea.passed_over import PassedOver
 from fovea.storage import LocalFolder, open_folder
-from scorer.content import images_by_content
+from scorer.content import NOT_GIVEN, images_by_content
 from scorer.keys import LOST_AFTER_LOOKUPS
 from scorer.manifest import CarriedRow, PlannedImage, read_manifest
 from scorer.plan import Plan, read_plan
@@ -108,6 +108,8 @@ def test_a_file_without_an_ending_is_planned_if_it_begins_as_an_image(
 def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan(photos: Path) -> None:
     class Failing(LocalFolder):
         def beginning(self, key: str, size_bytes: int) -> bytes:
+            if key.startswith("archived"):
+                raise ObjectUnreadable(f"{key}: it is archived")
             if key.startswith("lost"):
                 raise Unavailable(f"{key}: no answer")
             return super().beginning(key, size_bytes)
@@ -116,13 +118,16 @@ def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan
     there = [LocalFolder(photos).stat("LICENSE")]
     lost = [replace(there[0], key=f"lost-{number:03}") for number in range(LOST_AFTER_LOOKUPS)]
     left_out = PassedOver()
-    images = [PlannedImage(entry) for entry in (*lost[:-1], *there)]
+    images = [PlannedImage(entry) for entry in (*lost[:-1], *there, replace(there[0], key="archived"))]
     images.append(
         PlannedImage(replace(there[0], key="carried"), CarriedRow("data/shard-00000.parquet", 0))
     )  # was read before
     kept = list(images_by_content(images, Failing(photos), left_out))
     assert [image.entry.key for image in kept] == [*(entry.key for entry in lost[:-1]), "carried"]
-    assert left_out.record() == {"without an ending": {"files": 1, "names": ["LICENSE"]}}
+    assert left_out.record() == {
+        "without an ending": {"files": 1, "names": ["LICENSE"]},
+        NOT_GIVEN: {"files": 1, "names": ["archived"]},
+    }
     in_turns = [PlannedImage(entry) for entry in (*lost[:-1], *there, *lost[:-1])]
     assert len(list(images_by_content(in_turns, Failing(photos), PassedOver()))) == len(in_turns) - 1
     with pytest.raises(Unavailable, match="lost-099: no answer"):
