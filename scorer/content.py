@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -33,14 +34,35 @@ def images_by_content(
     cannot be told, since the store failed, stays: its row will say why. Raises Unavailable when it is the
     store that fails, and not a few of its objects.
     """
-    planned = iter(planned)
+    planned, failures = iter(planned), _Failures()
     while batch := list(islice(planned, _BATCH)):
-        others = _no_images(source, [image.entry for image in batch if _is_unsure(image)])
+        others = _no_images(source, [image.entry for image in batch if _is_unsure(image)], failures)
         for image in batch:
             if kind := others.get(image.entry.key):
                 left_out.add(image.entry.key, kind)
             else:
                 yield image
+    if failures.last:
+        text = "could not be looked into, and taken for images: %d, the last: %s"
+        logger.warning(text, failures.count, failures.last)
+
+
+@dataclass
+class _Failures:
+    """Of a whole plan: the keys without an ending may lie far apart."""
+
+    count: int = 0
+    in_a_row: int = 0
+    last: Unavailable | None = None
+
+    def see(self, kind: str | Unavailable) -> None:
+        """Raises the failure that is one too many."""
+        if isinstance(kind, str):
+            self.in_a_row = 0
+            return
+        self.count, self.in_a_row, self.last = self.count + 1, self.in_a_row + 1, kind
+        if self.in_a_row >= LOST_AFTER_LOOKUPS:
+            raise kind
 
 
 def _is_unsure(image: PlannedImage) -> bool:
@@ -49,23 +71,17 @@ def _is_unsure(image: PlannedImage) -> bool:
     return image.entry.last_modified != UNKNOWN  # its row says that it is not there
 
 
-def _no_images(source: Folder, entries: list[Entry]) -> dict[str, str]:
+def _no_images(source: Folder, entries: list[Entry], failures: _Failures) -> dict[str, str]:
     """The keys of those that are none, or that nobody can tell -> what they count as."""
     if not entries:
         return {}
-    none, failed, failed_in_a_row, last = dict[str, str](), 0, 0, None
+    none = dict[str, str]()
     bound = Bound(2 * LOOKUPS_AT_ONCE)
     with closing(ordered_map(partial(_kind, source), entries, LOOKUPS_AT_ONCE, bound)) as looked_into:
         for entry, kind in zip(entries, looked_into, strict=True):
-            failed_in_a_row = failed_in_a_row + 1 if isinstance(kind, Unavailable) else 0
-            if isinstance(kind, Unavailable):
-                if failed_in_a_row >= LOST_AFTER_LOOKUPS:
-                    raise kind
-                failed, last = failed + 1, kind
-            elif kind:
+            failures.see(kind)
+            if kind and isinstance(kind, str):
                 none[entry.key] = kind
-    if failed:
-        logger.warning("could not be looked into, and taken for images: %d, the last: %s", failed, last)
     return none
 
 

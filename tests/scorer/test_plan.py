@@ -130,6 +130,10 @@ def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan
     }
     in_turns = [PlannedImage(entry) for entry in (*lost[:-1], *there, *lost[:-1])]
     assert len(list(images_by_content(in_turns, Failing(photos), PassedOver()))) == len(in_turns) - 1
+    named = [PlannedImage(replace(there[0], key=f"{number}.png")) for number in range(2000)]
+    apart = [*map(PlannedImage, lost[:60]), *named, *map(PlannedImage, lost[60:])]
+    with pytest.raises(Unavailable, match="lost-099: no answer"):
+        list(images_by_content(apart, Failing(photos), left_out))
     with pytest.raises(Unavailable, match="lost-099: no answer"):
         list(images_by_content(map(PlannedImage, lost), Failing(photos), left_out))
 
