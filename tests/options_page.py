@@ -107,7 +107,7 @@ def _table(program: str, rows: Iterable[tuple[Row, list[str]]], commands: int) -
     lines = [f"## `{program}`", "", "| option | variable | default | what it is |", "|---|---|---|---|"]
     for row, takers in rows:
         only = f" ({', '.join(f'`{name}`' for name in takers)})" if len(takers) < commands else ""
-        description = row.description.replace("|", r"\|").replace("*", r"\*")
+        description = row.description.removesuffix(" (required)").replace("|", r"\|").replace("*", r"\*")
         lines.append(f"| `{row.option}` | `{row.variable}` | {row.default} | {description}{only} |")
     return "\n".join([*lines, ""])
 

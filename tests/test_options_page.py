@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fovea import client_options
+from fovea.command_line import PROGRAM_PREFIXES
 from fovea.settings import load
 from tests.options_page import PROGRAMS, page
 
@@ -30,6 +31,15 @@ def test_every_option_that_help_lists_is_on_the_page(capsys: pytest.CaptureFixtu
         client_options.load(["--help"], {})
     assert options_of_help(capsys) == options_of(sections.pop(client_options.PROGRAM))
     assert sections == {}
+
+
+def test_no_program_refuses_the_variables_of_another() -> None:
+    prefixes = {
+        settings.model_config["env_prefix"]
+        for commands in PROGRAMS.values()
+        for settings in commands.values()
+    }
+    assert prefixes | {client_options.PREFIX} == set(PROGRAM_PREFIXES)
 
 
 def options_of_help(capsys: pytest.CaptureFixture[str]) -> set[str]:
