@@ -220,6 +220,7 @@ def test_files_that_are_left_out_are_counted_and_said(
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warnings == [f"files left out: {line}"]
     page = (output / "runs" / "night-1" / "summary.html").read_text()
+    assert "13 files, not images by --include or first bytes" in page
     assert "<li>12 <bdi>.mov</bdi>: <bdi>00.mov</bdi>, <bdi>01.mov</bdi>" in page
     score(settings_for(photos, tiny_models, output, "--requeue", "night-1", run="again"))
     again = json.loads((output / "runs" / "again" / "summary.json").read_bytes())
