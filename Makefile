@@ -13,7 +13,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto manifests options images try-images base-image locks release clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto manifests options surface images try-images base-image locks release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and pro
 
 options: $(READY) ## Write docs/options.md from the settings classes
 	@$(BIN)/python -m tests.options_page
+
+surface: $(READY) ## Record anew what users see: options, wire, metrics, files, exit codes
+	rm -rf tests/surface/recorded
+	@RECORD_SURFACE=1 $(BIN)/python -m pytest -q -k as_recorded tests/surface tests/trainer/test_train.py
 
 IMAGES ?= serve serve-gpu train
 BASE_IMAGE ?= python:3.11-slim-bookworm

@@ -16,6 +16,7 @@ from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, GateRefused, SettingsInvalid
 from fovea.preprocess import decode_image
 from fovea.storage import LocalFolder
+from tests.surface.recording import compare, files_below
 from tests.trainer.conftest import train_settings
 from trainer import gate, job
 from trainer.config import ExportSettings, LrFindSettings
@@ -42,6 +43,10 @@ def test_training_writes_a_summary_of_where_everything_is(trained: Path) -> None
     assert summary["epochs"] in {1, 3}
     assert summary["learning_rate"] > 0
     assert Path(summary["report"]).read_text() == (Path(summary["model"]) / "report.html").read_text()
+
+
+def test_files_of_a_training_are_as_recorded(trained: Path) -> None:
+    compare("training.json", files_below(trained))
 
 
 def test_every_step_is_recorded(trained: Path) -> None:
