@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from server.batching import Answer, Batcher
+from server.batching import Batcher
 from server.costs import CostModel
 from server.foresight import Limits
-from server.lanes import Lane
+from server.lanes import Answer, Lane
 from server.worker import Computed, ThreadWorker
 from tests.server.event_loop import until
 

@@ -61,4 +61,4 @@ def test_a_bad_image_is_not_held_by_its_own_failure() -> None:
     outcome = Picture(decode).decode()  # type: ignore[arg-type]
     assert isinstance(outcome, InvalidImage)
     assert (outcome.reason, str(outcome)) == ("undecodable", "the image is damaged")
-    assert outcome.__traceback__ is outcome.__cause__ is outcome.__context__ is None
+    assert (outcome.__traceback__, outcome.__cause__, outcome.__context__) == (None, None, None)

@@ -11,12 +11,12 @@ import pytest
 from fovea.bundle import ModelBundle
 from fovea.classifier import CPU, Classifier
 from fovea.errors import InvalidImage
-from server.batching import Limits
 from server.compute import GpuCompute
 from server.config import ServeSettings
 from server.costs import CostModel
 from server.engine import Engine
 from server.errors import DeadlinePassed
+from server.foresight import Limits
 from server.metrics import Metrics
 from server.models import ServedModel
 from server.worker import ThreadWorker

@@ -29,5 +29,6 @@ def test_bytes_that_are_no_request_to_health_or_reflection_are_no_error_in_the_l
 
 def refuse(channel: grpc.Channel, method: str, data: bytes) -> None:
     # On the wire a call with one request looks like a stream with one.
+    call: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(method)
     with pytest.raises(grpc.RpcError):
-        list(channel.stream_stream(method)(iter([data]), timeout=PATIENCE_S))
+        list(call(iter([data]), timeout=PATIENCE_S))

@@ -10,6 +10,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from tests import tiny
+from tests.rpc import call_of
 from tests.servers import ServerProcess
 
 PATIENCE_S = 30
@@ -20,11 +21,12 @@ NOT_UTF8 = b"\x32\x01\xff"
 def status_of(channel: grpc.Channel, method: str, data: bytes) -> Status | None:
     """How a call ends that sends these bytes as its request."""
     # On the wire a call with one request looks like a stream with one.
-    call = channel.stream_stream(f"/fovea.v1.Classifier/{method}")
+    call: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(
+        f"/fovea.v1.Classifier/{method}"
+    )
     with pytest.raises(grpc.RpcError) as raised:
         list(call(iter([data]), timeout=PATIENCE_S))
-    assert isinstance(raised.value, grpc.Call)
-    return rpc_status.from_call(raised.value)
+    return rpc_status.from_call(call_of(raised.value))
 
 
 def counts(server: ServerProcess) -> Counter[str]:

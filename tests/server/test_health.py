@@ -2,9 +2,10 @@ import signal
 from pathlib import Path
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from server.health import _BesideCalls, _Told
+from tests.rpc import health_stub
 from tests.server.event_loop import in_event_loop
 from tests.servers import running_server
 
@@ -30,7 +31,7 @@ async def test_a_watcher_that_takes_no_news_keeps_no_other_from_hearing_it() -> 
 
 def test_watchers_hear_of_a_drain(tiny_models: Path) -> None:
     with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub = health_stub(channel)
         watched, _unread = (stub.Watch(CLASSIFIER, timeout=PATIENCE_S) for _ in range(2))
         assert next(watched).status == SERVING
         server.send(signal.SIGTERM)
@@ -40,6 +41,6 @@ def test_watchers_hear_of_a_drain(tiny_models: Path) -> None:
 
 def test_a_service_that_is_not_known_can_be_watched(channel: grpc.Channel) -> None:
     request = health_pb2.HealthCheckRequest(service="of.another.Program")
-    watched = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=PATIENCE_S)
+    watched = health_stub(channel).Watch(request, timeout=PATIENCE_S)
     assert next(watched).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watched.cancel()

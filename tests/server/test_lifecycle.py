@@ -9,12 +9,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from PIL import Image
 
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
+from tests.rpc import call_of, health_stub
 from tests.servers import ServerProcess, run_server, running_server, started_server
 
 FREE_PORTS = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
@@ -80,8 +81,7 @@ def test_server_that_waits_is_live_but_not_ready_and_then_serves_what_is_publish
         assert health(f"127.0.0.1:{ports['health_port']}", "") == NOT_SERVING
         with pytest.raises(grpc.RpcError) as raised:
             classify(f"127.0.0.1:{ports['port']}")
-        assert isinstance(raised.value, grpc.Call)
-        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert call_of(raised.value).code() is grpc.StatusCode.UNAVAILABLE
 
         tiny.publish_bundle(tmp_path / "models", tmp_path / "staging")
         assert server.ready["version"] == 1
@@ -167,7 +167,7 @@ def test_server_without_a_compute_process_is_live_but_not_ready(tiny_models: Pat
 
 def watch(channel: grpc.Channel, service: str) -> Iterator[health_pb2.HealthCheckResponse]:
     request = health_pb2.HealthCheckRequest(service=service)
-    return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=60)
+    return health_stub(channel).Watch(request, timeout=60)
 
 
 def children(server: ServerProcess) -> list[int]:
@@ -198,7 +198,7 @@ def classify(target: str) -> pb.ClassifyResponse:
 def health(target: str, service: str) -> int:
     with grpc.insecure_channel(target) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
-        return health_pb2_grpc.HealthStub(channel).Check(request, timeout=30).status
+        return health_stub(channel).Check(request, timeout=30).status
 
 
 def one_line(stderr: str) -> str:

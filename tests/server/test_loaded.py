@@ -38,7 +38,7 @@ async def test_nothing_can_be_asked_for_before_there_is_a_model() -> None:
 async def test_requests_after_a_swap_go_to_the_new_model() -> None:
     models = LoadedModels()
     swap(models, 1)
-    second = swap(models, 2)
+    second = cast("ServedModel", swap(models, 2))
     with models.use(0) as current, models.use(2) as named:
         assert current is named is second
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -52,7 +53,7 @@ def test_server_whose_log_nobody_reads_answers_and_ends(tiny_models: Path) -> No
         try:
             assert process.stderr
             fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, SMALLEST_PIPE_BYTES)
-            ready = {}
+            ready: dict[str, Any] = {}
             while ready.get("message") != "ready":
                 ready = json.loads(process.stderr.readline())
             classify(f"127.0.0.1:{ready['port']}", times=100)  # with a line of some 300 bytes for each

@@ -5,13 +5,14 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from PIL import Image
 
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
+from tests.rpc import health_stub
 from tests.servers import ServerProcess, running_server
 
 SLOW_IMAGES = 60
@@ -28,7 +29,7 @@ def test_health_on_the_port_for_probes_knows_no_other_service_and_is_not_watched
     server: ServerProcess,
 ) -> None:
     with grpc.insecure_channel(server.health_target) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub = health_stub(channel)
         with pytest.raises(grpc.RpcError) as unknown:
             stub.Check(health_pb2.HealthCheckRequest(service="another"), timeout=30)
         with pytest.raises(grpc.RpcError) as watched:
@@ -110,7 +111,7 @@ def wait_until_in_flight(server: ServerProcess) -> None:
 def health(target: str, service: str) -> int:
     with grpc.insecure_channel(target) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
-        return health_pb2_grpc.HealthStub(channel).Check(request, timeout=30).status
+        return health_stub(channel).Check(request, timeout=30).status
 
 
 def metrics(server: ServerProcess) -> list[str]:

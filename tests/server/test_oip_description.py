@@ -5,12 +5,13 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from fovea.bundle import ModelBundle
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from tests import tiny
+from tests.rpc import call_of, health_stub
 from tests.server.oip_calls import PATIENCE_S, of_images
 
 Inference = GRPCInferenceServiceStub
@@ -95,8 +96,7 @@ def test_another_model_or_version_is_not_described(
     request = getattr(pb, f"{method}Request")(name=name, version=version)
     with pytest.raises(grpc.RpcError) as raised:
         getattr(inference, method)(request, timeout=PATIENCE_S)
-    assert isinstance(raised.value, grpc.Call)
-    assert raised.value.code() is code
+    assert call_of(raised.value).code() is code
 
 
 def test_statistics_are_of_both_names_where_none_is_given(inference: Inference) -> None:
@@ -112,5 +112,5 @@ def test_statistics_are_of_both_names_where_none_is_given(inference: Inference) 
 
 def test_health_knows_the_service(channel: grpc.Channel) -> None:
     request = health_pb2.HealthCheckRequest(service="inference.GRPCInferenceService")
-    answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=PATIENCE_S)
+    answer = health_stub(channel).Check(request, timeout=PATIENCE_S)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -12,6 +12,7 @@ from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.versions import publish
 from tests import tiny
+from tests.rpc import call_of
 from tests.server import spoiled
 from tests.server.oip_calls import PATIENCE_S, of_images
 from tests.servers import ServerProcess, running_server
@@ -43,8 +44,8 @@ def index(inference: Inference, *, ready: bool = False) -> list[tuple[str, str, 
 
 
 def failure(call: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
-    assert isinstance(call, grpc.Call)
-    return call.code(), str(call.details())
+    failed = call_of(call)
+    return failed.code(), str(failed.details())
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny_onnx"])

@@ -111,7 +111,8 @@ def test_requests_without_tensors_are_small(method: str) -> None:
 
 def end_of(channel: grpc.Channel, method: str, data: bytes) -> tuple[grpc.StatusCode, str]:
     """How a call to `/service/method` ends that sends these bytes, and what it is told."""
-    call = channel.unary_unary(method).future(data, timeout=PATIENCE_S)
+    method_call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+    call = method_call.future(data, timeout=PATIENCE_S)
     call.exception()
     return call.code(), call.details() or ""
 

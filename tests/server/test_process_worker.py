@@ -93,7 +93,12 @@ async def test_crops_and_logits_come_through_beside_encoded_images(
     expected = tiny_classifier.classify_with_logits(crop[np.newaxis])[0]
     async with batching(tiny_bundle.path) as (batcher, _):
         pixels = memoryview(crop.tobytes())
-        kinds = [image, Task(pixels, is_crop=True), Task(image, wants_logits=True), b"not an image"]
+        kinds: list[bytes | Task] = [
+            image,
+            Task(pixels, is_crop=True),
+            Task(image, wants_logits=True),
+            b"not an image",
+        ]
         kinds.append(Task(pixels, is_crop=True, wants_logits=True))
         encoded, of_crop, logits, bad, both = await asyncio.gather(
             *map(batcher.classify, kinds), return_exceptions=True

@@ -20,7 +20,7 @@ def test_what_a_call_may_have_passes() -> None:
         top_k=3,
         min_probability=0.5,
         model_version=1,
-        priority=2,
+        priority=pb.PRIORITY_BULK,
         request_id="x",
     )
     check(BATCH, request.SerializeToString())

@@ -6,6 +6,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import grpc
 import pytest
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from fovea.errors import FoveaError
 from fovea.v1 import classify_pb2 as pb
@@ -23,6 +24,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.tls import Certificates
 from tests import tiny
 from tests.certificates import Authority, Identity
+from tests.rpc import call_of, health_stub
 from tests.servers import ServerProcess, run_server, running_server
 
 AUTHORITY = Authority.create()
@@ -75,8 +77,7 @@ def test_server_without_certificate_says_that_tls_is_off(server: ServerProcess) 
 def test_plain_text_is_refused_on_the_port_of_the_calls(tls_server: ServerProcess) -> None:
     with grpc.insecure_channel(tls_server.target) as channel, pytest.raises(grpc.RpcError) as raised:
         ClassifierStub(channel).Classify(pb.ClassifyRequest(image=tiny.picture("red")), timeout=30)
-    assert isinstance(raised.value, grpc.Call)
-    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert call_of(raised.value).code() is grpc.StatusCode.UNAVAILABLE
     assert classify(tls_server) == "red"
 
 
@@ -95,7 +96,7 @@ def test_old_versions_of_tls_are_refused(tls_server: ServerProcess) -> None:
 
 def test_health_and_metrics_stay_plain_text(tls_server: ServerProcess) -> None:
     with grpc.insecure_channel(tls_server.health_target) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+        answer = health_stub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
     with urllib.request.urlopen(tls_server.metrics_url, timeout=30) as page:
         assert b"fovea_model_info" in page.read()
@@ -159,7 +160,7 @@ def test_caller_of_another_authority_is_refused_under_mtls(mtls_server: tuple[Se
 
 def test_health_needs_no_certificate_under_mtls(mtls_server: tuple[ServerProcess, Path]) -> None:
     with grpc.insecure_channel(mtls_server[0].health_target) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
+        answer = health_stub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -255,8 +256,7 @@ def refused(
 ) -> bool:
     with connected(server, identity, authority) as channel, pytest.raises(grpc.RpcError) as raised:
         ClassifierStub(channel).Classify(pb.ClassifyRequest(image=tiny.picture("red")), timeout=30)
-    assert isinstance(raised.value, grpc.Call)
-    return raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    return call_of(raised.value).code() is grpc.StatusCode.UNAVAILABLE
 
 
 def shown_certificate(server: ServerProcess, context: ssl.SSLContext | None = None) -> str:
@@ -268,5 +268,5 @@ def shown_certificate(server: ServerProcess, context: ssl.SSLContext | None = No
     ):
         certificate = connection.getpeercert()
     assert certificate
-    names = dict(field for part in certificate["subject"] for field in part)
-    return str(names["commonName"])
+    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", certificate["subject"])
+    return dict(field for part in subject for field in part)["commonName"]

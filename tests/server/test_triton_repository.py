@@ -229,7 +229,7 @@ def test_program_that_triton_runs_needs_fovea_alone() -> None:
     text = (ROOT / "server" / "triton" / "model.py").read_text()
     imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {
-        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
+        (node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name).split(".")[0]
         for node in imports
     }
     assert names - set(sys.stdlib_module_names) == {"fovea", "numpy", "triton_python_backend_utils"}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fovea.bound import Probabilities
 from fovea.errors import InvalidImage
 from server import wire
 from server.errors import ComputeFailed
@@ -40,14 +41,19 @@ def test_encoded_images_alone_cross_without_a_word_about_their_kind() -> None:
     assert len(head) == wire.HEADER.size + 5 + 8 * len(PLAIN)
 
 
-def row(first: float, logits: bool = False) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def row(first: float, logits: bool = False) -> Probabilities:
     probabilities = np.arange(first, first + 3, dtype=np.float32)
     return np.stack((probabilities, probabilities - 100)) if logits else probabilities
 
 
 @pytest.mark.parametrize("logits", [(False, False), (True, False), (False, True), (True, True)])
 def test_a_result_crosses_as_it_was(logits: tuple[bool, bool]) -> None:
-    outcomes = [row(0, logits[0]), InvalidImage("empty", "nothing"), row(10, logits[1]), ValueError("odd")]
+    outcomes: list[Probabilities | Exception] = [
+        row(0, logits[0]),
+        InvalidImage("empty", "nothing"),
+        row(10, logits[1]),
+        ValueError("odd"),
+    ]
     sent = Computed(outcomes, [0.1, 0.2, 0.3, 0.4], 0.5, 0.6, is_typical=False)
     got = wire.read_result(content(wire.result_frame(sent)), 3)
     assert (got.decode_s, got.compute_s, got.seconds, got.is_typical) == (
@@ -59,7 +65,7 @@ def test_a_result_crosses_as_it_was(logits: tuple[bool, bool]) -> None:
     first, empty, last, odd = got.outcomes
     for found, expected in ((first, outcomes[0]), (last, outcomes[2])):
         assert isinstance(found, np.ndarray)
-        np.testing.assert_array_equal(found, expected)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(found, expected)
     assert isinstance(empty, InvalidImage)
     assert empty.reason == "empty"
     assert isinstance(odd, ComputeFailed)

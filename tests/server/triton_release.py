@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from fovea.bundle import ModelBundle
 from fovea.settings import load
@@ -21,11 +22,11 @@ class Release:
         self.models = models or str(folder / "models" / "tiny")
         self.repository = folder / "repository"
 
-    def stage(self, **options: object) -> ModelBundle:
+    def stage(self, **options: Any) -> ModelBundle:
         self._count += 1
         return tiny.stage_bundle(self._folder / f"staged-{self._count}", gain=1.0 + self._count, **options)
 
-    def publish(self, **options: object) -> ModelBundle:
+    def publish(self, **options: Any) -> ModelBundle:
         return publish(self.stage(**options), self.models)
 
     def settings(self, *flags: str) -> TritonSettings:
