@@ -15,10 +15,10 @@ import sys
 from fovea import logs
 from fovea.errors import ExitCode
 from fovea.settings import load
+from server.compute.memory import return_large_blocks, share_one_heap
 from server.config import PROGRAM, ServeSettings
-from server.grpc_log import leave_out_what_callers_do
-from server.log_queue import QueuedLog
-from server.memory import return_large_blocks, share_one_heap
+from server.telemetry.grpc_log import leave_out_what_callers_do
+from server.telemetry.log_queue import QueuedLog
 
 
 def main() -> ExitCode:

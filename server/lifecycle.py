@@ -12,24 +12,24 @@ from grpc_reflection.v1alpha import reflection
 from fovea.errors import ExitCode
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
-from server.access_log import AccessLog
-from server.admission import Admission
-from server.calls import Calls
+from server.calls.admission import Admission
+from server.calls.answering import Calls
+from server.calls.draining import drain_calls
+from server.calls.handlers import add_service
+from server.calls.request_limits import screen_of
+from server.calls.service import ClassifierService
 from server.config import ServeSettings
-from server.draining import drain_calls
-from server.handlers import add_service
-from server.health import CLASSIFIER, INFERENCE, Health
-from server.loaded import LoadedModels
-from server.metrics import Metrics
+from server.models.loaded_models import LoadedModels
+from server.models.watcher import Watcher
+from server.net.health import CLASSIFIER, INFERENCE, Health
+from server.net.ports import bind_grpc, call_options, serve_metrics
+from server.net.tls import certificates_of
 from server.oip.inference import Inference
 from server.oip.repository import Repository
 from server.oip.screen import check
 from server.oip.service import InferenceService
-from server.ports import bind_grpc, call_options, serve_metrics
-from server.reload import Watcher
-from server.screen import screen_of
-from server.service import ClassifierService
-from server.tls import certificates_of
+from server.telemetry.access_log import AccessLog
+from server.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 

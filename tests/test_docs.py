@@ -25,8 +25,8 @@ from scorer.__main__ import COMMANDS
 from scorer.job import job_body, read_template
 from scorer.rows import SCHEMA, Status
 from server.config import ServeSettings
-from server.metrics import Metrics
 from server.oip.screen import MAX_NUMBERS_BYTES, MAX_REST_BYTES
+from server.telemetry.metrics import Metrics
 from server.triton.config import TritonSettings
 from trainer.__main__ import SETTINGS
 from trainer.config import TrainSettings

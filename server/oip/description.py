@@ -5,9 +5,9 @@ from typing import Final
 
 from fovea.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
-from server.models import ServedModel
+from server.models.served_model import ServedModel
 from server.oip.faces import Face
-from server.statistics import Tally
+from server.telemetry.statistics import Tally
 
 SERVER_NAME: Final = "fovea"
 SERVER_VERSION: Final = "0.1.0"

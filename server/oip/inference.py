@@ -5,18 +5,18 @@ import time
 
 from fovea.errors import InvalidImage
 from fovea.oip import open_inference_pb2 as pb
-from server.access_log import Call
-from server.admission import Admission
-from server.calls import check_request_id
-from server.lanes import Lane
-from server.loaded import LoadedModels
-from server.models import Classified, ServedModel
+from server.calls.admission import Admission
+from server.calls.answering import check_request_id
+from server.compute.work_item import Task
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import Classified, ServedModel
 from server.oip.faces import Face, face_of, version_of
 from server.oip.inputs import Content, Images, images_of
 from server.oip.outputs import response, wanted_of
 from server.oip.parameters import deadline_within, lane_of
 from server.oip.timing import Timing
-from server.tasks import Task
+from server.queue.priority_queue import Lane
+from server.telemetry.access_log import Call
 
 
 class Inference:

@@ -9,7 +9,7 @@ from fovea.bundle import BundleContract
 from fovea.classifier import Probabilities, top_k
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import InvalidField
-from server.models import Classified
+from server.models.served_model import Classified
 from server.oip.faces import OUTPUTS, Face, shown
 from server.oip.inputs import LENGTH
 from server.oip.parameters import classification_of, refuse_shared_memory

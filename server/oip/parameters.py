@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import InvalidField
-from server.lanes import Lane
 from server.oip.faces import shown
+from server.queue.priority_queue import Lane
 
 Parameters = Mapping[str, pb.InferParameter]
 

@@ -1,13 +1,13 @@
 """The protocol's model repository: one model's folder of versions, which alone decides what is loaded."""
 
 from fovea.oip import open_inference_pb2 as pb
-from server.admission import Admission
+from server.calls.admission import Admission
 from server.errors import InvalidField, ModelUnknown, Unsupported
-from server.health import Health
-from server.loaded import LoadedModels
+from server.models.loaded_models import LoadedModels
+from server.models.watcher import Watcher
+from server.net.health import Health
 from server.oip.description import index_entries
 from server.oip.faces import ONNX_SUFFIX, shown
-from server.reload import Watcher
 
 ModelRequest = pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest
 

@@ -8,8 +8,8 @@ from typing import Final
 from google.protobuf.descriptor import MethodDescriptor
 
 from fovea.oip import open_inference_pb2 as pb
+from server.calls.message_fields import fields
 from server.errors import InvalidField
-from server.fields import fields
 
 MAX_REST_BYTES: Final = 64 * 1024
 """Of a request, apart from its tensors' data: names, shapes, parameters, the lengths of images."""

@@ -5,17 +5,17 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceServicer
-from server.access_log import Call
-from server.calls import Calls, Context, deadline_of
+from server.calls.answering import Calls, Context, deadline_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
-from server.health import Health
-from server.loaded import LoadedModels
-from server.models import ServedModel
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import ServedModel
+from server.net.health import Health
 from server.oip import description
 from server.oip.faces import Face, face_of, faces_of, version_of
 from server.oip.inference import Inference
 from server.oip.repository import Repository
+from server.telemetry.access_log import Call
 
 Named = pb.ModelReadyRequest | pb.ModelMetadataRequest | pb.ModelConfigRequest | pb.ModelStatisticsRequest
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fovea.oip import open_inference_pb2 as pb
-from server.models import Classified
-from server.statistics import CallTallies
+from server.models.served_model import Classified
+from server.telemetry.statistics import CallTallies
 
 
 @dataclass(frozen=True)

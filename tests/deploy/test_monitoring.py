@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.metrics import Metrics
+from server.telemetry.metrics import Metrics
 from tests.deploy.compositions import DEPLOY, Composition
 from tests.deploy.manifests import Manifest, render
 from tests.deploy.promql import selectors

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from server.batching import Batcher
-from server.costs import CostModel
-from server.foresight import Limits
-from server.lanes import Answer, Lane
-from server.worker import Computed, ThreadWorker
+from server.queue.batch_policy import Limits
+from server.queue.batcher import Batcher
+from server.queue.cost_model import CostModel
+from server.queue.priority_queue import Answer, Lane
+from server.queue.worker import Computed, ThreadWorker
 from tests.server.event_loop import until
 
 PATIENCE_S = 20

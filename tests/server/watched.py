@@ -9,9 +9,9 @@ from fovea.bundle import ModelBundle
 from fovea.settings import load
 from fovea.versions import publish
 from server.config import PROGRAM, ServeSettings
-from server.loaded import LoadedModels
-from server.metrics import Metrics
-from server.reload import Watcher
+from server.models.loaded_models import LoadedModels
+from server.models.watcher import Watcher
+from server.telemetry.metrics import Metrics
 from tests import tiny
 
 _gains = itertools.count(2)

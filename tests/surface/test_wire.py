@@ -10,7 +10,7 @@ from prometheus_client import Metric
 
 from fovea import client
 from fovea.bundle import ModelBundle
-from server.metrics import Metrics
+from server.telemetry.metrics import Metrics
 from tests.surface.recording import compare
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,152 @@
+# ruff: noqa: N802 - the methods are named as in classify.proto
+"""The service fovea.v1.Classifier: checks a call, admits it, lets the model answer, says what went wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Final
+
+from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierServicer
+from server.calls import replies
+from server.calls.admission import Admission
+from server.calls.answering import Calls, Context, check_request_id, deadline_of
+from server.calls.handlers import refuse_malformed
+from server.calls.stream import as_they_come
+from server.errors import InvalidField
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import ServedModel
+from server.queue.priority_queue import Lane
+from server.telemetry.access_log import Call
+
+STREAM_WINDOW: Final = 16
+"""Images of one stream that are in flight together."""
+
+Query = pb.ClassifyRequest | pb.ClassifyBatchRequest
+
+
+class ClassifierService(ClassifierServicer):
+    """Answers calls with the loaded models; lives in the event loop that they live in."""
+
+    def __init__(
+        self,
+        models: LoadedModels,
+        admission: Admission,
+        calls: Calls,
+    ) -> None:
+        self._models = models
+        self._admission = admission
+        self._calls = calls
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        deadline = deadline_of(context)
+        async with self._call("Classify", request, context, deadline) as call:
+            response = await self._classify(request, deadline, Lane.INTERACTIVE)
+            call.note(response)
+            return response
+
+    async def ClassifyBatch(
+        self, request: pb.ClassifyBatchRequest, context: Context
+    ) -> pb.ClassifyBatchResponse:
+        deadline = deadline_of(context)
+        async with self._call("ClassifyBatch", request, context, deadline) as call:
+            response = await self._classify_batch(request, deadline)
+            for result in response.results:
+                call.note(result.response)
+            return response
+
+    async def ClassifyStream(
+        self, request_iterator: AsyncIterator[pb.ClassifyRequest], context: Context
+    ) -> AsyncIterator[pb.ClassifyStreamResponse]:
+        deadline = deadline_of(context)
+
+        async def answer(request: pb.ClassifyRequest) -> pb.ClassifyStreamResponse:
+            refuse_malformed(request)  # which ends the stream: an answer would be to nobody knows which image
+            try:
+                response = await self._classify(request, deadline, Lane.BULK)
+            except Exception as error:
+                status = self._calls.status(error, request.request_id)
+                return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
+            return pb.ClassifyStreamResponse(request_id=request.request_id, response=response)
+
+        async with self._call("ClassifyStream", None, context, deadline) as call:
+            # Asked now: where the caller hangs up, this generator may be ended later than gRPC's call.
+            peer = context.peer()
+            call.peer = lambda: peer
+            reading = self._admission.while_open()
+            async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW, reading):
+                call.note(answered.response)
+                yield answered
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
+        async with self._call("GetModel", request, context, deadline_of(context)):
+            return replies.model_description(self._models.choose(request.model_version))
+
+    async def _classify(
+        self, request: pb.ClassifyRequest, deadline: float | None, default_lane: Lane
+    ) -> pb.ClassifyResponse:
+        lane, image = _lane(request.priority, default_lane), request.image  # which copies it, each time
+        with (
+            self._model_for(request) as model,
+            self._admission.admit(1, len(image), lane, model.retry_after_s),
+        ):
+            return await self._classify_image(model, image, request, deadline, lane)
+
+    async def _classify_batch(
+        self, request: pb.ClassifyBatchRequest, deadline: float | None
+    ) -> pb.ClassifyBatchResponse:
+        """How many images there may be is checked before the request is parsed: see server.screen."""
+
+        async def result(image: bytes) -> pb.ClassifyResult:
+            try:
+                response = await self._classify_image(model, image, request, deadline, lane)
+                return pb.ClassifyResult(response=response)
+            except Exception as error:
+                return pb.ClassifyResult(error=self._calls.status(error, request.request_id))
+
+        lane, images = _lane(request.priority, Lane.BULK), list(request.images)
+        with (
+            self._model_for(request) as model,
+            self._admission.admit(len(images), sum(map(len, images)), lane, model.retry_after_s),
+        ):
+            results = await asyncio.gather(*map(result, images))
+            identity = model.identity
+        return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
+
+    async def _classify_image(
+        self, model: ServedModel, image: bytes, query: Query, deadline: float | None, lane: Lane
+    ) -> pb.ClassifyResponse:
+        classified = await model.classify(image, deadline, lane)
+        return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
+
+    @contextmanager
+    def _model_for(self, query: Query) -> Iterator[ServedModel]:
+        """The model that answers, to the block's end. Raises InvalidField, NoModelReady, VersionNotLoaded."""
+        check_request_id("request_id", query.request_id)
+        if not 0 <= query.min_probability <= 1:
+            raise InvalidField(
+                "min_probability", f"min_probability must be from 0 to 1, not {query.min_probability:g}"
+            )
+        with self._models.use(query.model_version) as model:
+            classes = len(model.contract.labels)
+            if query.top_k > classes:
+                there_are = f"as many as there are labels, not {query.top_k}"
+                raise InvalidField("top_k", f"top_k must be at most {classes}, {there_are}")
+            yield model
+
+    def _call(
+        self, method: str, request: object, context: Context, deadline: float | None
+    ) -> AbstractAsyncContextManager[Call]:
+        request_id = getattr(request, "request_id", "")
+        return self._calls.answering(method, request, request_id, context, deadline)
+
+
+def _lane(priority: "pb.Priority.ValueType", default: Lane) -> Lane:
+    lanes = {
+        pb.PRIORITY_UNSPECIFIED: default,
+        pb.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
+        pb.PRIORITY_BULK: Lane.BULK,
+    }
+    if priority not in lanes:
+        raise InvalidField("priority", f"priority must be from 0 to 2, not {priority}")
+    return lanes[priority]

@@ -1,0 +1,120 @@
+"""A model made ready to serve: its workers are checked and warm, and what a batch takes is known."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from fovea.bundle import ModelBundle, Precision
+from fovea.classifier import CPU, CUDA, Classifier, SessionOptions
+from fovea.cpus import available_cpus
+from fovea.errors import Unavailable
+from fovea.sessions import ort
+from server.background import in_background
+from server.compute.compute import GpuCompute
+from server.compute.precision import choose_precision
+from server.compute.process_worker import ProcessSettings, ProcessWorker
+from server.compute.warm_up import batch_sizes, warm_up
+from server.config import ServeSettings
+from server.queue.batch_policy import Limits
+from server.queue.cost_model import CostModel
+from server.queue.worker import ThreadWorker, Worker
+
+logger = logging.getLogger(__name__)
+
+CPU_BATCH_S: Final = 0.016
+"""On a CPU a batch saves little but the handing over, which is nothing beside this long."""
+
+CPU_MAX_BATCH_SIZE: Final = 16
+GPU_MAX_BATCH_SIZE: Final = 64
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes a model, how it is to be used, and what it takes."""
+
+    bundle: ModelBundle
+    provider: str
+    """onnxruntime's name of the execution provider."""
+    precision: Precision
+    workers: Sequence[Worker[Any]]
+    """They take encoded images (bytes) or, with `decode_ahead`, `Picture`s. The first is for lone images."""
+    limits: Limits
+    costs: CostModel
+    decode_ahead: bool
+    """Images are decoded by threads beside the event loop, ahead of a device that shall not wait for them."""
+
+
+async def open_engine(bundle: ModelBundle, settings: ServeSettings) -> Engine:
+    """Takes seconds. Raises BundleInvalid, or Unavailable for a provider that does not come up."""
+    if settings.provider == "cpu" or (
+        settings.provider == "auto" and CUDA not in ort.get_available_providers()
+    ):
+        return await _open_on_cpu(bundle, settings)
+    try:
+        return await in_background(lambda: _open_on_gpu(bundle, settings))
+    except Unavailable as error:
+        if settings.provider != "auto":
+            raise
+        logger.warning("%s; provider auto takes the CPU", error)
+        return await _open_on_cpu(bundle, settings)
+
+
+async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
+    """A process for each core: none shares an interpreter lock with another, or with the event loop."""
+    cores = settings.threads or available_cpus()
+    size = settings.max_batch_size or CPU_MAX_BATCH_SIZE
+    first_settings = ProcessSettings(
+        bundle=str(bundle.path),
+        digest=bundle.digest,
+        precision=settings.precision,
+        model_cache=str(settings.model_cache or ""),
+        classes=len(bundle.contract.labels),
+        wide_threads=cores,
+        max_batch_size=size,
+        enough_s=CPU_BATCH_S,
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    )
+    workers = [ProcessWorker(first_settings)]
+    try:
+        # Alone at first: a bad model is found once, and nothing disturbs its clock.
+        facts = await workers[0].open()
+        others = replace(first_settings, precision=facts["precision"], wide_threads=1)
+        workers += [ProcessWorker(others) for _ in range(cores - 1)]
+        await asyncio.gather(*(worker.open() for worker in workers[1:]))
+    except BaseException:
+        await asyncio.gather(*(worker.end() for worker in workers))
+        raise
+    costs = CostModel(facts["seen"], facts["least_s"])
+    limits = Limits(
+        size,
+        runners=cores,
+        enough_s=CPU_BATCH_S,
+        worthwhile=facts["together"],
+        max_queue_delay_s=_delay_s(settings),
+    )
+    return Engine(bundle, CPU, facts["precision"], workers, limits, costs, decode_ahead=False)
+
+
+def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
+    """Two threads: while the device computes for the one, the other lays out the next batch."""
+    size = settings.max_batch_size or GPU_MAX_BATCH_SIZE
+    options = SessionOptions(gpu_memory_bytes=settings.gpu_memory_bytes)
+    precision = choose_precision(bundle, "cuda", settings.precision, settings.model_cache, options)
+    classifier = Classifier(
+        bundle, "cuda", precision=precision, options=options, batch_sizes=batch_sizes(size)
+    )
+    compute = GpuCompute(classifier)
+    least_s, seen = warm_up(compute, bundle, size)
+    limits = Limits(size, max_queue_delay_s=_delay_s(settings))
+    workers = [ThreadWorker[Any](compute, f"compute-{number}") for number in range(2)]
+    costs = CostModel(seen, least_s)
+    return Engine(bundle, classifier.provider, precision, workers, limits, costs, decode_ahead=True)
+
+
+def _delay_s(settings: ServeSettings) -> float:
+    return settings.max_queue_delay_ms / 1000

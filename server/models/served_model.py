@@ -1,0 +1,136 @@
+"""A model that is served, with its queue: images in, probabilities out."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fovea.bundle import BundleContract, ModelBundle
+from fovea.cpus import available_cpus
+from fovea.preprocess import decode_image
+from fovea.v1 import classify_pb2 as pb
+from server.compute.compute import Picture
+from server.compute.engine import Engine, open_engine
+from server.compute.work_item import Task, picture_of
+from server.config import ServeSettings
+from server.errors import DeadlinePassed
+from server.queue.batcher import Batcher
+from server.queue.priority_queue import Lane
+from server.telemetry.metrics import Metrics
+from server.telemetry.predictions import Predictions
+from server.telemetry.statistics import Statistics
+
+
+class Classified(NamedTuple):
+    """One image's answer, and what it took."""
+
+    probabilities: npt.NDArray[np.float32]
+    """[classes]"""
+    best: int
+    """Index of the most probable class."""
+    abstained: bool
+    """The best probability is below the model's threshold."""
+    batch_size: int
+    decode_s: float
+    queue_s: float
+    compute_s: float
+    logits: npt.NDArray[np.float32] | None = None
+    """[classes], where they were wanted"""
+
+
+async def open_model(bundle: ModelBundle, settings: ServeSettings, metrics: Metrics) -> "ServedModel":
+    """Checks and warms the model beside the event loop. Raises BundleInvalid, Unavailable."""
+    return ServedModel(await open_engine(bundle, settings), settings, metrics)
+
+
+class ServedModel:
+    """A warmed model with the queue before it."""
+
+    def __init__(self, engine: Engine, settings: ServeSettings, metrics: Metrics) -> None:
+        """Is called in the event loop that will serve it."""
+        self.bundle = engine.bundle
+        self.provider = engine.provider
+        self.precision = engine.precision
+        self.contract: BundleContract = engine.bundle.contract
+        self.identity = pb.ModelVersion(
+            name=self.contract.name,
+            version=self.contract.version,
+            digest=self.bundle.digest_of(self.precision),
+        )
+        """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
+        self._metrics = metrics
+        self.predictions = Predictions(metrics, self.contract, self.precision)
+        self._decode = partial(
+            decode_image,
+            spec=self.contract.preprocess,
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+        )
+        self.statistics = Statistics()
+        self.batcher: Batcher[Any] = Batcher(engine.workers, engine.limits, engine.costs, self._show_batch)
+        self._decoders = None
+        if engine.decode_ahead:
+            self._decoders = ThreadPoolExecutor(settings.decode_threads or available_cpus(), "decode")
+
+    async def classify(
+        self, image: bytes | Task, deadline: float | None, lane: Lane = Lane.INTERACTIVE
+    ) -> Classified:
+        """`deadline` is on `time.monotonic`'s clock. Raises InvalidImage, DeadlinePassed, ComputeFailed."""
+        payload: bytes | Task | Picture = image
+        if self._decoders is not None:
+            self.batcher.refuse_hopeless(deadline, lane)
+            payload = await self._decode_ahead(self._decoders, image, deadline)
+        answer = await self.batcher.classify(payload, deadline, lane)
+        rows = answer.probabilities
+        probabilities, logits = (rows, None) if rows.ndim == 1 else rows
+        best = int(probabilities.argmax())
+        confidence = float(probabilities[best])
+        abstained = confidence < self.contract.abstain_threshold
+        if answer.decode_s:
+            self._metrics.decode_seconds.observe(answer.decode_s)
+        self._metrics.queue_seconds.observe(answer.queue_s)
+        self.predictions.show(best, confidence, abstained)
+        return Classified(
+            probabilities,
+            best,
+            abstained,
+            answer.batch_size,
+            answer.decode_s,
+            answer.queue_s,
+            answer.compute_s,
+            logits,
+        )
+
+    def retry_after_s(self) -> float:
+        """When a full queue will have moved on noticeably."""
+        return min(max(self.batcher.wait_s() / 4, 0.05), 10.0)
+
+    async def close(self) -> None:
+        await self.batcher.close()
+        if self._decoders is not None:
+            self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    def _show_batch(self, images: int, compute_s: float) -> None:
+        self._metrics.show_batch(images, compute_s)
+        self.statistics.count_batch(images, compute_s)
+
+    async def _decode_ahead(
+        self, decoders: ThreadPoolExecutor, image: bytes | Task, deadline: float | None
+    ) -> Picture:
+        picture = picture_of(image, self._decode, self.contract.preprocess.size)
+        if isinstance(image, Task) and image.is_crop:
+            return picture
+
+        def decode() -> None:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeadlinePassed("the deadline passed before the image was decoded")
+            outcome = picture.decode()
+            if isinstance(outcome, Exception):
+                raise outcome
+
+        await asyncio.get_running_loop().run_in_executor(decoders, decode)
+        return picture

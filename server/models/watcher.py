@@ -1,0 +1,247 @@
+"""How a version goes live: found, loaded beside the running one, checked, warmed, swapped."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from fovea import versions
+from fovea.bundle import ModelBundle
+from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.storage import Entry, open_folder
+from server.background import in_background
+from server.config import ServeSettings
+from server.errors import FolderUnreachable, NoModelReady, VersionRefused
+from server.models.demand import Demand
+from server.models.loaded_models import LoadedModels
+from server.models.refusals import Refusal, refusal_of
+from server.models.served_model import ServedModel, open_model
+from server.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Keeps the highest good version of --models current, or the one that --model-version names.
+
+    Loads one version at a time, and only when the last one that was replaced is closed: there are never
+    more than two in memory. Lives in the event loop that serves; what takes long is done in threads.
+    """
+
+    def __init__(self, settings: ServeSettings, models: LoadedModels, metrics: Metrics) -> None:
+        """Raises SettingsInvalid where --models names no folder."""
+        self._settings = settings
+        self._models = models
+        self._metrics = metrics
+        self._folder = open_folder(settings.models)
+        self._places = self._folder.uri, str((settings.model_cache or versions.default_cache()) / "models")
+        self._refused: dict[int, Refusal] = {}
+        self._may_end = not settings.wait_for_model
+        self._missed = False
+        self._gone = False
+        self._listed: list[int] = []
+        """the numbers that the last look saw; where the version is pinned, no other than that"""
+        self._wake = asyncio.Event()
+        self._tries_refused_again = False
+        self._demand = Demand(self._wake.set)
+
+    async def load_first(self, announce_waiting: Callable[[], None]) -> None:
+        """Returns when there is a current model; with --wait-for-model, however long that takes.
+
+        A version that is refused gives way to the next lower one, here as later: pods that served on when
+        it was refused must not be stopped by their next restart. Raises BundleInvalid when none is good, and
+        Unavailable when the first look meets it, since that may be a mistake in the settings.
+        """
+        await self._look()
+        if self._models.current is None and self._may_end:
+            raise await in_background(self._why_there_is_none)
+        for version in self._refused if self._may_end else ():
+            self._warn_of(version)
+        self._may_end = False
+        if self._models.current is None:
+            announce_waiting()
+        while self._models.current is None:
+            await self._next_look()
+            await self.look()
+
+    async def follow(self) -> None:
+        """Serves each newer version from when it is there; a pinned one is only looked after."""
+        while True:
+            await self._next_look()
+            await self.look()
+
+    @property
+    def name(self) -> str:
+        """The model's, which its folder has."""
+        return self._settings.models.rstrip("/").rpartition("/")[2]
+
+    def refused(self) -> dict[int, str]:
+        """The versions that might be served next but were refused, and why, as callers may know it."""
+        return {version: refusal.told for version, refusal in self._refused.items()}
+
+    def look_now(self) -> None:
+        """Has everything looked at again at once, refused versions too; after the load that is under way."""
+        self._tries_refused_again = True
+        self._wake.set()
+
+    async def look_on_demand(self) -> None:
+        """Returns when a look that began from now on is over: the newest version serves.
+
+        Whoever may call may ask for this, so a version that was refused, whose load takes seconds of every
+        core, is tried again only when a file of it has changed.
+        Raises VersionRefused where the newest is bad, FolderUnreachable, NoModelReady where there is none.
+        """
+        if self._settings.version is None or self._models.current is None:
+            await self._demand.look()
+        self._raise_what_hinders()
+
+    async def look(self) -> None:
+        """Makes the highest good version above the current one current, if there is one.
+
+        Returns when the one that it replaced is closed. Nothing that goes wrong is raised.
+        """
+        with self._demand.being_met():
+            try:
+                await self._look()
+            except Exception as error:  # the bucket does not answer, or there is a bug: serving goes on
+                self._miss(error)
+            else:
+                self._missed = False
+
+    async def _next_look(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.watch_interval_s or None):
+                await self._wake.wait()
+        self._wake.clear()
+        if self._tries_refused_again:
+            self._tries_refused_again = False
+            self._refused.clear()
+
+    async def _look(self) -> None:
+        tried: set[int] = set()
+        while (found := await in_background(partial(self._find, tried))) is not None:
+            tried.add(found.version)
+            try:
+                model = await self._open(found.version)
+            except Unavailable:
+                raise
+            except Exception as error:  # what a model that is not ours makes its runtime raise is not known
+                self._refuse(found, error)
+            else:
+                await self._go_live(model)
+                return
+        self._tell_if_gone()
+
+    def _tell_if_gone(self) -> None:
+        """Once when the served version is no longer listed, and once when it is back."""
+        current = self._models.current
+        if current is None:
+            return
+        facts, gone = {"version": current.contract.version}, current.contract.version not in self._listed
+        if gone and not self._gone:
+            self._metrics.reloads.labels("gone").inc()
+            logger.warning(
+                "the served version's folder is gone: it is served from memory, until the next start",
+                extra=facts,
+            )
+        elif self._gone and not gone:
+            logger.info("the served version's folder is back", extra=facts)
+        self._gone = gone
+
+    def _find(self, tried: set[int]) -> "_Found | None":
+        """The highest version that is worth a try. Costs a bucket one listing while nothing is new."""
+        seen = set()
+        for version in self._candidates():
+            seen.add(version)
+            if version in tried:  # and, it may be, changed already, while it is being copied
+                continue
+            state = tuple(self._folder.folder(str(version)).entries())
+            if version not in self._refused or self._refused[version].state != state:
+                return _Found(version, state)
+        self._refused = {version: why for version, why in self._refused.items() if version in seen}
+        return None
+
+    def _candidates(self) -> Iterable[int]:
+        current, pinned = self._models.current, self._settings.version
+        if pinned is None:
+            above = current.contract.version if current else 0
+            self._listed = versions.listed(self._folder, above)
+            return versions.whole(self._folder, self._listed, above)
+        self._listed = [pinned] if versions.is_published(self._folder, pinned) else []
+        return [] if current else self._listed
+
+    async def _open(self, version: int) -> ServedModel:
+        settings = self._settings
+        fetch = partial(versions.fetch, settings.models, version, settings.model_cache)
+        bundle = await in_background(fetch)
+        try:
+            return await open_model(bundle, settings, self._metrics)
+        except BundleInvalid:
+            await self._drop_cached(bundle)
+            raise
+
+    async def _go_live(self, model: ServedModel) -> None:
+        before = self._models.current.bundle if self._models.current else None
+        self._models.swap(model)
+        self._metrics.show_model(model.bundle, model.provider, model.precision, model.predictions.drifts)
+        verdict = model.contract.verdict
+        if verdict and verdict.word == "Not fit to ship":
+            facts = {"version": model.contract.version, "against": "; ".join(verdict.against)}
+            logger.warning(
+                "the version that is live is not fit to ship, says its training report", extra=facts
+            )
+        if before:
+            self._metrics.reloads.labels("swapped").inc()
+            facts = {"version": model.contract.version, "provider": model.provider}
+            logger.info("new version is live", extra=facts)
+            await self._models.close_replaced()
+            logger.info("replaced version is closed", extra={"version": before.contract.version})
+            await self._drop_cached(before)
+
+    def _refuse(self, found: "_Found", error: Exception) -> None:
+        self._refused[found.version] = refusal_of(found.version, found.state, error, *self._places)
+        self._metrics.reloads.labels("refused").inc()
+        logger.debug("a version cannot be opened", exc_info=error)
+        if not self._may_end:  # else this may be the one line that the program ends with
+            self._warn_of(found.version)
+
+    def _warn_of(self, version: int) -> None:
+        facts = {"version": version, "reason": self._refused[version].reason}
+        logger.warning("version is refused", extra=facts)
+
+    def _miss(self, error: Exception) -> None:
+        self._metrics.reloads.labels("failed").inc()
+        if not self._missed:
+            unforeseen = None if isinstance(error, FoveaError) else error
+            logger.warning("cannot look for versions", extra={"reason": str(error)}, exc_info=unforeseen)
+        self._missed = True
+
+    def _raise_what_hinders(self) -> None:
+        if self._missed:
+            raise FolderUnreachable(
+                "the folder of versions cannot be looked at now; the server's log says why"
+            )
+        current = self._models.current.contract.version if self._models.current else 0
+        if newer := {version: why for version, why in self.refused().items() if version > current}:
+            version = max(newer)
+            raise VersionRefused(f"version {version} is refused: {newer[version]}")
+        if not current:
+            raise NoModelReady("no version is published yet")
+
+    def _why_there_is_none(self) -> BundleInvalid:
+        if self._refused:
+            return BundleInvalid(self._refused[max(self._refused)].reason)
+        return versions.absent(self._folder, self._settings.version)
+
+    async def _drop_cached(self, bundle: ModelBundle) -> None:
+        # A pod that lives for months would fill its disk with the versions that it has served.
+        await in_background(partial(versions.drop_cached, bundle, self._settings.models))
+
+
+@dataclass(frozen=True)
+class _Found:
+    version: int
+    state: tuple[Entry, ...]
+    """Every file of the version: it may still be being copied, its bundle.json before the others."""

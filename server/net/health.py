@@ -1,0 +1,108 @@
+# ruff: noqa: N802 - the methods are named as in health.proto
+"""Health in two places: beside the calls, and on a port of its own that answers when those are saturated."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from fovea.oip import open_inference_pb2
+from fovea.v1 import classify_pb2
+from server.net.ports import bind_grpc
+
+LIVE: Final = "live"
+CLASSIFIER: Final = classify_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
+INFERENCE: Final = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+
+_Request = health_pb2.HealthCheckRequest
+_Status = health_pb2.HealthCheckResponse
+
+
+class Health:
+    """What grpc.health.v1 says: `live` is SERVING from the start, "" and the services once a model is."""
+
+    def __init__(self) -> None:
+        self.is_ready = False
+        self._told = _Told()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
+        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
+
+    def start(self, calls: grpc.aio.Server, host: str, port: int) -> int:
+        """Joins the server of the calls and opens the port of its own, whose number it returns.
+
+        Raises Unavailable when the port cannot be bound.
+        """
+        self._told.tell(LIVE, serving=True)
+        self.set_ready(False)
+        health_pb2_grpc.add_HealthServicer_to_server(_BesideCalls(self._told), calls)
+        health_pb2_grpc.add_HealthServicer_to_server(_ForProbes(self._told), self._server)
+        bound = bind_grpc(self._server, "--health-port", host, port)
+        self._server.start()
+        return bound
+
+    def set_ready(self, ready: bool) -> None:
+        """Is called in the event loop of the calls."""
+        self.is_ready = ready
+        for service in ("", CLASSIFIER, INFERENCE):
+            self._told.tell(service, serving=ready)
+
+    def stop(self) -> None:
+        self._server.stop(grace=None)
+        self._threads.shutdown(wait=False)
+
+
+class _Told:
+    """The state of each service: is written in the event loop, and read by the threads of the probes too."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, _Status] = {}
+        self.changed = asyncio.Event()
+        """Is set at the next change, and then replaced."""
+
+    def tell(self, service: str, *, serving: bool) -> None:
+        self.states[service] = _Status(status=_Status.SERVING if serving else _Status.NOT_SERVING)
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
+class _BesideCalls(health_pb2_grpc.HealthServicer):
+    """Each watcher is told by itself: gRPC's own tells them in turn, where each can hold up the others."""
+
+    def __init__(self, told: _Told) -> None:
+        self._told = told
+
+    async def Check(self, request: _Request, context: Any) -> _Status:
+        if request.service not in self._told.states:
+            await context.abort(*_unknown(request))
+        return self._told.states[request.service]
+
+    async def Watch(self, request: _Request, context: Any) -> AsyncIterator[_Status]:
+        unknown, last = _Status(status=_Status.SERVICE_UNKNOWN), None
+        while True:
+            changed, state = self._told.changed, self._told.states.get(request.service, unknown)
+            if state != last:
+                yield state
+                last = state
+            await changed.wait()
+
+
+class _ForProbes(health_pb2_grpc.HealthServicer):
+    """Health without Watch: gRPC's own sends to each watcher before `set` returns, which need not be soon."""
+
+    def __init__(self, told: _Told) -> None:
+        self._told = told
+
+    def Check(self, request: _Request, context: grpc.ServicerContext) -> _Status:
+        if request.service not in self._told.states:
+            context.abort(*_unknown(request))
+        return self._told.states[request.service]
+
+    def Watch(self, request: _Request, context: grpc.ServicerContext) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "this port is for probes; watch the port of the calls")
+
+
+def _unknown(request: _Request) -> tuple[grpc.StatusCode, str]:
+    return grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r}"

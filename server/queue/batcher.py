@@ -1,0 +1,238 @@
+"""One owner of one queue: images that arrive one by one are computed together.
+
+Batching is greedy. While the workers are busy the next batch forms; one that is free takes all there is, up
+to a limit. Nothing polls: the owner looks when an image arrives, when a batch ends and, with a queue delay,
+when the oldest image has waited long enough.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from server.errors import ComputeFailed, Draining, NoModelReady
+from server.queue.batch_policy import Foresight, Limits
+from server.queue.cost_model import CostModel
+from server.queue.priority_queue import Answer, Item, Lane, Lanes
+from server.queue.worker import Batch, Computed, Worker, WorkerDied
+
+P = TypeVar("P")
+
+
+class Batcher(Generic[P]):
+    """The queue before one model. Belongs to the event loop that it is made in."""
+
+    def __init__(
+        self,
+        workers: Sequence[Worker[P]],
+        limits: Limits,
+        costs: CostModel | None = None,
+        on_batch: Callable[[int, float], None] = lambda images, compute_s: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """A lone image goes to the first worker. `on_batch` is told each batch's good images and seconds."""
+        self._on_batch = on_batch
+        self.workers = workers
+        self._limits = limits
+        self._costs = costs or CostModel(clock=clock)
+        self._clock = clock
+        self._foresight = Foresight(limits, self._costs, clock)
+        self._queue: Lanes[P] = Lanes()
+        self._free: list[Worker[P]] = []
+        self._running: list[Batch[P]] = []
+        self._loop = asyncio.get_running_loop()
+        self._look_is_due = False
+        self._delay_is_over: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._lost: set[Worker[P]] = set()
+        self.on_ability: Callable[[], None] = lambda: None
+        """Is told when `is_able` changes."""
+        for worker in workers:
+            worker.attach(self)
+
+    @property
+    def is_able(self) -> bool:
+        """False while every worker is being replaced."""
+        return len(self._lost) < len(self.workers)
+
+    @property
+    def queued(self) -> int:
+        """Images that wait to be computed."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """Images that are being computed."""
+        return sum(len(batch.items) for batch in self._running)
+
+    async def classify(
+        self, payload: P, deadline: float | None = None, lane: Lane = Lane.INTERACTIVE
+    ) -> Answer:
+        """`deadline` is on the batcher's clock; what cannot be ready by then is not computed.
+
+        Raises DeadlinePassed at once or from the queue, ComputeFailed when the model failed on the batch that
+        the image was in, Draining after `close`, or what is wrong with this image.
+        An image whose caller is cancelled before its batch starts is not computed either.
+        """
+        if self._is_closed:
+            raise Draining("this model's queue is closed")
+        self.refuse_hopeless(deadline, lane)
+        item = Item(payload, lane, deadline, self._loop.create_future(), self._clock())
+        self._queue.put(item)
+        self._look_soon()
+        try:
+            return await item.answer
+        except asyncio.CancelledError:
+            self._queue.discard(item)
+            raise
+        finally:
+            del item  # a failure's traceback holds this frame, and with it the image that holds the failure
+
+    def refuse_hopeless(self, deadline: float | None, lane: Lane) -> None:
+        """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
+        if not self.is_able:
+            raise NoModelReady("the processes that compute are being started again")
+        if deadline is not None:
+            is_idle = not self._queue and self._can_start()
+            ahead = None if is_idle else self._queue.ahead_of(lane)
+            self._foresight.refuse_hopeless(deadline, self._running, ahead)
+
+    def wait_s(self, lane: Lane = Lane.INTERACTIVE) -> float:
+        """From now until an image that comes now would be answered, as far as can be foreseen."""
+        return self._foresight.wait_s(self._running, self._queue.ahead_of(lane))
+
+    async def close(self) -> None:
+        """Refuses what is queued and ends the workers, whatever they do."""
+        self._is_closed = True
+        for item in self._queue:
+            if not item.is_abandoned():
+                item.answer.set_exception(Draining("the server is shutting down"))
+        self._queue = Lanes()
+        await asyncio.gather(*(worker.end() for worker in self.workers))
+
+    def available(self, worker: Worker[P]) -> None:
+        """See `server.worker.Owner`."""
+        self._free.append(worker)
+        self._look_soon()
+        if worker in self._lost:
+            was_able = self.is_able
+            self._lost.remove(worker)
+            if not was_able:
+                self.on_ability()
+
+    def lost(self, worker: Worker[P]) -> None:
+        """See `server.worker.Owner`."""
+        self._lost.add(worker)
+        if worker in self._free:
+            self._free.remove(worker)
+        if not self.is_able:
+            self.on_ability()
+
+    def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
+        """See `server.worker.Owner`."""
+        self._running.remove(batch)
+        if isinstance(result, WorkerDied) and not self._is_closed:
+            self._try_again(batch, result)
+        elif isinstance(result, Exception):
+            _fail(batch, result)
+        else:
+            self._answer(batch, result)
+
+    def _try_again(self, batch: Batch[P], cause: WorkerDied) -> None:
+        """Once, and one by one: if it was one of the images that did it, then only that one fails."""
+        for item in reversed(batch.items):
+            if item.is_suspect:
+                _fail(batch, cause)
+            elif not item.is_abandoned():
+                item.is_suspect = True
+                self._queue.put_back(item)
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        """In the next turn of the loop, so that all that came in this one goes together."""
+        if not self._look_is_due:
+            self._look_is_due = True
+            self._loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        self._look_is_due = False
+        while self._queue and self._can_start() and self._is_due():
+            items = self._take(self._share())
+            if items:
+                self._start(items)
+
+    def _can_start(self) -> bool:
+        """A runner is free, or a full batch can be prepared for the next one that is."""
+        if not self._free:
+            return False
+        return len(self._running) < self._limits.runners or len(self._queue) >= self._limits.max_batch_size
+
+    def _is_due(self) -> bool:
+        if not self._limits.max_queue_delay_s or len(self._queue) >= self._limits.max_batch_size:
+            return True
+        due = self._foresight.due(self._queue)
+        now = self._clock()
+        if now >= due:
+            return True
+        if self._delay_is_over is not None:
+            self._delay_is_over.cancel()
+        self._delay_is_over = self._loop.call_later(due - now, self._look_soon)
+        return False
+
+    def _share(self) -> int:
+        """Runners that are free at the same time share what there is."""
+        free = max(1, self._limits.runners - len(self._running))
+        return min(self._foresight.batch_limit(), math.ceil(len(self._queue) / free))
+
+    def _take(self, size: int) -> list[Item[P]]:
+        """Up to `size` images, no more than lets the earliest deadline among them hold."""
+        items: list[Item[P]] = []
+        now, earliest = self._clock(), math.inf
+        while len(items) < size and (item := self._queue.next()):
+            deadline = math.inf if item.deadline is None else item.deadline
+            is_lone = not self._running and len(self._queue) <= 1
+            if self._foresight.is_late(now, deadline, is_lone=is_lone):
+                self._queue.take(item)
+                item.refuse("the deadline passed, or would pass, before the image is computed")
+                continue
+            if items and now + self._costs.predict_s(len(items) + 1) > min(earliest, deadline):
+                break
+            if items and (item.is_suspect or items[0].is_suspect):
+                break
+            self._queue.take(item)
+            earliest = min(earliest, deadline)
+            items.append(item)
+        return items
+
+    def _start(self, items: list[Item[P]]) -> None:
+        is_alone = len(items) == 1 and not self._queue and not self._running
+        batch = Batch(items, is_alone, self._costs.predict_s(len(items)), self._clock())
+        lone_one = self.workers[0]
+        worker = lone_one if is_alone and lone_one in self._free else self._free[-1]
+        self._free.remove(worker)
+        self._running.append(batch)
+        worker.start(batch)
+
+    def _answer(self, batch: Batch[P], result: Computed) -> None:
+        for item, outcome, decode_s in zip(batch.items, result.outcomes, result.decode_s, strict=True):
+            if item.is_abandoned():
+                continue
+            if isinstance(outcome, Exception):
+                item.answer.set_exception(outcome)
+            else:
+                queue_s = batch.started - item.arrived
+                item.answer.set_result(Answer(outcome, len(batch.items), queue_s, decode_s, result.compute_s))
+        good = sum(not isinstance(outcome, Exception) for outcome in result.outcomes)
+        if good:
+            self._on_batch(good, result.compute_s)
+        if result.is_typical:
+            self._costs.observe(len(batch.items), result.seconds)
+
+
+def _fail(batch: Batch[P], cause: Exception) -> None:
+    for item in batch.items:
+        if not item.is_abandoned():
+            failure = ComputeFailed(f"the model failed on a batch of {len(batch.items)}: {cause}")
+            failure.__cause__ = cause
+            item.answer.set_exception(failure)

@@ -1,0 +1,117 @@
+"""What computes batches, one at a time, apart from the event loop."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from server.queue.priority_queue import Item
+
+P = TypeVar("P")
+
+
+class WorkerDied(Exception):
+    """What computed a batch is gone; it may have been because of one of the images."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What came of a batch, image by image in its order."""
+
+    outcomes: Sequence[npt.NDArray[np.float32] | Exception]
+    """Probabilities float32 [classes], with logits [2, classes], or what is wrong with that image alone."""
+    decode_s: Sequence[float]
+    compute_s: float
+    """In the model."""
+    seconds: float
+    """In all, without waiting for another batch."""
+    is_typical: bool = True
+    """False where it tells nothing of other batches: a lone image on all cores, a bad image."""
+
+
+@dataclass(eq=False)
+class Batch(Generic[P]):
+    """Items that are computed together, in the order in which they were taken."""
+
+    items: list[Item[P]]
+    is_alone: bool
+    """There is no other image in the server."""
+    expected_s: float
+    started: float
+    """On the clock of whoever owns the queue, as `now` is."""
+
+    def remaining_s(self, now: float) -> float:
+        return max(0.0, self.started + self.expected_s - now)
+
+
+class Owner(Protocol[P]):
+    """Who gives a worker its batches; is told in the event loop."""
+
+    def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
+        """The batch was computed, or failed as a whole."""
+
+    def available(self, worker: "Worker[P]") -> None:
+        """The worker can take a batch."""
+
+    def lost(self, worker: "Worker[P]") -> None:
+        """The worker cannot take a batch until it is available again."""
+
+
+class Worker(Protocol[P]):
+    """Computes one batch at a time."""
+
+    def attach(self, owner: Owner[P]) -> None:
+        """The worker begins to work for this owner."""
+
+    def start(self, batch: Batch[P]) -> None:
+        """Is only called while the worker is available, which it then is no longer."""
+
+    async def end(self) -> None:
+        """It takes no more batches; one that it computes may be lost."""
+
+
+Compute = Callable[[Sequence[P], bool], Computed]
+"""Computes payloads; the second argument says that there is no other image in the server."""
+
+
+class ThreadWorker(Generic[P]):
+    """A daemon thread: a device that hangs cannot hold up the end of the process."""
+
+    def __init__(self, compute: Compute[P], name: str = "compute") -> None:
+        self._compute = compute
+        self._name = name
+        self._inbox: SimpleQueue[Batch[P] | None] = SimpleQueue()
+
+    def attach(self, owner: Owner[P]) -> None:
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._work, args=(loop, owner), name=self._name, daemon=True).start()
+        owner.available(self)
+
+    def start(self, batch: Batch[P]) -> None:
+        self._inbox.put(batch)
+
+    async def end(self) -> None:
+        self._inbox.put(None)
+
+    def _work(self, loop: asyncio.AbstractEventLoop, owner: Owner[P]) -> None:
+        def report(batch: Batch[P], result: Computed | Exception) -> None:
+            owner.finished(batch, result)
+            owner.available(self)
+
+        while (batch := self._inbox.get()) is not None:
+            result: Computed | Exception
+            try:
+                result = self._compute([item.payload for item in batch.items], batch.is_alone)
+            except Exception as error:  # whatever the model's runtime raises
+                result = error
+            try:
+                loop.call_soon_threadsafe(report, batch, result)
+            except RuntimeError:  # the loop was closed: nobody waits any longer
+                break
+            del batch, result  # images are not to be kept until the next batch comes
+        del self._compute  # the model's memory is not to wait for whoever still knows this worker

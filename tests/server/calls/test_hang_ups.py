@@ -1,0 +1,77 @@
+"""Callers who hang up on a stream."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+import pytest
+
+from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierStub
+from server.calls.admission import Admission
+from server.calls.answering import Calls
+from server.calls.service import ClassifierService
+from server.models.loaded_models import LoadedModels
+from server.telemetry.access_log import AccessLog
+from server.telemetry.metrics import Metrics
+from tests import tiny
+from tests.server.event_loop import in_event_loop
+from tests.servers import running_server
+
+REQUEST = pb.ClassifyRequest(image=tiny.picture("red"))
+
+
+class CallThatEnds:
+    """What gRPC gives a handler, of a call that is gone once `gone` is set."""
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    def peer(self) -> str:
+        assert not self.gone
+        return "ipv4:10.0.0.7:51234"
+
+    def time_remaining(self) -> None:
+        assert not self.gone
+
+
+@in_event_loop
+async def test_nothing_is_asked_of_a_call_whose_caller_hung_up(caplog: pytest.LogCaptureFixture) -> None:
+    """With no model, which makes the answer an error and the stream a stream all the same."""
+    caplog.set_level("INFO")
+    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics(), AccessLog(1)))
+    call: Any = CallThatEnds()
+    answers: Any = service.ClassifyStream(two_requests(), call)
+    assert (await anext(answers)).HasField("error")
+    call.gone = True
+    await answers.aclose()
+    (entry,) = [vars(record) for record in caplog.records if record.message == "call"]
+    assert (entry["code"], entry["peer"]) == ("CANCELLED", "10.0.0.7")
+
+
+async def two_requests() -> AsyncIterator[pb.ClassifyRequest]:
+    yield REQUEST
+    yield REQUEST
+
+
+def test_a_caller_who_hangs_up_is_no_error_in_the_log(tiny_models: Path) -> None:
+    with running_server(tiny_models, "--log-level", "debug", "--threads", "1") as server:
+        with grpc.insecure_channel(server.target) as channel:
+            requests: SimpleQueue[pb.ClassifyRequest | None] = SimpleQueue()
+            requests.put(REQUEST)
+            stream = ClassifierStub(channel).ClassifyStream(until_none(requests), timeout=30)
+            assert next(stream).HasField("response")
+            stream.cancel()
+            requests.put(None)
+            assert server.wait_for("call")["method"] == "ClassifyStream"
+            assert ClassifierStub(channel).Classify(REQUEST, timeout=30).predictions
+        server.end()
+        assert server.exit_code() == 0
+        assert not any('"level": "error"' in line for line in server.stderr)
+
+
+def until_none(requests: "SimpleQueue[pb.ClassifyRequest | None]") -> Iterator[pb.ClassifyRequest]:
+    while (request := requests.get()) is not None:
+        yield request

@@ -1,0 +1,33 @@
+from typing import Any
+
+import pytest
+
+from fovea.bundle import ModelBundle
+from server.compute import engine
+from server.compute.process_worker import ProcessSettings
+from server.config import ServeSettings
+from tests.server.event_loop import in_event_loop
+
+
+class Opened:
+    """A worker that is open at once, without its process."""
+
+    def __init__(self, settings: ProcessSettings) -> None:
+        self.settings = settings
+
+    async def open(self) -> dict[str, Any]:
+        return {"precision": "fp32", "seen": [(1, 0.01)], "least_s": 0.005, "together": 1}
+
+
+@in_event_loop
+async def test_on_a_cpu_the_first_worker_takes_all_cores_for_a_lone_image_and_each_other_one_core(
+    tiny_bundle: ModelBundle,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "ProcessWorker", Opened)
+        opened = await engine.open_engine(
+            tiny_bundle, ServeSettings(models="unused", provider="cpu", threads=3)
+        )
+    workers = [worker for worker in opened.workers if isinstance(worker, Opened)]
+    assert [worker.settings.wide_threads for worker in workers] == [3, 1, 1]
+    assert opened.limits.runners == 3

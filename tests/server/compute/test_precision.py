@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import grpc
+import pytest
+
+from fovea.bundle import ModelBundle
+from fovea.errors import BundleInvalid
+from fovea.sessions import SessionOptions
+from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierStub
+from server.compute import precision
+from server.compute.precision import choose_precision
+from tests import tiny
+from tests.servers import run_server, running_server
+
+OPTIONS = SessionOptions(threads=1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("variants")
+    tiny.publish_bundle(root / "models", root / "staging", variants={"int8": 7.9})
+    return root / "models"
+
+
+@pytest.fixture(scope="module")
+def bundle(models: Path) -> ModelBundle:
+    return ModelBundle.open(models / "1")
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, float | None]:
+    """What the measurement finds, in seconds, instead of what this machine does."""
+    seconds: dict[str, float | None] = {"fp32": 0.02, "int8": 0.01}
+    monkeypatch.setattr(precision, "_seconds_an_image", lambda bundle, name, *rest: seconds[name])
+    return seconds
+
+
+def test_auto_takes_the_fastest(
+    bundle: ModelBundle, tmp_path: Path, measured: dict[str, float | None]
+) -> None:
+    assert choose_precision(bundle, "cpu", "auto", tmp_path, OPTIONS) == "int8"
+    measured["int8"] = 0.03
+    assert choose_precision(bundle, "cpu", "auto", tmp_path / "other", OPTIONS) == "fp32"
+
+
+def test_auto_remembers_what_it_measured(
+    bundle: ModelBundle, tmp_path: Path, measured: dict[str, float | None]
+) -> None:
+    choose_precision(bundle, "cpu", "auto", tmp_path, OPTIONS)
+    measured.clear()
+    assert choose_precision(bundle, "cpu", "auto", tmp_path, OPTIONS) == "int8"
+
+
+def test_a_damaged_memory_is_measured_again(
+    bundle: ModelBundle, tmp_path: Path, measured: dict[str, float | None]
+) -> None:
+    choose_precision(bundle, "cpu", "auto", tmp_path, OPTIONS)
+    (file,) = (tmp_path / "precisions").iterdir()
+    file.write_text('{"precision": "int4"}')
+    measured["int8"] = None
+    assert choose_precision(bundle, "cpu", "auto", tmp_path, OPTIONS) == "fp32"
+
+
+def test_auto_leaves_out_what_fails_the_golden_check(tmp_path: Path) -> None:
+    staged = tiny.stage_bundle(tmp_path / "bundle", variants={"int8": 2.0})
+    wrong = staged.contract.variants["int8"].model_copy(
+        update={"golden": tuple((0.0, 0.0, 1.0) for _ in range(6))}
+    )
+    bad = ModelBundle(staged.path, staged.contract.model_copy(update={"variants": {"int8": wrong}}))
+    assert choose_precision(bad, "cpu", "auto", tmp_path / "cache", OPTIONS) == "fp32"
+
+
+def test_what_is_asked_for_is_not_measured(bundle: ModelBundle, tmp_path: Path) -> None:
+    assert choose_precision(bundle, "cpu", "int8", tmp_path, OPTIONS) == "int8"
+    assert not (tmp_path / "precisions").exists()
+
+
+def test_the_server_says_which_precision_it_serves(models: Path, tmp_path: Path) -> None:
+    with (
+        running_server(models, "--precision", "auto", "--model-cache", str(tmp_path)) as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        described = ClassifierStub(channel).GetModel(pb.GetModelRequest(), timeout=30)
+    assert described.precision in {"fp32", "int8"}
+    assert described.model.digest == ModelBundle.open(models / "1").digest_of(described.precision)  # type: ignore[arg-type]
+    assert server.ready["precision"] == described.precision
+
+
+def test_a_precision_that_was_not_released_ends_with_65(tiny_models: Path) -> None:
+    ended = run_server(
+        "--models", str(tiny_models), "--precision", "fp16", "--port", "0", "--metrics-port", "0"
+    )
+    assert ended.returncode == BundleInvalid.exit_code
+    assert ended.stderr.count("\n") == 1
+    assert "has no fp16 model (it has: fp32)" in ended.stderr

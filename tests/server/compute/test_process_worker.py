@@ -1,0 +1,304 @@
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from fovea import bundle as bundles
+from fovea.bundle import ModelBundle, read_contract
+from fovea.classifier import Classifier
+from fovea.errors import BundleInvalid, InvalidImage
+from fovea.preprocess import decode_image
+from server.compute import connection, process_worker, wire
+from server.compute.process_worker import ProcessSettings, ProcessWorker
+from server.compute.work_item import Task
+from server.errors import ComputeFailed, NoModelReady
+from server.queue.batch_policy import Limits
+from server.queue.batcher import Batcher
+from server.queue.priority_queue import Answer
+from tests import tiny
+from tests.server.event_loop import in_event_loop, until
+
+
+def settings(bundle: Path) -> ProcessSettings:
+    return ProcessSettings(
+        bundle=str(bundle),
+        digest=read_contract(bundle).files["model.onnx"],
+        precision="fp32",
+        model_cache="",
+        classes=3,
+        wide_threads=2,
+        max_batch_size=4,
+        enough_s=0.01,
+        max_bytes=1_000_000,
+        max_pixels=1_000_000,
+        log_level="info",
+        log_format="json",
+    )
+
+
+@asynccontextmanager
+async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[bytes | Task], ProcessWorker]]:
+    worker = ProcessWorker(settings(bundle))
+    await worker.open()
+    batcher = Batcher([worker], Limits(4))
+    try:
+        yield batcher, worker
+    finally:
+        await batcher.close()
+
+
+async def gone(pid: int) -> None:
+    """Waits until the process has ended and its parent knows."""
+    await until(lambda: not os.path.exists(f"/proc/{pid}"))  # noqa: PTH110
+
+
+async def answered(batcher: Batcher[bytes | Task], image: bytes) -> Answer:
+    """Of one image, as soon as there is a process again."""
+    while True:
+        try:
+            return await batcher.classify(image)
+        except NoModelReady:
+            await asyncio.sleep(0.01)
+
+
+def process_of(worker: ProcessWorker) -> int:
+    assert worker.pid
+    return worker.pid
+
+
+@in_event_loop
+async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classifier: Classifier) -> None:
+    images = [tiny.picture(label, (30 + 3 * index, 25)) for index, label in enumerate(tiny.LABELS * 3)]
+    crops = np.stack([decode_image(image, tiny.SPEC) for image in images])
+    async with batching(tiny_bundle.path) as (batcher, _):
+        answers = await asyncio.gather(*map(batcher.classify, images))
+    found = np.stack([answer.probabilities for answer in answers])
+    assert np.array_equal(found, tiny_classifier.classify(crops))
+    assert all(answer.decode_s > 0 and answer.compute_s > 0 for answer in answers)
+
+
+@in_event_loop
+async def test_crops_and_logits_come_through_beside_encoded_images(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    image = tiny.picture((120, 90, 70))
+    crop = decode_image(image, tiny.SPEC)
+    expected = tiny_classifier.classify_with_logits(crop[np.newaxis])[0]
+    async with batching(tiny_bundle.path) as (batcher, _):
+        pixels = memoryview(crop.tobytes())
+        kinds: list[bytes | Task] = [
+            image,
+            Task(pixels, is_crop=True),
+            Task(image, wants_logits=True),
+            b"not an image",
+        ]
+        kinds.append(Task(pixels, is_crop=True, wants_logits=True))
+        encoded, of_crop, logits, bad, both = await asyncio.gather(
+            *map(batcher.classify, kinds), return_exceptions=True
+        )
+    assert isinstance(bad, InvalidImage)
+    for answer, wanted in ((encoded, 0), (of_crop, 0), (logits, ...), (both, ...)):
+        assert isinstance(answer, Answer)
+        assert np.array_equal(answer.probabilities, expected[wanted])
+
+
+@in_event_loop
+async def test_a_bad_image_spoils_only_itself(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, _):
+        images = [tiny.picture("red"), b"not an image", tiny.picture("blue"), b""]
+        red, bad, blue, empty = await asyncio.gather(*map(batcher.classify, images), return_exceptions=True)
+    assert isinstance(bad, InvalidImage)
+    assert bad.reason == "not_an_image"
+    assert isinstance(empty, InvalidImage)
+    assert [int(answer.probabilities.argmax()) for answer in (red, blue)] == [0, 2]  # type: ignore[union-attr]
+
+
+@in_event_loop
+async def test_a_large_batch_comes_through(tiny_bundle: ModelBundle) -> None:
+    padded = tiny.picture("green", kind="JPEG") + bytes(900_000)
+    async with batching(tiny_bundle.path) as (batcher, _):
+        answers = await asyncio.gather(*(batcher.classify(padded) for _ in range(12)))
+    assert {int(answer.probabilities.argmax()) for answer in answers} == {1}
+
+
+@in_event_loop
+async def test_a_process_that_died_is_replaced_and_its_images_are_answered(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        first = process_of(worker)
+        os.kill(first, signal.SIGSTOP)
+        batches = [asyncio.create_task(batcher.classify(tiny.picture("red"))) for _ in range(2)]
+        await until(lambda: batcher.running == 2)
+        os.kill(first, signal.SIGKILL)
+        answers = await asyncio.gather(*batches)
+        assert worker.pid != first
+    assert [int(answer.probabilities.argmax()) for answer in answers] == [0, 0]
+
+
+@in_event_loop
+async def test_a_process_that_dies_idle_costs_no_image(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        os.kill(process_of(worker), signal.SIGKILL)
+        assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
+
+
+@in_event_loop
+async def test_it_is_told_when_the_last_process_is_lost_and_when_one_is_back(
+    tiny_bundle: ModelBundle,
+) -> None:
+    workers = [ProcessWorker(settings(tiny_bundle.path)) for _ in range(2)]
+    await asyncio.gather(*(worker.open() for worker in workers))
+    batcher = Batcher(workers, Limits(4))
+    told: list[bool] = []
+    batcher.on_ability = lambda: told.append(batcher.is_able)
+    for worker in workers:
+        os.kill(process_of(worker), signal.SIGKILL)
+    await until(lambda: len(told) == 2)
+    await batcher.close()
+    assert told == [False, True]
+
+
+@in_event_loop
+async def test_a_process_that_died_before_it_had_work_is_replaced(tiny_bundle: ModelBundle) -> None:
+    worker = ProcessWorker(settings(tiny_bundle.path))
+    await worker.open()
+    os.kill(process_of(worker), signal.SIGKILL)
+    await until(lambda: worker.pid is None)
+    batcher = Batcher([worker], Limits(4))
+    assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
+    await batcher.close()
+
+
+@in_event_loop
+async def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        failures = iter([BlockingIOError(11, "Resource temporarily unavailable")])
+        spawn = connection._spawn
+
+        def spawn_after_a_failure() -> Any:
+            for failure in failures:
+                raise failure
+            return spawn()
+
+        monkeypatch.setattr(connection, "_spawn", spawn_after_a_failure)
+        os.kill(process_of(worker), signal.SIGKILL)
+        assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
+
+
+class Pauses(tuple[float, ...]):
+    """No pause at all, but it is known which it would have been."""
+
+    def __init__(self, pauses: Iterable[float]) -> None:
+        self.taken: list[int] = []
+
+    def __getitem__(self, index: Any) -> Any:
+        self.taken.append(index)
+        return 0.0
+
+
+class Opened:
+    """A connection to a process that comes up at once."""
+
+    pid = 1
+
+    def __init__(self, worker: ProcessWorker) -> None:
+        pass
+
+    async def open(self, settings: ProcessSettings) -> dict[str, Any]:
+        return {}
+
+    async def close(self) -> None:
+        pass
+
+
+@in_event_loop
+async def test_pauses_grow_only_with_deaths_in_a_row_that_nothing_was_computed_between(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Pauses(process_worker.RESTART_AFTER_S)
+    monkeypatch.setattr(process_worker, "RESTART_AFTER_S", pauses)
+    monkeypatch.setattr(process_worker, "Connection", Opened)
+    worker = ProcessWorker(settings(tiny_bundle.path))
+    await worker.open()
+    batcher = Batcher([worker], Limits(4))
+    for _ in range(9):
+        worker.lost()
+        await until(lambda: worker.pid is not None)
+    worker.received(wire.FAILED, b'"a batch that failed, but the process lives"')
+    for _ in range(2):
+        worker.lost()
+        await until(lambda: worker.pid is not None)
+    await batcher.close()
+    assert pauses.taken == [0, 1, 2, 3, 4, 5, 6, 6, 6, 0, 1]
+
+
+@in_event_loop
+async def test_a_process_that_hangs_is_ended_and_its_image_is_tried_again(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_worker, "HANGS_AFTER_S", 0.1)
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        first = process_of(worker)
+        os.kill(first, signal.SIGSTOP)
+        assert (await batcher.classify(tiny.picture("red"))).probabilities.argmax() == 0
+        assert worker.pid != first
+
+
+@in_event_loop
+async def test_closing_does_not_wait_for_a_process_that_hangs(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        os.kill(process_of(worker), signal.SIGSTOP)
+        lone = asyncio.create_task(batcher.classify(tiny.picture("red")))
+        await until(lambda: batcher.running == 1)
+    with pytest.raises(ComputeFailed):
+        await lone
+
+
+@in_event_loop
+async def test_hangups_and_interrupts_are_left_to_the_server(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        first = process_of(worker)
+        for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            os.kill(first, signum)
+        assert (await batcher.classify(tiny.picture("red"))).probabilities.argmax() == 0
+        assert worker.pid == first
+        assert os.getpgid(first) != os.getpgid(0)
+
+
+@in_event_loop
+async def test_the_process_ends_with_its_worker(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (_, worker):
+        pid = process_of(worker)
+    await gone(pid)
+
+
+@in_event_loop
+async def test_a_bad_model_is_refused_as_it_opens(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    bundle = tiny.stage_bundle(folder)
+    model = onnx.load(folder / "model.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, folder / "model.onnx")
+    bundles.seal(folder, bundle.contract)
+    with pytest.raises(BundleInvalid, match="carries no contract"):
+        await ProcessWorker(settings(folder)).open()
+
+
+@in_event_loop
+async def test_opening_can_be_cancelled(tiny_bundle: ModelBundle) -> None:
+    worker = ProcessWorker(settings(tiny_bundle.path))
+    opening = asyncio.create_task(worker.open())
+    await until(lambda: worker.pid is not None)
+    pid = process_of(worker)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await gone(pid)

@@ -1,0 +1,47 @@
+import pytest
+
+from server.queue.cost_model import MANY, MEMORY_S, CostModel
+from tests.server.manual_clock import ManualClock
+
+
+def test_a_line_through_the_warm_up_predicts_other_sizes() -> None:
+    costs = CostModel([(1, 0.012), (2, 0.022), (4, 0.042)])
+    assert costs.predict_s(8) == pytest.approx(0.082)
+    assert costs.images_within(0.062) == 6
+
+
+def test_batches_of_one_size_are_taken_as_proportional() -> None:
+    costs = CostModel()
+    costs.observe(4, 0.04)
+    costs.observe(4, 0.04)
+    assert costs.predict_s(8) == pytest.approx(0.08)
+
+
+def test_new_batches_outweigh_the_warm_up() -> None:
+    costs = CostModel([(1, 0.01), (2, 0.02)], clock=ManualClock())
+    for _ in range(200):
+        costs.observe(1, 0.03)
+        costs.observe(2, 0.06)
+    assert costs.predict_s(1) == pytest.approx(0.03, rel=0.05)
+
+
+def test_the_warm_up_returns_when_nothing_is_computed() -> None:
+    clock = ManualClock()
+    costs = CostModel([(1, 0.01), (2, 0.02)], clock=clock)
+    costs.observe(1, 60.0)
+    assert costs.predict_s(1) > 5
+    clock.now = 20 * MEMORY_S
+    assert costs.predict_s(1) == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_line_never_goes_below_zero() -> None:
+    falling = CostModel([(1, 0.04), (4, 0.01)])
+    assert falling.predict_s(100) == pytest.approx(0.025)
+    steep = CostModel([(1, 0.001), (4, 0.1)])
+    assert steep.predict_s(1) > 0
+
+
+def test_nothing_seen_promises_nothing() -> None:
+    costs = CostModel()
+    assert costs.predict_s(5) == 0
+    assert costs.images_within(0.01) == MANY
