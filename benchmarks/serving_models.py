@@ -51,8 +51,8 @@ def publish_tiny(models: Path, staging: Path) -> None:
 
 def publish_untrained_resnet34(models: Path, staging: Path) -> None:
     """As fast as a trained one."""
-    from trainer.export import ServedNetwork, export_onnx
-    from trainer.model import build_network
+    from trainer.network.model import build_network
+    from trainer.release.export import ServedNetwork, export_onnx
 
     contract = _contract("resnet34")
     network = build_network("resnet34", len(LABELS), SPEC.size).eval()

@@ -29,11 +29,11 @@ from benchmarks.machine import describe_machine
 from benchmarks.photographs import write_photographs
 from fovea.stopping import Stopping
 from trainer.config import TrainSettings
-from trainer.decision import given
+from trainer.fit.loop import fit
 from trainer.history import Fit
-from trainer.loop import fit
-from trainer.model import adamw
-from trainer.precision import descend
+from trainer.learning_rate.decision import given
+from trainer.network.model import adamw
+from trainer.network.precision import descend
 from trainer.preparation import Start, prepare, recipe_of
 
 CLASSES = 10

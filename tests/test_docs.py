@@ -30,7 +30,7 @@ from server.telemetry.metrics import Metrics
 from server.triton.config import TritonSettings
 from trainer.__main__ import SETTINGS
 from trainer.config import TrainSettings
-from trainer.traits import DOUBTFUL
+from trainer.images.traits import DOUBTFUL
 
 ROOT = Path(__file__).parents[1]
 OBSTORE_READS = {

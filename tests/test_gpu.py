@@ -19,9 +19,9 @@ from tests import tiny
 from tests.photos import make_photos
 from tests.server.oip_calls import IMAGES, PATIENCE_S, crops_of, of_pixels, texts
 from tests.servers import running_server
-from trainer.model import build_network
-from trainer.seeing.heat import heat_map
-from trainer.seeing.sight import NamedImage, look
+from trainer.explain.heat import heat_map
+from trainer.explain.sight import NamedImage, look
+from trainer.network.model import build_network
 
 pytestmark = pytest.mark.gpu
 

@@ -71,7 +71,7 @@ def _examine(settings: EvaluateSettings | InspectSettings) -> None:
 def _look(settings: LookSettings) -> None:
     _let_waiting_threads_sleep()
 
-    from trainer import looking  # imports torch
+    from trainer.explain import looking  # imports torch
 
     looking.look(settings)
 

@@ -11,13 +11,13 @@ from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, DataInvalid
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
-from trainer.audit import left_out
 from trainer.config import EvaluateSettings, InspectSettings
-from trainer.describing import describe_bundle, describe_evaluation
-from trainer.evaluation import Evaluation
-from trainer.evaluation import evaluate as evaluate_on
+from trainer.evaluate.describing import describe_bundle, describe_evaluation
+from trainer.evaluate.evaluation import Evaluation
+from trainer.evaluate.evaluation import evaluate as evaluate_on
+from trainer.images.audit import left_out
+from trainer.images.sources import open_heldout
 from trainer.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
-from trainer.sources import open_heldout
 
 logger = logging.getLogger(__name__)
 

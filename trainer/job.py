@@ -10,15 +10,15 @@ from fovea.settings import as_saved
 from fovea.stopping import Stopping
 from fovea.storage import LocalFolder, open_folder
 from fovea.versions import published
-from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
-from trainer.data import DataSet
-from trainer.decision import Decision, given
-from trainer.loop import fit
-from trainer.precision import choose_precision
+from trainer.fit.loop import fit
+from trainer.images.data import DataSet
+from trainer.learning_rate.decision import Decision, given
+from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
+from trainer.network.precision import choose_precision
 from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
-from trainer.publishing import Terms, describe_refusal
-from trainer.release import Released, read_released, release
+from trainer.release.publishing import Terms, describe_refusal
+from trainer.release.release import Released, read_released, release
 from trainer.report import read_decision
 from trainer.report.rate_curve import write_curve
 from trainer.resuming import check_same, read_settings, with_continued

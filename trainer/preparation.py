@@ -11,23 +11,23 @@ import torch
 from fovea.bundle import file_digest
 from fovea.command_line import flag
 from fovea.errors import DataInvalid
-from trainer.augment import Augmentation
-from trainer.batches import endless_batches
-from trainer.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.config import LrFindSettings, TrainSettings
-from trainer.data import DataSet, read_images
-from trainer.decision import Decision, decide
-from trainer.lr_finder import RangeTest, range_test
-from trainer.model import adamw, build_network, freeze_backbone, unfreeze
-from trainer.objective import Objective, balanced_weights
+from trainer.fit.objective import Objective, balanced_weights
+from trainer.fit.phases import Recipe
+from trainer.images.augment import Augmentation
+from trainer.images.batches import endless_batches
+from trainer.images.data import DataSet, read_images
+from trainer.images.sources import Split, open_source
+from trainer.learning_rate.decision import Decision, decide
+from trainer.learning_rate.range_test import RangeTest, range_test
+from trainer.learning_rate.schedule import cycles
+from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
+from trainer.network.model import adamw, build_network, freeze_backbone, unfreeze
+from trainer.network.precision import Precision, check_compiler, choose_precision
+from trainer.network.weights import load_weights
 from trainer.options import DIGITS
-from trainer.phases import Recipe
-from trainer.precision import Precision, check_compiler, choose_precision
 from trainer.progress import show_progress
 from trainer.run_folder import AUDIT_FILE, RunFolder
-from trainer.schedule import cycles
-from trainer.sources import Split, open_source
-from trainer.weights import load_weights
 
 logger = logging.getLogger(__name__)
 

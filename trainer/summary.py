@@ -3,12 +3,12 @@
 from typing import Any
 
 from fovea.bundle import REPORT_FILE
-from trainer.data import DataSet
-from trainer.decision import Decision
-from trainer.describing import describe_beside, describe_verdict
+from trainer.evaluate.describing import describe_beside, describe_verdict
+from trainer.evaluate.metrics import accuracy_interval
 from trainer.history import Fit
-from trainer.metrics import accuracy_interval
-from trainer.release import Released
+from trainer.images.data import DataSet
+from trainer.learning_rate.decision import Decision
+from trainer.release.release import Released
 from trainer.run_folder import SUMMARY_FILE, RunFolder
 
 

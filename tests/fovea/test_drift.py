@@ -5,7 +5,7 @@ import pytest
 
 from fovea import drift
 from fovea.measured import ClassMetrics, Metrics
-from trainer.metrics import measure
+from trainer.evaluate.metrics import measure
 
 REFERENCE = np.array([40, 40, 20])
 

@@ -23,7 +23,7 @@ from fovea.kinds import TELLING_BYTES, begins_as_image, kind_of
 from fovea.preprocess import Pixels, PreprocessSpec, decode_image, open_image
 from fovea.request import encoded
 from tests.odd_images import PICTURE, saved
-from trainer.traits import traits_of
+from trainer.images.traits import traits_of
 
 SPEC = PreprocessSpec(size=32, resize=36)
 assert formats.readable()[-3:] == ("AVIF", "HEIF", "JXL"), "which registers their plugins"

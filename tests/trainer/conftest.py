@@ -12,10 +12,10 @@ from fovea.stopping import Stopping
 from tests.trainer.exported import made_once
 from trainer import job
 from trainer.config import TrainSettings
-from trainer.decision import Decision, given
-from trainer.digits import write_digits
+from trainer.fit.loop import fit
 from trainer.history import EpochRecord
-from trainer.loop import fit
+from trainer.images.digits import write_digits
+from trainer.learning_rate.decision import Decision, given
 from trainer.preparation import find_learning_rate, prepare, recipe_of
 
 

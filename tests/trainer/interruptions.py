@@ -13,8 +13,9 @@ from torch import Tensor
 
 from fovea.errors import Terminated
 from tests.trainer.conftest import train_settings
-from trainer import job, loop
-from trainer.checkpoint import CHECKPOINT_FILE
+from trainer import job
+from trainer.fit import loop
+from trainer.network.checkpoint import CHECKPOINT_FILE
 
 QUICK = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
 STEPS_PER_EPOCH = 6

@@ -9,7 +9,7 @@ import torch
 
 from tests.trainer.conftest import train_only
 from trainer.history import EpochRecord
-from trainer.schedule import triangular
+from trainer.learning_rate.schedule import triangular
 
 STEPS_PER_EPOCH = 6
 """48 images in batches of 8"""

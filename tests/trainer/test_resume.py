@@ -26,8 +26,9 @@ from tests.trainer.interruptions import (
     start,
     start_from,
 )
-from trainer import job, loop
-from trainer.checkpoint import CHECKPOINT_FILE
+from trainer import job
+from trainer.fit import loop
+from trainer.network.checkpoint import CHECKPOINT_FILE
 from trainer.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("known_exports")

@@ -19,10 +19,11 @@ from tests.trainer.interruptions import (
     finetuning,
     start,
 )
-from trainer import job, loop
-from trainer.checkpoint import CHECKPOINT_FILE
-from trainer.fitting import Fitting
-from trainer.phases import Phase
+from trainer import job
+from trainer.fit import loop
+from trainer.fit.fitting import Fitting
+from trainer.fit.phases import Phase
+from trainer.network.checkpoint import CHECKPOINT_FILE
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 
@@ -84,7 +85,7 @@ def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
         settings = train_settings(few_digits, tmp_path, **options, run_id=name)
         if name == "broken":
             with monkeypatch.context() as patch:
-                patch.setattr("trainer.lr_finder.descend", _sigterm)
+                patch.setattr("trainer.learning_rate.range_test.descend", _sigterm)
                 expect_terminated(settings)
         job.train(settings)
     assert_same_end(tmp_path / "runs" / "broken", tmp_path / "runs" / "straight")
@@ -94,11 +95,13 @@ def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
     "within",
     [
         pytest.param(
-            "trainer.variants.write_int8", marks=pytest.mark.slow
+            "trainer.release.variants.write_int8", marks=pytest.mark.slow
         ),  # whose failure would leave int8 out
-        pytest.param("trainer.gate._decode", marks=pytest.mark.slow),
-        "trainer.export.torch.onnx.export",
-        pytest.param("trainer.weights.torch.load", marks=pytest.mark.slow),  # ... would be a damaged file
+        pytest.param("trainer.release.gate._decode", marks=pytest.mark.slow),
+        "trainer.release.export.torch.onnx.export",
+        pytest.param(
+            "trainer.network.weights.torch.load", marks=pytest.mark.slow
+        ),  # ... would be a damaged file
     ],
 )
 def test_sigterm_is_taken_for_no_failure_of_what_it_comes_in(

@@ -18,8 +18,9 @@ from fovea.preprocess import decode_image
 from fovea.storage import LocalFolder
 from tests.surface.recording import compare, files_below
 from tests.trainer.conftest import train_settings
-from trainer import gate, job
+from trainer import job
 from trainer.config import ExportSettings, LrFindSettings
+from trainer.release import gate
 
 
 def test_training_publishes_a_model_that_serves_what_its_contract_says(

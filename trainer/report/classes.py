@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from fovea.bundle import BundleContract
-from trainer.metrics import Targets
+from trainer.evaluate.metrics import Targets
 
 MOST_ROWS: Final = 2000
 """On the page, the weakest: a row of the longest names weighs a kilobyte."""

@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from trainer.metrics import Bin, Coverage, accuracy_interval
+from trainer.evaluate.metrics import Bin, Coverage, accuracy_interval
 from trainer.report.drawing import FAINT, FIRST, INK, SECOND, THIRD, as_svg, house_style, plot
 
 MOST_POINTS: Final = 400

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from trainer.history import EpochRecord
-from trainer.lr_finder import smooth
+from trainer.learning_rate.range_test import smooth
 from trainer.report.drawing import FAINT, FIRST, SECOND, THIRD, as_svg, house_style, plot
 
 MOST_POINTS: Final = 500

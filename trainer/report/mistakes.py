@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from trainer.data import Images
-from trainer.metrics import Pair, Targets, most_confused
-from trainer.model import Network
+from trainer.evaluate.metrics import Pair, Targets, most_confused
+from trainer.explain.heat import heat_map
+from trainer.explain.pictures import data_uri, overlay, picture
+from trainer.images.data import Images
+from trainer.network.model import Network
 from trainer.report.album import Album, Picture
 from trainer.report.outcomes import Outcomes, in_turn
-from trainer.seeing.heat import heat_map
-from trainer.seeing.pictures import data_uri, overlay, picture
 
 LARGEST_MATRIX: Final = 40
 """More classes than this are told by their most confused pairs alone."""

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer.metrics import Logits, Targets
+from trainer.evaluate.metrics import Logits, Targets
 
 WORST: Final = 12
 """Top losses that are shown."""

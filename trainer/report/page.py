@@ -6,13 +6,15 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from fovea.bundle import BundleContract
-from trainer.calibration import Calibration
-from trainer.data import Images
-from trainer.decision import Decision
+from trainer.evaluate.calibration import Calibration
+from trainer.evaluate.metrics import ECE_BINS, Bin, Logits, Targets, confusion, coverage, reliability, softmax
+from trainer.explain.page import Fragment
 from trainer.history import read_records
-from trainer.lr_finder import Curve
-from trainer.metrics import ECE_BINS, Bin, Logits, Targets, confusion, coverage, reliability, softmax
-from trainer.model import Network
+from trainer.images.data import Images
+from trainer.images.traits import TRAITS
+from trainer.learning_rate.decision import Decision
+from trainer.learning_rate.range_test import Curve
+from trainer.network.model import Network
 from trainer.report.album import Album
 from trainer.report.classes import MOST_ROWS, list_classes
 from trainer.report.confidence import draw_coverage, draw_reliability, list_steps
@@ -26,8 +28,6 @@ from trainer.report.reproduction import command_again
 from trainer.report.sight import show_sight
 from trainer.report.verdict import judge
 from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, SETTINGS_FILE, RunFolder
-from trainer.seeing.page import Fragment
-from trainer.traits import TRAITS
 
 TINY: Final = 48
 """Images of fewer pixels a side are enlarged in squares."""

@@ -8,8 +8,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainer.decision import Decision
-from trainer.lr_finder import Curve
+from trainer.learning_rate.decision import Decision
+from trainer.learning_rate.range_test import Curve
+from trainer.learning_rate.suggestions import centred_means
 from trainer.report.drawing import (
     FAINT,
     FIRST,
@@ -22,7 +23,6 @@ from trainer.report.drawing import (
     house_style,
     plot,
 )
-from trainer.suggestions import centred_means
 
 MARKS: Final = {"valley": FIRST, "steep": THIRD, "minimum": SECOND, "slide": FOURTH}
 BESIDE: Final = {"frameon": False, "loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}

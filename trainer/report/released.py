@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fovea.bundle import MODEL_FILE, BundleContract, file_digest
-from trainer.latency import Latency
+from trainer.evaluate.latency import Latency
 
 
 @dataclass(frozen=True)

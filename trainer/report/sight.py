@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 
 from fovea.errors import FoveaError
-from trainer.data import Images
-from trainer.model import Network
+from trainer.explain.page import Fragment, render_fragment
+from trainer.explain.sight import NamedImage
+from trainer.images.data import Images
+from trainer.network.model import Network
 from trainer.report.markup import shortened
 from trainer.report.outcomes import Outcomes
-from trainer.seeing.page import Fragment, render_fragment
-from trainer.seeing.sight import NamedImage
 
 logger = logging.getLogger(__name__)
 

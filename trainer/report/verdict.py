@@ -7,10 +7,10 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from fovea.measured import ClassMetrics, Metrics, Opinion, Word
-from trainer.baseline import beside_majority, share_taken
-from trainer.calibration import Calibration
+from trainer.evaluate.baseline import beside_majority, share_taken
+from trainer.evaluate.calibration import Calibration
+from trainer.evaluate.metrics import accuracy_interval
 from trainer.markup import named, percent
-from trainer.metrics import accuracy_interval
 
 WIDE: Final = 0.1
 """A 95 % interval of the accuracy that is wider than this says little."""

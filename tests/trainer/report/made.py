@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from fovea.bundle import read_contract
-from trainer.calibration import calibrate
-from trainer.data import Images
-from trainer.latency import Latency
-from trainer.listing import Sample
-from trainer.metrics import measure, softmax
-from trainer.model import build_network
+from trainer.evaluate.calibration import calibrate
+from trainer.evaluate.latency import Latency
+from trainer.evaluate.metrics import measure, softmax
+from trainer.images.data import Images
+from trainer.images.listing import Sample
+from trainer.network.model import build_network
 from trainer.report import Evidence, ReleasedFile, ReleasedFiles, render_report
 from trainer.run_folder import RunFolder
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from fovea.measured import Metrics
-from trainer.calibration import Calibration
-from trainer.metrics import measure
+from trainer.evaluate.calibration import Calibration
+from trainer.evaluate.metrics import measure
 from trainer.report.verdict import judge
 
 LABELS = ("cat", "dog")

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.trainer.explain.networks import LABELS, ORIGIN
+from trainer.explain.page import render_page
+from trainer.explain.sight import NamedImage, Sight, look
+from trainer.network.model import Network, build_network
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    """With biases, of which resnets have none."""
+    torch.manual_seed(0)
+    network = build_network("resnet18", len(LABELS), 64)
+    layer = network.backbone.layer1[0].conv1
+    layer.bias = nn.Parameter(torch.linspace(-1, 1, 64))
+    return network
+
+
+@pytest.fixture(scope="module")
+def image() -> NamedImage:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    pixels[16:48, 16:48] = (200, 60, 20)
+    return NamedImage("barn.png", pixels)
+
+
+@pytest.fixture(scope="module")
+def sight(network: Network, image: NamedImage) -> Sight:
+    return look(network, LABELS, [image])
+
+
+@pytest.fixture(scope="module")
+def file(sight: Sight, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("look") / "barn.png.html"
+    path.write_text(render_page(sight, ORIGIN), encoding="utf-8")
+    return path

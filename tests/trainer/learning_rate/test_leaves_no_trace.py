@@ -1,0 +1,179 @@
+"""The range test leaves no trace."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.fit.objective import Objective
+from trainer.images.augment import Augmentation, augment
+from trainer.images.batches import Batch
+from trainer.learning_rate.range_test import RangeTest, range_test, smooth
+from trainer.network.model import Network, adamw, build_network
+from trainer.network.precision import Precision
+
+AUGMENTATION = Augmentation(size=16, min_crop=0.5, max_rotation=10, flip=True)
+CPU = Precision(torch.device("cpu"), torch.float32)
+
+
+def _batches(stopped_by: BaseException | None = None) -> Iterator[Batch]:
+    generator = torch.Generator().manual_seed(1)
+    for step in range(1000):
+        if step == 3 and stopped_by is not None:
+            raise stopped_by
+        pixels = torch.randint(0, 256, (8, 20, 20, 3), generator=generator, dtype=torch.uint8)
+        yield pixels, torch.randint(0, 2, (8,), generator=generator)
+
+
+def _network() -> Network:
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(0)
+    return build_network("shufflenet_v2_x0_5", 2, 16)
+
+
+def _started(warm: bool) -> tuple[Network, torch.optim.Optimizer]:
+    network = _network()
+    optimizer = adamw(network, 1e-3, 1e-3)
+    if warm:
+        _weights_after_five_steps(network, optimizer)
+    return network, optimizer
+
+
+def _weights_after_five_steps(network: Network, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    for step, (pixels, targets) in enumerate(_batches()):
+        if step == 5:
+            break
+        F.cross_entropy(network(augment(pixels, AUGMENTATION)), targets).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return network.state_dict()
+
+
+def _assert_equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> None:
+    assert left.keys() == right.keys()
+    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["fresh optimizer", "optimizer with moments"])
+@pytest.mark.parametrize(
+    "stopped_by",
+    [None, RuntimeError("the disk is gone"), KeyboardInterrupt()],
+    ids=["to its end", "when it raises", "at Ctrl-C"],
+)
+def test_training_after_a_range_test_is_bit_equal_to_training_without(
+    stopped_by: BaseException | None, warm: bool
+) -> None:
+    plain, optimizer = _started(warm)
+    expected = _weights_after_five_steps(plain, optimizer)
+    numbers = (random.random(), np.random.rand(), torch.rand(1).item())
+
+    network, optimizer = _started(warm)
+    how = RangeTest(1e-5, 1.0, 8)
+    if stopped_by is None:
+        assert len(range_test(network, optimizer, _batches(), how, AUGMENTATION, CPU).losses) > 3
+    else:
+        with pytest.raises(type(stopped_by)):
+            range_test(network, optimizer, _batches(stopped_by), how, AUGMENTATION, CPU)
+
+    _assert_equal(_weights_after_five_steps(network, optimizer), expected)
+    assert (random.random(), np.random.rand(), torch.rand(1).item()) == numbers
+
+
+def test_range_test_puts_modes_and_gradients_back() -> None:
+    network = _network()
+    network.eval()
+    network.head.train()
+    parameter = next(network.parameters())
+    parameter.grad = torch.ones_like(parameter)
+    range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-5, 1, 2), AUGMENTATION, CPU)
+    assert not network.backbone.training
+    assert network.head.training
+    assert torch.equal(parameter.grad, torch.ones_like(parameter))
+
+
+def test_range_test_ends_where_the_loss_is_not_finite() -> None:
+    network = _network()
+    with torch.no_grad():
+        network.head[-1].weight.fill_(float("nan"))
+    curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-5, 1, 8), AUGMENTATION, CPU)
+    assert curve.losses == []
+    assert "not finite" in curve.end
+
+
+def test_range_test_ends_at_the_first_point_beyond_four_times_the_best() -> None:
+    given = [2.0] * 10 + [9.0] * 300
+    losses = iter(given)
+
+    def objective(logits: Tensor, targets: Tensor) -> Tensor:
+        return 0 * logits.sum() + next(losses)
+
+    network = _network()
+    how = RangeTest(1e-7, 1e-6, 310)
+    curve = range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU, objective)
+    smoothed = smooth(given)
+    expected = next(step for step, loss in enumerate(smoothed) if loss > 4 * min(smoothed[: step + 1]))
+    assert len(curve.losses) == expected + 1 < 310
+    assert "passed 4 times its best" in curve.end
+
+
+def test_range_test_gives_one_point_a_step_at_rising_rates() -> None:
+    network = _network()
+    curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-6, 1e-4, 5), AUGMENTATION, CPU)
+    assert curve.lrs == pytest.approx(np.logspace(-6, -4, 5).tolist())
+    assert len(curve.losses) == len(curve.smoothed) == 5
+
+
+def test_range_test_leaves_the_optimizer_without_state_if_it_had_none() -> None:
+    network = _network()
+    optimizer = adamw(network, 1, 1)
+    range_test(network, optimizer, _batches(), RangeTest(1e-5, 1e-3, 3), AUGMENTATION, CPU)
+    assert not optimizer.state
+
+
+def test_range_test_puts_back_buffers_that_no_state_dict_has() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls: Tensor
+            self.register_buffer("calls", torch.zeros(1), persistent=False)
+            self.weight = nn.Parameter(torch.ones(2))
+
+        def forward(self, images: Tensor) -> Tensor:
+            self.calls += 1
+            return images.mean((1, 2, 3))[:, None] * self.weight
+
+    model = Counting()
+    optimizer = torch.optim.SGD(model.parameters(), 1)
+    curve = range_test(model, optimizer, _batches(), RangeTest(1e-5, 1e-3, 3), AUGMENTATION, CPU)
+    assert len(curve.losses) == 3
+    assert model.calls.item() == 0
+
+
+def test_range_test_in_linear_mode_rises_by_equal_differences() -> None:
+    network = _network()
+    how = RangeTest(0.001, 0.005, 5, "linear")
+    curve = range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU)
+    assert curve.lrs == pytest.approx([0.001, 0.002, 0.003, 0.004, 0.005])
+    assert curve.mode == "linear"
+
+
+def test_range_test_minimises_what_training_will() -> None:
+    curves = []
+    for smoothing in (0.0, 0.5):
+        network = _network()
+        how, objective = RangeTest(1e-6, 1e-5, 3), Objective(smoothing)
+        curves.append(
+            range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU, objective)
+        )
+    assert curves[0].losses != curves[1].losses
+
+
+def test_range_test_keeps_the_accuracy_of_each_batch() -> None:
+    network = _network()
+    curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-6, 1e-4, 5), AUGMENTATION, CPU)
+    assert len(curve.accuracies) == 5
+    assert all(accuracy * 8 == round(accuracy * 8) for accuracy in curve.accuracies)

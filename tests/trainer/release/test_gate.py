@@ -1,0 +1,179 @@
+"""Nothing that differs from the model that was trained passes the release gate."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from fovea.bundle import BundleContract, ModelBundle
+from fovea.classifier import Classifier
+from fovea.errors import DataInvalid, GateRefused
+from fovea.preprocess import PreprocessSpec, decode_image
+from tests.tiny import picture, stage_bundle
+from trainer.evaluate.metrics import softmax
+from trainer.evaluate.prediction import predict
+from trainer.images.data import Images, read_images
+from trainer.images.sources import Sample, open_source
+from trainer.network.checkpoint import Checkpoint
+from trainer.release.export import ServedNetwork, export_onnx
+from trainer.release.gate import Reference, pass_gate
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the gate is given."""
+
+    model: Path
+    contract: BundleContract
+    reference: Reference
+
+    def measure(self) -> float:
+        return pass_gate(self.model, self.contract, self.reference, threads=1).accuracy
+
+
+@pytest.fixture(scope="module")
+def candidate(trained: Path, few_digits: Path) -> Candidate:
+    """The released model again, beside what the checkpoint's torch network says."""
+    bundle = ModelBundle.open(trained / "models" / "tiny" / "1")
+    checkpoint = Checkpoint.load(trained / "runs" / "a")
+    split = open_source(str(few_digits), val_fraction=0.2, seed=0, cache_dir=trained / "cache")
+    heldout = read_images(
+        split, "few", checkpoint.preprocess, trained / "cache", max_bad_fraction=0, threads=1
+    ).heldout
+    probabilities = softmax(predict(checkpoint.network, heldout, 16) / bundle.contract.temperature)
+    reference = Reference(heldout, probabilities, checkpoint.labels)
+    return Candidate(bundle.model_path, bundle.contract, reference)
+
+
+def test_the_model_as_it_was_trained_passes(candidate: Candidate) -> None:
+    assert candidate.measure() == candidate.contract.metrics.accuracy
+
+
+def test_two_swapped_labels_are_refused(candidate: Candidate) -> None:
+    labels = candidate.contract.labels
+    swapped = candidate.contract.model_copy(update={"labels": (labels[1], labels[0], *labels[2:])})
+    with pytest.raises(GateRefused, match=r"^labels: "):
+        replace(candidate, contract=swapped).measure()
+
+
+def test_a_missing_label_is_refused(candidate: Candidate) -> None:
+    short = candidate.contract.model_copy(update={"labels": candidate.contract.labels[:-1]})
+    with pytest.raises(GateRefused, match=r"^labels: the model gives 2 probabilities"):
+        replace(candidate, contract=short).measure()
+
+
+def test_swapped_labels_of_classes_without_heldout_images_are_refused(tmp_path: Path) -> None:
+    """Their order changes no accuracy."""
+    bundle = stage_bundle(tmp_path / "tiny")
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    crop = decode_image(picture("red"), bundle.contract.preprocess)[None]
+    labels = bundle.contract.labels
+    target, sample = np.array([labels.index("red")]), Sample(tmp_path / "red.png", "red")
+    heldout = Images(crop, np.array([0]), target, (sample,))
+    probabilities = Classifier(bundle, "cpu", 1).classify(crop)
+    sound = Candidate(bundle.model_path, bundle.contract, Reference(heldout, probabilities, labels))
+    assert sound.measure() == 1.0
+    others = [label for label in labels if label != "red"]
+    order = tuple({others[0]: others[1], others[1]: others[0]}.get(label, label) for label in labels)
+    swapped = bundle.contract.model_copy(update={"labels": order})
+    with pytest.raises(GateRefused, match=r"^labels: "):
+        replace(sound, contract=swapped).measure()
+
+
+def test_another_resize_is_refused_by_the_first_file_that_differs(candidate: Candidate) -> None:
+    spec = PreprocessSpec(size=32, resize=36)
+    changed = candidate.contract.model_copy(update={"preprocess": spec})
+    with pytest.raises(GateRefused, match=r"^preprocess: .*\.png decodes to other pixels .* resize 36"):
+        replace(candidate, contract=changed).measure()
+
+
+def test_a_heldout_file_that_vanished_is_named(candidate: Candidate, tmp_path: Path) -> None:
+    heldout = candidate.reference.heldout
+    gone = Sample(tmp_path / "gone.png", heldout.samples[0].label)
+    samples = (gone, *heldout.samples[1:])
+    reference = replace(candidate.reference, heldout=replace(heldout, samples=samples))
+    with pytest.raises(DataInvalid, match=r"gone\.png: cannot be read: No such file"):
+        replace(candidate, reference=reference).measure()
+
+
+def test_one_corrupted_weight_is_refused(candidate: Candidate, tmp_path: Path) -> None:
+    model = onnx.load(candidate.model)
+    tensor = next(t for t in model.graph.initializer if len(t.dims) == 4)
+    values = numpy_helper.to_array(tensor).copy()
+    values[3, 1, 3, 3] += 50
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(GateRefused, match=r"^weights: at batch size 1 "):
+        replace(candidate, model=tmp_path / "model.onnx").measure()
+
+
+def test_probabilities_that_keep_the_top_1_but_drift_are_refused(candidate: Candidate) -> None:
+    reference = candidate.reference
+    drifted = (0.95 * reference.probabilities + 0.05 / 2).astype(np.float32)
+    with pytest.raises(GateRefused, match=r"^weights: .* a probability of the ONNX model is off by"):
+        replace(candidate, reference=replace(reference, probabilities=drifted)).measure()
+
+
+def _wrong_epsilon(served: ServedNetwork) -> ServedNetwork:
+    for module in served.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 1e-2
+    return served
+
+
+def _swapped_channels(served: ServedNetwork) -> ServedNetwork:
+    served.network.mean, served.network.std = served.network.mean.flip(0), served.network.std.flip(0)
+    return served
+
+
+def _forgotten_temperature(served: ServedNetwork) -> ServedNetwork:
+    return ServedNetwork(served.network, 1.0)
+
+
+def _rounded_pooling(served: ServedNetwork) -> ServedNetwork:
+    """The edge is pooled otherwise, as an exporter had it that mistook ceil_mode."""
+    served.network.backbone.maxpool = nn.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
+    return served
+
+
+class _MindsItsNeighbours(ServedNetwork):
+    """Right for one image; of several, each answer depends on the others, as when batch norm still trains."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        logits, _ = super().forward(pixels)
+        mixed = logits + 0.05 * (logits - logits.mean(0, keepdim=True))
+        return mixed, torch.softmax(mixed / self.temperature, dim=1)
+
+
+def _mixed_batch(served: ServedNetwork) -> ServedNetwork:
+    return _MindsItsNeighbours(served.network, served.temperature)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "batch_size"),
+    [
+        (_wrong_epsilon, 1),
+        (_swapped_channels, 1),
+        (_forgotten_temperature, 1),
+        (_rounded_pooling, 1),
+        (_mixed_batch, 2),
+    ],
+)
+def test_export_that_is_subtly_wrong_is_refused(
+    candidate: Candidate,
+    trained: Path,
+    tmp_path: Path,
+    spoil: Callable[[ServedNetwork], ServedNetwork],
+    batch_size: int,
+) -> None:
+    network = Checkpoint.load(trained / "runs" / "a").network
+    served = spoil(ServedNetwork(network, candidate.contract.temperature))
+    export_onnx(served, candidate.contract, tmp_path / "model.onnx")
+    with pytest.raises(GateRefused, match=rf"^weights: at batch size {batch_size} "):
+        replace(candidate, model=tmp_path / "model.onnx").measure()

@@ -1,0 +1,93 @@
+"""A model that is worth nothing does not go live by itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea import versions
+from fovea.bundle import ModelBundle
+from fovea.errors import DataInvalid
+from tests.trainer.conftest import train_settings
+from tests.trainer.report.test_verdict import CALIBRATION, CLEAN, of
+from trainer import job
+from trainer.config import ExportSettings, TrainSettings
+from trainer.release.publishing import Terms
+from trainer.report.verdict import judge
+
+pytestmark = pytest.mark.usefixtures("known_exports")
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> TrainSettings:
+    """A training on images in which there is nothing to be learnt."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 16), ("val", 10)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "noise" / part / label
+            folder.mkdir(parents=True)
+            for place in range(count):
+                Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{place}.png")
+    quick = {"arch": "shufflenet_v2_x0_5", "lr": 1e-4, "publish_anyway": False}
+    return train_settings(tmp_path / "noise", tmp_path, **quick)
+
+
+def test_a_model_no_better_than_the_majority_is_kept_and_not_published(
+    noise: TrainSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = noise.runs / "a"
+    with pytest.raises(
+        DataInvalid, match=r"not published: it is not .*better than always .*--publish-anyway"
+    ):
+        job.train(noise)
+    said = capsys.readouterr().out
+    summary = json.loads((run / "summary.json").read_text())
+    assert (summary["model"], summary["candidate"]) == (None, str(run / "candidate"))
+    assert summary["verdict"]["word"] == "Not fit to ship"
+    assert summary["majority"] == {"label": "cat", "accuracy": 0.5}
+    assert summary["accuracy_interval_95"][0] < 0.5 < summary["macro_recall"] + 0.3
+    assert f"verdict         Not fit to ship\n                {summary['verdict']['against'][0]}\n" in said
+    assert not Path(noise.models).exists()
+    assert (run / "report.html").is_file()
+    kept = ModelBundle.open(run / "candidate").contract
+    assert kept.version == 0
+    assert kept.verdict is not None
+    assert kept.verdict.model_dump(mode="json") == summary["verdict"]
+
+    job.train(noise.model_copy(update={"publish_anyway": True}))  # which does not take it for finished
+    assert versions.fetch(noise.models).contract.verdict == kept.verdict
+    assert json.loads((run / "summary.json").read_text())["model"] == f"{noise.models}/1"
+    assert not (run / "candidate").exists()
+
+
+def test_an_export_keeps_to_its_runs_least_accuracy_unless_it_names_one(tmp_path: Path) -> None:
+    of_the_run = train_settings(tmp_path, tmp_path, min_accuracy=0.9, publish_anyway=False)
+    for given, terms in (
+        ({}, Terms(0.9)),
+        ({"min_accuracy": 0.5}, Terms(0.5)),
+        ({"publish_anyway": True}, Terms(0.9, anyway=True)),
+    ):
+        options: dict[str, Any] = {"run": tmp_path, "models": "models", **given}
+        assert Terms.of(ExportSettings(**options), of_the_run) == terms
+
+
+def test_terms_say_what_is_not_reached() -> None:
+    sound, worthless = of((480, 20), (15, 485)), of((60, 0), (40, 0))
+    for metrics, terms, said in (
+        (sound, Terms(), None),
+        (sound, Terms(0.965), None),
+        (
+            sound,
+            Terms(0.97),
+            "its accuracy of 96.50% is below --min-accuracy 0.97 (965 of 1000 held-out images",
+        ),
+        (sound, Terms(0.97, anyway=True), None),
+        (worthless, Terms(), "it is not better than always answering class 0, which is right for 60.0 % of"),
+        (worthless, Terms(0.5), "it is not better than always"),
+        (worthless, Terms(anyway=True), None),
+    ):
+        refusal = terms.refusal(metrics, judge(metrics, CALIBRATION, CLEAN, 0.99))
+        assert (refusal is None) if said is None else (refusal or "").startswith(said), (terms, refusal)

@@ -1,0 +1,104 @@
+"""A model on other images, beside what its bundle says of those that it was released on."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fovea.measured import Metrics
+from trainer.evaluate.metrics import accuracy_interval
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of a share of the images: at the release, here, and how far chance alone may have moved it."""
+
+    released: float
+    found: float
+    interval: tuple[float, float]
+    """95 % confidence interval of found - released"""
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        low, high = self.interval
+        return low > 0 or high < 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "interval": list(self.interval), "beyond_chance": self.is_beyond_chance}
+
+
+@dataclass(frozen=True)
+class BesideRelease:
+    """None where one of the two was measured on no image."""
+
+    accuracy: Change | None
+    abstained: Change | None
+    """None also of a bundle that was released before this was counted"""
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready, with what a person is told."""
+        return {
+            "accuracy": self.accuracy.as_json() if self.accuracy else None,
+            "abstained": self.abstained.as_json() if self.abstained else None,
+            "words": self.words(),
+        }
+
+    def words(self) -> list[str]:
+        """A line each."""
+        said = []
+        if self.accuracy:
+            said += _accuracy_in_words(self.accuracy)
+        if self.abstained and self.abstained.is_beyond_chance:
+            said.append(_abstained_in_words(self.abstained))
+        return said
+
+
+def beside_release(found: Metrics, released: Metrics) -> BesideRelease:
+    """Both of the same model, at the same precision and abstain threshold."""
+    if not found.images or not released.images:
+        return BesideRelease(None, None)
+    abstained = None
+    if found.abstained is not None and released.abstained is not None:
+        abstained = change(found.abstained, found.images, released.abstained, released.images)
+    return BesideRelease(change(found.right, found.images, released.right, released.images), abstained)
+
+
+def change(found: int, images: int, released: int, released_images: int) -> Change:
+    """The difference of two shares with its 95 % interval, by the intervals of either.
+
+    Newcombe's hybrid score interval (method 10 of Newcombe 1998, Statistics in Medicine 17:873-890).
+    """
+    here, there = found / images, released / released_images
+    (low, high), (low_there, high_there) = (
+        accuracy_interval(found, images),
+        accuracy_interval(released, released_images),
+    )
+    below = math.hypot(here - low, high_there - there)
+    above = math.hypot(high - here, there - low_there)
+    return Change(there, here, (here - there - below, here - there + above))
+
+
+def _accuracy_in_words(accuracy: Change) -> list[str]:
+    if not accuracy.is_beyond_chance:
+        return ["It is no further from its accuracy at the release than chance may give."]
+    if accuracy.found > accuracy.released:
+        return [
+            f"It is right more often than at its release, further than chance gives: {_points(accuracy)}."
+        ]
+    return [
+        f"It is right less often than at its release, further than chance gives: {_points(accuracy)}.",
+        "These images are of another kind than those it was trained on, or are labelled otherwise: look at "
+        "the worst, and train on some.",
+    ]
+
+
+def _abstained_in_words(abstained: Change) -> str:
+    return (
+        f"It abstains on {abstained.found:.1%} of these images, at its release on {abstained.released:.1%}, "
+        "further than chance gives."
+    )
+
+
+def _points(moved: Change) -> str:
+    low, high = sorted(abs(100 * end) for end in moved.interval)
+    found = abs(100 * (moved.found - moved.released))
+    return f"{found:.1f} points (95 % confidence interval {low:.1f} to {high:.1f})"

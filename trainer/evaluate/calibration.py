@@ -1,0 +1,82 @@
+"""How far probabilities can be believed: the temperature that they need, and when to abstain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.evaluate.metrics import (
+    Logits,
+    Targets,
+    coverage,
+    expected_calibration_error,
+    negative_log_likelihood,
+    softmax,
+)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Fitted on the held-out images."""
+
+    temperature: float
+    """1 where the fitted one would raise the calibration error"""
+    abstain_threshold: float
+    ece_before: float
+    ece_after: float
+    kept: int
+    """images whose probability reaches the threshold"""
+    kept_right: int
+    fitted: float = 1.0
+    """the temperature of the lowest negative log likelihood, whether it is taken or not"""
+
+
+def calibrate(logits: Logits, targets: Targets, target_precision: float) -> Calibration:
+    """logits [n, classes], targets [n]. A fitted temperature that makes the calibration error worse, as with
+    few images it may, is not taken: then it is 1."""
+    fitted = fit_temperature(logits, targets)
+    before = expected_calibration_error(softmax(logits), targets)
+    helps = expected_calibration_error(softmax(logits / fitted), targets) <= before
+    temperature = fitted if helps else 1.0
+    after = softmax(logits / temperature)
+    threshold = abstain_threshold(after, targets, target_precision)
+    kept = after.max(1) >= threshold
+    return Calibration(
+        temperature,
+        threshold,
+        before,
+        expected_calibration_error(after, targets),
+        int(kept.sum()),
+        int((after.argmax(1) == targets)[kept].sum()),
+        fitted,
+    )
+
+
+def fit_temperature(logits: Logits, targets: Targets) -> float:
+    """The T in [0.05, 20] that minimises the negative log likelihood of softmax(logits / T).
+
+    Guo et al. 2017, arXiv 1706.04599. The likelihood has one minimum in log T: golden-section search.
+    """
+    low, high = np.log(0.05), np.log(20.0)
+    ratio = (np.sqrt(5) - 1) / 2
+    while high - low > 1e-4:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if negative_log_likelihood(softmax(logits / np.exp(left)), targets) < negative_log_likelihood(
+            softmax(logits / np.exp(right)), targets
+        ):
+            high = right
+        else:
+            low = left
+    return round(float(np.exp((low + high) / 2)), 6)
+
+
+def abstain_threshold(probabilities: Logits, targets: Targets, target_precision: float) -> float:
+    """The smallest confidence from which on `target_precision` of the images are right, 1 if none is."""
+    found = coverage(probabilities, targets)
+    reached = np.flatnonzero(found.accuracy >= target_precision)
+    if not len(reached):
+        return 1.0
+    if reached[-1] == len(found.accuracy) - 1:
+        return 0.0
+    # Half way to the first image that is left, so that rounding on another machine changes nothing.
+    kept, left = map(float, found.confidence[reached[-1] : reached[-1] + 2])
+    return round((kept + left) / 2, 6)

@@ -1,0 +1,156 @@
+"""What a person reads of a released model and of how it did."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rich.filesize import decimal
+
+from fovea.bundle import BundleContract, ModelBundle
+from fovea.measured import Metrics, Opinion
+from fovea.printable import printable
+from trainer.evaluate.evaluation import Evaluation
+from trainer.evaluate.metrics import accuracy_interval
+from trainer.markup import shortened
+
+MOST_ROWS: Final = 20
+"""Classes and labels beyond these are in the JSON alone."""
+MOST_WORST: Final = 10
+
+Row = tuple[str, ...]
+
+
+def describe_evaluation(found: Evaluation, contract: BundleContract) -> Iterator[str]:
+    """The lines that a person reads of an evaluation."""
+    model, metrics, kept = found.model, found.metrics, found.kept
+    yield f"{model['name']} version {model['version']}, {model['precision']}: {_accuracy(metrics)}"
+    yield f"at its release {_accuracy(contract.metrics_of(model['precision']))}"
+    yield from found.beside_release.words()
+    yield f"beside it: {describe_beside(metrics)}"
+    yield ""
+    yield from _table([("class", "images", "precision", "recall"), *_classes(metrics)])
+    yield ""
+    yield "most confused   " + (
+        ", ".join(f"{p.truth} taken for {p.predicted} ({p.count})" for p in found.most_confused) or "none"
+    )
+    yield (
+        f"calibration     error {metrics.ece:.2%}; below a probability of {kept.threshold:.3f} it abstains: "
+        f"{kept.images} of {metrics.images} images are kept"
+        + (f", of which {kept.right / kept.images:.2%} are right" if kept.images else "")
+    )
+    if found.worst:
+        yield ""
+        header = ("worst images", "truth", "taken for", "probability")
+        worst = found.worst[:MOST_WORST]
+        yield from _table([header, *((w.path, w.truth, w.predicted, f"{w.probability:.3f}") for w in worst)])
+
+
+def _accuracy(metrics: Metrics) -> str:
+    if not metrics.images:
+        return "measured on no image"
+    low, high = accuracy_interval(round(metrics.accuracy * metrics.images), metrics.images)
+    return (
+        f"{metrics.accuracy:.2%} of {metrics.images} images right "
+        f"(95 % confidence interval {low:.2%} to {high:.2%})"
+    )
+
+
+def _classes(metrics: Metrics) -> Iterator[Row]:
+    """Those that do worst first; classes without images are left out."""
+    present = {label: row for label, row in metrics.per_class.items() if row.images}
+    ranked = sorted(present.items(), key=lambda entry: entry[1].recall)
+    for label, row in ranked[:MOST_ROWS]:
+        yield label, str(row.images), f"{row.precision:.1%}", f"{row.recall:.1%}"
+    if len(ranked) > MOST_ROWS:
+        yield (f"and {len(ranked) - MOST_ROWS} more, no worse",)
+
+
+def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
+    """The lines that a person reads of a bundle."""
+    contract = bundle.contract
+    yield f"{contract.name} version {contract.version}, of {contract.created:%d %B %Y, %H:%M UTC}"
+    yield ""
+    yield from _table([*_what_it_does(contract), *_where_it_comes_from(contract.training)])
+    yield ""
+    precisions = [("fp32", contract.metrics), *((p, v.metrics) for p, v in contract.variants.items())]
+    for precision, metrics in precisions:
+        yield f"{precision}: {_accuracy(metrics)}"
+    yield f"beside it: {describe_beside(contract.metrics)}"
+    yield ""
+    yield from describe_verdict(contract.verdict)
+    yield ""
+    yield from _table(
+        [
+            (name, decimal((bundle.path / name).stat().st_size), f"sha256 {digest}")
+            for name, digest in contract.files.items()
+        ]
+    )
+
+
+def describe_beside(metrics: Metrics) -> str:
+    """What an accuracy is to be seen beside."""
+    label, share = metrics.majority
+    majority = f"always answering {shortened(label)} is right for {share:.2%}"
+    return f"macro recall {metrics.macro_recall:.2%}; {majority}"
+
+
+def describe_verdict(opinion: Opinion | None) -> Iterator[str]:
+    """The verdict's word, then what speaks against it, a line each."""
+    if opinion is None:
+        yield "verdict         none: it was released before there were any"
+        return
+    yield f"verdict         {opinion.word}"
+    for reason in opinion.against:
+        yield f"                {printable(reason)}"
+
+
+def _what_it_does(contract: BundleContract) -> Iterator[Row]:
+    spec, labels = contract.preprocess, contract.labels
+    more = f" and {len(labels) - MOST_ROWS} more" if len(labels) > MOST_ROWS else ""
+    shown = [repr(label) if "," in label else label for label in labels[:MOST_ROWS]]
+    yield "labels", f"{len(labels)}: {', '.join(shown)}{more}"
+    yield "images", f"shorter side {spec.resize}, crop {spec.size}, {spec.interpolation}"
+    for tensor in (*contract.inputs, *contract.outputs):
+        yield tensor.name, f"{tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
+    yield "temperature", f"{contract.temperature:g}"
+    yield "abstains", f"below a probability of {contract.abstain_threshold:g}"
+
+
+def _where_it_comes_from(training: dict[str, Any]) -> Iterator[Row]:
+    """As far as the trainer that made it has noted it."""
+    settings, rate = _part(training, "settings"), _part(training, "learning_rate")
+    found = _part(training, "versions")
+    noted = {
+        "architecture": training.get("architecture"),
+        "weights": _with_digest(training.get("weights"), training.get("weights_sha256")),
+        "data": _with_digest(settings.get("data"), training.get("data_digest")),
+        "learning rate": _rate(rate),
+        "confidence": rate.get("confidence"),
+        "epochs": training.get("epochs"),
+        "seed": training.get("seed"),
+        "run": training.get("run"),
+        "continued from": training.get("continued_from"),
+        "versions": ", ".join(f"{name} {version}" for name, version in found.items()),
+    }
+    return ((name, str(value)) for name, value in noted.items() if value not in (None, ""))
+
+
+def _part(training: dict[str, Any], name: str) -> dict[str, Any]:
+    part = training.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _rate(decision: dict[str, Any]) -> str | None:
+    lr = decision.get("lr")
+    return f"{lr:.3g}: {decision.get('why', '')}" if isinstance(lr, float) else None
+
+
+def _with_digest(name: object, digest: object) -> object:
+    return f"{name}, sha256 {digest}" if name and digest else name
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    """Columns under each other; a row of one cell stands alone."""
+    wide = [row for row in rows if len(row) > 1]
+    widths = [max(map(len, column)) for column in zip(*wide, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip()

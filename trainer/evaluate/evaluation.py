@@ -1,0 +1,226 @@
+"""A released model on labelled images, as it would answer if they were sent to the server."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fovea.classifier import Classifier
+from fovea.errors import DataInvalid, InvalidImage
+from fovea.measured import Metrics
+from fovea.ordered import Bound, ordered_map
+from fovea.preprocess import Pixels, decode_image
+from trainer.evaluate.beside_release import BesideRelease, beside_release
+from trainer.evaluate.metrics import (
+    Bin,
+    Logits,
+    Pair,
+    Targets,
+    accuracy_interval,
+    confusion,
+    measure,
+    most_confused,
+    reliability,
+)
+from trainer.images.audit import BadFile, check_bad
+from trainer.images.labels import looks
+from trainer.images.sources import Sample
+from trainer.progress import show_progress
+
+BATCH_SIZE: Final = 32
+MOST_WORST: Final = 100
+"""Wrong answers that the record names."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model made of one image."""
+
+    path: str
+    truth: str
+    predicted: str
+    probability: float
+    """of what was predicted"""
+    probability_of_truth: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left where the model abstains below its threshold."""
+
+    threshold: float
+    images: int
+    right: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a released model does on some images."""
+
+    model: dict[str, Any]
+    """its name, version, precision, provider and digest"""
+    metrics: Metrics
+    right: int
+    interval: tuple[float, float]
+    """95 % confidence interval of the accuracy"""
+    labels: tuple[str, ...]
+    confusion: Targets
+    """int64 [classes, classes]: rows are the truth, columns the predictions"""
+    most_confused: list[Pair]
+    reliability: list[Bin]
+    kept: Kept
+    worst: list[Answer]
+    """wrong answers, the one that gave the truth least first; 100 at most"""
+    bad: tuple[BadFile, ...]
+    """files that cannot be decoded, and count nowhere else"""
+    beside_release: BesideRelease
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready."""
+        majority, share = self.metrics.majority
+        return {
+            "model": self.model,
+            "metrics": self.metrics.model_dump(mode="json"),
+            "right": self.right,
+            "accuracy_interval_95": list(self.interval),
+            "macro_recall": self.metrics.macro_recall,
+            "majority": {"label": majority, "accuracy": share},
+            "beside_release": self.beside_release.record(),
+            "labels": list(self.labels),
+            "confusion": [
+                {"truth": self.labels[truth], "predicted": self.labels[predicted], "images": int(count)}
+                for truth, predicted, count in _cells(self.confusion)
+            ],
+            "most_confused": [asdict(pair) for pair in self.most_confused],
+            "reliability": [asdict(b) for b in self.reliability],
+            "kept": asdict(self.kept),
+            "worst": [asdict(answer) for answer in self.worst],
+            "quarantined": [asdict(bad) for bad in self.bad],
+        }
+
+
+def evaluate(
+    classifier: Classifier, data: str, samples: Sequence[Sample], threads: int, max_bad_fraction: float
+) -> Evaluation:
+    """Decodes and classifies every sample of `data`. Labels are those of the classifier's bundle.
+
+    Raises DataInvalid for an image of a class that the model does not know, and when more than
+    `max_bad_fraction` of the files cannot be decoded, or all.
+    """
+    contract, labels = classifier.bundle.contract, classifier.labels
+    _check_labels(samples, labels)
+    usable, bad, probabilities = _classify(classifier, samples, threads)
+    check_bad(data, bad, len(samples), max_bad_fraction)
+    index = {label: number for number, label in enumerate(labels)}
+    targets = np.array([index[sample.label] for sample in usable], np.int64)
+    predicted = probabilities.argmax(1)
+    right = int((predicted == targets).sum())
+    counts = confusion(predicted, targets, len(labels))
+    kept = probabilities.max(1) >= contract.abstain_threshold
+    metrics = measure(probabilities, targets, labels, contract.abstain_threshold)
+    return Evaluation(
+        model={
+            "name": contract.name,
+            "version": contract.version,
+            "precision": classifier.precision,
+            "provider": classifier.provider,
+            "digest": classifier.bundle.digest_of(classifier.precision),
+        },
+        metrics=metrics,
+        right=right,
+        interval=accuracy_interval(right, len(usable)),
+        labels=labels,
+        confusion=counts,
+        most_confused=most_confused(counts, labels),
+        reliability=reliability(probabilities, targets),
+        kept=Kept(contract.abstain_threshold, int(kept.sum()), int((predicted == targets)[kept].sum())),
+        worst=_worst(usable, probabilities, targets, labels),
+        bad=tuple(bad),
+        beside_release=beside_release(metrics, contract.metrics_of(classifier.precision)),
+    )
+
+
+def _check_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> None:
+    unknown = sorted({sample.label for sample in samples} - set(labels))
+    if unknown:
+        known = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
+        others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
+        alike = [label for label in labels if looks(label) == looks(unknown[0])]
+        meant = f"; {alike[0]!r} may be meant" if alike else ""
+        raise DataInvalid(
+            f"the model has no class {unknown[0]!r}{others}, of which there are images "
+            f"(it has {known}){meant}"
+        )
+
+
+def _classify(
+    classifier: Classifier, samples: Sequence[Sample], threads: int
+) -> tuple[list[Sample], list[BadFile], Logits]:
+    """The images that can be decoded with their probabilities [n, classes], and the others."""
+    spec = classifier.bundle.contract.preprocess
+
+    def decode(sample: Sample) -> Pixels | BadFile:
+        try:
+            return decode_image(sample.path.read_bytes(), spec)
+        except InvalidImage as error:
+            return BadFile(str(sample), str(error))
+        except OSError as error:
+            return BadFile(str(sample), f"cannot be read: {error.strerror}")
+
+    decoded = ordered_map(decode, samples, threads, Bound(2 * BATCH_SIZE))
+    usable: list[Sample] = []
+    bad: list[BadFile] = []
+
+    def crops() -> Iterator[Pixels]:
+        shown = show_progress(decoded, "evaluating", len(samples))
+        for sample, outcome in zip(samples, shown, strict=True):
+            if isinstance(outcome, BadFile):
+                bad.append(outcome)
+            else:
+                usable.append(sample)
+                yield outcome
+
+    probabilities: Logits = np.empty((len(samples), len(classifier.labels)), np.float32)
+    done = 0
+    for batch in _batches(crops()):
+        probabilities[done : done + len(batch)] = classifier.classify(batch)
+        done += len(batch)
+    return usable, bad, probabilities[:done]
+
+
+def _batches(crops: Iterator[Pixels]) -> Iterator[Pixels]:
+    """[n, S, S, 3], n up to BATCH_SIZE."""
+    waiting: list[Pixels] = []
+    for crop in crops:
+        waiting.append(crop)
+        if len(waiting) == BATCH_SIZE:
+            yield np.stack(waiting)
+            waiting = []
+    if waiting:
+        yield np.stack(waiting)
+
+
+def _worst(
+    samples: list[Sample], probabilities: Logits, targets: Targets, labels: tuple[str, ...]
+) -> list[Answer]:
+    predicted, of_truth = probabilities.argmax(1), probabilities[np.arange(len(targets)), targets]
+    wrong = np.flatnonzero(predicted != targets)
+    order = wrong[np.argsort(of_truth[wrong], kind="stable")][:MOST_WORST]
+    return [
+        Answer(
+            path=str(samples[place]),
+            truth=samples[place].label,
+            predicted=labels[predicted[place]],
+            probability=float(probabilities[place].max()),
+            probability_of_truth=float(of_truth[place]),
+        )
+        for place in order
+    ]
+
+
+def _cells(counts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+    """Row, column and count of what is not zero."""
+    for row, column in zip(*counts.nonzero(), strict=True):
+        yield int(row), int(column), int(counts[row, column])

@@ -1,0 +1,125 @@
+"""What the templates show: pictures as addresses, and the arithmetic of a convolution's first position."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final
+
+import numpy as np
+from matplotlib import colormaps
+from PIL import Image
+
+from trainer.explain.convolution import Channel, WorkedConvolution
+from trainer.explain.heat import HeatMaps
+from trainer.explain.kernels import FirstKernels
+from trainer.explain.pictures import Floats, as_png, data_uri, overlay, picture
+from trainer.explain.sight import NamedImage
+
+MAP_COLOURS: Final = "viridis"
+LARGEST_MAP: Final = 56
+COLOURS: Final = ("red", "green", "blue")
+
+Table = list[list[float]]
+
+
+def picture_uri(image: NamedImage) -> str:
+    return data_uri(picture(image.pixels))
+
+
+def heat_uri(image: NamedImage, heat: HeatMaps) -> str:
+    return data_uri(overlay(image.pixels, heat))
+
+
+def kernels_uri(kernels: FirstKernels) -> str:
+    return data_uri(as_png(Image.fromarray(kernels.sheet)))
+
+
+def map_uri(values: Floats) -> str:
+    """An activation map [h, w] in viridis, from its lowest value to its highest; large ones are reduced."""
+    image = Image.fromarray(np.asarray(values, np.float32))
+    if max(image.size) > LARGEST_MAP:
+        image = image.resize((LARGEST_MAP, LARGEST_MAP), Image.Resampling.BOX)
+    shown = np.asarray(image)
+    low, high = float(shown.min()), float(shown.max())
+    places = (255 * (shown - low) / max(high - low, 1e-12)).round().astype(np.uint8)
+    coloured = Image.fromarray(places, "P")
+    coloured.putpalette(
+        (255 * colormaps[MAP_COLOURS](np.arange(256))[:, :3]).round().astype(np.uint8).tobytes()
+    )
+    return data_uri(as_png(coloured))
+
+
+def signed(value: float, decimals: int) -> str:
+    """With a real minus sign, and none before a zero."""
+    text = f"{abs(value):.{decimals}f}"
+    return f"−{text}" if value < 0 and float(text) else text
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the numbers of one kind are shown."""
+
+    decimals: int
+    scale: float
+    """their largest magnitude: it has the full colour"""
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Shown":
+        scale = max(map(abs, values), default=0.0) or 1.0
+        return cls(min(3, max(2, 2 - math.floor(math.log10(scale)))), scale)
+
+    def amount(self, value: float) -> str:
+        """A magnitude as a share of the largest, for the colour."""
+        return f"{min(1.0, abs(value) / self.scale):.2f}"
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A worked convolution as it is shown: formats, and the numbers of the first position."""
+
+    worked: WorkedConvolution
+    inputs: Shown
+    weights: Shown
+    products: Shown
+    sums: Shown
+    first: tuple[Table, ...]
+    """the products of each channel at the first position"""
+
+    @classmethod
+    def of(cls, worked: WorkedConvolution) -> "Arithmetic":
+        products = [_products(c, r, s, worked) for c in worked.channels for r, s in _positions(worked)]
+        return cls(
+            worked,
+            inputs=Shown.of(v for c in worked.channels for v in chain(*c.values)),
+            weights=Shown.of(v for c in worked.channels for v in chain(*c.weights)),
+            products=Shown.of(v for table in products for v in chain(*table)),
+            sums=Shown.of(chain(*worked.expected)),
+            first=tuple(_products(c, 0, 0, worked) for c in worked.channels),
+        )
+
+    @property
+    def parts(self) -> list[float]:
+        """What each channel adds to the first position."""
+        return [sum(chain(*table)) for table in self.first]
+
+    def title(self, channel: Channel) -> str:
+        """The network's own first layer sees colours."""
+        return COLOURS[channel.index] if self.worked.input_shape[0] == len(COLOURS) else str(channel.index)
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script computes and shows with."""
+        kinds = {"products": self.products, "sums": self.sums}
+        return self.worked.data() | {
+            name: {"decimals": kind.decimals, "scale": kind.scale} for name, kind in kinds.items()
+        }
+
+
+def _positions(worked: WorkedConvolution) -> Iterable[tuple[int, int]]:
+    return np.ndindex(worked.patch.height, worked.patch.width)
+
+
+def _products(channel: Channel, row: int, column: int, worked: WorkedConvolution) -> Table:
+    top, left = row * worked.stride, column * worked.stride
+    places = range(worked.side)
+    return [[channel.values[top + y][left + x] * channel.weights[y][x] for x in places] for y in places]

@@ -1,0 +1,45 @@
+"""Which of a network's convolutions to look at closely."""
+
+import torch
+from torch import Tensor, nn
+
+from fovea.preprocess import Pixels
+from trainer.network.model import Network, evaluating
+
+
+def first_layer(network: Network, pixels: Pixels, side: int) -> tuple[str, nn.Conv2d, Tensor] | None:
+    """The first convolution with kernels of `side` x `side` that the image, uint8 [S, S, 3], passes through:
+    its name, the layer and its input, float32 [1, C, h, w] on the CPU. None where there is none.
+
+    Left out are those that do not slide, over a map of one position, and those with gaps in the kernel.
+    """
+    found: list[tuple[str, nn.Conv2d, Tensor]] = []
+
+    def note(name: str, layer: nn.Module, given: tuple[Tensor], made: Tensor) -> None:
+        if not found and isinstance(layer, nn.Conv2d) and min(made.shape[2:]) > 1:
+            found.append((name, layer, given[0].float().cpu().clone()))
+
+    hooks = [
+        layer.register_forward_hook(lambda *call, name=name: note(name, *call))
+        for name, layer in network.backbone.named_modules()
+        if isinstance(layer, nn.Conv2d) and _is_plain(layer, side)
+    ]
+    try:
+        with torch.no_grad(), evaluating(network):
+            network.backbone(network.normalise(torch.tensor(pixels[None]).to(network.mean.device)))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found[0] if found else None
+
+
+def _is_plain(layer: nn.Conv2d, side: int) -> bool:
+    stride, padding = layer.stride, layer.padding
+    return (
+        layer.kernel_size == (side, side)
+        and layer.dilation == (1, 1)
+        and layer.padding_mode == "zeros"
+        and stride in {(1, 1), (2, 2)}
+        and not isinstance(padding, str)
+        and padding[0] == padding[1]
+    )

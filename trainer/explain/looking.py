@@ -1,0 +1,90 @@
+"""`look`: a page of what a trained network sees in an image."""
+
+import hashlib
+import math
+from typing import Final
+
+import torch
+
+from fovea.bundle import CONTRACT_FILE, read_contract
+from fovea.cpus import available_cpus
+from fovea.errors import DataInvalid, InvalidImage
+from fovea.preprocess import MAX_IMAGE_BYTES, Pixels, PreprocessSpec, decode_image
+from fovea.printable import printable
+from fovea.stopping import Stopping
+from fovea.storage import open_folder
+from trainer.config import LookSettings
+from trainer.explain import sight
+from trainer.explain.page import Origin, render_page
+from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
+from trainer.run_folder import LOOKS, RELEASED_FILE, RunFolder
+
+LONGEST_NAME_BYTES: Final = 200
+"""Of a page's file, without its ending: a file system takes 255, of which some are kept for writing it."""
+
+
+def look(settings: LookSettings) -> None:
+    """Writes the page and prints the answers and where it is.
+
+    Raises DataInvalid for what is no image or no run, Unavailable where the page cannot be written.
+    """
+    Stopping()
+    folder, run = RunFolder.output(settings.output, LOOKS), RunFolder(settings.run)
+    torch.set_num_threads(available_cpus())
+    checkpoint = _load(run)
+    temperature = _temperature(run, checkpoint)
+    name = settings.image.rstrip("/").rpartition("/")[2]
+    image = sight.NamedImage(name, _decode(settings.image, checkpoint.preprocess))
+    found = sight.look(checkpoint.network, checkpoint.labels, [image], temperature or 1.0)
+    origin = Origin(checkpoint.arch, run.path.resolve().name, checkpoint.epochs, temperature is not None)
+    folder = folder.claim()
+    page = f"{_fitting(name)}.html"
+    folder.write_text(page, render_page(found, origin))
+    for answer in found.views[0].answers:
+        print(f"{answer.probability:7.2%}  {printable(answer.label)}")
+    print(f"\n{printable(str(folder.path / page))}")
+
+
+def _load(run: RunFolder) -> Checkpoint:
+    if run.holds(CONTRACT_FILE) and not run.holds(CHECKPOINT_FILE):
+        origin = read_contract(run.path).training.get("run")
+        raise DataInvalid(
+            f"{run.path}: a released model, which has no {CHECKPOINT_FILE} to look into; --run should be the "
+            f"folder of its run{f', {origin}' if origin else ''}"
+        )
+    return Checkpoint.load(run.path)
+
+
+def _temperature(run: RunFolder, checkpoint: Checkpoint) -> float | None:
+    """What the released model divides logits by: of the bundle that the checkpoint lies beside, or else of
+    what the run published. None where nothing was released."""
+    if run.holds(CONTRACT_FILE):
+        contract = read_contract(run.path)
+        if contract.labels != checkpoint.labels:
+            raise DataInvalid(f"{run.path}: {CHECKPOINT_FILE} and {CONTRACT_FILE} have different labels")
+        return contract.temperature
+    if not run.holds(RELEASED_FILE):
+        return None
+    temperature = run.read_json(RELEASED_FILE).get("temperature")
+    return temperature if isinstance(temperature, float) and 0 < temperature < math.inf else None
+
+
+def _fitting(name: str) -> str:
+    """A name that a file can have: of a longer one its beginning, and what tells it from others like it."""
+    written = name.encode()
+    if len(written) <= LONGEST_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(written).hexdigest()[:8]
+    return f"{written[: LONGEST_NAME_BYTES - 9].decode(errors='ignore')}-{digest}"
+
+
+def _decode(uri: str, spec: PreprocessSpec) -> Pixels:
+    """As serving does."""
+    parent, _, name = uri.rpartition("/")
+    folder = open_folder(parent or ("/" if uri.startswith("/") else "."))
+    try:
+        if (size := folder.stat(name).size) > MAX_IMAGE_BYTES:  # which need not be read to be refused
+            raise InvalidImage("too_many_bytes", f"it has {size} bytes, more than {MAX_IMAGE_BYTES}")
+        return decode_image(folder.read(name), spec)
+    except InvalidImage as error:
+        raise InvalidImage(error.reason, f"{uri}: {error}") from error

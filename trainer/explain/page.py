@@ -1,0 +1,77 @@
+"""What there is to see, as HTML: a page of its own, or a section of another page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from trainer.explain.figures import Arithmetic, heat_uri, kernels_uri, map_uri, picture_uri, signed
+from trainer.explain.sight import NamedImage, Sight, look
+from trainer.markup import environment, source_of
+from trainer.network.model import Network
+
+HERE = Path(__file__).parent
+REPORT_STYLE = HERE.parent / "report" / "report.css"
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A part of a page. `style` and `script` go into the page once, within <style> and <script>."""
+
+    html: Markup
+    style: Markup
+    script: Markup
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a network comes from, for the reader."""
+
+    arch: str
+    run: str
+    epochs: int
+    calibrated: bool
+    """whether its probabilities are the released model's"""
+
+
+def render_fragment(
+    network: Network, labels: tuple[str, ...], images: Sequence[NamedImage], temperature: float = 1.0
+) -> Fragment:
+    """Kernels, heat maps and activation maps of a few images, and the convolutions of the first.
+
+    The content of a section, without its heading; its own headings are h3 and h4. About 150 KB, and 100 KB
+    for each further image. Raises DataInvalid for a network whose numbers are none, ArithmeticWrong when the
+    convolution by hand is not torch's.
+    """
+    sight = look(network, labels, images, temperature)
+    html = _templates().get_template("fragment.html.j2").render(sight=sight)
+    return Fragment(Markup(html), _own("seeing.css"), _own("convolution.js"))  # noqa: S704 - escaped in it
+
+
+def render_page(sight: Sight, origin: Origin) -> str:
+    """The whole page for one image. It fetches nothing, and the browser runs no script in it but ours."""
+    script = _own("convolution.js")
+    page = _templates().get_template("look.html.j2")
+    return page.render(
+        sight=sight,
+        view=sight.views[0],
+        origin=origin,
+        report_style=Markup(REPORT_STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        style=_own("seeing.css"),
+        script=script,
+        script_source=Markup(source_of(script)),  # noqa: S704 - a digest
+    )
+
+
+def _own(name: str) -> Markup:
+    """A style sheet or script that lies beside this file."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def _templates() -> jinja2.Environment:
+    made = environment(HERE, trim=False)
+    made.filters.update(picture=picture_uri, map=map_uri, kernels=kernels_uri, signed=signed, heat=heat_uri)
+    made.globals.update(arithmetic=Arithmetic.of)
+    return made

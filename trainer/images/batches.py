@@ -1,0 +1,82 @@
+"""Batches of cached images, in an order that the seed and the epoch fix."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainer.images.data import Images
+from trainer.images.prefetch import prefetched
+
+Batch = tuple[Tensor, Tensor]
+"""pixels uint8 [n, S, S, 3] and targets int64 [n], on the device"""
+
+Sampler = Literal["shuffle", "balanced"]
+Order = npt.NDArray[np.int64]
+
+
+def steps_per_epoch(images: Images, batch_size: int) -> int:
+    return max(1, len(images) // batch_size)
+
+
+def training_batches(
+    images: Images,
+    batch_size: int,
+    device: torch.device,
+    *,
+    seed: int,
+    epoch: int,
+    first_step: int = 0,
+    sampler: Sampler = "shuffle",
+) -> Iterator[Batch]:
+    """One epoch in random order, from `first_step` on. The order depends on nothing but seed and epoch.
+
+    The rest that fills no batch is left for other epochs' orders to bring.
+    """
+    order = epoch_order(images.targets, seed, epoch, sampler)
+    steps = range(first_step, steps_per_epoch(images, batch_size))
+    return _batches(images, (order[step * batch_size : (step + 1) * batch_size] for step in steps), device)
+
+
+def endless_batches(
+    images: Images, batch_size: int, device: torch.device, *, seed: int, sampler: Sampler = "shuffle"
+) -> Iterator[Batch]:
+    """Epoch after epoch."""
+    for epoch in itertools.count():
+        yield from training_batches(images, batch_size, device, seed=seed, epoch=epoch, sampler=sampler)
+
+
+def all_batches(images: Images, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    """Every image once, in order."""
+    starts = range(0, len(images), batch_size)
+    return _batches(
+        images, (np.arange(start, min(start + batch_size, len(images))) for start in starts), device
+    )
+
+
+def epoch_order(targets: npt.NDArray[np.int64], seed: int, epoch: int, sampler: Sampler) -> Order:
+    """Indices of images, as many as there are. `shuffle` has each once; `balanced` each class as often."""
+    generator = np.random.default_rng([seed, epoch])
+    return generator.permutation(len(targets)) if sampler == "shuffle" else _balanced(targets, generator)
+
+
+def _balanced(targets: npt.NDArray[np.int64], generator: np.random.Generator) -> Order:
+    """Classes in equal parts; within one, an image comes again only when all others came as often."""
+    classes = np.unique(targets)
+    slots = generator.permutation(np.arange(len(targets)) % len(classes))
+    order = np.empty(len(targets), np.int64)
+    for number, target in enumerate(classes):
+        places, members = np.flatnonzero(slots == number), np.flatnonzero(targets == target)
+        rounds = -(-len(places) // len(members))
+        drawn = np.concatenate([generator.permutation(members) for _ in range(rounds)] or [members])
+        order[places] = drawn[: len(places)]
+    return order
+
+
+def _batches(images: Images, orders: Iterator[Order], device: torch.device) -> Iterator[Batch]:
+    host = ((torch.from_numpy(images.pixels(o)), torch.from_numpy(images.targets[o])) for o in orders)
+    return prefetched(host, device) if device.type == "cuda" else host

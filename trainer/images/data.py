@@ -1,0 +1,145 @@
+"""The data set of a training: what is trained on, what is held out, and what was left out."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fovea.bundle import canonical_json
+from fovea.errors import DataInvalid
+from fovea.passed_over import PassedOver
+from fovea.preprocess import Pixels, PreprocessSpec
+from trainer.images.audit import Audit, BadFile, Looked, audit, check_bad, left_out
+from trainer.images.pixels import Decoded, decode_all
+from trainer.images.sources import Sample, Split, check_split
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images and where they came from, in the same order."""
+
+    cache: Pixels
+    """uint8 [rows, S, S, 3], memory-mapped; files that are left out have a row too"""
+    rows: npt.NDArray[np.int64]
+    """[n], the row of each image in `cache`"""
+    targets: npt.NDArray[np.int64]
+    """[n], indices of labels"""
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def pixels(self, indices: npt.NDArray[np.int64] | slice) -> Pixels:
+        """uint8 [len(indices), S, S, 3], read from the cache file."""
+        return self.cache[self.rows[indices]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What is trained on and what is held out."""
+
+    labels: tuple[str, ...]
+    train: Images
+    """Larger than the crop, for augmentation to cut from."""
+    heldout: Images
+    """Exactly what serving would make of the files."""
+    bad: tuple[BadFile, ...]
+    found: Audit
+    digest: str
+    """sha256 over the contents and labels of all images, hexadecimal"""
+    passed_over: PassedOver
+    """files that were there, and are no images by their names or have no label"""
+    left_for_evaluate: dict[str, int]
+    """part -> its images, which nothing was done with"""
+
+    def audit(self) -> dict[str, Any]:
+        """What audit.json says."""
+        bad = [asdict(bad) for bad in self.bad]
+        return {
+            "digest": self.digest,
+            "not_taken": self.passed_over.record(),
+            "left_for_evaluate": self.left_for_evaluate,
+            "quarantined": bad,
+            **self.found.record(),
+        }
+
+    def findings(self) -> Iterator[str]:
+        """A line for each kind of finding that matters, with its first example."""
+        if self.passed_over.matters:
+            yield f"files not taken: {self.passed_over.line()}"
+        if self.bad:
+            yield left_out(self.bad)
+        yield from self.found.findings()
+
+
+def read_images(
+    split: Split, data: str, spec: PreprocessSpec, cache_dir: Path, *, max_bad_fraction: float, threads: int
+) -> DataSet:
+    """Decodes the images of `split`, or finds them in the cache.
+
+    Files that cannot be decoded are left out and named in `bad`; training images whose content is held out
+    too are left out and named in `found`, for else the held-out accuracy would be better than the truth.
+    Raises DataInvalid when bad files are more than `max_bad_fraction` of all or leave a class nothing to
+    train on, Unavailable when the cache cannot be written.
+    """
+    whole = PreprocessSpec(size=spec.resize, resize=spec.resize)
+    train = decode_all(split.train, whole, cache_dir, threads)
+    heldout = decode_all(split.heldout, spec, cache_dir, threads)
+    bad = (*_bad(split.train, train), *_bad(split.heldout, heldout))
+    check_bad(data, bad, len(split.train) + len(split.heldout), max_bad_fraction)
+    found = audit(_usable(split.train, train), _usable(split.heldout, heldout))
+    held = {looked.digest for looked in _usable(split.heldout, heldout)}
+    train_rows = [row for row in _usable_rows(train) if train.digests[row] not in held]
+    heldout_rows = _usable_rows(heldout)
+    kept = check_split(
+        data, (split.train[row] for row in train_rows), (split.heldout[row] for row in heldout_rows)
+    )
+    for label in sorted(set(split.labels) - set(kept.labels)):
+        raise DataInvalid(
+            f"{data}: class {label!r} has no image left to train on: each is damaged or held out too"
+        )
+    return DataSet(
+        kept.labels,
+        _images(kept.train, train, train_rows, kept.labels),
+        _images(kept.heldout, heldout, heldout_rows, kept.labels),
+        bad,
+        found,
+        _data_digest(split, train, heldout),
+        split.passed_over,
+        split.left_for_evaluate,
+    )
+
+
+def _usable_rows(decoded: Decoded) -> list[int]:
+    return [row for row, outcome in enumerate(decoded.outcomes) if outcome.error is None]
+
+
+def _usable(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[Looked]:
+    for row in _usable_rows(decoded):
+        yield Looked(samples[row], decoded.digests[row], decoded.outcomes[row].traits)
+
+
+def _bad(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[BadFile]:
+    for sample, outcome in zip(samples, decoded.outcomes, strict=True):
+        if outcome.error is not None:
+            yield BadFile(str(sample), outcome.error)
+
+
+def _images(
+    samples: tuple[Sample, ...], decoded: Decoded, rows: list[int], labels: tuple[str, ...]
+) -> Images:
+    index = {label: number for number, label in enumerate(labels)}
+    targets = np.array([index[sample.label] for sample in samples], np.int64)
+    return Images(decoded.cache, np.array(rows, np.int64), targets, samples)
+
+
+def _data_digest(split: Split, train: Decoded, heldout: Decoded) -> str:
+    parts = [
+        [(sample.label, digest) for sample, digest in zip(samples, decoded.digests, strict=True)]
+        for samples, decoded in ((split.train, train), (split.heldout, heldout))
+    ]
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()

@@ -1,0 +1,65 @@
+"""The images of a source, with their labels and with the parts of its own split."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from fovea.errors import DataInvalid
+from fovea.passed_over import PassedOver
+from trainer.images.parts import TEST, VAL
+
+MOST_NAMED: Final = 100
+"""Names that audit.json has of each kind of file that was not taken."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image file with the name of its class."""
+
+    path: Path
+    label: str
+    name: str = ""
+    """where it lies in the source, for a person to read"""
+
+    def __str__(self) -> str:
+        return self.name or printable(self.path)
+
+    def read(self) -> bytes:
+        """Raises DataInvalid when the file that was listed cannot be read now."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise DataInvalid(f"{self}: cannot be read: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images of a source."""
+
+    train: list[Sample] = field(default_factory=list)
+    heldout: dict[str, list[Sample]] = field(default_factory=dict)
+    """VAL and TEST, where there are such"""
+    unassigned: list[Sample] = field(default_factory=list)
+    """of a source without a split"""
+    passed_over: PassedOver = field(default_factory=lambda: PassedOver(MOST_NAMED))
+    """what was there and has no label, or is no image"""
+
+    def all(self) -> list[Sample]:
+        return [*self.train, *(s for part in self.heldout.values() for s in part), *self.unassigned]
+
+    def part(self, *preferred: str) -> str | None:
+        """The first part with images, None where nothing is held out."""
+        return next((name for name in (*preferred, VAL, TEST) if self.heldout.get(name)), None)
+
+
+def tables_in(passed_over: PassedOver) -> str:
+    """For the end of a refusal: a CSV file that lies beside the images, and may have their labels."""
+    tables = passed_over.kinds.get(".csv")
+    return f"; there is {tables.names[0]}" if tables else ""
+
+
+def printable(path: Path) -> str:
+    """A path for a person to read: bytes that are not UTF-8 and control characters are shown as \\xNN."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,160 @@
+"""Where images and their labels come from: folders, CSV files, buckets, and the embedded digits."""
+
+import logging
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fovea.errors import DataInvalid
+from fovea.passed_over import PassedOver
+from fovea.storage import is_bucket
+from trainer.images.digits import write_digits
+from trainer.images.fetching import MARKS, Fetched, fetch
+from trainer.images.folders import read_folder
+from trainer.images.labels import looks, normal_label
+from trainer.images.listing import Listing, Sample, tables_in
+from trainer.images.parts import TEST, VAL
+from trainer.images.table import read_csv
+
+__all__ = ["Heldout", "Sample", "Split", "check_split", "open_heldout", "open_source"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images to train on and images held out; there are images of every label to train on."""
+
+    labels: tuple[str, ...]
+    train: tuple[Sample, ...]
+    heldout: tuple[Sample, ...]
+    left_for_evaluate: dict[str, int] = field(default_factory=dict)
+    """part -> its images, which this training does not look at"""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+    """what was there and was not taken"""
+
+
+@dataclass(frozen=True)
+class Heldout:
+    """Images that a model can be measured on."""
+
+    part: str | None
+    """what they are of a split, None where there is none"""
+    samples: tuple[Sample, ...]
+    passed_over: PassedOver
+
+
+def open_source(data: str, *, val_fraction: float, seed: int, cache_dir: Path) -> Split:
+    """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`.
+
+    Held out is the part val; where there is none, `val_fraction` of each class. A part test is left alone. A
+    class of one image is trained on and not held out. Raises DataInvalid when there is no such folder, no
+    image, only one class or an empty one, Unavailable when a bucket cannot be reached.
+    """
+    listing = _list(data, cache_dir)
+    if not listing.all():
+        raise _no_image(data, listing)
+    heldout, undivided = listing.heldout.get(VAL, []), listing.unassigned
+    train = listing.train
+    if train and not heldout:
+        logger.info("%s has no val with labels: %g of each class of train is held out", data, val_fraction)
+        train, undivided = [], [*train, *undivided]
+    left = {TEST: len(listing.heldout[TEST])} if listing.heldout.get(TEST) else {}
+    if not train and not undivided:
+        there = " and ".join(part for part in (VAL, TEST) if listing.heldout.get(part))
+        raise DataInvalid(f"{data}: there is {there}, but no image to train on{_instead(listing)}")
+    if left:
+        logger.info("the part test (%d images) is left for `evaluate`", left[TEST])
+    more_train, more_heldout = _stratify(undivided, val_fraction, seed)
+    _check_classes(data, {sample.label for sample in (*train, *undivided, *heldout)}, listing)
+    split = check_split(data, [*train, *more_train], [*heldout, *more_heldout])
+    return replace(split, left_for_evaluate=left, passed_over=listing.passed_over)
+
+
+def open_heldout(data: str, cache_dir: Path, labels: Sequence[str]) -> Heldout:
+    """The images of a source that a model with these labels can be measured on: of one with a split the part
+    test, else val; else all.
+
+    Labels that differ from the model's in blanks around or in their Unicode form alone are the model's.
+    Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
+    """
+    listing = _list(data, cache_dir, labels)
+    if not listing.all():
+        raise _no_image(data, listing)
+    part = listing.part(TEST)
+    if part:
+        logger.info("of the split of %s, %s is taken", data, part)
+    samples = (*(listing.heldout[part] if part else ()), *listing.unassigned)
+    if not samples:
+        raise DataInvalid(f"{data}: its split holds no image out, and on the others a model may be trained")
+    spelled = {normal_label(label): label for label in labels}
+    named = tuple(replace(sample, label=spelled.get(sample.label, sample.label)) for sample in samples)
+    return Heldout(part, named, listing.passed_over)
+
+
+def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -> Split:
+    """Raises DataInvalid when a class has no image to train on, or nothing is held out."""
+    train, heldout = tuple(train), tuple(heldout)
+    labels = {sample.label for sample in train}
+    for label in sorted({sample.label for sample in heldout} - labels):
+        alike = next((other for other in sorted(labels) if looks(other) == looks(label)), None)
+        hint = f"; there is {alike!r}, which may be meant" if alike else ""
+        raise DataInvalid(f"{data}: class {label!r} is held out but has no image to train on{hint}")
+    if not heldout:
+        raise DataInvalid(f"{data}: no image is held out; some class needs two, to train and to hold out")
+    return Split(tuple(sorted(labels)), train, heldout)
+
+
+def _list(data: str, cache_dir: Path, known: Sequence[str] = ()) -> Listing:
+    fetched = _local(data, cache_dir)
+    if fetched.path.is_file():
+        listing = read_csv(fetched.path)
+    elif fetched.path.is_dir():
+        ignored = frozenset([MARKS]) if is_bucket(data) else frozenset[str]()
+        listing = read_folder(fetched.path, data, known=known, ignored=ignored)
+    else:
+        raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
+    for key, why in fetched.left_out:
+        listing.passed_over.add(key, why)
+    return listing
+
+
+def _local(data: str, cache_dir: Path) -> Fetched:
+    if data == "digits":
+        return Fetched(write_digits(cache_dir / "digits"))
+    if not is_bucket(data):
+        return Fetched(Path(data.removeprefix("file://")))
+    return fetch(data, cache_dir)
+
+
+def _check_classes(data: str, labels: set[str], listing: Listing) -> None:
+    if len(labels) == 1:
+        one, tables = labels.pop(), tables_in(listing.passed_over)
+        raise DataInvalid(f"{data}: there is one class only, {one!r}; at least two are needed{tables}")
+
+
+def _no_image(data: str, listing: Listing) -> DataInvalid:
+    expected = "rows path,label" if data.endswith(".csv") else f"{data}/CLASS/*.jpg"
+    return DataInvalid(f"{data}: there is no image (expected are {expected}){_instead(listing)}")
+
+
+def _instead(listing: Listing) -> str:
+    return f"; not taken: {listing.passed_over.line()}" if listing.passed_over.files else ""
+
+
+def _stratify(samples: list[Sample], val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Holds out `val_fraction` of each class, one image at least and never the last, by a shuffle that
+    `seed` fixes."""
+    by_label: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_label[sample.label].append(sample)
+    train: list[Sample] = []
+    heldout: list[Sample] = []
+    for label, members in sorted(by_label.items()):
+        random.Random(f"{seed}/{label}").shuffle(members)
+        count = min(max(1, round(len(members) * val_fraction)), len(members) - 1)
+        heldout += members[:count]
+        train += members[count:]
+    return train, heldout

@@ -1,0 +1,159 @@
+"""The network: torchvision's backbone and a new head; what is frozen, and who learns how fast."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from fovea.errors import SettingsInvalid
+from trainer.learning_rate.schedule import discriminative
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+WEIGHT_DECAY = 0.01
+GROUPS = 3
+CONTAINERS = ("features", "layers", "trunk_output")
+"""torchvision's names for a sequence of stages"""
+PARTS_REPLACED = frozenset({"avgpool", "fc", "classifier", "head", "flatten"})
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+class Network(nn.Module):
+    """pixels [n, S, S, 3] RGB in [0, 255], uint8 or float32 -> logits float32 [n, classes]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Sequential, head: nn.Sequential) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(STD), persistent=False)
+
+    @property
+    def classes(self) -> int:
+        last: nn.Linear = self.head[-1]  # type: ignore[assignment]
+        return last.out_features
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """The backbone's input: float32 [n, 3, S, S], each channel with about mean 0 and deviation 1."""
+        normalised = (pixels.float() - self.mean) / self.std
+        # contiguous keeps the exported graph clean: one Transpose, and no layout that follows the input.
+        return normalised.permute(0, 3, 1, 2).contiguous()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.backbone(self.normalise(pixels)))
+        return logits.float()
+
+
+class ConcatPool(nn.Module):
+    """[n, C, h, w] -> [n, 2 C]: the largest and the mean activation of each channel."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.cat([features.amax((2, 3)), features.mean((2, 3))], dim=1)
+
+
+def build_network(arch: str, classes: int, size: int) -> Network:
+    """A network with random weights. Raises SettingsInvalid when images of `size` are too small for it."""
+    backbone = build_backbone(arch)
+    channels = _output_channels(backbone, arch, size)
+    return Network(backbone, _build_head(channels, classes))
+
+
+def build_backbone(arch: str) -> nn.Sequential:
+    """The layers up to the feature map, in stages. Their names are torchvision's, with `features_0` for what
+    is `features.0` there."""
+    net = torchvision.models.get_model(arch, weights=None)
+    stages: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in net.named_children():
+        if name in CONTAINERS:
+            stages.update((f"{name}_{child}", stage) for child, stage in module.named_children())
+        elif name not in PARTS_REPLACED:
+            stages[name] = module
+    if arch.startswith("densenet"):  # which calls this as a function
+        stages["relu"] = nn.ReLU()
+    return nn.Sequential(stages)
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards each module has its own mode again."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def freeze_backbone(network: Network) -> None:
+    """Only the head and normalisation layers learn; the statistics of batch norm go on updating."""
+    for module in network.backbone.modules():
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad = isinstance(module, _NORMS)
+
+
+def unfreeze(network: Network) -> None:
+    for parameter in network.parameters():
+        parameter.requires_grad = True
+
+
+def parameter_groups(network: Network, lowest_lr: float, highest_lr: float) -> list[dict[str, object]]:
+    """Groups for AdamW with their `max_lr`: first layers, last layers (resnet's layer3 on) and head, the
+    rates rising by equal factors; weight decay .01, none on normalisation layers and biases."""
+    stages = [stage for stage in network.backbone if any(True for _ in stage.parameters())]
+    cut = len(stages) * 2 // 3
+    parts = [nn.ModuleList(stages[:cut]), nn.ModuleList(stages[cut:]), network.head]
+    groups: list[dict[str, object]] = []
+    for part, max_lr in zip(parts, discriminative(lowest_lr, highest_lr, GROUPS), strict=True):
+        for decayed in (True, False):
+            members = [p for p, decays in _trainable(part) if decays is decayed]
+            if members:
+                decay = WEIGHT_DECAY if decayed else 0.0
+                groups.append({"params": members, "max_lr": max_lr, "lr": max_lr, "weight_decay": decay})
+    return groups
+
+
+def adamw(network: Network, lowest_lr: float, highest_lr: float) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups` of what is not frozen."""
+    groups = parameter_groups(network, lowest_lr, highest_lr)
+    return torch.optim.AdamW(groups, betas=(0.95, 0.99), eps=1e-5, fused=True)
+
+
+def _trainable(part: nn.Module) -> list[tuple[nn.Parameter, bool]]:
+    """Each parameter that learns, with whether it decays."""
+    return [
+        (parameter, not isinstance(module, _NORMS) and name != "bias")
+        for module in part.modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.requires_grad
+    ]
+
+
+def _output_channels(backbone: nn.Sequential, arch: str, size: int) -> int:
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(backbone):
+        try:
+            features = backbone(torch.zeros(1, 3, size, size))
+        except RuntimeError as error:
+            raise SettingsInvalid(
+                f"--size {size} is too small for {arch}: no feature map is left ({error})"
+            ) from error
+    return int(features.shape[1])
+
+
+def _build_head(channels: int, classes: int) -> nn.Sequential:
+    return nn.Sequential(
+        ConcatPool(),
+        nn.BatchNorm1d(2 * channels),
+        nn.Dropout(0.25),
+        nn.Linear(2 * channels, 512),
+        nn.ReLU(),
+        nn.BatchNorm1d(512),
+        nn.Dropout(0.5),
+        nn.Linear(512, classes),
+    )

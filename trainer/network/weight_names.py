@@ -1,0 +1,149 @@
+"""Whose weights a state dict holds: what other libraries call the layers of torchvision's networks."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from trainer.network.architectures import ARCHITECTURES
+from trainer.network.model import CONTAINERS, PARTS_REPLACED, build_backbone
+
+Shapes = Mapping[str, torch.Size]
+
+COUNTER: Final = "num_batches_tracked"
+"""Of batch norm; files of older versions of torch lack it."""
+_HEADS: Final = PARTS_REPLACED | {"last_linear", "pre_logits", "global_pool", "aux_logits"}
+_LOOKS: Final = (
+    (
+        r"(^|\.)layer\d\.\d+\.se\.",
+        "a resnet with squeeze-and-excitation (timm's seresnet), not torchvision's",
+    ),
+    (r"(^|\.)conv1\.6\.weight$", "timm's resnet with a deep stem (such as resnet50d), not torchvision's"),
+    (r"(^|\.)conv_stem\.weight$", "timm's efficientnet or mobilenet, whose names are not torchvision's"),
+    (r"(^|\.)stages\.\d\.blocks\.", "timm's convnext, whose names are not torchvision's"),
+    (r"(^|\.)s1\.b1\.", "timm's regnet, whose names are not torchvision's"),
+    (r"(^|\.)cls_token$|(^|\.)patch_embed\.", "a transformer (such as timm's vit), which has no feature map"),
+    (r"(^|\.)encoder\.stages\.", "Hugging Face's transformers, whose names are not torchvision's"),
+    (r"(^|\.)trunk_output\.", "torchvision's regnet, of another size"),
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a state dict answers to one network under one naming."""
+
+    names: dict[str, str]
+    """the network's own name -> the one in the file, of all that are there"""
+    missing: list[str]
+    """as the file would call them, without counters"""
+    misshapen: list[str]
+    """the network's own names"""
+    surplus: list[str]
+    """names beside the network's, in the same part of the file, that are no head"""
+    part: str
+    """what stands before every name in the file, such as `module.`"""
+
+    @property
+    def whole(self) -> bool:
+        return not (self.missing or self.misshapen or self.surplus)
+
+
+def fits(state: Mapping[str, Tensor], backbone: nn.Sequential) -> list[Fit]:
+    """Every way to find the whole backbone in it, else the one that comes nearest."""
+    own = {name: value.shape for name, value in backbone.state_dict().items()}
+    found = [
+        _compare(state, naming, part, own)
+        for naming in _namings(backbone, list(own))
+        for part in _parts(state, naming)
+    ]
+    whole = {tuple(fit.names.values()): fit for fit in found if fit.whole}
+    nearest = max(found, key=lambda fit: len(fit.names) - len(fit.misshapen) - len(fit.surplus))
+    # Of a file that is nothing like it, torchvision's own name is told, which comes first.
+    return list(whole.values()) or [nearest if 2 * len(nearest.names) > len(own) else found[0]]
+
+
+def describe(state: Mapping[str, Tensor]) -> str:
+    """What it is, for a person: another architecture of the trainer's, another library's network, or its
+    first name."""
+    for pattern, look in _LOOKS:
+        if any(re.search(pattern, name) for name in state):
+            return f"it looks like {look}"
+    arch = _identify(state)
+    return (
+        f"these are the weights of {arch} (--arch {arch})"
+        if arch
+        else f"its first name is {next(iter(state))}"
+    )
+
+
+def _identify(state: Mapping[str, Tensor]) -> str | None:
+    """Takes seconds where it is one of the last, or none: the likeliest come first."""
+    for arch in sorted(ARCHITECTURES, key=lambda arch: "resne" not in arch):
+        try:
+            with torch.device("meta"):
+                backbone = build_backbone(arch)
+        except NotImplementedError:  # torchvision's regnets compute with tensors, and meta has no values
+            continue
+        if any(fit.whole for fit in fits(state, backbone)):
+            return arch
+    return None
+
+
+def _namings(backbone: nn.Sequential, own: list[str]) -> list[dict[str, str]]:
+    """Name in a file -> own name: as torchvision calls the layers, as our own checkpoints do, as
+    torchvision's older densenets do, and by their places, as fastai's bodies and any nn.Sequential do."""
+    children = dict.fromkeys(_nested(f"{name}.").split(".", 1)[0] for name, _ in backbone.named_children())
+    places = {name: str(place) for place, name in enumerate(children)}
+    theirs = {_nested(name): name for name in own}
+    older = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", name): n for name, n in theirs.items()
+    }
+    placed = {_placed(name, places): n for name, n in theirs.items()}
+    distinct: list[dict[str, str]] = []
+    for naming in (theirs, {name: name for name in own}, older, placed):
+        if naming not in distinct:
+            distinct.append(naming)
+    return distinct
+
+
+def _nested(name: str) -> str:
+    return re.sub(rf"^({'|'.join(CONTAINERS)})_", r"\1.", name)
+
+
+def _placed(name: str, places: Mapping[str, str]) -> str:
+    first, rest = name.split(".", 1)
+    return f"{places[first]}.{rest}"
+
+
+def _parts(state: Mapping[str, Tensor], naming: Mapping[str, str]) -> list[str]:
+    """What may stand before each name, such as Lightning's `model.`: what does before the first of them."""
+    first = next(iter(naming))
+    found = [name.removesuffix(first) for name in state if name.endswith(first)]
+    return sorted({"", *(part for part in found if part.endswith("."))})
+
+
+def _compare(state: Mapping[str, Tensor], naming: Mapping[str, str], part: str, own: Shapes) -> Fit:
+    names = {mine: part + theirs for theirs, mine in naming.items() if part + theirs in state}
+    missing = [
+        theirs for theirs, mine in naming.items() if mine not in names and not theirs.endswith(COUNTER)
+    ]
+    misshapen = [mine for mine, theirs in names.items() if state[theirs].shape != own[mine]]
+    taken = set(names.values())
+    places = [int(name.split(".", 1)[0]) for name in naming if name.split(".", 1)[0].isdigit()]
+    behind = max(places, default=None) if len(places) == len(naming) else None
+    surplus = [
+        name
+        for name in state
+        if name.startswith(part) and name not in taken and not _replaced(name.removeprefix(part), behind)
+    ]
+    return Fit(names, missing, misshapen, surplus, part)
+
+
+def _replaced(name: str, behind: int | None) -> bool:
+    """Whether it belongs to a head, or counts batches. Where places are names, a head's lie `behind` one."""
+    first = name.split(".", 1)[0]
+    of_head = int(first) > behind if behind is not None and first.isdigit() else first in _HEADS
+    return of_head or name.endswith(COUNTER)

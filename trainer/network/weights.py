@@ -1,0 +1,111 @@
+"""What training starts from: ImageNet weights, a file, or a bucket's file. Never a silent random start."""
+
+from functools import partial
+from pathlib import Path
+from ssl import SSLCertVerificationError
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+import torch
+import torchvision
+from torch import Tensor
+
+from fovea.bundle import file_digest
+from fovea.errors import DataInvalid, Unavailable
+from fovea.patience import store_called
+from fovea.proxies import http_proxy, way_of
+from fovea.storage import LocalFolder, is_bucket, open_folder
+from trainer.network.model import Network
+from trainer.network.weight_names import Fit, describe, fits
+from trainer.network.weights_file import read_state_dict
+
+
+def load_weights(
+    network: Network, arch: str, weights: str, sha256: str | None, cache_dir: Path
+) -> str | None:
+    """Fills the backbone from `weights` (imagenet, none, a file, a URI); the head keeps its random start.
+
+    Returns the file's sha256, None for `none`. Raises DataInvalid when the file is missing, does not have the
+    digest or does not fit the architecture (names missing, names over, other shapes; the head's aside),
+    Unavailable when it cannot be fetched.
+    """
+    if weights == "none":
+        return None
+    path = _local_file(arch, weights, cache_dir)
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise DataInvalid(f"{path}: the weights file cannot be read: {error.strerror}") from error
+    if sha256 is not None and digest != sha256:
+        raise DataInvalid(f"{path}: its sha256 is {digest}, not the --weights-sha256 {sha256}")
+    _fill(network, read_state_dict(path), path, arch)
+    return digest
+
+
+def _local_file(arch: str, weights: str, cache_dir: Path) -> Path:
+    if weights == "imagenet":
+        return _imagenet(arch)
+    if is_bucket(weights):
+        folder, name = weights.rsplit("/", 1)
+        LocalFolder(cache_dir / "weights").write(name, open_folder(folder).read(name))
+        return cache_dir / "weights" / name
+    path = Path(weights.removeprefix("file://"))
+    if not path.is_file():
+        raise DataInvalid(
+            f"{weights}: no such weights file (--weights takes imagenet, none, a file or a URI)"
+        )
+    return path
+
+
+def _imagenet(arch: str) -> Path:
+    url = torchvision.models.get_model_weights(arch).DEFAULT.url
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = path.stem.rsplit("-", 1)[-1]
+        download = partial(torch.hub.download_url_to_file, url, str(path), digest, progress=False)
+        store_called(urlsplit(url).netloc).ask(download, _is_away)
+    except (URLError, OSError, RuntimeError) as error:
+        reason = f"{error}{way_of(http_proxy(url))}"
+        raise Unavailable(
+            f"the ImageNet weights of {arch} are not in the cache and cannot be downloaded ({reason}): put "
+            f"{url} at {path} or give it as --weights FILE; or start from scratch with --weights none"
+        ) from error
+    return path
+
+
+def _is_away(error: Exception) -> bool:
+    """Nobody answered, or only to say that it is busy."""
+    if isinstance(error, HTTPError):
+        return error.code in {408, 429} or error.code >= 500
+    untrusted = isinstance(error, URLError) and isinstance(error.reason, SSLCertVerificationError)
+    return isinstance(error, (URLError, ConnectionError, TimeoutError)) and not untrusted
+
+
+def _fill(network: Network, state: dict[str, Tensor], path: Path, arch: str) -> None:
+    found = fits(state, network.backbone)
+    if len(found) > 1:
+        parts = " and ".join(fit.part.rstrip(".") or "the names as they are" for fit in found)
+        raise DataInvalid(
+            f"{path}: holds more than one network that fits {arch} ({parts}): save the state_dict of one"
+        )
+    if not found[0].whole:
+        raise DataInvalid(f"{path}: does not fit {arch}: {_misfit(network, state, found[0])}")
+    names = found[0].names
+    network.backbone.load_state_dict({own: state[theirs] for own, theirs in names.items()}, strict=False)
+
+
+def _misfit(network: Network, state: dict[str, Tensor], fit: Fit) -> str:
+    """What is wrong, and what it is instead."""
+    fits_instead = describe(state)
+    if fit.missing:
+        return f"there is no {fit.part}{fit.missing[0]} in it; {fits_instead}"
+    if fit.misshapen:
+        name = fit.misshapen[0]
+        own = network.backbone.state_dict()
+        shapes = f"{tuple(state[fit.names[name]].shape)}, not {tuple(own[name].shape)}"
+        return f"{fit.names[name]} has the shape {shapes}; {fits_instead}"
+    many = f"{len(fit.surplus)} names" if len(fit.surplus) > 1 else "a name"
+    return f"it has {many} that the network has not, such as {fit.surplus[0]}; {fits_instead}"

@@ -1,0 +1,151 @@
+"""The release gate: a model is released only if, where it will serve, it is the model that was trained."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fovea.bundle import BundleContract
+from fovea.errors import GateRefused
+from fovea.measured import Metrics
+from fovea.preprocess import Pixels, decode_image
+from fovea.sessions import SessionOptions, open_session
+from trainer.evaluate.metrics import Logits, Targets, measure
+from trainer.images.data import Images
+from trainer.progress import show_progress
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+LEAST_AGREEMENT = 0.999
+LARGEST_ACCURACY_GAP = 0.001
+LARGEST_DIFFERENCE = 1e-3
+"""of a probability, for float32"""
+BATCH_SIZES = (1, 2, 7)
+LARGEST_BATCH = 64
+CHUNK = 256
+"""Images that are in memory at once. The small batch sizes see the first chunk, the largest all."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the torch model makes of the held-out images."""
+
+    heldout: Images
+    probabilities: Logits
+    """float32 [n, classes]"""
+    labels: tuple[str, ...]
+
+
+def pass_gate(model: Path, contract: BundleContract, reference: Reference, threads: int) -> Metrics:
+    """Runs the ONNX model by onnxruntime on the held-out files, decoded as the contract says.
+
+    Returns what was measured there. Raises GateRefused, naming preprocess, labels or weights, when it is not
+    the torch model: other pixels, top-1 agreement below .999, a probability off by more than 1e-3 (at batch
+    sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off.
+    """
+    session = open_session(model, "cpu", SessionOptions(threads))
+    _check_shapes(session, contract, reference)
+    probabilities = np.empty_like(reference.probabilities)
+    for start in _chunks(reference.heldout, "release gate"):
+        crops = _decode(contract, reference.heldout, start)
+        for batch_size in BATCH_SIZES if start == 0 else ():
+            _check_numbers(_run(session, crops, batch_size), reference, batch_size)
+        probabilities[start : start + CHUNK] = _run(session, crops, LARGEST_BATCH)
+    _check_numbers(probabilities, reference, LARGEST_BATCH)
+    return _check_accuracy(probabilities, contract, reference)
+
+
+def measure_variant(
+    model: Path, contract: BundleContract, heldout: Images, threads: int
+) -> tuple[Metrics, Logits]:
+    """What a variant makes of the held-out images, by onnxruntime, under the labels that passed the gate.
+
+    `contract` and the images' pixels must have passed `pass_gate`. Returns the metrics and the
+    probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
+    """
+    session = open_session(model, "cpu", SessionOptions(threads))
+    probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
+    for start in _chunks(heldout, f"measuring {model.name}"):
+        chunk = slice(start, start + CHUNK)
+        probabilities[chunk] = _run(session, heldout.pixels(chunk), LARGEST_BATCH)
+    if not np.isfinite(probabilities).all():
+        raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
+    targets = _targets(contract.labels, heldout)
+    return measure(probabilities, targets, contract.labels, contract.abstain_threshold), probabilities
+
+
+def _chunks(heldout: Images, description: str) -> Iterator[int]:
+    """Where each begins, which is told while it takes long."""
+    starts = range(0, len(heldout), CHUNK)
+    return show_progress(starts, f"{description}, by {CHUNK} images", len(starts))
+
+
+def _check_shapes(session: "InferenceSession", contract: BundleContract, reference: Reference) -> None:
+    classes = session.get_outputs()[-1].shape[-1]
+    if not classes == len(contract.labels) == len(reference.labels):
+        raise GateRefused(
+            f"labels: the model gives {classes} probabilities, the contract has "
+            f"{len(contract.labels)} labels and training had {len(reference.labels)}"
+        )
+
+
+def _decode(contract: BundleContract, heldout: Images, start: int) -> Pixels:
+    """A chunk of the files, which must be the pixels that the torch model was given."""
+    expected = heldout.pixels(slice(start, start + CHUNK))
+    for index, sample in enumerate(heldout.samples[start : start + CHUNK]):
+        crop = decode_image(sample.read(), contract.preprocess)
+        if not np.array_equal(crop, expected[index]):
+            raise GateRefused(
+                f"preprocess: {sample} decodes to other pixels than the model was evaluated on; the "
+                f"contract says size {contract.preprocess.size}, resize {contract.preprocess.resize}, "
+                f"{contract.preprocess.interpolation}"
+            )
+    return expected
+
+
+def _check_numbers(found: Logits, reference: Reference, batch_size: int) -> None:
+    """`found` is of the first images, or of all."""
+    expected = reference.probabilities[: len(found)]
+    agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+    if not agreement >= LEAST_AGREEMENT:
+        raise GateRefused(
+            f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch model's on "
+            f"{agreement:.2%} of {len(found)} held-out images, less than {LEAST_AGREEMENT:.1%}"
+        )
+    off = float(np.abs(found - expected).max())
+    if not off <= LARGEST_DIFFERENCE:
+        raise GateRefused(
+            f"weights: at batch size {batch_size} a probability of the ONNX model is off by {off:.2g} from "
+            f"the torch model's, more than {LARGEST_DIFFERENCE:g}"
+        )
+
+
+def _run(session: "InferenceSession", crops: Pixels, batch_size: int) -> Logits:
+    parts = [
+        session.run(["probabilities"], {"pixels": crops[start : start + batch_size]})[0]
+        for start in range(0, len(crops), batch_size)
+    ]
+    return np.concatenate(parts)
+
+
+def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: Reference) -> Metrics:
+    """By the labels' names, as a caller gets them: an index that is right under a wrong name is wrong."""
+    truth = [sample.label for sample in reference.heldout.samples]
+    named = np.array(contract.labels)[probabilities.argmax(1)]
+    trained = np.array(reference.labels)[reference.probabilities.argmax(1)]
+    accuracy, expected = float((named == truth).mean()), float((trained == truth).mean())
+    if abs(accuracy - expected) > LARGEST_ACCURACY_GAP or contract.labels != reference.labels:
+        raise GateRefused(
+            f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch "
+            f"model's {expected:.2%}; the labels' order or names differ from training's"
+        )
+    targets = _targets(contract.labels, reference.heldout)
+    return measure(probabilities, targets, contract.labels, contract.abstain_threshold)
+
+
+def _targets(labels: tuple[str, ...], heldout: Images) -> Targets:
+    index = {label: number for number, label in enumerate(labels)}
+    return np.array([index[sample.label] for sample in heldout.samples], np.int64)

@@ -1,0 +1,42 @@
+"""Where a model comes from, as its bundle and its report tell it."""
+
+import importlib.metadata
+import platform
+from typing import Any, Final
+
+import torch
+
+from fovea.settings import as_saved
+from trainer.config import TrainSettings
+from trainer.network.checkpoint import Checkpoint
+from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder
+
+LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from"}
+"""Settings that tell of the machine and not of the model."""
+
+
+def describe_lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
+    """JSON-ready: architecture, weights, data, learning rate, epochs, seed, versions and settings."""
+    decision = run.read_json(DECISION_FILE)
+    del decision["curve"]
+    return {
+        "run": run.path.name,
+        "architecture": checkpoint.arch,
+        "weights": settings.weights,
+        **run.read_json(LINEAGE_FILE),
+        "learning_rate": decision,
+        "epochs": checkpoint.epochs,
+        "seed": settings.seed,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            **{name: importlib.metadata.version(name) for name in ("torchvision", "onnx")},
+        },
+        "settings": settings_of_the_model(settings),
+    }
+
+
+def settings_of_the_model(settings: TrainSettings) -> dict[str, Any]:
+    """Without what tells of the machine and the moment alone."""
+    saved = as_saved(settings)
+    return {name: saved[name] for name in saved if name not in LOCAL and not name.startswith("log_")}

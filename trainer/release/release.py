@@ -1,0 +1,192 @@
+"""From a finished run to a published version: calibrate, export, gate, seal, check, publish."""
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from fovea import versions
+from fovea.bundle import (
+    MODEL_FILE,
+    REPORT_FILE,
+    BundleContract,
+    Golden,
+    ModelBundle,
+    Precision,
+    seal,
+    write_golden,
+)
+from fovea.classifier import Classifier
+from fovea.errors import DataInvalid
+from fovea.formats import image_path
+from fovea.measured import Metrics, Opinion
+from fovea.stopping import Stopping
+from fovea.storage import open_folder
+from trainer.config import TrainSettings
+from trainer.evaluate.calibration import Calibration, calibrate
+from trainer.evaluate.latency import describe_machine, measure_latency
+from trainer.evaluate.metrics import Logits, Targets, measure, softmax
+from trainer.evaluate.prediction import predict
+from trainer.images.data import DataSet, Images
+from trainer.network.checkpoint import Checkpoint
+from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
+from trainer.release.gate import Reference, pass_gate
+from trainer.release.lineage import describe_lineage
+from trainer.release.publishing import Terms, drop_candidate, keep_candidate
+from trainer.release.variants import add_variants, spread_over_classes
+from trainer.report import Evidence, ReleasedFiles, describe_files, render_report
+from trainer.report.verdict import Verdict, judge
+from trainer.run_folder import AUDIT_FILE, RELEASED_FILE, RunFolder
+
+logger = logging.getLogger(__name__)
+
+GOLDEN_IMAGES = 16
+FP32: Final[Precision] = "fp32"
+
+
+@dataclass(frozen=True)
+class Released:
+    """A model that passed the gate."""
+
+    uri: str
+    """of the version's folder, or of the candidate's in the run's folder where it is not published"""
+    metrics: Metrics
+    opinion: Opinion | None
+    """None of a run that was released before there were any"""
+    refusal: str | None = None
+    """why it is not published"""
+
+
+def release(
+    run: RunFolder,
+    checkpoint: Checkpoint,
+    data: DataSet,
+    settings: TrainSettings,
+    models: str,
+    terms: Terms,
+    threads: int,
+    stopping: Stopping,
+) -> Released:
+    """Publishes the checkpoint's network under `models`; also writes the run's report.html and released.json.
+
+    By `terms` it may not be published: then it is kept in the run's folder, and there is no released.json.
+    Raises GateRefused, and then nothing is published; Unavailable when `models` cannot be written. A signal
+    ends it before the publishing or after released.json, so that what is published is known to the run.
+    """
+    heldout = data.heldout
+    logits = predict(checkpoint.network, heldout, settings.batch_size)
+    calibration = calibrate(logits, heldout.targets, settings.target_precision)
+    _tell_if_not_taken(calibration)
+    probabilities = softmax(logits / calibration.temperature)
+    name, lineage = open_folder(models).name, describe_lineage(run, checkpoint, settings)
+    contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
+    with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
+        folder = Path(staging)
+        served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
+        export_onnx(served, contract, folder / MODEL_FILE)
+        reference = Reference(heldout, probabilities, checkpoint.labels)
+        metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+        logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
+
+        verdict = judge(metrics, calibration, run.read_json(AUDIT_FILE), settings.target_precision)
+        contract = contract.model_copy(update={"metrics": metrics, "verdict": verdict.opinion})
+        golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
+        variants = add_variants(folder, contract, data, golden, settings, threads)
+        contract = contract.model_copy(update={"variants": variants.kept})
+        _write_golden(folder, heldout, probabilities, golden)
+        files = _try_out(seal(folder, contract), variants.left_out, threads)
+        evidence = Evidence(heldout, logits, calibration, checkpoint.network)
+        report = render_report(run, contract, evidence, files)
+        (folder / REPORT_FILE).write_text(report, encoding="utf-8")
+        staged = seal(folder, contract)
+        with stopping.deferred():
+            run.write_text(REPORT_FILE, report)
+            return _publish(run, staged, models, verdict, terms)
+
+
+def _tell_if_not_taken(calibration: Calibration) -> None:
+    if calibration.temperature != calibration.fitted:
+        logger.info(
+            "the temperature stays 1: the fitted one, %.3g, makes the calibration error worse",
+            calibration.fitted,
+        )
+
+
+def _publish(run: RunFolder, staged: ModelBundle, models: str, verdict: Verdict, terms: Terms) -> Released:
+    """Under `models`, and the run knows of it; by `terms` in the run's folder instead."""
+    metrics, opinion = staged.contract.metrics, verdict.opinion
+    if refusal := terms.refusal(metrics, verdict):
+        return Released(str(keep_candidate(run, staged.path)), metrics, opinion, refusal)
+    published = versions.publish(staged, models)
+    released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics, opinion)
+    drop_candidate(run)
+    run.write_json(
+        RELEASED_FILE,
+        {
+            "uri": released.uri,
+            "metrics": metrics.model_dump(mode="json"),
+            "verdict": opinion.model_dump(mode="json"),
+            "temperature": staged.contract.temperature,
+        },
+    )
+    return released
+
+
+def read_released(run: RunFolder) -> Released | None:
+    """What a run published, None where it has not. Raises DataInvalid when the record is damaged."""
+    if not run.holds(RELEASED_FILE):
+        return None
+    record = run.read_json(RELEASED_FILE)
+    try:
+        opinion = Opinion.model_validate(record["verdict"]) if record.get("verdict") else None
+        return Released(record["uri"], Metrics.model_validate(record["metrics"]), opinion)
+    except (KeyError, ValidationError) as error:
+        raise DataInvalid(f"{run.path / RELEASED_FILE}: not the record of a release") from error
+
+
+def _write_contract(
+    name: str,
+    lineage: dict[str, Any],
+    checkpoint: Checkpoint,
+    calibration: Calibration,
+    targets: Targets,
+    probabilities: Logits,
+) -> BundleContract:
+    """With the torch model's metrics, until the gate has measured the ONNX model's."""
+    inputs, outputs = describe_tensors(checkpoint.preprocess.size, len(checkpoint.labels))
+    return BundleContract(
+        name=name,
+        version=0,
+        created=datetime.now(UTC),
+        files={},
+        labels=checkpoint.labels,
+        preprocess=checkpoint.preprocess,
+        inputs=inputs,
+        outputs=outputs,
+        metrics=measure(probabilities, targets, checkpoint.labels, calibration.abstain_threshold),
+        temperature=calibration.temperature,
+        abstain_threshold=calibration.abstain_threshold,
+        training=lineage,
+        image_path=image_path(),
+    )
+
+
+def _try_out(staged: ModelBundle, left_out: dict[str, str], threads: int) -> ReleasedFiles:
+    """The last check: each precision opened as a server would; then how fast it answers here."""
+    crops, latencies, machine = staged.golden().crops, {}, ""
+    for precision in (FP32, *staged.contract.variants):
+        classifier = Classifier(staged, provider="cpu", threads=threads, precision=precision)
+        latencies[str(precision)] = measure_latency(classifier, crops)
+        machine = describe_machine(classifier, threads)
+    return describe_files(staged.path, staged.contract, latencies, left_out, machine)
+
+
+def _write_golden(folder: Path, heldout: Images, probabilities: Logits, chosen: Targets) -> None:
+    samples = [heldout.samples[index] for index in chosen]
+    files = tuple(sample.read() for sample in samples)
+    golden = Golden(files, heldout.pixels(chosen), probabilities[chosen])
+    write_golden(folder, golden, tuple(sample.path.suffix.lower() for sample in samples))

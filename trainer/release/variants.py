@@ -1,0 +1,165 @@
+"""The exported model at other precisions: fp16 by conversion, int8 calibrated on training images."""
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from fovea.bundle import METADATA_KEY, MODEL_FILE, BundleContract, Variant
+from fovea.errors import GateRefused
+from fovea.preprocess import Pixels
+from trainer.config import TrainSettings
+from trainer.evaluate.metrics import Targets
+from trainer.images.data import DataSet, Images
+from trainer.release.gate import measure_variant
+
+logger = logging.getLogger(__name__)
+
+OTHER_PRECISIONS: Final[tuple[Literal["fp16", "int8"], ...]] = ("fp16", "int8")
+CALIBRATION_IMAGES = 256
+CALIBRATION_BATCH = 16
+QUANTIZED = ("Conv", "Gemm", "MatMul")
+"""The rest, the normalisation and softmax among it, stays float: it costs little and loses much."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """Which of the other precisions are released, and why the rest is not."""
+
+    kept: dict[Literal["fp16", "int8"], Variant]
+    left_out: dict[str, str]
+    """precision -> why"""
+
+
+def add_variants(
+    folder: Path,
+    contract: BundleContract,
+    data: DataSet,
+    golden: Targets,
+    settings: TrainSettings,
+    threads: int,
+) -> Released:
+    """Writes the precisions that `settings` asks for beside the model.onnx that passed the gate.
+
+    One whose held-out accuracy is more than `max_accuracy_drop` below fp32's is taken away again, with a
+    warning. `golden` int64 [n] are the golden images' places in data.heldout.
+    """
+    kept: dict[Literal["fp16", "int8"], Variant] = {}
+    left_out: dict[str, str] = {}
+    for precision in OTHER_PRECISIONS:
+        if precision not in settings.precisions:
+            continue
+        file = folder / f"model.{precision}.onnx"
+        try:
+            _write(precision, folder / MODEL_FILE, file, data, contract, settings.seed)
+            metrics, found = measure_variant(file, contract, data.heldout, threads)
+            _check_drop(contract.metrics.accuracy, metrics.accuracy, settings.max_accuracy_drop)
+        except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
+            file.unlink(missing_ok=True)
+            left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]
+            logger.warning("%s is left out of the release: %s", precision, left_out[precision])
+        else:
+            rows = tuple(tuple(map(float, row)) for row in found[golden])
+            kept[precision] = Variant(file=file.name, metrics=metrics, golden=rows)
+    return Released(kept, left_out)
+
+
+def _check_drop(expected: float, found: float, allowed: float) -> None:
+    if expected - found > allowed + 1e-9:
+        raise GateRefused(
+            f"its held-out accuracy is {found:.2%}, {expected - found:.2%} below fp32's, "
+            f"more than --max-accuracy-drop {allowed:.2%}"
+        )
+
+
+def _write(
+    precision: str, model: Path, target: Path, data: DataSet, contract: BundleContract, seed: int
+) -> None:
+    if precision == "fp16":
+        write_fp16(model, target)
+    else:
+        write_int8(model, target, calibration_crops(data.train, contract.preprocess.size, seed))
+
+
+def calibration_crops(images: Images, size: int, seed: int) -> Pixels:
+    """uint8 [at most 256, size, size, 3]: training images drawn by the seed, spread over the classes.
+
+    The cache holds them whole, at the shorter side that serving resizes to; serving cuts the centre.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(images))
+    chosen = np.sort(drawn[spread_over_classes(images.targets[drawn], CALIBRATION_IMAGES)])
+    pixels = images.pixels(chosen)
+    top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
+    return np.ascontiguousarray(pixels[:, top : top + size, left : left + size])
+
+
+def spread_over_classes(targets: Targets, count: int) -> Targets:
+    """The places of the first image of each class, then the second of each, and so on: `count` at most."""
+    rank = np.zeros_like(targets)
+    for target in np.unique(targets):
+        rank[targets == target] = np.arange((targets == target).sum())
+    return np.lexsort((targets, rank))[:count]
+
+
+def write_fp16(model: Path, target: Path) -> None:
+    """Weights and arithmetic in float16; pixels stay uint8, logits and probabilities float32."""
+    half = convert_float_to_float16(onnx.load(model), keep_io_types=True, disable_shape_infer=False)
+    _finish(half, model, target)
+
+
+def write_int8(model: Path, target: Path, crops: Pixels) -> None:
+    """Static QDQ quantization, per channel; crops uint8 [n, S, S, 3] are training images, n >= 1.
+
+    Seven bits for the weights (`reduce_range`), as sums of eight-bit products overflow on CPUs without VNNI.
+    """
+    logging.getLogger("root").addFilter(_is_no_advice)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            quantized = Path(scratch) / "model.onnx"
+            quantize_static(
+                model,
+                quantized,
+                _Crops(crops),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                op_types_to_quantize=list(QUANTIZED),
+            )
+            _finish(onnx.load(quantized), model, target)
+    finally:
+        logging.getLogger("root").removeFilter(_is_no_advice)
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    return "pre-processing before quantization" not in record.getMessage()
+
+
+class _Crops(CalibrationDataReader):  # type: ignore[misc]
+    """onnxruntime takes its calibration images from here, a batch at a time."""
+
+    def __init__(self, crops: Pixels) -> None:
+        starts = range(0, len(crops), CALIBRATION_BATCH)
+        self._batches = iter([crops[start : start + CALIBRATION_BATCH] for start in starts])
+
+    def get_next(self) -> dict[str, Pixels] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"pixels": batch}
+
+
+def _finish(variant: onnx.ModelProto, model: Path, target: Path) -> None:
+    """The contract inside is the original's; what the converter notes of itself goes."""
+    original = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    variant.producer_name, variant.producer_version, variant.doc_string = "fovea", "", ""
+    variant.graph.name = "classifier"
+    del variant.metadata_props[:]
+    onnx.helper.set_model_props(variant, {METADATA_KEY: original[METADATA_KEY]})
+    onnx.checker.check_model(variant, full_check=True)
+    onnx.save(variant, target)
