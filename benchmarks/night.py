@@ -21,16 +21,16 @@ from fovea import versions
 from fovea.folder import Entry, Folder
 from fovea.settings import load
 from fovea.storage import LocalFolder, open_folder
-from scorer import layout
-from scorer.commit import finish_run
+from scorer.committing.commit import finish_run
 from scorer.config import RunSettings
-from scorer.manifest import read_manifest
-from scorer.plan import Plan, PlannedShard, read_plan
-from scorer.planner import make_plan, spec_of
-from scorer.rows import Answer, RowWriter, ShardCounts, StageTime
-from scorer.scratch import scratch_folder
-from scorer.shard import ShardSpec, score_shard
-from scorer.work import resources_of
+from scorer.files import layout
+from scorer.files.manifest import read_manifest
+from scorer.files.plan import Plan, PlannedShard, read_plan
+from scorer.files.rows import Answer, RowWriter, ShardCounts, StageTime
+from scorer.files.scratch import scratch_folder
+from scorer.planning.planner import make_plan, spec_of
+from scorer.scoring.shard import ShardSpec, score_shard
+from scorer.scoring.work import resources_of
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 FOLDERS: Final = 1000

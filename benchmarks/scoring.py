@@ -29,8 +29,8 @@ from benchmarks.serving_models import photographs, publish_tiny, publish_untrain
 from benchmarks.static_store import BUCKET, running_store
 from fovea.cpus import available_cpus
 from fovea.storage import open_folder
-from scorer import layout
-from scorer.rows import ShardCounts, ShardFile
+from scorer.files import layout
+from scorer.files.rows import ShardCounts, ShardFile
 
 PUBLISH = {"tiny": publish_tiny, "resnet34": publish_untrained_resnet34}
 DISTINCT = 32

@@ -26,7 +26,7 @@ from fovea.folder import Entry
 from fovea.ordered import Bound, ordered_map
 from fovea.preprocess import decode_image
 from fovea.storage import open_folder
-from scorer.pipeline import CPU_BATCH
+from scorer.scoring.pipeline import CPU_BATCH
 
 FETCHES: Final = 32
 WARM_UP: Final = 3

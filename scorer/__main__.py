@@ -16,8 +16,8 @@ from fovea.patience import wait_for_stores
 from fovea.settings import load
 from fovea.stopping import Stopping
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
-from scorer.naming import claim_run
 from scorer.options import CommonOptions, PlanOptions
+from scorer.planning.naming import claim_run
 
 S = TypeVar("S", bound=CommonOptions)
 
@@ -45,7 +45,7 @@ def _plan() -> Callable[[PlanSettings], None]:
 
 
 def _work() -> Callable[[WorkSettings], None]:
-    from scorer.work import work
+    from scorer.scoring.work import work
 
     return work
 
@@ -57,7 +57,7 @@ def _commit() -> Callable[[CommitSettings], None]:
 
 
 def _drive() -> Callable[[DriveSettings], None]:
-    from scorer.driver import drive  # which needs the Kubernetes client, and nothing else does
+    from scorer.cluster.driver import drive  # which needs the Kubernetes client, and nothing else does
 
     return drive
 

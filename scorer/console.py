@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fovea.folder import Folder
 from fovea.printable import printable
 from fovea.progress import ProgressLog
-from scorer import layout
-from scorer.drift import KINDS, worst
-from scorer.left_out import left_out_line
-from scorer.plan import Plan
+from scorer.committing.drift import KINDS, worst
+from scorer.files import layout
+from scorer.files.left_out import left_out_line
+from scorer.files.plan import Plan
 
 
 def has_terminal() -> bool:

@@ -3,18 +3,18 @@
 import logging
 
 from fovea.folder import Folder
-from scorer.commit import finish_run, is_finished
-from scorer.committed import missing_shards
+from scorer.committing.commit import finish_run, is_finished
+from scorer.committing.verification import check_server
 from scorer.config import PlanSettings, RunSettings
 from scorer.console import plan_report, report
-from scorer.dry_run import dry_run
-from scorer.latest import read_latest
+from scorer.estimate.dry_run import dry_run
+from scorer.files.committed import missing_shards
+from scorer.files.latest import read_latest
+from scorer.files.output import open_output
+from scorer.files.plan import Plan
 from scorer.options import CommitOptions
-from scorer.output import open_output
-from scorer.plan import Plan
-from scorer.planner import plan_run
-from scorer.verification import check_server
-from scorer.work import existing_plan, resources_of, score_shards
+from scorer.planning.planner import plan_run
+from scorer.scoring.work import existing_plan, resources_of, score_shards
 
 logger = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.settings import flag, load
 from fovea.v1 import classify_pb2
 from scorer.__main__ import COMMANDS
-from scorer.job import job_body, read_template
-from scorer.rows import SCHEMA, Status
+from scorer.cluster.job import job_body, read_template
+from scorer.files.rows import SCHEMA, Status
 from server.config import ServeSettings
 from server.oip.screen import MAX_NUMBERS_BYTES, MAX_REST_BYTES
 from server.telemetry.metrics import Metrics

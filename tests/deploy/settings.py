@@ -7,7 +7,7 @@ import pytest
 
 from fovea.settings import load
 from scorer.__main__ import COMMANDS
-from scorer.job import job_body
+from scorer.cluster.job import job_body
 from server.config import ServeSettings
 from tests.deploy.manifests import JOB_NAME, Workload, pods_of
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings

@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from scorer.job import job_name
+from scorer.cluster.job import job_name
 from server.config import PORT, ServeSettings
 from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, OVERLAYS, ROOT, read
 from tests.deploy.manifests import JOB_NAME, Manifest, Rendering, Workload, build, pods_of, render

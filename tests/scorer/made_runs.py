@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 from fovea.folder import Entry, Folder
 from fovea.settings import load
 from fovea.storage import open_folder
-from scorer import layout
-from scorer.commit import finish_run
+from scorer.committing.commit import finish_run
 from scorer.config import CommitSettings
-from scorer.manifest import ManifestWriter
-from scorer.plan import Plan, PlannedShard, RunSpec
-from scorer.rows import Answer, Failure, RowWriter, ShardCounts, StageTime
-from scorer.scratch import scratch_folder
+from scorer.files import layout
+from scorer.files.manifest import ManifestWriter
+from scorer.files.plan import Plan, PlannedShard, RunSpec
+from scorer.files.rows import Answer, Failure, RowWriter, ShardCounts, StageTime
+from scorer.files.scratch import scratch_folder
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

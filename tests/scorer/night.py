@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from scorer.plan import Plan
+from scorer.files.plan import Plan
 from tests.buckets import Bucket
 from tests.faulty_store import FaultyStore
 from tests.scorer.runs import planned, scorer, settings_for, started_scorer

@@ -13,8 +13,8 @@ import pyarrow.dataset
 from fovea.settings import load
 from fovea.storage import open_answering
 from scorer.config import RunSettings
-from scorer.plan import Plan
-from scorer.planner import plan_run
+from scorer.files.plan import Plan
+from scorer.planning.planner import plan_run
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60

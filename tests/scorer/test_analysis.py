@@ -14,7 +14,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
-from scorer.rows import SCHEMA
+from scorer.files.rows import SCHEMA
 from scorer.run import score
 from tests import tiny
 from tests.scorer.made_runs import Image, make_run

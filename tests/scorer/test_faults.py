@@ -15,10 +15,10 @@ import pytest
 
 from fovea.errors import SettingsInvalid
 from fovea.settings import load
+from scorer.cluster.driver import drive
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
-from scorer.driver import drive
 from scorer.run import commit_run, plan, score
-from scorer.work import work
+from scorer.scoring.work import work
 from tests import tiny
 from tests.faulty_store import cut_short, hung, refused, shortened, slow_by, unconditional
 from tests.scorer.night import Night, without_names

@@ -14,9 +14,9 @@ from fovea.bundle import file_digest
 from fovea.classifier import Classifier, top_k
 from fovea.errors import DataInvalid, Unavailable
 from fovea.preprocess import decode_image
-from scorer.rows import SCHEMA
+from scorer.files.rows import SCHEMA
 from scorer.run import score
-from scorer.shard import load_classifier
+from scorer.scoring.shard import load_classifier
 from tests import tiny
 from tests.scorer.runs import planned, read_rows, settings_for, statuses
 

@@ -14,8 +14,8 @@ import yaml
 from fovea.errors import Unavailable
 from fovea.patience import wait_for_stores
 from fovea.settings import load
+from scorer.cluster.driver import drive
 from scorer.config import DriveSettings
-from scorer.driver import drive
 from tests.faulty_store import dropped
 from tests.scorer.fake_kubernetes import FakeKubernetes, running
 from tests.scorer.night import Night

@@ -1,0 +1,104 @@
+"""This run beside the last one, and beside the images that the model was released with."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fovea.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
+from fovea.drift import predicted_on_held_out
+from fovea.errors import DataInvalid, ObjectMissing
+from fovea.folder import Folder
+from fovea.storage import open_folder
+from scorer.committing.changes import ChangedImage, Changes, block_of
+from scorer.committing.class_distribution import Mix
+from scorer.committing.drift import Reference, drifts
+from scorer.committing.last_run import LastRun, find_last_run
+from scorer.files.committed import CommittedPart
+from scorer.files.plan import Plan, RunSpec
+
+logger = logging.getLogger(__name__)
+
+
+class WithLastRun:
+    """Takes this run's rows as they are read, and reads the last run's beside them."""
+
+    def __init__(self, output: Folder, plan: Plan) -> None:
+        self._mix, found = Mix(), find_last_run(output, plan)
+        self._digest = plan.spec.model_digest
+        self._last = None if isinstance(found, str) else found
+        self._why_not = found if isinstance(found, str) else None
+        self._changes = Changes(self._last.blocks(self._mix) if self._last else iter(()))
+
+    def add(self, part: CommittedPart) -> None:
+        if self._last:
+            self._compare(self._last, lambda: self._changes.add(block_of(part.keys, part.rows)))
+
+    def surest_changes(self) -> list[ChangedImage]:
+        """Images whose label changed, for a person to look at; none where nothing could be compared."""
+        return self._changes.surest() if self._last else []
+
+    def _compare(self, last: LastRun, step: Callable[[], None]) -> None:
+        """A last run that is damaged, or was just removed, must not keep this one from its commit."""
+        try:
+            step()
+        except DataInvalid as error:
+            self._last, self._why_not = None, f"rows of the last run, {last.run}, cannot be read: {error}"
+            logger.warning("nothing is compared: %s", self._why_not)
+
+    def as_json(self, mix: Mix, classes: Sequence[str]) -> dict[str, Any]:
+        """Once every row was added. `mix` is this run's; `classes` are all that the model knows."""
+        if self._last:
+            self._compare(self._last, self._changes.finish)
+        if not self._last:
+            return {"last": None, "no_last_because": self._why_not}
+        reference = Reference.of(self._mix, same_model=self._is_of_the_same_model(self._last))
+        last = {
+            "run": self._last.run,
+            "model": self._last.summary.get("model"),
+            "labels": dict(self._mix.labels.most_common()),
+            "abstained": self._mix.abstained,
+            "images_per_s": _number_or_none(self._last.summary.get("images_per_s")),
+            "confidence": self._mix.confidence(),
+            **drifts(mix, reference, classes),
+            "changes": self._changes.as_json(),
+        }
+        return {"last": last, "no_last_because": None}
+
+    def _is_of_the_same_model(self, last: LastRun) -> bool:
+        model = last.summary.get("model")
+        return isinstance(model, dict) and model.get("digest") == self._digest
+
+
+def _number_or_none(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def with_held_out(mix: Mix, contract: BundleContract | None) -> dict[str, Any] | None:
+    """None where the contract is not there any more. Older ones do not tell how sure the model was."""
+    if contract is None:
+        return None
+    metrics = contract.metrics
+    counts = predicted_on_held_out(contract.labels, metrics).tolist()
+    labels = {label: count for label, count in zip(contract.labels, counts, strict=True) if count}
+    return {
+        "images": sum(counts),
+        "labels": labels,
+        "abstained": metrics.abstained,
+        "confidence": {"bins": metrics.confidences} if metrics.confidences else None,
+        **drifts(mix, Reference(labels, metrics.confidences, metrics.abstained), contract.labels),
+    }
+
+
+def read_planned_contract(spec: RunSpec) -> BundleContract | None:
+    """Of the planned model, its other files left where they are; None, and a warning, when it is gone."""
+    folder = open_folder(spec.models, patient=True).folder(str(spec.model_version))
+    where = f"{folder.uri}/{CONTRACT_FILE}"
+    try:
+        contract = parse_contract(folder.read(CONTRACT_FILE), where)
+    except ObjectMissing:
+        logger.warning("%s is gone: the run is not compared with the held-out images", where)
+        return None
+    if contract.files[MODEL_FILE] != spec.model_digest:
+        logger.warning("%s is of another model by now: the run is not compared with its images", where)
+        return None
+    return contract

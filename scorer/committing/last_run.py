@@ -1,0 +1,87 @@
+"""The last run: the one that latest.json names, as far as another one can be compared with it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fovea.errors import DataInvalid, ObjectMissing
+from fovea.folder import Folder
+from scorer.committing.changes import COLUMNS, block_of
+from scorer.committing.class_distribution import Mix
+from scorer.files import layout
+from scorer.files.committed import shown
+from scorer.files.latest import read_latest
+from scorer.files.manifest import read_keys
+from scorer.files.plan import Plan, read_plan
+from scorer.files.rows import ShardFile
+
+_COLUMNS: Final = frozenset({*COLUMNS, "abstained"})
+_MAYBE_NOT_UTF8: Final = r"\\x[89a-f][0-9a-f]"
+"""A key that shows this may stand for other bytes, which its file's order is by."""
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """A finished run over the same source."""
+
+    output: Folder
+    run: str
+    summary: dict[str, Any]
+    files: tuple[str, ...]
+    """Its shards, below its folder."""
+
+    def blocks(self, mix: Mix) -> Iterator[pa.Table]:
+        """Its rows for `Changes`, some at a time; `mix` hears of them as they pass. Raises DataInvalid."""
+        folder = self.output.folder(layout.run_folder(self.run))
+        for index, path in enumerate(self.files):
+            file, done = ShardFile.open(folder.read(path), f"{folder.uri}/{path}"), 0
+            if lacking := _COLUMNS.difference(file.file.schema_arrow.names):
+                raise DataInvalid(f"{file.where}: it has no column {', '.join(sorted(lacking))}")
+            for rows in file.parts(sorted(_COLUMNS)):
+                mix.add(rows)
+                yield block_of(self._keys(index, done, rows["key"].combine_chunks()), rows)
+                done += rows.num_rows
+
+    def _keys(self, shard: int, start: int, keys: pa.StringArray) -> pa.BinaryArray:
+        """Of a shard's rows from `start` on, as the store knows them."""
+        if not pc.any(pc.match_substring_regex(keys, _MAYBE_NOT_UTF8)).as_py():
+            return keys.cast(pa.binary())
+        if self._plan:
+            manifest = self._plan.shards[shard].manifest
+            planned = read_keys(self.output, manifest).slice(start, len(keys))
+            if shown(planned).equals(keys):
+                return planned
+        return keys.cast(pa.binary())
+
+    @cached_property
+    def _plan(self) -> Plan | None:
+        return read_plan(self.output, self.run)
+
+
+def find_last_run(output: Folder, plan: Plan) -> LastRun | str:
+    """The run that this one is compared with, or in words why there is none."""
+    latest = read_latest(output)
+    if latest is None:
+        return "no run was finished before this one"
+    if latest.run == plan.spec.run:
+        return "latest.json names this run already"
+    run = output.folder(layout.run_folder(latest.run))
+    try:
+        summary, manifest = (json.loads(run.read(name)) for name in (layout.SUMMARY, layout.MANIFEST))
+        files = tuple(str(file["path"]) for file in manifest["files"])
+        source = summary["source"]
+    except ObjectMissing:
+        return f"the last run, {latest.run}, is not there any more"
+    except (ValueError, KeyError, TypeError) as error:
+        return f"the last run, {latest.run}, cannot be understood: {type(error).__name__}: {error}"
+    if source != plan.spec.source:
+        return f"the last run, {latest.run}, is of another source: {source}"
+    there = {entry.key for entry in run.folder(layout.SHARDS).entries()}
+    if not {file.removeprefix(f"{layout.SHARDS}/") for file in files} <= there:
+        return f"the rows of the last run, {latest.run}, are not all there any more"
+    return LastRun(output, latest.run, summary, files)

@@ -1,0 +1,58 @@
+"""A few rows of a run, drawn evenly from all that have a label, in one pass and always the same ones."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from scorer.files.committed import CommittedPart
+
+COLUMNS = ("etag", "label", "top_labels", "top_probabilities", "run")
+
+
+@dataclass(frozen=True)
+class SampledRow:
+    """What a run says of one image."""
+
+    key: str
+    """As the store knows it."""
+    etag: str
+    label: str
+    probabilities: dict[str, float]
+    """Of its best labels."""
+    provider: str
+    """What ran the model, by onnxruntime's name; empty for a row that was carried forward."""
+
+
+class Sample:
+    """Every row gets a random number, seeded by the run's name, and those of the lowest are kept."""
+
+    def __init__(self, run: str, size: int) -> None:
+        self._run, self._size = run, size
+        self._random = np.random.default_rng(zlib.crc32(run.encode()))
+        self._kept: list[tuple[float, SampledRow]] = []
+
+    def add(self, part: CommittedPart) -> None:
+        """The run's next rows."""
+        drawn = self._random.random(part.rows.num_rows)
+        drawn[pc.not_equal(part.rows["status"], "ok").to_numpy()] = np.inf
+        places = np.argsort(drawn, kind="stable")[: self._size]
+        chosen = places[drawn[places] < (self._kept[-1][0] if len(self._kept) == self._size else np.inf)]
+        rows = part.rows.select(COLUMNS).take(chosen).to_pylist()
+        keys = part.keys.take(pa.array(chosen)).to_pylist()
+        for number, key, row in zip(drawn[chosen], keys, rows, strict=True):
+            own = row["run"] == self._run
+            self._kept.append((float(number), _sampled(key, row, part.provider if own else "")))
+        self._kept = sorted(self._kept, key=lambda pair: pair[0])[: self._size]
+
+    def rows(self) -> list[SampledRow]:
+        """Sorted by key."""
+        return sorted((row for _, row in self._kept), key=lambda row: row.key)
+
+
+def _sampled(key: bytes, row: dict[str, object], provider: str) -> SampledRow:
+    name = key.decode("utf-8", "surrogateescape")
+    probabilities = dict(zip(row["top_labels"], row["top_probabilities"], strict=True))  # type: ignore[call-overload]
+    return SampledRow(name, str(row["etag"]), str(row["label"]), probabilities, provider)

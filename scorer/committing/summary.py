@@ -1,0 +1,110 @@
+"""What a run came to: added up shard by shard, and what summary.json says of it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fovea.classifier import CUDA
+from scorer.committing.class_distribution import Mix
+from scorer.files.plan import Plan
+from scorer.files.rows import ShardCounts, StageTime
+from scorer.scoring.bottleneck import Advice, advise, utilisation
+
+BAD_EXAMPLES: Final = 5
+"""Of each status that is not ok."""
+
+
+@dataclass
+class Summary:
+    """The sums over a run's shards."""
+
+    images: int = 0
+    carried: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    bad_examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    mix: Mix = field(default_factory=Mix)
+    seconds: float = 0.0
+    """What the shards took, one after the other; several machines are faster than that."""
+    stages: dict[str, StageTime] = field(default_factory=dict)
+    providers: set[str] = field(default_factory=set)
+    """What ran the model, by onnxruntime's names."""
+
+    @property
+    def bad_images(self) -> int:
+        return self.images - self.statuses["ok"]
+
+    @property
+    def images_per_s(self) -> float:
+        """Of the images that this run scored itself."""
+        return (self.images - self.carried) / self.seconds if self.seconds else 0.0
+
+    @property
+    def advice(self) -> Advice | None:
+        """None when there was nothing to do."""
+        return advise(self.stages, CUDA in self.providers)
+
+    def count(self, counts: ShardCounts) -> None:
+        """A shard's footer."""
+        self.carried += counts.carried
+        self.seconds += counts.elapsed_s
+        self.providers.add(counts.provider)
+        for name, stage in counts.stages.items():
+            so_far = self.stages.get(name, StageTime(0, 0))
+            self.stages[name] = StageTime(so_far.busy_s + stage.busy_s, so_far.capacity_s + stage.capacity_s)
+
+    def add(self, rows: pa.Table) -> pa.Table:
+        """Returns the rows that are not ok."""
+        self.images += rows.num_rows
+        self.mix.add(rows)
+        for found in pc.value_counts(rows["status"].cast(pa.string())).to_pylist():
+            self.statuses[found["values"]] += found["counts"]
+        bad = rows.filter(pc.not_equal(rows["status"], "ok"))
+        self._keep_examples(bad)
+        return bad
+
+    def as_json(self) -> dict[str, Any]:
+        advice = self.advice
+        return {
+            "images": self.images,
+            "statuses": dict(self.statuses.most_common()),
+            "scored": self.images - self.carried,
+            "carried": self.carried,
+            "labels": dict(self.mix.labels.most_common()),
+            "abstained": self.mix.abstained,
+            "confidence": self.mix.confidence(),
+            "bad_examples": self.bad_examples,
+            "seconds": round(self.seconds, 3),
+            "images_per_s": round(self.images_per_s, 1),
+            "bottleneck": advice.stage if advice else None,
+            "knob": advice.knob if advice else None,
+            "stages": {
+                name: {"busy_s": round(stage.busy_s, 3), "utilisation": round(utilisation(stage), 3)}
+                for name, stage in self.stages.items()
+            },
+        }
+
+    def _keep_examples(self, bad: pa.Table) -> None:
+        for status in pc.unique(bad["status"].cast(pa.string())).to_pylist():
+            kept = self.bad_examples.setdefault(status, [])
+            some = bad.filter(pc.equal(bad["status"], status)).slice(0, BAD_EXAMPLES - len(kept))
+            kept += some.select(["key", "error"]).to_pylist()
+
+
+def about(plan: Plan) -> dict[str, Any]:
+    """Which run it is."""
+    spec = plan.spec
+    return {
+        "run": spec.run,
+        "source": spec.source,
+        "model": {"name": spec.model_name, "version": spec.model_version, "digest": spec.model_digest},
+        "preprocess_digest": spec.preprocess_digest,
+        "left_out": plan.left_out,
+        "left_out_kinds": plan.model_dump(mode="json")["left_out_kinds"],
+        "previous": plan.previous,
+        "planned": plan.created.isoformat(),
+        "finished": datetime.now(UTC).isoformat(),
+    }

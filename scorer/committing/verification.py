@@ -1,0 +1,178 @@
+"""Rows of a run asked again of a live server: does serving say what scoring wrote?"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from fovea.bundle import BundleContract, Precision
+from fovea.classifier import CPU, GOLDEN_TOLERANCES
+from fovea.client import CallFailed, Classification, Client
+from fovea.errors import FoveaError, ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
+from fovea.folder import Folder
+from scorer.committing.sample import SampledRow
+from scorer.files.plan import RunSpec
+from scorer.files.rows import escaped
+from scorer.files.source import open_source
+from scorer.options import CommitOptions
+
+if TYPE_CHECKING:
+    from fovea.v1 import classify_pb2
+
+EXACT: Final = 1e-5
+"""What probabilities may differ by where the same file runs on a CPU, there as here."""
+TIMEOUT_S: Final = 30.0
+WINDOW: Final = 4
+"""Images in flight: the server has callers of its own."""
+
+
+@dataclass
+class Verification:
+    """What came of it."""
+
+    target: str
+    provider: str
+    precision: str
+    other_model: str
+    """In words, how the served model is another than the planned one; empty when it is not."""
+    asked: int = 0
+    changed: int = 0
+    gone: int = 0
+    unreadable: int = 0
+    largest_difference: float = 0.0
+    mismatches: int = 0
+    first: str = ""
+    """The first mismatch in words."""
+
+    @property
+    def refusal(self) -> str | None:
+        """What to tell when the server says something else."""
+        if not self.mismatches:
+            return None
+        other = f"; {self.other_model}" if self.other_model else ""
+        return (
+            f"the server at {self.target} says something else than the rows for {self.mismatches} of "
+            f"{self.asked} images, first {self.first}{other}; latest.json stays: when both "
+            "are the same model, run again with this --run-id"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "largest_difference": float(f"{self.largest_difference:.3g}")}
+
+
+def check_server(options: CommitOptions) -> None:
+    """Before the night: raises what `verify` would for TLS files that are not there, or are none."""
+    if options.verify:
+        _client(options.verify, options).close()
+
+
+def verify(
+    target: str,
+    rows: Sequence[SampledRow],
+    run: RunSpec,
+    contract: BundleContract | None,
+    options: CommitOptions,
+) -> Verification:
+    """Asks the server at `target` for the planned version's answers, but of images that are gone by now.
+
+    Raises Unavailable when the server cannot be reached, or does not serve that version.
+    """
+    with _client(target, options) as client:
+        model = _served_model(client, target, run.model_version)
+        other = _difference(model, run, contract)
+        found = Verification(target, model.provider, model.precision, other)
+        replay = _Replay(open_source(run.source), rows, found)
+        answers = client.classify_many(
+            replay.images(), top_k=len(model.labels), model_version=run.model_version, window=WINDOW
+        )
+        for answer in answers:
+            _judge(found, replay.sent.popleft(), answer)
+    return found
+
+
+def _client(target: str, options: CommitOptions) -> Client:
+    return Client(
+        target,
+        timeout_s=TIMEOUT_S,
+        tls=options.verify_tls,
+        tls_ca=options.verify_tls_ca,
+        tls_cert=options.verify_tls_cert,
+        tls_key=options.verify_tls_key,
+    )
+
+
+def _served_model(client: Client, target: str, version: int) -> "classify_pb2.GetModelResponse":
+    try:
+        return client.get_model(version)
+    except CallFailed as error:
+        if error.code.name != "NOT_FOUND":
+            raise Unavailable(f"--verify {target}: {error}") from error
+    has = ", ".join(map(str, client.get_model().loaded_versions))
+    raise Unavailable(f"--verify {target}: version {version} is not served there (it has: {has})")
+
+
+def _difference(model: "classify_pb2.GetModelResponse", run: RunSpec, contract: BundleContract | None) -> str:
+    expected: str | None = run.model_digest
+    if model.precision != "fp32":
+        variant = contract.variants.get(cast("Any", model.precision)) if contract else None
+        expected = contract.files[variant.file] if contract and variant else None
+    digest = model.model.digest
+    if expected in {None, digest}:
+        return ""
+    return (
+        f"its version {run.model_version} is another model (digest {digest[:12]}, not {str(expected)[:12]})"
+    )
+
+
+@dataclass
+class _Replay:
+    """The images as they are sent; `sent` are those whose answer has not come yet."""
+
+    source: Folder
+    rows: Sequence[SampledRow]
+    found: Verification
+    sent: deque[SampledRow] = field(default_factory=deque)
+
+    def images(self) -> Iterator[bytes]:
+        for row in self.rows:
+            try:
+                data = self.source.read(row.key, row.etag)
+            except ObjectChanged:
+                self.found.changed += 1
+            except ObjectMissing:
+                self.found.gone += 1
+            except ObjectUnreadable:  # archived since: that leaves its etag, and so its row is carried
+                self.found.unreadable += 1
+            else:
+                self.found.asked += 1
+                self.sent.append(row)
+                yield data
+
+
+def _judge(found: Verification, row: SampledRow, answer: Classification | FoveaError) -> None:
+    if isinstance(answer, CallFailed) and answer.code.name != "INVALID_ARGUMENT":
+        raise Unavailable(f"--verify {found.target}: {answer}") from answer
+    if isinstance(answer, FoveaError):
+        _note_mismatch(found, row, f"refuses it: {answer}")
+        return
+    served = {prediction.label: prediction.probability for prediction in answer.predictions}
+    off = max(abs(served.get(label, 0.0) - p) for label, p in row.probabilities.items())
+    behind = answer.probability - served.get(row.label, 0.0)  # 0 where the best label is the row's
+    found.largest_difference = max(found.largest_difference, off)
+    tolerance = _tolerance(found, row)
+    if not (off <= tolerance and behind <= tolerance):
+        _note_mismatch(found, row, f"says {answer.label} {answer.probability:.4f}")
+
+
+def _tolerance(found: Verification, row: SampledRow) -> float:
+    on_cpus = found.provider == row.provider == CPU
+    if on_cpus and found.precision == "fp32" and not found.other_model:
+        return EXACT
+    return GOLDEN_TOLERANCES[cast("Precision", found.precision)]
+
+
+def _note_mismatch(found: Verification, row: SampledRow, says: str) -> None:
+    found.mismatches += 1
+    if not found.first:
+        mine = f"{row.label} {row.probabilities[row.label]:.4f}"
+        found.first = f"{escaped(row.key)}: the row says {mine}, the server {says}"

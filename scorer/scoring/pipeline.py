@@ -1,0 +1,169 @@
+"""The stages that an image goes through, each a bounded number of items and bytes ahead of the next."""
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from fovea.classifier import CPU, Classifier, Provider, top_k
+from fovea.cpus import available_cpus
+from fovea.errors import InvalidImage
+from fovea.folder import Entry
+from fovea.ordered import Bound, ordered_map
+from fovea.preprocess import Pixels, decode_image
+from scorer.files.plan import RunSpec
+from scorer.files.rows import Answer, Failure, StageTime
+from scorer.scoring.fetching import Fetched, Fetcher, unless_lost
+from scorer.scoring.stopwatch import Stopwatch
+
+CPU_BATCH: Final = 4
+GPU_BATCH: Final = 64
+
+
+@dataclass(frozen=True)
+class Resources:
+    """How a shard is worked on; none of it changes a row."""
+
+    batch_size: int | None
+    """By default, what suits the provider."""
+    provider: Provider
+    threads: int
+    decode_threads: int
+    fetch_concurrency: int
+    max_inflight_bytes: int
+    model_cache: Path | None
+
+
+class Scored(NamedTuple):
+    """A batch of images and what became of each."""
+
+    entries: list[Entry]
+    answers: list[Answer | Failure]
+
+
+class _Decoded(NamedTuple):
+    entries: list[Entry]
+    failures: list[Failure | None]
+    pixels: Pixels
+    """uint8 [n, S, S, 3] of the n images without a failure."""
+
+
+class Pipeline:
+    """Fetches, decodes and classifies the `planned` images of one shard, and times each stage.
+
+    Fetching has threads of its own. A thread that decodes takes a whole batch; on a CPU it classifies the
+    batch as well: the cores are kept busy with the fewest hand-overs, and no core waits for another one
+    within a batch. On a GPU, whoever takes the results classifies.
+    Raises DataInvalid when the source is a local folder that is not there any more.
+    """
+
+    def __init__(self, run: RunSpec, resources: Resources, planned: int, classifier: Classifier) -> None:
+        self._run, self._resources, self._planned = run, resources, planned
+        self._classifier = classifier
+        self._on_cpu = classifier.provider == CPU
+        self._batch_size = resources.batch_size or (CPU_BATCH if self._on_cpu else GPU_BATCH)
+        self._fetcher = Fetcher(run)
+        self._decode_time, self._compute_time = Stopwatch(), Stopwatch()
+        self.write_time = Stopwatch()
+        self._started_s, self._started_cpu_s = time.perf_counter(), time.process_time()
+
+    @contextmanager
+    def scored(self, entries: Iterable[Entry]) -> Iterator[Iterator[Scored]]:
+        """Batches in the order of the entries; leaving the context stops the threads.
+
+        Raises Unavailable, as the batches are taken, when the store is gone.
+        """
+        has, fetcher = self._resources, self._fetcher
+        fetch_ahead = Bound(2 * has.fetch_concurrency + self._batch_size, has.max_inflight_bytes // 2)
+        fetch = ordered_map(fetcher.fetch, entries, has.fetch_concurrency, fetch_ahead, fetcher.size_bytes)
+        with closing(fetch) as fetched:
+            whole = unless_lost(fetched, self._planned, fetcher.ask_store)
+            batches = _batches(whole, self._batch_size, has.max_inflight_bytes // 4)
+            with closing(self._worked_on(batches)) as scored:
+                yield scored
+
+    def _worked_on(self, batches: Iterable[list[Fetched]]) -> Generator[Scored, None, None]:
+        threads = self._resources.decode_threads
+        most_bytes = self._resources.max_inflight_bytes // 4
+        if self._on_cpu:
+            # Answers are small; one batch that takes long is not to hold up the threads.
+            return ordered_map(self._score, batches, threads, Bound(4 * threads, most_bytes), _size_bytes)
+        crops = ordered_map(self._decode, batches, threads, Bound(threads + 2, most_bytes), _size_bytes)
+        return self._classified(crops)
+
+    def _classified(self, decoded: Generator[_Decoded, None, None]) -> Generator[Scored, None, None]:
+        with closing(decoded) as batches:
+            yield from map(self._classify, batches)
+
+    def elapsed(self) -> tuple[float, dict[str, StageTime]]:
+        """Seconds since the beginning, and how busy each stage and the cores were."""
+        has, elapsed_s = self._resources, time.perf_counter() - self._started_s
+        cpu_s, cores_s = time.process_time() - self._started_cpu_s, elapsed_s * available_cpus()
+        classifying = has.decode_threads if self._on_cpu else 1
+        return elapsed_s, {
+            "fetch": StageTime(self._fetcher.time.busy_s, elapsed_s * has.fetch_concurrency),
+            "decode": StageTime(self._decode_time.busy_s, elapsed_s * has.decode_threads),
+            "compute": StageTime(self._compute_time.busy_s, elapsed_s * classifying),
+            "write": StageTime(self.write_time.busy_s, elapsed_s),
+            "cpu": StageTime(min(cpu_s, cores_s), cores_s),
+        }
+
+    def _score(self, batch: list[Fetched]) -> Scored:
+        return self._classify(self._decode(batch))
+
+    def _decode(self, batch: list[Fetched]) -> _Decoded:
+        side = self._classifier.bundle.contract.preprocess.size
+        pixels = np.empty((len(batch), side, side, 3), np.uint8)
+        failures: list[Failure | None] = []
+        good = 0
+        with self._decode_time.running():
+            for _, data in batch:
+                crop = data if isinstance(data, Failure) else self._crop(data)
+                failures.append(crop if isinstance(crop, Failure) else None)
+                if not isinstance(crop, Failure):
+                    pixels[good] = crop
+                    good += 1
+        return _Decoded([entry for entry, _ in batch], failures, pixels[:good])
+
+    def _crop(self, data: bytes) -> Pixels | Failure:
+        limits = {"max_bytes": self._run.max_image_bytes, "max_pixels": self._run.max_image_pixels}
+        try:
+            return decode_image(data, self._classifier.bundle.contract.preprocess, **limits)
+        except InvalidImage as error:
+            too_large = error.reason in {"too_many_bytes", "too_many_pixels"}
+            return Failure("too_large" if too_large else "undecodable", str(error))
+
+    def _classify(self, decoded: _Decoded) -> Scored:
+        answers = self._answers(decoded.pixels) if len(decoded.pixels) else iter(())
+        return Scored(decoded.entries, [failure or next(answers) for failure in decoded.failures])
+
+    def _answers(self, pixels: Pixels) -> Iterator[Answer]:
+        with self._compute_time.running():
+            probabilities = self._classifier.classify(pixels)
+        best, confidence = top_k(probabilities, self._run.top_k)
+        return map(self._answer, best.tolist(), confidence.tolist())
+
+    def _answer(self, best: list[int], confidence: list[float]) -> Answer:
+        labels = tuple(self._classifier.labels[index] for index in best)
+        threshold = self._classifier.bundle.contract.abstain_threshold
+        return Answer(labels, tuple(confidence), confidence[0] < threshold)
+
+
+def _batches(fetched: Iterable[Fetched], images: int, size_bytes: int) -> Iterator[list[Fetched]]:
+    """Of so many images, or fewer if they have more bytes than that together."""
+    batch: list[Fetched] = []
+    for one in fetched:
+        batch.append(one)
+        if len(batch) == images or _size_bytes(batch) > size_bytes:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _size_bytes(batch: list[Fetched]) -> int:
+    return sum(len(data) for _, data in batch if isinstance(data, bytes))

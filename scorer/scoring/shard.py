@@ -1,0 +1,114 @@
+"""Scores one shard: its images fetched, decoded, classified, and its rows put where they belong, once.
+
+    manifest -> fetch (many at once) -> decode and classify (a batch a core) -> parquet -> put if absent
+
+The rows of carried images are copied from an earlier run's files, and skip all stages but the last two.
+Each stage runs only a bounded number of items and bytes ahead of the next, and rows that are copied wait on
+the disk, so memory does not grow with the shard. Rows keep the order of the keys.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from fovea import versions
+from fovea.classifier import Classifier, Provider
+from fovea.errors import BundleInvalid, DataInvalid
+from fovea.folder import Entry
+from fovea.formats import image_path_text
+from fovea.storage import open_folder
+from scorer.files import layout
+from scorer.files.manifest import read_manifest
+from scorer.files.plan import PlannedShard, RunSpec
+from scorer.files.rows import Failure, RowWriter, ShardCounts, Status
+from scorer.files.scratch import mapped, scratch_folder
+from scorer.scoring.carried_rows import CopiedRows, RowsInOrder, copy_rows
+from scorer.scoring.pipeline import GPU_BATCH, Pipeline, Resources
+
+
+@dataclass(frozen=True)
+class ShardSpec:
+    """All that scoring a shard needs to know."""
+
+    output: str
+    run: RunSpec
+    shard: PlannedShard
+    resources: Resources
+
+
+def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images: None) -> ShardCounts | None:
+    """Scores the shard and puts its parquet file if it is absent: that put is the commit.
+
+    Returns the shard's counts when it was this call that wrote it, otherwise None. `progress` hears of each
+    batch's size.
+    Raises Unavailable when a store is gone (single images that cannot be read become rows instead),
+    BundleInvalid when the model is not the one that was planned. Then nothing is written.
+    """
+    has = spec.resources
+    classifier = load_classifier(spec.run, has.provider, has.threads, has.model_cache, has.batch_size)
+    output = open_folder(spec.output, patient=True)
+    with scratch_folder() as folder:
+        path = folder / "shard.parquet"
+        copied = copy_rows(output, spec.shard, folder / "copied.parquet")
+        images = zip(read_manifest(output, spec.shard.manifest), copied.found, strict=True)
+        entries = (image.entry for image, found in images if not found)
+        counts = _write_rows(spec, classifier, copied, entries, path, progress)
+        run = output.folder(layout.run_folder(spec.run.run))
+        wrote = run.put_if_absent(layout.shard_file(spec.shard.index), mapped(path))
+    return counts if wrote else None
+
+
+@lru_cache(maxsize=1)
+def load_classifier(
+    run: RunSpec, provider: Provider, threads: int, cache: Path | None, batch_size: int | None
+) -> Classifier:
+    """The planned model, after its golden check; kept for the next shard.
+
+    Raises BundleInvalid, and DataInvalid where the decoders are not those that the rows were planned by.
+
+    `batch_size` is as of `Resources`.
+    """
+    if run.image_path and run.image_path != (here := image_path_text()):
+        raise DataInvalid(
+            f"this run was planned with other decoders ({run.image_path}) than there are here ({here}); plan "
+            "and work with the same image, or take another --run-id"
+        )
+    bundle = versions.fetch(run.models, run.model_version, cache, patient=True)
+    if bundle.digest != run.model_digest:
+        found = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"
+        raise BundleInvalid(f"{bundle.path}: not the model that was planned (its digest is {found})")
+    # A GPU knows this size alone, and smaller batches are padded: its first run of each size takes seconds.
+    return Classifier(bundle, provider, threads, batch_sizes=(batch_size or GPU_BATCH,))
+
+
+def _write_rows(
+    spec: ShardSpec,
+    classifier: Classifier,
+    copied: CopiedRows,
+    entries: Iterable[Entry],
+    path: Path,
+    progress: Callable[[int], None],
+) -> ShardCounts:
+    pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
+    statuses: Counter[Status] = Counter(copied.statuses)
+    with RowWriter(path, _same_in_all(spec.run)) as writer, pipeline.scored(entries) as batches:
+        rows = RowsInOrder(writer, copied)
+        for images, answers in batches:
+            with pipeline.write_time.running():
+                rows.write(images, answers, datetime.now(UTC))
+            statuses.update(answer.status if isinstance(answer, Failure) else "ok" for answer in answers)
+            progress(len(images))
+        with pipeline.write_time.running():
+            rows.finish()
+        elapsed_s, stages = pipeline.elapsed()
+        counts = ShardCounts(dict(statuses), elapsed_s, stages, copied.count, classifier.provider)
+        writer.write_footer(counts)
+    return counts
+
+
+def _same_in_all(run: RunSpec) -> dict[str, object]:
+    names = ("run", "model_name", "model_version", "model_digest", "preprocess_digest")
+    return {name: getattr(run, name) for name in names}

@@ -1,0 +1,143 @@
+"""A night whose classes are as ever, and whose model is not sure of them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from fovea import versions
+from fovea.bundle import seal
+from fovea.errors import DataInvalid
+from scorer.committing.class_distribution import Mix
+from scorer.committing.drift import KINDS, Reference, drifts, worst
+from tests.scorer.committing.test_summary import latest, night, read_summary, summary_page
+from tests.scorer.made_runs import Image, commit, make_run, rewrite
+from tests.tiny import stage_bundle
+
+
+def images(sure: int, unsure: int) -> list[Image]:
+    """Of either label half."""
+    labels, probabilities = ("red", "blue"), [0.97] * sure + [0.4] * unsure
+    return [Image(f"{n:04}.jpg", labels[n % 2], p) for n, p in enumerate(probabilities)]
+
+
+def words(compared: dict[str, Any]) -> dict[str, str | None]:
+    return {what: compared[kind] and compared[kind]["word"] for kind, what in KINDS.items()}
+
+
+def publish(models: Path, staging: Path, told: bool = True) -> dict[str, str]:
+    """The model that the runs are by: what a run's spec says of it."""
+    bundle = stage_bundle(staging)
+    metrics = bundle.contract.metrics
+    if told:
+        rows = {label: row.model_copy(update={"images": 40}) for label, row in metrics.per_class.items()}
+        update = {"images": 120, "confidences": (*[0] * 19, 120), "abstained": 0, "per_class": rows}
+        metrics = metrics.model_copy(update=update)
+    contract = bundle.contract.model_copy(update={"metrics": metrics})
+    versions.publish(seal(bundle.path, contract), str(models))
+    return {"models": str(models), "model_digest": bundle.digest}
+
+
+def test_a_night_of_abstentions_has_drifted_from_the_last_one_and_is_held_back(output: Path) -> None:
+    night(output, 1, images(220, 7))
+    made = make_run(output, [images(6, 221)], "night-2", day=2)
+    with pytest.raises(DataInvalid, match="probabilities of its best labels are too far from the last run's"):
+        commit(*made, "--max-drift", "0.25")
+    assert latest(output) == "night-1"
+    summary = read_summary(output, "night-2")
+    assert words(summary["last"]) == {"classes": "none", "confidence": "large", "abstentions": "large"}
+    page = summary_page(output, "night-2")
+    assert re.search(r"<dt>drift from last run</dt><dd class=\"large\">large</dd>", page)
+    assert "This run was held back:" in page
+    assert re.search(r'"large">a large change</b> \(PSI \S+, by chance up to \S+\) in the share', page)
+
+
+def test_abstentions_alone_hold_a_night_back(output: Path) -> None:
+    """By a threshold that lies in the tenth that all probabilities are in."""
+
+    def abstain(rows: pa.Table) -> pa.Table:
+        column = rows.schema.get_field_index("abstained")
+        return rows.set_column(column, "abstained", pa.array([n % 2 == 0 for n in range(len(rows))]))
+
+    night(output, 1, images(200, 0))
+    made = make_run(output, [images(200, 0)], "night-2", day=2)
+    rewrite(output / "runs/night-2/data/shard-00000.parquet", abstain)
+    with pytest.raises(DataInvalid, match="its share of abstentions is too far from the last run's: PSI"):
+        commit(*made, "--max-drift", "0.25")
+
+
+def test_the_held_out_images_tell_of_a_first_night_that_abstains(output: Path, tmp_path: Path) -> None:
+    model = publish(tmp_path / "models", tmp_path / "staged")
+    made = make_run(output, [images(6, 221)], **model)
+    with pytest.raises(DataInvalid, match="best labels are too far from what the held-out images gave: PSI"):
+        commit(*made, "--max-drift", "2")  # which its classes, of which one is missing, do not reach
+    held_out = read_summary(output, "night-1")["held_out"]
+    assert (held_out["abstained"], held_out["images"]) == (0, 120)
+    assert words(held_out)["abstentions"] == "large"
+    page = summary_page(output, "night-1")
+    for place, images_there in enumerate(held_out["confidence"]["bins"]):
+        ends = f"{place / 20:g} to {(place + 1) / 20:g}"
+        row = re.search(rf'<th scope="row" class="text">{ends}</th><td>(\S+)%</td><td>(\S+)%</td>', page)
+        assert row, ends
+        assert float(row[2]) == pytest.approx(100 * images_there / 120, abs=0.05)
+    bins = sum(count > 0 for count in held_out["confidence"]["bins"])
+    assert page.count('<i class="held_out"') == bins > 0
+
+
+def test_a_last_run_by_another_model_tells_of_the_classes_alone(output: Path, tmp_path: Path) -> None:
+    night(output, 1, images(220, 7))
+    model = publish(tmp_path / "models", tmp_path / "staged")
+    made = make_run(output, [images(6, 221)], "night-2", 2, **model)
+    with pytest.raises(DataInvalid, match="too far from what the held-out images gave: PSI"):
+        commit(*made, "--max-drift", "0.25")
+    assert words(read_summary(output, "night-2")["last"]) == {
+        "classes": "none",
+        "confidence": None,
+        "abstentions": None,
+    }
+    assert "by another model, which is sure of other things" in summary_page(output, "night-2")
+
+
+def test_an_older_bundle_does_not_tell_how_sure_its_model_was(output: Path, tmp_path: Path) -> None:
+    model = publish(tmp_path / "models", tmp_path / "staged", told=False)
+    held_out = night(output, 1, images(6, 221), **model)["held_out"]
+    assert (held_out["confidence"], held_out["confidence_drift"], held_out["abstained_drift"]) == (None,) * 3
+    assert "its bundle does not tell: it is older than that" in summary_page(output, "night-1")
+
+
+def test_what_chance_gives_is_no_drift() -> None:
+    random = np.random.default_rng(5)
+    found = []
+    for _ in range(300):
+        (ours, theirs) = (_mix(np.sort(random.beta(8, 2, n))) for n in (227, 900))
+        found.append(words(drifts(ours, Reference.of(theirs, same_model=True))))
+    assert sum(word["confidence"] != "none" for word in found) <= 9
+    assert sum(word["abstentions"] != "none" for word in found) <= 9
+
+
+def test_tenths_that_neither_has_images_in_give_chance_no_room() -> None:
+    ours, theirs = (_mix(np.repeat([0.85, 0.95], counts)) for counts in ([50, 50], [7000, 3000]))
+    drift = drifts(ours, Reference.of(theirs, same_model=True))["confidence_drift"]
+    assert drift["word"] == "some"
+    assert drift["by_chance"] < 0.07
+
+
+def test_the_worst_of_the_drifts_is_the_word_for_all() -> None:
+    one, other = {"word": "some"}, {"word": "large"}
+    assert worst({"drift": None, "confidence_drift": one, "abstained_drift": other}) == "large"
+    assert worst({"drift": one, "confidence_drift": {"word": "none"}}) == "some"
+    assert worst({"drift": None}) is None
+
+
+def _mix(probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> Mix:
+    rows = {
+        "label": ["red", "blue"] * (len(probabilities) // 2) + ["red"] * (len(probabilities) % 2),
+        "probability": probabilities,
+        "abstained": probabilities < 0.6,
+    }
+    mix = Mix()
+    mix.add(pa.table(rows))
+    return mix

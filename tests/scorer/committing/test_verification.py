@@ -1,0 +1,223 @@
+"""Runs that are held against a real server before latest.json moves."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from scorer.committing import verification
+from scorer.committing.sample import Sample
+from scorer.files.committed import read_committed
+from scorer.run import score
+from tests import certificates, tiny
+from tests.certificates import Authority
+from tests.scorer.made_runs import Image, make_run, rewrite
+from tests.scorer.runs import flags, last_line, scorer, settings_for
+from tests.servers import ServerProcess, running_server
+
+
+@pytest.fixture(scope="module")
+def server(tiny_models: Path) -> Iterator[ServerProcess]:
+    """It serves the model that the runs are scored with."""
+    with running_server(tiny_models, "--provider", "cpu", "--threads", "1") as server:
+        yield server
+
+
+def summary(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((output / "runs/night-1/summary.json").read_bytes())
+    return found
+
+
+def test_a_server_that_says_the_same_lets_latest_move(
+    server: ServerProcess, photos: Path, tiny_models: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(settings_for(photos, tiny_models, output, "--verify", server.target, "--shard-images", "5"))
+    found = summary(output)["verification"]
+    assert (found["asked"], found["mismatches"], found["other_model"]) == (12, 0, "")
+    assert (found["provider"], found["precision"]) == ("CPUExecutionProvider", "fp32")
+    assert found["largest_difference"] <= 1e-5
+    assert (output / "latest.json").exists()
+    assert f"12 images with {server.target}, which says the same" in capsys.readouterr().out
+
+
+def test_another_model_under_the_same_number_fails_the_run(
+    server: ServerProcess, photos: Path, tiny_models: Path, output: Path, tmp_path: Path
+) -> None:
+    other = tiny.publish_bundle(tmp_path / "tiny", tmp_path / "staging", gain=4.0)
+    with running_server(tmp_path / "tiny", "--provider", "cpu") as wrong:
+        result = scorer("run", *flags(photos, tiny_models, output, "--verify", wrong.target))
+    assert result.returncode == 65
+    line = last_line(result)
+    assert "says something else than the rows for 12 of 12 images, first 000.png: the row says red 0." in line
+    assert ", the server says red 0." in line
+    assert f"its version 1 is another model (digest {other.digest[:12]}, not " in line
+    assert {path.name for path in (output / "runs/night-1").iterdir()} == {
+        *("data", "quarantine.parquet", "summary.json", "summary.html")
+    }
+    assert not (output / "latest.json").exists()
+    assert "says something else" in (output / "runs/night-1/summary.html").read_text()
+
+    result = scorer("commit", "--output", str(output), "--run-id", "night-1", "--verify", server.target)
+    assert result.returncode == 0, result.stderr
+    assert summary(output)["refused"] is None
+    assert (output / "latest.json").exists()
+
+
+def test_images_that_changed_or_are_gone_are_left_out_and_counted(
+    server: ServerProcess, photos: Path, tiny_models: Path, output: Path
+) -> None:
+    score(settings_for(photos, tiny_models, output))
+    (output / "runs/night-1/_SUCCESS").unlink()
+    (output / "latest.json").unlink()
+    (photos / "000.png").write_bytes(tiny.picture("blue"))
+    (photos / "001.jpeg").unlink()
+    score(settings_for(photos, tiny_models, output, "--verify", server.target))
+    found = summary(output)["verification"]
+    assert (found["asked"], found["changed"], found["gone"], found["mismatches"]) == (10, 1, 1, 0)
+
+
+def spoilt(rows: pa.Table, run: str) -> pa.Table:
+    """The first row's probability is off by a little, and it says that this run scored it."""
+    columns = rows.to_pylist()
+    columns[0]["top_probabilities"][0] -= 2e-4
+    columns[0]["run"] = run
+    return pa.Table.from_pylist(columns, rows.schema)
+
+
+@pytest.mark.parametrize(("run", "mismatches"), [("night-1", 1), ("night-0", 0)])
+def test_what_this_run_scored_must_be_the_same_and_what_it_carried_within_the_tolerance(
+    run: str, mismatches: int, server: ServerProcess, photos: Path, tiny_models: Path, output: Path
+) -> None:
+    score(settings_for(photos, tiny_models, output))
+    (output / "runs/night-1/_SUCCESS").unlink()
+    (output / "latest.json").unlink()
+    rewrite(output / "runs/night-1/data/shard-00000.parquet", lambda rows: spoilt(rows, run))
+    verified = settings_for(photos, tiny_models, output, "--verify", server.target)
+    if mismatches:
+        with pytest.raises(DataInvalid, match=r"for 1 of 12 images, first 000\.png"):
+            score(verified)
+    else:
+        score(verified)
+    assert summary(output)["verification"]["mismatches"] == mismatches
+    assert summary(output)["verification"]["largest_difference"] == pytest.approx(2e-4, rel=0.01)
+
+
+def test_another_precision_is_given_its_own_tolerance(photos: Path, output: Path, tmp_path: Path) -> None:
+    models = tmp_path / "tiny"
+    tiny.publish_bundle(models, tmp_path / "staging", variants={"fp16": 8.1})
+    with running_server(models, "--provider", "cpu", "--precision", "fp16") as server:
+        score(settings_for(photos, models, output, "--verify", server.target))
+    found = summary(output)["verification"]
+    assert (found["precision"], found["other_model"], found["mismatches"]) == ("fp16", "", 0)
+    assert 1e-4 < found["largest_difference"] < 2e-2
+
+
+def test_a_server_that_is_not_there_is_unavailable_and_nothing_is_written(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    result = scorer("run", *flags(photos, tiny_models, output, "--verify", "127.0.0.1:9"))
+    assert result.returncode == 69
+    assert "--verify 127.0.0.1:9: " in last_line(result)
+    assert [path.name for path in (output / "runs/night-1").iterdir()] == ["data"]
+
+
+def test_a_server_without_the_version_says_which_it_has(photos: Path, output: Path, tmp_path: Path) -> None:
+    models = tmp_path / "tiny"
+    for gain in (8.0, 7.0):
+        tiny.publish_bundle(models, tmp_path / str(gain), gain=gain)
+    with running_server(models, "--provider", "cpu") as server:
+        settings = settings_for(photos, models, output, "--model-version", "1", "--verify", server.target)
+        with pytest.raises(Unavailable, match=r"version 1 is not served there \(it has: 2\)"):
+            score(settings)
+
+
+def test_a_run_held_back_unverified_is_verified_before_it_is_accepted(
+    server: ServerProcess, photos: Path, tiny_models: Path, output: Path
+) -> None:
+    for index in range(100):
+        (photos / f"more-{index:03}.png").write_bytes(tiny.picture("green"))
+    with pytest.raises(DataInvalid, match="--max-drift"):
+        score(settings_for(photos, tiny_models, output, "--max-drift", "0"))
+    assert summary(output)["verification"] is None
+    score(settings_for(photos, tiny_models, output, "--verify", server.target))
+    assert summary(output)["verification"]["asked"] == 64
+    assert (output / "latest.json").exists()
+
+
+def sampled(output: Path, run: str, size: int) -> list[str]:
+    images = [[Image(f"{s}/{n:03}", None if n % 2 else "red") for n in range(100)] for s in range(10)]
+    folder, plan = make_run(output, images, run)
+    sample = Sample(run, size)
+    for shard in read_committed(folder, plan):
+        for part in shard.parts():
+            sample.add(part)
+    return [row.key for row in sample.rows()]
+
+
+def test_a_run_that_is_the_latest_already_says_that_it_is_not_verified(
+    photos: Path, tiny_models: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    score(settings_for(photos, tiny_models, output))
+    score(settings_for(photos, tiny_models, output, "--verify", "localhost:1"))
+    assert caplog.messages[-1].startswith("--verify is not done")
+
+
+def test_a_sample_is_spread_over_the_run_and_the_same_each_time(output: Path) -> None:
+    keys = sampled(output, "night-1", 40)
+    assert len(set(keys)) == 40
+    assert keys == sorted(keys)
+    assert len({key[0] for key in keys}) >= 8
+    assert all(int(key[2:]) % 2 == 0 for key in keys)
+    assert keys == sampled(output, "night-1", 40)
+    assert keys != sampled(output, "night-2", 40)
+
+
+def test_of_fewer_rows_all_are_sampled(output: Path) -> None:
+    assert len(sampled(output, "night-1", 2000)) == 500
+
+
+@pytest.mark.parametrize("shows_certificate", [False, True], ids=["tls", "mtls"])
+def test_a_server_that_speaks_tls_is_asked(
+    photos: Path,
+    tiny_models: Path,
+    output: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    shows_certificate: bool,
+) -> None:
+    monkeypatch.setattr(verification, "TIMEOUT_S", 3.0)
+    authority = Authority.create()
+    for name in ("server", "driver"):
+        certificates.write(tmp_path / name, authority, authority.issue(name))
+    ca, pair = tmp_path / "server/ca.pem", ("--tls-cert", "--tls-key")
+    server_flags = [*_pair(pair, tmp_path / "server"), *(["--tls-client-ca", str(ca)] * shows_certificate)]
+    trusting = ["--verify-tls-ca", str(ca)]
+    driver = _pair(("--verify-tls-cert", "--verify-tls-key"), tmp_path / "driver")
+    with running_server(tiny_models, "--provider", "cpu", "--threads", "1", *server_flags) as server:
+        asked = ["--verify", f"localhost:{server.ready['port']}"]
+        lacking = trusting if shows_certificate else ["--verify-tls"]
+        with pytest.raises(Unavailable, match="--verify localhost:"):
+            score(settings_for(photos, tiny_models, output, *asked, *lacking))
+        enough = [*trusting, *(driver if shows_certificate else [])]
+        score(settings_for(photos, tiny_models, output, *asked, *enough))
+    assert (summary(output)["verification"]["asked"], summary(output)["refused"]) == (12, None)
+
+
+def test_tls_files_that_are_missing_are_found_before_the_night(
+    photos: Path, tiny_models: Path, output: Path
+) -> None:
+    asked = ("--verify", "localhost:1", "--verify-tls-ca", "nowhere.crt")
+    with pytest.raises(Unavailable, match=r"the TLS file nowhere\.crt cannot be read"):
+        score(settings_for(photos, tiny_models, output, *asked))
+    assert not output.exists()
+    with pytest.raises(SettingsInvalid, match="--verify-tls-cert and --verify-tls-key go together"):
+        settings_for(photos, tiny_models, output, "--verify-tls-cert", "driver.crt")
+
+
+def _pair(flags: tuple[str, str], folder: Path) -> list[str]:
+    return [flags[0], str(folder / "tls.crt"), flags[1], str(folder / "tls.key")]
