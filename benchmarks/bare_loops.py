@@ -79,9 +79,9 @@ def _measure(loop: Loop, files: Sequence[bytes], batch: int, seconds: float) -> 
 
 
 def _fovea_loop(options: argparse.Namespace) -> Loop:
-    from fovea import versions
-    from fovea.classifier import Classifier, SessionOptions
-    from fovea.preprocess import decode_image
+    from fovea.images.preprocess import decode_image
+    from fovea.model import versions
+    from fovea.model.classifier import Classifier, SessionOptions
 
     bundle = versions.fetch(str(options.models))
     session = SessionOptions(threads=options.threads, spinning=options.spinning)

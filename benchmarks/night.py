@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from fovea import versions
-from fovea.folder import Entry, Folder
+from fovea.model import versions
 from fovea.settings import load
-from fovea.storage import LocalFolder, open_folder
+from fovea.stores.folder import Entry, Folder
+from fovea.stores.storage import LocalFolder, open_folder
 from scorer.committing.commit import finish_run
 from scorer.config import RunSettings
 from scorer.files import layout

@@ -28,7 +28,7 @@ from benchmarks.scoring_loops import Measured
 from benchmarks.serving_models import photographs, publish_tiny, publish_untrained_resnet34
 from benchmarks.static_store import BUCKET, running_store
 from fovea.cpus import available_cpus
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from scorer.files import layout
 from scorer.files.rows import ShardCounts, ShardFile
 

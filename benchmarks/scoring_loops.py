@@ -20,12 +20,12 @@ from typing import Final
 
 import numpy as np
 
-from fovea import versions
-from fovea.classifier import Classifier
-from fovea.folder import Entry
+from fovea.images.preprocess import decode_image
+from fovea.model import versions
+from fovea.model.classifier import Classifier
 from fovea.ordered import Bound, ordered_map
-from fovea.preprocess import decode_image
-from fovea.storage import open_folder
+from fovea.stores.folder import Entry
+from fovea.stores.storage import open_folder
 from scorer.scoring.pipeline import CPU_BATCH
 
 FETCHES: Final = 32

@@ -15,10 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from fovea import bundle as bundles
-from fovea import versions
-from fovea.measured import ClassMetrics, Metrics
-from fovea.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.model import bundle as bundles
+from fovea.model import versions
+from fovea.model.measured import ClassMetrics, Metrics
 
 SPEC: Final = PreprocessSpec(size=224, resize=256)
 LABELS: Final = tuple(f"label-{index}" for index in range(10))

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from demo.processes import RunningServer, run_program, running_server
 from fovea import exits
-from fovea.bundle import ModelBundle
 from fovea.client import Client, ModelVersion
 from fovea.errors import BundleInvalid, ExitCode, SettingsInvalid, Terminated, Unavailable
+from fovea.model.bundle import ModelBundle
 
 HOME = Path(".demo")
 MODELS = HOME / "models" / "digits"

@@ -13,15 +13,16 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
-from fovea import logs, versions
-from fovea.bundle import CONTRACT_FILE, ModelBundle, Precision
-from fovea.classifier import Classifier
-from fovea.conditional_puts import require_conditional_puts
+from fovea import logs
 from fovea.errors import BundleInvalid, SettingsInvalid
 from fovea.logs import LogFormat, LogLevel
+from fovea.model import versions
+from fovea.model.bundle import CONTRACT_FILE, ModelBundle, Precision
+from fovea.model.classifier import Classifier
 from fovea.settings import ProgramSettings, load
 from fovea.stopping import Stopping
-from fovea.storage import open_answering
+from fovea.stores.conditional_puts import require_conditional_puts
+from fovea.stores.storage import open_answering
 
 logger = logging.getLogger(__name__)
 

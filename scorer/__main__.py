@@ -12,9 +12,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from fovea import logs
 from fovea.command_line import choose_command
-from fovea.patience import wait_for_stores
 from fovea.settings import load
 from fovea.stopping import Stopping
+from fovea.stores.patience import wait_for_stores
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
 from scorer.options import CommonOptions, PlanOptions
 from scorer.planning.naming import claim_run

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fovea.folder import Folder
 from fovea.printable import printable
 from fovea.progress import ProgressLog
+from fovea.stores.folder import Folder
 from scorer.committing.drift import KINDS, worst
 from scorer.files import layout
 from scorer.files.left_out import left_out_line

@@ -9,12 +9,12 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
 from fovea.cpus import available_cpus
-from fovea.image_names import IMAGE_GLOBS
+from fovea.images.names import IMAGE_GLOBS
+from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
-from fovea.patience import MAX_PATIENCE_S
-from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
-from fovea.providers import Provider
+from fovea.model.providers import Provider
 from fovea.settings import CommaSeparated, ProgramSettings
+from fovea.stores.patience import MAX_PATIENCE_S
 
 
 def utc_timestamp() -> str:

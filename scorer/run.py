@@ -2,7 +2,7 @@
 
 import logging
 
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.committing.commit import finish_run, is_finished
 from scorer.committing.verification import check_server
 from scorer.config import PlanSettings, RunSettings

@@ -6,9 +6,9 @@ from typing import Final, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
-from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
-from fovea.providers import Provider
+from fovea.model.providers import Provider
 from fovea.settings import ProgramSettings
 
 PROGRAM: Final = "python -m server"

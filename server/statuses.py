@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from fovea.errors import InvalidImage
-from fovea.preprocess import REASONS as IMAGE_REASONS
+from fovea.images.preprocess import REASONS as IMAGE_REASONS
 from server.errors import (
     DeadlinePassed,
     Draining,

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from fovea import stopping
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from tests import tiny
 
 pytest_plugins = ["tests.browser", "tests.buckets"]

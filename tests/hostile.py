@@ -1,7 +1,8 @@
 """Damaged and random image files, thousands, always the same ones: what a server is sent sooner or later.
 
 `tests/odd_images.py` has the files that are only unusual; here they are damaged, and others made up. Decoders
-merely refuse these: what would cost one more than that has no place here, see tests/fovea/test_limits.py.
+merely refuse these: what would cost one more than that has no place here, see
+tests/fovea/images/test_decode_limits.py.
 """
 
 import random

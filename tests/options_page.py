@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 
 from pydantic.fields import FieldInfo
 
-from fovea import client_options, publish
-from fovea.client_options import ClientOptions
+from fovea import publish
+from fovea.client import options as client_options
+from fovea.client.options import ClientOptions
 from fovea.command_line import flag
 from fovea.publish import PublishSettings
 from fovea.settings import ProgramSettings, is_positional, variable

@@ -13,13 +13,14 @@ import pytest
 from google.protobuf import json_format
 from prometheus_client import generate_latest
 
-from fovea import aws, azure, azure_strings, credentials, google, limits, metadata, stores, tiff
-from fovea.conditional_puts import PROBE
 from fovea.errors import ExitCode
-from fovea.formats import IMAGE_SUFFIXES, readable
+from fovea.images import decode_limits, metadata, tiff
+from fovea.images.formats import IMAGE_SUFFIXES, readable
+from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.oip import open_inference_pb2
-from fovea.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.settings import flag, load
+from fovea.stores import aws, azure, azure_strings, connection, credentials, google
+from fovea.stores.conditional_puts import PROBE
 from fovea.v1 import classify_pb2
 from scorer.__main__ import COMMANDS
 from scorer.cluster.job import job_body, read_template
@@ -227,7 +228,7 @@ def test_the_page_of_buckets_names_what_is_read_and_nothing_else() -> None:
     page = (ROOT / "docs" / "buckets.md").read_text()
     named = set(re.findall(r"`((?:AWS|AZURE|GOOGLE)_[A-Z_]+)`", page))
     source = "".join(
-        inspect.getsource(module) for module in (aws, azure, azure_strings, credentials, google, stores)
+        inspect.getsource(module) for module in (aws, azure, azure_strings, credentials, google, connection)
     )
     obstores = {name.upper() for name in OBSTORE_READS}
     assert {"AWS_PROFILE", "AZURE_STORAGE_CONNECTION_STRING", "GOOGLE_APPLICATION_CREDENTIALS"} <= named
@@ -249,8 +250,8 @@ def test_formats_and_endings_that_the_page_of_images_names_are_those_that_are_re
 def test_limits_that_the_page_of_images_states_are_the_image_paths() -> None:
     bytes_, pixels = re.findall(r"decoded: (\d+) MiB and (\d+) megapixels", IMAGES)[0]
     assert (int(bytes_) * 1024**2, int(pixels) * 1_000_000) == (MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS)
-    assert f"more than {limits.MAX_SCANS} scans" in IMAGES
+    assert f"more than {decode_limits.MAX_SCANS} scans" in IMAGES
     assert f"{tiff.MAX_VALUES:,} places of strips" in IMAGES
     assert metadata.MAX_PIECES == 1_000_000
-    assert f"run-length encoded up to {limits.MAX_RLE_PIXELS // 1_000_000} megapixels" in IMAGES
+    assert f"run-length encoded up to {decode_limits.MAX_RLE_PIXELS // 1_000_000} megapixels" in IMAGES
     assert set(re.findall(r'as "([\w ]+)", and also', IMAGES)) < set(DOUBTFUL)

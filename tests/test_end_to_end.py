@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.dataset
 import pytest
 
-from fovea.bundle import ModelBundle
 from fovea.client import Classification, Client
+from fovea.model.bundle import ModelBundle
 from tests.photos import make_photos
 from tests.servers import running_server
 

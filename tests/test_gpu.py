@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
 from fovea.client import Client
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from tests import tiny
 from tests.photos import make_photos

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea import client_options
+from fovea.client import options as client_options
 from fovea.command_line import PROGRAM_PREFIXES
 from fovea.settings import load
 from tests.options_page import PROGRAMS, page

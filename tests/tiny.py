@@ -11,11 +11,11 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from fovea import bundle as bundles
-from fovea import versions
-from fovea.bound import Probabilities
-from fovea.measured import ClassMetrics, Metrics
-from fovea.preprocess import Pixels, PreprocessSpec, decode_image
+from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image
+from fovea.model import bundle as bundles
+from fovea.model import versions
+from fovea.model.io_binding import Probabilities
+from fovea.model.measured import ClassMetrics, Metrics
 
 LABELS = ("red", "green", "blue")
 SPEC = PreprocessSpec(size=16, resize=18)

@@ -11,8 +11,8 @@ import sys
 from fovea import logs
 from fovea.command_line import choose_command
 from fovea.errors import ExitCode
-from fovea.patience import wait_for_stores
 from fovea.settings import load
+from fovea.stores.patience import wait_for_stores
 from trainer.config import (
     EvaluateSettings,
     ExportSettings,

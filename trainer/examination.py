@@ -5,10 +5,10 @@ from typing import Final
 
 import onnx
 
-from fovea import versions
-from fovea.bundle import METADATA_KEY, BundleContract, ModelBundle, Precision
-from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, DataInvalid
+from fovea.model import versions
+from fovea.model.bundle import METADATA_KEY, BundleContract, ModelBundle, Precision
+from fovea.model.classifier import Classifier
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
 from trainer.config import EvaluateSettings, InspectSettings

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fovea.storage import LocalFolder
+from fovea.stores.storage import LocalFolder
 
 METRICS_FILE = "metrics.jsonl"
 

@@ -4,12 +4,12 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from fovea.conditional_puts import require_conditional_puts
 from fovea.errors import DataInvalid
+from fovea.model.versions import published
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
-from fovea.storage import LocalFolder, open_folder
-from fovea.versions import published
+from fovea.stores.conditional_puts import require_conditional_puts
+from fovea.stores.storage import LocalFolder, open_folder
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.fit.loop import fit
 from trainer.images.data import DataSet

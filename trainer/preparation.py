@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fovea.bundle import file_digest
 from fovea.command_line import flag
 from fovea.errors import DataInvalid
+from fovea.model.bundle import file_digest
 from trainer.config import LrFindSettings, TrainSettings
 from trainer.fit.objective import Objective, balanced_weights
 from trainer.fit.phases import Recipe

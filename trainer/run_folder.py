@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
-from fovea.storage import LocalFolder
+from fovea.stores.storage import LocalFolder
 
 SETTINGS_FILE = "settings.json"
 AUDIT_FILE = "audit.json"

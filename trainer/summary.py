@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fovea.bundle import REPORT_FILE
+from fovea.model.bundle import REPORT_FILE
 from trainer.evaluate.describing import describe_beside, describe_verdict
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.history import Fit

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from fovea.errors import SettingsInvalid, Terminated
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.cluster.api import Api, connect
 from scorer.cluster.job import Body, job_body, read_template, scores
 from scorer.cluster.job_end import end_of, failure

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fovea.measured import CONFIDENCE_BINS
+from fovea.model.measured import CONFIDENCE_BINS
 
 _FINE_BINS: Final = 1000
 """What the median is read from: it is right to a thousandth, whatever the number of rows."""

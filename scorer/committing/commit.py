@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from fovea.errors import DataInvalid
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.committing.comparison import WithLastRun, read_planned_contract, with_held_out
 from scorer.committing.drift import KINDS
 from scorer.committing.empty_run import emptied

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fovea.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
-from fovea.drift import predicted_on_held_out
 from fovea.errors import DataInvalid, ObjectMissing
-from fovea.folder import Folder
-from fovea.storage import open_folder
+from fovea.model.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
+from fovea.model.drift import predicted_on_held_out
+from fovea.stores.folder import Folder
+from fovea.stores.storage import open_folder
 from scorer.committing.changes import ChangedImage, Changes, block_of
 from scorer.committing.class_distribution import Mix
 from scorer.committing.drift import Reference, drifts

@@ -3,7 +3,7 @@
 import json
 
 from fovea.errors import DataInvalid, ObjectMissing
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files import layout
 from scorer.files.latest import read_latest
 from scorer.files.plan import Plan

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fovea.errors import DataInvalid, ObjectMissing
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.committing.changes import COLUMNS, block_of
 from scorer.committing.class_distribution import Mix
 from scorer.files import layout

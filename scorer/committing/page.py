@@ -6,7 +6,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from fovea.measured import CONFIDENCE_BINS
+from fovea.model.measured import CONFIDENCE_BINS
 from fovea.printable import printable
 from scorer.committing.drift import NO_CHANGE, worst
 from scorer.committing.thumbnails import Thumbnail

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fovea.classifier import CUDA
+from fovea.model.classifier import CUDA
 from scorer.committing.class_distribution import Mix
 from scorer.files.plan import Plan
 from scorer.files.rows import ShardCounts, StageTime

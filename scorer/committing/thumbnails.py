@@ -11,8 +11,8 @@ from typing import Final
 from PIL import Image
 
 from fovea.errors import FoveaError, InvalidImage, ObjectChanged, ObjectMissing, ObjectUnreadable
-from fovea.folder import Folder
-from fovea.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.stores.folder import Folder
 from scorer.committing.changes import ChangedImage
 from scorer.files.plan import RunSpec
 from scorer.files.source import open_source

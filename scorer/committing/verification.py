@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from fovea.bundle import BundleContract, Precision
-from fovea.classifier import CPU, GOLDEN_TOLERANCES
 from fovea.client import CallFailed, Classification, Client
 from fovea.errors import FoveaError, ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
-from fovea.folder import Folder
+from fovea.model.bundle import BundleContract, Precision
+from fovea.model.classifier import CPU, GOLDEN_TOLERANCES
+from fovea.stores.folder import Folder
 from scorer.committing.sample import SampledRow
 from scorer.files.plan import RunSpec
 from scorer.files.rows import escaped

@@ -13,10 +13,10 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
-from fovea.classifier import CUDA
 from fovea.cpus import available_cpus
-from fovea.folder import Folder
-from fovea.storage import LocalFolder, open_answering
+from fovea.model.classifier import CUDA
+from fovea.stores.folder import Folder
+from fovea.stores.storage import LocalFolder, open_answering
 from scorer.committing.commit import is_finished
 from scorer.config import RunSettings
 from scorer.estimate.estimate import Estimate, Part, Price, describe

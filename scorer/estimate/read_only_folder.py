@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from fovea.folder import Folder
-from fovea.storage import LocalFolder
+from fovea.stores.folder import Folder
+from fovea.stores.storage import LocalFolder
 
 
 def unwritten(real: Folder, scratch: LocalFolder, see: Callable[[Folder, str], None]) -> Folder:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fovea.errors import DataInvalid, Unavailable
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files import layout
 from scorer.files.manifest import read_keys
 from scorer.files.plan import Plan, PlannedShard

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fovea.errors import DataInvalid, ObjectMissing
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files import layout
 from scorer.files.plan import Plan
 

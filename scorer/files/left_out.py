@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fovea.passed_over import said
+from fovea.images.passed_over import said
 
 
 def left_out_line(files: int, kinds: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid
-from fovea.folder import Entry, Folder
+from fovea.stores.folder import Entry, Folder
 from scorer.files.scratch import local_copy
 
 SCHEMA: Final = pa.schema(

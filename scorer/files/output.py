@@ -1,8 +1,8 @@
 """Where a run is written."""
 
-from fovea.conditional_puts import require_conditional_puts
-from fovea.folder import Folder
-from fovea.storage import open_answering
+from fovea.stores.conditional_puts import require_conditional_puts
+from fovea.stores.folder import Folder
+from fovea.stores.storage import open_answering
 
 
 def open_output(uri: str) -> Folder:

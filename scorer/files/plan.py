@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, ObjectMissing, SettingsInvalid
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files import layout
 from scorer.files.left_out import left_out_line
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, Unavailable
-from fovea.folder import Entry
+from fovea.stores.folder import Entry
 
 Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadable"]
 

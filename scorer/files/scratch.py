@@ -7,7 +7,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from fovea.errors import Unavailable
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 
 
 @contextmanager

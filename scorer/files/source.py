@@ -1,8 +1,8 @@
 """Where the images are."""
 
 from fovea.errors import DataInvalid
-from fovea.folder import Folder
-from fovea.storage import LocalFolder, open_answering, open_folder
+from fovea.stores.folder import Folder
+from fovea.stores.storage import LocalFolder, open_answering, open_folder
 
 
 def open_source(uri: str, *, first: bool = False) -> Folder:

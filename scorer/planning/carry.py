@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from fovea.folder import Entry
+from fovea.stores.folder import Entry
 from scorer.files.manifest import CarriedRow, PlannedImage, key_bytes
 from scorer.files.plan import RunSpec
 from scorer.planning.earlier import EarlierRow

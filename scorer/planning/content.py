@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Final
 
 from fovea.errors import ObjectMissing, ObjectUnreadable, Unavailable
-from fovea.folder import Entry, Folder
-from fovea.image_names import NO_ENDING, is_told_by_bytes
-from fovea.kinds import TELLING_BYTES, begins_as_image
+from fovea.images.kinds import TELLING_BYTES, begins_as_image
+from fovea.images.names import NO_ENDING, is_told_by_bytes
+from fovea.images.passed_over import PassedOver
 from fovea.ordered import Bound, ordered_map
-from fovea.passed_over import PassedOver
+from fovea.stores.folder import Entry, Folder
 from scorer.files.manifest import PlannedImage
 from scorer.planning.keys import LOOKUPS_AT_ONCE, LOST_AFTER_LOOKUPS, UNKNOWN
 

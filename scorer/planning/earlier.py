@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid
-from fovea.folder import Entry, Folder
+from fovea.stores.folder import Entry, Folder
 from scorer.files import layout
 from scorer.files.latest import read_latest
 from scorer.files.manifest import BATCH_ROWS, DAMAGED, CarriedRow, read_batches, read_manifest

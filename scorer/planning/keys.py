@@ -14,9 +14,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, ObjectMissing, ObjectUnreadable, Unavailable
-from fovea.folder import Entry, Folder
 from fovea.ordered import Bound, ordered_map
-from fovea.storage import open_answering
+from fovea.stores.folder import Entry, Folder
+from fovea.stores.storage import open_answering
 from scorer.files.manifest import BATCH_ROWS, key_text
 
 logger = logging.getLogger(__name__)

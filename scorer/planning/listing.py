@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from fovea.errors import DataInvalid
-from fovea.folder import Entry, Folder
-from fovea.image_names import IMAGE_GLOBS, LITTER, NO_ENDING, is_litter, kind_of
-from fovea.passed_over import PassedOver
+from fovea.images.names import IMAGE_GLOBS, LITTER, NO_ENDING, is_litter, kind_of
+from fovea.images.passed_over import PassedOver
+from fovea.stores.folder import Entry, Folder
 from scorer.files.manifest import key_bytes
 from scorer.files.plan import RunSpec
 from scorer.planning.keys import look_up, read_keys

@@ -5,7 +5,7 @@ import json
 import os
 from typing import Final, TypeVar
 
-from fovea.storage import open_answering
+from fovea.stores.storage import open_answering
 from scorer.files import layout
 from scorer.options import CommonOptions
 

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from fovea import versions
-from fovea.bundle import ModelBundle
 from fovea.errors import DataInvalid, SettingsInvalid
-from fovea.folder import Folder
-from fovea.formats import image_path_text
-from fovea.image_names import LITTER
-from fovea.passed_over import PassedOver
+from fovea.images.formats import image_path_text
+from fovea.images.names import LITTER
+from fovea.images.passed_over import PassedOver
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
 from fovea.progress import logged
 from fovea.settings import as_saved
-from fovea.storage import LocalFolder, open_folder
+from fovea.stores.folder import Folder
+from fovea.stores.storage import LocalFolder, open_folder
 from scorer.files import layout
 from scorer.files.manifest import PlannedImage
 from scorer.files.plan import LeftOut, Plan, RunSpec, check_same_run, read_plan

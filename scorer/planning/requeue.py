@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import Final
 
 from fovea.errors import SettingsInvalid
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files.manifest import PlannedImage
 from scorer.files.plan import RunSpec, option_of, shown
 from scorer.options import PlanOptions

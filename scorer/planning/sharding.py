@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files import layout
 from scorer.files.manifest import ManifestWriter, PlannedImage
 from scorer.files.plan import PlannedShard

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fovea.folder import Entry, Folder
+from fovea.stores.folder import Entry, Folder
 from scorer.files.manifest import key_text, read_batches
 from scorer.files.plan import PlannedShard
 from scorer.files.rows import Answer, Failure, RowWriter, Status, escaped

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, ObjectMissing
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files.manifest import DAMAGED
 from scorer.files.rows import SCHEMA
 from scorer.files.scratch import local_copy

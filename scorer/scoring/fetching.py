@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from fovea.errors import ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
-from fovea.folder import Entry
+from fovea.stores.folder import Entry
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Failure
 from scorer.files.source import open_source

@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fovea.classifier import CPU, Classifier, Provider, top_k
 from fovea.cpus import available_cpus
 from fovea.errors import InvalidImage
-from fovea.folder import Entry
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.model.classifier import CPU, Classifier, Provider, top_k
 from fovea.ordered import Bound, ordered_map
-from fovea.preprocess import Pixels, decode_image
+from fovea.stores.folder import Entry
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Answer, Failure, StageTime
 from scorer.scoring.fetching import Fetched, Fetcher, unless_lost

@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from fovea import versions
-from fovea.classifier import Classifier, Provider
 from fovea.errors import BundleInvalid, DataInvalid
-from fovea.folder import Entry
-from fovea.formats import image_path_text
-from fovea.storage import open_folder
+from fovea.images.formats import image_path_text
+from fovea.model import versions
+from fovea.model.classifier import Classifier, Provider
+from fovea.stores.folder import Entry
+from fovea.stores.storage import open_folder
 from scorer.files import layout
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import PlannedShard, RunSpec

@@ -4,9 +4,9 @@ import logging
 import time
 from collections.abc import Sequence
 
-from fovea.classifier import CUDA
 from fovea.errors import DataInvalid
-from fovea.folder import Folder
+from fovea.model.classifier import CUDA
+from fovea.stores.folder import Folder
 from scorer.config import WorkSettings
 from scorer.console import has_terminal, progress_bar
 from scorer.files.committed import missing_shards

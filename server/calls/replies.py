@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fovea.classifier import top_k
+from fovea.model.classifier import top_k
 from fovea.v1 import classify_pb2 as pb
 from server.models.served_model import Classified, ServedModel
 

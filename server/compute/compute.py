@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from fovea.classifier import Classifier, Probabilities
 from fovea.errors import InvalidImage
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
+from fovea.model.classifier import Classifier, Probabilities
 from server.queue.worker import Computed
 
 TOGETHER: Final = (1, 2, 4)

@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fovea import logs
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier, SessionOptions
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
-from fovea.preprocess import Pixels, decode_image
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier, SessionOptions
 from server.compute import wire
 from server.compute.compute import CpuCompute
 from server.compute.memory import return_large_blocks

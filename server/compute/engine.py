@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from fovea.bundle import ModelBundle, Precision
-from fovea.classifier import CPU, CUDA, Classifier, SessionOptions
 from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
-from fovea.sessions import ort
+from fovea.model.bundle import ModelBundle, Precision
+from fovea.model.classifier import CPU, CUDA, Classifier, SessionOptions
+from fovea.model.sessions import ort
 from server.background import in_background
 from server.compute.compute import GpuCompute
 from server.compute.precision import choose_precision

@@ -10,12 +10,12 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from fovea import versions
-from fovea.bundle import ModelBundle, Precision
-from fovea.classifier import CPU, Classifier, SessionOptions
 from fovea.errors import BundleInvalid, Unavailable
-from fovea.sessions import Provider, ort
-from fovea.storage import LocalFolder
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle, Precision
+from fovea.model.classifier import CPU, Classifier, SessionOptions
+from fovea.model.sessions import Provider, ort
+from fovea.stores.storage import LocalFolder
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import math
 from functools import partial
 
-from fovea.bundle import ModelBundle
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
+from fovea.model.bundle import ModelBundle
 from server.compute.compute import CpuCompute, GpuCompute, Picture
 
 

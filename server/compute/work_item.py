@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from server.compute.compute import Picture
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from fovea.errors import FoveaError
-from fovea.storage import Entry
+from fovea.stores.storage import Entry
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fovea.bundle import BundleContract, ModelBundle
 from fovea.cpus import available_cpus
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
+from fovea.model.bundle import BundleContract, ModelBundle
 from fovea.v1 import classify_pb2 as pb
 from server.compute.compute import Picture
 from server.compute.engine import Engine, open_engine

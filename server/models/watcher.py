@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from fovea import versions
-from fovea.bundle import ModelBundle
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
-from fovea.storage import Entry, open_folder
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
+from fovea.stores.storage import Entry, open_folder
 from server.background import in_background
 from server.config import ServeSettings
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from fovea.bundle import BundleContract
+from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
 from server.models.served_model import ServedModel
 from server.oip.faces import Face

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from fovea.bundle import BundleContract
+from fovea.model.bundle import BundleContract
 from server.errors import InvalidField, ModelUnknown
 
 ONNX_SUFFIX: Final = "_onnx"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from fovea.bundle import BundleContract
+from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import InvalidField
 from server.oip.faces import Face, faces_of, shown

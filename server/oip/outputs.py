@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fovea.bundle import BundleContract
-from fovea.classifier import Probabilities, top_k
+from fovea.model.bundle import BundleContract
+from fovea.model.classifier import Probabilities, top_k
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import InvalidField
 from server.models.served_model import Classified

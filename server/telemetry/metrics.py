@@ -7,7 +7,7 @@ from typing import Final
 
 import prometheus_client as prometheus
 
-from fovea.bundle import ModelBundle, Precision
+from fovea.model.bundle import ModelBundle, Precision
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.statuses import CODES, REASONS

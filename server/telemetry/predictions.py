@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from fovea.bundle import BundleContract, Precision
-from fovea.drift import abstentions, predicted_on_held_out, tenths
-from fovea.measured import Metrics as Measured
+from fovea.model.bundle import BundleContract, Precision
+from fovea.model.drift import abstentions, predicted_on_held_out, tenths
+from fovea.model.measured import Metrics as Measured
 from server.telemetry.drift import Drift
 from server.telemetry.metrics import KINDS, Metrics
 

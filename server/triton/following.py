@@ -7,12 +7,12 @@ import threading
 from collections.abc import Iterable
 from types import FrameType
 
-from fovea import versions
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, ExitCode, FoveaError, Unavailable
 from fovea.foreground import wait_for
-from fovea.storage import Entry, open_folder
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
+from fovea.stores.storage import Entry, open_folder
 from server.triton.config import TritonSettings
 from server.triton.repository import drop_older, labels_text, lay_out
 

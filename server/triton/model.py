@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier, SessionOptions
 from fovea.cpus import available_cpus
 from fovea.errors import FoveaError, InvalidImage
+from fovea.images.preprocess import Pixels, decode_image
 from fovea.logs import silence_decoders
-from fovea.preprocess import Pixels, decode_image
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier, SessionOptions
 
 
 class TritonPythonModel:

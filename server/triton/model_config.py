@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from fovea.bundle import MODEL_FILE, BundleContract
+from fovea.model.bundle import MODEL_FILE, BundleContract
 from server.triton.config import TritonSettings
 
 CONFIG_FILE: Final = "config.pbtxt"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from fovea.bundle import CONTRACT_FILE, MODEL_FILE, ModelBundle, contract_json, file_digest
 from fovea.errors import BundleInvalid, DataInvalid
-from fovea.storage import LocalFolder
+from fovea.model.bundle import CONTRACT_FILE, MODEL_FILE, ModelBundle, contract_json, file_digest
+from fovea.stores.storage import LocalFolder
 from server.triton.config import PROGRAM, TritonSettings
 from server.triton.model_config import (
     CONFIG_FILE,

@@ -9,7 +9,7 @@ import numpy as np
 import PIL  # noqa: F401  (who runs this elsewhere asks for its version)
 from PIL import Image
 
-from fovea.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import PreprocessSpec, decode_image
 
 SIZES = (
     (500, 1000),

@@ -11,7 +11,7 @@ import pytest
 from fovea.client import CallFailed, Client
 from fovea.errors import Unavailable
 from fovea.proxies import grpc_proxy
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from tests.buckets import Bucket
 from tests.servers import ROOT
 from tests.stub_classifier import StubClassifier, stub_server

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fovea import versions
-from fovea.bundle import CONTRACT_FILE, ModelBundle
 from fovea.errors import BundleInvalid, SettingsInvalid
+from fovea.model import versions
+from fovea.model.bundle import CONTRACT_FILE, ModelBundle
 from fovea.publish import publish
 from tests.buckets import Bucket
 from tests.faulty_store import faulty_store, unconditional

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fovea.folder import Entry, Folder
 from fovea.settings import load
-from fovea.storage import open_folder
+from fovea.stores.folder import Entry, Folder
+from fovea.stores.storage import open_folder
 from scorer.committing.commit import finish_run
 from scorer.config import CommitSettings
 from scorer.files import layout

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.dataset
 
 from fovea.settings import load
-from fovea.storage import open_answering
+from fovea.stores.storage import open_answering
 from scorer.config import RunSettings
 from scorer.files.plan import Plan
 from scorer.planning.planner import plan_run

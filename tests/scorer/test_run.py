@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fovea.bundle import file_digest
-from fovea.classifier import Classifier, top_k
 from fovea.errors import DataInvalid, Unavailable
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
+from fovea.model.bundle import file_digest
+from fovea.model.classifier import Classifier, top_k
 from scorer.files.rows import SCHEMA
 from scorer.run import score
 from scorer.scoring.shard import load_classifier

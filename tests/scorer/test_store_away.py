@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from fovea.errors import Unavailable
-from fovea.patience import wait_for_stores
 from fovea.settings import load
+from fovea.stores.patience import wait_for_stores
 from scorer.cluster.driver import drive
 from scorer.config import DriveSettings
 from tests.faulty_store import dropped

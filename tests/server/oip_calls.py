@@ -11,9 +11,9 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest
 from grpc_status import rpc_status
 
+from fovea.images.preprocess import Pixels, decode_image
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from fovea.preprocess import Pixels, decode_image
 from tests import tiny
 from tests.rpc import call_of
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
-from fovea import bundle as bundles
-from fovea.bundle import ModelBundle
+from fovea.model import bundle as bundles
+from fovea.model.bundle import ModelBundle
 
 
 def change_a_byte(staged: ModelBundle) -> ModelBundle:

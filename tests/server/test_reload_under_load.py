@@ -11,13 +11,13 @@ import grpc
 import numpy as np
 import pytest
 
-from fovea.bundle import CONTRACT_FILE, ModelBundle, contract_json
-from fovea.classifier import Classifier
-from fovea.preprocess import decode_image
-from fovea.storage import LocalFolder
+from fovea.images.preprocess import decode_image
+from fovea.model.bundle import CONTRACT_FILE, ModelBundle, contract_json
+from fovea.model.classifier import Classifier
+from fovea.model.versions import publish
+from fovea.stores.storage import LocalFolder
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
-from fovea.versions import publish
 from tests import tiny
 from tests.server import spoiled
 from tests.servers import ServerProcess, running_server

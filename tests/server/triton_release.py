@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fovea.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle
+from fovea.model.versions import publish
 from fovea.settings import load
-from fovea.storage import LocalFolder
-from fovea.versions import publish
+from fovea.stores.storage import LocalFolder
 from server.triton.config import PROGRAM, TritonSettings
 from server.triton.following import Follower
 from tests import tiny

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fovea.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle
+from fovea.model.versions import publish
 from fovea.settings import load
-from fovea.versions import publish
 from server.config import PROGRAM, ServeSettings
 from server.models.loaded_models import LoadedModels
 from server.models.watcher import Watcher

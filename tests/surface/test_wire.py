@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from prometheus_client import Metric
 
 from fovea import client
-from fovea.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle
 from server.telemetry.metrics import Metrics
 from tests.surface.recording import compare
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fovea.bundle import ModelBundle, parse_contract
 from fovea.errors import BundleInvalid
+from fovea.model.bundle import ModelBundle, parse_contract
 from tests.buckets import Bucket
 from tests.tiny import publish_bundle
 from trainer import examination

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fovea import versions
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from fovea.model import versions
 from tests.trainer.conftest import train_settings
 from tests.trainer.interruptions import (
     QUICK,

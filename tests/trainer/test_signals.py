@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from fovea import versions
+from fovea.model import versions
 from fovea.stopping import Stopping, Torn
-from fovea.storage import LocalFolder
+from fovea.stores.storage import LocalFolder
 from tests.trainer.conftest import train_settings
 from tests.trainer.interruptions import (
     QUICK,

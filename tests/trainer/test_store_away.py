@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fovea import versions
-from fovea.storage import open_folder
+from fovea.model import versions
+from fovea.stores.storage import open_folder
 from tests.buckets import Bucket
 from tests.faulty_store import FaultyStore, dropped, faulty_store, refused
 

@@ -11,11 +11,11 @@ import onnx
 import pytest
 import torch
 
-from fovea import versions
-from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, GateRefused, SettingsInvalid
-from fovea.preprocess import decode_image
-from fovea.storage import LocalFolder
+from fovea.images.preprocess import decode_image
+from fovea.model import versions
+from fovea.model.classifier import Classifier
+from fovea.stores.storage import LocalFolder
 from tests.surface.recording import compare, files_below
 from tests.trainer.conftest import train_settings
 from trainer import job

@@ -7,8 +7,8 @@ import pytest
 from tritonclient import grpc as oip
 
 from benchmarks.triton_server import PROJECT_PYTHON, running_triton
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from tests.servers import running_server
 from tests.triton import project
 

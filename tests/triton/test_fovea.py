@@ -9,9 +9,9 @@ from tritonclient import grpc as oip
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from benchmarks.triton_server import PROJECT_PYTHON
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
-from fovea.preprocess import Pixels, decode_image
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from tests.servers import running_server
 from tests.triton import project
 from tests.triton.calls import classes, infer, picture, refusal

@@ -9,7 +9,7 @@ import pytest
 from tritonclient import grpc as oip
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
 from tests.triton.calls import classes, image_input, infer, picture, refusal
 from tests.triton.conftest import Digits
 

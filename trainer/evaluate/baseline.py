@@ -3,8 +3,8 @@
 import math
 from typing import Final, Literal
 
-from fovea.drift import predicted_on_held_out
-from fovea.measured import Metrics
+from fovea.model.drift import predicted_on_held_out
+from fovea.model.measured import Metrics
 from trainer.evaluate.metrics import accuracy_interval
 
 CHANCE: Final = 0.01

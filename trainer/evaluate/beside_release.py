@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fovea.measured import Metrics
+from fovea.model.measured import Metrics
 from trainer.evaluate.metrics import accuracy_interval
 
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from rich.filesize import decimal
 
-from fovea.bundle import BundleContract, ModelBundle
-from fovea.measured import Metrics, Opinion
+from fovea.model.bundle import BundleContract, ModelBundle
+from fovea.model.measured import Metrics, Opinion
 from fovea.printable import printable
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.metrics import accuracy_interval

@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, InvalidImage
-from fovea.measured import Metrics
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.model.classifier import Classifier
+from fovea.model.measured import Metrics
 from fovea.ordered import Bound, ordered_map
-from fovea.preprocess import Pixels, decode_image
 from trainer.evaluate.beside_release import BesideRelease, beside_release
 from trainer.evaluate.metrics import (
     Bin,

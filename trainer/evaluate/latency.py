@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from fovea.classifier import Classifier
-from fovea.preprocess import Pixels
-from fovea.sessions import ort
+from fovea.images.preprocess import Pixels
+from fovea.model.classifier import Classifier
+from fovea.model.sessions import ort
 
 BATCH_SIZE: Final = 32
 SINGLES, BATCHES = 40, 8

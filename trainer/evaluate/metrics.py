@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fovea.measured import CONFIDENCE_BINS, ClassMetrics, Metrics
+from fovea.model.measured import CONFIDENCE_BINS, ClassMetrics, Metrics
 
 Logits = npt.NDArray[np.float32]
 Targets = npt.NDArray[np.int64]

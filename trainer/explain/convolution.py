@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fovea.errors import FoveaError
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.explain.layers import first_layer
 from trainer.explain.patches import Patch, most_varied_patch
 from trainer.explain.pictures import Floats

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops.misc import Permute
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.evaluate.metrics import Targets
 from trainer.network.model import Network, evaluating
 

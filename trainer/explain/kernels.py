@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from torch import nn
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.network.model import Network
 
 MOST_KERNELS: Final = 64

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.network.model import Network, evaluating
 
 

@@ -6,13 +6,13 @@ from typing import Final
 
 import torch
 
-from fovea.bundle import CONTRACT_FILE, read_contract
 from fovea.cpus import available_cpus
 from fovea.errors import DataInvalid, InvalidImage
-from fovea.preprocess import MAX_IMAGE_BYTES, Pixels, PreprocessSpec, decode_image
+from fovea.images.preprocess import MAX_IMAGE_BYTES, Pixels, PreprocessSpec, decode_image
+from fovea.model.bundle import CONTRACT_FILE, read_contract
 from fovea.printable import printable
 from fovea.stopping import Stopping
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from trainer.config import LookSettings
 from trainer.explain import sight
 from trainer.explain.page import Origin, render_page

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from PIL import Image
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 
 Floats = npt.NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from fovea.errors import DataInvalid
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.evaluate.metrics import Logits, softmax
 from trainer.explain.convolution import WorkedConvolution, worked_convolution
 from trainer.explain.heat import HeatMaps, heat_map

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.explain.heat import channels_first
 from trainer.explain.pictures import Floats
 from trainer.network.model import Network, evaluating

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fovea.bundle import canonical_json
 from fovea.errors import DataInvalid
-from fovea.passed_over import PassedOver
-from fovea.preprocess import Pixels, PreprocessSpec
+from fovea.images.passed_over import PassedOver
+from fovea.images.preprocess import Pixels, PreprocessSpec
+from fovea.model.bundle import canonical_json
 from trainer.images.audit import Audit, BadFile, Looked, audit, check_bad, left_out
 from trainer.images.pixels import Decoded, decode_all
 from trainer.images.sources import Sample, Split, check_split

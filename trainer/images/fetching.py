@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid, ObjectMissing, ObjectUnreadable
-from fovea.folder import Entry, Folder
-from fovea.object_keys import is_odd
 from fovea.ordered import Bound, ordered_map
-from fovea.storage import LocalFolder, open_folder
+from fovea.stores.folder import Entry, Folder
+from fovea.stores.object_keys import is_odd
+from fovea.stores.storage import LocalFolder, open_folder
 from trainer.progress import show_progress
 
 THREADS: Final = 16

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid
-from fovea.passed_over import PassedOver
+from fovea.images.passed_over import PassedOver
 from fovea.printable import printable
 from trainer.images.labels import looks, normal_label
 from trainer.images.listing import Listing, Sample, tables_in

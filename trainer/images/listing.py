@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid
-from fovea.passed_over import PassedOver
+from fovea.images.passed_over import PassedOver
 from trainer.images.parts import TEST, VAL
 
 MOST_NAMED: Final = 100

@@ -20,9 +20,9 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from fovea.errors import InvalidImage, Unavailable
-from fovea.formats import image_path_text
+from fovea.images.formats import image_path_text
+from fovea.images.preprocess import Pixels, PreprocessSpec, crop_image, open_image
 from fovea.ordered import Bound, ordered_map
-from fovea.preprocess import Pixels, PreprocessSpec, crop_image, open_image
 from trainer.images.sources import Sample
 from trainer.images.traits import traits_of, traits_of_pixels
 from trainer.progress import show_progress

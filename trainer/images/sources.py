@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fovea.errors import DataInvalid
-from fovea.passed_over import PassedOver
-from fovea.storage import is_bucket
+from fovea.images.passed_over import PassedOver
+from fovea.stores.storage import is_bucket
 from trainer.images.digits import write_digits
 from trainer.images.fetching import MARKS, Fetched, fetch
 from trainer.images.folders import read_folder

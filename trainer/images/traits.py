@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from fovea.orientation import ORIENTATION_TAG, told_by_decoder
-from fovea.preprocess import OpenedImage, Pixels
-from fovea.values import is_guessed
+from fovea.images.orientation import ORIENTATION_TAG, told_by_decoder
+from fovea.images.preprocess import OpenedImage, Pixels
+from fovea.images.values import is_guessed
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 PNG_BIT_DEPTH_AT: Final = 24

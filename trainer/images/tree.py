@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid
-from fovea.image_names import is_image_name, is_litter, is_told_by_bytes, kind_of
-from fovea.kinds import TELLING_BYTES, begins_as_image
-from fovea.local_listing import is_folder, lies_in
-from fovea.passed_over import PassedOver
+from fovea.images.kinds import TELLING_BYTES, begins_as_image
+from fovea.images.names import is_image_name, is_litter, is_told_by_bytes, kind_of
+from fovea.images.passed_over import PassedOver
 from fovea.printable import printable
+from fovea.stores.local_listing import is_folder, lies_in
 
 DEAD_LINK: Final = "links that lead nowhere"
 LOOP: Final = "links to a folder that they lie in"

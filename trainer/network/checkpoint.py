@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from fovea.errors import DataInvalid, Unavailable
-from fovea.preprocess import PreprocessSpec
+from fovea.images.preprocess import PreprocessSpec
 from trainer.network.model import Network, build_network
 
 CHECKPOINT_FILE = "checkpoint.pt"

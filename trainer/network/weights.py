@@ -10,11 +10,11 @@ import torch
 import torchvision
 from torch import Tensor
 
-from fovea.bundle import file_digest
 from fovea.errors import DataInvalid, Unavailable
-from fovea.patience import store_called
+from fovea.model.bundle import file_digest
 from fovea.proxies import http_proxy, way_of
-from fovea.storage import LocalFolder, is_bucket, open_folder
+from fovea.stores.patience import store_called
+from fovea.stores.storage import LocalFolder, is_bucket, open_folder
 from trainer.network.model import Network
 from trainer.network.weight_names import Fit, describe, fits
 from trainer.network.weights_file import read_state_dict

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from fovea.bundle import Precision
+from fovea.model.bundle import Precision
 from trainer.options.program import TrainerOptions
 
 

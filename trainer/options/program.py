@@ -7,8 +7,8 @@ from pydantic_settings import SettingsConfigDict
 
 from fovea.cpus import available_cpus
 from fovea.logs import LogFormat, LogLevel
-from fovea.patience import MAX_PATIENCE_S
 from fovea.settings import ProgramSettings
+from fovea.stores.patience import MAX_PATIENCE_S
 
 Device = Literal["auto", "cpu", "cuda"]
 

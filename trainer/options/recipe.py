@@ -6,8 +6,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
-from fovea.preprocess import PreprocessSpec
-from fovea.versions import default_cache
+from fovea.images.preprocess import PreprocessSpec
+from fovea.model.versions import default_cache
 from trainer.network.architectures import ARCHITECTURES
 from trainer.options.program import TrainerOptions
 

@@ -10,8 +10,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from fovea.bundle import METADATA_KEY, BundleContract, TensorSpec
 from fovea.errors import GateRefused
+from fovea.model.bundle import METADATA_KEY, BundleContract, TensorSpec
 from trainer.network.model import Network
 
 OPSET = 20

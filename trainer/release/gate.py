@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fovea.bundle import BundleContract
 from fovea.errors import GateRefused
-from fovea.measured import Metrics
-from fovea.preprocess import Pixels, decode_image
-from fovea.sessions import SessionOptions, open_session
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.model.bundle import BundleContract
+from fovea.model.measured import Metrics
+from fovea.model.sessions import SessionOptions, open_session
 from trainer.evaluate.metrics import Logits, Targets, measure
 from trainer.images.data import Images
 from trainer.progress import show_progress

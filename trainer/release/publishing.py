@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fovea.bundle import REPORT_FILE
-from fovea.measured import Metrics
+from fovea.model.bundle import REPORT_FILE
+from fovea.model.measured import Metrics
 from trainer.options import PublishingOptions
 from trainer.report.verdict import Verdict
 from trainer.run_folder import RunFolder

@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from fovea import versions
-from fovea.bundle import (
+from fovea.errors import DataInvalid
+from fovea.images.formats import image_path
+from fovea.model import versions
+from fovea.model.bundle import (
     MODEL_FILE,
     REPORT_FILE,
     BundleContract,
@@ -20,12 +22,10 @@ from fovea.bundle import (
     seal,
     write_golden,
 )
-from fovea.classifier import Classifier
-from fovea.errors import DataInvalid
-from fovea.formats import image_path
-from fovea.measured import Metrics, Opinion
+from fovea.model.classifier import Classifier
+from fovea.model.measured import Metrics, Opinion
 from fovea.stopping import Stopping
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from trainer.config import TrainSettings
 from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency

@@ -11,9 +11,9 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from fovea.bundle import METADATA_KEY, MODEL_FILE, BundleContract, Variant
 from fovea.errors import GateRefused
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
+from fovea.model.bundle import METADATA_KEY, MODEL_FILE, BundleContract, Variant
 from trainer.config import TrainSettings
 from trainer.evaluate.metrics import Targets
 from trainer.images.data import DataSet, Images

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.images.data import Images
 from trainer.report.outcomes import Outcomes
 

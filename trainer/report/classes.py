@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fovea.bundle import BundleContract
+from fovea.model.bundle import BundleContract
 from trainer.evaluate.metrics import Targets
 
 MOST_ROWS: Final = 2000

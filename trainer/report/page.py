@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from fovea.bundle import BundleContract
+from fovea.model.bundle import BundleContract
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import ECE_BINS, Bin, Logits, Targets, confusion, coverage, reliability, softmax
 from trainer.explain.page import Fragment

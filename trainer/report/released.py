@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fovea.bundle import MODEL_FILE, BundleContract, file_digest
+from fovea.model.bundle import MODEL_FILE, BundleContract, file_digest
 from trainer.evaluate.latency import Latency
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from fovea.measured import ClassMetrics, Metrics, Opinion, Word
+from fovea.model.measured import ClassMetrics, Metrics, Opinion, Word
 from trainer.evaluate.baseline import beside_majority, share_taken
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import accuracy_interval

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from scorer.cluster.job import job_body
 from scorer.files.committed import missing_shards
 from tests.scorer.fake_kubernetes import FakeKubernetes, condition, running

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from fovea.errors import DataInvalid, Unavailable
-from fovea.folder import Folder
+from fovea.stores.folder import Folder
 from scorer.files.committed import read_committed
 from scorer.files.plan import Plan
 from scorer.files.rows import SCHEMA

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fovea import versions
-from fovea.bundle import seal
 from fovea.errors import DataInvalid
+from fovea.model import versions
+from fovea.model.bundle import seal
 from scorer.committing.class_distribution import Mix
 from scorer.committing.drift import KINDS, Reference, drifts, worst
 from tests.scorer.committing.test_summary import latest, night, read_summary, summary_page

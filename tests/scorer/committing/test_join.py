@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fovea.errors import DataInvalid
-from fovea.folder import Entry
-from fovea.storage import LocalFolder, open_folder
+from fovea.stores.folder import Entry
+from fovea.stores.storage import LocalFolder, open_folder
 from scorer.files.manifest import CarriedRow, key_bytes
 from scorer.planning.carry import Rule, carry_forward
 from scorer.planning.earlier import EarlierRow

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fovea.bundle import ModelBundle
 from fovea.errors import DataInvalid
+from fovea.model.bundle import ModelBundle
 from scorer.committing.drift import Drift
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
 from tests.scorer.runs import last_line, scorer

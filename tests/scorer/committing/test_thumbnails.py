@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 from playwright.sync_api import Browser
 
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from scorer.committing.thumbnails import MOST
 from tests import tiny
 from tests.browser import NARROW, WIDE, Theme, opened

@@ -8,7 +8,7 @@ import pytest
 from rich.filesize import decimal
 
 from fovea.errors import Unavailable
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from scorer.estimate.estimate import Estimate, Part, in_time
 from scorer.estimate.reservoir import Reservoir
 from scorer.files.manifest import CarriedRow, PlannedImage

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fovea.errors import DataInvalid, ObjectUnreadable, SettingsInvalid, Unavailable
-from fovea.folder import Entry
-from fovea.passed_over import PassedOver
-from fovea.storage import LocalFolder, open_folder
+from fovea.images.passed_over import PassedOver
+from fovea.stores.folder import Entry
+from fovea.stores.storage import LocalFolder, open_folder
 from scorer.files.manifest import CarriedRow, PlannedImage, read_manifest
 from scorer.files.plan import Plan, read_plan
 from scorer.planning.content import NOT_GIVEN, images_by_content

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fovea import formats
 from fovea.errors import Unavailable
-from fovea.storage import open_folder
+from fovea.images import formats
+from fovea.stores.storage import open_folder
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import Plan
 from scorer.run import score

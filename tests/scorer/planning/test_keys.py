@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from fovea.errors import DataInvalid, Unavailable
-from fovea.folder import Entry
-from fovea.storage import LocalFolder
+from fovea.stores.folder import Entry
+from fovea.stores.storage import LocalFolder
 from scorer.planning.keys import LOST_AFTER_LOOKUPS, look_up, read_keys
 from scorer.run import score
 from tests import tiny

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fovea import formats
 from fovea.errors import SettingsInvalid
+from fovea.images import formats
 from fovea.settings import load
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from scorer.config import RunSettings
 from scorer.files.latest import move_latest
 from scorer.run import score

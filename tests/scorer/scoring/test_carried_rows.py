@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fovea.folder import Entry
+from fovea.stores.folder import Entry
 from scorer.files.rows import Failure, RowWriter
 from scorer.scoring.carried_rows import CopiedRows, RowsInOrder
 

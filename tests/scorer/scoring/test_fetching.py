@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fovea.errors import Unavailable
-from fovea.folder import Entry
+from fovea.stores.folder import Entry
 from scorer.files.rows import Failure
 from scorer.scoring.fetching import LOST_AFTER_READS, Fetched, unless_lost
 

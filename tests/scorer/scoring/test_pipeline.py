@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import CUDA, Classifier
-from fovea.folder import Entry
-from fovea.storage import open_folder
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import CUDA, Classifier
+from fovea.stores.folder import Entry
+from fovea.stores.storage import open_folder
 from scorer.files.plan import Plan
 from scorer.scoring.pipeline import Pipeline, Resources, Scored
 from scorer.scoring.work import resources_of

@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from fovea.classifier import CPU
 from fovea.errors import BundleInvalid, DataInvalid, Unavailable
-from fovea.folder import Entry
+from fovea.model.classifier import CPU
+from fovea.stores.folder import Entry
 from scorer.files.rows import ROW_GROUP_ROWS, Failure, RowWriter, ShardFile
 from scorer.scoring.shard import ShardSpec, score_shard
 from scorer.scoring.work import resources_of

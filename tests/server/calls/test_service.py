@@ -11,9 +11,9 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from grpc_status import rpc_status
 from PIL import Image
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny

@@ -2,9 +2,9 @@ from typing import cast
 
 import numpy as np
 
-from fovea.classifier import Classifier, Probabilities
 from fovea.errors import InvalidImage
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
+from fovea.model.classifier import Classifier, Probabilities
 from server.compute.compute import CpuCompute, GpuCompute, Picture
 
 CROP = np.zeros((2, 2, 3), np.uint8)

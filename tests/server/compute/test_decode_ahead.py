@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import CPU, Classifier
 from fovea.errors import InvalidImage
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import CPU, Classifier
 from server.compute.compute import GpuCompute
 from server.compute.engine import Engine
 from server.config import ServeSettings

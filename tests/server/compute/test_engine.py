@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from fovea.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle
 from server.compute import engine
 from server.compute.process_worker import ProcessSettings
 from server.config import ServeSettings

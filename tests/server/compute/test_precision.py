@@ -3,9 +3,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from fovea.bundle import ModelBundle
 from fovea.errors import BundleInvalid
-from fovea.sessions import SessionOptions
+from fovea.model.bundle import ModelBundle
+from fovea.model.sessions import SessionOptions
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.compute import precision

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from fovea import bundle as bundles
-from fovea.bundle import ModelBundle, read_contract
-from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, InvalidImage
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
+from fovea.model import bundle as bundles
+from fovea.model.bundle import ModelBundle, read_contract
+from fovea.model.classifier import Classifier
 from server.compute import connection, process_worker, wire
 from server.compute.process_worker import ProcessSettings, ProcessWorker
 from server.compute.work_item import Task

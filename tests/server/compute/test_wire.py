@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fovea.bound import Probabilities
 from fovea.errors import InvalidImage
+from fovea.model.io_binding import Probabilities
 from server.compute import wire
 from server.compute.work_item import Task
 from server.errors import ComputeFailed

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import CPU
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import CPU
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.models.served_model import ServedModel

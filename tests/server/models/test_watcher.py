@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from fovea.buckets import BucketFolder
-from fovea.bundle import CONTRACT_FILE, ModelBundle, contract_json, seal
 from fovea.errors import BundleInvalid, Unavailable
-from fovea.measured import Opinion
-from fovea.storage import open_folder
-from fovea.versions import publish
+from fovea.model.bundle import CONTRACT_FILE, ModelBundle, contract_json, seal
+from fovea.model.measured import Opinion
+from fovea.model.versions import publish
+from fovea.stores.buckets import BucketFolder
+from fovea.stores.storage import open_folder
 from server.compute.process_worker import ProcessWorker
 from tests import tiny
 from tests.buckets import Bucket

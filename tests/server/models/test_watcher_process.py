@@ -12,10 +12,10 @@ import grpc
 import pytest
 from PIL import Image
 
-from fovea.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle
+from fovea.model.versions import publish
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
-from fovea.versions import publish
 from tests import tiny
 from tests.server import spoiled
 from tests.servers import ServerProcess, run_server, running_server

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from fovea.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from tests import tiny

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import CPU, Classifier
 from fovea.errors import InvalidImage
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import CPU, Classifier
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.admission import Admission
 from server.compute.compute import GpuCompute, Picture

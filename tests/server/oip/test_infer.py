@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fovea.classifier import Classifier
+from fovea.model.classifier import Classifier
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1 import classify_pb2

@@ -8,9 +8,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fovea.model.versions import publish
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from fovea.versions import publish
 from tests import tiny
 from tests.rpc import call_of
 from tests.server import spoiled

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from fovea.drift import Counts
+from fovea.model.drift import Counts
 from server.telemetry.drift import Drift
 
 REFERENCE = np.array([40, 40, 20])

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from prometheus_client import generate_latest
 
-from fovea.bundle import ModelBundle
 from fovea.errors import InvalidImage
-from fovea.measured import Opinion
-from fovea.preprocess import REASONS as IMAGE_REASONS
+from fovea.images.preprocess import REASONS as IMAGE_REASONS
+from fovea.model.bundle import ModelBundle
+from fovea.model.measured import Opinion
 from server.errors import Draining, QueueFull
 from server.statuses import REASONS, reason_of
 from server.telemetry.metrics import KINDS, Metrics

@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from fovea.versions import publish
+from fovea.model.versions import publish
 from server.triton.following import Follower
 from tests.server import spoiled
 from tests.server.triton_release import Release

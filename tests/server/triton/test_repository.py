@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fovea.bundle import ModelBundle
 from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid, Unavailable
-from fovea.versions import publish
+from fovea.model.bundle import ModelBundle
+from fovea.model.versions import publish
 from tests.buckets import Bucket
 from tests.server import spoiled
 from tests.server.triton_release import Release

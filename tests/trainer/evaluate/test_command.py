@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fovea import versions
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid, DataInvalid
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from tests.buckets import Bucket
 from tests.tiny import picture, publish_bundle
 from tests.trainer.report.test_verdict import of

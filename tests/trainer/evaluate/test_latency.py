@@ -1,4 +1,4 @@
-from fovea.classifier import Classifier
+from fovea.model.classifier import Classifier
 from trainer.evaluate.latency import BATCH_SIZE, describe_machine, measure_latency
 
 

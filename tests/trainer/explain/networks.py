@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from trainer.explain.page import Origin
 from trainer.network.model import ConcatPool, Network
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fovea.preprocess import Pixels
+from fovea.images.preprocess import Pixels
 from tests.trainer.explain.networks import colour_network, corners
 from trainer.explain.convolution import ArithmeticWrong, WorkedConvolution, sums, verify, worked_convolution
 from trainer.network.model import Network, build_network

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, InvalidImage
-from fovea.preprocess import decode_image
+from fovea.images.preprocess import decode_image
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from tests.buckets import Bucket
 from trainer.config import LookSettings
 from trainer.explain import looking, sight

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from fovea.errors import DataInvalid
-from fovea.preprocess import Pixels, PreprocessSpec, decode_image, open_image
+from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image, open_image
 from tests.tiny import picture
 from trainer.images.audit import Looked, audit
 from trainer.images.data import DataSet, read_images

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fovea import versions
 from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.model import versions
 from fovea.printable import printable
-from fovea.storage import open_folder
+from fovea.stores.storage import open_folder
 from tests.buckets import Bucket, GoogleBucket
 from tests.faulty_store import faulty_store, unconditional
 from tests.tiny import picture

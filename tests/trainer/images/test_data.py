@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fovea.errors import DataInvalid
-from fovea.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import PreprocessSpec, decode_image
 from tests.tiny import picture
 from trainer.images.data import DataSet, read_images
 from trainer.images.pixels import _in_use

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fovea.errors import DataInvalid
-from fovea.image_names import LITTER, NO_ENDING
+from fovea.images.names import LITTER, NO_ENDING
 from tests.tiny import picture
 from trainer.images.folders import BESIDE, UNPLACED
 from trainer.images.sources import Split, open_heldout, open_source

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea import versions
-from fovea.classifier import Classifier
+from fovea.model import versions
+from fovea.model.classifier import Classifier
 from tests.photos import make_photos
 from tests.trainer.conftest import train_settings
 from trainer import job

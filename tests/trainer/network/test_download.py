@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torchvision
 
-from fovea import patience
 from fovea.errors import Unavailable
-from fovea.patience import wait_for_stores
+from fovea.stores import patience
+from fovea.stores.patience import wait_for_stores
 from trainer.network.weights import _imagenet
 
 WEIGHTS = b"weights"

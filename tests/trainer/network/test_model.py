@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fovea.bundle import file_digest
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from fovea.model.bundle import file_digest
 from trainer.network.architectures import ARCHITECTURES
 from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import Network, adamw, build_network, freeze_backbone, unfreeze

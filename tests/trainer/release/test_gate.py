@@ -11,10 +11,10 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from fovea.bundle import BundleContract, ModelBundle
-from fovea.classifier import Classifier
 from fovea.errors import DataInvalid, GateRefused
-from fovea.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.model.bundle import BundleContract, ModelBundle
+from fovea.model.classifier import Classifier
 from tests.tiny import picture, stage_bundle
 from trainer.evaluate.metrics import softmax
 from trainer.evaluate.prediction import predict

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea import versions
-from fovea.bundle import ModelBundle
 from fovea.errors import DataInvalid
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
 from tests.trainer.conftest import train_settings
 from tests.trainer.report.test_verdict import CALIBRATION, CLEAN, of
 from trainer import job

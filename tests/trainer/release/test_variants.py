@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from fovea.bundle import ModelBundle
-from fovea.classifier import Classifier
 from fovea.errors import BundleInvalid
-from fovea.preprocess import Pixels
-from fovea.sessions import SessionOptions, open_session
+from fovea.images.preprocess import Pixels
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
+from fovea.model.sessions import SessionOptions, open_session
 from fovea.stopping import Stopping
 from tests.trainer.conftest import train_settings
 from trainer.images.data import read_images

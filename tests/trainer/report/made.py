@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fovea.bundle import read_contract
+from fovea.model.bundle import read_contract
 from trainer.evaluate.calibration import calibrate
 from trainer.evaluate.latency import Latency
 from trainer.evaluate.metrics import measure, softmax

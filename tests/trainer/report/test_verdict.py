@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fovea.measured import Metrics
+from fovea.model.measured import Metrics
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import measure
 from trainer.report.verdict import judge

@@ -1,0 +1,180 @@
+"""The one image path: encoded bytes -> uint8 crop. Training, serving and scoring all come through here.
+
+What is done to an image is written down in a `PreprocessSpec`, which is part of the model bundle. The
+bytes may come from anybody: size and pixels are bounded before anything is decoded, and whatever is wrong
+with an image ends in `InvalidImage`.
+"""
+
+import hashlib
+import math
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fovea.errors import InvalidImage
+from fovea.images import decode_limits, jxl, kinds, orientation
+from fovea.images.cropping import Interpolation, centre
+from fovea.images.formats import readable
+from fovea.images.metadata import bare
+from fovea.images.values import as_rgb
+
+Pixels = npt.NDArray[np.uint8]
+
+# Pillow would give each image's memory back to the system and fetch it again, page by page, for the next one.
+# Eight megabytes hold a photograph that was decoded at a reduced scale.
+Image.core.set_block_size(1024 * 1024)  # type: ignore[attr-defined]
+Image.core.set_blocks_max(8)  # type: ignore[attr-defined]
+
+REASONS: Final = ("empty", "too_many_bytes", "not_an_image", "too_many_pixels", "undecodable")
+
+MAX_IMAGE_BYTES: Final = 32 * 1024 * 1024
+MAX_IMAGE_PIXELS: Final = 64_000_000
+
+
+class PreprocessSpec(BaseModel):
+    """What happens between an image file and the model's input.
+
+    The image is made RGB (transparency onto white, more than 8 bits scaled to 8, see `fovea.values`) and
+    resized, horizontally first, so that its shorter side has `resize` pixels; its centre `size` x `size` is
+    cut out and turned upright as its format says, see `fovea.orientation`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    size: int = Field(ge=1, le=2048, description="side of the square crop, in pixels")
+    resize: int = Field(ge=1, le=4096, description="shorter side after resizing, in pixels")
+    interpolation: Interpolation = "bilinear"
+    draft: bool = Field(
+        default=True,
+        description="large JPEGs are decoded at a reduced scale that still has twice the target size",
+    )
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "PreprocessSpec":
+        if self.size > self.resize:
+            raise ValueError(f"the crop ({self.size}) is larger than the resized image ({self.resize})")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the specification, hexadecimal: equal ones mean equal pixels, where
+        `fovea.formats.image_path` is equal too."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def decode_image(
+    data: bytes,
+    spec: PreprocessSpec,
+    *,
+    max_bytes: int = MAX_IMAGE_BYTES,
+    max_pixels: int = MAX_IMAGE_PIXELS,
+) -> Pixels:
+    """Decodes one image file and returns its crop: uint8 RGB, shape [size, size, 3], C-contiguous.
+
+    Of an animation it takes the first frame. `max_pixels` is compared with the size that the header states,
+    before any pixel is decoded.
+    Raises InvalidImage; nothing else comes out of hostile bytes.
+    """
+    return crop_image(open_image(data, max_bytes=max_bytes, max_pixels=max_pixels), spec)
+
+
+class OpenedImage(NamedTuple):
+    """An image whose header was read, and none of whose pixels."""
+
+    file: ImageFile.ImageFile
+    orientation: int | None
+    """As of EXIF, 1 to 8; None where the decoder knows."""
+    can_be_reduced: bool
+    data: bytes
+    """What it was opened from."""
+    max_pixels: int
+
+
+def open_image(
+    data: bytes, *, max_bytes: int = MAX_IMAGE_BYTES, max_pixels: int = MAX_IMAGE_PIXELS
+) -> OpenedImage:
+    """Reads the header alone, of one format that is read. Raises InvalidImage.
+
+    A JPEG XL is decoded here already, once its size and that it is no animation are known.
+    """
+    if not data:
+        raise InvalidImage("empty", "the image is empty (0 bytes)")
+    if len(data) > max_bytes:
+        raise InvalidImage("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
+    if jxl.is_jxl(data) and "JXL" in readable():
+        data = _bare_jxl(data, max_pixels)
+    pixels = bare(data)
+    image = _open(pixels.data, data, max_pixels)
+    _check_pixels(image.size, max_pixels)
+    reduces = image.format in {"JPEG", "MPO"} and not pixels.is_lossless_jpeg
+    return OpenedImage(image, pixels.orientation, reduces, data, max_pixels)
+
+
+def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
+    """What `decode_image` gives, of an image that was opened; once. Raises InvalidImage."""
+    try:
+        decode_limits.check_storage(image.file, image.max_pixels)
+        return _upright_crop(image, spec)
+    except InvalidImage:
+        raise
+    except Exception as error:  # decoders raise a dozen types on broken files
+        raise kinds.damaged(image.data, error, image.file.format) from error
+
+
+def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
+    """What its decoder is given, which decodes every frame as soon as it opens the file."""
+    header = jxl.read_header(data)
+    _check_pixels((header.width, header.height), max_pixels)
+    if header.is_animated:
+        raise InvalidImage("undecodable", "the image is an animated JPEG XL, which is not read")
+    return jxl.bare(data)
+
+
+def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
+    """`pixels` is `data` without its metadata."""
+    decode_limits.check_scans(pixels)
+    file = decode_limits.MeteredFile(pixels)
+    try:
+        image = Image.open(file, formats=readable())
+        file.reads_left = decode_limits.MAX_READS
+        return image
+    except InvalidImage:
+        raise
+    except UnidentifiedImageError:
+        raise kinds.refusal(data) from None
+    except Image.DecompressionBombError as error:
+        raise InvalidImage("too_many_pixels", f"the image has far more pixels than {max_pixels}") from error
+    except Exception as error:  # a header that lies
+        raise kinds.damaged(data, error) from error
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        stated = f"{width} x {height} pixels"
+        raise InvalidImage("too_many_pixels", f"the image has {stated}, more than {max_pixels}")
+    if min(size) < 1:
+        raise InvalidImage("undecodable", "the image has no pixels")
+
+
+def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
+    file, told = image.file, image.orientation
+    if spec.draft and image.can_be_reduced:
+        _reduce_jpeg(file, spec)
+    file.load()
+    if told is None:
+        told = orientation.told_by_decoder(file)
+    # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
+    upright = orientation.turn(centre(as_rgb(file), spec.size, spec.resize, spec.interpolation), told)
+    return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
+
+
+def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
+    """libjpeg decodes at 1/2, 1/4 or 1/8 at no cost, here never below twice the size that is wanted."""
+    scale = 2 * spec.resize / min(image.size)
+    if scale < 1:
+        image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))

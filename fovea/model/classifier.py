@@ -1,0 +1,160 @@
+"""An onnxruntime session over a model bundle: uint8 crops in, probabilities out."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fovea.errors import BundleInvalid, InvalidImage
+from fovea.images.formats import differences, image_path
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.model.bundle import METADATA_KEY, Golden, ModelBundle, Precision
+from fovea.model.io_binding import BoundSession
+from fovea.model.sessions import CPU, CUDA, Provider, SessionOptions, open_session, ort
+
+__all__ = ["CPU", "CUDA", "Classifier", "Probabilities", "Provider", "SessionOptions", "top_k"]
+
+logger = logging.getLogger(__name__)
+
+Probabilities = npt.NDArray[np.float32]
+
+GOLDEN_TOLERANCES: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2}
+"""Largest difference of a probability from the golden one of the same precision."""
+LARGEST_CROP_DIFFERENCE: Final = 1
+"""Of a pixel from the golden crop's, in levels of 255."""
+
+
+class Classifier:
+    """A model that was seen to give its golden answers on this machine and provider.
+
+    On a CPU `classify` may be called from several threads at once: onnxruntime releases the interpreter lock.
+    On a GPU one thread at a time may call it.
+    """
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        provider: Provider = "auto",
+        threads: int | None = None,
+        precision: Precision = "fp32",
+        *,
+        options: SessionOptions | None = None,
+        batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
+    ) -> None:
+        """Loads the model and makes the golden check.
+
+        `threads` are onnxruntime's intra-op threads; by default, the cores that this process may use;
+        `options` say more than that. A GPU computes the `batch_sizes` alone: others are padded, or split.
+        Raises BundleInvalid when the bundle has no such precision or the model is not what its contract
+        says, Unavailable when the provider does not come up (a provider that is asked for by name is never
+        replaced by another).
+        """
+        self.bundle = bundle
+        self.precision: Precision = precision
+        model = bundle.file_of(precision)
+        self._session = open_session(model, provider, options or SessionOptions(threads))
+        self.provider: str = self._session.get_providers()[0]
+        """onnxruntime's name of the execution provider."""
+        side, classes = bundle.contract.preprocess.size, len(bundle.contract.labels)
+        on_gpu = self.provider == CUDA
+        self._bound = BoundSession(self._session, side, classes, batch_sizes) if on_gpu else None
+        _check_contract(bundle, model, self._session)
+        _check_golden(self)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.bundle.contract.labels
+
+    def classify(self, pixels: Pixels) -> Probabilities:
+        """pixels uint8 [n, S, S, 3] RGB, n >= 1 -> probabilities float32 [n, classes]; each row sums to 1.
+
+        Raises ValueError for another shape or dtype.
+        """
+        self._check(pixels)
+        if self._bound:
+            return self._bound.run(pixels)
+        (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
+        return np.asarray(probabilities, dtype=np.float32)
+
+    def classify_with_logits(self, pixels: Pixels) -> Probabilities:
+        """As `classify`, -> float32 [n, 2, classes]: each image's probabilities, then its logits."""
+        self._check(pixels)
+        if self._bound:
+            return self._bound.run(pixels, with_logits=True)
+        both = self._session.run(["probabilities", "logits"], {"pixels": pixels})
+        return np.stack(both, axis=1).astype(np.float32, copy=False)
+
+    def _check(self, pixels: Pixels) -> None:
+        side = self.bundle.contract.preprocess.size
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
+            raise ValueError(
+                f"pixels must be uint8 [n, {side}, {side}, 3], not {pixels.dtype} {pixels.shape}"
+            )
+
+
+def top_k(probabilities: Probabilities, k: int) -> tuple[npt.NDArray[np.int64], Probabilities]:
+    """The k best classes of each row: indices and probabilities, [n, k], best first; ties by lower index."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return order, np.take_along_axis(probabilities, order, axis=1)
+
+
+def _check_contract(bundle: ModelBundle, model: Path, session: ort.InferenceSession) -> None:
+    embedded = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if embedded is None:
+        raise BundleInvalid(f"{model}: carries no contract (metadata {METADATA_KEY!r})")
+    if embedded != bundle.contract.embedded():
+        raise BundleInvalid(f"{bundle.path}: bundle.json and the contract inside {model.name} differ")
+
+
+def _check_crops(bundle: ModelBundle, golden: Golden) -> None:
+    """Another decoder may round another way: a difference of one level is said, and a larger one refused."""
+    one_off = []
+    for index, data in enumerate(golden.files):
+        try:
+            crop = decode_image(data, bundle.contract.preprocess)
+        except InvalidImage as error:
+            raise BundleInvalid(f"{bundle.path}: golden image {index}: {error}") from error
+        off = int(np.abs(crop.astype(np.int16) - golden.crops[index]).max())
+        if off > LARGEST_CROP_DIFFERENCE:
+            raise BundleInvalid(
+                f"{bundle.path}: golden image {index} does not decode to the pixels that the model was "
+                f"released with, by {off} levels; {_why_crops_differ(bundle)}"
+            )
+        one_off += [index] if off else []
+    if one_off:
+        logger.warning(
+            "%s: %d of %d golden images differ by one level from those that the model was released with; %s",
+            bundle.path,
+            len(one_off),
+            len(golden.files),
+            _why_crops_differ(bundle),
+        )
+
+
+def _why_crops_differ(bundle: ModelBundle) -> str:
+    before = bundle.contract.image_path
+    if not before:
+        return "the image libraries or the preprocessing differ"
+    changed = differences(before, image_path())
+    return (
+        f"here is {changed}"
+        if changed
+        else "the image libraries are the same: the machine or the files differ"
+    )
+
+
+def _check_golden(classifier: Classifier) -> None:
+    bundle = classifier.bundle
+    golden = bundle.golden()
+    _check_crops(bundle, golden)
+    expected = bundle.golden_probabilities(classifier.precision)
+    off = float(np.abs(classifier.classify(golden.crops) - expected).max())
+    tolerance = GOLDEN_TOLERANCES[classifier.precision]
+    if not off <= tolerance:
+        raise BundleInvalid(
+            f"{bundle.path}: golden check failed: probabilities are off by {off:.2g}, more than "
+            f"{tolerance:g}, on {classifier.provider}"
+        )

@@ -1,0 +1,192 @@
+"""One model's folder of versions, local or in a bucket: `models/pets/1`, `models/pets/2`, ...
+
+A publisher claims its number put-if-absent before it writes any other file, and writes bundle.json last: a
+number is never used twice, and a version that is half there is not a version.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fovea.errors import BundleInvalid, Unavailable
+from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, contract_json, parse_contract
+from fovea.stores.storage import Folder, LocalFolder, is_bucket, open_answering, open_folder
+
+CLAIM_FILE = "claim.json"
+
+
+def published(models: Folder) -> list[int]:
+    """The numbers of the versions that are whole, ascending."""
+    return sorted(newest_first(models))
+
+
+def newest_first(models: Folder, above: int = 0) -> Iterator[int]:
+    """The numbers of the whole versions above this one, descending.
+
+    A bucket, which charges for each request, is asked for its numbers once, and about one only when it is
+    its turn. Raises what `listed` does.
+    """
+    return whole(models, listed(models, above), above)
+
+
+def listed(models: Folder, above: int = 0) -> list[int]:
+    """The numbers there, ascending, whole or not: one request.
+
+    `above` is a version that was there: raises Unavailable where there is none at all any longer.
+    """
+    numbers = _numbers(models)
+    if above and not numbers:
+        gone = f"version {above} was here, and now there is none; was the folder deleted or unmounted?"
+        raise Unavailable(f"{models.uri}: {gone}")
+    return numbers
+
+
+def whole(models: Folder, numbers: Sequence[int], above: int = 0) -> Iterator[int]:
+    """Those of the ascending numbers that are above this one and whole, descending; asked for one by one."""
+    return (number for number in reversed(numbers) if number > above and is_published(models, number))
+
+
+def is_published(models: Folder, version: int) -> bool:
+    """True when this version is there, whole."""
+    return models.exists(f"{version}/{CONTRACT_FILE}")
+
+
+def fetch(
+    models_uri: str, version: int | None = None, cache: Path | None = None, *, patient: bool = False
+) -> ModelBundle:
+    """Opens a version, by default the latest, with every file verified.
+
+    A bucket's version is downloaded once into `cache` (default: fovea under the user's cache folder).
+    `patient` is as of `open_folder`, for a bucket that answers at all.
+    Raises BundleInvalid when there is no such version or it is damaged, Unavailable when it cannot be read.
+    """
+    models = open_answering(models_uri) if patient else open_folder(models_uri)
+    number = _choose(models, version)
+    if isinstance(models, LocalFolder):
+        bundle = ModelBundle.open(models.path / str(number))
+    else:
+        bundle = _download(models.folder(str(number)), (cache or default_cache()) / "models", str(number))
+    if bundle.contract.version != number:
+        stated = bundle.contract.version
+        raise BundleInvalid(f"{models.uri}/{number}: its {CONTRACT_FILE} says that it is version {stated}")
+    return bundle
+
+
+def open_bundle(uri: str, cache: Path | None = None) -> ModelBundle:
+    """Opens a bundle by its own URI (`models/pets/3`), or the latest version of a model's (`models/pets`).
+
+    `cache` and what is raised are as with `fetch`.
+    """
+    folder = open_folder(uri)
+    if not folder.exists(CONTRACT_FILE):
+        return fetch(uri, cache=cache)
+    if isinstance(folder, LocalFolder):
+        return ModelBundle.open(folder.path)
+    return _download(folder, (cache or default_cache()) / "models", folder.name)
+
+
+def publish(staged: ModelBundle, models_uri: str) -> ModelBundle:
+    """Copies a staged bundle to the next free number under `models_uri`; returns it with name and number.
+
+    The returned bundle's `path` is the staged one's unless `models_uri` is local. Raises Unavailable.
+    """
+    models = open_folder(models_uri)
+    number = _claim(models)
+    target = models.folder(str(number))
+    contract = staged.contract.model_copy(update={"name": models.name, "version": number})
+    for name in contract.files:
+        target.write(name, (staged.path / name).read_bytes())
+    target.write(CONTRACT_FILE, contract_json(contract))
+    path = target.path if isinstance(target, LocalFolder) else staged.path
+    return ModelBundle(path, contract)
+
+
+def absent(models: Folder, version: int | None) -> BundleInvalid:
+    """What to tell whoever wanted this version, or by None any, when there is none."""
+    if version is None:
+        return BundleInvalid(
+            f"{models.uri}: no model is published here (versions are folders 1, 2, ... with {CONTRACT_FILE})"
+        )
+    known = ", ".join(map(str, published(models))) or "none"
+    return BundleInvalid(f"{models.uri}: there is no version {version} (there are: {known})")
+
+
+def drop_cached(bundle: ModelBundle, models_uri: str) -> None:
+    """Removes what `fetch` downloaded of a bucket's version; one that was opened where it lies stays."""
+    if is_bucket(models_uri):
+        shutil.rmtree(bundle.path, ignore_errors=True)
+
+
+def default_cache() -> Path:
+    """`$XDG_CACHE_HOME/fovea`, by default `~/.cache/fovea`. Raises Unavailable where there is no home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fovea"
+    except RuntimeError as error:
+        raise Unavailable("this user has no home folder to keep models in: set XDG_CACHE_HOME") from error
+
+
+def _numbers(models: Folder) -> list[int]:
+    return sorted(int(name) for name in models.children() if re.fullmatch("[1-9][0-9]*", name))
+
+
+def _choose(models: Folder, version: int | None) -> int:
+    if version is None:
+        number = next(newest_first(models), None)
+    else:
+        number = version if is_published(models, version) else None
+    if number is None:
+        raise absent(models, version)
+    return number
+
+
+def _claim(models: Folder) -> int:
+    claim = {"host": socket.gethostname(), "pid": os.getpid(), "created": datetime.now(UTC).isoformat()}
+    number = max(_numbers(models), default=0) + 1
+    while not models.put_if_absent(f"{number}/{CLAIM_FILE}", json.dumps(claim).encode()):
+        number += 1
+    return number
+
+
+def _download(source: Folder, cache: Path, name: str) -> ModelBundle:
+    """The cache holds a version under the digest of its contract, so two models never mix."""
+    data = source.read(CONTRACT_FILE)
+    contract = parse_contract(data, f"{source.uri}/{CONTRACT_FILE}")
+    target = cache / f"{name}-{hashlib.sha256(data).hexdigest()[:32]}"
+    if target.is_dir():
+        try:
+            return ModelBundle.open(target)
+        except BundleInvalid:
+            shutil.rmtree(target, ignore_errors=True)  # a damaged copy: fetch it again
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".partial-") as partial:
+            _copy(source, contract, data, LocalFolder(Path(partial) / "bundle"))
+            _move(Path(partial) / "bundle", target)
+    except OSError as error:
+        raise Unavailable(f"{cache}: the model cache cannot be written: {error.strerror}") from error
+    return ModelBundle(target, contract)
+
+
+def _copy(source: Folder, contract: BundleContract, contract_data: bytes, target: LocalFolder) -> None:
+    for name, digest in contract.files.items():
+        data = source.read(name)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise BundleInvalid(f"{source.uri}/{name}: changed since it was released (its sha256 is another)")
+        target.write(name, data)
+    target.write(CONTRACT_FILE, contract_data)
+
+
+def _move(partial: Path, target: Path) -> None:
+    try:
+        partial.rename(target)
+    except OSError:
+        # Somebody else put the same version there meanwhile, which is as good.
+        if not (target / CONTRACT_FILE).is_file():
+            raise

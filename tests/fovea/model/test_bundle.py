@@ -1,0 +1,122 @@
+"""A bundle is whole, unchanged and says what it is, or it is not opened."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fovea.errors import BundleInvalid, ExitCode
+from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, file_digest, read_contract
+from tests import tiny
+
+
+@pytest.fixture
+def copy(tiny_models: Path, tmp_path: Path) -> Path:
+    """A bundle of the test's own, to be damaged."""
+    return Path(shutil.copytree(tiny_models / "1", tmp_path / "1"))
+
+
+def change_contract(folder: Path, **changes: Any) -> None:
+    contract = json.loads((folder / CONTRACT_FILE).read_text())
+    (folder / CONTRACT_FILE).write_text(json.dumps(contract | changes))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BundleInvalid) as caught:
+        ModelBundle.open(folder)
+    assert caught.value.exit_code == ExitCode.BAD_DATA
+    return str(caught.value)
+
+
+def test_a_released_bundle_opens_with_its_labels_and_golden_images(tiny_bundle: ModelBundle) -> None:
+    golden = tiny_bundle.golden()
+    assert tiny_bundle.contract.labels == tiny.LABELS
+    assert len(golden.files) == len(golden.crops) == len(golden.probabilities) == 6
+    np.testing.assert_allclose(golden.probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_the_digest_is_that_of_the_onnx_file(tiny_bundle: ModelBundle) -> None:
+    assert tiny_bundle.digest == file_digest(tiny_bundle.path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.npz", "golden/00.png", "report.html"])
+def test_a_changed_byte_is_refused_and_the_file_named(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    assert f"{copy / name}: changed since it was released" in refusal(copy)
+
+
+def test_a_missing_file_is_refused_and_named(copy: Path) -> None:
+    (copy / "model.onnx").unlink()
+    assert f"{copy / 'model.onnx'}: missing" in refusal(copy)
+
+
+def test_a_folder_without_a_contract_is_not_a_bundle(copy: Path) -> None:
+    (copy / CONTRACT_FILE).unlink()
+    assert "not a model bundle" in refusal(copy)
+
+
+def test_a_folder_that_does_not_exist_is_not_a_bundle(tmp_path: Path) -> None:
+    assert "not a model bundle" in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"format": 2}, "format"),
+        ({"labels": ["red", "red", "blue"]}, "a label stands twice"),
+        ({"labels": ["red"]}, "labels"),
+        ({"temperature": 0}, "temperature"),
+        ({"surprise": 1}, "surprise"),
+        ({"files": {"model.onnx": "00"}}, "lists no golden.npz"),
+    ],
+)
+def test_a_contract_that_says_nonsense_is_refused(
+    copy: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    change_contract(copy, **changes)
+    assert complaint in refusal(copy)
+
+
+def test_a_contract_may_not_reach_outside_its_folder(copy: Path) -> None:
+    files = json.loads((copy / CONTRACT_FILE).read_text())["files"]
+    change_contract(copy, files=files | {"../../etc/passwd": "00"})
+    assert "outside the bundle" in refusal(copy)
+
+
+def test_a_contract_that_is_not_json_is_refused(copy: Path) -> None:
+    (copy / CONTRACT_FILE).write_text("half a contr")
+    assert "not a bundle contract" in refusal(copy)
+
+
+def test_golden_arrays_are_read_without_pickle(copy: Path) -> None:
+    np.savez(copy / "golden.npz", crops=np.array([{}], dtype=object), probabilities=np.zeros(1))
+    change_contract(
+        copy,
+        files=read_contract(copy).files | {"golden.npz": file_digest(copy / "golden.npz")},
+    )
+    with pytest.raises(BundleInvalid, match="cannot be read"):
+        ModelBundle.open(copy).golden()
+
+
+def test_a_contract_that_cannot_be_read_is_refused(copy: Path) -> None:
+    (copy / CONTRACT_FILE).unlink()
+    (copy / CONTRACT_FILE).mkdir()
+    assert f"{copy / CONTRACT_FILE}: cannot be read: Is a directory" in refusal(copy)
+
+
+def test_golden_arrays_that_are_cut_off_are_refused(copy: Path) -> None:
+    (copy / "golden.npz").write_bytes((copy / "golden.npz").read_bytes()[:100])
+    bundle = ModelBundle(copy, read_contract(copy))
+    with pytest.raises(BundleInvalid, match=r"golden\.npz: cannot be read"):
+        bundle.golden()
+
+
+def test_the_embedded_contract_is_the_same_for_every_version(tiny_bundle: ModelBundle) -> None:
+    contract: BundleContract = tiny_bundle.contract
+    assert contract.model_copy(update={"version": 9, "name": "other"}).embedded() == contract.embedded()
+    assert contract.model_copy(update={"temperature": 2.0}).embedded() != contract.embedded()

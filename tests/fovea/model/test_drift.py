@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+
+from fovea.model import drift
+from fovea.model.measured import ClassMetrics, Metrics
+from trainer.evaluate.metrics import measure
+
+REFERENCE = np.array([40, 40, 20])
+
+
+def test_same_shares_give_no_psi() -> None:
+    assert drift.psi(REFERENCE, REFERENCE) == 0
+
+
+def test_psi_is_the_formulas() -> None:
+    # Shares of 0.75 and 0.25 against 0.25 and 0.75, the half images included.
+    expected = 0.5 * math.log(3) - 0.5 * math.log(1 / 3)
+    assert drift.psi(np.array([1, 0]), np.array([0, 1])) == pytest.approx(expected)
+
+
+def test_class_that_is_never_seen_gives_a_finite_psi() -> None:
+    assert 0.25 < drift.psi(np.array([500, 500, 0]), REFERENCE) < 10
+
+
+@pytest.mark.parametrize(
+    ("classes", "held_out", "window"), [(3, 60, 1000), (37, 739, 1850), (10, 5000, 1000)]
+)
+def test_chance_is_exceeded_once_in_a_hundred(classes: int, held_out: int, window: int) -> None:
+    random = np.random.default_rng(7)
+    shares = random.dirichlet(np.full(classes, 5.0))
+    limit = drift.psi_by_chance(window, held_out, classes)
+    draws = [
+        drift.psi(random.multinomial(window, shares), random.multinomial(held_out, shares))
+        for _ in range(1000)
+    ]
+    assert 0.001 < np.mean(np.array(draws) > limit) < 0.03
+
+
+def test_predictions_on_the_held_out_images_are_regained_from_the_contract() -> None:
+    random = np.random.default_rng(3)
+    labels = tuple(f"class {index}" for index in range(37))
+    targets = random.integers(0, 37, 739)
+    probabilities = random.random((739, 37), np.float32) + 2 * np.eye(37, dtype=np.float32)[targets]
+    probabilities[random.random(739) < 0.3] = random.random(37, np.float32)
+    probabilities /= probabilities.sum(1, keepdims=True)
+    expected = np.bincount(probabilities.argmax(1), minlength=37)
+    assert (
+        drift.predicted_on_held_out(labels, measure(probabilities, targets, labels, 0.5)).tolist()
+        == expected.tolist()
+    )
+
+
+def test_classes_that_were_never_right_share_what_is_left() -> None:
+    rows = {
+        "right": ClassMetrics(images=4, precision=0.5, recall=1.0),
+        "never right": ClassMetrics(images=5, precision=0.0, recall=0.0),
+        "never asked for": ClassMetrics(images=0, precision=0.0, recall=0.0),
+    }
+    contract = Metrics(images=9, accuracy=0.5, loss=1.0, ece=0.0, per_class=rows)
+    assert drift.predicted_on_held_out(("right", "never right"), contract).tolist() == [8, 1]
+    assert drift.predicted_on_held_out(tuple(rows), contract).tolist() == [8, 1, 0]
+    assert drift.predicted_on_held_out(("unknown", "right"), contract).tolist() == [1, 8]
