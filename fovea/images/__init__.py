@@ -1,0 +1,1 @@
+"""The one image path, and what image files may be and ask."""

@@ -1,0 +1,1 @@
+"""The model bundle, the folder of its versions, and onnxruntime over it."""

@@ -1,0 +1,1 @@
+"""The end of a run: its summary, its comparison with others, its page."""

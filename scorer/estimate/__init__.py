@@ -1,0 +1,1 @@
+"""What a run would take: timed on a sample, written nowhere."""

@@ -1,0 +1,1 @@
+"""The files of a run: their names, their formats, who may read which."""

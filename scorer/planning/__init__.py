@@ -1,0 +1,1 @@
+"""What a run is to score: listed, told apart, carried over, cut into shards."""

@@ -1,0 +1,1 @@
+"""Images that come one by one are computed together: who waits, how long, with whom."""

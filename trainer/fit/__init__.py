@@ -1,0 +1,1 @@
+"""The training loop: its phases, its state, when it ends."""

@@ -1,0 +1,1 @@
+"""From a trained network to a published version: exported, gated, sealed."""
