@@ -39,7 +39,7 @@ def summary_page(summary: dict[str, Any], thumbnails: Sequence[Thumbnail]) -> by
 def _environment() -> jinja2.Environment:
     # Labels, keys and errors come from whoever made the images: everything is escaped.
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("scorer", "."),
+        loader=jinja2.PackageLoader("scorer.committing", "."),
         autoescape=True,
         finalize=_shown,
         undefined=jinja2.StrictUndefined,

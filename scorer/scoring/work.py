@@ -8,7 +8,6 @@ from fovea.errors import DataInvalid
 from fovea.model.classifier import CUDA
 from fovea.stores.folder import Folder
 from scorer.config import WorkSettings
-from scorer.console import has_terminal, progress_bar
 from scorer.files.committed import missing_shards
 from scorer.files.output import open_output
 from scorer.files.plan import Plan, read_plan
@@ -16,6 +15,7 @@ from scorer.files.rows import ShardCounts
 from scorer.options import WorkOptions
 from scorer.scoring.bottleneck import advise
 from scorer.scoring.pipeline import Resources
+from scorer.scoring.progress import has_terminal, progress_bar
 from scorer.scoring.shard import ShardSpec, score_shard
 
 logger = logging.getLogger(__name__)

@@ -71,13 +71,6 @@ def linear(step: int, steps: int, start: float, end: float) -> float:
     return start + (end - start) * step / max(1, steps - 1)
 
 
-def discriminative(lowest: float, highest: float, groups: int) -> list[float]:
-    """Learning rates of `groups` parameter groups, from the first layers to the head, by equal factors."""
-    if groups == 1:
-        return [highest]
-    return [lowest * (highest / lowest) ** (group / (groups - 1)) for group in range(groups)]
-
-
 def cycles(epochs: int | None, max_epochs: int) -> list[int]:
     """The lengths of the training cycles: all `epochs` in one, or 1, 2, 4, ... up to `max_epochs` in all."""
     if epochs is not None:

@@ -9,7 +9,6 @@ import torchvision
 from torch import Tensor, nn
 
 from fovea.errors import SettingsInvalid
-from trainer.learning_rate.schedule import discriminative
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -117,6 +116,13 @@ def parameter_groups(network: Network, lowest_lr: float, highest_lr: float) -> l
                 decay = WEIGHT_DECAY if decayed else 0.0
                 groups.append({"params": members, "max_lr": max_lr, "lr": max_lr, "weight_decay": decay})
     return groups
+
+
+def discriminative(lowest: float, highest: float, groups: int) -> list[float]:
+    """Learning rates of `groups` parameter groups, from the first layers to the head, by equal factors."""
+    if groups == 1:
+        return [highest]
+    return [lowest * (highest / lowest) ** (group / (groups - 1)) for group in range(groups)]
 
 
 def adamw(network: Network, lowest_lr: float, highest_lr: float) -> torch.optim.AdamW:

@@ -8,8 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from trainer.network.architectures import ARCHITECTURES
 from trainer.network.model import CONTAINERS, PARTS_REPLACED, build_backbone
+from trainer.options.architectures import ARCHITECTURES
 
 Shapes = Mapping[str, torch.Size]
 

@@ -8,7 +8,7 @@ from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_va
 
 from fovea.images.preprocess import PreprocessSpec
 from fovea.model.versions import default_cache
-from trainer.network.architectures import ARCHITECTURES
+from trainer.options.architectures import ARCHITECTURES
 from trainer.options.program import TrainerOptions
 
 DIGITS: Final[dict[str, Any]] = {

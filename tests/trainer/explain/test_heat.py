@@ -9,8 +9,8 @@ from torch import nn
 from tests.trainer.explain.networks import BLUE, RED, colour_network, corners
 from trainer.explain.heat import BATCH_SIZE, feature_layer, heat_map
 from trainer.explain.pictures import overlay
-from trainer.network.architectures import ARCHITECTURES
 from trainer.network.model import build_network, freeze_backbone
+from trainer.options.architectures import ARCHITECTURES
 
 FAMILIES = (
     *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "mnasnet0_5", "mobilenet_v3_small"),

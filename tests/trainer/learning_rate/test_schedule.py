@@ -5,7 +5,6 @@ import pytest
 from trainer.learning_rate.schedule import (
     constant,
     cycles,
-    discriminative,
     exponential,
     linear,
     one_cycle,
@@ -60,11 +59,6 @@ def test_triangular_goes_up_and_down_in_equal_steps(step_size: int) -> None:
 
 def test_constant_schedule_is_constant() -> None:
     assert (constant(0.3).lr, constant(0.3).momentum) == (0.3, 0.9)
-
-
-def test_discriminative_rates_rise_by_equal_factors() -> None:
-    assert discriminative(1e-5, 1e-3, 3) == pytest.approx([1e-5, 1e-4, 1e-3])
-    assert discriminative(1e-5, 1e-3, 1) == [1e-3]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 from fovea.model.bundle import file_digest
-from trainer.network.architectures import ARCHITECTURES
 from trainer.network.checkpoint import Checkpoint
-from trainer.network.model import Network, adamw, build_network, freeze_backbone, unfreeze
+from trainer.network.model import Network, adamw, build_network, discriminative, freeze_backbone, unfreeze
 from trainer.network.weights import load_weights
+from trainer.options.architectures import ARCHITECTURES
 
 ARCH = "shufflenet_v2_x0_5"
 
@@ -202,3 +202,8 @@ def test_imagenet_weights_are_read_from_torchvisions_cache(
     for name, value in network.backbone.state_dict().items():
         same = [other for other in theirs if other.shape == value.shape and torch.equal(other, value)]
         assert same, f"{name} is none of torchvision's"
+
+
+def test_discriminative_rates_rise_by_equal_factors() -> None:
+    assert discriminative(1e-5, 1e-3, 3) == pytest.approx([1e-5, 1e-4, 1e-3])
+    assert discriminative(1e-5, 1e-3, 1) == [1e-3]
