@@ -36,7 +36,7 @@ class DataInvalid(FoveaError):
     exit_code = ExitCode.BAD_DATA
 
 
-class InvalidImage(DataInvalid):
+class ImageInvalid(DataInvalid):
     """These bytes are not an image that Fovea classifies.
 
     `reason` is one of the short words of `fovea.preprocess.REASONS`; the text says more.

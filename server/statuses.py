@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images.preprocess import REASONS as IMAGE_REASONS
 from server.errors import (
     DeadlinePassed,
@@ -31,7 +31,7 @@ from server.errors import (
 logger = logging.getLogger(__name__)
 
 _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
-    InvalidImage: grpc.StatusCode.INVALID_ARGUMENT,
+    ImageInvalid: grpc.StatusCode.INVALID_ARGUMENT,
     InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -71,12 +71,12 @@ def status_of(error: Exception, request_id: str) -> Status:
 
 def reason_of(error: Exception) -> str:
     """A short word for the metrics."""
-    return error.reason if isinstance(error, (Refused, InvalidImage)) else "internal"
+    return error.reason if isinstance(error, (Refused, ImageInvalid)) else "internal"
 
 
 def _details(error: Exception) -> list[Message]:
     match error:
-        case InvalidImage():
+        case ImageInvalid():
             return [_bad_request("image", str(error))]
         case InvalidField():
             return [_bad_request(error.field, str(error))]

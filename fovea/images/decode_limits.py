@@ -9,7 +9,7 @@ from typing import Final
 
 from PIL import ImageFile, TiffImagePlugin
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 
 MAX_HEADER_READS: Final = 5_000
 """About 1,200 segments of a JPEG or 1,600 chunks of a PNG before the first pixel."""
@@ -27,7 +27,7 @@ MAX_SCANS: Final = 100
 
 
 class MeteredFile(io.BytesIO):
-    """The file in memory, which may be read so many times; then a read raises InvalidImage."""
+    """The file in memory, which may be read so many times; then a read raises ImageInvalid."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -36,19 +36,19 @@ class MeteredFile(io.BytesIO):
     def read(self, size: int | None = -1, /) -> bytes:
         self.reads_left -= 1
         if self.reads_left < 0:
-            raise InvalidImage("undecodable", "the image is in too many small pieces")
+            raise ImageInvalid("undecodable", "the image is in too many small pieces")
         return super().read(size)
 
 
 def check_scans(data: bytes) -> None:
-    """Raises InvalidImage for a JPEG, without its metadata, of more scans than an honest one has."""
+    """Raises ImageInvalid for a JPEG, without its metadata, of more scans than an honest one has."""
     # Counted anywhere in the file: chance makes two in 32 MB.
     if data.startswith(_JPEG) and (count := data.count(_SCAN)) > MAX_SCANS:
-        raise InvalidImage("undecodable", f"the image has {count} scans, more than {MAX_SCANS}")
+        raise ImageInvalid("undecodable", f"the image has {count} scans, more than {MAX_SCANS}")
 
 
 def check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
-    """Of an opened image: whether decoding takes what its size tells. Raises InvalidImage."""
+    """Of an opened image: whether decoding takes what its size tells. Raises ImageInvalid."""
     if any(tile.codec_name == "bmp_rle" for tile in image.tile):
         _check_area("run-length encoded", image.size, min(max_pixels, MAX_RLE_PIXELS))
     if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -62,4 +62,4 @@ def check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
 def _check_area(how: str, size: tuple[int, int], max_pixels: int) -> None:
     if size[0] * size[1] > max_pixels:
         stated = f"{size[0]} x {size[1]} pixels"
-        raise InvalidImage("too_many_pixels", f"the image is {how} {stated}, more than {max_pixels}")
+        raise ImageInvalid("too_many_pixels", f"the image is {how} {stated}, more than {max_pixels}")

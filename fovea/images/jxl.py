@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 
 CODESTREAM: Final = b"\xff\x0a"
 CONTAINER: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
@@ -33,13 +33,13 @@ def is_jxl(data: bytes) -> bool:
 
 
 def read_header(data: bytes) -> Header:
-    """Raises InvalidImage for what is cut off or damaged before the size is known."""
+    """Raises ImageInvalid for what is cut off or damaged before the size is known."""
     try:
         bits = _Bits(_codestream_start(data))
         width, height = _read_size(bits)
         return Header(width, height, _read_is_animated(bits))
     except EOFError as error:
-        raise InvalidImage("undecodable", "the image's JPEG XL header is damaged or cut off") from error
+        raise ImageInvalid("undecodable", "the image's JPEG XL header is damaged or cut off") from error
 
 
 def bare(data: bytes) -> bytes:
@@ -61,7 +61,7 @@ class _Box(NamedTuple):
 
 
 def _boxes(data: bytes) -> Iterator[_Box]:
-    """Up to what is cut off, or shorter than its own head. Raises InvalidImage for too many."""
+    """Up to what is cut off, or shorter than its own head. Raises ImageInvalid for too many."""
     at = 0
     for _ in range(MAX_BOXES):
         length, kind, body = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8], at + 8
@@ -72,7 +72,7 @@ def _boxes(data: bytes) -> Iterator[_Box]:
             return
         yield _Box(kind, at, body, min(end, len(data)))
         at = end
-    raise InvalidImage("undecodable", f"the image has more than {MAX_BOXES} boxes")
+    raise ImageInvalid("undecodable", f"the image has more than {MAX_BOXES} boxes")
 
 
 def _codestream_start(data: bytes) -> bytes:

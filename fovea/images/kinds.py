@@ -4,7 +4,7 @@ from typing import Final
 
 from PIL import Image
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images import formats, metadata, tiff
 
 _BRANDS: Final = {
@@ -75,20 +75,20 @@ def begins_as_image(start: bytes) -> bool:
     )
 
 
-def refusal(data: bytes) -> InvalidImage:
+def refusal(data: bytes) -> ImageInvalid:
     """Why bytes that no decoder took for an image are not read."""
     kind = kind_of(data)
     if kind in _DECODED_BY and _PILLOWS_NAMES.get(kind, kind) not in formats.readable():
-        return InvalidImage("undecodable", f"the image is {kind}, which needs {_DECODED_BY[kind]} here")
+        return ImageInvalid("undecodable", f"the image is {kind}, which needs {_DECODED_BY[kind]} here")
     if kind in _DECODED_BY:
-        return InvalidImage("undecodable", f"the {kind} image is damaged, or of a kind that is not read")
+        return ImageInvalid("undecodable", f"the {kind} image is damaged, or of a kind that is not read")
     if (lacking := _lacking(data)) is not None:
-        return InvalidImage("undecodable", f"the image is {lacking}, which Pillow cannot read")
+        return ImageInvalid("undecodable", f"the image is {lacking}, which Pillow cannot read")
     what = f": it is {kind}" if kind else ""
-    return InvalidImage("not_an_image", f"the bytes are not an image in one of {formats.names()}{what}")
+    return ImageInvalid("not_an_image", f"the bytes are not an image in one of {formats.names()}{what}")
 
 
-def damaged(data: bytes, error: Exception, format_name: str | None = None) -> InvalidImage:
+def damaged(data: bytes, error: Exception, format_name: str | None = None) -> ImageInvalid:
     """What a decoder raised at an image of this format, or, without one, at its header."""
     why = " ".join(str(error).split())
     if data.startswith(tiff.STARTS) and (kind := tiff.describe(data)) is not None:
@@ -101,7 +101,7 @@ def damaged(data: bytes, error: Exception, format_name: str | None = None) -> In
             if format_name
             else f"the image's header is damaged: {why}"
         )
-    return InvalidImage("undecodable", text)
+    return ImageInvalid("undecodable", text)
 
 
 def _kind_of_media(data: bytes) -> str | None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images import tiff
 from fovea.images.orientation import orientation_in
 
@@ -39,7 +39,7 @@ class Bare(NamedTuple):
 def bare(data: bytes) -> Bare:
     """Of a JPEG, PNG, GIF, TIFF or AVIF; any other file comes back as it is, and so does what is damaged.
 
-    Raises InvalidImage for a file in a million pieces, and as `fovea.tiff` does.
+    Raises ImageInvalid for a file in a million pieces, and as `fovea.tiff` does.
     """
     if data.startswith(JPEG):
         return _bare_jpeg(data)
@@ -89,7 +89,7 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
             return
         yield Segment(marker, at - 2, end, data[at + 2 : end])
         at = end
-    raise InvalidImage("undecodable", "the image is in too many small pieces")
+    raise ImageInvalid("undecodable", "the image is in too many small pieces")
 
 
 def odd_jpeg(data: bytes) -> str | None:
@@ -157,7 +157,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if name == b"IEND":
             return
         at = end
-    raise InvalidImage("undecodable", "the image is in too many small pieces")
+    raise ImageInvalid("undecodable", "the image is in too many small pieces")
 
 
 def _text(chunk: bytes, *, packed: bool = False) -> bytes:
@@ -190,7 +190,7 @@ def _bare_gif(data: bytes) -> bytes:
         while size := int.from_bytes(data[at : at + 1]):
             at, pieces = at + 1 + size, pieces + 1
             if pieces > MAX_PIECES:
-                raise InvalidImage("undecodable", "the image is in too many small pieces")
+                raise ImageInvalid("undecodable", "the image is in too many small pieces")
         at += 1
         if label == b"\xf9":
             kept.append(data[start:at])

@@ -2,7 +2,7 @@
 
 What is done to an image is written down in a `PreprocessSpec`, which is part of the model bundle. The
 bytes may come from anybody: size and pixels are bounded before anything is decoded, and whatever is wrong
-with an image ends in `InvalidImage`.
+with an image ends in `ImageInvalid`.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, jxl, kinds, orientation
 from fovea.images.cropping import Interpolation, centre
 from fovea.images.formats import readable
@@ -77,7 +77,7 @@ def decode_image(
 
     Of an animation it takes the first frame. `max_pixels` is compared with the size that the header states,
     before any pixel is decoded.
-    Raises InvalidImage; nothing else comes out of hostile bytes.
+    Raises ImageInvalid; nothing else comes out of hostile bytes.
     """
     return crop_image(open_image(data, max_bytes=max_bytes, max_pixels=max_pixels), spec)
 
@@ -97,14 +97,14 @@ class OpenedImage(NamedTuple):
 def open_image(
     data: bytes, *, max_bytes: int = MAX_IMAGE_BYTES, max_pixels: int = MAX_IMAGE_PIXELS
 ) -> OpenedImage:
-    """Reads the header alone, of one format that is read. Raises InvalidImage.
+    """Reads the header alone, of one format that is read. Raises ImageInvalid.
 
     A JPEG XL is decoded here already, once its size and that it is no animation are known.
     """
     if not data:
-        raise InvalidImage("empty", "the image is empty (0 bytes)")
+        raise ImageInvalid("empty", "the image is empty (0 bytes)")
     if len(data) > max_bytes:
-        raise InvalidImage("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
+        raise ImageInvalid("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
     if jxl.is_jxl(data) and "JXL" in readable():
         data = _bare_jxl(data, max_pixels)
     pixels = bare(data)
@@ -115,11 +115,11 @@ def open_image(
 
 
 def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
-    """What `decode_image` gives, of an image that was opened; once. Raises InvalidImage."""
+    """What `decode_image` gives, of an image that was opened; once. Raises ImageInvalid."""
     try:
         decode_limits.check_storage(image.file, image.max_pixels)
         return _upright_crop(image, spec)
-    except InvalidImage:
+    except ImageInvalid:
         raise
     except Exception as error:  # decoders raise a dozen types on broken files
         raise kinds.damaged(image.data, error, image.file.format) from error
@@ -130,7 +130,7 @@ def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
     header = jxl.read_header(data)
     _check_pixels((header.width, header.height), max_pixels)
     if header.is_animated:
-        raise InvalidImage("undecodable", "the image is an animated JPEG XL, which is not read")
+        raise ImageInvalid("undecodable", "the image is an animated JPEG XL, which is not read")
     return jxl.bare(data)
 
 
@@ -142,12 +142,12 @@ def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         image = Image.open(file, formats=readable())
         file.reads_left = decode_limits.MAX_READS
         return image
-    except InvalidImage:
+    except ImageInvalid:
         raise
     except UnidentifiedImageError:
         raise kinds.refusal(data) from None
     except Image.DecompressionBombError as error:
-        raise InvalidImage("too_many_pixels", f"the image has far more pixels than {max_pixels}") from error
+        raise ImageInvalid("too_many_pixels", f"the image has far more pixels than {max_pixels}") from error
     except Exception as error:  # a header that lies
         raise kinds.damaged(data, error) from error
 
@@ -156,9 +156,9 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         stated = f"{width} x {height} pixels"
-        raise InvalidImage("too_many_pixels", f"the image has {stated}, more than {max_pixels}")
+        raise ImageInvalid("too_many_pixels", f"the image has {stated}, more than {max_pixels}")
     if min(size) < 1:
-        raise InvalidImage("undecodable", "the image has no pixels")
+        raise ImageInvalid("undecodable", "the image has no pixels")
 
 
 def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:

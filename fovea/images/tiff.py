@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from PIL import TiffImagePlugin, TiffTags
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 
 STARTS: Final = tuple(TiffImagePlugin.PREFIXES)
 MAX_VALUES: Final = 100_000
@@ -53,7 +53,7 @@ class _Entry(NamedTuple):
 def without_long_metadata(data: bytes) -> bytes:
     """The file, in whose first directory no tag beside the pixels' is long or leads to another directory.
 
-    Raises InvalidImage where the pixels' own have more than 100,000 that are really there; what is damaged
+    Raises ImageInvalid where the pixels' own have more than 100,000 that are really there; what is damaged
     otherwise is left to the decoder.
     """
     return _shortened(data, _PIXEL_TAGS)
@@ -62,11 +62,11 @@ def without_long_metadata(data: bytes) -> bytes:
 def without_long_exif(data: bytes) -> bytes:
     """An AVIF, in whose directories of EXIF no tag is long or leads to another directory.
 
-    Raises InvalidImage for one with more directories than sound ones have.
+    Raises ImageInvalid for one with more directories than sound ones have.
     """
     places = [place for start in STARTS for place in islice(_find_all(data, start), MOST_DIRECTORIES + 1)]
     if len(places) > MOST_DIRECTORIES:
-        raise InvalidImage("undecodable", f"the image has more than {MOST_DIRECTORIES} directories of EXIF")
+        raise ImageInvalid("undecodable", f"the image has more than {MOST_DIRECTORIES} directories of EXIF")
     for place in places:
         data = data[:place] + _shortened(data[place:], set())
     return data
@@ -99,7 +99,7 @@ def _shortened(data: bytes, spared: Set[int]) -> bytes:
 def _check_count(entry: _Entry) -> None:
     if entry.values > MAX_VALUES:
         stated = f"{entry.values} values, more than {MAX_VALUES}"
-        raise InvalidImage("undecodable", f"a tag of the image has {stated}")
+        raise ImageInvalid("undecodable", f"a tag of the image has {stated}")
 
 
 def describe(data: bytes) -> str | None:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from fovea.errors import BundleInvalid, InvalidImage
+from fovea.errors import BundleInvalid, ImageInvalid
 from fovea.images.formats import differences, image_path
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import METADATA_KEY, Golden, ModelBundle, Precision
@@ -115,7 +115,7 @@ def _check_crops(bundle: ModelBundle, golden: Golden) -> None:
     for index, data in enumerate(golden.files):
         try:
             crop = decode_image(data, bundle.contract.preprocess)
-        except InvalidImage as error:
+        except ImageInvalid as error:
             raise BundleInvalid(f"{bundle.path}: golden image {index}: {error}") from error
         off = int(np.abs(crop.astype(np.int16) - golden.crops[index]).max())
         if off > LARGEST_CROP_DIFFERENCE:

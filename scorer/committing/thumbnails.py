@@ -10,7 +10,7 @@ from typing import Final
 
 from PIL import Image
 
-from fovea.errors import FoveaError, InvalidImage, ObjectChanged, ObjectMissing, ObjectUnreadable
+from fovea.errors import FoveaError, ImageInvalid, ObjectChanged, ObjectMissing, ObjectUnreadable
 from fovea.images.preprocess import PreprocessSpec, decode_image
 from fovea.stores.folder import Folder
 from scorer.committing.changes import ChangedImage
@@ -62,7 +62,7 @@ def _read(source: Folder, run: RunSpec, image: ChangedImage) -> Thumbnail:
         return Thumbnail(None, "cannot be read")
     except ObjectChanged:
         return Thumbnail(None, "another by now")
-    except InvalidImage:
+    except ImageInvalid:
         return Thumbnail(None, "cannot be decoded")
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "WEBP", quality=QUALITY)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from fovea.cpus import available_cpus
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.classifier import CPU, Classifier, Provider, top_k
 from fovea.ordered import Bound, ordered_map
@@ -133,7 +133,7 @@ class Pipeline:
         limits = {"max_bytes": self._run.max_image_bytes, "max_pixels": self._run.max_image_pixels}
         try:
             return decode_image(data, self._classifier.bundle.contract.preprocess, **limits)
-        except InvalidImage as error:
+        except ImageInvalid as error:
             too_large = error.reason in {"too_many_bytes", "too_many_pixels"}
             return Failure("too_large" if too_large else "undecodable", str(error))
 

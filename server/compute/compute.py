@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels
 from fovea.model.classifier import Classifier, Probabilities
 from server.queue.worker import Computed
@@ -42,9 +42,9 @@ class Picture:
             started = time.monotonic()
             try:
                 self._outcome = self._decode()
-            except InvalidImage as error:
+            except ImageInvalid as error:
                 # Without its traceback, in whose frames the image would live on until the next collection.
-                self._outcome = InvalidImage(error.reason, str(error))
+                self._outcome = ImageInvalid(error.reason, str(error))
             except Exception as error:  # whoever asked for this image hears of it, and nobody else
                 self._outcome = error
             self._decode = None  # and the encoded bytes with it

@@ -19,7 +19,7 @@ from typing import Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from server.compute.work_item import Task
 from server.errors import ComputeFailed
 from server.queue.worker import Computed
@@ -100,7 +100,7 @@ def result_frame(computed: Computed) -> bytes:
     rows = [outcome for outcome in computed.outcomes if not isinstance(outcome, Exception)]
     errors = [
         (index, outcome.reason, str(outcome))
-        if isinstance(outcome, InvalidImage)
+        if isinstance(outcome, ImageInvalid)
         else (index, "", f"{type(outcome).__name__}: {outcome}")
         for index, outcome in enumerate(computed.outcomes)
         if isinstance(outcome, Exception)
@@ -146,4 +146,4 @@ def _rows_of_either_kind(content: bytes, start: int, count: int, classes: int) -
 
 
 def _failure(reason: str, text: str) -> Exception:
-    return InvalidImage(reason, text) if reason else ComputeFailed(text)
+    return ImageInvalid(reason, text) if reason else ComputeFailed(text)

@@ -79,7 +79,7 @@ class ServedModel:
     async def classify(
         self, image: bytes | Task, deadline: float | None, lane: Lane = Lane.INTERACTIVE
     ) -> Classified:
-        """`deadline` is on `time.monotonic`'s clock. Raises InvalidImage, DeadlinePassed, ComputeFailed."""
+        """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
         payload: bytes | Task | Picture = image
         if self._decoders is not None:
             self.batcher.refuse_hopeless(deadline, lane)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.admission import Admission
 from server.calls.answering import check_request_id
@@ -32,7 +32,7 @@ class Inference:
     ) -> pb.ModelInferResponse:
         """`deadline` is on `time.monotonic`'s clock.
 
-        Raises whatever a call may be refused for; of a bad image InvalidImage, which says which one it is.
+        Raises whatever a call may be refused for; of a bad image ImageInvalid, which says which one it is.
         """
         check_request_id("id", request.id)
         face = face_of(self._models.choose(0).contract, request.model_name)
@@ -109,8 +109,8 @@ class _Queue:
             image = bytes(content)
         try:
             return await self._model.classify(image, self._deadline, self._lane)
-        except InvalidImage as error:
-            raise InvalidImage(error.reason, f"image {number}: {error}") from None
+        except ImageInvalid as error:
+            raise ImageInvalid(error.reason, f"image {number}: {error}") from None
 
 
 def _give_up(tasks: list[asyncio.Task[Classified]]) -> None:

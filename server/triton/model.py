@@ -15,7 +15,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from fovea.cpus import available_cpus
-from fovea.errors import FoveaError, InvalidImage
+from fovea.errors import FoveaError, ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.logs import silence_decoders
 from fovea.model.bundle import ModelBundle
@@ -111,7 +111,7 @@ class _Asked(NamedTuple):
         for index, image in enumerate(self.images):
             try:
                 crops.append(image.result())
-            except InvalidImage as error:
+            except ImageInvalid as error:
                 return pb_utils.TritonError(f"image {index}: {error}", pb_utils.TritonError.INVALID_ARG)
         if self.request.is_cancelled():
             return pb_utils.TritonError("the caller cancelled the request", pb_utils.TritonError.CANCELLED)

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fovea.errors import DataInvalid, InvalidImage
+from fovea.errors import DataInvalid, ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.classifier import Classifier
 from fovea.model.measured import Metrics
@@ -164,7 +164,7 @@ def _classify(
     def decode(sample: Sample) -> Pixels | BadFile:
         try:
             return decode_image(sample.path.read_bytes(), spec)
-        except InvalidImage as error:
+        except ImageInvalid as error:
             return BadFile(str(sample), str(error))
         except OSError as error:
             return BadFile(str(sample), f"cannot be read: {error.strerror}")

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 
 from fovea.cpus import available_cpus
-from fovea.errors import DataInvalid, InvalidImage
+from fovea.errors import DataInvalid, ImageInvalid
 from fovea.images.preprocess import MAX_IMAGE_BYTES, Pixels, PreprocessSpec, decode_image
 from fovea.model.bundle import CONTRACT_FILE, read_contract
 from fovea.printable import printable
@@ -84,7 +84,7 @@ def _decode(uri: str, spec: PreprocessSpec) -> Pixels:
     folder = open_folder(parent or ("/" if uri.startswith("/") else "."))
     try:
         if (size := folder.stat(name).size) > MAX_IMAGE_BYTES:  # which need not be read to be refused
-            raise InvalidImage("too_many_bytes", f"it has {size} bytes, more than {MAX_IMAGE_BYTES}")
+            raise ImageInvalid("too_many_bytes", f"it has {size} bytes, more than {MAX_IMAGE_BYTES}")
         return decode_image(folder.read(name), spec)
-    except InvalidImage as error:
-        raise InvalidImage(error.reason, f"{uri}: {error}") from error
+    except ImageInvalid as error:
+        raise ImageInvalid(error.reason, f"{uri}: {error}") from error

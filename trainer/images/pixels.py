@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from fovea.errors import InvalidImage, Unavailable
+from fovea.errors import ImageInvalid, Unavailable
 from fovea.images.formats import image_path_text
 from fovea.images.preprocess import Pixels, PreprocessSpec, crop_image, open_image
 from fovea.ordered import Bound, ordered_map
@@ -146,7 +146,7 @@ def _decode_into(
             traits = traits_of(image)
             crop = crop_image(image, spec)
             return Outcome(None, (*traits, *traits_of_pixels(crop))), crop
-        except InvalidImage as error:
+        except ImageInvalid as error:
             return Outcome(str(error)), None
         except OSError as error:
             return Outcome(f"cannot be read: {error.strerror}"), None

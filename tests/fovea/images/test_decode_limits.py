@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, metadata, tiff
 from fovea.images.preprocess import decode_image
 from tests import hostile, odd_images, tiny
@@ -32,7 +32,7 @@ def test_thousands_of_hostile_files_end_in_pixels_or_invalid_image() -> None:
 
 def decode_all(cases: list[Case]) -> None:
     for case in cases:
-        with contextlib.suppress(InvalidImage), warnings.catch_warnings():
+        with contextlib.suppress(ImageInvalid), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert decode_image(case.data, tiny.SPEC).shape == (16, 16, 3), case
 
@@ -83,7 +83,7 @@ def test_image_that_asks_more_than_the_limit_is_refused(
     """The limit is lowered to what a harmless image exceeds."""
     assert decode_image(data, tiny.SPEC).shape == (16, 16, 3)
     monkeypatch.setattr(module, limit, value)
-    with pytest.raises(InvalidImage, match=complaint):
+    with pytest.raises(ImageInvalid, match=complaint):
         decode_image(data, tiny.SPEC)
 
 
@@ -92,7 +92,7 @@ def test_tile_larger_than_any_image_may_be_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(decode_limits, "ANY_TILE_PIXELS", 256)
     assert decode_image(data, tiny.SPEC, max_pixels=64).shape == (16, 16, 3)
     monkeypatch.setattr(decode_limits, "ANY_TILE_PIXELS", 255)
-    with pytest.raises(InvalidImage, match="in tiles of 16 x 16 pixels, more than 255"):
+    with pytest.raises(ImageInvalid, match="in tiles of 16 x 16 pixels, more than 255"):
         decode_image(data, tiny.SPEC, max_pixels=64)
 
 
@@ -100,5 +100,5 @@ def test_metered_file_gives_so_many_reads_and_no_more() -> None:
     file = decode_limits.MeteredFile(b"abc")
     file.reads_left = 1
     assert file.read() == b"abc"
-    with pytest.raises(InvalidImage):
+    with pytest.raises(ImageInvalid):
         file.read()

@@ -17,7 +17,7 @@ from PIL import AvifImagePlugin, Image
 from pillow_jxl import JpegXLImagePlugin
 
 from fovea.client.request import encoded
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images import formats, jxl
 from fovea.images.kinds import TELLING_BYTES, begins_as_image, kind_of
 from fovea.images.names import is_image_name
@@ -165,7 +165,7 @@ def test_limits_are_asked_before_anything_is_decoded(kind: str, monkeypatch: pyt
 
     monkeypatch.setattr(JpegXLImagePlugin, "Decoder", decoded)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", decoded)
-    with pytest.raises(InvalidImage, match="120 x 90 pixels, more than 10799") as caught:
+    with pytest.raises(ImageInvalid, match="120 x 90 pixels, more than 10799") as caught:
         decode_image(data, SPEC, max_pixels=120 * 90 - 1)
     assert caught.value.reason == "too_many_pixels"
 
@@ -245,7 +245,7 @@ def test_header_is_read_as_the_standard_has_it() -> None:
 def test_animated_jpeg_xl_is_refused_by_name() -> None:
     """Its decoder would decode every frame, and give the last."""
     animated = large(30, 20).write(0, 1).write(1, 1).write(0, 3).write(0, 2).write(1, 1)
-    with pytest.raises(InvalidImage, match="an animated JPEG XL, which is not read"):
+    with pytest.raises(ImageInvalid, match="an animated JPEG XL, which is not read"):
         decode_image(animated.data(), SPEC)
 
 
@@ -264,7 +264,7 @@ def test_codestream_in_parts_and_boxes_of_all_kinds_are_read() -> None:
         assert corners(decode_image(start + body, SPEC)) == UPRIGHT
         assert jxl.read_header(start + body) == jxl.Header(120, 90, is_animated=False)
     for cut in range(len(start) + 4):
-        with pytest.raises(InvalidImage):
+        with pytest.raises(ImageInvalid):
             decode_image((start + parts)[:cut] or b"\xff\x0a", SPEC)
 
 
@@ -280,13 +280,13 @@ def test_damaged_files_end_in_pixels_or_invalid_image() -> None:
     for number in range(400):
         data = bytearray(whole[number % len(whole)])
         at = chance.randrange(len(data) if number % 2 else 100)
-        with contextlib.suppress(InvalidImage):
+        with contextlib.suppress(ImageInvalid):
             assert decode_image(bytes(damages[number % 3](data, at)), SPEC).shape == (32, 32, 3)
 
 
 def test_text_of_a_refusal_is_one_line() -> None:
     for kind in ("HEIF", "AVIF", "JXL"):
-        with pytest.raises(InvalidImage) as caught:
+        with pytest.raises(ImageInvalid) as caught:
             decode_image(saved(quadrants(), kind)[:300], SPEC)
         assert str(caught.value).isprintable()
 
@@ -307,7 +307,7 @@ def test_format_without_its_decoder_is_named_with_what_to_install(
     without = tuple(known for known in formats.readable() if known != kind)
     monkeypatch.setattr("fovea.images.preprocess.readable", lambda: without)
     monkeypatch.setattr(formats, "readable", lambda: without)
-    with pytest.raises(InvalidImage, match=f"^the image is {name}, which needs {package} here$") as caught:
+    with pytest.raises(ImageInvalid, match=f"^the image is {name}, which needs {package} here$") as caught:
         decode_image(data, SPEC)
     assert caught.value.reason == "undecodable"
     assert begins_as_image(data[:TELLING_BYTES])
@@ -325,7 +325,7 @@ def test_format_without_its_decoder_is_named_with_what_to_install(
     ],
 )
 def test_other_files_are_named(data: bytes, kind: str) -> None:
-    with pytest.raises(InvalidImage, match=f"JPEG XL: it is {kind}$") as caught:
+    with pytest.raises(ImageInvalid, match=f"JPEG XL: it is {kind}$") as caught:
         decode_image(data, SPEC)
     assert caught.value.reason == "not_an_image"
     assert not begins_as_image(data)

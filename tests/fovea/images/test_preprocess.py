@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels, PreprocessSpec, crop_image, decode_image, open_image
 from tests import tiny
 
@@ -40,7 +40,7 @@ def corners(crop: Pixels) -> list[tuple[int, ...]]:
 
 
 def reason(data: bytes, **limits: int) -> str:
-    with pytest.raises(InvalidImage) as caught:
+    with pytest.raises(ImageInvalid) as caught:
         decode_image(data, SPEC, **limits)
     return caught.value.reason
 
@@ -192,14 +192,14 @@ def test_damaged_bytes_end_in_pixels_or_invalid_image(kind: str, place: int, dam
     data = bytearray(saved(quadrants(48, 36), kind))
     start = place % len(data)
     data[start : start + len(damage)] = damage
-    with contextlib.suppress(InvalidImage):
+    with contextlib.suppress(ImageInvalid):
         assert decode_image(bytes(data), SPEC).shape == (32, 32, 3)
 
 
 @given(st.binary(max_size=200))
 @settings(deadline=None)
 def test_random_bytes_end_in_invalid_image(data: bytes) -> None:
-    with pytest.raises(InvalidImage):
+    with pytest.raises(ImageInvalid):
         decode_image(data, SPEC)
 
 

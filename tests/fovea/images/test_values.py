@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images.preprocess import PreprocessSpec, decode_image, open_image
 from fovea.images.values import as_rgb, is_guessed, stated_range
 from tests.odd_images import Tag, png_chunk, saved, tags, tiff
@@ -138,7 +138,7 @@ def test_premultiplied_transparency_comes_onto_white() -> None:
 )
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_kind_of_tiff_that_pillow_lacks_is_said_to_be_that(data: bytes, kind: str | None) -> None:
-    with pytest.raises(InvalidImage) as caught:
+    with pytest.raises(ImageInvalid) as caught:
         decode_image(data, SPEC)
     if kind:
         assert f"{kind}" in str(caught.value)
@@ -179,6 +179,6 @@ def test_lossless_jpeg_is_read_large_and_small() -> None:
 
 def test_jpeg_of_more_bits_is_said_to_be_that() -> None:
     with pytest.raises(
-        InvalidImage, match="the image is a JPEG of 12 bits a sample, which Pillow cannot read"
+        ImageInvalid, match="the image is a JPEG of 12 bits a sample, which Pillow cannot read"
     ):
         decode_image(lossless_jpeg(24, bits=12), SPEC)

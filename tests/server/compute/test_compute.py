@@ -2,7 +2,7 @@ from typing import cast
 
 import numpy as np
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels
 from fovea.model.classifier import Classifier, Probabilities
 from server.compute.compute import CpuCompute, GpuCompute, Picture
@@ -27,7 +27,7 @@ def good() -> Picture:
 
 def bad() -> Picture:
     def decode() -> Pixels:
-        raise InvalidImage("undecodable", "the image is damaged")
+        raise ImageInvalid("undecodable", "the image is damaged")
 
     return Picture(decode)
 
@@ -47,7 +47,7 @@ def test_a_batch_with_a_bad_image_tells_nothing_of_other_batches() -> None:
     for compute in (CpuCompute(cast("Classifier", model)), GpuCompute(cast("Classifier", model))):
         assert compute([good(), good()], False).is_typical
         computed = compute([good(), bad()], False)
-        assert [type(outcome) for outcome in computed.outcomes] == [np.ndarray, InvalidImage]
+        assert [type(outcome) for outcome in computed.outcomes] == [np.ndarray, ImageInvalid]
         assert not computed.is_typical
 
 
@@ -56,9 +56,9 @@ def test_a_bad_image_is_not_held_by_its_own_failure() -> None:
         try:
             raise OSError("broken data stream")
         except OSError as error:
-            raise InvalidImage("undecodable", "the image is damaged") from error
+            raise ImageInvalid("undecodable", "the image is damaged") from error
 
     outcome = Picture(decode).decode()  # type: ignore[arg-type]
-    assert isinstance(outcome, InvalidImage)
+    assert isinstance(outcome, ImageInvalid)
     assert (outcome.reason, str(outcome)) == ("undecodable", "the image is damaged")
     assert (outcome.__traceback__, outcome.__cause__, outcome.__context__) == (None, None, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from server.compute.compute import GpuCompute
@@ -50,7 +50,7 @@ async def test_a_bad_image_never_reaches_the_queue(
     good, bad = await asyncio.gather(
         model.classify(tiny.picture("red"), None), model.classify(b"no image", None), return_exceptions=True
     )
-    assert isinstance(bad, InvalidImage)
+    assert isinstance(bad, ImageInvalid)
     assert not isinstance(good, BaseException)
     assert good.batch_size == 1
     await model.close()

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from fovea.errors import BundleInvalid, InvalidImage
+from fovea.errors import BundleInvalid, ImageInvalid
 from fovea.images.preprocess import decode_image
 from fovea.model import bundle as bundles
 from fovea.model.bundle import ModelBundle, read_contract
@@ -103,7 +103,7 @@ async def test_crops_and_logits_come_through_beside_encoded_images(
         encoded, of_crop, logits, bad, both = await asyncio.gather(
             *map(batcher.classify, kinds), return_exceptions=True
         )
-    assert isinstance(bad, InvalidImage)
+    assert isinstance(bad, ImageInvalid)
     for answer, wanted in ((encoded, 0), (of_crop, 0), (logits, ...), (both, ...)):
         assert isinstance(answer, Answer)
         assert np.array_equal(answer.probabilities, expected[wanted])
@@ -114,9 +114,9 @@ async def test_a_bad_image_spoils_only_itself(tiny_bundle: ModelBundle) -> None:
     async with batching(tiny_bundle.path) as (batcher, _):
         images = [tiny.picture("red"), b"not an image", tiny.picture("blue"), b""]
         red, bad, blue, empty = await asyncio.gather(*map(batcher.classify, images), return_exceptions=True)
-    assert isinstance(bad, InvalidImage)
+    assert isinstance(bad, ImageInvalid)
     assert bad.reason == "not_an_image"
-    assert isinstance(empty, InvalidImage)
+    assert isinstance(empty, ImageInvalid)
     assert [int(answer.probabilities.argmax()) for answer in (red, blue)] == [0, 2]  # type: ignore[union-attr]
 
 

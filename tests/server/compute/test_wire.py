@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.model.io_binding import Probabilities
 from server.compute import wire
 from server.compute.work_item import Task
@@ -50,7 +50,7 @@ def row(first: float, logits: bool = False) -> Probabilities:
 def test_a_result_crosses_as_it_was(logits: tuple[bool, bool]) -> None:
     outcomes: list[Probabilities | Exception] = [
         row(0, logits[0]),
-        InvalidImage("empty", "nothing"),
+        ImageInvalid("empty", "nothing"),
         row(10, logits[1]),
         ValueError("odd"),
     ]
@@ -66,6 +66,6 @@ def test_a_result_crosses_as_it_was(logits: tuple[bool, bool]) -> None:
     for found, expected in ((first, outcomes[0]), (last, outcomes[2])):
         assert isinstance(found, np.ndarray)
         np.testing.assert_array_equal(found, expected)
-    assert isinstance(empty, InvalidImage)
+    assert isinstance(empty, ImageInvalid)
     assert empty.reason == "empty"
     assert isinstance(odd, ComputeFailed)

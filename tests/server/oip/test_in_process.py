@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from fovea.oip import open_inference_pb2 as pb
@@ -98,7 +98,7 @@ async def test_a_bad_image_is_named_and_the_others_are_given_up(
     tiny_bundle: ModelBundle, tiny_classifier: Classifier
 ) -> None:
     async with serving(tiny_bundle, tiny_classifier) as served:
-        with pytest.raises(InvalidImage, match="image 1: the image is empty") as raised:
+        with pytest.raises(ImageInvalid, match="image 1: the image is empty") as raised:
             await served.infer(of_images([IMAGES[0], b"", *IMAGES]))
         assert raised.value.reason == "empty"
         assert served.admission.images == 0
@@ -116,7 +116,7 @@ async def test_a_call_that_failed_leaves_nothing_for_the_garbage_collection(
             for images in ([b"bad"], [*IMAGES, b"bad"], [b"bad", b"bad", IMAGES[0]]):
                 try:
                     await served.infer(of_images(images))
-                except InvalidImage as error:
+                except ImageInvalid as error:
                     failure = weakref.ref(error)
                 # Whoever decoded it may hold it for a moment.
                 await until(lambda failed=failure: failed() is None)  # type: ignore[misc]
@@ -203,7 +203,7 @@ async def test_statistics_are_of_the_calls_by_name_and_of_all_batches(
         for _ in range(2):
             await served.infer(of_images())
         await served.model.classify(IMAGES[0], None)
-        with pytest.raises(InvalidImage):
+        with pytest.raises(ImageInvalid):
             await served.infer(of_images([b"bad"]))
         with pytest.raises(VersionNotLoaded):  # of another version it is no failure of this one
             await served.infer(of_images(model_version="9"))

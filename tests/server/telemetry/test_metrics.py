@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client import generate_latest
 
-from fovea.errors import InvalidImage
+from fovea.errors import ImageInvalid
 from fovea.images.preprocess import REASONS as IMAGE_REASONS
 from fovea.model.bundle import ModelBundle
 from fovea.model.measured import Opinion
@@ -42,7 +42,7 @@ def test_every_end_of_a_call_is_there_at_0(metrics: Metrics, method: str, code: 
 
 def test_every_reason_for_a_refusal_is_there_at_0(metrics: Metrics) -> None:
     assert {reason_of(error) for error in (QueueFull("full", 0.1), Draining(), ValueError())} <= set(REASONS)
-    assert {reason_of(InvalidImage(reason, "")) for reason in IMAGE_REASONS} <= set(REASONS)
+    assert {reason_of(ImageInvalid(reason, "")) for reason in IMAGE_REASONS} <= set(REASONS)
     for reason in REASONS:
         assert f'fovea_refused_total{{reason="{reason}"}} 0.0' in page(metrics)
 

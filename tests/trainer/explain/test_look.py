@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.errors import DataInvalid, InvalidImage
+from fovea.errors import DataInvalid, ImageInvalid
 from fovea.images.preprocess import decode_image
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
@@ -99,14 +99,14 @@ def test_image_in_a_bucket_is_looked_at(one: Path, trained: Path, bucket: Bucket
 
 def test_what_is_no_image_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("not an image")
-    with pytest.raises(InvalidImage, match=r"a\.png: the bytes are not an image"):
+    with pytest.raises(ImageInvalid, match=r"a\.png: the bytes are not an image"):
         _look(tmp_path / "a.png", trained / "runs" / "a", tmp_path)
 
 
 def test_image_that_is_too_large_is_not_even_read(trained: Path, tmp_path: Path) -> None:
     with (tmp_path / "a.png").open("wb") as file:
         file.truncate(10**12)
-    with pytest.raises(InvalidImage, match=r"a\.png: it has 1000000000000 bytes, more than"):
+    with pytest.raises(ImageInvalid, match=r"a\.png: it has 1000000000000 bytes, more than"):
         _look(tmp_path / "a.png", trained / "runs" / "a", tmp_path)
 
 
