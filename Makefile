@@ -13,7 +13,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu lint types proto manifests options surface images try-images base-image locks release clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu mutants lint types proto manifests options surface images try-images base-image locks release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,13 @@ soak: $(READY) ## Let all kinds of clients loose on a server for 10 minutes
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
+
+mutants: $(READY) $(VENV)/.mutants ## Look for faults that no test would find, in copies of the checkout (ROOM, SAMPLE, SEED)
+	@$(BIN)/python -m tests.mutants $(ROOM) $(SAMPLE:%=--sample=%) $(SEED:%=--seed=%)
+
+$(VENV)/.mutants: pyproject.toml
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --group mutants
+	@touch $@
 
 lint: $(READY) ## Check style and format
 	@$(BIN)/ruff check $(CODE)

@@ -1,0 +1,154 @@
+"""A copy of the checkout in which one mutant at a time is tested."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Self
+
+from tests.mutants.mutations import Mutant
+from tests.mutants.rooms import ROOT, Room
+
+LIMIT_S: Final = 900
+
+
+class Fate(Enum):
+    KILLED = "killed"
+    SURVIVED = "survived"
+    TIMEOUT = "timed out"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the tests of a room do when nothing is wrong."""
+
+    seconds_of_test: Mapping[str, float]
+    tests_of_line: Mapping[str, Mapping[str, Sequence[str]]]
+    imported: Sequence[str]
+
+    def rounds(self, mutant: Mutant) -> list[list[str]]:
+        """First the tests that run the line, the fastest first; then the others, the nearest file first.
+
+        Others may start a process that runs the line, or use what one of the first ones has made.
+        """
+        direct = set(self.tests_of_line.get(mutant.module, {}).get(str(mutant.line), ()))
+        near = f"test_{Path(mutant.module).stem}.py"
+        others = self.seconds_of_test.keys() - direct
+        return [
+            sorted(direct, key=lambda test: self.seconds_of_test[test]),
+            sorted(others, key=lambda test: (f"/{near}::" not in test, self.seconds_of_test[test])),
+        ]
+
+
+class BaselineFailed(Exception):
+    """The tests of the room fail without any mutant."""
+
+
+class Tester:
+    """Works in a folder of its own, which it does not remove; ends its processes when it is left."""
+
+    def __init__(self, room: Room, folder: Path) -> None:
+        self._room = room
+        self._report, self._scratch = folder / "report.json", folder / "scratch"
+        self._checkout = folder / "checkout"
+        self._stamps = itertools.count(1)
+        _copy(self._checkout)
+        (folder / "tmp").mkdir()
+        environment = {**os.environ, "PYTHONPATH": str(self._checkout), "TMPDIR": str(folder / "tmp")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.mutants.forking"],
+            cwd=self._checkout,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+    def baseline(self) -> Baseline:
+        """Runs all the tests of the room. Raises BaselineFailed."""
+        told = self._ask(tests=self._room.tests, modules=self._room.modules)
+        if told["code"] != 0:
+            failed = told.get("failed") or ["pytest itself"]
+            raise BaselineFailed(f"{self._room.name}: tests fail without any mutant: {', '.join(failed)}")
+        return Baseline(told["seconds"], told["tests_of_line"], told["imported"])
+
+    def import_ahead(self, names: Iterable[str]) -> None:
+        """What every run of the tests will import."""
+        self._send({"imported": list(names)})
+
+    def test(self, mutant: Mutant, baseline: Baseline) -> Fate:
+        module = self._checkout / mutant.module
+        original = module.read_text()
+        self._write(module, mutant.text)
+        try:
+            for tests in baseline.rounds(mutant):
+                if tests and (fate := self._fate(tests, baseline)) is not Fate.SURVIVED:
+                    return fate
+            return Fate.SURVIVED
+        finally:
+            self._write(module, original)
+
+    def _fate(self, tests: Sequence[str], baseline: Baseline) -> Fate:
+        seconds = {test: baseline.seconds_of_test[test] for test in tests}
+        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        told = self._ask(tests=list(files), seconds=seconds)
+        if told["code"] is None or told.get("is_timeout"):
+            return Fate.TIMEOUT
+        return Fate.SURVIVED if told["code"] == 0 else Fate.KILLED
+
+    def _write(self, module: Path, text: str) -> None:
+        """With a time of its own: byte code of another text is never taken for this one's."""
+        module.write_text(text)
+        os.utime(module, (next(self._stamps), next(self._stamps)))
+
+    def _ask(
+        self, tests: Sequence[str], modules: Sequence[str] = (), seconds: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
+        """`modules` to record what covers them, or `seconds` to run these tests only."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._send(
+            {
+                "tests": list(tests),
+                "modules": list(modules),
+                "seconds": dict(seconds or {}),
+                "report": str(self._report),
+                "scratch": str(self._scratch),
+                "limit_s": LIMIT_S,
+            }
+        )
+        assert self._process.stdout is not None
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def _send(self, order: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
+        print(json.dumps(order), file=self._process.stdin, flush=True)
+
+
+def _copy(target: Path) -> None:
+    """What is in git, and what may come into it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
