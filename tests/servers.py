@@ -1,4 +1,7 @@
-"""Real servers for tests: a process of its own on free ports of 127.0.0.1."""
+"""Real servers for tests: a process of its own on free ports of 127.0.0.1.
+
+Of another `python`, or with this one's name, it starts anew; else as tests.programs does.
+"""
 
 import json
 import os
@@ -12,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests import programs
+
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60
 
@@ -19,16 +24,18 @@ PATIENCE_S = 60
 class ServerProcess:
     """A started `python -m server`. Its log is read as it comes, so that its pipe never fills up."""
 
-    def __init__(self, models: Path | str, *flags: str, python: str = sys.executable) -> None:
-        command = server_command(
+    def __init__(self, models: Path | str, *flags: str, python: str | None = None) -> None:
+        arguments = [
             *("--models", str(models), "--host", "127.0.0.1", "--log-format", "json"),
             *("--port", "0", "--metrics-port", "0", "--health-port", "0"),
             *flags,
-            python=python,
-        )
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env=clean_environment(), stderr=subprocess.PIPE, text=True
-        )
+        ]
+        options: dict[str, Any] = {"cwd": ROOT, "env": clean_environment(), "stderr": subprocess.PIPE}
+        if python is None:
+            self.process: subprocess.Popen[str] = programs.Program("server", *arguments, **options)
+        else:
+            command = server_command(*arguments, python=python)
+            self.process = subprocess.Popen(command, text=True, **options)
         self.stderr: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -87,7 +94,7 @@ class ServerProcess:
 
 
 @contextmanager
-def started_server(models: Path | str, *flags: str, python: str = sys.executable) -> Iterator[ServerProcess]:
+def started_server(models: Path | str, *flags: str, python: str | None = None) -> Iterator[ServerProcess]:
     """A server that may not be ready yet; ended by SIGTERM when the block is left."""
     server = ServerProcess(models, *flags, python=python)
     try:
@@ -97,24 +104,20 @@ def started_server(models: Path | str, *flags: str, python: str = sys.executable
 
 
 @contextmanager
-def running_server(models: Path | str, *flags: str, python: str = sys.executable) -> Iterator[ServerProcess]:
+def running_server(models: Path | str, *flags: str, python: str | None = None) -> Iterator[ServerProcess]:
     """A server that is ready; ended by SIGTERM when the block is left."""
     with started_server(models, *flags, python=python) as server:
         assert server.ready
         yield server
 
 
-def run_server(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_server(*arguments: str, python: str | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a server that is expected to end by itself."""
-    return subprocess.run(
-        server_command(*arguments),
-        cwd=ROOT,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    options: dict[str, Any] = {"timeout": PATIENCE_S, "cwd": ROOT, "env": clean_environment()}
+    if python is None:
+        return programs.run("server", *arguments, **options)
+    command = server_command(*arguments, python=python)
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def server_command(*arguments: str, python: str = sys.executable) -> list[str]:

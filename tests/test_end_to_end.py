@@ -65,7 +65,7 @@ def held_out(photos: Path) -> list[Path]:
 
 def test_accuracy_over_the_wire_is_the_released_one_to_the_image(models: Path, photos: Path) -> None:
     bundle = ModelBundle.open(models / "1")
-    with running_server(models) as server, Client(server.target) as client:
+    with running_server(models, python=sys.executable) as server, Client(server.target) as client:
         answers = list(client.classify_many(held_out(photos)))
     assert all(isinstance(answer, Classification) for answer in answers)
     correct = sum(
@@ -92,7 +92,7 @@ def test_scored_rows_are_the_servers_answers(models: Path, photos: Path, tmp_pat
     by_key = {row["key"]: row for row in rows}
     assert len(by_key) == len(rows) == len(held_out(photos)) + 1
     assert by_key["broken.jpg"]["status"] == "undecodable"
-    with running_server(models) as server, Client(server.target) as client:
+    with running_server(models, python=sys.executable) as server, Client(server.target) as client:
         for path, answer in zip(held_out(photos), client.classify_many(held_out(photos)), strict=True):
             row = by_key[str(path.relative_to(photos / "val"))]
             assert isinstance(answer, Classification)
@@ -102,7 +102,7 @@ def test_scored_rows_are_the_servers_answers(models: Path, photos: Path, tmp_pat
 
 def test_the_client_command_prints_json_lines_and_a_table(models: Path, photos: Path, tmp_path: Path) -> None:
     image, missing = str(held_out(photos)[0]), str(tmp_path / "missing.jpg")
-    with running_server(models) as server:
+    with running_server(models, python=sys.executable) as server:
         as_json = program("fovea.client", image, missing, "--target", server.target, "--json")
         as_table = program("fovea.client", image, "--target", server.target)
     answer, error = (json.loads(line) for line in as_json.stdout.splitlines())

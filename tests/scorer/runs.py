@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from fovea.stores.storage import open_answering
 from scorer.config import RunSettings
 from scorer.files.plan import Plan
 from scorer.planning.planner import plan_run
+from tests import programs
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
@@ -40,27 +40,15 @@ def planned(settings: RunSettings) -> Plan:
 
 def scorer(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m scorer` as a process of its own, to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "scorer", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    environment = {**os.environ, "COLUMNS": "100"}
+    return programs.run("scorer", *arguments, timeout=PATIENCE_S, cwd=ROOT, env=environment)
 
 
 @contextmanager
 def started_scorer(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scorer", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
+    with programs.Program(
+        "scorer", *arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         try:
             yield process
         finally:

@@ -1,13 +1,15 @@
 """What a process that works on a shard takes of the memory, as shards become large."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests import tiny
-from tests.scorer.runs import flags, planned, settings_for, started_scorer
+from tests.scorer.runs import ROOT, flags, planned, settings_for
 
 LINKS = 10_000
 """Of one file; file systems bound them."""
@@ -32,7 +34,8 @@ def peak_bytes(models: Path, folder: Path, images: int) -> int:
     planned(settings_for(photos, models, output, *one_shard))
     places = flags(photos, models, output, *one_shard)[3:]
     peak = 0
-    with started_scorer("work", *places[: places.index("--shard-images")]) as process:
+    arguments = places[: places.index("--shard-images")]
+    with subprocess.Popen([sys.executable, "-m", "scorer", "work", *arguments], cwd=ROOT) as process:
         while process.poll() is None:
             peak = max(peak, anonymous_bytes(process.pid))
             time.sleep(0.01)

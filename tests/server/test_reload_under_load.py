@@ -1,6 +1,7 @@
 """A minute of calls without a pause while versions come, good and bad ones."""
 
 import statistics
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -114,7 +115,7 @@ def test_no_call_fails_or_gets_a_wrong_answer_while_versions_come(tmp_path: Path
     publisher, stop = Publisher(tmp_path), threading.Event()
     publisher.publish(GOOD)
     with (
-        running_server(publisher.models, "--watch-interval-s", "0.5") as server,
+        running_server(publisher.models, "--watch-interval-s", "0.5", python=sys.executable) as server,
         ThreadPoolExecutor(CALLERS) as pool,
     ):
         before = memory_mib(server)

@@ -1,10 +1,8 @@
 """Trainings that are broken off by signals, for the tests of what comes after."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fovea.errors import Terminated
+from tests.programs import Program
 from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.fit import loop
@@ -81,10 +80,7 @@ def start(settings: job.TrainSettings) -> subprocess.Popen[str]:
     """The same training as a process of its own."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     flags = [word for name, value in given.items() for word in _flag(name, value)]
-    command = [sys.executable, "-m", "trainer", "train", *flags]
-    return subprocess.Popen(
-        command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Program("trainer", "train", *flags, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def _flag(name: str, value: object) -> list[str]:

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from fovea.errors import SettingsInvalid
 from fovea.settings import load
+from tests.programs import Program
 from trainer.__main__ import SETTINGS
 from trainer.config import LrFindSettings, TrainSettings
 from trainer.options import DIGITS
@@ -77,12 +77,8 @@ def test_help_begins_with_what_must_be_said_and_ends_with_the_machine(command: s
 
 
 def _trainer(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "trainer", *arguments],
-        env={**os.environ, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    return Program(
+        "trainer", *arguments, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 

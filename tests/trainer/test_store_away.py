@@ -1,9 +1,7 @@
 """A training whose store is away for a while, by the real program."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from fovea.model import versions
 from fovea.stores.storage import open_folder
 from tests.buckets import Bucket
 from tests.faulty_store import FaultyStore, dropped, faulty_store, refused
+from tests.programs import Program
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120
@@ -35,13 +34,15 @@ def training(bucket: Bucket, folder: Path) -> Iterator[subprocess.Popen[str]]:
     small = ["--weights", "none", "--arch", "resnet18", "--size", "24", "--resize", "24", "--lr", "0.003"]
     waits = ["--store-patience-s", "600", "--cache-dir", "cache", "--device", "cpu", "--log-format", "text"]
     small.append("--publish-anyway")  # little is learnt from few images
-    with subprocess.Popen(
-        [sys.executable, "-m", "trainer", "train", *places, *small, *waits],
+    with Program(
+        "trainer",
+        "train",
+        *places,
+        *small,
+        *waits,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         try:
             yield process

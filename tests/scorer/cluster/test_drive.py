@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,16 @@ from fovea.stores.storage import open_folder
 from scorer.cluster.job import job_body
 from scorer.files.committed import missing_shards
 from tests.scorer.fake_kubernetes import FakeKubernetes, condition, running
-from tests.scorer.runs import PATIENCE_S, ROOT, error_line, planned, read_rows, scorer, settings_for
+from tests.scorer.runs import (
+    PATIENCE_S,
+    ROOT,
+    error_line,
+    planned,
+    read_rows,
+    scorer,
+    settings_for,
+    started_scorer,
+)
 
 NAME = "night-1-work"
 SHARDS_OF_FIVE = ("--shard-images", "5")
@@ -50,21 +58,6 @@ def arguments(photos: Path, tiny_models: Path, output: Path, template: Path) -> 
     places = ["--models", str(tiny_models), "--output", str(output), "--job-template", str(template)]
     model = ["--provider", "cpu", "--threads", "1"]
     return ["drive", str(photos), *places, *model, "--run-id", "night-1", *SHARDS_OF_FIVE]
-
-
-@contextmanager
-def driving(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "scorer", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def all_is_scored(output: Path, photos: Path) -> bool:
@@ -117,10 +110,10 @@ def test_a_night_whose_rows_are_all_carried_needs_no_job(
 def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on_with_its_job(
     fake: FakeKubernetes, arguments: list[str], output: Path, photos: Path
 ) -> None:
-    with driving(arguments) as first:
+    with started_scorer(*arguments) as first:
         assert fake.watched.acquire(timeout=PATIENCE_S)
         first.kill()
-    with driving(arguments) as second:
+    with started_scorer(*arguments) as second:
         assert fake.watched.acquire(timeout=PATIENCE_S)
         fake.gate.set()
         _, log = second.communicate(timeout=PATIENCE_S)
@@ -131,7 +124,7 @@ def test_a_driver_that_is_killed_is_followed_by_one_that_goes_on_with_its_job(
 
 
 def test_at_sigterm_the_job_goes_on_and_the_log_says_so(fake: FakeKubernetes, arguments: list[str]) -> None:
-    with driving(arguments) as driver:
+    with started_scorer(*arguments) as driver:
         assert fake.watched.acquire(timeout=PATIENCE_S)
         driver.send_signal(signal.SIGTERM)
         _, log = driver.communicate(timeout=PATIENCE_S)
@@ -150,7 +143,7 @@ def test_a_pod_that_is_killed_is_replaced(
     aside = photos / "aside"
     (photos / "007.bmp").rename(aside)
     os.mkfifo(photos / "007.bmp")
-    with driving([*arguments, "--workers", "1"]) as driver:
+    with started_scorer(*arguments, "--workers", "1") as driver:
         fake.gate.set()
         with (photos / "007.bmp").open("wb"):
             fake.pods[0].kill()
@@ -188,7 +181,7 @@ def test_an_index_that_fails_is_named_and_what_is_scored_stays(
 
 
 def test_a_job_whose_time_is_up_is_no_fault_of_the_data(fake: FakeKubernetes, arguments: list[str]) -> None:
-    with driving(arguments) as driver:
+    with started_scorer(*arguments) as driver:
         assert fake.watched.acquire(timeout=PATIENCE_S)
         end = condition("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
         fake.set_status(NAME, {"conditions": [end]})
@@ -199,7 +192,7 @@ def test_a_job_whose_time_is_up_is_no_fault_of_the_data(fake: FakeKubernetes, ar
 
 def test_pods_that_wait_are_told_from_those_at_work(fake: FakeKubernetes, arguments: list[str]) -> None:
     """For a node with a GPU, say, or for their image."""
-    with driving(arguments) as driver:
+    with started_scorer(*arguments) as driver:
         assert fake.watched.acquire(timeout=PATIENCE_S)
         fake.set_status(NAME, {"active": 3, "ready": 1})
         fake.set_status(NAME, {"conditions": [condition("Failed", "DeadlineExceeded", "too late")]})

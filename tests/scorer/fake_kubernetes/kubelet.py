@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from tests.programs import Program
 from tests.scorer.fake_kubernetes.statuses import Body
 
 ROOT = Path(__file__).parents[3]
@@ -52,25 +52,27 @@ class Kubelet:
         (container,) = pod["containers"]
         inherited = {n: v for n, v in os.environ.items() if not n.startswith("FOVEA_") and n != "KUBECONFIG"}
         given = self._variables(container, template.get("metadata", {}).get("labels", {}))
-        process = subprocess.Popen(
-            self._command(container, pod),
+        process = self._start(
+            container,
+            pod,
             cwd=ROOT,
             env={**inherited, **self.api_server, **given, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
         self._started.append((more.get("JOB_COMPLETION_INDEX"), process))
         return process
 
-    def _command(self, container: Body, pod: Body) -> list[str]:
-        program, *arguments = [*container["command"], *container["args"]]
-        python = sys.executable if program == "python" else program
-        if self.mount is None or not pod.get("automountServiceAccountToken", True):
-            return [python, *arguments]
+    def _start(self, container: Body, pod: Body, **options: Any) -> subprocess.Popen[str]:
+        command: list[str] = [*container["command"], *container["args"]]
+        program, *arguments = command
+        if program != "python":
+            return subprocess.Popen([program, *arguments], text=True, **options)
         assert arguments[:2] == ["-m", "scorer"]
+        if self.mount is None or not pod.get("automountServiceAccountToken", True):
+            return Program("scorer", *arguments[2:], **options)
         mounted = self.mount(pod.get("serviceAccountName", "default"))
-        return [python, "-c", _WITH_TOKEN, str(mounted), *arguments[2:]]
+        return Program("scorer", str(mounted), *arguments[2:], code=_WITH_TOKEN, **options)
 
     def _variables(self, container: Body, labels: Mapping[str, str]) -> dict[str, str]:
         variables: dict[str, str] = {}

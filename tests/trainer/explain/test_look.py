@@ -1,11 +1,8 @@
 """`look`: a page of what a trained network sees in any image."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from fovea.errors import DataInvalid, ImageInvalid
 from fovea.images.preprocess import decode_image
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
+from tests import programs
 from tests.buckets import Bucket
 from trainer.config import LookSettings
 from trainer.explain import looking, sight
@@ -156,14 +154,7 @@ def test_what_is_wrong_is_said_in_one_line(
     arguments: list[str], code: int, said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_text("")
-    ended = subprocess.run(
-        [sys.executable, "-m", "trainer", "look", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = programs.run("trainer", "look", *arguments, timeout=60, cwd=tmp_path)
     assert ended.returncode == code
     assert ended.stderr.startswith(said)
     assert ended.stderr.count("\n") == 1

@@ -1,0 +1,109 @@
+"""`python -m tests.preloading PACKAGE DESCRIPTOR`: loads a package once, and is forked for each start of it.
+
+Runs nothing of it: what is forked is where `python -m PACKAGE` is when its imports are done. tests.programs
+asks for it through the socket.
+"""
+
+import atexit
+import gc
+import io
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+
+def main(package: str, descriptor: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
+    for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
+        if not module.name.endswith(".__main__"):
+            with suppress(ModuleNotFoundError):  # of what only Triton has, say; the program itself would tell
+                import_module(module.name)
+    gc.freeze()
+    with socket.socket(fileno=descriptor) as caller:
+        start = _wait_for_start(caller)
+    if start:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            _become(*start["args"][1:], folder=start["cwd"], environment=start["env"])
+        except SystemExit as end:
+            if isinstance(end.code, int):
+                _leave(end.code)
+            raise
+
+
+def _wait_for_start(caller: socket.socket) -> dict[str, Any] | None:
+    """In each forked process what it is to be; in this one nothing, when the caller is gone."""
+    while True:
+        message, descriptors, *_ = socket.recv_fds(caller, 1 << 20, 3)
+        if not message:
+            return None
+        if _fork(caller, descriptors):
+            start: dict[str, Any] = json.loads(message)
+            return start
+
+
+def _fork(caller: socket.socket, descriptors: Sequence[int]) -> bool:
+    """Whether this is the new process. Its parent ends at once, so that the caller inherits it."""
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        caller.send(b"started")
+    elif child := os.fork():
+        caller.send(str(child).encode())
+        os._exit(0)
+    else:
+        for standard, given in enumerate(descriptors):
+            os.dup2(given, standard)
+    for given in descriptors:
+        os.close(given)
+    return not between
+
+
+def _become(
+    kind: str, program: str, *arguments: str, folder: str | None, environment: dict[str, str]
+) -> None:
+    """Goes on as `python KIND PROGRAM ARGUMENTS` would."""
+    if folder is not None:
+        os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    tempfile.tempdir = None
+    _reopen("stdout")
+    _reopen("stderr")
+    sys.argv = [kind, *arguments]
+    sys.path[0] = str(Path.cwd()) if kind == "-m" else ""
+    if kind == "-m":
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+
+
+def _reopen(name: str) -> None:
+    """The stream that was given may be another kind of file than the one that was there."""
+    old = getattr(sys, name)
+    file = open(old.fileno(), "wb", closefd=False)  # noqa: SIM115 - for as long as the process lives
+    at_once = name == "stderr" or file.isatty()
+    setattr(sys, name, io.TextIOWrapper(file, old.encoding, old.errors, line_buffering=at_once))
+
+
+def _leave(code: int) -> NoReturn:
+    """As the interpreter ends, but for taking down all that was loaded, which takes longer than most runs."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

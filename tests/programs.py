@@ -1,0 +1,97 @@
+"""Starts the programs for tests: real processes, whose libraries are loaded already.
+
+Most of a short run is the loading of libraries, and there are hundreds of runs. So a process for each program
+loads them once, and each start is a fork of it: with a process, signals, variables, streams and an exit code
+of its own. What is about starting itself (test_entry.py, test_end_to_end.py and others) starts anew.
+"""
+
+import ctypes
+import functools
+import inspect
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).parents[1]
+_PIPES: Final = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+_SET_BEFORE_LOADING: Final = {
+    "server": {"GRPC_VERBOSITY": "NONE"},
+    "trainer": {"OMP_WAIT_POLICY": "passive"},
+}
+"""By the programs themselves, for a library that looks at it as it is loaded."""
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+class Program(subprocess.Popen[str]):
+    """`python -m PACKAGE ARGUMENTS`, or `python -c CODE ARGUMENTS` with the libraries of that package."""
+
+    def __init__(self, package: str, *arguments: str, code: str = "", **options: Any) -> None:
+        self._package = package
+        program = ["-c", code] if code else ["-m", package]
+        super().__init__([sys.executable, *program, *arguments], text=True, **options)
+
+    if sys.platform == "linux":
+
+        def _execute_child(self, *arguments: Any) -> None:
+            names = inspect.signature(super()._execute_child).parameters  # type: ignore[misc]
+            given = dict(zip(names, arguments, strict=True))
+            what = {name: given[name] for name in ("args", "cwd", "env")}
+            streams = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
+            streams = [standard if stream == -1 else stream for standard, stream in enumerate(streams)]
+            self.pid = _loaded(self._package).start(what, streams)
+            self._child_created = True
+            self._close_pipe_fds(*(given[name] for name in _PIPES))  # type: ignore[attr-defined]
+
+
+def run(package: str, *arguments: str, timeout: float, **options: Any) -> subprocess.CompletedProcess[str]:
+    """To its end, what it says caught, as subprocess.run does."""
+    with Program(package, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+class _Loaded:
+    """The process that has loaded a package; it ends when this one does."""
+
+    def __init__(self, package: str) -> None:
+        self._caller, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        descriptor = theirs.fileno()
+        command = [sys.executable, "-m", "tests.preloading", package, str(descriptor)]
+        environment = {**os.environ, **_SET_BEFORE_LOADING.get(package, {})}
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=[descriptor])
+        theirs.close()
+        self._one_at_a_time = threading.Lock()
+
+    def start(self, what: dict[str, Any], streams: list[int]) -> int:
+        """The new process is a child of this one: for as long as it takes, this one adopts orphans."""
+        environment = dict(os.environ if what["env"] is None else what["env"])
+        message = json.dumps({**what, "env": environment}, default=os.fspath)
+        with self._one_at_a_time:
+            _adopt_orphans(True)
+            try:
+                socket.send_fds(self._caller, [message.encode()], streams)
+                process = int(self._caller.recv(100))
+                assert self._caller.recv(100) == b"started"
+            finally:
+                _adopt_orphans(False)
+        return process
+
+
+@functools.cache
+def _loaded(package: str) -> _Loaded:
+    return _Loaded(package)
+
+
+def _adopt_orphans(yes: bool) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
