@@ -9,14 +9,12 @@ import socket
 import subprocess
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from fovea.errors import BundleInvalid, Unavailable
 from server.background import in_background
 from server.compute import wire
-
-if TYPE_CHECKING:
-    from server.compute.process_worker import ProcessSettings, ProcessWorker
+from server.compute.wire import ProcessSettings
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +23,21 @@ SEND_BUFFER_BYTES: Final = 1024 * 1024
 OPEN_WITHIN_S: Final = 600.0
 
 
-class Connection(asyncio.Protocol):
-    """Tells its worker of each frame, and once when the process has left."""
+class Listener(Protocol):
+    """Whom a connection tells what its process says."""
 
-    def __init__(self, worker: "ProcessWorker") -> None:
-        self._worker = worker
+    def received(self, kind: bytes, content: bytes) -> None:
+        """A frame, after the process was ready."""
+
+    def lost(self) -> None:
+        """The process has left, though nobody closed the connection."""
+
+
+class Connection(asyncio.Protocol):
+    """Tells its listener of each frame, and once when the process has left."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._received = bytearray()
@@ -43,7 +51,7 @@ class Connection(asyncio.Protocol):
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    async def open(self, settings: "ProcessSettings") -> dict[str, Any]:
+    async def open(self, settings: ProcessSettings) -> dict[str, Any]:
         """Returns what the process says when its model is warm. Raises BundleInvalid, Unavailable."""
         try:
             self._socket, self._process = _spawn()
@@ -97,7 +105,7 @@ class Connection(asyncio.Protocol):
         if self._is_closing:
             return
         if self._ready.done():
-            self._worker.lost()
+            self._listener.lost()
         self._reaping = self._loop.create_task(self._reap())
 
     def _frame(self, kind: bytes, content: bytes) -> None:
@@ -107,7 +115,7 @@ class Connection(asyncio.Protocol):
             name, message = json.loads(content)
             self._ready.set_exception((Unavailable if name == "Unavailable" else BundleInvalid)(message))
         else:
-            self._worker.received(kind, content)
+            self._listener.received(kind, content)
 
     async def _reap(self) -> None:
         code = await in_background(cast("subprocess.Popen[bytes]", self._process).wait)

@@ -14,8 +14,9 @@ from fovea.model.sessions import ort
 from server.background import in_background
 from server.compute.compute import GpuCompute
 from server.compute.precision import choose_precision
-from server.compute.process_worker import ProcessSettings, ProcessWorker
+from server.compute.process_worker import ProcessWorker
 from server.compute.warm_up import batch_sizes, warm_up
+from server.compute.wire import ProcessSettings
 from server.config import ServeSettings
 from server.queue.batch_policy import Limits
 from server.queue.cost_model import CostModel

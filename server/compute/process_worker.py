@@ -3,12 +3,12 @@
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fovea.errors import FoveaError
 from server.compute import wire
 from server.compute.connection import Connection
+from server.compute.wire import ProcessSettings
 from server.compute.work_item import Task
 from server.queue.worker import Batch, Computed, Owner, WorkerDied
 
@@ -20,29 +20,6 @@ RESTART_AFTER_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 HANGS_AFTER_S: Final = 30.0
 HANGS_AFTER_TIMES: Final = 20
 """A batch that takes longer than both, the latter by what was expected, is taken for one that never ends."""
-
-
-@dataclass(frozen=True)
-class ProcessSettings:
-    """What a compute process is told."""
-
-    bundle: str
-    """The bundle's folder."""
-    digest: str
-    """Of its model.onnx: another bundle may be there when the process is started again."""
-    precision: str
-    """May be auto."""
-    model_cache: str
-    """Where a choice of precision is remembered; the default cache if empty."""
-    classes: int
-    wide_threads: int
-    """Cores of a lone image; 1 where another process does that."""
-    max_batch_size: int
-    enough_s: float
-    max_bytes: int
-    max_pixels: int
-    log_level: str
-    log_format: str
 
 
 class ProcessWorker:

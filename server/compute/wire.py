@@ -14,6 +14,7 @@ result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n 
 import json
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, cast
 
 import numpy as np
@@ -46,6 +47,29 @@ Row = npt.NDArray[np.float32]
 HEADER: Final = struct.Struct("<cQ")
 _BATCH: Final = struct.Struct("<BI")
 _RESULT: Final = struct.Struct("<IBddI")
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What a compute process is told."""
+
+    bundle: str
+    """The bundle's folder."""
+    digest: str
+    """Of its model.onnx: another bundle may be there when the process is started again."""
+    precision: str
+    """May be auto."""
+    model_cache: str
+    """Where a choice of precision is remembered; the default cache if empty."""
+    classes: int
+    wide_threads: int
+    """Cores of a lone image; 1 where another process does that."""
+    max_batch_size: int
+    enough_s: float
+    max_bytes: int
+    max_pixels: int
+    log_level: str
+    log_format: str
 
 
 def frame(kind: bytes, content: bytes) -> bytes:

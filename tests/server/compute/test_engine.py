@@ -4,7 +4,7 @@ import pytest
 
 from fovea.model.bundle import ModelBundle
 from server.compute import engine
-from server.compute.process_worker import ProcessSettings
+from server.compute.wire import ProcessSettings
 from server.config import ServeSettings
 from tests.server.event_loop import in_event_loop
 

@@ -16,7 +16,8 @@ from fovea.model import bundle as bundles
 from fovea.model.bundle import ModelBundle, read_contract
 from fovea.model.classifier import Classifier
 from server.compute import connection, process_worker, wire
-from server.compute.process_worker import ProcessSettings, ProcessWorker
+from server.compute.process_worker import ProcessWorker
+from server.compute.wire import ProcessSettings
 from server.compute.work_item import Task
 from server.errors import ComputeFailed, NoModelReady
 from server.queue.batch_policy import Limits
