@@ -1,42 +1,23 @@
 """The walls of the house: who may import what."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PROGRAMS = ("trainer", "server", "scorer")
+from tests.rooms import LAYERS, PACKAGES, PROGRAMS, ROOT, circle, imported, modules, rooms, wrong_ways
+
 TORCH = {"torch", "torchvision"}
 CLIENT = sorted((ROOT / "fovea" / "client").glob("*.py"))
 GRPC = {"grpc", "grpc_health", "grpc_reflection", "grpc_status"}
 
 
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
-
-
-def imported(module: Path) -> Iterator[str]:
-    """Every module that a file imports, also inside functions; relative imports made absolute."""
-    package = module.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(module.read_text(), str(module))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            prefix = package[: len(package) - node.level + 1] if node.level else ()
-            base = ".".join([*prefix, node.module] if node.module else prefix)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
-
-def offenders(modules: list[Path], forbidden: set[str]) -> list[str]:
+def offenders(modules: list[Path], forbidden: set[str], root: Path = ROOT) -> list[str]:
     return [
-        f"{module.relative_to(ROOT)} imports {name}"
+        f"{module.relative_to(root)} imports {name}"
         for module in modules
-        for name in imported(module)
+        for name in imported(module, root)
         if any(name == wall or name.startswith(f"{wall}.") for wall in forbidden)
     ]
 
@@ -103,8 +84,47 @@ def test_proto_holds_no_python() -> None:
     assert modules("proto") == []
 
 
-def test_an_import_inside_a_function_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.test_imports.ROOT", tmp_path)
+def test_an_import_inside_a_function_is_seen(tmp_path: Path) -> None:
     (tmp_path / "fovea").mkdir()
     (tmp_path / "fovea" / "bad.py").write_text("def f():\n    from torch.nn import Module\n")
-    assert offenders([tmp_path / "fovea" / "bad.py"], TORCH) != []
+    assert offenders([tmp_path / "fovea" / "bad.py"], TORCH, tmp_path) != []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_between_rooms_run_downwards(package: str) -> None:
+    assert rooms(package) == set(" ".join(LAYERS[package]).split()), "LAYERS names what there is"
+    assert wrong_ways(package) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_imports_itself_by_way_of_others(package: str) -> None:
+    assert circle(package) == []
+
+
+def test_a_package_itself_is_below_all_its_rooms() -> None:
+    roots = [ROOT / package / "__init__.py" for package in PACKAGES]
+    assert offenders(roots, set(PACKAGES)) == []
+
+
+def test_an_import_upwards_or_sideways_is_named_wherever_it_stands(tmp_path: Path) -> None:
+    room = tmp_path / "server" / "models"
+    room.mkdir(parents=True)
+    (room / "good.py").write_text("from server.queue import batcher\nfrom server.models.bad import f\n")
+    (room / "bad.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from server.calls.service import Service\n"
+        "def f():\n    from server import lifecycle\n    from ..net import tls\n    import server.attic\n"
+    )
+    assert sorted(wrong_ways("server", tmp_path)) == [
+        "server.models.bad imports server.attic",
+        "server.models.bad imports server.calls.service.Service",
+        "server.models.bad imports server.lifecycle",
+        "server.models.bad imports server.net.tls",
+    ]
+
+
+def test_a_circle_is_seen_though_it_closes_inside_a_function(tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "ear.py").write_text("from server import mouth\n")
+    (tmp_path / "server" / "mouth.py").write_text("def speak():\n    from server.ear import listen\n")
+    assert set(circle("server", tmp_path)) == {"server.ear", "server.mouth"}
