@@ -62,7 +62,7 @@ def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train_settings(data: Path, root: Path, **changes: object) -> TrainSettings:
     """A small and quick training: resnet18 at 32 pixels."""
-    options: dict[str, object] = {
+    options: dict[str, Any] = {
         "data": str(data),
         "models": str(root / "models" / "tiny"),
         "runs": root / "runs",

@@ -13,15 +13,18 @@ from fovea.errors import Terminated
 from tests.programs import Program
 from tests.trainer.conftest import train_settings
 from trainer import job
+from trainer.config import TrainSettings
 from trainer.fit import loop
+from trainer.network import precision
 from trainer.network.checkpoint import CHECKPOINT_FILE
+from trainer.preparation import prepare
 
 QUICK = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
 STEPS_PER_EPOCH = 6
 """48 images in batches of 8"""
 
 
-def finetuning(data: Path, root: Path, **changes: object) -> job.TrainSettings:
+def finetuning(data: Path, root: Path, **changes: object) -> TrainSettings:
     options = {**QUICK, "weights": str(root / "weights.pt"), "epochs": "auto", "max_epochs": 3, **changes}
     return train_settings(data, root, **options)
 
@@ -29,7 +32,7 @@ def finetuning(data: Path, root: Path, **changes: object) -> job.TrainSettings:
 def start_from(data: Path, root: Path) -> None:
     """Weights to fine-tune: without them there would be no frozen phase."""
     torch.manual_seed(1)
-    network = job.prepare(train_settings(data, root, **QUICK)).checkpoint.network
+    network = prepare(train_settings(data, root, **QUICK)).checkpoint.network
     torch.save(network.state_dict(), root / "weights.pt")
 
 
@@ -60,23 +63,23 @@ def signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
             signal.raise_signal(number)
         loop_descend(*arguments)  # type: ignore[arg-type]
 
-    loop_descend = loop.descend
+    loop_descend = precision.descend
     monkeypatch.setattr(loop, "descend", descend)
 
 
-def break_off(settings: job.TrainSettings, step: int) -> None:
+def break_off(settings: TrainSettings, step: int) -> None:
     """Trains until SIGTERM comes in that step."""
     with pytest.MonkeyPatch.context() as patch:
         signal_at(step, signal.SIGTERM, patch)
         expect_terminated(settings)
 
 
-def expect_terminated(settings: job.TrainSettings) -> None:
+def expect_terminated(settings: TrainSettings) -> None:
     with pytest.raises(Terminated):
         job.train(settings)
 
 
-def start(settings: job.TrainSettings) -> subprocess.Popen[str]:
+def start(settings: TrainSettings) -> subprocess.Popen[str]:
     """The same training as a process of its own."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
     flags = [word for name, value in given.items() for word in _flag(name, value)]

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from trainer import examination
 from trainer.config import InspectSettings
 
 
-def _inspect(bundle: Path | str, capsys: pytest.CaptureFixture[str], **options: bool) -> str:
+def _inspect(bundle: Path | str, capsys: pytest.CaptureFixture[str], **options: Any) -> str:
     capsys.readouterr()
     examination.inspect(InspectSettings(bundle=str(bundle), **options))
     return capsys.readouterr().out

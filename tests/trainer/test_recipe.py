@@ -59,7 +59,7 @@ def test_class_weights_of_even_classes_change_nothing(
 
 
 def test_triangular_schedule_moves_between_its_rates(few_digits: Path, tmp_path: Path) -> None:
-    options = {"schedule": "triangular", "base_lr": 1e-3, "step_size": 4, "epochs": 2}
+    options: dict[str, Any] = {"schedule": "triangular", "base_lr": 1e-3, "step_size": 4, "epochs": 2}
     records, _, _ = train_only(few_digits, tmp_path, **options)
     expected = [triangular(step, 4, 1e-3, 1e-2).lr for step in range(2 * STEPS_PER_EPOCH)]
     assert _rates(records) == pytest.approx(expected)

@@ -27,7 +27,10 @@ from tests.trainer.interruptions import (
     start_from,
 )
 from trainer import job
+from trainer.config import TrainSettings
+from trainer.evaluate import prediction
 from trainer.fit import loop
+from trainer.images.batches import training_batches
 from trainer.network.checkpoint import CHECKPOINT_FILE
 from trainer.run_folder import RunFolder
 
@@ -57,7 +60,7 @@ def test_sigterm_while_the_heldout_images_are_scored_loses_no_step(
 ) -> None:
     (tmp_path / "weights.pt").write_bytes((uninterrupted.parents[1] / "weights.pt").read_bytes())
     scores = iter(range(10))
-    score = loop.score
+    score = prediction.score
 
     def interrupted(*arguments: object) -> object:
         if next(scores) == 2:
@@ -77,7 +80,7 @@ def test_every_image_is_seen_once_an_epoch_across_the_break(
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bytes] = []
-    batches = loop.training_batches
+    batches = training_batches
 
     def watched(*arguments: object, **options: object) -> Iterator[tuple[Tensor, Tensor]]:
         for pixels, targets in batches(*arguments, **options):  # type: ignore[arg-type]
@@ -160,7 +163,7 @@ def test_training_goes_on_from_a_finished_run_with_its_options(
     uninterrupted: Path, few_digits: Path, tmp_path: Path
 ) -> None:
     root = uninterrupted.parents[1]
-    settings = job.TrainSettings(
+    settings = TrainSettings(
         data=str(few_digits),
         models=str(tmp_path / "models"),
         runs=root / "runs",
@@ -206,7 +209,7 @@ def test_process_that_is_killed_again_and_again_ends_with_the_same_weights(
     assert digests[0] == digests[1]
 
 
-def _killable(data: Path, root: Path, run_id: str) -> job.TrainSettings:
+def _killable(data: Path, root: Path, run_id: str) -> TrainSettings:
     return finetuning(data, root, run_id=run_id, epochs=12, checkpoint_every=1)
 
 

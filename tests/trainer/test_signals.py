@@ -20,22 +20,26 @@ from tests.trainer.interruptions import (
     start,
 )
 from trainer import job
+from trainer.config import TrainSettings
 from trainer.fit import loop
-from trainer.fit.fitting import Fitting
+from trainer.fit.fitting import Fitting, begin
 from trainer.fit.phases import Phase
+from trainer.learning_rate.decision import given
+from trainer.network import precision
 from trainer.network.checkpoint import CHECKPOINT_FILE
+from trainer.preparation import prepare, recipe_of
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 
 
 @pytest.fixture
-def settings(uninterrupted: Path, few_digits: Path, tmp_path: Path) -> job.TrainSettings:
+def settings(uninterrupted: Path, few_digits: Path, tmp_path: Path) -> TrainSettings:
     """Of the same training, not begun."""
     (tmp_path / "weights.pt").write_bytes((uninterrupted.parents[1] / "weights.pt").read_bytes())
     return finetuning(few_digits, tmp_path)
 
 
-def _published(settings: job.TrainSettings) -> list[int]:
+def _published(settings: TrainSettings) -> list[int]:
     return versions.published(LocalFolder(Path(settings.models)))
 
 
@@ -44,10 +48,10 @@ def _sigterm(*_: object, **__: object) -> None:
 
 
 def test_second_ctrl_c_leaves_the_last_whole_checkpoint(
-    settings: job.TrainSettings, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+    settings: TrainSettings, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes after the optimizer's step, before the step is counted."""
-    taken, descend = iter(range(1, 1000)), loop.descend
+    taken, descend = iter(range(1, 1000)), precision.descend
 
     def interrupted(*arguments: object) -> None:
         descend(*arguments)  # type: ignore[arg-type]
@@ -66,7 +70,7 @@ def test_second_ctrl_c_leaves_the_last_whole_checkpoint(
 
 
 def test_sigterm_while_the_optimizer_is_put_back_loses_nothing_of_it(
-    settings: job.TrainSettings, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+    settings: TrainSettings, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_off(settings, 9)
     with monkeypatch.context() as patch:
@@ -105,7 +109,7 @@ def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
     ],
 )
 def test_sigterm_is_taken_for_no_failure_of_what_it_comes_in(
-    within: str, settings: job.TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    within: str, settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = settings.model_copy(
         update={"precisions": ("fp32", "int8"), "max_accuracy_drop": 1.0, "epochs": 1, "threads": 1}
@@ -168,11 +172,11 @@ def test_other_recipes_go_on_exactly_too(
 def test_scaler_goes_on_where_it_was(few_digits: Path, tmp_path: Path) -> None:
     """Scales losses on a device that computes in float16; here it is seen alone."""
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
-    scaler.scale(torch.ones(1))  # type: ignore[no-untyped-call]
+    scaler.scale(torch.ones(1))
     saved = scaler.state_dict()
-    start = job.prepare(train_settings(few_digits, tmp_path, **QUICK))
-    recipe = job.recipe_of(train_settings(few_digits, tmp_path, **QUICK), start, job.given(1e-2))
-    state = loop.begin(1.0, recipe)
+    start = prepare(train_settings(few_digits, tmp_path, **QUICK))
+    recipe = recipe_of(train_settings(few_digits, tmp_path, **QUICK), start, given(1e-2))
+    state = begin(1.0, recipe)
     state.scaler = saved
     half = start.precision.__class__(torch.device("cpu"), torch.float16)
     fitting = Fitting(start.checkpoint, recipe, half, Stopping(), tmp_path, state)

@@ -25,7 +25,7 @@ def test_measures_of_a_small_known_set() -> None:
     metrics = measure(probabilities, targets, ("cat", "dog"), 0.75)
     assert metrics.accuracy == 0.75
     assert metrics.loss == pytest.approx(-np.log([0.8, 0.4, 0.7, 0.9]).mean(), rel=1e-6)
-    assert (metrics.per_class["cat"].precision, metrics.per_class["cat"].recall) == (pytest.approx(2 / 3), 1)
+    assert (metrics.per_class["cat"].precision, metrics.per_class["cat"].recall) == pytest.approx((2 / 3, 1))
     assert (metrics.per_class["dog"].precision, metrics.per_class["dog"].recall) == (1, 0.5)
     assert metrics.macro_recall == 0.75
     assert metrics.majority == ("cat", 0.5)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tests.trainer.explain.networks import LABELS, ORIGIN
+from tests.trainer.layers import convolution
 from trainer.explain.page import render_page
 from trainer.explain.sight import NamedImage, Sight, look
 from trainer.network.model import Network, build_network
@@ -16,7 +17,7 @@ def network() -> Network:
     """With biases, of which resnets have none."""
     torch.manual_seed(0)
     network = build_network("resnet18", len(LABELS), 64)
-    layer = network.backbone.layer1[0].conv1
+    layer = convolution(network, "layer1.0.conv1")
     layer.bias = nn.Parameter(torch.linspace(-1, 1, 64))
     return network
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from fovea.images.preprocess import Pixels
 from tests.trainer.explain.networks import colour_network, corners
+from tests.trainer.layers import convolution
 from trainer.explain.convolution import ArithmeticWrong, WorkedConvolution, sums, verify, worked_convolution
 from trainer.network.model import Network, build_network
 
@@ -117,6 +118,6 @@ def test_wrong_weight_is_found(pixels: Pixels) -> None:
 
 def test_numbers_that_are_none_are_found(pixels: Pixels) -> None:
     network = build_network("resnet18", 3, SIZE)
-    nn.init.constant_(network.backbone.layer1[0].conv1.weight, float("nan"))
+    nn.init.constant_(convolution(network, "layer1.0.conv1").weight, float("nan"))
     with pytest.raises(ArithmeticWrong):
         worked_convolution(network, pixels, 3)

@@ -7,6 +7,7 @@ from torch import nn
 
 from fovea.errors import DataInvalid
 from tests.trainer.explain.networks import BLUE, RED, colour_network, corners
+from tests.trainer.layers import convolution, last_layer
 from trainer.explain.kernels import first_kernels
 from trainer.explain.sight import NamedImage, look
 from trainer.explain.stages import activation_maps
@@ -28,7 +29,7 @@ def test_kernel_is_grey_where_it_is_zero_and_of_full_colour_where_it_is_largest(
 def test_negative_weight_is_dark() -> None:
     network = colour_network()
     with torch.no_grad():
-        network.backbone[0].weight.neg_()
+        convolution(network, "0").weight.neg_()
     assert first_kernels(network).images[2][1, 1].tolist() == [128, 128, 0]
 
 
@@ -93,7 +94,7 @@ def test_network_of_two_classes_has_two_answers() -> None:
 
 def test_diverged_network_is_refused() -> None:
     network = colour_network()
-    nn.init.constant_(network.head[-1].weight, float("nan"))
+    nn.init.constant_(last_layer(network).weight, float("nan"))
     with pytest.raises(DataInvalid, match=r"a\.png: the network answers with what is no number"):
         look(network, ("red", "blue"), [NamedImage("a.png", corners())])
 

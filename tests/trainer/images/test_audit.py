@@ -43,7 +43,8 @@ def _read(data: Path) -> DataSet:
 
 def _pixels_of(data: DataSet, name: str) -> Pixels:
     (index,) = (i for i, sample in enumerate(data.train.samples) if sample.path.name == name)
-    return data.train.pixels(np.array([index]))[0]
+    pixels: Pixels = data.train.pixels(np.array([index]))[0]
+    return pixels
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -185,11 +186,11 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(folder: Path) -> None:
 def test_images_that_may_not_be_meant_so_are_counted_named_and_said(folder: Path) -> None:
     """Twelve bits that a file gives as sixteen, and floats of no stated range."""
     ramp = np.linspace(0, 4095, 400).reshape(20, 20)
-    for name, values in {
-        "deep.tif": ramp.astype(np.uint16),
-        "float.tif": (ramp / 4095).astype(np.float32),
+    for name, image in {
+        "deep.tif": Image.fromarray(ramp.astype(np.uint16)),
+        "float.tif": Image.fromarray((ramp / 4095).astype(np.float32)),
     }.items():
-        (folder / "train" / "red" / name).write_bytes(_encoded(Image.fromarray(values), "TIFF"))
+        (folder / "train" / "red" / name).write_bytes(_encoded(image, "TIFF"))
     (folder / "val" / "red" / "plain.png").write_bytes(_encoded(Image.new("RGB", (20, 20), "red"), "PNG"))
     data = _read(folder)
     doubtful = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.images.batches import epoch_order
+from trainer.images.batches import Sampler, epoch_order
 from trainer.images.prefetch import read_ahead
 
 UNEVEN = np.repeat([0, 1, 2], [80, 15, 5])
@@ -17,9 +17,9 @@ def test_each_image_comes_once_an_epoch() -> None:
 
 
 @pytest.mark.parametrize("sampler", ["shuffle", "balanced"])
-def test_order_depends_on_seed_and_epoch_alone(sampler: str) -> None:
+def test_order_depends_on_seed_and_epoch_alone(sampler: Sampler) -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        return epoch_order(UNEVEN, seed, epoch, sampler).tolist()  # type: ignore[arg-type]
+        return [*map(int, epoch_order(UNEVEN, seed, epoch, sampler))]
 
     np.random.seed(1)
     first = order(0, 1)

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -173,20 +174,26 @@ def test_too_many_bad_files_end_the_job_and_are_all_named(
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda folder: shutil.rmtree(folder), "no such folder"),
-        (lambda folder: [shutil.rmtree(folder / label) for label in ("red", "blue")], "there is no image"),
-        (lambda folder: shutil.rmtree(folder / "red"), "one class only, 'blue'"),
+        (lambda folder: _remove(folder), "no such folder"),
+        (lambda folder: _remove(folder / "red", folder / "blue"), "there is no image"),
+        (lambda folder: _remove(folder / "red"), "one class only, 'blue'"),
         (lambda folder: (folder / "green").mkdir(), "class 'green' is empty"),
     ],
     ids=["no folder", "no image", "one class", "empty class"],
 )
-def test_unusable_folder_is_refused_in_a_line(spoil: object, said: str, tmp_path: Path) -> None:
+def test_unusable_folder_is_refused_in_a_line(
+    spoil: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
     folder = _folder(tmp_path / "data")
-    assert callable(spoil)
     spoil(folder)
     with pytest.raises(DataInvalid, match=said):
         _read(folder, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 def test_second_reading_decodes_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import itertools
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,9 +37,9 @@ def opened(data: Path) -> Split:
     return open_source(str(data), val_fraction=0.25, seed=0, cache_dir=data.parent / "cache")
 
 
-WHOLE = {"train": 6, "heldout": 2, "left": {}, "not_taken": {}}
+WHOLE: dict[str, Any] = {"train": 6, "heldout": 2, "left": {}, "not_taken": {}}
 """Eight images, of which a quarter is held out."""
-TAKEN = {
+TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "kaggle's": ((*both("Training"), *both("Testing")), WHOLE | {"left": {"test": 8}}),
     "upper case": ((*both("TRAIN"), *both("VALID")), WHOLE | {"train": 8, "heldout": 8}),
     "wrapped parts": (

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.trainer.layers import last_layer
 from trainer.fit.objective import Objective
 from trainer.images.augment import Augmentation, augment
 from trainer.images.batches import Batch
@@ -47,7 +48,7 @@ def _weights_after_five_steps(network: Network, optimizer: torch.optim.Optimizer
     for step, (pixels, targets) in enumerate(_batches()):
         if step == 5:
             break
-        F.cross_entropy(network(augment(pixels, AUGMENTATION)), targets).backward()
+        F.cross_entropy(network(augment(pixels, AUGMENTATION)), targets).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
     return network.state_dict()
@@ -98,7 +99,7 @@ def test_range_test_puts_modes_and_gradients_back() -> None:
 def test_range_test_ends_where_the_loss_is_not_finite() -> None:
     network = _network()
     with torch.no_grad():
-        network.head[-1].weight.fill_(float("nan"))
+        last_layer(network).weight.fill_(float("nan"))
     curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-5, 1, 8), AUGMENTATION, CPU)
     assert curve.losses == []
     assert "not finite" in curve.end

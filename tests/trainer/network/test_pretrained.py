@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.trainer.conftest import train_only
 
-TRAINING = {"arch": "resnet18", "size": 24, "resize": 24}
+TRAINING: dict[str, Any] = {"arch": "resnet18", "size": 24, "resize": 24}
 
 
 def _classes(digits: Path, labels: str, root: Path, most: int | None = None) -> Path:
@@ -35,8 +36,8 @@ def test_weights_of_other_digits_beat_a_start_from_scratch_at_equal_epochs(
 
     fine_tuned, from_scratch = [], []
     for lr in (1e-3, 3e-3):
-        options = {**TRAINING, "batch_size": 8, "lr": lr}
-        started = {"weights": str(weights), "frozen_epochs": 1, "epochs": 3}
+        options: dict[str, Any] = {**TRAINING, "batch_size": 8, "lr": lr}
+        started: dict[str, Any] = {"weights": str(weights), "frozen_epochs": 1, "epochs": 3}
         fine_tuned.append(train_only(few, tmp_path, **options, **started)[0])
         from_scratch.append(train_only(few, tmp_path, **options, epochs=4)[0])
     assert {len(records) for records in (*fine_tuned, *from_scratch)} == {4}
