@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from server.queue.cost_model import MANY, MEMORY_S, CostModel
@@ -34,11 +36,36 @@ def test_the_warm_up_returns_when_nothing_is_computed() -> None:
     assert costs.predict_s(1) == pytest.approx(0.01, rel=0.01)
 
 
+def test_a_batch_counts_less_by_a_factor_of_e_after_three_seconds() -> None:
+    clock = ManualClock()
+    costs = CostModel([(1, 0.1)], clock=clock)
+    costs.observe(1, 1.1)
+    assert costs.predict_s(1) == pytest.approx(0.6)
+    clock.now = 3.0
+    assert costs.predict_s(1) == pytest.approx((0.1 + 1.1 / math.e) / (1 + 1 / math.e))
+
+
+def test_without_a_batch_the_fit_is_renewed_once_a_second() -> None:
+    clock = ManualClock()
+    costs = CostModel([(1, 0.1)], clock=clock)
+    costs.observe(1, 1.1)
+    clock.now = 1.0
+    assert costs.predict_s(1) == pytest.approx(0.6)
+    clock.now = 1.1
+    assert costs.predict_s(1) < 0.55
+
+
+def test_at_least_one_image_is_within_any_time_and_no_more_than_many() -> None:
+    costs = CostModel([(1, 0.01), (2, 0.02)])
+    assert costs.images_within(0.001) == 1
+    assert costs.images_within(math.inf) == MANY
+
+
 def test_a_line_never_goes_below_zero() -> None:
     falling = CostModel([(1, 0.04), (4, 0.01)])
     assert falling.predict_s(100) == pytest.approx(0.025)
-    steep = CostModel([(1, 0.001), (4, 0.1)])
-    assert steep.predict_s(1) > 0
+    steep = CostModel([(1, 0.001), (4, 0.1)])  # the best line through 0: 0.401 s / 17 an image
+    assert steep.predict_s(1) == pytest.approx(0.0236, rel=0.01)
 
 
 def test_nothing_seen_promises_nothing() -> None:

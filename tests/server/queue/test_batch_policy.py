@@ -1,0 +1,88 @@
+"""What is foreseen, in seconds on a clock that stands still: a batch of n images takes 10 ms * n + 10 ms."""
+
+import asyncio
+
+import pytest
+
+from server.errors import DeadlinePassed
+from server.queue.batch_policy import Foresight, Limits
+from server.queue.cost_model import CostModel
+from server.queue.priority_queue import Item, Lane, Lanes
+from server.queue.worker import Batch
+from tests.server.event_loop import in_event_loop
+from tests.server.manual_clock import ManualClock
+
+NOW = 100.0
+WARM_UP = ((1, 0.02), (4, 0.05))
+
+
+def foresight(limits: Limits, least_s: float = 0.0) -> Foresight:
+    clock = ManualClock()
+    clock.now = NOW
+    return Foresight(limits, CostModel(WARM_UP, least_s, clock), clock)
+
+
+def batch(remaining_s: float) -> Batch[str]:
+    return Batch([], is_alone=False, expected_s=5.0, started=NOW + remaining_s - 5.0)
+
+
+def queue_of(*images: tuple[float, float | None]) -> Lanes[str]:
+    """Of the arrivals and deadlines."""
+    queue: Lanes[str] = Lanes()
+    for arrived, deadline in images:
+        queue.put(Item("", Lane.BULK, deadline, asyncio.get_running_loop().create_future(), arrived))
+    return queue
+
+
+def test_limits_that_say_only_a_size_ask_for_one_batch_at_a_time_without_delay() -> None:
+    assert foresight(Limits(16)).batch_limit() == 16
+    assert foresight(Limits(16)).wait_s([batch(0.5)], ahead=0) == pytest.approx(0.52)
+    assert Limits(16).max_queue_delay_s == 0
+
+
+def test_a_batch_is_as_large_as_takes_long_enough_or_as_the_model_gains_by() -> None:
+    assert foresight(Limits(16, enough_s=0.065)).batch_limit() == 5
+    assert foresight(Limits(16, enough_s=0.065, worthwhile=8)).batch_limit() == 8
+    assert foresight(Limits(4, enough_s=0.065, worthwhile=8)).batch_limit() == 4
+
+
+def test_the_wait_is_the_first_runner_to_be_free_and_the_images_ahead_and_ones_own_batch() -> None:
+    two = foresight(Limits(8, runners=2))
+    assert two.wait_s([], ahead=0) == pytest.approx(0.02)
+    assert two.wait_s([batch(0.3)], ahead=0) == pytest.approx(0.02)
+    assert two.wait_s([batch(0.3), batch(0.1)], ahead=0) == pytest.approx(0.12)
+    assert two.wait_s([batch(-1.0), batch(0.1)], ahead=0) == pytest.approx(0.02)
+    assert two.wait_s([batch(0.3), batch(0.1)], ahead=16) == pytest.approx(0.12 + 16 * 0.09 / 8 / 2)
+
+
+def test_what_would_take_two_thirds_of_the_time_left_is_refused() -> None:
+    one = foresight(Limits(8))
+    one.refuse_hopeless(NOW + 1.5 * 0.02 + 0.001, [], ahead=0)
+    with pytest.raises(DeadlinePassed, match=r"would take 30\.0 ms, but 29\.0 ms are left"):
+        one.refuse_hopeless(NOW + 1.5 * 0.02 - 0.001, [], ahead=0)
+
+
+def test_before_an_idle_worker_only_the_fastest_time_counts() -> None:
+    one = foresight(Limits(8), least_s=0.004)
+    one.refuse_hopeless(NOW + 0.005, [], ahead=None)
+    with pytest.raises(DeadlinePassed, match="would take 4"):
+        one.refuse_hopeless(NOW + 0.003, [], ahead=None)
+    with pytest.raises(DeadlinePassed, match="passed before the image could be queued"):
+        foresight(Limits(8)).refuse_hopeless(NOW, [], ahead=None)
+
+
+def test_an_image_is_late_when_a_batch_of_its_own_would_end_after_its_deadline() -> None:
+    one = foresight(Limits(8), least_s=0.004)
+    assert [one.is_late(NOW, NOW + left, is_lone=False) for left in (0.019, 0.021)] == [True, False]
+    assert [one.is_late(NOW, NOW + left, is_lone=True) for left in (0.003, 0.005)] == [True, False]
+    assert foresight(Limits(8)).is_late(NOW, NOW, is_lone=True)
+
+
+@in_event_loop
+async def test_a_batch_is_due_after_the_delay_of_its_oldest_image_or_in_time_for_its_earliest_deadline() -> (
+    None
+):
+    one = foresight(Limits(8, max_queue_delay_s=0.5))
+    assert one.due(queue_of((NOW - 0.2, None), (NOW, None))) == pytest.approx(NOW + 0.3)
+    in_time = queue_of((NOW, NOW + 0.4), (NOW, NOW + 0.2), (NOW, None))
+    assert one.due(in_time) == pytest.approx(NOW + 0.2 - 1.5 * 0.04)
