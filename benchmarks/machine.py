@@ -3,21 +3,16 @@
 import platform
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
+
+from fovea.cpus import processor_name
 
 
 def describe_machine(device: torch.device, threads: int) -> str:
     """One line: processor or GPU, threads, versions, commit."""
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{_processor()}, {threads} threads"
+    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{processor_name()}, {threads} threads"
     return f"{where}; Python {platform.python_version()}, torch {version('torch')}; commit {_commit()}"
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _commit() -> str:

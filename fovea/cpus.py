@@ -1,7 +1,8 @@
-"""How many CPU cores this process may really use."""
+"""The processor: how many of its cores this process may really use, and its name."""
 
 import math
 import os
+import platform
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -15,6 +16,16 @@ def available_cpus(cgroups: Path = _CGROUPS, membership: Path = Path("/proc/self
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [math.ceil(quota) for folder in _own_cgroups(cgroups, membership) if (quota := _quota(folder))]
     return max(1, min([affinity, *quotas]))
+
+
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """As its maker calls it, or else its architecture."""
+    try:
+        lines = cpuinfo.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _own_cgroups(cgroups: Path, membership: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
+from fovea.cpus import processor_name
 from fovea.errors import BundleInvalid, Unavailable
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle, Precision
@@ -80,14 +81,8 @@ def _seconds_an_image(
 def _key(bundle: ModelBundle, released: list[Precision], provider: Provider) -> str:
     """Changes with the models, the processor, the runtime and the provider."""
     models = [bundle.digest_of(precision) for precision in released]
-    facts = [*models, provider, ort.__version__, ort.get_device(), platform.node(), _processor()]
+    facts = [*models, provider, ort.__version__, ort.get_device(), platform.node(), processor_name()]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
-
-
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    return next((line for line in lines if line.startswith("model name")), platform.processor())
 
 
 def _remembered(cache: LocalFolder, key: str, released: list[Precision]) -> Precision | None:

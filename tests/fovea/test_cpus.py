@@ -1,11 +1,12 @@
 """Threads follow the cgroup's quota, not the host's core count."""
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
 
-from fovea.cpus import available_cpus
+from fovea.cpus import available_cpus, processor_name
 
 AFFINITY = len(os.sched_getaffinity(0))
 
@@ -53,3 +54,11 @@ def test_version_one_quotas_are_read(tmp_path: Path) -> None:
 
 def test_a_machine_without_cgroups_uses_the_affinity(tmp_path: Path) -> None:
     assert available_cpus(tmp_path / "none", tmp_path / "none") == AFFINITY
+
+
+def test_processor_is_called_as_its_maker_calls_it_or_by_its_architecture(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_bytes(b"processor\t: 0\nmodel name\t: A CPU @ 2.0GHz: v2 \xff\nflags\t: fpu\n")
+    assert processor_name(tmp_path / "cpuinfo") == "A CPU @ 2.0GHz: v2 \ufffd"
+    (tmp_path / "of_arm").write_text("processor\t: 0\nBogoMIPS\t: 243.75\n")
+    for without in ("of_arm", "missing"):
+        assert processor_name(tmp_path / without) == (platform.processor() or platform.machine())

@@ -1,15 +1,14 @@
 """How fast a released model answers on the machine that released it."""
 
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from fovea.cpus import processor_name
 from fovea.images.preprocess import Pixels
 from fovea.model.classifier import Classifier
 from fovea.model.sessions import ort
@@ -44,7 +43,7 @@ def measure_latency(classifier: Classifier, crops: Pixels) -> Latency:
 def describe_machine(classifier: Classifier, threads: int) -> str:
     """One line on what the numbers were measured on."""
     cores = f"{threads} thread" if threads == 1 else f"{threads} threads"
-    return f"{_processor()}, {cores}, onnxruntime {ort.__version__} ({classifier.provider})"
+    return f"{processor_name()}, {cores}, onnxruntime {ort.__version__} ({classifier.provider})"
 
 
 def _median_s(call: Callable[[int], object], most: int) -> float:
@@ -55,12 +54,3 @@ def _median_s(call: Callable[[int], object], most: int) -> float:
         call(len(taken))
         taken.append(time.perf_counter() - started)
     return statistics.median(taken)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
