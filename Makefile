@@ -13,7 +13,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu mutants lint types proto manifests options surface images try-images base-image locks release clean
+.PHONY: help setup demo test test-slow test-triton soak test-gpu mutants lint types proto manifests options architecture surface images try-images base-image locks release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and pro
 
 options: $(READY) ## Write docs/options.md from the settings classes
 	@$(BIN)/python -m tests.options_page
+
+architecture: $(READY) ## Write the rooms and the figures into docs/architecture.md
+	@$(BIN)/python -m tests.architecture_page
 
 surface: $(READY) ## Record anew what users see: options, wire, metrics, files, exit codes
 	rm -rf tests/surface/recorded

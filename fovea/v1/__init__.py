@@ -1,0 +1,1 @@
+"""Messages and stubs of fovea.v1.Classifier, generated from proto/."""
