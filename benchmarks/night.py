@@ -26,7 +26,7 @@ from scorer.config import RunSettings
 from scorer.files import layout
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import Plan, PlannedShard, read_plan
-from scorer.files.rows import Answer, RowWriter, ShardCounts, StageTime
+from scorer.files.rows import RowWriter, ShardCounts, StageTime, TopLabels
 from scorer.files.scratch import scratch_folder
 from scorer.planning.planner import make_plan, spec_of
 from scorer.scoring.shard import ShardSpec, score_shard
@@ -94,10 +94,10 @@ def _write_rows(output: Folder, plan: Plan, shard: PlannedShard) -> None:
     names = ("run", "model_name", "model_version", "model_digest", "preprocess_digest")
     same_in_all = {name: getattr(plan.spec, name) for name in names}
     entries = [image.entry for image in read_manifest(output, shard.manifest)]
-    answers = [Answer(("red", "green", "blue"), (0.9, 0.06, 0.04), abstained=False)] * len(entries)
+    outcomes = [TopLabels(("red", "green", "blue"), (0.9, 0.06, 0.04), abstained=False)] * len(entries)
     with scratch_folder() as folder:
         with RowWriter(folder / "rows", same_in_all) as writer:
-            writer.write(entries, answers, NOW)
+            writer.write(entries, outcomes, NOW)
             writer.write_footer(ShardCounts({"ok": len(entries)}, 1.0, {"compute": StageTime(1.0, 1.0)}))
         run = output.folder(layout.run_folder(plan.spec.run))
         run.put_if_absent(layout.shard_file(shard.index), (folder / "rows").read_bytes())

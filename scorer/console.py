@@ -114,5 +114,5 @@ def _verified(summary: dict[str, Any]) -> str:
 
 def _counts(counts: dict[str, int], most: int = 8) -> str:
     largest = sorted(counts.items(), key=lambda pair: -pair[1])
-    shown = ", ".join(f"{name} {count:,}" for name, count in largest[:most]) or "none"
-    return f"{shown}, and {len(counts) - most} more" if len(counts) > most else shown
+    text = ", ".join(f"{name} {count:,}" for name, count in largest[:most]) or "none"
+    return f"{text}, and {len(counts) - most} more" if len(counts) > most else text

@@ -132,10 +132,10 @@ def reason(error: ApiException) -> str | None:
 def _status(error: ApiException) -> Body:
     """The Status that the API answered with, empty if what answered was no API server."""
     try:
-        found = json.loads(error.body or "")
+        status = json.loads(error.body or "")
     except (TypeError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return status if isinstance(status, dict) else {}
 
 
 def limits(answer_s: float = ANSWER_S) -> dict[str, Any]:

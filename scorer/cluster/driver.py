@@ -80,7 +80,7 @@ def _run_job(api: Api, body: Body, output: Folder, plan: Plan) -> None:
 def _follow(jobs: Jobs, pods: Pods, body: Body) -> Body:
     """Logs how the Job gets on and what its pods wait for, and returns it as it ended."""
     last: object = None
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
     for job in jobs.follow(body["metadata"]["name"]):
         _check_same_run(jobs.namespace, job, body)
         if (now := _progress(job)) != last:
@@ -89,9 +89,9 @@ def _follow(jobs: Jobs, pods: Pods, body: Body) -> Body:
         if end_of(job):
             return job
         reasons = pods.waiting_for() if waits(job) else {}
-        for reason in reasons.keys() - told.keys():
+        for reason in reasons.keys() - reported.keys():
             logger.warning("pods wait", extra={"pods": reasons[reason], "for": reason})
-        told = reasons
+        reported = reasons
     raise AssertionError("a Job is followed to its end")
 
 

@@ -58,8 +58,8 @@ def job_body(template: Body, output: str, run: str, completions: int) -> Body:
     job, name = copy.deepcopy(template), job_name(run)
     spec, container = job["spec"], _containers(job)[0]
     metadata, pods = _mapping(job, "metadata"), spec["template"]
-    for of in (metadata, _mapping(pods, "metadata")):
-        of["labels"] = {**_LABELS, **(of.get("labels") or {}), "app.kubernetes.io/instance": name}
+    for each in (metadata, _mapping(pods, "metadata")):
+        each["labels"] = {**_LABELS, **(each.get("labels") or {}), "app.kubernetes.io/instance": name}
     for theirs in ("generateName", "namespace"):
         metadata.pop(theirs, None)
     metadata["name"] = name
@@ -101,8 +101,8 @@ def _failure_defaults(container: str, completions: int) -> Body:
 
 def _set_environment(container: Body, values: dict[str, str]) -> None:
     ours = {_variable(name): value for name, value in values.items()}
-    kept = [variable for variable in container.get("env") or [] if variable.get("name") not in ours]
-    container["env"] = [*kept, *({"name": name, "value": value} for name, value in ours.items())]
+    others = [variable for variable in container.get("env") or [] if variable.get("name") not in ours]
+    container["env"] = [*others, *({"name": name, "value": value} for name, value in ours.items())]
 
 
 def _variable(name: str) -> str:
@@ -116,11 +116,11 @@ def _containers(job: Body) -> list[Body]:
     return containers
 
 
-def _mapping(of: Body, key: str) -> Body:
+def _mapping(parent: Body, key: str) -> Body:
     """The mapping under this key, made if there is none, or nothing after its colon."""
-    of[key] = of.get(key) or {}
-    found: Body = of[key]
-    return found
+    parent[key] = parent.get(key) or {}
+    mapping: Body = parent[key]
+    return mapping
 
 
 def _bad_template(path: Path, problem: str) -> SettingsInvalid:

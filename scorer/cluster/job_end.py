@@ -14,8 +14,8 @@ def end_of(job: Body) -> Body | None:
     """The condition that says how the Job ended, None while it has not."""
     for condition in (job.get("status") or {}).get("conditions") or []:
         if condition["type"] in _ENDS and condition["status"] == "True":
-            found: Body = condition
-            return found
+            ending: Body = condition
+            return ending
     return None
 
 

@@ -35,17 +35,17 @@ class Jobs:
     def template_of(self, cron_job: str) -> Body:
         """The Job that this CronJob would create, without a name. Raises SettingsInvalid if there is none."""
         try:
-            found = self._api.ask(lambda: self._read(cron_job))
+            body = self._api.ask(lambda: self._read(cron_job))
         except ApiException as error:
             if error.status == 404:
                 where = f"in the namespace {self.namespace}"
                 raise SettingsInvalid(f"--job-template cronjob/{cron_job}: there is none {where}") from error
             what = f"CronJob {self.namespace}/{cron_job}"
             raise Unavailable(f"{what} cannot be read: the Kubernetes API says: {said(error)}") from error
-        template = found["spec"]["jobTemplate"]
+        template = body["spec"]["jobTemplate"]
         metadata = template.get("metadata") or {}
-        kept = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
-        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": kept, "spec": template["spec"]}
+        labelling = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": labelling, "spec": template["spec"]}
 
     def create(self, body: Body) -> bool:
         """False if there is a Job of this name already. Raises SettingsInvalid for a body that is refused."""
@@ -88,15 +88,15 @@ class Jobs:
         """The Job, and the list's version, from which a watch goes on. (The Job's own may be too old.)"""
         selector = f"metadata.name={name}"
         try:
-            found = self._api.ask(
+            listed = self._api.ask(
                 lambda: self._batch.list_namespaced_job(self.namespace, field_selector=selector, **limits())
             )
         except ApiException as error:
             raise self._failure("listed", error) from error
-        if not found.items:
+        if not listed.items:
             raise self._deleted(name)
-        job: Body = self._api.client.sanitize_for_serialization(found.items[0])
-        return job, str(found.metadata.resource_version)
+        job: Body = self._api.client.sanitize_for_serialization(listed.items[0])
+        return job, str(listed.metadata.resource_version)
 
     def _post(self, body: Body) -> None:
         """As it is: the client's own types would refuse the fields of a Kubernetes newer than they are.
@@ -122,8 +122,8 @@ class Jobs:
         answer = self._batch.read_namespaced_cron_job(
             cron_job, self.namespace, _preload_content=False, **limits()
         )
-        found: Body = json.loads(answer.data)
-        return found
+        body: Body = json.loads(answer.data)
+        return body
 
     def _changes(self, name: str, version: str, watch_s: int) -> Iterator[Body]:
         """What happens to the Job after this version, until the API closes the watch, as it does at times."""

@@ -32,12 +32,12 @@ class Pods:
     def waiting_for(self) -> dict[str, int]:
         """What keeps pods from running, in the cluster's words -> how many it keeps; most first."""
         pending = [pod for pod in self._pods() if pod["status"].get("phase") == "Pending"]
-        found = {pod["metadata"]["name"]: _held_by(pod["status"]) for pod in pending}
-        if not found or not all(found.values()):
-            told = self._warnings()
-            found = {name: why or told.get(name) for name, why in found.items()}
-            found |= {self._job: told[self._job]} if not pending and self._job in told else {}
-        return dict(Counter(filter(None, found.values())).most_common())
+        reasons = {pod["metadata"]["name"]: _held_by(pod["status"]) for pod in pending}
+        if not reasons or not all(reasons.values()):
+            warnings = self._warnings()
+            reasons = {name: why or warnings.get(name) for name, why in reasons.items()}
+            reasons |= {self._job: warnings[self._job]} if not pending and self._job in warnings else {}
+        return dict(Counter(filter(None, reasons.values())).most_common())
 
     def exit_codes(self) -> dict[int, set[int]]:
         """Index -> the exit codes of its pods that failed and are still known."""
@@ -91,5 +91,5 @@ def _codes(status: Body) -> Iterator[int]:
             yield int(ended["exitCode"])
 
 
-def _in_words(told: Body) -> str:
-    return ": ".join(" ".join(part.split()) for part in (told.get("reason"), told.get("message")) if part)
+def _in_words(state: Body) -> str:
+    return ": ".join(" ".join(part.split()) for part in (state.get("reason"), state.get("message")) if part)

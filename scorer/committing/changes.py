@@ -28,7 +28,7 @@ _EXAMPLE: Final = pa.schema(
     ]
 )
 
-_TOLD: Final = _EXAMPLE.names[:6]
+_WRITTEN: Final = _EXAMPLE.names[:6]
 """What is written of an example."""
 
 _NONE: Final = pa.table({SORT_KEY: pa.array([], pa.binary())})
@@ -92,7 +92,7 @@ class Changes:
             "images": self.counts,
             "labels": {**self.labels, "changed": self.labels["image_changed"] + self.labels["model_changed"]},
             "pairs": [{"from": old, "to": new, "images": count} for (old, new), count in pairs[:PAIRS]],
-            "examples": self._examples.select(_TOLD).to_pylist(),
+            "examples": self._examples.select(_WRITTEN).to_pylist(),
         }
 
     def surest(self) -> list[ChangedImage]:
@@ -110,16 +110,17 @@ class Changes:
         ours, theirs = new.filter(place.is_valid()), old.take(place.drop_null())
         both = ours.num_rows
         replaced = pc.not_equal(ours["etag"], theirs["etag"])
-        had, has = theirs["label"].is_valid(), ours["label"].is_valid()
+        labelled_before, labelled = theirs["label"].is_valid(), ours["label"].is_valid()
         changed = pc.fill_null(pc.not_equal(ours["label"], theirs["label"]), False)
         _add(self.counts, in_both=both, new=new.num_rows - both, vanished=old.num_rows - both)
         _add(self.counts, image_replaced=_count(replaced))
-        _add(self.labels, lost=_count(pc.and_not(had, has)), gained=_count(pc.and_not(has, had)))
+        _add(self.labels, lost=_count(pc.and_not(labelled_before, labelled)))
+        _add(self.labels, gained=_count(pc.and_not(labelled, labelled_before)))
         _add(self.labels, image_changed=_count(pc.and_(changed, replaced)))
         _add(self.labels, model_changed=_count(pc.and_not(changed, replaced)))
-        self._keep(_side_by_side(ours, theirs, replaced).filter(changed))
+        self._record(_side_by_side(ours, theirs, replaced).filter(changed))
 
-    def _keep(self, changed: pa.Table) -> None:
+    def _record(self, changed: pa.Table) -> None:
         for pair in changed.group_by(["from", "to"]).aggregate([([], "count_all")]).to_pylist():
             self._pairs[pair["from"], pair["to"]] += pair["count_all"]
         self._examples = _surest(pa.concat_tables([self._examples, changed])).combine_chunks()

@@ -16,7 +16,7 @@ _FINE_BINS: Final = 1000
 
 
 @dataclass
-class Mix:
+class ClassDistribution:
     """Of the rows that have a label; added up as they come."""
 
     labels: Counter[str] = field(default_factory=Counter)
@@ -26,8 +26,8 @@ class Mix:
 
     def add(self, rows: pa.Table) -> None:
         """`rows` have the columns label, probability and abstained."""
-        for found in pc.value_counts(rows["label"].cast(pa.string()).drop_null()).to_pylist():
-            self.labels[found["values"]] += found["counts"]
+        for count in pc.value_counts(rows["label"].cast(pa.string()).drop_null()).to_pylist():
+            self.labels[count["values"]] += count["counts"]
         self.abstained += pc.sum(rows["abstained"]).as_py() or 0
         sure = rows["probability"].drop_null().to_numpy().astype(np.float64).clip(0, 1)
         self._bins += np.histogram(sure, _FINE_BINS, (0, 1))[0]

@@ -15,7 +15,7 @@ from fovea.errors import DataInvalid
 from fovea.stores.folder import Folder
 from scorer.committing.comparison import WithLastRun, read_planned_contract, with_held_out
 from scorer.committing.drift import KINDS
-from scorer.committing.empty_run import emptied
+from scorer.committing.empty_run import empty_run_refusal
 from scorer.committing.page import summary_page
 from scorer.committing.sample import Sample
 from scorer.committing.summary import Summary, about
@@ -130,10 +130,10 @@ def _gather(output: Folder, plan: Plan, quarantine: Path, sampled: int) -> _Gath
 
 def _judged(gathered: _Gathered, output: Folder, plan: Plan, options: CommitOptions) -> dict[str, Any]:
     """What the run came to, and in `refused` why it is not accepted, if it is not."""
-    contract, mix = read_planned_contract(plan.spec), gathered.summary.mix
+    contract, distribution = read_planned_contract(plan.spec), gathered.summary.distribution
     refused = _too_many_bad(gathered.summary, options.max_bad_fraction)
     if options.max_bad_fraction < 1:
-        refused = refused or emptied(output, plan)
+        refused = refused or empty_run_refusal(output, plan)
     verification = None
     if options.verify and not refused:
         verification = verify(options.verify, gathered.sample.rows(), plan.spec, contract, options)
@@ -141,8 +141,8 @@ def _judged(gathered: _Gathered, output: Folder, plan: Plan, options: CommitOpti
     return {
         "refused": refused,
         **gathered.summary.as_json(),
-        **gathered.with_last_run.as_json(mix, contract.labels if contract else ()),
-        "held_out": with_held_out(mix, contract),
+        **gathered.with_last_run.as_json(distribution, contract.labels if contract else ()),
+        "held_out": with_held_out(distribution, contract),
         "verification": verification.as_json() if verification else None,
     }
 

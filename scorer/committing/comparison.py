@@ -10,7 +10,7 @@ from fovea.model.drift import predicted_on_held_out
 from fovea.stores.folder import Folder
 from fovea.stores.storage import open_folder
 from scorer.committing.changes import ChangedImage, Changes, block_of
-from scorer.committing.class_distribution import Mix
+from scorer.committing.class_distribution import ClassDistribution
 from scorer.committing.drift import Reference, drifts
 from scorer.committing.last_run import LastRun, find_last_run
 from scorer.files.committed import CommittedPart
@@ -23,11 +23,12 @@ class WithLastRun:
     """Takes this run's rows as they are read, and reads the last run's beside them."""
 
     def __init__(self, output: Folder, plan: Plan) -> None:
-        self._mix, found = Mix(), find_last_run(output, plan)
+        last = find_last_run(output, plan)
         self._digest = plan.spec.model_digest
-        self._last = None if isinstance(found, str) else found
-        self._why_not = found if isinstance(found, str) else None
-        self._changes = Changes(self._last.blocks(self._mix) if self._last else iter(()))
+        self._last = None if isinstance(last, str) else last
+        self._why_not = last if isinstance(last, str) else None
+        self._last_distribution = ClassDistribution()
+        self._changes = Changes(self._last.blocks(self._last_distribution) if self._last else iter(()))
 
     def add(self, part: CommittedPart) -> None:
         if self._last:
@@ -45,21 +46,21 @@ class WithLastRun:
             self._last, self._why_not = None, f"rows of the last run, {last.run}, cannot be read: {error}"
             logger.warning("nothing is compared: %s", self._why_not)
 
-    def as_json(self, mix: Mix, classes: Sequence[str]) -> dict[str, Any]:
-        """Once every row was added. `mix` is this run's; `classes` are all that the model knows."""
+    def as_json(self, distribution: ClassDistribution, classes: Sequence[str]) -> dict[str, Any]:
+        """Once every row was added. `distribution` is this run's; `classes` are all that the model knows."""
         if self._last:
             self._compare(self._last, self._changes.finish)
         if not self._last:
             return {"last": None, "no_last_because": self._why_not}
-        reference = Reference.of(self._mix, same_model=self._is_of_the_same_model(self._last))
+        reference = Reference.of(self._last_distribution, same_model=self._is_of_the_same_model(self._last))
         last = {
             "run": self._last.run,
             "model": self._last.summary.get("model"),
-            "labels": dict(self._mix.labels.most_common()),
-            "abstained": self._mix.abstained,
+            "labels": dict(self._last_distribution.labels.most_common()),
+            "abstained": self._last_distribution.abstained,
             "images_per_s": _number_or_none(self._last.summary.get("images_per_s")),
-            "confidence": self._mix.confidence(),
-            **drifts(mix, reference, classes),
+            "confidence": self._last_distribution.confidence(),
+            **drifts(distribution, reference, classes),
             "changes": self._changes.as_json(),
         }
         return {"last": last, "no_last_because": None}
@@ -73,7 +74,7 @@ def _number_or_none(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def with_held_out(mix: Mix, contract: BundleContract | None) -> dict[str, Any] | None:
+def with_held_out(distribution: ClassDistribution, contract: BundleContract | None) -> dict[str, Any] | None:
     """None where the contract is not there any more. Older ones do not tell how sure the model was."""
     if contract is None:
         return None
@@ -85,7 +86,7 @@ def with_held_out(mix: Mix, contract: BundleContract | None) -> dict[str, Any] |
         "labels": labels,
         "abstained": metrics.abstained,
         "confidence": {"bins": metrics.confidences} if metrics.confidences else None,
-        **drifts(mix, Reference(labels, metrics.confidences, metrics.abstained), contract.labels),
+        **drifts(distribution, Reference(labels, metrics.confidences, metrics.abstained), contract.labels),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from fovea.model.drift import Counts, abstentions, psi, psi_by_chance, tenths
-from scorer.committing.class_distribution import Mix
+from scorer.committing.class_distribution import ClassDistribution
 
 NO_CHANGE: Final = 0.1
 LARGE_CHANGE: Final = 0.25
@@ -17,8 +17,8 @@ KINDS: Final = {"drift": "classes", "confidence_drift": "confidence", "abstained
 
 
 @dataclass(frozen=True)
-class Drift:
-    """How far apart two mixes are.
+class DriftScore:
+    """How far apart two distributions are.
 
     Chance is that of samples that have nothing to do with each other; of two runs over the same images it
     makes less.
@@ -41,7 +41,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a mix is compared with; None where that is not known, or is not to be compared."""
+    """What a distribution is compared with; None where that is not known, or is not to be compared."""
 
     labels: Mapping[str, int]
     confidences: Sequence[int] | None
@@ -49,24 +49,26 @@ class Reference:
     abstained: int | None
 
     @classmethod
-    def of(cls, mix: Mix, *, same_model: bool) -> "Reference":
+    def of(cls, distribution: ClassDistribution, *, same_model: bool) -> "Reference":
         """Another model is sure of other things, so of its runs only the classes tell of the images."""
         if not same_model:
-            return cls(mix.labels, None, None)
-        return cls(mix.labels, mix.confidence()["bins"], mix.abstained)
+            return cls(distribution.labels, None, None)
+        return cls(distribution.labels, distribution.confidence()["bins"], distribution.abstained)
 
 
-def drifts(mix: Mix, reference: Reference, classes: Iterable[str] = ()) -> dict[str, Any]:
+def drifts(
+    distribution: ClassDistribution, reference: Reference, classes: Iterable[str] = ()
+) -> dict[str, Any]:
     """JSON-ready, by the names of KINDS; None where there is nothing to compare.
 
     `classes` are the ones that both could have, beside those that they have.
     """
-    found = {
-        "drift": drift_between(mix.labels, reference.labels, classes),
-        "confidence_drift": _confidence_drift(mix, reference),
-        "abstained_drift": _abstained_drift(mix, reference),
+    scores = {
+        "drift": drift_between(distribution.labels, reference.labels, classes),
+        "confidence_drift": _confidence_drift(distribution, reference),
+        "abstained_drift": _abstained_drift(distribution, reference),
     }
-    return {kind: drift.as_json() if drift else None for kind, drift in found.items()}
+    return {kind: score.as_json() if score else None for kind, score in scores.items()}
 
 
 def worst(compared: Mapping[str, Any]) -> str | None:
@@ -77,7 +79,7 @@ def worst(compared: Mapping[str, Any]) -> str | None:
 
 def drift_between(
     seen: Mapping[str, int], reference: Mapping[str, int], classes: Iterable[str] = ()
-) -> Drift | None:
+) -> DriftScore | None:
     """None where one of them has no image, or there is only one class: then there is nothing to compare."""
     names = sorted({*seen, *reference, *classes})
     ours, theirs = (
@@ -86,25 +88,27 @@ def drift_between(
     return _drift(ours, theirs) if len(names) > 1 else None
 
 
-def _confidence_drift(mix: Mix, reference: Reference) -> Drift | None:
+def _confidence_drift(distribution: ClassDistribution, reference: Reference) -> DriftScore | None:
     """In the tenths that one of them has images in: empty ones would make much of the other's size."""
     if reference.confidences is None:
         return None
-    ours, theirs = tenths(mix.confidence()["bins"]), tenths(reference.confidences)
+    ours, theirs = tenths(distribution.confidence()["bins"]), tenths(reference.confidences)
     occupied = (ours > 0) | (theirs > 0)
     if occupied.sum() == 1:
-        return Drift(0.0, 0.0)
+        return DriftScore(0.0, 0.0)
     return _drift(ours[occupied], theirs[occupied])
 
 
-def _abstained_drift(mix: Mix, reference: Reference) -> Drift | None:
+def _abstained_drift(distribution: ClassDistribution, reference: Reference) -> DriftScore | None:
     if reference.abstained is None:
         return None
     images = sum(reference.labels.values())
-    return _drift(abstentions(mix.abstained, mix.images), abstentions(reference.abstained, images))
+    return _drift(
+        abstentions(distribution.abstained, distribution.images), abstentions(reference.abstained, images)
+    )
 
 
-def _drift(ours: Counts, theirs: Counts) -> Drift | None:
+def _drift(ours: Counts, theirs: Counts) -> DriftScore | None:
     if not ours.any() or not theirs.any():
         return None
-    return Drift(psi(ours, theirs), psi_by_chance(int(ours.sum()), int(theirs.sum()), len(ours)))
+    return DriftScore(psi(ours, theirs), psi_by_chance(int(ours.sum()), int(theirs.sum()), len(ours)))

@@ -9,7 +9,7 @@ from scorer.files.latest import read_latest
 from scorer.files.plan import Plan
 
 
-def emptied(output: Folder, plan: Plan) -> str | None:
+def empty_run_refusal(output: Folder, plan: Plan) -> str | None:
     """In words, that latest.json would come to name nothing; None where it names nothing now.
 
     Raises DataInvalid when the run that it names cannot be understood.

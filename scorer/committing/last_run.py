@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from fovea.errors import DataInvalid, ObjectMissing
 from fovea.stores.folder import Folder
 from scorer.committing.changes import COLUMNS, block_of
-from scorer.committing.class_distribution import Mix
+from scorer.committing.class_distribution import ClassDistribution
 from scorer.files import layout
-from scorer.files.committed import shown
+from scorer.files.committed import keys_in_rows
 from scorer.files.latest import read_latest
 from scorer.files.manifest import read_keys
 from scorer.files.plan import Plan, read_plan
@@ -35,15 +35,15 @@ class LastRun:
     files: tuple[str, ...]
     """Its shards, below its folder."""
 
-    def blocks(self, mix: Mix) -> Iterator[pa.Table]:
-        """Its rows for `Changes`, some at a time; `mix` hears of them as they pass. Raises DataInvalid."""
+    def blocks(self, distribution: ClassDistribution) -> Iterator[pa.Table]:
+        """Its rows for `Changes`, some at a time, added to the distribution too. Raises DataInvalid."""
         folder = self.output.folder(layout.run_folder(self.run))
         for index, path in enumerate(self.files):
             file, done = ShardFile.open(folder.read(path), f"{folder.uri}/{path}"), 0
             if lacking := _COLUMNS.difference(file.file.schema_arrow.names):
                 raise DataInvalid(f"{file.where}: it has no column {', '.join(sorted(lacking))}")
             for rows in file.parts(sorted(_COLUMNS)):
-                mix.add(rows)
+                distribution.add(rows)
                 yield block_of(self._keys(index, done, rows["key"].combine_chunks()), rows)
                 done += rows.num_rows
 
@@ -54,7 +54,7 @@ class LastRun:
         if self._plan:
             manifest = self._plan.shards[shard].manifest
             planned = read_keys(self.output, manifest).slice(start, len(keys))
-            if shown(planned).equals(keys):
+            if keys_in_rows(planned).equals(keys):
                 return planned
         return keys.cast(pa.binary())
 

@@ -41,7 +41,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("scorer.committing", "."),
         autoescape=True,
-        finalize=_shown,
+        finalize=_printable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -58,14 +58,14 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _shown(value: object) -> object:
+def _printable(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _shortened(label: str) -> str:
     """Of a long one the two ends."""
-    shown, end = printable(label), LONGEST_LABEL // 3
-    return shown if len(shown) <= LONGEST_LABEL else f"{shown[: LONGEST_LABEL - end - 1]}…{shown[-end:]}"
+    text, end = printable(label), LONGEST_LABEL // 3
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - end - 1]}…{text[-end:]}"
 
 
 def _named(label: str) -> Markup:

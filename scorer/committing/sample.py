@@ -27,29 +27,29 @@ class SampledRow:
 
 
 class Sample:
-    """Every row gets a random number, seeded by the run's name, and those of the lowest are kept."""
+    """Every row gets a random number, seeded by the run's name, and the rows of the lowest are the sample."""
 
     def __init__(self, run: str, size: int) -> None:
         self._run, self._size = run, size
         self._random = np.random.default_rng(zlib.crc32(run.encode()))
-        self._kept: list[tuple[float, SampledRow]] = []
+        self._drawn: list[tuple[float, SampledRow]] = []
 
     def add(self, part: CommittedPart) -> None:
         """The run's next rows."""
         drawn = self._random.random(part.rows.num_rows)
         drawn[pc.not_equal(part.rows["status"], "ok").to_numpy()] = np.inf
         places = np.argsort(drawn, kind="stable")[: self._size]
-        chosen = places[drawn[places] < (self._kept[-1][0] if len(self._kept) == self._size else np.inf)]
+        chosen = places[drawn[places] < (self._drawn[-1][0] if len(self._drawn) == self._size else np.inf)]
         rows = part.rows.select(COLUMNS).take(chosen).to_pylist()
         keys = part.keys.take(pa.array(chosen)).to_pylist()
         for number, key, row in zip(drawn[chosen], keys, rows, strict=True):
             own = row["run"] == self._run
-            self._kept.append((float(number), _sampled(key, row, part.provider if own else "")))
-        self._kept = sorted(self._kept, key=lambda pair: pair[0])[: self._size]
+            self._drawn.append((float(number), _sampled(key, row, part.provider if own else "")))
+        self._drawn = sorted(self._drawn, key=lambda pair: pair[0])[: self._size]
 
     def rows(self) -> list[SampledRow]:
         """Sorted by key."""
-        return sorted((row for _, row in self._kept), key=lambda row: row.key)
+        return sorted((row for _, row in self._drawn), key=lambda row: row.key)
 
 
 def _sampled(key: bytes, row: dict[str, object], provider: str) -> SampledRow:

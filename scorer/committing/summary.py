@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fovea.model.classifier import CUDA
-from scorer.committing.class_distribution import Mix
+from scorer.committing.class_distribution import ClassDistribution
 from scorer.files.plan import Plan
 from scorer.files.rows import ShardCounts, StageTime
 from scorer.scoring.bottleneck import Advice, advise, utilisation
@@ -26,7 +26,7 @@ class Summary:
     carried: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     bad_examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-    mix: Mix = field(default_factory=Mix)
+    distribution: ClassDistribution = field(default_factory=ClassDistribution)
     seconds: float = 0.0
     """What the shards took, one after the other; several machines are faster than that."""
     stages: dict[str, StageTime] = field(default_factory=dict)
@@ -59,9 +59,9 @@ class Summary:
     def add(self, rows: pa.Table) -> pa.Table:
         """Returns the rows that are not ok."""
         self.images += rows.num_rows
-        self.mix.add(rows)
-        for found in pc.value_counts(rows["status"].cast(pa.string())).to_pylist():
-            self.statuses[found["values"]] += found["counts"]
+        self.distribution.add(rows)
+        for count in pc.value_counts(rows["status"].cast(pa.string())).to_pylist():
+            self.statuses[count["values"]] += count["counts"]
         bad = rows.filter(pc.not_equal(rows["status"], "ok"))
         self._keep_examples(bad)
         return bad
@@ -73,9 +73,9 @@ class Summary:
             "statuses": dict(self.statuses.most_common()),
             "scored": self.images - self.carried,
             "carried": self.carried,
-            "labels": dict(self.mix.labels.most_common()),
-            "abstained": self.mix.abstained,
-            "confidence": self.mix.confidence(),
+            "labels": dict(self.distribution.labels.most_common()),
+            "abstained": self.distribution.abstained,
+            "confidence": self.distribution.confidence(),
             "bad_examples": self.bad_examples,
             "seconds": round(self.seconds, 3),
             "images_per_s": round(self.images_per_s, 1),
@@ -89,9 +89,9 @@ class Summary:
 
     def _keep_examples(self, bad: pa.Table) -> None:
         for status in pc.unique(bad["status"].cast(pa.string())).to_pylist():
-            kept = self.bad_examples.setdefault(status, [])
-            some = bad.filter(pc.equal(bad["status"], status)).slice(0, BAD_EXAMPLES - len(kept))
-            kept += some.select(["key", "error"]).to_pylist()
+            examples = self.bad_examples.setdefault(status, [])
+            some = bad.filter(pc.equal(bad["status"], status)).slice(0, BAD_EXAMPLES - len(examples))
+            examples += some.select(["key", "error"]).to_pylist()
 
 
 def about(plan: Plan) -> dict[str, Any]:

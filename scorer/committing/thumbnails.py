@@ -40,16 +40,16 @@ def read_thumbnails(run: RunSpec, changed: Sequence[ChangedImage]) -> list[Thumb
 
     A source that cannot be reached costs the pictures, and a warning, but never the run.
     """
-    shown = changed[:MOST]
+    pictured = changed[:MOST]
     taken: list[Thumbnail] = []
     ends = time.monotonic() + PATIENCE_S
     try:
-        source = open_source(run.source) if shown else None
-        while source and len(taken) < len(shown) and time.monotonic() < ends:
-            taken.append(_read(source, run, shown[len(taken)]))
+        source = open_source(run.source) if pictured else None
+        while source and len(taken) < len(pictured) and time.monotonic() < ends:
+            taken.append(_read(source, run, pictured[len(taken)]))
     except FoveaError as error:
         logger.warning("summary.html shows no more images that changed their label: %s", error)
-    return taken + [Thumbnail(None, "not read")] * (len(shown) - len(taken))
+    return taken + [Thumbnail(None, "not read")] * (len(pictured) - len(taken))
 
 
 def _read(source: Folder, run: RunSpec, image: ChangedImage) -> Thumbnail:

@@ -80,14 +80,14 @@ def verify(
     with _client(target, options) as client:
         model = _served_model(client, target, run.model_version)
         other = _difference(model, run, contract)
-        found = Verification(target, model.provider, model.precision, other)
-        replay = _Replay(open_source(run.source), rows, found)
+        verification = Verification(target, model.provider, model.precision, other)
+        replay = _Replay(open_source(run.source), rows, verification)
         answers = client.classify_many(
             replay.images(), top_k=len(model.labels), model_version=run.model_version, window=WINDOW
         )
         for answer in answers:
-            _judge(found, replay.sent.popleft(), answer)
-    return found
+            _judge(verification, replay.sent.popleft(), answer)
+    return verification
 
 
 def _client(target: str, options: CommitOptions) -> Client:
@@ -107,8 +107,8 @@ def _served_model(client: Client, target: str, version: int) -> "classify_pb2.Ge
     except CallFailed as error:
         if error.code.name != "NOT_FOUND":
             raise Unavailable(f"--verify {target}: {error}") from error
-    has = ", ".join(map(str, client.get_model().loaded_versions))
-    raise Unavailable(f"--verify {target}: version {version} is not served there (it has: {has})")
+    versions = ", ".join(map(str, client.get_model().loaded_versions))
+    raise Unavailable(f"--verify {target}: version {version} is not served there (it has: {versions})")
 
 
 def _difference(model: "classify_pb2.GetModelResponse", run: RunSpec, contract: BundleContract | None) -> str:
@@ -130,7 +130,7 @@ class _Replay:
 
     source: Folder
     rows: Sequence[SampledRow]
-    found: Verification
+    verification: Verification
     sent: deque[SampledRow] = field(default_factory=deque)
 
     def images(self) -> Iterator[bytes]:
@@ -138,41 +138,41 @@ class _Replay:
             try:
                 data = self.source.read(row.key, row.etag)
             except ObjectChanged:
-                self.found.changed += 1
+                self.verification.changed += 1
             except ObjectMissing:
-                self.found.gone += 1
+                self.verification.gone += 1
             except ObjectUnreadable:  # archived since: that leaves its etag, and so its row is carried
-                self.found.unreadable += 1
+                self.verification.unreadable += 1
             else:
-                self.found.asked += 1
+                self.verification.asked += 1
                 self.sent.append(row)
                 yield data
 
 
-def _judge(found: Verification, row: SampledRow, answer: Classification | FoveaError) -> None:
+def _judge(verification: Verification, row: SampledRow, answer: Classification | FoveaError) -> None:
     if isinstance(answer, CallFailed) and answer.code.name != "INVALID_ARGUMENT":
-        raise Unavailable(f"--verify {found.target}: {answer}") from answer
+        raise Unavailable(f"--verify {verification.target}: {answer}") from answer
     if isinstance(answer, FoveaError):
-        _note_mismatch(found, row, f"refuses it: {answer}")
+        _note_mismatch(verification, row, f"refuses it: {answer}")
         return
     served = {prediction.label: prediction.probability for prediction in answer.predictions}
     off = max(abs(served.get(label, 0.0) - p) for label, p in row.probabilities.items())
     behind = answer.probability - served.get(row.label, 0.0)  # 0 where the best label is the row's
-    found.largest_difference = max(found.largest_difference, off)
-    tolerance = _tolerance(found, row)
+    verification.largest_difference = max(verification.largest_difference, off)
+    tolerance = _tolerance(verification, row)
     if not (off <= tolerance and behind <= tolerance):
-        _note_mismatch(found, row, f"says {answer.label} {answer.probability:.4f}")
+        _note_mismatch(verification, row, f"says {answer.label} {answer.probability:.4f}")
 
 
-def _tolerance(found: Verification, row: SampledRow) -> float:
-    on_cpus = found.provider == row.provider == CPU
-    if on_cpus and found.precision == "fp32" and not found.other_model:
+def _tolerance(verification: Verification, row: SampledRow) -> float:
+    on_cpus = verification.provider == row.provider == CPU
+    if on_cpus and verification.precision == "fp32" and not verification.other_model:
         return EXACT
-    return GOLDEN_TOLERANCES[cast("Precision", found.precision)]
+    return GOLDEN_TOLERANCES[cast("Precision", verification.precision)]
 
 
-def _note_mismatch(found: Verification, row: SampledRow, says: str) -> None:
-    found.mismatches += 1
-    if not found.first:
+def _note_mismatch(verification: Verification, row: SampledRow, says: str) -> None:
+    verification.mismatches += 1
+    if not verification.first:
         mine = f"{row.label} {row.probabilities[row.label]:.4f}"
-        found.first = f"{escaped(row.key)}: the row says {mine}, the server {says}"
+        verification.first = f"{escaped(row.key)}: the row says {mine}, the server {says}"

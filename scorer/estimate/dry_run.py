@@ -20,7 +20,7 @@ from fovea.stores.storage import LocalFolder, open_answering
 from scorer.committing.commit import is_finished
 from scorer.config import RunSettings
 from scorer.estimate.estimate import Estimate, Part, Price, describe
-from scorer.estimate.read_only_folder import unwritten
+from scorer.estimate.read_only_folder import read_only
 from scorer.estimate.reservoir import Reservoir
 from scorer.files import layout
 from scorer.files.committed import missing_shards
@@ -29,7 +29,7 @@ from scorer.files.plan import Plan, RunSpec
 from scorer.files.rows import Status
 from scorer.files.scratch import scratch_folder
 from scorer.planning.planner import plan_run
-from scorer.planning.sharding import Bounds, write_shards
+from scorer.planning.sharding import ShardLimits, write_shards
 from scorer.scoring.pipeline import Resources
 from scorer.scoring.shard import ShardSpec, load_classifier, score_shard
 from scorer.scoring.work import resources_of
@@ -53,7 +53,7 @@ def dry_run(settings: RunSettings) -> str:
     plan = _plan(settings, output, sample)
     finished = is_finished(output, settings.run_id)
     missing = [] if finished else missing_shards(output, plan)
-    if _is_kept(output, settings.run_id):
+    if _is_planned(output, settings.run_id):
         _take_from(sample, output, plan, missing)
     resources = resources_of(settings)
     statuses, parts = _score(sample, plan.spec, resources)
@@ -70,10 +70,10 @@ def _plan(settings: RunSettings, output: Folder, sample: Reservoir) -> Plan:
             sample.add(read_manifest(folder, key))
 
     with scratch_folder() as scratch:
-        return plan_run(settings, unwritten(output, LocalFolder(scratch), see))
+        return plan_run(settings, read_only(output, LocalFolder(scratch), see))
 
 
-def _is_kept(output: Folder, run: str) -> bool:
+def _is_planned(output: Folder, run: str) -> bool:
     """Whether the run was planned in earnest before."""
     return output.exists(f"{layout.plan_folder(run)}/{layout.PLAN}")
 
@@ -118,8 +118,8 @@ def _parts(sample: Reservoir, run: RunSpec, resources: Resources, scratch: Path)
 def _score_part(images: list[PlannedImage], run: RunSpec, resources: Resources, folder: Path) -> Part:
     output = LocalFolder(folder)
     images = sorted(images, key=lambda image: key_bytes(image.entry.key))
-    one = Bounds(len(images), sys.maxsize)
-    (shard,) = write_shards(output, run.run, images, one, run.max_image_bytes)
+    limits = ShardLimits(len(images), sys.maxsize)
+    (shard,) = write_shards(output, run.run, images, limits, run.max_image_bytes)
     started = time.perf_counter()
     score_shard(ShardSpec(output.uri, run, shard, resources))
     seconds = time.perf_counter() - started
@@ -129,5 +129,7 @@ def _score_part(images: list[PlannedImage], run: RunSpec, resources: Resources, 
 
 
 def _runs_on_gpu(run: RunSpec, resources: Resources) -> bool:
-    has = resources
-    return load_classifier(run, has.provider, has.threads, has.model_cache, has.batch_size).provider == CUDA
+    classifier = load_classifier(
+        run, resources.provider, resources.threads, resources.model_cache, resources.batch_size
+    )
+    return classifier.provider == CUDA

@@ -89,45 +89,45 @@ _NOTHING: Final = "  time        none: there is nothing to score"
 
 def _of_sample(estimate: Estimate, price: Price) -> list[str]:
     statuses = ", ".join(f"{status} {count:,}" for status, count in estimate.statuses.most_common())
-    shown = _shown if len(estimate.parts) > 1 else _shown_alone
+    spread_text = _with_range if len(estimate.parts) > 1 else _mean_alone
     hours = estimate.seconds.times(1 / 3600)
     lines = [
         f"  sample      {estimate.tried:,} images tried: {statuses}",
-        f"  speed       {shown(estimate.images_per_s, '{:,.1f}'.format)} images/s",
-        f"  time        about {shown(estimate.seconds, in_time)}",
-        f"  machine     {_machine_hours(hours, price, shown)}",
+        f"  speed       {spread_text(estimate.images_per_s, '{:,.1f}'.format)} images/s",
+        f"  time        about {spread_text(estimate.seconds, in_time)}",
+        f"  machine     {_machine_hours(hours, price, spread_text)}",
     ]
     if price.per_hour is not None:
-        cost = _amount(hours.times(price.per_hour), shown)
+        cost = _amount(hours.times(price.per_hour), spread_text)
         lines.append(f"  cost        {cost}, at {price.per_hour:,g} an hour of this machine")
-    if shown is _shown_alone:
+    if spread_text is _mean_alone:
         lines.append("  (too few images were tried to say how far off this may be)")
     return lines
 
 
-def _machine_hours(hours: Spread, price: Price, shown: "_Show") -> str:
+def _machine_hours(hours: Spread, price: Price, spread_text: "_SpreadText") -> str:
     if price.on_gpu:
-        return f"{_amount(hours, shown)} GPU hours"
-    return f"{_amount(hours.times(price.cores), shown)} core hours, on the {price.cores} cores here"
+        return f"{_amount(hours, spread_text)} GPU hours"
+    return f"{_amount(hours.times(price.cores), spread_text)} core hours, on the {price.cores} cores here"
 
 
-_Show = Callable[[Spread, Callable[[float], str]], str]
+_SpreadText = Callable[[Spread, Callable[[float], str]], str]
 
 
-def _shown(spread: Spread, text: Callable[[float], str]) -> str:
+def _with_range(spread: Spread, text: Callable[[float], str]) -> str:
     mean, least, most = text(spread.mean), text(spread.least), text(spread.most)
     return f"{mean} ({least} to {most})" if least != most else mean
 
 
-def _shown_alone(spread: Spread, text: Callable[[float], str]) -> str:
+def _mean_alone(spread: Spread, text: Callable[[float], str]) -> str:
     return text(spread.mean)
 
 
-def _amount(spread: Spread, shown: "_Show") -> str:
+def _amount(spread: Spread, spread_text: "_SpreadText") -> str:
     """Of hours or money, to the hundredth."""
     if spread.most < 0.01:
         return "less than 0.01" if spread.mean else "0"
-    return f"about {shown(spread, '{:,.2f}'.format)}"
+    return f"about {spread_text(spread, '{:,.2f}'.format)}"
 
 
 def in_time(seconds: float) -> str:

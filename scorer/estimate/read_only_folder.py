@@ -7,15 +7,15 @@ from fovea.stores.folder import Folder
 from fovea.stores.storage import LocalFolder
 
 
-def unwritten(real: Folder, scratch: LocalFolder, see: Callable[[Folder, str], None]) -> Folder:
+def read_only(real: Folder, scratch: LocalFolder, see: Callable[[Folder, str], None]) -> Folder:
     """`real` to read from. What would be written to it lies in `scratch` for as long as `see` looks at it.
 
     `put_if_absent` does as if nobody had been first.
     """
-    return cast("Folder", _Unwritten(real, scratch, see))
+    return cast("Folder", _ReadOnlyFolder(real, scratch, see))
 
 
-class _Unwritten:
+class _ReadOnlyFolder:
     def __init__(self, real: Folder, scratch: LocalFolder, see: Callable[[Folder, str], None]) -> None:
         self._real, self._scratch, self._see = real, scratch, see
 
@@ -24,7 +24,7 @@ class _Unwritten:
         return getattr(self._real, name)
 
     def folder(self, key: str) -> Folder:
-        return unwritten(self._real.folder(key), self._scratch.folder(key), self._see)
+        return read_only(self._real.folder(key), self._scratch.folder(key), self._see)
 
     def write(self, key: str, data: bytes) -> None:
         self._scratch.write(key, data)

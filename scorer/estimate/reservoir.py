@@ -9,7 +9,7 @@ from scorer.files.manifest import PlannedImage
 
 @dataclass
 class Reservoir:
-    """Counts all images that are to be scored, and keeps `size` of them, each with the same chance.
+    """Counts all images that are to be scored, and chooses `size` of them, each with the same chance.
 
     The choice is the same for the same images.
     Algorithm R of Vitter, Random Sampling with a Reservoir (1985).
@@ -20,7 +20,7 @@ class Reservoir:
     size_bytes: int = 0
     carried: int = 0
     """Images besides, whose rows are copied from an earlier run."""
-    _kept: list[PlannedImage] = field(default_factory=list)
+    _chosen: list[PlannedImage] = field(default_factory=list)
     _random: random.Random = field(default_factory=lambda: random.Random(0))
 
     def add(self, images: Iterable[PlannedImage]) -> None:
@@ -31,13 +31,13 @@ class Reservoir:
                 self._add(image)
 
     def images_at_random(self) -> list[PlannedImage]:
-        """Those that were kept, in an order that says nothing."""
-        return self._random.sample(self._kept, len(self._kept))
+        """The chosen ones, in an order that says nothing."""
+        return self._random.sample(self._chosen, len(self._chosen))
 
     def _add(self, image: PlannedImage) -> None:
         self.images += 1
         self.size_bytes += image.entry.size
-        if len(self._kept) < self.size:
-            self._kept.append(image)
+        if len(self._chosen) < self.size:
+            self._chosen.append(image)
         elif (place := self._random.randrange(self.images)) < self.size:
-            self._kept[place] = image
+            self._chosen[place] = image

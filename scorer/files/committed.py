@@ -99,11 +99,11 @@ def _check_shape(file: ShardFile, keys: pa.BinaryArray, shard: PlannedShard) -> 
         raise DataInvalid(f"{file.where}: {rows} rows, though {shard.images} are planned")
 
 
-def _check_keys(found: pa.ChunkedArray, keys: pa.BinaryArray, done: int, where: str) -> None:
-    planned = shown(keys)
-    if not found.equals(pa.chunked_array([planned])):
-        place = pc.index(pc.equal(found, planned), value=False).as_py()
-        key, wanted = found[place].as_py(), planned[place].as_py()
+def _check_keys(written: pa.ChunkedArray, keys: pa.BinaryArray, done: int, where: str) -> None:
+    planned = keys_in_rows(keys)
+    if not written.equals(pa.chunked_array([planned])):
+        place = pc.index(pc.equal(written, planned), value=False).as_py()
+        key, wanted = written[place].as_py(), planned[place].as_py()
         raise DataInvalid(f"{where}: row {done + place} is of {key!r}, though {wanted!r} is planned")
 
 
@@ -114,7 +114,7 @@ def _check_order(keys: pa.BinaryArray, before: bytes, where: str) -> None:
         raise DataInvalid(f"{where}: its keys are not sorted, or one is planned twice")
 
 
-def shown(keys: pa.BinaryArray) -> pa.StringArray:
+def keys_in_rows(keys: pa.BinaryArray) -> pa.StringArray:
     """The keys as rows show them."""
     try:
         return keys.cast(pa.string())

@@ -34,7 +34,7 @@ DAMAGED: Final = (pa.ArrowInvalid, OSError)
 """What reading a parquet file raises that is cut off or overwritten in places."""
 
 
-class CarriedRow(NamedTuple):
+class RowPlace(NamedTuple):
     """A row of an earlier run."""
 
     path: str
@@ -46,7 +46,7 @@ class PlannedImage(NamedTuple):
     """An image as the planner saw it."""
 
     entry: Entry
-    carried: CarriedRow | None = None
+    carried: RowPlace | None = None
     """The row that is copied; None if the image is to be scored."""
 
 
@@ -58,7 +58,7 @@ class ManifestWriter:
         self._writer = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
         self._columns: list[list[Any]] = [[] for _ in SCHEMA]
 
-    def add(self, entry: Entry, carried: CarriedRow | None) -> None:
+    def add(self, entry: Entry, carried: RowPlace | None) -> None:
         key, size, etag, last_modified, carried_from, carried_row = self._columns
         key.append(key_bytes(entry.key))
         size.append(entry.size)
@@ -86,7 +86,7 @@ def read_manifest(output: Folder, path: str) -> Iterator[PlannedImage]:
     for batch in read_batches(output, path):
         for key, size, etag, last_modified, carried_from, row in zip(*_values(batch), strict=True):
             entry = Entry(key_text(key), size, etag, last_modified)
-            yield PlannedImage(entry, None if carried_from is None else CarriedRow(carried_from, row))
+            yield PlannedImage(entry, None if carried_from is None else RowPlace(carried_from, row))
 
 
 def read_batches(output: Folder, path: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -103,8 +103,8 @@ def check_same_run(planned: RunSpec, wanted: RunSpec) -> None:
         before, now = getattr(planned, name), getattr(wanted, name)
         if before != now:
             raise SettingsInvalid(
-                f"--run-id {planned.run}: this run was planned with {option_of(name)} {shown(before)}, "
-                f"not {shown(now)}; take another --run-id"
+                f"--run-id {planned.run}: this run was planned with {option_of(name)} {value_text(before)}, "
+                f"not {value_text(now)}; take another --run-id"
             )
 
 
@@ -113,7 +113,7 @@ def option_of(name: str) -> str:
     return {"source": "SOURCE", "image_path": "the decoders"}.get(name, flag(name))
 
 
-def shown(value: object) -> str:
+def value_text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "nothing"
     return str(value) if value not in (None, "") else "nothing"

@@ -61,12 +61,17 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TopLabels:
     """What the model says of an image; labels and probabilities best first."""
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     abstained: bool
+    status: Literal["ok"] = "ok"
+
+
+Outcome = TopLabels | Failure
+"""What became of an image."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class ShardCounts:
         return cls(**fields, stages=stages)
 
 
-_Row = tuple[Entry, Answer | Failure, datetime]
+_Row = tuple[Entry, Outcome, datetime]
 
 
 @dataclass
@@ -132,11 +137,9 @@ class RowWriter:
         except OSError as failure:
             raise self._failure(failure) from failure
 
-    def write(
-        self, entries: Sequence[Entry], answers: Sequence[Answer | Failure], scored_at: datetime
-    ) -> None:
+    def write(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], scored_at: datetime) -> None:
         """A few rows more, which wait for others."""
-        self._rows += [(*pair, scored_at) for pair in zip(entries, answers, strict=True)]
+        self._rows += [(*pair, scored_at) for pair in zip(entries, outcomes, strict=True)]
         if len(self._rows) >= BATCH_ROWS:
             self._encode()
 
@@ -219,17 +222,17 @@ def escaped(text: str) -> str:
 
 def _columns(rows: list[_Row]) -> dict[str, list[Any]]:
     """The columns that differ from row to row."""
-    good = [None if isinstance(answer, Failure) else answer for _, answer, _ in rows]
-    bad = [answer if isinstance(answer, Failure) else None for _, answer, _ in rows]
+    good = [None if isinstance(outcome, Failure) else outcome for _, outcome, _ in rows]
+    bad = [outcome if isinstance(outcome, Failure) else None for _, outcome, _ in rows]
     return {
         "key": [escaped(entry.key) for entry, _, _ in rows],
         "etag": [entry.etag for entry, _, _ in rows],
         "size": [entry.size for entry, _, _ in rows],
-        "label": [answer and answer.labels[0] for answer in good],
-        "probability": [answer and answer.probabilities[0] for answer in good],
-        "top_labels": [answer and answer.labels for answer in good],
-        "top_probabilities": [answer and answer.probabilities for answer in good],
-        "abstained": [answer and answer.abstained for answer in good],
+        "label": [top and top.labels[0] for top in good],
+        "probability": [top and top.probabilities[0] for top in good],
+        "top_labels": [top and top.labels for top in good],
+        "top_probabilities": [top and top.probabilities for top in good],
+        "abstained": [top and top.abstained for top in good],
         "status": [failure.status if failure else "ok" for failure in bad],
         "error": [failure and escaped(failure.error) for failure in bad],
         "scored_at": [scored_at for _, _, scored_at in rows],

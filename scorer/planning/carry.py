@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from fovea.stores.folder import Entry
-from scorer.files.manifest import CarriedRow, PlannedImage, key_bytes
+from scorer.files.manifest import PlannedImage, RowPlace, key_bytes
 from scorer.files.plan import RunSpec
 from scorer.planning.earlier import EarlierRow
 
@@ -50,4 +50,4 @@ def carry_forward(
         while row is not None and row.key < key:
             row = next(rows, None)
         holds = row is not None and row.key == key and rule.holds(row, entry)
-        yield PlannedImage(entry, CarriedRow(row.path, row.row) if row is not None and holds else None)
+        yield PlannedImage(entry, RowPlace(row.path, row.row) if row is not None and holds else None)

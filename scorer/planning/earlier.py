@@ -11,7 +11,7 @@ from fovea.errors import DataInvalid
 from fovea.stores.folder import Entry, Folder
 from scorer.files import layout
 from scorer.files.latest import read_latest
-from scorer.files.manifest import BATCH_ROWS, DAMAGED, CarriedRow, read_batches, read_manifest
+from scorer.files.manifest import BATCH_ROWS, DAMAGED, RowPlace, read_batches, read_manifest
 from scorer.files.plan import Plan, PlannedShard, RunSpec, read_plan
 from scorer.files.scratch import local_copy
 
@@ -45,7 +45,7 @@ class EarlierImage(NamedTuple):
 
     entry: Entry
     status: str
-    where: CarriedRow
+    where: RowPlace
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class EarlierRun:
         for shard in self.plan.shards:
             path, statuses = self._path(shard), self._statuses(shard)
             for row, image in enumerate(read_manifest(self.output, shard.manifest)):
-                yield EarlierImage(image.entry, next(statuses), CarriedRow(path, row))
+                yield EarlierImage(image.entry, next(statuses), RowPlace(path, row))
 
     def _path(self, shard: PlannedShard) -> str:
         return f"{layout.run_folder(self.name)}/{layout.shard_file(shard.index)}"

@@ -54,8 +54,8 @@ def look_up(source: Folder, keys: Iterable[str]) -> Generator[Entry, None, None]
     failed = failed_in_a_row = 0
     last: Unavailable | None = None
     bound = Bound(2 * LOOKUPS_AT_ONCE)
-    with closing(ordered_map(partial(_look_up_one, source), keys, LOOKUPS_AT_ONCE, bound)) as found:
-        for entry, error in found:
+    with closing(ordered_map(partial(_look_up_one, source), keys, LOOKUPS_AT_ONCE, bound)) as lookups:
+        for entry, error in lookups:
             failed_in_a_row = failed_in_a_row + 1 if error else 0
             if error and failed_in_a_row >= LOST_AFTER_LOOKUPS:
                 raise Unavailable(f"{failed_in_a_row} lookups in a row failed, the last: {error}") from error

@@ -25,7 +25,7 @@ from scorer.planning.content import images_by_content
 from scorer.planning.earlier import EarlierRun, finished_run, previous_run
 from scorer.planning.listing import Selection
 from scorer.planning.requeue import requeued_images, requeued_spec
-from scorer.planning.sharding import Bounds, write_shards
+from scorer.planning.sharding import ShardLimits, write_shards
 from scorer.scoring.shard import load_classifier
 
 logger = logging.getLogger(__name__)
@@ -58,9 +58,9 @@ def make_plan(
     answer, DataInvalid when the listing is not sorted or the file of keys is none.
     """
     draft = _requeue(requeued, source) if requeued else _carry(settings, output, spec, source)
-    bounds = Bounds(settings.shard_images, settings.shard_bytes)
+    limits = ShardLimits(settings.shard_images, settings.shard_bytes)
     images = logged(draft.images, "planning", every=1000)  # a plan takes some microseconds an image
-    shards = tuple(write_shards(output, spec.run, images, bounds, spec.max_image_bytes))
+    shards = tuple(write_shards(output, spec.run, images, limits, spec.max_image_bytes))
     left_out = draft.left_out()
     plan = Plan(
         created=datetime.now(UTC),

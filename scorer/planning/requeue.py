@@ -7,7 +7,7 @@ from typing import Final
 from fovea.errors import SettingsInvalid
 from fovea.stores.folder import Folder
 from scorer.files.manifest import PlannedImage
-from scorer.files.plan import RunSpec, option_of, shown
+from scorer.files.plan import RunSpec, option_of, value_text
 from scorer.options import PlanOptions
 from scorer.planning.earlier import MUST_BE_SAME, EarlierRun
 from scorer.planning.keys import look_up
@@ -35,12 +35,12 @@ def requeued_spec(settings: PlanOptions, asked: RunSpec, earlier: RunSpec) -> Ru
             f"--requeue {earlier.run}: its rows are by model {earlier.model_name} {right}, not {wrong}; "
             "another model's run is one of its own, without --requeue"
         )
-    kept = {
+    unchanged = {
         name: getattr(earlier, name) for name in (*_SAME, *(name for name in _LIMITS if name not in given))
     }
     if asked.image_path != earlier.image_path:  # as where a decoder was installed for what had failed
-        kept["earlier_image_path"] = earlier.image_path or "unknown"
-    return asked.model_copy(update=kept)
+        unchanged["earlier_image_path"] = earlier.image_path or "unknown"
+    return asked.model_copy(update=unchanged)
 
 
 def requeued_images(earlier: EarlierRun, source: Folder) -> Iterator[PlannedImage]:
@@ -50,16 +50,16 @@ def requeued_images(earlier: EarlierRun, source: Folder) -> Iterator[PlannedImag
     Raises DataInvalid when a file of the earlier run is damaged or gone, Unavailable when a store is.
     """
     bad = (image.entry.key for image in earlier.images() if image.status != "ok")
-    with closing(look_up(source, bad)) as found:
+    with closing(look_up(source, bad)) as entries:
         for image in earlier.images():
             if image.status == "ok":
                 yield PlannedImage(image.entry, image.where)
             else:
-                yield PlannedImage(next(found))
+                yield PlannedImage(next(entries))
 
 
 def _different(earlier: RunSpec, name: str, value: object, advice: str) -> SettingsInvalid:
-    planned = f"{option_of(name)} {shown(getattr(earlier, name))}"
+    planned = f"{option_of(name)} {value_text(getattr(earlier, name))}"
     return SettingsInvalid(
-        f"--requeue {earlier.run}: it was planned with {planned}, not {shown(value)}; {advice}"
+        f"--requeue {earlier.run}: it was planned with {planned}, not {value_text(value)}; {advice}"
     )

@@ -1,4 +1,4 @@
-"""A plan's images are cut into shards: contiguous ranges of the keys, bounded by count and by bytes.
+"""A plan's images are put into shards: contiguous ranges of the keys, bounded by count and by bytes.
 
 Each shard has a manifest file of its own, so neither planning nor scoring holds more than one shard's keys.
 """
@@ -14,7 +14,7 @@ from scorer.files.plan import PlannedShard
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ShardLimits:
     """Of each shard: how many images, and how many bytes that are to be fetched, unless it is one image."""
 
     images: int
@@ -22,7 +22,7 @@ class Bounds:
 
 
 def write_shards(
-    output: Folder, run: str, images: Iterable[PlannedImage], bounds: Bounds, max_image_bytes: int
+    output: Folder, run: str, images: Iterable[PlannedImage], limits: ShardLimits, max_image_bytes: int
 ) -> Iterator[PlannedShard]:
     """Writes the manifest of each shard, and yields the shard.
 
@@ -31,19 +31,19 @@ def write_shards(
     """
     # Two planners of one run must not write over each other's manifests: plan.json says whose are right.
     planner = secrets.token_hex(4)
-    index, shard = 0, _Cut()
+    index, shard = 0, _OpenShard()
     for image in images:
         fetched = image.carried is None and image.entry.size <= max_image_bytes
         fetch_bytes = image.entry.size if fetched else 0
-        too_large = shard.fetch_bytes and shard.fetch_bytes + fetch_bytes > bounds.fetch_bytes
-        if shard.images >= bounds.images or too_large:
+        too_large = shard.fetch_bytes and shard.fetch_bytes + fetch_bytes > limits.fetch_bytes
+        if shard.images >= limits.images or too_large:
             yield shard.write_to(output, run, index, planner)
-            index, shard = index + 1, _Cut()
+            index, shard = index + 1, _OpenShard()
         shard.add(image, fetch_bytes)
     yield shard.write_to(output, run, index, planner)
 
 
-class _Cut:
+class _OpenShard:
     """The shard that images are being put into."""
 
     def __init__(self) -> None:

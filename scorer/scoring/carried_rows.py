@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from fovea.stores.folder import Entry, Folder
 from scorer.files.manifest import key_text, read_batches
 from scorer.files.plan import PlannedShard
-from scorer.files.rows import Answer, Failure, RowWriter, Status, escaped
+from scorer.files.rows import Outcome, RowWriter, Status, escaped
 from scorer.scoring.earlier_rows import EarlierFiles
 
 logger = logging.getLogger(__name__)
@@ -26,11 +26,11 @@ COLUMNS: Final = ["key", "etag", "carried_from", "carried_row"]
 
 
 @dataclass(frozen=True)
-class CopiedRows:
+class CarriedRows:
     """The rows of a shard's carried images, as the earlier run wrote them, sorted by key."""
 
-    found: npt.NDArray[np.bool_]
-    """Of every image of the shard: true if its row is here."""
+    present: npt.NDArray[np.bool_]
+    """Of every image of the shard, bool [images]: true if its row is here."""
     path: Path
     """The local file that has them."""
     statuses: Counter[Status]
@@ -40,52 +40,50 @@ class CopiedRows:
         return self.statuses.total()
 
 
-def copy_rows(output: Folder, shard: PlannedShard, path: Path) -> CopiedRows:
+def copy_carried_rows(output: Folder, shard: PlannedShard, path: Path) -> CarriedRows:
     """Copies the carried rows into a local file, from one earlier file after the other.
 
     A row that is not where the plan says is left out, with a warning: then its image is scored after all.
     Raises Unavailable when the store does not answer, DataInvalid when the manifest is damaged.
     """
-    found = np.zeros(shard.images, np.bool_)
+    present = np.zeros(shard.images, np.bool_)
     statuses: Counter[Status] = Counter()
     with RowWriter(path) as writer, EarlierFiles(output) as files:
         done = 0
         for batch in read_batches(output, shard.manifest, COLUMNS) if shard.carried else ():
             for places, rows in _rows(files, batch):
-                found[done + places] = True
+                present[done + places] = True
                 statuses.update(rows["status"].to_pylist())
                 for part in rows.to_batches():
                     writer.write_batch(part)
             done += batch.num_rows
     if lost := shard.carried - statuses.total():
         logger.warning("carried rows that are gone, so that their images are scored again: %d", lost)
-    return CopiedRows(found, path, statuses)
+    return CarriedRows(present, path, statuses)
 
 
 class RowsInOrder:
-    """Writes the rows of scored images, each after the copied rows that come before it."""
+    """Writes the rows of scored images, each after the carried rows that come before it."""
 
-    def __init__(self, writer: RowWriter, copied: CopiedRows) -> None:
+    def __init__(self, writer: RowWriter, carried: CarriedRows) -> None:
         self._writer = writer
-        scored = np.flatnonzero(~copied.found)
-        # How many copied rows come before each scored one, and after the last.
-        self._gaps = np.diff(scored, prepend=-1, append=len(copied.found)) - 1
-        self._batches = pq.ParquetFile(copied.path).iter_batches()
+        scored = np.flatnonzero(~carried.present)
+        # How many carried rows come before each scored one, and after the last.
+        self._gaps = np.diff(scored, prepend=-1, append=len(carried.present)) - 1
+        self._batches = pq.ParquetFile(carried.path).iter_batches()
         self._batch: pa.RecordBatch | None = None
         self._written = 0
 
-    def write(
-        self, entries: Sequence[Entry], answers: Sequence[Answer | Failure], scored_at: datetime
-    ) -> None:
+    def write(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], scored_at: datetime) -> None:
         """As RowWriter.write."""
         gaps = self._gaps[self._written : self._written + len(entries)]
         self._written += len(entries)
         start = 0
         for place in np.flatnonzero(gaps).tolist():
-            self._writer.write(entries[start:place], answers[start:place], scored_at)
+            self._writer.write(entries[start:place], outcomes[start:place], scored_at)
             self._copy(int(gaps[place]))
             start = place
-        self._writer.write(entries[start:], answers[start:], scored_at)
+        self._writer.write(entries[start:], outcomes[start:], scored_at)
 
     def finish(self) -> None:
         """Writes the rows that are left."""

@@ -16,7 +16,7 @@ from fovea.model.classifier import CPU, Classifier, Provider, top_k
 from fovea.ordered import Bound, ordered_map
 from fovea.stores.folder import Entry
 from scorer.files.plan import RunSpec
-from scorer.files.rows import Answer, Failure, StageTime
+from scorer.files.rows import Failure, Outcome, StageTime, TopLabels
 from scorer.scoring.fetching import Fetched, Fetcher, unless_lost
 from scorer.scoring.stopwatch import Stopwatch
 
@@ -42,7 +42,7 @@ class Scored(NamedTuple):
     """A batch of images and what became of each."""
 
     entries: list[Entry]
-    answers: list[Answer | Failure]
+    outcomes: list[Outcome]
 
 
 class _Decoded(NamedTuple):
@@ -77,12 +77,13 @@ class Pipeline:
 
         Raises Unavailable, as the batches are taken, when the store is gone.
         """
-        has, fetcher = self._resources, self._fetcher
-        fetch_ahead = Bound(2 * has.fetch_concurrency + self._batch_size, has.max_inflight_bytes // 2)
-        fetch = ordered_map(fetcher.fetch, entries, has.fetch_concurrency, fetch_ahead, fetcher.size_bytes)
+        fetcher, at_once = self._fetcher, self._resources.fetch_concurrency
+        max_bytes = self._resources.max_inflight_bytes
+        fetch_ahead = Bound(2 * at_once + self._batch_size, max_bytes // 2)
+        fetch = ordered_map(fetcher.fetch, entries, at_once, fetch_ahead, fetcher.size_bytes)
         with closing(fetch) as fetched:
             whole = unless_lost(fetched, self._planned, fetcher.ask_store)
-            batches = _batches(whole, self._batch_size, has.max_inflight_bytes // 4)
+            batches = _batches(whole, self._batch_size, max_bytes // 4)
             with closing(self._worked_on(batches)) as scored:
                 yield scored
 
@@ -101,12 +102,12 @@ class Pipeline:
 
     def elapsed(self) -> tuple[float, dict[str, StageTime]]:
         """Seconds since the beginning, and how busy each stage and the cores were."""
-        has, elapsed_s = self._resources, time.perf_counter() - self._started_s
+        resources, elapsed_s = self._resources, time.perf_counter() - self._started_s
         cpu_s, cores_s = time.process_time() - self._started_cpu_s, elapsed_s * available_cpus()
-        classifying = has.decode_threads if self._on_cpu else 1
+        classifying = resources.decode_threads if self._on_cpu else 1
         return elapsed_s, {
-            "fetch": StageTime(self._fetcher.time.busy_s, elapsed_s * has.fetch_concurrency),
-            "decode": StageTime(self._decode_time.busy_s, elapsed_s * has.decode_threads),
+            "fetch": StageTime(self._fetcher.time.busy_s, elapsed_s * resources.fetch_concurrency),
+            "decode": StageTime(self._decode_time.busy_s, elapsed_s * resources.decode_threads),
             "compute": StageTime(self._compute_time.busy_s, elapsed_s * classifying),
             "write": StageTime(self.write_time.busy_s, elapsed_s),
             "cpu": StageTime(min(cpu_s, cores_s), cores_s),
@@ -138,19 +139,19 @@ class Pipeline:
             return Failure("too_large" if too_large else "undecodable", str(error))
 
     def _classify(self, decoded: _Decoded) -> Scored:
-        answers = self._answers(decoded.pixels) if len(decoded.pixels) else iter(())
-        return Scored(decoded.entries, [failure or next(answers) for failure in decoded.failures])
+        tops = self._top_labels(decoded.pixels) if len(decoded.pixels) else iter(())
+        return Scored(decoded.entries, [failure or next(tops) for failure in decoded.failures])
 
-    def _answers(self, pixels: Pixels) -> Iterator[Answer]:
+    def _top_labels(self, pixels: Pixels) -> Iterator[TopLabels]:
         with self._compute_time.running():
             probabilities = self._classifier.classify(pixels)
         best, confidence = top_k(probabilities, self._run.top_k)
-        return map(self._answer, best.tolist(), confidence.tolist())
+        return map(self._top_of_one, best.tolist(), confidence.tolist())
 
-    def _answer(self, best: list[int], confidence: list[float]) -> Answer:
+    def _top_of_one(self, best: list[int], confidence: list[float]) -> TopLabels:
         labels = tuple(self._classifier.labels[index] for index in best)
         threshold = self._classifier.bundle.contract.abstain_threshold
-        return Answer(labels, tuple(confidence), confidence[0] < threshold)
+        return TopLabels(labels, tuple(confidence), confidence[0] < threshold)
 
 
 def _batches(fetched: Iterable[Fetched], images: int, size_bytes: int) -> Iterator[list[Fetched]]:

@@ -23,9 +23,9 @@ from fovea.stores.storage import open_folder
 from scorer.files import layout
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import PlannedShard, RunSpec
-from scorer.files.rows import Failure, RowWriter, ShardCounts, Status
+from scorer.files.rows import RowWriter, ShardCounts, Status
 from scorer.files.scratch import mapped, scratch_folder
-from scorer.scoring.carried_rows import CopiedRows, RowsInOrder, copy_rows
+from scorer.scoring.carried_rows import CarriedRows, RowsInOrder, copy_carried_rows
 from scorer.scoring.pipeline import GPU_BATCH, Pipeline, Resources
 
 
@@ -47,15 +47,17 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     Raises Unavailable when a store is gone (single images that cannot be read become rows instead),
     BundleInvalid when the model is not the one that was planned. Then nothing is written.
     """
-    has = spec.resources
-    classifier = load_classifier(spec.run, has.provider, has.threads, has.model_cache, has.batch_size)
+    resources = spec.resources
+    classifier = load_classifier(
+        spec.run, resources.provider, resources.threads, resources.model_cache, resources.batch_size
+    )
     output = open_folder(spec.output, patient=True)
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
-        copied = copy_rows(output, spec.shard, folder / "copied.parquet")
-        images = zip(read_manifest(output, spec.shard.manifest), copied.found, strict=True)
-        entries = (image.entry for image, found in images if not found)
-        counts = _write_rows(spec, classifier, copied, entries, path, progress)
+        carried = copy_carried_rows(output, spec.shard, folder / "carried.parquet")
+        images = zip(read_manifest(output, spec.shard.manifest), carried.present, strict=True)
+        entries = (image.entry for image, is_carried in images if not is_carried)
+        counts = _write_rows(spec, classifier, carried, entries, path, progress)
         run = output.folder(layout.run_folder(spec.run.run))
         wrote = run.put_if_absent(layout.shard_file(spec.shard.index), mapped(path))
     return counts if wrote else None
@@ -78,8 +80,8 @@ def load_classifier(
         )
     bundle = versions.fetch(run.models, run.model_version, cache, patient=True)
     if bundle.digest != run.model_digest:
-        found = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"
-        raise BundleInvalid(f"{bundle.path}: not the model that was planned (its digest is {found})")
+        digests = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"
+        raise BundleInvalid(f"{bundle.path}: not the model that was planned (its digest is {digests})")
     # A GPU knows this size alone, and smaller batches are padded: its first run of each size takes seconds.
     return Classifier(bundle, provider, threads, batch_sizes=(batch_size or GPU_BATCH,))
 
@@ -87,24 +89,24 @@ def load_classifier(
 def _write_rows(
     spec: ShardSpec,
     classifier: Classifier,
-    copied: CopiedRows,
+    carried: CarriedRows,
     entries: Iterable[Entry],
     path: Path,
     progress: Callable[[int], None],
 ) -> ShardCounts:
     pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
-    statuses: Counter[Status] = Counter(copied.statuses)
+    statuses: Counter[Status] = Counter(carried.statuses)
     with RowWriter(path, _same_in_all(spec.run)) as writer, pipeline.scored(entries) as batches:
-        rows = RowsInOrder(writer, copied)
-        for images, answers in batches:
+        rows = RowsInOrder(writer, carried)
+        for images, outcomes in batches:
             with pipeline.write_time.running():
-                rows.write(images, answers, datetime.now(UTC))
-            statuses.update(answer.status if isinstance(answer, Failure) else "ok" for answer in answers)
+                rows.write(images, outcomes, datetime.now(UTC))
+            statuses.update(outcome.status for outcome in outcomes)
             progress(len(images))
         with pipeline.write_time.running():
             rows.finish()
         elapsed_s, stages = pipeline.elapsed()
-        counts = ShardCounts(dict(statuses), elapsed_s, stages, copied.count, classifier.provider)
+        counts = ShardCounts(dict(statuses), elapsed_s, stages, carried.count, classifier.provider)
         writer.write_footer(counts)
     return counts
 

@@ -54,9 +54,9 @@ def _log_shard(plan: Plan, index: int, elapsed_s: float, counts: ShardCounts | N
     shard = plan.shards[index]
     what = {"shard": index, "of": len(plan.shards), "images": shard.images, "carried": shard.carried}
     advice = advise(counts.stages, counts.provider == CUDA) if counts and shard.to_score else None
-    found = {"bottleneck": advice.stage, "knob": advice.knob} if advice else {}
+    held_up = {"bottleneck": advice.stage, "knob": advice.knob} if advice else {}
     text = "scored" if counts else "another worker was first"
-    logger.info(text, extra={**what, "images_per_s": round(shard.to_score / elapsed_s, 1), **found})
+    logger.info(text, extra={**what, "images_per_s": round(shard.to_score / elapsed_s, 1), **held_up})
 
 
 def resources_of(settings: WorkOptions) -> Resources:

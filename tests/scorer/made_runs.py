@@ -16,7 +16,7 @@ from scorer.config import CommitSettings
 from scorer.files import layout
 from scorer.files.manifest import ManifestWriter
 from scorer.files.plan import Plan, PlannedShard, RunSpec
-from scorer.files.rows import Answer, Failure, RowWriter, ShardCounts, StageTime
+from scorer.files.rows import Failure, Outcome, RowWriter, ShardCounts, StageTime, TopLabels
 from scorer.files.scratch import scratch_folder
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,7 +93,7 @@ def _make_shard(output: Folder, run: str, index: int, images: Sequence[Image]) -
     digests = {"model_digest": "d" * 64, "preprocess_digest": "p" * 64}
     with scratch_folder() as folder:
         with RowWriter(folder / "shard", {**same, **digests}) as writer:
-            writer.write(entries, [_answer(image) for image in images], NOON)
+            writer.write(entries, [_outcome(image) for image in images], NOON)
             stages = {"fetch": StageTime(0.5, 1), "decode": StageTime(0.2, 1)}
             carried = sum(image.carried for image in images)
             writer.write_footer(ShardCounts({}, 1.0, stages, carried, "CPUExecutionProvider"))
@@ -102,7 +102,7 @@ def _make_shard(output: Folder, run: str, index: int, images: Sequence[Image]) -
     return PlannedShard(index=index, manifest=manifest, images=len(images), size_bytes=0)
 
 
-def _answer(image: Image) -> Answer | Failure:
+def _outcome(image: Image) -> Outcome:
     if image.label is None:
         return Failure("undecodable", f"{image.key}: not an image")
-    return Answer((image.label,), (image.probability,), image.probability < 0.6)
+    return TopLabels((image.label,), (image.probability,), image.probability < 0.6)

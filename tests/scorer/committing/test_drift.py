@@ -11,7 +11,7 @@ import pytest
 from fovea.errors import DataInvalid
 from fovea.model import versions
 from fovea.model.bundle import seal
-from scorer.committing.class_distribution import Mix
+from scorer.committing.class_distribution import ClassDistribution
 from scorer.committing.drift import KINDS, Reference, drifts, worst
 from tests.scorer.committing.test_summary import latest, night, read_summary, summary_page
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
@@ -112,14 +112,14 @@ def test_what_chance_gives_is_no_drift() -> None:
     random = np.random.default_rng(5)
     found = []
     for _ in range(300):
-        (ours, theirs) = (_mix(np.sort(random.beta(8, 2, n))) for n in (227, 900))
+        (ours, theirs) = (_distribution(np.sort(random.beta(8, 2, n))) for n in (227, 900))
         found.append(words(drifts(ours, Reference.of(theirs, same_model=True))))
     assert sum(word["confidence"] != "none" for word in found) <= 9
     assert sum(word["abstentions"] != "none" for word in found) <= 9
 
 
 def test_tenths_that_neither_has_images_in_give_chance_no_room() -> None:
-    ours, theirs = (_mix(np.repeat([0.85, 0.95], counts)) for counts in ([50, 50], [7000, 3000]))
+    ours, theirs = (_distribution(np.repeat([0.85, 0.95], counts)) for counts in ([50, 50], [7000, 3000]))
     drift = drifts(ours, Reference.of(theirs, same_model=True))["confidence_drift"]
     assert drift["word"] == "some"
     assert drift["by_chance"] < 0.07
@@ -132,12 +132,12 @@ def test_the_worst_of_the_drifts_is_the_word_for_all() -> None:
     assert worst({"drift": None}) is None
 
 
-def _mix(probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> Mix:
+def _distribution(probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> ClassDistribution:
     rows = {
         "label": ["red", "blue"] * (len(probabilities) // 2) + ["red"] * (len(probabilities) % 2),
         "probability": probabilities,
         "abstained": probabilities < 0.6,
     }
-    mix = Mix()
-    mix.add(pa.table(rows))
-    return mix
+    distribution = ClassDistribution()
+    distribution.add(pa.table(rows))
+    return distribution

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fovea.errors import DataInvalid
 from fovea.stores.folder import Entry
 from fovea.stores.storage import LocalFolder, open_folder
-from scorer.files.manifest import CarriedRow, key_bytes
+from scorer.files.manifest import RowPlace, key_bytes
 from scorer.planning.carry import Rule, carry_forward
 from scorer.planning.earlier import EarlierRow
 from scorer.planning.planner import make_plan
@@ -65,4 +65,4 @@ def test_the_join_carries_what_a_dictionary_would(
         etag, status = earlier.get(entry.key, ("", ""))
         same = etag == entry.etag != ""
         holds = same and status in statuses and (status != "ok" or entry.size <= 5)
-        assert carried == (CarriedRow("file", names.index(entry.key)) if holds else None)
+        assert carried == (RowPlace("file", names.index(entry.key)) if holds else None)

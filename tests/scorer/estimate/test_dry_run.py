@@ -11,7 +11,7 @@ from fovea.errors import Unavailable
 from fovea.stores.storage import open_folder
 from scorer.estimate.estimate import Estimate, Part, in_time
 from scorer.estimate.reservoir import Reservoir
-from scorer.files.manifest import CarriedRow, PlannedImage
+from scorer.files.manifest import PlannedImage, RowPlace
 from scorer.run import score
 from tests import tiny
 from tests.scorer.runs import error_line, flags, planned, scorer, settings_for
@@ -166,7 +166,7 @@ def test_a_time_is_shown_in_two_units_at_most(seconds: float, shown: str) -> Non
 
 def test_a_sample_is_spread_over_the_listing_and_always_the_same(photos: Path) -> None:
     (entry, *_) = open_folder(str(photos)).entries()
-    listing = [PlannedImage(entry, CarriedRow("data", 0) if index % 2 else None) for index in range(2000)]
+    listing = [PlannedImage(entry, RowPlace("data", 0) if index % 2 else None) for index in range(2000)]
     first, second = Reservoir(100), Reservoir(100)
     places = []
     for sample in (first, second):

@@ -10,7 +10,7 @@ from fovea.errors import DataInvalid, ObjectUnreadable, SettingsInvalid, Unavail
 from fovea.images.passed_over import PassedOver
 from fovea.stores.folder import Entry
 from fovea.stores.storage import LocalFolder, open_folder
-from scorer.files.manifest import CarriedRow, PlannedImage, read_manifest
+from scorer.files.manifest import PlannedImage, RowPlace, read_manifest
 from scorer.files.plan import Plan, read_plan
 from scorer.planning.content import NOT_GIVEN, images_by_content
 from scorer.planning.keys import LOST_AFTER_LOOKUPS
@@ -120,7 +120,7 @@ def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan
     left_out = PassedOver()
     images = [PlannedImage(entry) for entry in (*lost[:-1], *there, replace(there[0], key="archived"))]
     images.append(
-        PlannedImage(replace(there[0], key="carried"), CarriedRow("data/shard-00000.parquet", 0))
+        PlannedImage(replace(there[0], key="carried"), RowPlace("data/shard-00000.parquet", 0))
     )  # was read before
     kept = list(images_by_content(images, Failing(photos), left_out))
     assert [image.entry.key for image in kept] == [*(entry.key for entry in lost[:-1]), "carried"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fovea.stores.folder import Entry
 from scorer.files.rows import Failure, RowWriter
-from scorer.scoring.carried_rows import CopiedRows, RowsInOrder
+from scorer.scoring.carried_rows import CarriedRows, RowsInOrder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,9 +33,9 @@ def test_copied_rows_come_where_their_keys_belong(found: list[bool], batch_size:
         old, new = entries(found, wanted=True), entries(found, wanted=False)
         with RowWriter(Path(folder) / "copied.parquet", same) as writer:
             writer.write(old, failures(len(old), "copied"), NOW)
-        copied = CopiedRows(np.array(found), writer.path, Counter({"undecodable": len(old)}))
+        carried = CarriedRows(np.array(found), writer.path, Counter({"undecodable": len(old)}))
         with RowWriter(path, same) as writer:
-            in_order = RowsInOrder(writer, copied)
+            in_order = RowsInOrder(writer, carried)
             for start in range(0, len(new), batch_size):
                 part = new[start : start + batch_size]
                 in_order.write(part, failures(len(part), "scored"), NOW)

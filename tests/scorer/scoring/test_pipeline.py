@@ -37,9 +37,9 @@ def scored(pipeline: Pipeline, entries: list[Entry]) -> list[Scored]:
 
 def images(batches: list[Scored]) -> list[tuple[str, object]]:
     return [
-        (entry.key, answer)
+        (entry.key, outcome)
         for batch in batches
-        for entry, answer in zip(batch.entries, batch.answers, strict=True)
+        for entry, outcome in zip(batch.entries, batch.outcomes, strict=True)
     ]
 
 
