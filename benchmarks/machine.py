@@ -11,7 +11,8 @@ from fovea.cpus import processor_name
 
 def describe_machine(device: torch.device, threads: int) -> str:
     """One line: processor or GPU, threads, versions, commit."""
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{processor_name()}, {threads} threads"
+    on_cpu = f"{processor_name()}, {threads} threads"
+    where = torch.cuda.get_device_name() if device.type == "cuda" else on_cpu
     return f"{where}; Python {platform.python_version()}, torch {version('torch')}; commit {_commit()}"
 
 

@@ -19,8 +19,8 @@ from tests import tiny
 from tests.photos import make_photos
 from tests.server.oip_calls import IMAGES, PATIENCE_S, crops_of, of_pixels, texts
 from tests.servers import running_server
-from trainer.explain.heat import heat_map
-from trainer.explain.sight import NamedImage, look
+from trainer.explain.explanation import NamedImage, explain
+from trainer.explain.saliency import saliency_maps
 from trainer.network.model import build_network
 
 pytestmark = pytest.mark.gpu
@@ -55,10 +55,10 @@ def test_what_a_network_sees_is_the_same_on_cuda() -> None:
     network = build_network("resnet18", 3, 64)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     classes = np.arange(3)
-    expected = heat_map(network, pixels, classes)
+    expected = saliency_maps(network, pixels, classes)
     network.to("cuda", memory_format=torch.channels_last)
-    np.testing.assert_allclose(heat_map(network, pixels, classes), expected, atol=0.05)
-    convolutions = look(network, ("a", "b", "c"), [NamedImage("a.png", pixels[0])]).convolutions
+    np.testing.assert_allclose(saliency_maps(network, pixels, classes), expected, atol=0.05)
+    convolutions = explain(network, ("a", "b", "c"), [NamedImage("a.png", pixels[0])]).convolutions
     assert all(worked is not None for _, worked in convolutions)
 
 

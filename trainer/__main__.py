@@ -71,9 +71,9 @@ def _examine(settings: EvaluateSettings | InspectSettings) -> None:
 def _look(settings: LookSettings) -> None:
     _let_waiting_threads_sleep()
 
-    from trainer.explain import looking  # imports torch
+    from trainer.explain import command  # imports torch
 
-    looking.look(settings)
+    command.look(settings)
 
 
 def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> None:

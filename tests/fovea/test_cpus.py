@@ -57,8 +57,8 @@ def test_a_machine_without_cgroups_uses_the_affinity(tmp_path: Path) -> None:
 
 
 def test_processor_is_called_as_its_maker_calls_it_or_by_its_architecture(tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_bytes(b"processor\t: 0\nmodel name\t: A CPU @ 2.0GHz: v2 \xff\nflags\t: fpu\n")
-    assert processor_name(tmp_path / "cpuinfo") == "A CPU @ 2.0GHz: v2 \ufffd"
+    (tmp_path / "cpuinfo").write_bytes(b"processor\t: 0\nmodel name\t: A CPU: v2 \xff\nflags\t: fpu\n")
+    assert processor_name(tmp_path / "cpuinfo") == "A CPU: v2 \ufffd"
     (tmp_path / "of_arm").write_text("processor\t: 0\nBogoMIPS\t: 243.75\n")
     for without in ("of_arm", "missing"):
         assert processor_name(tmp_path / without) == (platform.processor() or platform.machine())

@@ -90,11 +90,10 @@ def worked_convolution(network: Network, pixels: Pixels, side: int) -> WorkedCon
 
     Raises ArithmeticWrong unless the numbers, added up by hand, give torch's own result.
     """
-    found = first_layer(network, pixels, side)
-    if found is None:
+    first = first_layer(network, pixels, side)
+    if first is None:
         return None
-    name, layer, values = found
-    worked = _work_out(name, layer, values)
+    worked = _work_out(*first)
     verify(worked)
     return worked
 
@@ -110,8 +109,8 @@ def sums(worked: WorkedConvolution) -> Iterator[list[float]]:
 
 def verify(worked: WorkedConvolution) -> None:
     """Raises ArithmeticWrong, naming the first position, where `sums` are not what torch gives."""
-    for row, (found, expected) in enumerate(zip(sums(worked), worked.expected, strict=True)):
-        for column, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+    for row, pair in enumerate(zip(sums(worked), worked.expected, strict=True)):
+        for column, (ours, theirs) in enumerate(zip(*pair, strict=True)):
             if not abs(ours - theirs) <= TOLERANCE * max(1.0, abs(theirs)):
                 raise ArithmeticWrong(
                     f"{worked.layer}: by hand the convolution gives {ours:g} at row {row}, column {column}, "
@@ -132,32 +131,32 @@ def _by_hand(channel: Channel, row: int, column: int, worked: WorkedConvolution)
 def _work_out(name: str, layer: nn.Conv2d, values: Tensor) -> WorkedConvolution:
     weight, bias = layer.weight.float().cpu(), None if layer.bias is None else layer.bias.float().cpu()
     stride, padding, side = layer.stride[0], int(layer.padding[0]), layer.kernel_size[0]
-    made = functional.conv2d(values, weight, bias, stride, padding, groups=layer.groups)[0].numpy()
-    kernel = int(made.std((1, 2)).argmax())
-    patch = most_varied_patch(made[kernel], values.shape[2], POSITIONS[stride], side, stride, padding)
+    output = functional.conv2d(values, weight, bias, stride, padding, groups=layer.groups)[0].numpy()
+    kernel = int(output.std((1, 2)).argmax())
+    patch = most_varied_patch(output[kernel], values.shape[2], POSITIONS[stride], side, stride, padding)
     group = weight.shape[1]
     first = kernel // (len(weight) // layer.groups) * group
     seen = patch.cut(values[0, first : first + group].numpy())
     parts = _parts(seen, weight[kernel].numpy(), patch)
-    shown = np.argsort(-np.abs(parts).sum((1, 2)), kind="stable")[:CHANNELS_SHOWN]
+    most = np.argsort(-np.abs(parts).sum((1, 2)), kind="stable")[:CHANNELS_SHOWN]
     if group == CHANNELS_SHOWN:
-        shown = np.arange(group)  # red, green and blue keep their order
+        most = np.arange(group)  # red, green and blue keep their order
     return WorkedConvolution(
         layer=name,
         side=side,
         stride=stride,
         padding=padding,
         input_shape=(values.shape[1], values.shape[2], values.shape[3]),
-        output_shape=(made.shape[0], made.shape[1], made.shape[2]),
+        output_shape=(output.shape[0], output.shape[1], output.shape[2]),
         kernel=kernel,
         group=group,
         patch=patch,
         channels=tuple(
-            Channel(first + int(c), _listed(seen[c]), _listed(weight[kernel, c].numpy())) for c in shown
+            Channel(first + int(c), _listed(seen[c]), _listed(weight[kernel, c].numpy())) for c in most
         ),
-        rest=_listed(parts.sum(0) - parts[shown].sum(0)),
+        rest=_listed(parts.sum(0) - parts[most].sum(0)),
         bias=0.0 if bias is None else float(bias[kernel]),
-        expected=_listed(made[kernel][patch.rows, patch.columns]),
+        expected=_listed(output[kernel][patch.rows, patch.columns]),
     )
 
 

@@ -11,10 +11,10 @@ from matplotlib import colormaps
 from PIL import Image
 
 from trainer.explain.convolution import Channel, WorkedConvolution
-from trainer.explain.heat import HeatMaps
+from trainer.explain.explanation import NamedImage
 from trainer.explain.kernels import FirstKernels
 from trainer.explain.pictures import Floats, as_png, data_uri, overlay, picture
-from trainer.explain.sight import NamedImage
+from trainer.explain.saliency import SaliencyMaps
 
 MAP_COLOURS: Final = "viridis"
 LARGEST_MAP: Final = 56
@@ -27,8 +27,8 @@ def picture_uri(image: NamedImage) -> str:
     return data_uri(picture(image.pixels))
 
 
-def heat_uri(image: NamedImage, heat: HeatMaps) -> str:
-    return data_uri(overlay(image.pixels, heat))
+def overlay_uri(image: NamedImage, saliency: SaliencyMaps) -> str:
+    return data_uri(overlay(image.pixels, saliency))
 
 
 def kernels_uri(kernels: FirstKernels) -> str:
@@ -40,9 +40,9 @@ def map_uri(values: Floats) -> str:
     image = Image.fromarray(np.asarray(values, np.float32))
     if max(image.size) > LARGEST_MAP:
         image = image.resize((LARGEST_MAP, LARGEST_MAP), Image.Resampling.BOX)
-    shown = np.asarray(image)
-    low, high = float(shown.min()), float(shown.max())
-    places = (255 * (shown - low) / max(high - low, 1e-12)).round().astype(np.uint8)
+    reduced = np.asarray(image)
+    low, high = float(reduced.min()), float(reduced.max())
+    places = (255 * (reduced - low) / max(high - low, 1e-12)).round().astype(np.uint8)
     coloured = Image.fromarray(places, "P")
     coloured.putpalette(
         (255 * colormaps[MAP_COLOURS](np.arange(256))[:, :3]).round().astype(np.uint8).tobytes()
@@ -57,15 +57,15 @@ def signed(value: float, decimals: int) -> str:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """How the numbers of one kind are shown."""
+class NumberFormat:
+    """How the numbers of one kind are written."""
 
     decimals: int
     scale: float
     """their largest magnitude: it has the full colour"""
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> "Shown":
+    def of(cls, values: Iterable[float]) -> "NumberFormat":
         scale = max(map(abs, values), default=0.0) or 1.0
         return cls(min(3, max(2, 2 - math.floor(math.log10(scale)))), scale)
 
@@ -79,10 +79,10 @@ class Arithmetic:
     """A worked convolution as it is shown: formats, and the numbers of the first position."""
 
     worked: WorkedConvolution
-    inputs: Shown
-    weights: Shown
-    products: Shown
-    sums: Shown
+    inputs: NumberFormat
+    weights: NumberFormat
+    products: NumberFormat
+    sums: NumberFormat
     first: tuple[Table, ...]
     """the products of each channel at the first position"""
 
@@ -91,10 +91,10 @@ class Arithmetic:
         products = [_products(c, r, s, worked) for c in worked.channels for r, s in _positions(worked)]
         return cls(
             worked,
-            inputs=Shown.of(v for c in worked.channels for v in chain(*c.values)),
-            weights=Shown.of(v for c in worked.channels for v in chain(*c.weights)),
-            products=Shown.of(v for table in products for v in chain(*table)),
-            sums=Shown.of(chain(*worked.expected)),
+            inputs=NumberFormat.of(v for c in worked.channels for v in chain(*c.values)),
+            weights=NumberFormat.of(v for c in worked.channels for v in chain(*c.weights)),
+            products=NumberFormat.of(v for table in products for v in chain(*table)),
+            sums=NumberFormat.of(chain(*worked.expected)),
             first=tuple(_products(c, 0, 0, worked) for c in worked.channels),
         )
 

@@ -43,9 +43,9 @@ def first_kernels(network: Network) -> FirstKernels:
     """Every architecture begins with a convolution over red, green and blue."""
     name, layer = next((n, m) for n, m in network.backbone.named_modules() if isinstance(m, nn.Conv2d))
     weights = layer.weight.detach().float().cpu().numpy()  # [kernels, 3, height, width]
-    shown = weights[:MOST_KERNELS]
-    largest = np.abs(shown).max((1, 2, 3), keepdims=True)
-    scaled = 0.5 + 0.5 * shown / np.maximum(largest, np.finfo(np.float32).tiny)
+    first = weights[:MOST_KERNELS]
+    largest = np.abs(first).max((1, 2, 3), keepdims=True)
+    scaled = 0.5 + 0.5 * first / np.maximum(largest, np.finfo(np.float32).tiny)
     return FirstKernels(
         name=name,
         shape=weights.shape,

@@ -1,4 +1,4 @@
-"""Which of a network's convolutions to look at closely."""
+"""Which of a network's convolutions is worked out by hand."""
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,11 @@ def first_layer(network: Network, pixels: Pixels, side: int) -> tuple[str, nn.Co
 
     Left out are those that do not slide, over a map of one position, and those with gaps in the kernel.
     """
-    found: list[tuple[str, nn.Conv2d, Tensor]] = []
+    passed: list[tuple[str, nn.Conv2d, Tensor]] = []
 
-    def note(name: str, layer: nn.Module, given: tuple[Tensor], made: Tensor) -> None:
-        if not found and isinstance(layer, nn.Conv2d) and min(made.shape[2:]) > 1:
-            found.append((name, layer, given[0].float().cpu().clone()))
+    def note(name: str, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        if not passed and isinstance(layer, nn.Conv2d) and min(output.shape[2:]) > 1:
+            passed.append((name, layer, inputs[0].float().cpu().clone()))
 
     hooks = [
         layer.register_forward_hook(lambda *call, name=name: note(name, *call))
@@ -30,7 +30,7 @@ def first_layer(network: Network, pixels: Pixels, side: int) -> tuple[str, nn.Co
     finally:
         for hook in hooks:
             hook.remove()
-    return found[0] if found else None
+    return passed[0] if passed else None
 
 
 def _is_plain(layer: nn.Conv2d, side: int) -> bool:

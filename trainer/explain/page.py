@@ -1,4 +1,4 @@
-"""What there is to see, as HTML: a page of its own, or a section of another page."""
+"""An explanation as HTML: a page of its own, or a section of another page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from trainer.explain.figures import Arithmetic, heat_uri, kernels_uri, map_uri, picture_uri, signed
-from trainer.explain.sight import NamedImage, Sight, look
+from trainer.explain.explanation import Explanation, NamedImage, explain
+from trainer.explain.figures import Arithmetic, kernels_uri, map_uri, overlay_uri, picture_uri, signed
 from trainer.markup import environment, source_of
 from trainer.network.model import Network
 
@@ -45,21 +45,21 @@ def render_fragment(
     for each further image. Raises DataInvalid for a network whose numbers are none, ArithmeticWrong when the
     convolution by hand is not torch's.
     """
-    sight = look(network, labels, images, temperature)
-    html = _templates().get_template("fragment.html.j2").render(sight=sight)
-    return Fragment(Markup(html), _own("seeing.css"), _own("convolution.js"))  # noqa: S704 - escaped in it
+    explanation = explain(network, labels, images, temperature)
+    html = _templates().get_template("fragment.html.j2").render(explanation=explanation)
+    return Fragment(Markup(html), _own("explain.css"), _own("convolution.js"))  # noqa: S704 - escaped in it
 
 
-def render_page(sight: Sight, origin: Origin) -> str:
+def render_page(explanation: Explanation, origin: Origin) -> str:
     """The whole page for one image. It fetches nothing, and the browser runs no script in it but ours."""
     script = _own("convolution.js")
     page = _templates().get_template("look.html.j2")
     return page.render(
-        sight=sight,
-        view=sight.views[0],
+        explanation=explanation,
+        explained=explanation.images[0],
         origin=origin,
         report_style=Markup(REPORT_STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        style=_own("seeing.css"),
+        style=_own("explain.css"),
         script=script,
         script_source=Markup(source_of(script)),  # noqa: S704 - a digest
     )
@@ -72,6 +72,8 @@ def _own(name: str) -> Markup:
 
 def _templates() -> jinja2.Environment:
     made = environment(HERE, trim=False)
-    made.filters.update(picture=picture_uri, map=map_uri, kernels=kernels_uri, signed=signed, heat=heat_uri)
+    made.filters.update(
+        picture=picture_uri, map=map_uri, kernels=kernels_uri, signed=signed, overlay=overlay_uri
+    )
     made.globals.update(arithmetic=Arithmetic.of)
     return made

@@ -1,4 +1,4 @@
-"""Which part of a map to look at closely."""
+"""Which part of a map is worked out by hand."""
 
 from dataclasses import dataclass
 
@@ -69,12 +69,12 @@ class Patch:
 
 
 def most_varied_patch(
-    made: Floats, input_side: int, most: int, side: int, stride: int, padding: int
+    output: Floats, input_side: int, most: int, side: int, stride: int, padding: int
 ) -> Patch:
     """The patch of `most` x `most` of a map [h, w] whose values differ most. Where there is padding, it is
     one of those that show it: at an edge."""
-    height, width = (min(most, length) for length in made.shape)
-    spread = np.lib.stride_tricks.sliding_window_view(made, (height, width)).std((2, 3))
+    height, width = (min(most, length) for length in output.shape)
+    spread = np.lib.stride_tricks.sliding_window_view(output, (height, width)).std((2, 3))
     for place in np.argsort(-spread, axis=None, kind="stable"):
         top, left = divmod(int(place), spread.shape[1])
         patch = Patch(top, left, height, width, input_side, side, stride, padding)

@@ -20,13 +20,13 @@ JPEG_QUALITY: Final = 82
 LUMINANCE: Final = (0.299, 0.587, 0.114)
 
 
-def overlay(pixels: Pixels, heat: Floats, side: int = SIDE) -> bytes:
-    """The image in grey with its heat map in colour upon it: a JPEG file of `side` x `side` pixels.
+def overlay(pixels: Pixels, saliency: Floats, side: int = SIDE) -> bytes:
+    """The image in grey with its saliency map in colour upon it: a JPEG file of `side` x `side` pixels.
 
-    pixels uint8 [S, S, 3], heat float32 [h, w] in [0, 1]. The hotter, the less of the image is covered by
+    pixels uint8 [S, S, 3], saliency float32 [h, w] in [0, 1]. The hotter, the less of the image is covered by
     darkness: what is dark said nothing for the class.
     """
-    hot = colormaps[HEAT_COLOURS](enlarged(heat, side))[..., :3]
+    hot = colormaps[HEAT_COLOURS](enlarged(saliency, side))[..., :3]
     grey = (np.asarray(_image(pixels, side), np.float32) / 255) @ np.array(LUMINANCE)
     mixed = 0.45 * grey[..., None] + 0.55 * hot
     return as_jpeg((255 * mixed).round().astype(np.uint8))

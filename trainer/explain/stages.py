@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from fovea.images.preprocess import Pixels
-from trainer.explain.heat import channels_first
 from trainer.explain.pictures import Floats
+from trainer.explain.saliency import channels_first
 from trainer.network.model import Network, evaluating
 
 CHANNELS_SHOWN: Final = 6
@@ -34,16 +34,18 @@ class StageMaps:
 def activation_maps(network: Network, pixels: Pixels) -> list[StageMaps]:
     """Of one image, uint8 [S, S, 3]: after the stem, and after the last stage of each resolution."""
     device = network.mean.device
-    given: list[tuple[str, Tensor]] = []
+    outputs: list[tuple[str, Tensor]] = []
     with torch.inference_mode(), evaluating(network):
         values = network.normalise(torch.tensor(pixels[None]).to(device))
         for index, (name, stage) in enumerate(network.backbone.named_children()):
             values = stage(values)
-            given.append((name, channels_first(network.backbone, index, values)[0].clone()))  # next: in place
-    stem, sides = _stem_end(network), [int(values.shape[1]) for _, values in given]
+            outputs.append(
+                (name, channels_first(network.backbone, index, values)[0].clone())
+            )  # next: in place
+    stem, sides = _stem_end(network), [int(values.shape[1]) for _, values in outputs]
     last_of_side = {side: index for index, side in enumerate(sides)}
     chosen = sorted({stem, *last_of_side.values()})[-MOST_STAGES:]
-    return [_look_at(*given[index], is_stem=index == stem) for index in chosen]
+    return [_stage_maps(*outputs[index], is_stem=index == stem) for index in chosen]
 
 
 def _stem_end(network: Network) -> int:
@@ -59,15 +61,15 @@ def _refines(stage: torch.nn.Module) -> bool:
     return isinstance(stage, (torch.nn.modules.batchnorm._BatchNorm, torch.nn.ReLU))
 
 
-def _look_at(name: str, values: Tensor, *, is_stem: bool) -> StageMaps:
+def _stage_maps(name: str, values: Tensor, *, is_stem: bool) -> StageMaps:
     """values float32 [C, h, w]"""
-    found = values.float().cpu().numpy()
-    shown = CHANNELS_SHOWN if found[0].size > 1 else 0
-    differing = np.argsort(-found.std((1, 2)), kind="stable")[:shown]
+    maps = values.float().cpu().numpy()
+    count = CHANNELS_SHOWN if maps[0].size > 1 else 0
+    differing = np.argsort(-maps.std((1, 2)), kind="stable")[:count]
     return StageMaps(
         name="stem" if is_stem else name,
-        shape=(found.shape[0], found.shape[1], found.shape[2]),
-        mean=found.mean(0),
+        shape=(maps.shape[0], maps.shape[1], maps.shape[2]),
+        mean=maps.mean(0),
         channels=tuple(int(channel) for channel in differing),
-        maps=found[differing],
+        maps=maps[differing],
     )

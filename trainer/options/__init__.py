@@ -1,6 +1,6 @@
 """Options in groups, as commands share them. Each is declared once: a flag, a variable and a default."""
 
-from trainer.options.looking import EvaluationOptions, LookOptions
+from trainer.options.inspection import EvaluationOptions, LookOptions
 from trainer.options.places import (
     BundleOptions,
     DataOptions,

@@ -29,7 +29,7 @@ class Picture:
     probability: float
     """of what was predicted"""
     of_truth: float
-    heat: str | None = None
+    saliency: str | None = None
     """data URI of the same image with what spoke for the prediction tinted"""
 
     @property
@@ -48,21 +48,21 @@ class Album:
         """None when there is no room left."""
         return self.take(index, as_webp(self._heldout.pixels(np.array([index]))[0]))
 
-    def take(self, index: int, address: str, heat: str | None = None) -> Picture | None:
+    def take(self, index: int, address: str, saliency: str | None = None) -> Picture | None:
         """The image under `address`, a data URI, if there is room for it."""
-        weight = len(address) + len(heat or "")
+        weight = len(address) + len(saliency or "")
         if weight > self._left:
             return None
         self._left -= weight
-        found = self._outcomes
+        outcomes = self._outcomes
         return Picture(
             address,
             str(self._heldout.samples[index]),
-            self._labels[found.targets[index]],
-            self._labels[found.predicted[index]],
-            float(found.probability[index]),
-            float(found.of_truth[index]),
-            heat,
+            self._labels[outcomes.targets[index]],
+            self._labels[outcomes.predicted[index]],
+            float(outcomes.probability[index]),
+            float(outcomes.of_truth[index]),
+            saliency,
         )
 
 

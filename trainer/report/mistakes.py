@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from trainer.evaluate.metrics import Pair, Targets, most_confused
-from trainer.explain.heat import heat_map
 from trainer.explain.pictures import data_uri, overlay, picture
+from trainer.explain.saliency import saliency_maps
 from trainer.images.data import Images
 from trainer.network.model import Network
 from trainer.report.album import Album, Picture
@@ -19,7 +19,7 @@ LARGEST_MATRIX: Final = 40
 """More classes than this are told by their most confused pairs alone."""
 MOST_PICTURES: Final = 400
 """In the cells of the matrix, over all."""
-HEAT_SIDE: Final = 160
+SIDE: Final = 160
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class ShownPair:
 
 
 def show_worst(album: Album, heldout: Images, outcomes: Outcomes, network: Network) -> list[Picture]:
-    """The top losses, each with a heat map of what was predicted."""
+    """The top losses, each with a saliency map of what was predicted."""
     worst = np.array(outcomes.worst(), np.int64)
     pixels = np.ascontiguousarray(heldout.pixels(worst))
-    maps = heat_map(network, pixels, outcomes.predicted[worst])
+    maps = saliency_maps(network, pixels, outcomes.predicted[worst])
     taken = [
-        album.take(index, data_uri(picture(crop, HEAT_SIDE)), data_uri(overlay(crop, heat, HEAT_SIDE)))
-        for index, crop, heat in zip(worst.tolist(), pixels, maps, strict=True)
+        album.take(index, data_uri(picture(crop, SIDE)), data_uri(overlay(crop, saliency, SIDE)))
+        for index, crop, saliency in zip(worst.tolist(), pixels, maps, strict=True)
     ]
     return [shown for shown in taken if shown]
 

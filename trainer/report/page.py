@@ -18,6 +18,7 @@ from trainer.network.model import Network
 from trainer.report.album import Album
 from trainer.report.classes import MOST_ROWS, list_classes
 from trainer.report.confidence import draw_coverage, draw_reliability, list_steps
+from trainer.report.explanation import render_explanation
 from trainer.report.learning import draw_accuracy, draw_losses, draw_rates
 from trainer.report.markup import environment, read_part, source_of
 from trainer.report.mistakes import show_matrix, show_pairs, show_worst
@@ -25,7 +26,6 @@ from trainer.report.outcomes import Outcomes
 from trainer.report.rate_curve import draw_curve
 from trainer.report.released import ReleasedFiles
 from trainer.report.reproduction import command_again
-from trainer.report.sight import show_sight
 from trainer.report.verdict import judge
 from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, SETTINGS_FILE, RunFolder
 
@@ -51,7 +51,7 @@ class Evidence:
     """float32 [n, classes], before the temperature"""
     calibration: Calibration
     network: Network
-    """for its heat maps"""
+    """for its saliency maps"""
 
 
 def render_report(
@@ -63,7 +63,7 @@ def render_report(
     counts = confusion(outcomes.predicted, outcomes.targets, len(contract.labels))
     page = environment().get_template("report.html.j2")
     audit = run.read_json(AUDIT_FILE)
-    sight = show_sight(
+    explanation = render_explanation(
         evidence.heldout, outcomes, evidence.network, contract.labels, evidence.calibration.temperature
     )
     said = {
@@ -71,8 +71,8 @@ def render_report(
         **_tell_of_confidence(evidence, probabilities, contract, audit),
         "released": released,
         "wrong": int((outcomes.predicted != outcomes.targets).sum()),
-        **_dress(sight),
-        "sight": sight,
+        **_dress(explanation),
+        "explanation": explanation,
     }
 
     def render(budget_bytes: int) -> str:
@@ -154,12 +154,12 @@ def _side_by_side(before: list[Bin], after: list[Bin]) -> list[tuple[float, floa
     ]
 
 
-def _dress(sight: Fragment | None) -> dict[str, Any]:
+def _dress(explanation: Fragment | None) -> dict[str, Any]:
     """Styles and scripts, and the policy by which the browser runs no other script and fetches nothing."""
     styles, scripts = [read_part("report.css")], [read_part("report.js")]
-    if sight:
-        styles.append(str(sight.style))
-        scripts.append(str(sight.script))
+    if explanation:
+        styles.append(str(explanation.style))
+        scripts.append(str(explanation.script))
     allowed = " ".join(map(source_of, scripts))
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
     return {

@@ -7,8 +7,8 @@ from torch import nn
 
 from tests.trainer.explain.networks import LABELS, ORIGIN
 from tests.trainer.layers import convolution
+from trainer.explain.explanation import Explanation, NamedImage, explain
 from trainer.explain.page import render_page
-from trainer.explain.sight import NamedImage, Sight, look
 from trainer.network.model import Network, build_network
 
 
@@ -30,12 +30,12 @@ def image() -> NamedImage:
 
 
 @pytest.fixture(scope="module")
-def sight(network: Network, image: NamedImage) -> Sight:
-    return look(network, LABELS, [image])
+def explanation(network: Network, image: NamedImage) -> Explanation:
+    return explain(network, LABELS, [image])
 
 
 @pytest.fixture(scope="module")
-def file(sight: Sight, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(explanation: Explanation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("look") / "barn.png.html"
-    path.write_text(render_page(sight, ORIGIN), encoding="utf-8")
+    path.write_text(render_page(explanation, ORIGIN), encoding="utf-8")
     return path

@@ -14,7 +14,7 @@ from fovea.model.classifier import Classifier
 from tests import programs
 from tests.buckets import Bucket
 from trainer.config import LookSettings
-from trainer.explain import looking, sight
+from trainer.explain import command, explanation
 from trainer.run_folder import RELEASED_FILE
 
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def one(few_digits: Path) -> Path:
 
 
 def _look(image: Path | str, run: Path, output: Path) -> str:
-    looking.look(LookSettings(image=str(image), run=run, output=output))
+    command.look(LookSettings(image=str(image), run=run, output=output))
     return (output / f"{Path(image).name}.html").read_text()
 
 
@@ -119,7 +119,7 @@ def test_names_as_long_as_a_file_can_have_get_a_page_each(
 ) -> None:
     for name in ("\u00e9" * 124 + "1.png", "\u00e9" * 124 + "2.png"):
         image = shutil.copy(one, tmp_path / name)
-        looking.look(LookSettings(image=str(image), run=trained / "runs" / "a", output=tmp_path / "seen"))
+        command.look(LookSettings(image=str(image), run=trained / "runs" / "a", output=tmp_path / "seen"))
     said = [Path(line) for line in capsys.readouterr().out.splitlines() if line.endswith(".html")]
     assert sorted(said) == sorted((tmp_path / "seen").iterdir())
     assert len(set(said)) == 2
@@ -134,7 +134,7 @@ def test_released_model_is_told_apart_from_its_run(one: Path, trained: Path, tmp
 def test_ctrl_c_leaves_no_page(
     one: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sight, "look", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(explanation, "explain", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         _look(one, trained / "runs" / "a", tmp_path / "seen")
     assert not (tmp_path / "seen").exists()

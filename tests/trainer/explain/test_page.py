@@ -8,8 +8,8 @@ from playwright.sync_api import Browser
 
 from tests.browser import NARROW, WIDE, Theme, opened
 from tests.trainer.explain.networks import LABELS, ORIGIN, colour_network, corners
+from trainer.explain.explanation import Explanation, NamedImage, explain
 from trainer.explain.page import render_fragment, render_page
-from trainer.explain.sight import NamedImage, Sight, look
 from trainer.network.model import Network, build_network
 
 
@@ -25,8 +25,10 @@ def test_page_is_sound_in_both_themes_and_widths(
         assert found.complaints == []
 
 
-def test_page_without_scripts_shows_the_first_position(browser: Browser, file: Path, sight: Sight) -> None:
-    worked = sight.convolutions[0][1]
+def test_page_without_scripts_shows_the_first_position(
+    browser: Browser, file: Path, explanation: Explanation
+) -> None:
+    worked = explanation.convolutions[0][1]
     assert worked is not None
     with opened(browser, file, scripts=False) as found:
         figure = found.page.locator("[data-convolution]").first
@@ -39,8 +41,10 @@ def test_page_without_scripts_shows_the_first_position(browser: Browser, file: P
         assert len(figure.locator("[data-products] td").all_inner_texts()) == 3 * 9
 
 
-def test_page_tells_how_it_counts_and_what_comes_after_the_convolution(file: Path, sight: Sight) -> None:
-    worked, page = sight.convolutions[0][1], file.read_text()
+def test_page_tells_how_it_counts_and_what_comes_after_the_convolution(
+    file: Path, explanation: Explanation
+) -> None:
+    worked, page = explanation.convolutions[0][1], file.read_text()
     assert worked is not None
     assert f"This is kernel {worked.kernel} (counted from 0, as torch counts)" in page
     assert "What the network does to them next is not in them: normalisation, and" in page
@@ -55,8 +59,8 @@ def test_printed_page_has_no_controls(browser: Browser, file: Path) -> None:
 
 def test_page_says_what_an_architecture_does_not_have(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    found = look(build_network("convnext_tiny", 3, 32), LABELS, [NamedImage("a.png", corners())])
-    file.write_text(render_page(found, ORIGIN), encoding="utf-8")
+    explained = explain(build_network("convnext_tiny", 3, 32), LABELS, [NamedImage("a.png", corners())])
+    file.write_text(render_page(explained, ORIGIN), encoding="utf-8")
     with opened(browser, file) as opened_page:
         assert "no 3\u00a0×\u00a03 convolution" in opened_page.page.inner_text("main")
         assert "no 1\u00a0×\u00a01 convolution" in opened_page.page.inner_text("main")
@@ -73,7 +77,7 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     name = f"{HOSTILE[1]}{{{{ 7 * 7 }}}}.png"
     image = NamedImage(name, corners(), truth=HOSTILE[0])
-    file.write_text(render_page(look(colour_network(), HOSTILE, [image]), ORIGIN), encoding="utf-8")
+    file.write_text(render_page(explain(colour_network(), HOSTILE, [image]), ORIGIN), encoding="utf-8")
     with opened(browser, file) as found:
         assert found.page.title() == f"{name}: what the network sees"
         assert found.page.inner_text("h1") == name

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from tests.browser import OpenPage, opened
 from tests.trainer.explain.test_convolution import torchs_map
-from trainer.explain.sight import NamedImage, Sight
+from trainer.explain.explanation import Explanation, NamedImage
 from trainer.network.model import Network
 
 
@@ -41,9 +41,9 @@ def _made(figure: Locator) -> list[float]:
 
 @pytest.mark.parametrize("place", [0, 1], ids=["3x3", "1x1"])
 def test_every_position_gives_torchs_number(
-    page: Page, network: Network, image: NamedImage, sight: Sight, place: int
+    page: Page, network: Network, image: NamedImage, explanation: Explanation, place: int
 ) -> None:
-    worked = sight.convolutions[place][1]
+    worked = explanation.convolutions[place][1]
     assert worked is not None
     expected = torchs_map(network, image.pixels, worked).flatten().tolist()
     figure = _figure(page, place)
@@ -65,8 +65,10 @@ def test_sums_shown_add_up_to_the_pixel(page: Page) -> None:
     assert sum(added) == pytest.approx(total, abs=0.005 * len(parts))
 
 
-def test_products_shown_are_the_numbers_under_the_kernel_times_its_weights(page: Page, sight: Sight) -> None:
-    worked = sight.convolutions[0][1]
+def test_products_shown_are_the_numbers_under_the_kernel_times_its_weights(
+    page: Page, explanation: Explanation
+) -> None:
+    worked = explanation.convolutions[0][1]
     assert worked is not None
     figure = _figure(page)
     figure.get_by_role("slider").press("ArrowRight")

@@ -8,8 +8,8 @@ from torch import nn
 from fovea.errors import DataInvalid
 from tests.trainer.explain.networks import BLUE, RED, colour_network, corners
 from tests.trainer.layers import convolution, last_layer
+from trainer.explain.explanation import NamedImage, explain
 from trainer.explain.kernels import first_kernels
-from trainer.explain.sight import NamedImage, look
 from trainer.explain.stages import activation_maps
 from trainer.network.model import build_network
 
@@ -72,37 +72,37 @@ def test_single_place_has_no_pictures() -> None:
     assert activation_maps(build_network("resnet18", 3, 24), _noise(24))[-1].channels == ()
 
 
-def test_answers_come_in_order_with_the_temperature_and_heat_maps_of_the_first_three() -> None:
+def test_classes_come_in_order_with_the_temperature_and_saliency_maps_of_the_first_three() -> None:
     network = build_network("resnet18", 7, 64)
     image, labels = NamedImage("a.png", _noise(64)), tuple("abcdefg")
-    (cold,), (warm,) = (look(network, labels, [image], t).views for t in (1.0, 5.0))
+    (cold,), (warm,) = (explain(network, labels, [image], t).images for t in (1.0, 5.0))
     logits = network.eval()(torch.tensor(image.pixels[None]))[0]
     probabilities, order = torch.softmax(logits / 5, 0).sort(descending=True)
-    assert [answer.label for answer in warm.answers] == [labels[index] for index in order[:5]]
-    assert [answer.probability for answer in warm.answers] == pytest.approx(probabilities[:5].tolist())
-    assert cold.answers[0].probability > warm.answers[0].probability
-    assert [answer.heat is not None for answer in warm.answers] == [True] * 3 + [False] * 2
+    assert [ranked.label for ranked in warm.classes] == [labels[index] for index in order[:5]]
+    assert [ranked.probability for ranked in warm.classes] == pytest.approx(probabilities[:5].tolist())
+    assert cold.classes[0].probability > warm.classes[0].probability
+    assert [ranked.saliency is not None for ranked in warm.classes] == [True] * 3 + [False] * 2
 
 
-def test_network_of_two_classes_has_two_answers() -> None:
-    (view,) = look(colour_network(), ("red", "blue"), [NamedImage("a.png", corners())]).views
-    assert {answer.label for answer in view.answers} == {"red", "blue"}
-    blue = next(answer for answer in view.answers if answer.label == ("red", "blue")[BLUE])
-    assert blue.heat is not None
-    assert blue.heat[-1, -1] == 1
+def test_network_of_two_classes_has_two_classes_explained() -> None:
+    (image,) = explain(colour_network(), ("red", "blue"), [NamedImage("a.png", corners())]).images
+    assert {ranked.label for ranked in image.classes} == {"red", "blue"}
+    blue = next(ranked for ranked in image.classes if ranked.label == ("red", "blue")[BLUE])
+    assert blue.saliency is not None
+    assert blue.saliency[-1, -1] == 1
 
 
 def test_diverged_network_is_refused() -> None:
     network = colour_network()
     nn.init.constant_(last_layer(network).weight, float("nan"))
     with pytest.raises(DataInvalid, match=r"a\.png: the network answers with what is no number"):
-        look(network, ("red", "blue"), [NamedImage("a.png", corners())])
+        explain(network, ("red", "blue"), [NamedImage("a.png", corners())])
 
 
 def test_network_is_left_as_it_was() -> None:
     network = build_network("resnet18", 3, 64).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    look(network, ("a", "b", "c"), [NamedImage("a.png", _noise(64))])
+    explain(network, ("a", "b", "c"), [NamedImage("a.png", _noise(64))])
     assert all(module.training for module in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not any(module._forward_hooks for module in network.modules())

@@ -8,8 +8,8 @@ from torch import nn
 
 from tests.trainer.explain.networks import BLUE, RED, colour_network, corners
 from tests.trainer.layers import convolution, last_layer
-from trainer.explain.heat import BATCH_SIZE, feature_layer, heat_map
 from trainer.explain.pictures import overlay
+from trainer.explain.saliency import BATCH_SIZE, feature_layer, saliency_maps
 from trainer.network.model import build_network, freeze_backbone
 from trainer.options.architectures import ARCHITECTURES
 
@@ -25,36 +25,36 @@ def _noise(count: int, size: int) -> np.ndarray:
 
 def test_the_corner_that_a_class_depends_on_lights_up_and_no_other() -> None:
     pixels = np.stack([corners(), corners()])
-    red, blue = heat_map(colour_network(), pixels, np.array([RED, BLUE]))
+    red, blue = saliency_maps(colour_network(), pixels, np.array([RED, BLUE]))
     assert red.shape == (8, 8)
     assert (red[:2, :2] == 1).all()
     assert (blue[-2:, -2:] == 1).all()
-    for heat in (red, blue):
-        assert np.count_nonzero(heat) == 4
+    for saliency in (red, blue):
+        assert np.count_nonzero(saliency) == 4
 
 
 def test_class_that_nothing_speaks_for_has_a_map_of_zeros() -> None:
     network = colour_network()
     nn.init.zeros_(last_layer(network).weight)
-    heat = heat_map(network, corners()[None], np.array([RED]))
-    assert not heat.any()
+    saliency = saliency_maps(network, corners()[None], np.array([RED]))
+    assert not saliency.any()
 
 
 def test_network_of_numbers_that_are_none_gives_zeros_and_no_nan() -> None:
     network = colour_network()
     nn.init.constant_(last_layer(network).weight, float("nan"))
-    assert not heat_map(network, corners()[None], np.array([RED])).any()
+    assert not saliency_maps(network, corners()[None], np.array([RED])).any()
 
 
 @pytest.mark.parametrize("arch", FAMILIES)
 def test_maps_of_every_family_lie_between_zero_and_one(arch: str) -> None:
     network = build_network(arch, 3, 64)
-    heat = heat_map(network, _noise(2, 64), np.array([0, 2]))
-    assert heat.dtype == np.float32
-    assert heat.shape[0] == 2
-    assert min(heat.shape[1:]) >= 4 or arch == "alexnet"  # whose first layers reduce so much
-    assert ((heat >= 0) & (heat <= 1)).all()
-    assert set(np.unique(heat.max((1, 2)))) <= {0.0, 1.0}
+    saliency = saliency_maps(network, _noise(2, 64), np.array([0, 2]))
+    assert saliency.dtype == np.float32
+    assert saliency.shape[0] == 2
+    assert min(saliency.shape[1:]) >= 4 or arch == "alexnet"  # whose first layers reduce so much
+    assert ((saliency >= 0) & (saliency <= 1)).all()
+    assert set(np.unique(saliency.max((1, 2)))) <= {0.0, 1.0}
 
 
 def test_every_family_is_tried() -> None:
@@ -74,7 +74,7 @@ def test_large_images_have_the_map_of_the_last_layer_and_small_ones_of_one_that_
 def test_small_image_lights_up_at_its_corner_too() -> None:
     network = colour_network()
     network.backbone.append(nn.AvgPool2d(8))  # to a single point
-    red, blue = heat_map(network, np.stack([corners(), corners()]), np.array([RED, BLUE]))
+    red, blue = saliency_maps(network, np.stack([corners(), corners()]), np.array([RED, BLUE]))
     assert red.shape == blue.shape == (8, 8)
     assert red[0, 0] == blue[-1, -1] == 1
     assert not red[3:].any()
@@ -90,7 +90,7 @@ def test_network_is_left_as_it_was() -> None:
     modes = [module.training for module in network.modules()]
     state = {name: value.clone() for name, value in network.state_dict().items()}
     with torch.no_grad():
-        heat_map(network, _noise(2, 64), np.array([0, 2]))
+        saliency_maps(network, _noise(2, 64), np.array([0, 2]))
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     with_gradient = [name for name, p in network.named_parameters() if p.grad is not None]
@@ -104,21 +104,21 @@ def test_network_is_left_as_it_was() -> None:
 def test_image_has_the_same_map_in_any_company() -> None:
     network, pixels = build_network("resnet18", 3, 64), _noise(BATCH_SIZE + 2, 64)
     classes = np.arange(len(pixels)) % 3
-    together = heat_map(network, pixels, classes)
+    together = saliency_maps(network, pixels, classes)
     assert len(together) == len(pixels)
-    alone = heat_map(network, pixels[-1:], classes[-1:])
+    alone = saliency_maps(network, pixels[-1:], classes[-1:])
     np.testing.assert_allclose(together[-1], alone[0], atol=1e-4)
 
 
 def test_no_images_have_no_maps() -> None:
-    assert len(heat_map(colour_network(), _noise(0, 32), np.zeros(0, np.int64))) == 0
+    assert len(saliency_maps(colour_network(), _noise(0, 32), np.zeros(0, np.int64))) == 0
 
 
 def test_overlay_is_a_small_picture_that_is_lightest_where_the_heat_is() -> None:
     pixels = np.full((32, 32, 3), 128, np.uint8)
-    heat = np.zeros((8, 8), np.float32)
-    heat[:3, :3] = 1
-    file = overlay(pixels, heat, side=160)
+    saliency = np.zeros((8, 8), np.float32)
+    saliency[:3, :3] = 1
+    file = overlay(pixels, saliency, side=160)
     assert len(file) < 20_000
     with Image.open(io.BytesIO(file)) as image:
         assert image.size == (160, 160)

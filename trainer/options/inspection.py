@@ -1,4 +1,4 @@
-"""What the commands take that look at what is there: a released model, a run's network."""
+"""What the commands take that examine what is there: a released model, a run's network."""
 
 from pathlib import Path
 

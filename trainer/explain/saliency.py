@@ -1,4 +1,4 @@
-"""Where in an image a network sees a class: class-activation heat maps."""
+"""Which places of an image speak for a class: class-activation maps, drawn as heat maps."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +14,7 @@ from fovea.images.preprocess import Pixels
 from trainer.evaluate.metrics import Targets
 from trainer.network.model import Network, evaluating
 
-HeatMaps = npt.NDArray[np.float32]
+SaliencyMaps = npt.NDArray[np.float32]
 
 BATCH_SIZE: Final = 16
 """Images at a time: bounds the memory of the activations, whatever the number of images."""
@@ -22,7 +22,7 @@ SMALLEST_SIDE: Final = 4
 """A map of fewer positions a side cannot show where anything is."""
 
 
-def heat_map(network: Network, pixels: Pixels, classes: Targets) -> HeatMaps:
+def saliency_maps(network: Network, pixels: Pixels, classes: Targets) -> SaliencyMaps:
     """How much each place of an image speaks for a class: float32 [n, h, w] in [0, 1], each map's largest 1.
 
     pixels uint8 [n, S, S, 3]; classes int64 [n], one for each image. A map is all zero where no place speaks
@@ -36,14 +36,18 @@ def heat_map(network: Network, pixels: Pixels, classes: Targets) -> HeatMaps:
     """
     with torch.inference_mode(False), evaluating(network):
         layer = feature_layer(network, pixels.shape[1])
-        maps = [heat for batch in _batches(pixels, classes) for heat in _explain(network, layer, *batch)]
+        maps = [
+            saliency
+            for batch in _batches(pixels, classes)
+            for saliency in _maps_of_batch(network, layer, *batch)
+        ]
     if not maps:
         return np.zeros((0, SMALLEST_SIDE, SMALLEST_SIDE), np.float32)
     return np.stack(maps)
 
 
 def feature_layer(network: Network, size: int) -> int:
-    """Index of the backbone's stage whose output the heat maps are made of, for images of `size` pixels."""
+    """Index of the backbone's stage whose output the maps are made of, for images of `size` pixels."""
     sides = []
     with torch.no_grad(), evaluating(network):
         values = network.normalise(torch.zeros(1, size, size, 3, device=network.mean.device))
@@ -66,7 +70,7 @@ def _batches(pixels: Pixels, classes: Targets) -> Iterator[tuple[Pixels, Targets
         yield pixels[start : start + BATCH_SIZE], classes[start : start + BATCH_SIZE]
 
 
-def _explain(network: Network, layer: int, pixels: Pixels, classes: Targets) -> HeatMaps:
+def _maps_of_batch(network: Network, layer: int, pixels: Pixels, classes: Targets) -> SaliencyMaps:
     device = network.mean.device
     with torch.no_grad():
         features = network.backbone[: layer + 1](network.normalise(torch.tensor(pixels).to(device)))
@@ -78,9 +82,9 @@ def _explain(network: Network, layer: int, pixels: Pixels, classes: Targets) -> 
         (gradients,) = torch.autograd.grad(chosen, features)  # of the features alone, not of any weight
     features, gradients = (channels_first(network.backbone, layer, v) for v in (features.detach(), gradients))
     if layer == len(network.backbone) - 1:
-        heat = (features * gradients.mean((2, 3), keepdim=True)).sum(1).relu()
+        saliency = (features * gradients.mean((2, 3), keepdim=True)).sum(1).relu()
     else:  # strides further on pass over every other position, which would show as a chequerboard
-        heat = (features * gradients.relu()).sum(1).relu()
-        heat = functional.avg_pool2d(heat, 3, 1, padding=1)
-    heat = heat / heat.amax((1, 2), keepdim=True).clamp(min=torch.finfo(heat.dtype).tiny)
-    return heat.nan_to_num(0.0).cpu().numpy()
+        saliency = (features * gradients.relu()).sum(1).relu()
+        saliency = functional.avg_pool2d(saliency, 3, 1, padding=1)
+    saliency = saliency / saliency.amax((1, 2), keepdim=True).clamp(min=torch.finfo(saliency.dtype).tiny)
+    return saliency.nan_to_num(0.0).cpu().numpy()

@@ -1,4 +1,4 @@
-"""The section on what the network sees: kernels, maps and a convolution, of two held-out images."""
+"""The section that explains the network: kernels, maps and a convolution, by two held-out images."""
 
 import logging
 from typing import Final
@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 
 from fovea.errors import FoveaError
+from trainer.explain.explanation import NamedImage
 from trainer.explain.page import Fragment, render_fragment
-from trainer.explain.sight import NamedImage
 from trainer.images.data import Images
 from trainer.network.model import Network
 from trainer.report.markup import shortened
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 MOST_BYTES: Final = 1_200_000
 
 
-def show_sight(
+def render_explanation(
     heldout: Images, outcomes: Outcomes, network: Network, labels: tuple[str, ...], temperature: float
 ) -> Fragment | None:
-    """Of the surest right answer and of the worst answer.
+    """By the surest right answer and the worst answer.
 
     None, and a warning, where that cannot be shown: no release is held back for it.
     """

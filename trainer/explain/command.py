@@ -1,4 +1,4 @@
-"""`look`: a page of what a trained network sees in an image."""
+"""`look`: a page that explains a trained network by an image."""
 
 import hashlib
 import math
@@ -14,7 +14,7 @@ from fovea.printable import printable
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
 from trainer.config import LookSettings
-from trainer.explain import sight
+from trainer.explain import explanation
 from trainer.explain.page import Origin, render_page
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.run_folder import LOOKS, RELEASED_FILE, RunFolder
@@ -24,7 +24,7 @@ LONGEST_NAME_BYTES: Final = 200
 
 
 def look(settings: LookSettings) -> None:
-    """Writes the page and prints the answers and where it is.
+    """Writes the page and prints the most probable classes and where it is.
 
     Raises DataInvalid for what is no image or no run, Unavailable where the page cannot be written.
     """
@@ -34,14 +34,14 @@ def look(settings: LookSettings) -> None:
     checkpoint = _load(run)
     temperature = _temperature(run, checkpoint)
     name = settings.image.rstrip("/").rpartition("/")[2]
-    image = sight.NamedImage(name, _decode(settings.image, checkpoint.preprocess))
-    found = sight.look(checkpoint.network, checkpoint.labels, [image], temperature or 1.0)
+    image = explanation.NamedImage(name, _decode(settings.image, checkpoint.preprocess))
+    explained = explanation.explain(checkpoint.network, checkpoint.labels, [image], temperature or 1.0)
     origin = Origin(checkpoint.arch, run.path.resolve().name, checkpoint.epochs, temperature is not None)
     folder = folder.claim()
     page = f"{_fitting(name)}.html"
-    folder.write_text(page, render_page(found, origin))
-    for answer in found.views[0].answers:
-        print(f"{answer.probability:7.2%}  {printable(answer.label)}")
+    folder.write_text(page, render_page(explained, origin))
+    for ranked in explained.images[0].classes:
+        print(f"{ranked.probability:7.2%}  {printable(ranked.label)}")
     print(f"\n{printable(str(folder.path / page))}")
 
 
