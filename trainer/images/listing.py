@@ -1,12 +1,12 @@
 """The images of a source, with their labels and with the parts of its own split."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
+from fovea.printable import printable
 from trainer.images.parts import TEST, VAL
 
 MOST_NAMED: Final = 100
@@ -23,7 +23,7 @@ class Sample:
     """where it lies in the source, for a person to read"""
 
     def __str__(self) -> str:
-        return self.name or printable(self.path)
+        return self.name or printable(str(self.path))
 
     def read(self) -> bytes:
         """Raises DataInvalid when the file that was listed cannot be read now."""
@@ -57,9 +57,3 @@ def tables_in(passed_over: PassedOver) -> str:
     """For the end of a refusal: a CSV file that lies beside the images, and may have their labels."""
     tables = passed_over.kinds.get(".csv")
     return f"; there is {tables.names[0]}" if tables else ""
-
-
-def printable(path: Path) -> str:
-    """A path for a person to read: bytes that are not UTF-8 and control characters are shown as \\xNN."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
