@@ -55,13 +55,13 @@ class Soaked:
     def complaints(self) -> list[str]:
         """What is not as it should be."""
         growth = _later(self.memory) / _earlier(self.memory) - 1
-        found = [f"calls ended with {code}" for code in self.ends if code not in EXPECTED]
+        complaints = [f"calls ended with {code}" for code in self.ends if code not in EXPECTED]
         if growth > MEMORY_TOLERANCE:
-            found.append(f"memory grew by {growth:.1%}")
+            complaints.append(f"memory grew by {growth:.1%}")
         for name, seen in (("threads", self.threads), ("descriptors", self.descriptors)):
             if _later(seen) > _earlier(seen) + 1:
-                found.append(f"{name} grew from {_earlier(seen):.0f} to {_later(seen):.0f}")
-        return found
+                complaints.append(f"{name} grew from {_earlier(seen):.0f} to {_later(seen):.0f}")
+        return complaints
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ class Refused(Exception):
     """A short word for the metrics."""
 
 
-class InvalidField(Refused):
+class FieldInvalid(Refused):
     """A field of the request is out of range."""
 
     reason = "invalid_field"

@@ -16,7 +16,7 @@ from server.calls.admission import Admission
 from server.calls.answering import Calls
 from server.calls.draining import drain_calls
 from server.calls.handlers import add_service
-from server.calls.request_limits import screen_of
+from server.calls.request_limits import classifier_limits
 from server.calls.service import ClassifierService
 from server.config import ServeSettings
 from server.models.loaded_models import LoadedModels
@@ -26,7 +26,7 @@ from server.net.ports import bind_grpc, call_options, serve_metrics
 from server.net.tls import certificates_of
 from server.oip.inference import Inference
 from server.oip.repository import Repository
-from server.oip.screen import check
+from server.oip.request_limits import inference_limits
 from server.oip.service import InferenceService
 from server.telemetry.access_log import AccessLog
 from server.telemetry.metrics import Metrics
@@ -88,7 +88,7 @@ class Server:
         calls = Calls(self._metrics, AccessLog(settings.access_log_sample))
         service = ClassifierService(self._models, self._admission, calls)
         descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
-        add_service(self._calls, descriptor, service, screen_of(settings.max_images_per_call))
+        add_service(self._calls, descriptor, service, classifier_limits(settings.max_images_per_call))
         self._add_inference_service(calls)
         names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._calls)
@@ -104,7 +104,7 @@ class Server:
         repository = Repository(self._models, self._watcher, self._admission, self._health)
         service = InferenceService(self._models, inference, repository, calls, self._settings, self._health)
         descriptor = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-        add_service(self._calls, descriptor, service, check)
+        add_service(self._calls, descriptor, service, inference_limits())
 
     async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""

@@ -17,8 +17,8 @@ from fovea.images.preprocess import REASONS as IMAGE_REASONS
 from server.errors import (
     DeadlinePassed,
     Draining,
+    FieldInvalid,
     FolderUnreachable,
-    InvalidField,
     ModelUnknown,
     NoModelReady,
     QueueFull,
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
     ImageInvalid: grpc.StatusCode.INVALID_ARGUMENT,
-    InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
+    FieldInvalid: grpc.StatusCode.INVALID_ARGUMENT,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     VersionNotLoaded: grpc.StatusCode.NOT_FOUND,
@@ -78,7 +78,7 @@ def _details(error: Exception) -> list[Message]:
     match error:
         case ImageInvalid():
             return [_bad_request("image", str(error))]
-        case InvalidField():
+        case FieldInvalid():
             return [_bad_request(error.field, str(error))]
         case QueueFull():
             delay = Duration()

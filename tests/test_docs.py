@@ -26,7 +26,7 @@ from scorer.__main__ import COMMANDS
 from scorer.cluster.job import job_body, read_template
 from scorer.files.rows import SCHEMA, Status
 from server.config import ServeSettings
-from server.oip.screen import MAX_NUMBERS_BYTES, MAX_REST_BYTES
+from server.oip.request_limits import MAX_NUMBERS_BYTES, MAX_REST_BYTES
 from server.telemetry.metrics import Metrics
 from server.triton.config import TritonSettings
 from trainer.__main__ import SETTINGS

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from server.errors import Draining, QueueFull
-from server.queue.priority_queue import Lane
+from server.queue.priority_queue import Priority
 
 BULK_SHARE: Final = 0.75
 """Of the room, that bulk images may take: interactive ones always find some."""
@@ -39,19 +39,19 @@ class Admission:
         self,
         images: int,
         size_bytes: int,
-        lane: Lane = Lane.INTERACTIVE,
+        priority: Priority = Priority.INTERACTIVE,
         retry_after_s: Callable[[], float] = lambda: 0.1,
     ) -> Iterator[None]:
         """Holds room for this many images and bytes. Raises Draining, or QueueFull with `retry_after_s`."""
         if not self._open:
             raise self._draining()
-        if why := self._why_full(images, size_bytes, lane):
+        if why := self._why_full(images, size_bytes, priority):
             raise QueueFull(why, retry_after_s())
-        self._add(images, size_bytes, lane)
+        self._add(images, size_bytes, priority)
         try:
             yield
         finally:
-            self._add(-images, -size_bytes, lane)
+            self._add(-images, -size_bytes, priority)
 
     @asynccontextmanager
     async def while_open(self) -> AsyncIterator[None]:
@@ -84,10 +84,10 @@ class Admission:
         self.last_refusal = time.monotonic()
         return Draining("the server is shutting down; another replica will answer")
 
-    def _add(self, images: int, size_bytes: int, lane: Lane) -> None:
+    def _add(self, images: int, size_bytes: int, priority: Priority) -> None:
         self.images += images
         self.bytes += size_bytes
-        if lane is Lane.BULK:
+        if priority is Priority.BULK:
             self._bulk_images += images
             self._bulk_bytes += size_bytes
         if self.images:
@@ -95,13 +95,13 @@ class Admission:
         else:
             self._is_empty.set()
 
-    def _why_full(self, images: int, size_bytes: int, lane: Lane) -> str:
+    def _why_full(self, images: int, size_bytes: int, priority: Priority) -> str:
         if self.images + images > self._max_images:
             return f"{self.images} images are in flight, of {self._max_images}; {images} more do not fit"
         if self.bytes + size_bytes > self._max_bytes:
             return f"{self.bytes} bytes are in flight, of {self._max_bytes}; {size_bytes} more do not fit"
         # A call larger than the share is admitted when no other bulk one is in flight.
-        if lane is Lane.BULK and self._bulk_images:
+        if priority is Priority.BULK and self._bulk_images:
             if self._bulk_images + images > self._max_images * BULK_SHARE:
                 return f"{self._bulk_images} images of bulk calls are in flight; {images} more do not fit"
             if self._bulk_bytes + size_bytes > self._max_bytes * BULK_SHARE:

@@ -11,7 +11,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from server.calls.handlers import refuse_malformed
-from server.errors import InvalidField
+from server.errors import FieldInvalid
 from server.statuses import reason_of, status_of
 from server.telemetry.access_log import AccessLog, Call
 from server.telemetry.metrics import Metrics
@@ -63,9 +63,9 @@ class Calls:
 
 
 def check_request_id(field: str, request_id: str) -> None:
-    """Raises InvalidField for one that is too long; `field` is what the service calls it."""
+    """Raises FieldInvalid for one that is too long; `field` is what the service calls it."""
     if len(request_id.encode()) > MAX_REQUEST_ID_BYTES:
-        raise InvalidField(field, f"{field} must have at most {MAX_REQUEST_ID_BYTES} bytes")
+        raise FieldInvalid(field, f"{field} must have at most {MAX_REQUEST_ID_BYTES} bytes")
 
 
 def deadline_of(context: Context) -> float | None:

@@ -61,5 +61,7 @@ def _preprocess(model: ServedModel) -> pb.Preprocess:
 
 
 def _metrics(model: ServedModel) -> pb.Metrics:
-    seen = model.contract.metrics
-    return pb.Metrics(accuracy=seen.accuracy, loss=seen.loss, ece=seen.ece, images=seen.images)
+    measured = model.contract.metrics
+    return pb.Metrics(
+        accuracy=measured.accuracy, loss=measured.loss, ece=measured.ece, images=measured.images
+    )

@@ -3,14 +3,13 @@
 Parsing may take many times the memory that a request has bytes.
 """
 
+from functools import partial
 from typing import Final
 
-from google.protobuf.descriptor import MethodDescriptor
-
 from fovea.v1 import classify_pb2 as pb
-from server.calls.handlers import Check
+from server.calls.handlers import RequestLimit
 from server.calls.message_fields import fields
-from server.errors import InvalidField
+from server.errors import FieldInvalid
 
 MAX_OTHER_FIELDS: Final = 100
 """There are five beside the images. Each that is there takes time to step over."""
@@ -18,17 +17,13 @@ MAX_OTHER_FIELDS: Final = 100
 _IMAGES: Final = pb.ClassifyBatchRequest.DESCRIPTOR.fields_by_name["images"].number
 
 
-def screen_of(max_images: int) -> Check:
-    """`max_images` is of one call."""
-
-    def check(method: MethodDescriptor, data: bytes) -> None:
-        if method.name == "ClassifyBatch":
-            _check_batch(data, max_images)
-
-    return check
+def classifier_limits(max_images: int) -> dict[str, RequestLimit]:
+    """By method, of which the others take one image; `max_images` is of one call."""
+    return {"ClassifyBatch": partial(check_batch, max_images=max_images)}
 
 
-def _check_batch(data: bytes, max_images: int) -> None:
+def check_batch(data: bytes, max_images: int) -> None:
+    """Raises FieldInvalid for other numbers of images, DecodeError for what is no request."""
     images = others = 0
     for number, *_ in fields(data, 0, len(data)):
         if number == _IMAGES:
@@ -36,9 +31,9 @@ def _check_batch(data: bytes, max_images: int) -> None:
         else:
             others += 1
         if images > max_images:
-            raise InvalidField("images", f"a call carries from 1 to {max_images} images; this one has more")
+            raise FieldInvalid("images", f"a call carries from 1 to {max_images} images; this one has more")
         if others > MAX_OTHER_FIELDS:
             limit = f"a request may have {MAX_OTHER_FIELDS} fields beside its images"
-            raise InvalidField("request", f"{limit}; this one has more")
+            raise FieldInvalid("request", f"{limit}; this one has more")
     if not images:
-        raise InvalidField("images", f"a call carries from 1 to {max_images} images; this one has none")
+        raise FieldInvalid("images", f"a call carries from 1 to {max_images} images; this one has none")

@@ -13,10 +13,10 @@ from server.calls.admission import Admission
 from server.calls.answering import Calls, Context, check_request_id, deadline_of
 from server.calls.handlers import refuse_malformed
 from server.calls.stream import as_they_come
-from server.errors import InvalidField
+from server.errors import FieldInvalid
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import ServedModel
-from server.queue.priority_queue import Lane
+from server.queue.priority_queue import Priority
 from server.telemetry.access_log import Call
 
 STREAM_WINDOW: Final = 16
@@ -41,7 +41,7 @@ class ClassifierService(ClassifierServicer):
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         deadline = deadline_of(context)
         async with self._call("Classify", request, context, deadline) as call:
-            response = await self._classify(request, deadline, Lane.INTERACTIVE)
+            response = await self._classify(request, deadline, Priority.INTERACTIVE)
             call.note(response)
             return response
 
@@ -63,7 +63,7 @@ class ClassifierService(ClassifierServicer):
         async def answer(request: pb.ClassifyRequest) -> pb.ClassifyStreamResponse:
             refuse_malformed(request)  # which ends the stream: an answer would be to nobody knows which image
             try:
-                response = await self._classify(request, deadline, Lane.BULK)
+                response = await self._classify(request, deadline, Priority.BULK)
             except Exception as error:
                 status = self._calls.status(error, request.request_id)
                 return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
@@ -83,55 +83,58 @@ class ClassifierService(ClassifierServicer):
             return replies.model_description(self._models.choose(request.model_version))
 
     async def _classify(
-        self, request: pb.ClassifyRequest, deadline: float | None, default_lane: Lane
+        self, request: pb.ClassifyRequest, deadline: float | None, default_priority: Priority
     ) -> pb.ClassifyResponse:
-        lane, image = _lane(request.priority, default_lane), request.image  # which copies it, each time
+        priority, image = (
+            _priority_of(request.priority, default_priority),
+            request.image,
+        )  # which copies it, each time
         with (
             self._model_for(request) as model,
-            self._admission.admit(1, len(image), lane, model.retry_after_s),
+            self._admission.admit(1, len(image), priority, model.retry_after_s),
         ):
-            return await self._classify_image(model, image, request, deadline, lane)
+            return await self._classify_image(model, image, request, deadline, priority)
 
     async def _classify_batch(
         self, request: pb.ClassifyBatchRequest, deadline: float | None
     ) -> pb.ClassifyBatchResponse:
-        """How many images there may be is checked before the request is parsed: see server.screen."""
+        """How many images there may be is checked before the request is parsed: see `request_limits`."""
 
         async def result(image: bytes) -> pb.ClassifyResult:
             try:
-                response = await self._classify_image(model, image, request, deadline, lane)
+                response = await self._classify_image(model, image, request, deadline, priority)
                 return pb.ClassifyResult(response=response)
             except Exception as error:
                 return pb.ClassifyResult(error=self._calls.status(error, request.request_id))
 
-        lane, images = _lane(request.priority, Lane.BULK), list(request.images)
+        priority, images = _priority_of(request.priority, Priority.BULK), list(request.images)
         with (
             self._model_for(request) as model,
-            self._admission.admit(len(images), sum(map(len, images)), lane, model.retry_after_s),
+            self._admission.admit(len(images), sum(map(len, images)), priority, model.retry_after_s),
         ):
             results = await asyncio.gather(*map(result, images))
             identity = model.identity
         return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
 
     async def _classify_image(
-        self, model: ServedModel, image: bytes, query: Query, deadline: float | None, lane: Lane
+        self, model: ServedModel, image: bytes, query: Query, deadline: float | None, priority: Priority
     ) -> pb.ClassifyResponse:
-        classified = await model.classify(image, deadline, lane)
+        classified = await model.classify(image, deadline, priority)
         return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
     @contextmanager
     def _model_for(self, query: Query) -> Iterator[ServedModel]:
-        """The model that answers, to the block's end. Raises InvalidField, NoModelReady, VersionNotLoaded."""
+        """The model that answers, to the block's end. Raises FieldInvalid, NoModelReady, VersionNotLoaded."""
         check_request_id("request_id", query.request_id)
         if not 0 <= query.min_probability <= 1:
-            raise InvalidField(
+            raise FieldInvalid(
                 "min_probability", f"min_probability must be from 0 to 1, not {query.min_probability:g}"
             )
         with self._models.use(query.model_version) as model:
             classes = len(model.contract.labels)
             if query.top_k > classes:
                 there_are = f"as many as there are labels, not {query.top_k}"
-                raise InvalidField("top_k", f"top_k must be at most {classes}, {there_are}")
+                raise FieldInvalid("top_k", f"top_k must be at most {classes}, {there_are}")
             yield model
 
     def _call(
@@ -141,12 +144,12 @@ class ClassifierService(ClassifierServicer):
         return self._calls.answering(method, request, request_id, context, deadline)
 
 
-def _lane(priority: "pb.Priority.ValueType", default: Lane) -> Lane:
-    lanes = {
+def _priority_of(priority: "pb.Priority.ValueType", default: Priority) -> Priority:
+    priorities = {
         pb.PRIORITY_UNSPECIFIED: default,
-        pb.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
-        pb.PRIORITY_BULK: Lane.BULK,
+        pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+        pb.PRIORITY_BULK: Priority.BULK,
     }
-    if priority not in lanes:
-        raise InvalidField("priority", f"priority must be from 0 to 2, not {priority}")
-    return lanes[priority]
+    if priority not in priorities:
+        raise FieldInvalid("priority", f"priority must be from 0 to 2, not {priority}")
+    return priorities[priority]

@@ -14,7 +14,7 @@ from fovea.model.classifier import Classifier, Probabilities
 from server.queue.worker import Computed
 
 TOGETHER: Final = (1, 2, 4)
-WORTHWHILE: Final = 0.97
+GAIN: Final = 0.97
 
 
 class Picture:
@@ -73,7 +73,7 @@ class CpuCompute:
         for size in TOGETHER:
             pixels = np.repeat(crop[np.newaxis], size, axis=0)
             seconds = min(_seconds(self._classifier, pixels) for _ in range(3)) / size
-            if seconds < WORTHWHILE * best_s:
+            if seconds < GAIN * best_s:
                 best_s, self.together = seconds, size
 
     def __call__(self, pictures: Sequence[Picture], is_alone: bool) -> Computed:

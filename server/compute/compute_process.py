@@ -106,7 +106,7 @@ def _set_up(settings: dict[str, Any]) -> tuple[ModelBundle, CpuCompute, dict[str
         wide = Classifier(bundle, "cpu", precision=precision, options=options)
     compute = CpuCompute(narrow, wide)
     compute.find_best_size(bundle.golden().crops[0])
-    least_s, seen = warm_up(compute, bundle, settings["max_batch_size"], settings["enough_s"])
+    least_s, seen = warm_up(compute, bundle, settings["max_batch_size"], settings["target_batch_s"])
     return (
         bundle,
         compute,

@@ -18,7 +18,7 @@ from server.compute.process_worker import ProcessWorker
 from server.compute.warm_up import batch_sizes, warm_up
 from server.compute.wire import ProcessSettings
 from server.config import ServeSettings
-from server.queue.batch_policy import Limits
+from server.queue.batch_policy import BatchLimits
 from server.queue.cost_model import CostModel
 from server.queue.worker import ThreadWorker, Worker
 
@@ -41,7 +41,7 @@ class Engine:
     precision: Precision
     workers: Sequence[Worker[Any]]
     """They take encoded images (bytes) or, with `decode_ahead`, `Picture`s. The first is for lone images."""
-    limits: Limits
+    limits: BatchLimits
     costs: CostModel
     decode_ahead: bool
     """Images are decoded by threads beside the event loop, ahead of a device that shall not wait for them."""
@@ -74,7 +74,7 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
         classes=len(bundle.contract.labels),
         wide_threads=cores,
         max_batch_size=size,
-        enough_s=CPU_BATCH_S,
+        target_batch_s=CPU_BATCH_S,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
         log_level=settings.log_level,
@@ -91,11 +91,11 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
         await asyncio.gather(*(worker.end() for worker in workers))
         raise
     costs = CostModel(facts["seen"], facts["least_s"])
-    limits = Limits(
+    limits = BatchLimits(
         size,
-        runners=cores,
-        enough_s=CPU_BATCH_S,
-        worthwhile=facts["together"],
+        concurrency=cores,
+        target_batch_s=CPU_BATCH_S,
+        min_efficient_batch=facts["together"],
         max_queue_delay_s=_delay_s(settings),
     )
     return Engine(bundle, CPU, facts["precision"], workers, limits, costs, decode_ahead=False)
@@ -111,7 +111,7 @@ def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     )
     compute = GpuCompute(classifier)
     least_s, seen = warm_up(compute, bundle, size)
-    limits = Limits(size, max_queue_delay_s=_delay_s(settings))
+    limits = BatchLimits(size, max_queue_delay_s=_delay_s(settings))
     workers = [ThreadWorker[Any](compute, f"compute-{number}") for number in range(2)]
     costs = CostModel(seen, least_s)
     return Engine(bundle, classifier.provider, precision, workers, limits, costs, decode_ahead=True)

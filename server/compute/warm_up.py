@@ -9,22 +9,25 @@ from server.compute.compute import CpuCompute, GpuCompute, Picture
 
 
 def warm_up(
-    compute: CpuCompute | GpuCompute, bundle: ModelBundle, max_batch_size: int, enough_s: float = math.inf
+    compute: CpuCompute | GpuCompute,
+    bundle: ModelBundle,
+    max_batch_size: int,
+    target_batch_s: float = math.inf,
 ) -> tuple[float, list[tuple[int, float]]]:
     """Runs 1, 2, 4, ... golden images twice, decoding included: the first run is not like the others.
 
-    Sizes whose batches would take more than twice `enough_s` are left out. Returns the seconds of an image
-    that has the machine for itself, and (images, seconds) of each size.
+    Sizes whose batches would take more than twice `target_batch_s` are left out. Returns the seconds of an
+    image that has the machine for itself, and (images, seconds) of each size.
     """
     _seconds(compute, bundle, 1, is_alone=True)
     alone = _seconds(compute, bundle, 1, is_alone=True)
-    seen: list[tuple[int, float]] = []
+    costs: list[tuple[int, float]] = []
     for size in batch_sizes(max_batch_size):
-        if seen and size > 2 and size * seen[-1][1] / seen[-1][0] > 2 * enough_s:
+        if costs and size > 2 and size * costs[-1][1] / costs[-1][0] > 2 * target_batch_s:
             break
         _seconds(compute, bundle, size, is_alone=False)
-        seen.append((size, _seconds(compute, bundle, size, is_alone=False)))
-    return alone, seen
+        costs.append((size, _seconds(compute, bundle, size, is_alone=False)))
+    return alone, costs
 
 
 def batch_sizes(largest: int) -> list[int]:

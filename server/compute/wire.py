@@ -65,7 +65,7 @@ class ProcessSettings:
     wide_threads: int
     """Cores of a lone image; 1 where another process does that."""
     max_batch_size: int
-    enough_s: float
+    target_batch_s: float
     max_bytes: int
     max_pixels: int
     log_level: str

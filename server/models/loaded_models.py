@@ -26,7 +26,7 @@ class LoadedModels:
     @property
     def is_ready(self) -> bool:
         """A call can be answered: there is a model, and it has not lost all that compute."""
-        return self.current is not None and self.current.batcher.is_able
+        return self.current is not None and self.current.batcher.has_workers
 
     async def readiness(self) -> AsyncIterator[bool]:
         """Gives `is_ready` each time that it may have changed; to one reader."""
@@ -55,7 +55,7 @@ class LoadedModels:
     def swap(self, model: ServedModel) -> None:
         """Requests from here on go to this model. The one before is `close_replaced`'s."""
         self._current, self._replaced = _Loaded(model), self._current
-        model.batcher.on_ability = self._may_be_ready.set
+        model.batcher.on_workers_changed = self._may_be_ready.set
         self._may_be_ready.set()
 
     async def close_replaced(self) -> None:
@@ -67,8 +67,8 @@ class LoadedModels:
 
     async def close(self) -> None:
         """Closes every model, whatever it still has to do."""
-        there = [loaded.model for loaded in (self._replaced, self._current) if loaded]
-        await asyncio.gather(*(model.close() for model in there), return_exceptions=True)
+        models = [loaded.model for loaded in (self._replaced, self._current) if loaded]
+        await asyncio.gather(*(model.close() for model in models), return_exceptions=True)
 
     def _find(self, version: int) -> "_Loaded":
         if self._current is None:

@@ -14,7 +14,7 @@ class Refusal:
     state: tuple[Entry, ...]
     reason: str
     """For whoever runs the server."""
-    told: str
+    public_reason: str
     """To callers."""
 
 
@@ -22,9 +22,9 @@ def refusal_of(version: int, state: tuple[Entry, ...], error: Exception, *places
     """`places` are the folders that versions lie in: callers do not learn where that is."""
     if not isinstance(error, FoveaError):
         # What is in the message of a runtime's own exception is not known.
-        told = "it fails in a way that was not foreseen; the server's log says more"
-        return Refusal(state, f"{type(error).__name__}: {error}", told)
-    told = str(error)
+        public_reason = "it fails in a way that was not foreseen; the server's log says more"
+        return Refusal(state, f"{type(error).__name__}: {error}", public_reason)
+    public_reason = str(error)
     for place in places:  # a version that was copied has its digest behind its number
-        told = re.sub(rf"{re.escape(place)}/{version}(-[0-9a-f]+)?(/|: )?", "", told)
-    return Refusal(state, str(error), told)
+        public_reason = re.sub(rf"{re.escape(place)}/{version}(-[0-9a-f]+)?(/|: )?", "", public_reason)
+    return Refusal(state, str(error), public_reason)

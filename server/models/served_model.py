@@ -19,7 +19,7 @@ from server.compute.work_item import Task, picture_of
 from server.config import ServeSettings
 from server.errors import DeadlinePassed
 from server.queue.batcher import Batcher
-from server.queue.priority_queue import Lane
+from server.queue.priority_queue import Priority
 from server.telemetry.metrics import Metrics
 from server.telemetry.predictions import Predictions
 from server.telemetry.statistics import Statistics
@@ -77,14 +77,14 @@ class ServedModel:
             self._decoders = ThreadPoolExecutor(settings.decode_threads or available_cpus(), "decode")
 
     async def classify(
-        self, image: bytes | Task, deadline: float | None, lane: Lane = Lane.INTERACTIVE
+        self, image: bytes | Task, deadline: float | None, priority: Priority = Priority.INTERACTIVE
     ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
         payload: bytes | Task | Picture = image
         if self._decoders is not None:
-            self.batcher.refuse_hopeless(deadline, lane)
+            self.batcher.check_deadline(deadline, priority)
             payload = await self._decode_ahead(self._decoders, image, deadline)
-        answer = await self.batcher.classify(payload, deadline, lane)
+        answer = await self.batcher.classify(payload, deadline, priority)
         rows = answer.probabilities
         probabilities, logits = (rows, None) if rows.ndim == 1 else rows
         best = int(probabilities.argmax())

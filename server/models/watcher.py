@@ -79,7 +79,7 @@ class Watcher:
 
     def refused(self) -> dict[int, str]:
         """The versions that might be served next but were refused, and why, as callers may know it."""
-        return {version: refusal.told for version, refusal in self._refused.items()}
+        return {version: refusal.public_reason for version, refusal in self._refused.items()}
 
     def look_now(self) -> None:
         """Has everything looked at again at once, refused versions too; after the load that is under way."""

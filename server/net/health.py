@@ -26,7 +26,7 @@ class Health:
 
     def __init__(self) -> None:
         self.is_ready = False
-        self._told = _Told()
+        self._states = _ServingStates()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
         self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
 
@@ -35,10 +35,10 @@ class Health:
 
         Raises Unavailable when the port cannot be bound.
         """
-        self._told.tell(LIVE, serving=True)
+        self._states.set(LIVE, serving=True)
         self.set_ready(False)
-        health_pb2_grpc.add_HealthServicer_to_server(_BesideCalls(self._told), calls)
-        health_pb2_grpc.add_HealthServicer_to_server(_ForProbes(self._told), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(_BesideCalls(self._states), calls)
+        health_pb2_grpc.add_HealthServicer_to_server(_ForProbes(self._states), self._server)
         bound = bind_grpc(self._server, "--health-port", host, port)
         self._server.start()
         return bound
@@ -47,23 +47,23 @@ class Health:
         """Is called in the event loop of the calls."""
         self.is_ready = ready
         for service in ("", CLASSIFIER, INFERENCE):
-            self._told.tell(service, serving=ready)
+            self._states.set(service, serving=ready)
 
     def stop(self) -> None:
         self._server.stop(grace=None)
         self._threads.shutdown(wait=False)
 
 
-class _Told:
+class _ServingStates:
     """The state of each service: is written in the event loop, and read by the threads of the probes too."""
 
     def __init__(self) -> None:
-        self.states: dict[str, _Status] = {}
+        self.by_service: dict[str, _Status] = {}
         self.changed = asyncio.Event()
         """Is set at the next change, and then replaced."""
 
-    def tell(self, service: str, *, serving: bool) -> None:
-        self.states[service] = _Status(status=_Status.SERVING if serving else _Status.NOT_SERVING)
+    def set(self, service: str, *, serving: bool) -> None:
+        self.by_service[service] = _Status(status=_Status.SERVING if serving else _Status.NOT_SERVING)
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
 
@@ -71,18 +71,18 @@ class _Told:
 class _BesideCalls(health_pb2_grpc.HealthServicer):
     """Each watcher is told by itself: gRPC's own tells them in turn, where each can hold up the others."""
 
-    def __init__(self, told: _Told) -> None:
-        self._told = told
+    def __init__(self, states: _ServingStates) -> None:
+        self._states = states
 
     async def Check(self, request: _Request, context: Any) -> _Status:
-        if request.service not in self._told.states:
+        if request.service not in self._states.by_service:
             await context.abort(*_unknown(request))
-        return self._told.states[request.service]
+        return self._states.by_service[request.service]
 
     async def Watch(self, request: _Request, context: Any) -> AsyncIterator[_Status]:
         unknown, last = _Status(status=_Status.SERVICE_UNKNOWN), None
         while True:
-            changed, state = self._told.changed, self._told.states.get(request.service, unknown)
+            changed, state = self._states.changed, self._states.by_service.get(request.service, unknown)
             if state != last:
                 yield state
                 last = state
@@ -92,13 +92,13 @@ class _BesideCalls(health_pb2_grpc.HealthServicer):
 class _ForProbes(health_pb2_grpc.HealthServicer):
     """Health without Watch: gRPC's own sends to each watcher before `set` returns, which need not be soon."""
 
-    def __init__(self, told: _Told) -> None:
-        self._told = told
+    def __init__(self, states: _ServingStates) -> None:
+        self._states = states
 
     def Check(self, request: _Request, context: grpc.ServicerContext) -> _Status:
-        if request.service not in self._told.states:
+        if request.service not in self._states.by_service:
             context.abort(*_unknown(request))
-        return self._told.states[request.service]
+        return self._states.by_service[request.service]
 
     def Watch(self, request: _Request, context: grpc.ServicerContext) -> Any:
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "this port is for probes; watch the port of the calls")

@@ -6,7 +6,7 @@ from typing import Final
 from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
 from server.models.served_model import ServedModel
-from server.oip.faces import Face
+from server.oip.aliases import ModelAlias
 from server.telemetry.statistics import Tally
 
 SERVER_NAME: Final = "fovea"
@@ -18,21 +18,21 @@ EXTENSIONS: Final = (
 """Triton's, by its own names."""
 PLATFORM: Final = "onnxruntime_onnx"
 BACKEND: Final = "onnxruntime"
-LANES: Final = 2
+PRIORITY_LEVELS: Final = 2
 
 
 def server_metadata() -> pb.ServerMetadataResponse:
     return pb.ServerMetadataResponse(name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS)
 
 
-def model_metadata(model: ServedModel, face: Face) -> pb.ModelMetadataResponse:
+def model_metadata(model: ServedModel, alias: ModelAlias) -> pb.ModelMetadataResponse:
     contract = model.contract
     tensor = pb.ModelMetadataResponse.TensorMetadata
     return pb.ModelMetadataResponse(
-        name=face.name,
+        name=alias.name,
         versions=[str(contract.version)],
         platform=PLATFORM,
-        inputs=[tensor(name=face.input, datatype=face.datatype, shape=(-1, *face.dims))],
+        inputs=[tensor(name=alias.input, datatype=alias.datatype, shape=(-1, *alias.dims))],
         outputs=[
             tensor(name=name, datatype="BYTES" if name == "label" else "FP32", shape=(-1, size))
             for name, size in _output_sizes(contract)
@@ -47,42 +47,42 @@ def model_metadata(model: ServedModel, face: Face) -> pb.ModelMetadataResponse:
 
 
 def model_config(
-    model: ServedModel, face: Face, max_images: int, max_queue_delay_ms: float
+    model: ServedModel, alias: ModelAlias, max_images: int, max_queue_delay_ms: float
 ) -> pb.ModelConfigResponse:
-    crops = face.takes_crops
+    crops = alias.takes_crops
     entry = pb.ModelInput(
-        name=face.input,
+        name=alias.input,
         data_type=pb.TYPE_UINT8 if crops else pb.TYPE_STRING,
         format=pb.ModelInput.FORMAT_NHWC if crops else pb.ModelInput.FORMAT_NONE,
-        dims=face.dims,
+        dims=alias.dims,
     )
     outputs = [
         pb.ModelOutput(name=name, data_type=pb.TYPE_STRING if name == "label" else pb.TYPE_FP32, dims=[size])
         for name, size in _output_sizes(model.contract)
     ]
     config = pb.ModelConfig(
-        name=face.name,
+        name=alias.name,
         platform=PLATFORM,
         backend=BACKEND,
         max_batch_size=min(max_images, 2**31 - 1),
         input=[entry],
         output=outputs,
         dynamic_batching=pb.ModelDynamicBatching(
-            max_queue_delay_microseconds=round(max_queue_delay_ms * 1000), priority_levels=LANES
+            max_queue_delay_microseconds=round(max_queue_delay_ms * 1000), priority_levels=PRIORITY_LEVELS
         ),
     )
     return pb.ModelConfigResponse(config=config)
 
 
-def model_statistics(model: ServedModel, face: Face) -> pb.ModelStatistics:
-    seen = model.statistics
-    calls = seen.calls_to(face.name)
+def model_statistics(model: ServedModel, alias: ModelAlias) -> pb.ModelStatistics:
+    statistics = model.statistics
+    calls = statistics.calls_to(alias.name)
     return pb.ModelStatistics(
-        name=face.name,
+        name=alias.name,
         version=str(model.contract.version),
         last_inference=calls.last_ms,
-        inference_count=seen.images,
-        execution_count=sum(tally.count for tally in seen.batches.values()),
+        inference_count=statistics.images,
+        execution_count=sum(tally.count for tally in statistics.batches.values()),
         inference_stats=pb.InferStatistics(
             success=_duration(calls.success),
             fail=_duration(calls.fail),
@@ -93,7 +93,7 @@ def model_statistics(model: ServedModel, face: Face) -> pb.ModelStatistics:
         ),
         batch_stats=[
             pb.InferBatchStatistics(batch_size=size, compute_infer=_duration(tally))
-            for size, tally in sorted(seen.batches.items())
+            for size, tally in sorted(statistics.batches.items())
         ],
     )
 

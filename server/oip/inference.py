@@ -10,12 +10,12 @@ from server.calls.answering import check_request_id
 from server.compute.work_item import Task
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import Classified, ServedModel
-from server.oip.faces import Face, face_of, version_of
+from server.oip.aliases import ModelAlias, alias_of, version_of
 from server.oip.inputs import Content, Images, images_of
 from server.oip.outputs import response, wanted_of
-from server.oip.parameters import deadline_within, lane_of
+from server.oip.parameters import deadline_within, priority_of
 from server.oip.timing import Timing
-from server.queue.priority_queue import Lane
+from server.queue.priority_queue import Priority
 from server.telemetry.access_log import Call
 
 
@@ -35,12 +35,12 @@ class Inference:
         Raises whatever a call may be refused for; of a bad image ImageInvalid, which says which one it is.
         """
         check_request_id("id", request.id)
-        face = face_of(self._models.choose(0).contract, request.model_name)
+        alias = alias_of(self._models.choose(0).contract, request.model_name)
         with self._models.use(version_of("model_version", request.model_version)) as model:
-            tallies = model.statistics.calls_to(face.name)
+            tallies = model.statistics.calls_to(alias.name)
             tallies.begin()
             try:
-                answer = await self._answer(request, face, model, deadline, call)
+                answer = await self._answer(request, alias, model, deadline, call)
             except Exception:
                 tallies.fail.add(time.monotonic() - call.started)
                 raise
@@ -50,25 +50,25 @@ class Inference:
     async def _answer(
         self,
         request: pb.ModelInferRequest,
-        face: Face,
+        alias: ModelAlias,
         model: ServedModel,
         deadline: float | None,
         call: Call,
     ) -> pb.ModelInferResponse:
-        images = images_of(request, face, model.contract, self._max_images_per_call)
-        wanted = wanted_of(request, face)
-        lane = lane_of(request.parameters, images.count)
+        images = images_of(request, alias, model.contract, self._max_images_per_call)
+        wanted = wanted_of(request, alias)
+        priority = priority_of(request.parameters, images.count)
         deadline = deadline_within(request.parameters, deadline)
         wants_logits = any(output.name == "logits" for output in wanted)
-        with self._admission.admit(images.count, images.size_bytes, lane, model.retry_after_s):
-            queue = _Queue(model, face, wants_logits, deadline, lane)
+        with self._admission.admit(images.count, images.size_bytes, priority, model.retry_after_s):
+            queue = _Queue(model, alias, wants_logits, deadline, priority)
             classified = await queue.classify(images)
         classified_at = time.monotonic()
-        answer = response(face, model.contract, request.id, wanted, classified)
+        answer = response(alias, model.contract, request.id, wanted, classified)
         timing = Timing.of(classified)
         timing.write_to(answer)
         call.images, call.version, call.batch_size = images.count, model.contract.version, timing.batch_size
-        tallies = model.statistics.calls_to(face.name)
+        tallies = model.statistics.calls_to(alias.name)
         timing.add_to(tallies)
         tallies.answer.add(time.monotonic() - classified_at)
         return answer
@@ -78,13 +78,18 @@ class _Queue:
     """The model's queue, as one call puts its images into it."""
 
     def __init__(
-        self, model: ServedModel, face: Face, wants_logits: bool, deadline: float | None, lane: Lane
+        self,
+        model: ServedModel,
+        alias: ModelAlias,
+        wants_logits: bool,
+        deadline: float | None,
+        priority: Priority,
     ) -> None:
         self._model = model
-        self._is_crop = face.takes_crops
+        self._is_crop = alias.takes_crops
         self._wants_logits = wants_logits
         self._deadline = deadline
-        self._lane = lane
+        self._priority = priority
 
     async def classify(self, images: Images) -> list[Classified]:
         """In their order. When one fails, the others are given up."""
@@ -108,7 +113,7 @@ class _Queue:
         else:
             image = bytes(content)
         try:
-            return await self._model.classify(image, self._deadline, self._lane)
+            return await self._model.classify(image, self._deadline, self._priority)
         except ImageInvalid as error:
             raise ImageInvalid(error.reason, f"image {number}: {error}") from None
 

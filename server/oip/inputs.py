@@ -8,8 +8,8 @@ from typing import Final
 
 from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
-from server.errors import InvalidField
-from server.oip.faces import Face, faces_of, shown
+from server.errors import FieldInvalid
+from server.oip.aliases import ModelAlias, aliases_of, quoted
 from server.oip.parameters import refuse_shared_memory
 
 Tensor = pb.ModelInferRequest.InferInputTensor
@@ -30,66 +30,68 @@ class Images:
     size_bytes: int
     """What they take while they are in flight."""
     content: Callable[[int], Content]
-    """An encoded image, or a crop's bytes, by its number. Raises InvalidField."""
+    """An encoded image, or a crop's bytes, by its number. Raises FieldInvalid."""
     takes_time: bool = False
     """`content` is some milliseconds' work: the pixels are typed numbers."""
 
 
-def images_of(request: pb.ModelInferRequest, face: Face, contract: BundleContract, max_images: int) -> Images:
-    """Raises InvalidField, which says what is expected."""
-    tensor = _only_input(request, face, contract)
+def images_of(
+    request: pb.ModelInferRequest, alias: ModelAlias, contract: BundleContract, max_images: int
+) -> Images:
+    """Raises FieldInvalid, which says what is expected."""
+    tensor = _only_input(request, alias, contract)
     refuse_shared_memory(tensor.parameters, tensor.name)
-    if tensor.datatype != face.datatype:
-        raise InvalidField("inputs", f"the datatype of {face} must not be {shown(tensor.datatype)}")
-    count = _count_of(tensor, face, max_images)
+    if tensor.datatype != alias.datatype:
+        raise FieldInvalid("inputs", f"the datatype of {alias} must not be {quoted(tensor.datatype)}")
+    count = _count_of(tensor, alias, max_images)
     if request.raw_input_contents:
-        return _raw(request, tensor, face, count)
-    return _typed(tensor, face, count)
+        return _raw(request, tensor, alias, count)
+    return _typed(tensor, alias, count)
 
 
-def _only_input(request: pb.ModelInferRequest, face: Face, contract: BundleContract) -> Tensor:
+def _only_input(request: pb.ModelInferRequest, alias: ModelAlias, contract: BundleContract) -> Tensor:
     for tensor in request.inputs:
-        if tensor.name != face.input:
-            takes = f"'{face.name}' takes {face}"
+        if tensor.name != alias.input:
+            takes = f"'{alias.name}' takes {alias}"
             hints = [
                 f"; '{other.input}' is the input of '{other.name}'"
-                for other in faces_of(contract)
+                for other in aliases_of(contract)
                 if other.input == tensor.name
             ]
-            raise InvalidField("inputs", f"there is no input {shown(tensor.name)}: {takes}{''.join(hints)}")
+            raise FieldInvalid("inputs", f"there is no input {quoted(tensor.name)}: {takes}{''.join(hints)}")
     if not request.inputs:
-        raise InvalidField("inputs", f"the input is missing: '{face.name}' takes {face}")
+        raise FieldInvalid("inputs", f"the input is missing: '{alias.name}' takes {alias}")
     if len(request.inputs) > 1:
-        raise InvalidField("inputs", f"'{face.input}' is there {len(request.inputs)} times; once is right")
+        raise FieldInvalid("inputs", f"'{alias.input}' is there {len(request.inputs)} times; once is right")
     return request.inputs[0]
 
 
-def _count_of(tensor: Tensor, face: Face, max_images: int) -> int:
+def _count_of(tensor: Tensor, alias: ModelAlias, max_images: int) -> int:
     """The number of images that the shape tells; `image` may leave out the 1 behind it."""
     dims = tuple(tensor.shape[1:])
-    if not tensor.shape or (dims != face.dims and not (face.dims == (1,) and not dims)):
+    if not tensor.shape or (dims != alias.dims and not (alias.dims == (1,) and not dims)):
         some = [*map(str, tensor.shape[:_SHOWN_DIMS]), *(["..."] if len(tensor.shape) > _SHOWN_DIMS else [])]
-        raise InvalidField("inputs", f"the shape must be that of {face}, not [{','.join(some)}]")
+        raise FieldInvalid("inputs", f"the shape must be that of {alias}, not [{','.join(some)}]")
     count = tensor.shape[0]
     if not 1 <= count <= max_images:
-        raise InvalidField("inputs", f"a call carries from 1 to {max_images} images, not {count}")
+        raise FieldInvalid("inputs", f"a call carries from 1 to {max_images} images, not {count}")
     return count
 
 
-def _raw(request: pb.ModelInferRequest, tensor: Tensor, face: Face, count: int) -> Images:
+def _raw(request: pb.ModelInferRequest, tensor: Tensor, alias: ModelAlias, count: int) -> Images:
     if tensor.HasField("contents"):
-        raise InvalidField("inputs", "contents must not be there when raw_input_contents is")
+        raise FieldInvalid("inputs", "contents must not be there when raw_input_contents is")
     if len(request.raw_input_contents) != 1:
         entries = f"1 entry, for the 1 input, not {len(request.raw_input_contents)}"
-        raise InvalidField("raw_input_contents", f"raw_input_contents must have {entries}")
+        raise FieldInvalid("raw_input_contents", f"raw_input_contents must have {entries}")
     data = memoryview(request.raw_input_contents[0])
-    if not face.takes_crops:
+    if not alias.takes_crops:
         encoded = list(_elements(data, count))
         return Images(count, len(data), encoded.__getitem__)
-    each = math.prod(face.dims)
+    each = math.prod(alias.dims)
     if len(data) != count * each:
         expected = f"{count} x {each} bytes, the pixels of {count} images"
-        raise InvalidField("raw_input_contents", f"raw_input_contents must have {expected}, not {len(data)}")
+        raise FieldInvalid("raw_input_contents", f"raw_input_contents must have {expected}, not {len(data)}")
     return Images(count, len(data), lambda number: data[number * each : (number + 1) * each])
 
 
@@ -98,7 +100,7 @@ def _elements(data: memoryview, count: int) -> Iterator[memoryview]:
     at = 0
     for number in range(count):
         if len(data) - at < LENGTH.size:
-            raise InvalidField(
+            raise FieldInvalid(
                 "raw_input_contents",
                 f"raw_input_contents ends before image {number} of {count}; "
                 "each has its length before it, in 4 bytes, little-endian",
@@ -107,27 +109,27 @@ def _elements(data: memoryview, count: int) -> Iterator[memoryview]:
         at += LENGTH.size
         if length > len(data) - at:
             there = f"image {number} of raw_input_contents has {length} bytes by the 4 before it"
-            raise InvalidField("raw_input_contents", f"{there}, and {len(data) - at} are there")
+            raise FieldInvalid("raw_input_contents", f"{there}, and {len(data) - at} are there")
         yield data[at : at + length]
         at += length
     if at < len(data):
         beyond = f"{len(data) - at} bytes after the last of the {count} images that the shape tells"
-        raise InvalidField("raw_input_contents", f"raw_input_contents has {beyond}")
+        raise FieldInvalid("raw_input_contents", f"raw_input_contents has {beyond}")
 
 
-def _typed(tensor: Tensor, face: Face, count: int) -> Images:
-    wanted = "uint_contents" if face.takes_crops else "bytes_contents"
+def _typed(tensor: Tensor, alias: ModelAlias, count: int) -> Images:
+    wanted = "uint_contents" if alias.takes_crops else "bytes_contents"
     given = [field.name for field, _ in tensor.contents.ListFields()]
     if given != [wanted]:
-        what = f"the data of {face} must be in raw_input_contents or contents.{wanted}"
-        raise InvalidField("inputs", f"{what}, {f'not in {given[0]}' if given else 'and there is none'}")
-    elements = tensor.contents.uint_contents if face.takes_crops else tensor.contents.bytes_contents
-    each = math.prod(face.dims)
+        what = f"the data of {alias} must be in raw_input_contents or contents.{wanted}"
+        raise FieldInvalid("inputs", f"{what}, {f'not in {given[0]}' if given else 'and there is none'}")
+    elements = tensor.contents.uint_contents if alias.takes_crops else tensor.contents.bytes_contents
+    each = math.prod(alias.dims)
     if len(elements) != count * each:
-        raise InvalidField(
+        raise FieldInvalid(
             "inputs", f"contents.{wanted} must have {count} x {each} elements, not {len(elements)}"
         )
-    if face.takes_crops:
+    if alias.takes_crops:
         numbers = tensor.contents.uint_contents
 
         def crop(number: int) -> bytes:
@@ -142,4 +144,4 @@ def _as_bytes(numbers: list[int]) -> bytes:
     try:
         return bytes(numbers)
     except ValueError:
-        raise InvalidField("inputs", f"UINT8 is from 0 to 255, and {max(numbers)} is not") from None
+        raise FieldInvalid("inputs", f"UINT8 is from 0 to 255, and {max(numbers)} is not") from None

@@ -8,9 +8,9 @@ import numpy as np
 from fovea.model.bundle import BundleContract
 from fovea.model.classifier import Probabilities, top_k
 from fovea.oip import open_inference_pb2 as pb
-from server.errors import InvalidField
+from server.errors import FieldInvalid
 from server.models.served_model import Classified
-from server.oip.faces import OUTPUTS, Face, shown
+from server.oip.aliases import OUTPUTS, ModelAlias, quoted
 from server.oip.inputs import LENGTH
 from server.oip.parameters import classification_of, refuse_shared_memory
 
@@ -21,7 +21,7 @@ __all__ = ["Wanted", "response", "wanted_of"]
 class Wanted:
     """One output, as its numbers or, with `best`, as the names of so many of the best classes.
 
-    Raises InvalidField where there are no numbers.
+    Raises FieldInvalid where there are no numbers.
     """
 
     name: str
@@ -29,27 +29,27 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.best is not None and self.name == "label":
-            raise InvalidField("outputs", "classification is of numbers: ask for it with 'probabilities'")
+            raise FieldInvalid("outputs", "classification is of numbers: ask for it with 'probabilities'")
 
 
-def wanted_of(request: pb.ModelInferRequest, face: Face) -> list[Wanted]:
-    """In the request's order; all outputs where it names none. Raises InvalidField."""
+def wanted_of(request: pb.ModelInferRequest, alias: ModelAlias) -> list[Wanted]:
+    """In the request's order; all outputs where it names none. Raises FieldInvalid."""
     wanted: dict[str, Wanted] = {}
     for output in request.outputs:
         if output.name not in OUTPUTS:
             there_are = ", ".join(f"'{name}'" for name in OUTPUTS)
-            raise InvalidField(
-                "outputs", f"'{face.name}' has no output {shown(output.name)}: it has {there_are}"
+            raise FieldInvalid(
+                "outputs", f"'{alias.name}' has no output {quoted(output.name)}: it has {there_are}"
             )
         if output.name in wanted:
-            raise InvalidField("outputs", f"the output '{output.name}' is asked for twice")
+            raise FieldInvalid("outputs", f"the output '{output.name}' is asked for twice")
         refuse_shared_memory(output.parameters, output.name)
         wanted[output.name] = Wanted(output.name, classification_of(output.parameters))
     return [*wanted.values()] or [Wanted(name) for name in OUTPUTS]
 
 
 def response(
-    face: Face,
+    alias: ModelAlias,
     contract: BundleContract,
     request_id: str,
     wanted: Sequence[Wanted],
@@ -57,7 +57,7 @@ def response(
 ) -> pb.ModelInferResponse:
     """All data is raw, in the order of `outputs`."""
     labels, version = contract.labels, str(contract.version)
-    answer = pb.ModelInferResponse(model_name=face.name, model_version=version, id=request_id)
+    answer = pb.ModelInferResponse(model_name=alias.name, model_version=version, id=request_id)
     for output in wanted:
         if output.name == "label":
             rows = [[labels[image.best]] for image in images]

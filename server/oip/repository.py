@@ -2,12 +2,12 @@
 
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.admission import Admission
-from server.errors import InvalidField, ModelUnknown, Unsupported
+from server.errors import FieldInvalid, ModelUnknown, Unsupported
 from server.models.loaded_models import LoadedModels
 from server.models.watcher import Watcher
 from server.net.health import Health
+from server.oip.aliases import ONNX_SUFFIX, quoted
 from server.oip.description import index_entries
-from server.oip.faces import ONNX_SUFFIX, shown
 
 ModelRequest = pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest
 
@@ -22,7 +22,7 @@ class Repository:
         self._health = health
 
     def index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
-        """Raises InvalidField."""
+        """Raises FieldInvalid."""
         _check_repository(request.repository_name)
         current = self._models.current.contract.version if self._models.current else None
         entries = index_entries(self._names(), current, self._watcher.refused(), self._health.is_ready)
@@ -51,7 +51,7 @@ class Repository:
         _check_repository(request.repository_name)
         if request.model_name not in self._names():
             known = " and ".join(map(repr, self._names()))
-            raise ModelUnknown(f"there is no model {shown(request.model_name)}; there are {known}")
+            raise ModelUnknown(f"there is no model {quoted(request.model_name)}; there are {known}")
 
     def _names(self) -> tuple[str, str]:
         """Known before a version is: the folder has the model's name."""
@@ -62,4 +62,4 @@ class Repository:
 
 def _check_repository(name: str) -> None:
     if name:
-        raise InvalidField("repository_name", "there is one repository, which has no name: leave it empty")
+        raise FieldInvalid("repository_name", "there is one repository, which has no name: leave it empty")

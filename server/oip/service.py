@@ -12,7 +12,7 @@ from server.models.loaded_models import LoadedModels
 from server.models.served_model import ServedModel
 from server.net.health import Health
 from server.oip import description
-from server.oip.faces import Face, face_of, faces_of, version_of
+from server.oip.aliases import ModelAlias, alias_of, aliases_of, version_of
 from server.oip.inference import Inference
 from server.oip.repository import Repository
 from server.telemetry.access_log import Call
@@ -80,12 +80,12 @@ class InferenceService(GRPCInferenceServiceServicer):
     ) -> pb.ModelStatisticsResponse:
         async with self._call("ModelStatistics", request, context):
             if request.name:
-                found = [self._find(request)]
+                described = [self._find(request)]
             else:
                 model = self._models.choose(version_of("version", request.version))
-                found = [(model, face) for face in faces_of(model.contract)]
+                described = [(model, alias) for alias in aliases_of(model.contract)]
             return pb.ModelStatisticsResponse(
-                model_stats=[description.model_statistics(model, face) for model, face in found]
+                model_stats=[description.model_statistics(model, alias) for model, alias in described]
             )
 
     async def RepositoryIndex(
@@ -107,10 +107,10 @@ class InferenceService(GRPCInferenceServiceServicer):
         async with self._call("RepositoryModelUnload", request, context):
             raise self._repository.refuse_unload(request)
 
-    def _find(self, request: Named) -> tuple[ServedModel, Face]:
-        """Raises NoModelReady, ModelUnknown, InvalidField, VersionNotLoaded."""
-        face = face_of(self._models.choose(0).contract, request.name)
-        return self._models.choose(version_of("version", request.version)), face
+    def _find(self, request: Named) -> tuple[ServedModel, ModelAlias]:
+        """Raises NoModelReady, ModelUnknown, FieldInvalid, VersionNotLoaded."""
+        alias = alias_of(self._models.choose(0).contract, request.name)
+        return self._models.choose(version_of("version", request.version)), alias
 
     def _call(self, method: str, request: object, context: Context) -> AbstractAsyncContextManager[Call]:
         request_id = getattr(request, "id", "")

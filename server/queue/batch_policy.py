@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from server.errors import DeadlinePassed
 from server.queue.cost_model import CostModel
-from server.queue.priority_queue import Lanes
+from server.queue.priority_queue import PriorityQueue
 from server.queue.worker import Batch
 
-PRUDENCE: Final = 1.5
+SAFETY_FACTOR: Final = 1.5
 """Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take.
 
 When a flood begins, what it costs to refuse it slows the batches that were admitted before: by a quarter on
@@ -20,24 +20,26 @@ two cores.
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """What batches may be."""
 
     max_batch_size: int
-    runners: int = 1
+    concurrency: int = 1
     """Batches computed at the same time. Workers beyond that prepare a full batch for the next one free."""
-    enough_s: float = math.inf
+    target_batch_s: float = math.inf
     """A batch is not made larger than takes so long,"""
-    worthwhile: int = 1
+    min_efficient_batch: int = 1
     """or than this, up to which the model is faster the more images it has."""
     max_queue_delay_s: float = 0.0
     """How long a batch that is not full waits for more."""
 
 
-class Foresight:
+class BatchPolicy:
     """What the costs so far say of batches to come, within the limits."""
 
-    def __init__(self, limits: Limits, costs: CostModel, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, limits: BatchLimits, costs: CostModel, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """`clock` is the one that arrivals, starts of batches and deadlines are on."""
         self._limits = limits
         self._costs = costs
@@ -45,7 +47,7 @@ class Foresight:
 
     def batch_limit(self) -> int:
         """How many images a batch has at most."""
-        size = max(self._limits.worthwhile, self._costs.images_within(self._limits.enough_s))
+        size = max(self._limits.min_efficient_batch, self._costs.images_within(self._limits.target_batch_s))
         return min(self._limits.max_batch_size, size)
 
     def wait_s(self, running: Collection[Batch[Any]], ahead: int) -> float:
@@ -53,15 +55,15 @@ class Foresight:
         size = self.batch_limit()
         now = self._clock()
         busy = [batch.remaining_s(now) for batch in running]
-        soonest = 0.0 if len(busy) < self._limits.runners else min(busy)
-        per_image = self._costs.predict_s(size) / size / self._limits.runners
+        soonest = 0.0 if len(busy) < self._limits.concurrency else min(busy)
+        per_image = self._costs.predict_s(size) / size / self._limits.concurrency
         return soonest + ahead * per_image + self._costs.predict_s(1)
 
-    def refuse_hopeless(self, deadline: float, running: Collection[Batch[Any]], ahead: int | None) -> None:
+    def check_deadline(self, deadline: float, running: Collection[Batch[Any]], ahead: int | None) -> None:
         """Raises DeadlinePassed where it cannot be met; `ahead` is None before an idle worker."""
         remaining = deadline - self._clock()
         # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
-        needed = self._costs.least_s if ahead is None else PRUDENCE * self.wait_s(running, ahead)
+        needed = self._costs.least_s if ahead is None else SAFETY_FACTOR * self.wait_s(running, ahead)
         if remaining <= 0:
             raise DeadlinePassed("the deadline passed before the image could be queued")
         if needed > remaining:
@@ -73,8 +75,8 @@ class Foresight:
         needed = self._costs.least_s if is_lone else self._costs.predict_s(1)
         return now >= deadline or now + needed > deadline
 
-    def due(self, queue: Lanes[Any]) -> float:
+    def due(self, queue: PriorityQueue[Any]) -> float:
         """When a batch of what is queued begins though it is not full."""
-        needed = PRUDENCE * self._costs.predict_s(len(queue))
+        needed = SAFETY_FACTOR * self._costs.predict_s(len(queue))
         earliest = min((item.deadline for item in queue if item.deadline), default=math.inf)
         return min(queue.oldest_arrival() + self._limits.max_queue_delay_s, earliest - needed)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from server.errors import ComputeFailed, Draining, NoModelReady
-from server.queue.batch_policy import Foresight, Limits
+from server.queue.batch_policy import BatchLimits, BatchPolicy
 from server.queue.cost_model import CostModel
-from server.queue.priority_queue import Answer, Item, Lane, Lanes
+from server.queue.priority_queue import Item, ItemResult, Priority, PriorityQueue
 from server.queue.worker import Batch, Computed, Worker, WorkerDied
 
 P = TypeVar("P")
@@ -26,7 +26,7 @@ class Batcher(Generic[P]):
     def __init__(
         self,
         workers: Sequence[Worker[P]],
-        limits: Limits,
+        limits: BatchLimits,
         costs: CostModel | None = None,
         on_batch: Callable[[int, float], None] = lambda images, compute_s: None,
         clock: Callable[[], float] = time.monotonic,
@@ -37,8 +37,8 @@ class Batcher(Generic[P]):
         self._limits = limits
         self._costs = costs or CostModel(clock=clock)
         self._clock = clock
-        self._foresight = Foresight(limits, self._costs, clock)
-        self._queue: Lanes[P] = Lanes()
+        self._policy = BatchPolicy(limits, self._costs, clock)
+        self._queue: PriorityQueue[P] = PriorityQueue()
         self._free: list[Worker[P]] = []
         self._running: list[Batch[P]] = []
         self._loop = asyncio.get_running_loop()
@@ -46,13 +46,13 @@ class Batcher(Generic[P]):
         self._delay_is_over: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._lost: set[Worker[P]] = set()
-        self.on_ability: Callable[[], None] = lambda: None
-        """Is told when `is_able` changes."""
+        self.on_workers_changed: Callable[[], None] = lambda: None
+        """Is told when `has_workers` changes."""
         for worker in workers:
             worker.attach(self)
 
     @property
-    def is_able(self) -> bool:
+    def has_workers(self) -> bool:
         """False while every worker is being replaced."""
         return len(self._lost) < len(self.workers)
 
@@ -67,8 +67,8 @@ class Batcher(Generic[P]):
         return sum(len(batch.items) for batch in self._running)
 
     async def classify(
-        self, payload: P, deadline: float | None = None, lane: Lane = Lane.INTERACTIVE
-    ) -> Answer:
+        self, payload: P, deadline: float | None = None, priority: Priority = Priority.INTERACTIVE
+    ) -> ItemResult:
         """`deadline` is on the batcher's clock; what cannot be ready by then is not computed.
 
         Raises DeadlinePassed at once or from the queue, ComputeFailed when the model failed on the batch that
@@ -77,8 +77,8 @@ class Batcher(Generic[P]):
         """
         if self._is_closed:
             raise Draining("this model's queue is closed")
-        self.refuse_hopeless(deadline, lane)
-        item = Item(payload, lane, deadline, self._loop.create_future(), self._clock())
+        self.check_deadline(deadline, priority)
+        item = Item(payload, priority, deadline, self._loop.create_future(), self._clock())
         self._queue.put(item)
         self._look_soon()
         try:
@@ -89,18 +89,18 @@ class Batcher(Generic[P]):
         finally:
             del item  # a failure's traceback holds this frame, and with it the image that holds the failure
 
-    def refuse_hopeless(self, deadline: float | None, lane: Lane) -> None:
+    def check_deadline(self, deadline: float | None, priority: Priority) -> None:
         """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
-        if not self.is_able:
+        if not self.has_workers:
             raise NoModelReady("the processes that compute are being started again")
         if deadline is not None:
             is_idle = not self._queue and self._can_start()
-            ahead = None if is_idle else self._queue.ahead_of(lane)
-            self._foresight.refuse_hopeless(deadline, self._running, ahead)
+            ahead = None if is_idle else self._queue.ahead_of(priority)
+            self._policy.check_deadline(deadline, self._running, ahead)
 
-    def wait_s(self, lane: Lane = Lane.INTERACTIVE) -> float:
+    def wait_s(self, priority: Priority = Priority.INTERACTIVE) -> float:
         """From now until an image that comes now would be answered, as far as can be foreseen."""
-        return self._foresight.wait_s(self._running, self._queue.ahead_of(lane))
+        return self._policy.wait_s(self._running, self._queue.ahead_of(priority))
 
     async def close(self) -> None:
         """Refuses what is queued and ends the workers, whatever they do."""
@@ -108,7 +108,7 @@ class Batcher(Generic[P]):
         for item in self._queue:
             if not item.is_abandoned():
                 item.answer.set_exception(Draining("the server is shutting down"))
-        self._queue = Lanes()
+        self._queue = PriorityQueue()
         await asyncio.gather(*(worker.end() for worker in self.workers))
 
     def available(self, worker: Worker[P]) -> None:
@@ -116,18 +116,18 @@ class Batcher(Generic[P]):
         self._free.append(worker)
         self._look_soon()
         if worker in self._lost:
-            was_able = self.is_able
+            had_workers = self.has_workers
             self._lost.remove(worker)
-            if not was_able:
-                self.on_ability()
+            if not had_workers:
+                self.on_workers_changed()
 
     def lost(self, worker: Worker[P]) -> None:
         """See `server.worker.Owner`."""
         self._lost.add(worker)
         if worker in self._free:
             self._free.remove(worker)
-        if not self.is_able:
-            self.on_ability()
+        if not self.has_workers:
+            self.on_workers_changed()
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
         """See `server.worker.Owner`."""
@@ -163,15 +163,17 @@ class Batcher(Generic[P]):
                 self._start(items)
 
     def _can_start(self) -> bool:
-        """A runner is free, or a full batch can be prepared for the next one that is."""
+        """A batch more may be computed, or a full one be prepared for when one more may."""
         if not self._free:
             return False
-        return len(self._running) < self._limits.runners or len(self._queue) >= self._limits.max_batch_size
+        return (
+            len(self._running) < self._limits.concurrency or len(self._queue) >= self._limits.max_batch_size
+        )
 
     def _is_due(self) -> bool:
         if not self._limits.max_queue_delay_s or len(self._queue) >= self._limits.max_batch_size:
             return True
-        due = self._foresight.due(self._queue)
+        due = self._policy.due(self._queue)
         now = self._clock()
         if now >= due:
             return True
@@ -181,9 +183,9 @@ class Batcher(Generic[P]):
         return False
 
     def _share(self) -> int:
-        """Runners that are free at the same time share what there is."""
-        free = max(1, self._limits.runners - len(self._running))
-        return min(self._foresight.batch_limit(), math.ceil(len(self._queue) / free))
+        """Batches that can be computed at the same time share what there is."""
+        free = max(1, self._limits.concurrency - len(self._running))
+        return min(self._policy.batch_limit(), math.ceil(len(self._queue) / free))
 
     def _take(self, size: int) -> list[Item[P]]:
         """Up to `size` images, no more than lets the earliest deadline among them hold."""
@@ -192,7 +194,7 @@ class Batcher(Generic[P]):
         while len(items) < size and (item := self._queue.next()):
             deadline = math.inf if item.deadline is None else item.deadline
             is_lone = not self._running and len(self._queue) <= 1
-            if self._foresight.is_late(now, deadline, is_lone=is_lone):
+            if self._policy.is_late(now, deadline, is_lone=is_lone):
                 self._queue.take(item)
                 item.refuse("the deadline passed, or would pass, before the image is computed")
                 continue
@@ -222,7 +224,9 @@ class Batcher(Generic[P]):
                 item.answer.set_exception(outcome)
             else:
                 queue_s = batch.started - item.arrived
-                item.answer.set_result(Answer(outcome, len(batch.items), queue_s, decode_s, result.compute_s))
+                item.answer.set_result(
+                    ItemResult(outcome, len(batch.items), queue_s, decode_s, result.compute_s)
+                )
         good = sum(not isinstance(outcome, Exception) for outcome in result.outcomes)
         if good:
             self._on_batch(good, result.compute_s)

@@ -1,4 +1,4 @@
-"""The images that wait, in two lanes: `interactive` goes first, `bulk` never starves."""
+"""The images that wait, of two priorities: `interactive` goes first, `bulk` never starves."""
 
 import asyncio
 import itertools
@@ -17,15 +17,15 @@ from server.errors import DeadlinePassed
 P = TypeVar("P")
 
 BULK_TURN: Final = 8
-"""While both lanes wait, every eighth image is of the bulk lane."""
+"""While there are images of both, every eighth that is taken is a bulk one."""
 
 
-class Lane(Enum):
+class Priority(Enum):
     INTERACTIVE = "interactive"
     BULK = "bulk"
 
 
-class Answer(NamedTuple):
+class ItemResult(NamedTuple):
     """What the model says of one image, and what it took."""
 
     probabilities: npt.NDArray[np.float32]
@@ -43,9 +43,9 @@ class Item(Generic[P]):
     """One image in the queue; its times are on the clock of whoever owns the queue."""
 
     payload: P
-    lane: Lane
+    priority: Priority
     deadline: float | None
-    answer: asyncio.Future[Answer]
+    answer: asyncio.Future[ItemResult]
     arrived: float
     is_suspect: bool = False
     """It was in a batch whose worker died: it is tried once more, by itself."""
@@ -58,8 +58,8 @@ class Item(Generic[P]):
         self.answer.set_exception(DeadlinePassed(why))
 
 
-class Lanes(Generic[P]):
-    """A queue of items, first in, first out within its lane. Used from one event loop alone."""
+class PriorityQueue(Generic[P]):
+    """A queue of items, first in, first out among those of a priority. Used from one event loop alone."""
 
     def __init__(self) -> None:
         self._interactive: deque[Item[P]] = deque()
@@ -73,17 +73,17 @@ class Lanes(Generic[P]):
         return itertools.chain(self._interactive, self._bulk)
 
     def put(self, item: Item[P]) -> None:
-        self._lane_of(item).append(item)
+        self._waiting_of(item).append(item)
 
-    def ahead_of(self, lane: Lane) -> int:
+    def ahead_of(self, priority: Priority) -> int:
         """How many images would go before one that comes now."""
         interactive, bulk = len(self._interactive), len(self._bulk)
-        turns_of_bulk = bulk if lane is Lane.BULK else min(bulk, interactive // (BULK_TURN - 1))
+        turns_of_bulk = bulk if priority is Priority.BULK else min(bulk, interactive // (BULK_TURN - 1))
         return interactive + turns_of_bulk
 
     def oldest_arrival(self) -> float:
         """When the first of those that wait came; there must be one."""
-        return min(lane[0].arrived for lane in (self._interactive, self._bulk) if lane)
+        return min(waiting[0].arrived for waiting in (self._interactive, self._bulk) if waiting)
 
     def next(self) -> Item[P] | None:
         """The item whose turn it is, left where it is; abandoned ones are dropped on the way."""
@@ -97,18 +97,18 @@ class Lanes(Generic[P]):
         return interactive[0] if interactive else None
 
     def put_back(self, item: Item[P]) -> None:
-        """Before all others of its lane."""
-        self._lane_of(item).appendleft(item)
+        """Before all others of its priority."""
+        self._waiting_of(item).appendleft(item)
 
     def take(self, item: Item[P]) -> None:
         """Removes the item that `next` gave."""
-        self._lane_of(item).popleft()
-        self._since_bulk = 0 if item.lane is Lane.BULK else self._since_bulk + 1
+        self._waiting_of(item).popleft()
+        self._since_bulk = 0 if item.priority is Priority.BULK else self._since_bulk + 1
 
     def discard(self, item: Item[P]) -> None:
         """Removes an item whose caller went away, so that its bytes do not wait for their turn."""
         with suppress(ValueError):  # it is being computed
-            self._lane_of(item).remove(item)
+            self._waiting_of(item).remove(item)
 
-    def _lane_of(self, item: Item[P]) -> deque[Item[P]]:
-        return self._bulk if item.lane is Lane.BULK else self._interactive
+    def _waiting_of(self, item: Item[P]) -> deque[Item[P]]:
+        return self._bulk if item.priority is Priority.BULK else self._interactive

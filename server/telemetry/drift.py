@@ -12,7 +12,7 @@ WINDOW_IMAGES: Final = 1_000
 WINDOW_IMAGES_PER_CLASS: Final = 50
 
 
-class Drift:
+class DriftGauge:
     """Compares one model's latest predictions with those on its held-out images.
 
     `count` belongs to the event loop; `psi` and `chance` may be called by any thread, and do the work.

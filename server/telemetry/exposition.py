@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, MetricsHandler
 logger = logging.getLogger(__name__)
 
 PATHS: Final = ("/", "/metrics")
-PATIENCE_S: Final = 10.0
+SCRAPER_TIMEOUT_S: Final = 10.0
 """How long a scraper may take to say what it wants, and to take some of the answer."""
 MAX_CONNECTIONS: Final = 16
 
@@ -29,7 +29,7 @@ def serve(registry: CollectorRegistry, host: str, port: int) -> int:
 
 
 class _Handler(MetricsHandler):
-    timeout = PATIENCE_S
+    timeout = SCRAPER_TIMEOUT_S
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path in PATHS:
@@ -49,8 +49,8 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
     request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, host: str, port: int, handler: type[MetricsHandler]) -> None:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        self.address_family, _, _, _, address = found[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family, _, _, _, address = addresses[0]
         self._room = BoundedSemaphore(MAX_CONNECTIONS)
         super().__init__((str(address[0]), port), handler)
 

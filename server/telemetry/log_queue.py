@@ -50,7 +50,7 @@ class QueuedLog(logging.Handler):
                 continue
             self._write(entry)
             if lost := self._take_dropped():
-                self._write(self.format(_confession(lost)))
+                self._write(self.format(_dropped_lines_record(lost)))
 
     def _take_dropped(self) -> int:
         with self._dropped_lock:
@@ -67,7 +67,7 @@ class QueuedLog(logging.Handler):
             pass
 
 
-def _confession(lines: int) -> logging.LogRecord:
+def _dropped_lines_record(lines: int) -> logging.LogRecord:
     return logging.makeLogRecord(
         {
             "name": __name__,

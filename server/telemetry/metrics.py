@@ -11,7 +11,7 @@ from fovea.model.bundle import ModelBundle, Precision
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.statuses import CODES, REASONS
-from server.telemetry.drift import Drift
+from server.telemetry.drift import DriftGauge
 
 _METHODS: Final = (
     *classify_pb2.DESCRIPTOR.services_by_name["Classifier"].methods_by_name,
@@ -108,7 +108,7 @@ class Metrics:
         self._seconds_of(method).observe(seconds)
 
     def show_model(
-        self, bundle: ModelBundle, provider: str, precision: Precision, drifts: Mapping[str, Drift]
+        self, bundle: ModelBundle, provider: str, precision: Precision, drifts: Mapping[str, DriftGauge]
     ) -> None:
         contract = bundle.contract
         if self._model is None:  # without labels it would seem to tell of a model

@@ -8,7 +8,7 @@ import numpy as np
 from fovea.model.bundle import BundleContract, Precision
 from fovea.model.drift import abstentions, predicted_on_held_out, tenths
 from fovea.model.measured import Metrics as Measured
-from server.telemetry.drift import Drift
+from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import KINDS, Metrics
 
 TENTHS: Final = 10
@@ -42,13 +42,13 @@ def _tenth(confidence: float) -> int:
     return min(int(confidence * TENTHS), TENTHS - 1) if confidence >= 0 else 0  # also where it is no number
 
 
-def _drifts(labels: Sequence[str], measured: Measured) -> dict[str, Drift]:
+def _drifts(labels: Sequence[str], measured: Measured) -> dict[str, DriftGauge]:
     """By KINDS. Older bundles tell of the classes alone: then the others' stay NaN."""
     unknown = np.zeros(TENTHS, np.int64)
-    told = measured.confidences is not None and measured.abstained is not None
+    complete = measured.confidences is not None and measured.abstained is not None
     references = (
         predicted_on_held_out(labels, measured),
         tenths(measured.confidences) if measured.confidences else unknown,
-        abstentions(measured.abstained or 0, measured.images if told else 0),
+        abstentions(measured.abstained or 0, measured.images if complete else 0),
     )
-    return {kind: Drift(reference) for kind, reference in zip(KINDS, references, strict=True)}
+    return {kind: DriftGauge(reference) for kind, reference in zip(KINDS, references, strict=True)}

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from server.queue.batch_policy import Limits
+from server.queue.batch_policy import BatchLimits
 from server.queue.batcher import Batcher
 from server.queue.cost_model import CostModel
-from server.queue.priority_queue import Answer, Lane
+from server.queue.priority_queue import ItemResult, Priority
 from server.queue.worker import Computed, ThreadWorker
 from tests.server.event_loop import until
 
@@ -56,20 +56,20 @@ def batcher_of(
     max_batch_size: int = 4,
     *,
     costs: CostModel | None = None,
-    enough_s: float = float("inf"),
-    runners: int = 1,
-    worthwhile: int = 1,
+    target_batch_s: float = float("inf"),
+    concurrency: int = 1,
+    min_efficient_batch: int = 1,
     prefetch: int = 0,
     max_queue_delay_s: float = 0.0,
     on_batch: Callable[[int, float], None] = lambda images, compute_s: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Batcher[int]:
-    limits = Limits(max_batch_size, runners, enough_s, worthwhile, max_queue_delay_s)
-    workers = [ThreadWorker(model) for _ in range(runners + prefetch)]
+    limits = BatchLimits(max_batch_size, concurrency, target_batch_s, min_efficient_batch, max_queue_delay_s)
+    workers = [ThreadWorker(model) for _ in range(concurrency + prefetch)]
     return Batcher(workers, limits, costs, on_batch, clock)
 
 
-async def busy(model: GatedModel, batcher: Batcher[int]) -> asyncio.Task[Answer]:
+async def busy(model: GatedModel, batcher: Batcher[int]) -> asyncio.Task[ItemResult]:
     """The batcher's model computes image 0 until it is let through."""
     (first,) = submit(batcher, 0)
     await model.started()
@@ -77,9 +77,12 @@ async def busy(model: GatedModel, batcher: Batcher[int]) -> asyncio.Task[Answer]
 
 
 def submit(
-    batcher: Batcher[int], *numbers: int, deadline: float | None = None, lane: Lane = Lane.INTERACTIVE
-) -> list[asyncio.Task[Answer]]:
-    return [asyncio.create_task(batcher.classify(number, deadline, lane)) for number in numbers]
+    batcher: Batcher[int],
+    *numbers: int,
+    deadline: float | None = None,
+    priority: Priority = Priority.INTERACTIVE,
+) -> list[asyncio.Task[ItemResult]]:
+    return [asyncio.create_task(batcher.classify(number, deadline, priority)) for number in numbers]
 
 
 async def queued(batcher: Batcher[int], count: int) -> None:
@@ -87,5 +90,5 @@ async def queued(batcher: Batcher[int], count: int) -> None:
     await until(lambda: batcher.queued == count)
 
 
-def values(answers: list[Answer]) -> list[int]:
+def values(answers: list[ItemResult]) -> list[int]:
     return [int(answer.probabilities[0]) for answer in answers]

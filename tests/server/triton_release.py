@@ -42,9 +42,9 @@ class Release:
     @property
     def served(self) -> str:
         """The versions that config.pbtxt names."""
-        found = re.search(r"versions: \[ (.*) \]", self.config())
-        assert found
-        return found[1]
+        published = re.search(r"versions: \[ (.*) \]", self.config())
+        assert published
+        return published[1]
 
     def versions(self, name: str = "tiny") -> list[str]:
         return LocalFolder(self.repository / name).children()

@@ -4,7 +4,7 @@ import pytest
 
 from server.calls.admission import Admission
 from server.errors import Draining, QueueFull
-from server.queue.priority_queue import Lane
+from server.queue.priority_queue import Priority
 from tests.server.event_loop import in_event_loop
 
 
@@ -74,35 +74,38 @@ async def test_a_timeout_of_another_kind_is_not_taken_for_a_closed_admission() -
 
 def test_bulk_images_find_three_quarters_of_the_room_and_interactive_ones_the_rest() -> None:
     admission = Admission(max_images=8, max_bytes=100)
-    with admission.admit(5, 5, Lane.BULK):
-        with admission.admit(1, 1, Lane.BULK):
-            with pytest.raises(QueueFull, match="6 images of bulk calls"), admission.admit(1, 1, Lane.BULK):
+    with admission.admit(5, 5, Priority.BULK):
+        with admission.admit(1, 1, Priority.BULK):
+            with (
+                pytest.raises(QueueFull, match="6 images of bulk calls"),
+                admission.admit(1, 1, Priority.BULK),
+            ):
                 pass
             with admission.admit(2, 2):
                 assert admission.images == 8
-        with admission.admit(1, 1, Lane.BULK):  # the room that was given back
+        with admission.admit(1, 1, Priority.BULK):  # the room that was given back
             assert admission.images == 6
 
 
 def test_bulk_bytes_find_three_quarters_of_the_room_and_interactive_ones_the_rest() -> None:
     admission = Admission(max_images=8, max_bytes=100)
-    with admission.admit(1, 60, Lane.BULK):
-        with admission.admit(1, 15, Lane.BULK), admission.admit(1, 25):
+    with admission.admit(1, 60, Priority.BULK):
+        with admission.admit(1, 15, Priority.BULK), admission.admit(1, 25):
             assert admission.bytes == 100
-        with pytest.raises(QueueFull, match="60 bytes of bulk calls"), admission.admit(1, 16, Lane.BULK):
+        with pytest.raises(QueueFull, match="60 bytes of bulk calls"), admission.admit(1, 16, Priority.BULK):
             pass
-        with admission.admit(1, 15, Lane.BULK):  # the room that was given back
+        with admission.admit(1, 15, Priority.BULK):  # the room that was given back
             assert admission.bytes == 75
 
 
 def test_a_bulk_call_larger_than_its_share_is_admitted_when_it_is_the_only_one() -> None:
     for images, size_bytes in ((7, 7), (1, 90)):
         admission = Admission(max_images=8, max_bytes=100)
-        with admission.admit(1, 1, Lane.BULK):
+        with admission.admit(1, 1, Priority.BULK):
             refused = pytest.raises(QueueFull, match="of bulk calls are in flight")
-            with refused, admission.admit(images, size_bytes, Lane.BULK):
+            with refused, admission.admit(images, size_bytes, Priority.BULK):
                 pass
-        with admission.admit(1, 1), admission.admit(images, size_bytes, Lane.BULK):
+        with admission.admit(1, 1), admission.admit(images, size_bytes, Priority.BULK):
             assert admission.images == images + 1
 
 
@@ -111,7 +114,7 @@ def test_a_refusal_carries_the_time_to_come_back_that_was_foreseen() -> None:
     with (
         admission.admit(1, 1),
         pytest.raises(QueueFull) as caught,
-        admission.admit(1, 1, Lane.INTERACTIVE, lambda: 2.5),
+        admission.admit(1, 1, Priority.INTERACTIVE, lambda: 2.5),
     ):
         pass
     assert caught.value.retry_after_s == 2.5

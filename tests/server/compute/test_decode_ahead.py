@@ -16,7 +16,7 @@ from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.errors import DeadlinePassed
 from server.models.served_model import ServedModel
-from server.queue.batch_policy import Limits
+from server.queue.batch_policy import BatchLimits
 from server.queue.cost_model import CostModel
 from server.queue.worker import ThreadWorker
 from server.telemetry.metrics import Metrics
@@ -27,7 +27,7 @@ from tests.server.event_loop import in_event_loop, until
 def served(bundle: ModelBundle, classifier: Classifier) -> ServedModel:
     compute = GpuCompute(classifier)
     workers = [ThreadWorker[Any](compute) for _ in range(2)]
-    engine = Engine(bundle, CPU, "fp32", workers, Limits(4), CostModel(), decode_ahead=True)
+    engine = Engine(bundle, CPU, "fp32", workers, BatchLimits(4), CostModel(), decode_ahead=True)
     return ServedModel(engine, ServeSettings(models="unused"), Metrics())
 
 

@@ -30,4 +30,4 @@ async def test_on_a_cpu_the_first_worker_takes_all_cores_for_a_lone_image_and_ea
         )
     workers = [worker for worker in opened.workers if isinstance(worker, Opened)]
     assert [worker.settings.wide_threads for worker in workers] == [3, 1, 1]
-    assert opened.limits.runners == 3
+    assert opened.limits.concurrency == 3

@@ -20,9 +20,9 @@ from server.compute.process_worker import ProcessWorker
 from server.compute.wire import ProcessSettings
 from server.compute.work_item import Task
 from server.errors import ComputeFailed, NoModelReady
-from server.queue.batch_policy import Limits
+from server.queue.batch_policy import BatchLimits
 from server.queue.batcher import Batcher
-from server.queue.priority_queue import Answer
+from server.queue.priority_queue import ItemResult
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
 
@@ -36,7 +36,7 @@ def settings(bundle: Path) -> ProcessSettings:
         classes=3,
         wide_threads=2,
         max_batch_size=4,
-        enough_s=0.01,
+        target_batch_s=0.01,
         max_bytes=1_000_000,
         max_pixels=1_000_000,
         log_level="info",
@@ -48,7 +48,7 @@ def settings(bundle: Path) -> ProcessSettings:
 async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[bytes | Task], ProcessWorker]]:
     worker = ProcessWorker(settings(bundle))
     await worker.open()
-    batcher = Batcher([worker], Limits(4))
+    batcher = Batcher([worker], BatchLimits(4))
     try:
         yield batcher, worker
     finally:
@@ -60,7 +60,7 @@ async def gone(pid: int) -> None:
     await until(lambda: not os.path.exists(f"/proc/{pid}"))  # noqa: PTH110
 
 
-async def answered(batcher: Batcher[bytes | Task], image: bytes) -> Answer:
+async def answered(batcher: Batcher[bytes | Task], image: bytes) -> ItemResult:
     """Of one image, as soon as there is a process again."""
     while True:
         try:
@@ -80,8 +80,8 @@ async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classif
     crops = np.stack([decode_image(image, tiny.SPEC) for image in images])
     async with batching(tiny_bundle.path) as (batcher, _):
         answers = await asyncio.gather(*map(batcher.classify, images))
-    found = np.stack([answer.probabilities for answer in answers])
-    assert np.array_equal(found, tiny_classifier.classify(crops))
+    probabilities = np.stack([answer.probabilities for answer in answers])
+    assert np.array_equal(probabilities, tiny_classifier.classify(crops))
     assert all(answer.decode_s > 0 and answer.compute_s > 0 for answer in answers)
 
 
@@ -106,7 +106,7 @@ async def test_crops_and_logits_come_through_beside_encoded_images(
         )
     assert isinstance(bad, ImageInvalid)
     for answer, wanted in ((encoded, 0), (of_crop, 0), (logits, ...), (both, ...)):
-        assert isinstance(answer, Answer)
+        assert isinstance(answer, ItemResult)
         assert np.array_equal(answer.probabilities, expected[wanted])
 
 
@@ -155,14 +155,14 @@ async def test_it_is_told_when_the_last_process_is_lost_and_when_one_is_back(
 ) -> None:
     workers = [ProcessWorker(settings(tiny_bundle.path)) for _ in range(2)]
     await asyncio.gather(*(worker.open() for worker in workers))
-    batcher = Batcher(workers, Limits(4))
-    told: list[bool] = []
-    batcher.on_ability = lambda: told.append(batcher.is_able)
+    batcher = Batcher(workers, BatchLimits(4))
+    changes: list[bool] = []
+    batcher.on_workers_changed = lambda: changes.append(batcher.has_workers)
     for worker in workers:
         os.kill(process_of(worker), signal.SIGKILL)
-    await until(lambda: len(told) == 2)
+    await until(lambda: len(changes) == 2)
     await batcher.close()
-    assert told == [False, True]
+    assert changes == [False, True]
 
 
 @in_event_loop
@@ -171,7 +171,7 @@ async def test_a_process_that_died_before_it_had_work_is_replaced(tiny_bundle: M
     await worker.open()
     os.kill(process_of(worker), signal.SIGKILL)
     await until(lambda: worker.pid is None)
-    batcher = Batcher([worker], Limits(4))
+    batcher = Batcher([worker], BatchLimits(4))
     assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
     await batcher.close()
 
@@ -229,7 +229,7 @@ async def test_pauses_grow_only_with_deaths_in_a_row_that_nothing_was_computed_b
     monkeypatch.setattr(process_worker, "Connection", Opened)
     worker = ProcessWorker(settings(tiny_bundle.path))
     await worker.open()
-    batcher = Batcher([worker], Limits(4))
+    batcher = Batcher([worker], BatchLimits(4))
     for _ in range(9):
         worker.lost()
         await until(lambda: worker.pid is not None)

@@ -15,7 +15,7 @@ class Model:
 
     def __init__(self, version: int) -> None:
         self.contract = SimpleNamespace(version=version)
-        self.batcher = SimpleNamespace(is_able=True, on_ability=None)
+        self.batcher = SimpleNamespace(has_workers=True, on_workers_changed=None)
         self.closed = False
 
     async def close(self) -> None:
@@ -100,13 +100,13 @@ async def test_closing_ends_the_replaced_model_too_whatever_it_still_has_to_do()
 @in_event_loop
 async def test_readiness_is_told_when_the_current_model_can_no_longer_answer_and_when_it_can() -> None:
     models = LoadedModels()
-    told = models.readiness()
+    readiness = models.readiness()
     assert not models.is_ready
     first = swap(models, 1)
-    assert await anext(told)
+    assert await anext(readiness)
     for able in (False, True, False):
-        first.batcher.is_able = able
-        first.batcher.on_ability()
-        assert await anext(told) is able
+        first.batcher.has_workers = able
+        first.batcher.on_workers_changed()
+        assert await anext(readiness) is able
     swap(models, 2)
-    assert await anext(told)
+    assert await anext(readiness)

@@ -23,10 +23,10 @@ PLACES = "s3://bucket/models/pets", "/var/cache/my models"
 )
 def test_callers_are_told_without_the_place(reason: str, told: str) -> None:
     refusal = refusal_of(3, (), BundleInvalid(reason), *PLACES)
-    assert (refusal.reason, refusal.told) == (reason, told)
+    assert (refusal.reason, refusal.public_reason) == (reason, told)
 
 
 def test_what_was_not_foreseen_is_for_the_log_alone() -> None:
     refusal = refusal_of(3, (), OSError("/etc/secret: no"), *PLACES)
     assert refusal.reason == "OSError: /etc/secret: no"
-    assert refusal.told == "it fails in a way that was not foreseen; the server's log says more"
+    assert refusal.public_reason == "it fails in a way that was not foreseen; the server's log says more"

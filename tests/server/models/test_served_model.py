@@ -7,7 +7,7 @@ from fovea.model.classifier import CPU
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.models.served_model import ServedModel
-from server.queue.batch_policy import Limits
+from server.queue.batch_policy import BatchLimits
 from server.queue.cost_model import CostModel
 from server.queue.worker import ThreadWorker
 from server.telemetry.metrics import Metrics
@@ -23,7 +23,7 @@ async def test_a_caller_comes_back_after_a_quarter_of_the_wait_but_neither_at_on
     for wait_s, retry_s in ((8.0, 2.0), (0.01, 0.05), (100.0, 10.0)):
         costs = CostModel([(1, wait_s)], clock=ManualClock())
         workers = [ThreadWorker[Any](GatedModel())]
-        engine = Engine(tiny_bundle, CPU, "fp32", workers, Limits(1), costs, decode_ahead=False)
+        engine = Engine(tiny_bundle, CPU, "fp32", workers, BatchLimits(1), costs, decode_ahead=False)
         model = ServedModel(engine, ServeSettings(models="unused"), Metrics())
         assert model.retry_after_s() == pytest.approx(retry_s)
         await model.close()

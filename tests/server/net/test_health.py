@@ -4,7 +4,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2
 
-from server.net.health import _BesideCalls, _Told
+from server.net.health import _BesideCalls, _ServingStates
 from tests.rpc import health_stub
 from tests.server.event_loop import in_event_loop
 from tests.servers import running_server
@@ -18,12 +18,12 @@ PATIENCE_S = 30
 @in_event_loop
 async def test_a_watcher_that_takes_no_news_keeps_no_other_from_hearing_it() -> None:
     """Of two, one is never asked for its next answer, as gRPC asks for none while its caller takes none."""
-    told = _Told()
-    told.tell(CLASSIFIER.service, serving=True)
-    service = _BesideCalls(told)
+    states = _ServingStates()
+    states.set(CLASSIFIER.service, serving=True)
+    service = _BesideCalls(states)
     stuck, listening = (service.Watch(CLASSIFIER, None) for _ in range(2))
     assert [(await anext(watcher)).status for watcher in (stuck, listening)] == [SERVING, SERVING]
-    told.tell(CLASSIFIER.service, serving=False)
+    states.set(CLASSIFIER.service, serving=False)
     assert (await anext(listening)).status == NOT_SERVING
     assert (await anext(service.Watch(CLASSIFIER, None))).status == NOT_SERVING
     assert (await service.Check(CLASSIFIER, None)).status == NOT_SERVING

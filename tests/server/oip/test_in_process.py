@@ -22,10 +22,10 @@ from server.config import ServeSettings
 from server.errors import Draining, QueueFull, VersionNotLoaded
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import ServedModel
+from server.oip.aliases import aliases_of
 from server.oip.description import model_statistics
-from server.oip.faces import faces_of
 from server.oip.inference import Inference
-from server.queue.batch_policy import Limits
+from server.queue.batch_policy import BatchLimits
 from server.queue.cost_model import CostModel
 from server.queue.worker import Computed, ThreadWorker
 from server.telemetry.access_log import Call
@@ -40,7 +40,7 @@ class Served:
     def __init__(self, bundle: ModelBundle, classifier: Classifier, max_images: int) -> None:
         self.gate = threading.Semaphore(0)
         self._compute = GpuCompute(classifier)
-        limits = Limits(4)
+        limits = BatchLimits(4)
         engine = Engine(bundle, CPU, "fp32", [ThreadWorker[Any](self._gated)], limits, CostModel(), True)
         self.metrics = Metrics()
         self.model = ServedModel(engine, ServeSettings(models="unused"), self.metrics)
@@ -57,8 +57,8 @@ class Served:
         self.gate.release(1000)
 
     def statistics(self) -> dict[str, pb.ModelStatistics]:
-        faces = faces_of(self.model.contract)
-        return {face.name: model_statistics(self.model, face) for face in faces}
+        aliases = aliases_of(self.model.contract)
+        return {alias.name: model_statistics(self.model, alias) for alias in aliases}
 
     def _gated(self, pictures: Sequence[Picture], is_alone: bool) -> Computed:
         assert self.gate.acquire(timeout=20)

@@ -10,7 +10,7 @@ from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1 import classify_pb2
 from fovea.v1.classify_pb2_grpc import ClassifierStub
-from server.errors import InvalidField
+from server.errors import FieldInvalid
 from server.oip.outputs import Wanted
 from tests import tiny
 from tests.server.oip_calls import (
@@ -107,7 +107,7 @@ def test_classification_gives_the_best_classes_by_value_index_and_label(
 
 def test_only_outputs_of_numbers_have_best_classes() -> None:
     assert Wanted("logits", 2).best == Wanted("probabilities", 2).best == 2
-    with pytest.raises(InvalidField, match="classification is of numbers: ask for it with 'probabilities'"):
+    with pytest.raises(FieldInvalid, match="classification is of numbers: ask for it with 'probabilities'"):
         Wanted("label", 2)
 
 

@@ -9,9 +9,9 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from fovea.oip import open_inference_pb2 as pb
-from server.errors import InvalidField
-from server.oip import screen
-from server.oip.screen import MAX_REST_BYTES, check
+from server.errors import FieldInvalid
+from server.oip import request_limits
+from server.oip.request_limits import MAX_REST_BYTES, inference_limits
 from tests.server.calls.test_handlers import counts
 from tests.server.oip_calls import (
     IMAGES,
@@ -27,7 +27,8 @@ from tests.server.oip_calls import (
 from tests.servers import ServerProcess
 
 METHODS = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
-INFER = METHODS["ModelInfer"]
+LIMITS = inference_limits()
+check_infer = LIMITS["ModelInfer"]
 SERVICE = "/inference.GRPCInferenceService"
 MODEL_INFER = f"{SERVICE}/ModelInfer"
 LARGE = b"x" * 1_000_000
@@ -48,7 +49,7 @@ ORDINARY: dict[str, Callable[[], pb.ModelInferRequest]] = {
 
 @pytest.mark.parametrize("request_", ORDINARY.values(), ids=ORDINARY)
 def test_what_a_call_may_have_passes(request_: Callable[[], pb.ModelInferRequest]) -> None:
-    check(INFER, request_().SerializeToString())
+    check_infer(request_().SerializeToString())
 
 
 def nested(*fields: tuple[int, bytes]) -> bytes:
@@ -79,18 +80,18 @@ MANY: dict[str, bytes] = {
 def test_more_names_shapes_and_parameters_than_may_be_are_refused(
     monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
-    check(INFER, data)
-    monkeypatch.setattr(screen, "MAX_REST_BYTES", SEVERAL - 1)
-    with pytest.raises(InvalidField, match=f"may have {SEVERAL - 1} bytes apart from its tensors' data"):
-        check(INFER, data)
+    check_infer(data)
+    monkeypatch.setattr(request_limits, "MAX_REST_BYTES", SEVERAL - 1)
+    with pytest.raises(FieldInvalid, match=f"may have {SEVERAL - 1} bytes apart from its tensors' data"):
+        check_infer(data)
 
 
 def test_more_typed_numbers_than_may_be_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = of_typed_pixels(np.zeros((1, 16, 16, 3), np.uint8)).SerializeToString()
-    check(INFER, data)
-    monkeypatch.setattr(screen, "MAX_NUMBERS_BYTES", 16 * 16 * 3 - 1)
-    with pytest.raises(InvalidField, match="send raw_input_contents"):
-        check(INFER, data)
+    check_infer(data)
+    monkeypatch.setattr(request_limits, "MAX_NUMBERS_BYTES", 16 * 16 * 3 - 1)
+    with pytest.raises(FieldInvalid, match="send raw_input_contents"):
+        check_infer(data)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +101,13 @@ def test_more_typed_numbers_than_may_be_are_refused(monkeypatch: pytest.MonkeyPa
 )
 def test_what_is_not_protobuf_is_not_parsed(data: bytes) -> None:
     with pytest.raises(DecodeError):
-        check(INFER, data)
+        check_infer(data)
 
 
 @pytest.mark.parametrize("method", sorted(set(METHODS) - {"ModelInfer"}))
 def test_requests_without_tensors_are_small(method: str) -> None:
-    with pytest.raises(InvalidField, match="the request has 100000 bytes, more than 65536"):
-        check(METHODS[method], bytes(100_000))
+    with pytest.raises(FieldInvalid, match="the request has 100000 bytes, more than 65536"):
+        LIMITS[method](bytes(100_000))
 
 
 def end_of(channel: grpc.Channel, method: str, data: bytes) -> tuple[grpc.StatusCode, str]:

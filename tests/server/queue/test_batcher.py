@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
-from server.queue.batch_policy import Limits
+from server.queue.batch_policy import BatchLimits
 from server.queue.batcher import Batcher
 from server.queue.cost_model import CostModel
-from server.queue.priority_queue import Lane
+from server.queue.priority_queue import Priority
 from server.queue.worker import ThreadWorker, WorkerDied
 from tests.server.event_loop import all_has_run, in_event_loop
 from tests.server.gated_model import GatedModel, batcher_of, busy, queued, submit, values
@@ -54,7 +54,7 @@ async def test_batch_is_never_larger_than_max_batch_size() -> None:
 async def test_batch_is_no_larger_than_takes_long_enough() -> None:
     model = GatedModel()
     model.seconds = 0.003
-    batcher = batcher_of(model, 16, costs=CostModel([(1, 0.003), (2, 0.006)]), enough_s=0.010)
+    batcher = batcher_of(model, 16, costs=CostModel([(1, 0.003), (2, 0.006)]), target_batch_s=0.010)
     await busy(model, batcher)
     answers = submit(batcher, *range(1, 8))
     model.let_through()
@@ -67,7 +67,9 @@ async def test_batch_is_no_larger_than_takes_long_enough() -> None:
 async def test_batch_may_be_as_large_as_the_model_gains_by_however_long_it_takes() -> None:
     model = GatedModel()
     model.seconds = 1.0
-    batcher = batcher_of(model, 16, costs=CostModel([(1, 1.0), (2, 1.8)]), enough_s=0.010, worthwhile=4)
+    batcher = batcher_of(
+        model, 16, costs=CostModel([(1, 1.0), (2, 1.8)]), target_batch_s=0.010, min_efficient_batch=4
+    )
     first = await busy(model, batcher)
     answers = submit(batcher, *range(1, 7))
     await queued(batcher, 6)
@@ -80,7 +82,7 @@ async def test_batch_may_be_as_large_as_the_model_gains_by_however_long_it_takes
 @in_event_loop
 async def test_runners_compute_side_by_side_and_share_what_there_is() -> None:
     model = GatedModel()
-    batcher = batcher_of(model, 8, runners=2)
+    batcher = batcher_of(model, 8, concurrency=2)
     answers = submit(batcher, 1, 2, 3, 4)
     await model.started()
     await model.started()
@@ -109,7 +111,7 @@ async def test_only_full_batches_are_handed_over_ahead() -> None:
 @in_event_loop
 async def test_model_is_told_of_an_image_that_has_the_server_for_itself() -> None:
     model = GatedModel()
-    batcher = batcher_of(model, runners=2)
+    batcher = batcher_of(model, concurrency=2)
     first = await busy(model, batcher)
     answers = submit(batcher, 1)
     await model.started()
@@ -124,7 +126,7 @@ async def test_model_is_told_of_an_image_that_has_the_server_for_itself() -> Non
 @in_event_loop
 async def test_a_lone_image_goes_to_the_first_worker_which_takes_all_cores() -> None:
     models = [GatedModel() for _ in range(3)]
-    batcher = Batcher([ThreadWorker(model) for model in models], Limits(4, runners=3))
+    batcher = Batcher([ThreadWorker(model) for model in models], BatchLimits(4, concurrency=3))
     first = await busy(models[0], batcher)
     others = submit(batcher, 1, 2)
     await models[1].started()
@@ -239,10 +241,10 @@ async def test_image_that_cannot_be_ready_by_its_deadline_is_refused_at_once() -
 @in_event_loop
 async def test_running_batches_count_in_the_wait_that_is_foreseen() -> None:
     model, clock = GatedModel(), ManualClock()
-    batcher = batcher_of(model, 1, runners=2, costs=CostModel([(1, 10.0)], clock=clock), clock=clock)
+    batcher = batcher_of(model, 1, concurrency=2, costs=CostModel([(1, 10.0)], clock=clock), clock=clock)
     waits = [batcher.wait_s()]
     answers = [await busy(model, batcher)]
-    waits.append(batcher.wait_s())  # there is another runner
+    waits.append(batcher.wait_s())  # there is room for another batch
     clock.now = 3.0
     answers.append(await busy(model, batcher))
     waits.append(batcher.wait_s())
@@ -300,7 +302,7 @@ async def test_interactive_images_go_before_bulk_ones() -> None:
     model = GatedModel()
     batcher = batcher_of(model, 2)
     first = await busy(model, batcher)
-    bulk = submit(batcher, 11, 12, 13, lane=Lane.BULK)
+    bulk = submit(batcher, 11, 12, 13, priority=Priority.BULK)
     await queued(batcher, 3)
     interactive = submit(batcher, 1, 2, 3)
     await queued(batcher, 6)
@@ -315,7 +317,7 @@ async def test_bulk_images_do_not_starve() -> None:
     model = GatedModel()
     batcher = batcher_of(model, 1)
     first = await busy(model, batcher)
-    answers = submit(batcher, 100, 101, lane=Lane.BULK) + submit(batcher, *range(1, 21))
+    answers = submit(batcher, 100, 101, priority=Priority.BULK) + submit(batcher, *range(1, 21))
     await queued(batcher, 22)
     model.let_through()
     await asyncio.gather(first, *answers)
@@ -400,7 +402,7 @@ async def test_lone_image_of_a_worker_that_died_is_tried_again_once() -> None:
 @in_event_loop
 async def test_without_any_worker_images_are_refused_at_once() -> None:
     model = GatedModel()
-    batcher = batcher_of(model, runners=2)
+    batcher = batcher_of(model, concurrency=2)
     workers = list(batcher.workers)
     batcher.lost(workers[0])
     model.let_through()
@@ -488,16 +490,16 @@ async def test_closing_refuses_what_is_queued_and_waits_for_nothing() -> None:
 @settings(max_examples=20, deadline=None)
 @given(
     max_batch_size=st.integers(1, 9),
-    runners=st.integers(1, 3),
+    concurrency=st.integers(1, 3),
     bad=st.sampled_from([0.0, 0.1, 1.0]),
     cancelled=st.sampled_from([0.0, 0.2, 0.9]),
     burst=st.sampled_from([1, 10, 500]),
     seed=st.integers(0, 2**32),
 )
 def test_every_answer_is_its_own_images_among_thousands(
-    max_batch_size: int, runners: int, bad: float, cancelled: float, burst: int, seed: int
+    max_batch_size: int, concurrency: int, bad: float, cancelled: float, burst: int, seed: int
 ) -> None:
-    """20 x 500 requests of either lane, some of them bad or cancelled, in bursts."""
+    """20 x 500 requests of either priority, some of them bad or cancelled, in bursts."""
     chance = random.Random(seed)
     model = GatedModel()
     model.let_through()
@@ -506,10 +508,10 @@ def test_every_answer_is_its_own_images_among_thousands(
 
     @in_event_loop
     async def run() -> None:
-        batcher = batcher_of(model, max_batch_size, runners=runners)
+        batcher = batcher_of(model, max_batch_size, concurrency=concurrency)
         tasks = []
         for number in range(500):
-            tasks += submit(batcher, number, lane=chance.choice(list(Lane)))
+            tasks += submit(batcher, number, priority=chance.choice(list(Priority)))
             if number % burst == 0:
                 await asyncio.sleep(0)
             if number in to_cancel:

@@ -5,11 +5,10 @@ Only the tensors' data may be large.
 
 from typing import Final
 
-from google.protobuf.descriptor import MethodDescriptor
-
 from fovea.oip import open_inference_pb2 as pb
+from server.calls.handlers import RequestLimit
 from server.calls.message_fields import fields
-from server.errors import InvalidField
+from server.errors import FieldInvalid
 
 MAX_REST_BYTES: Final = 64 * 1024
 """Of a request, apart from its tensors' data: names, shapes, parameters, the lengths of images."""
@@ -22,15 +21,24 @@ _CONTENTS: Final = pb.ModelInferRequest.InferInputTensor.DESCRIPTOR.fields_by_na
 _BYTES: Final = pb.InferTensorContents.DESCRIPTOR.fields_by_name["bytes_contents"].number
 
 
-def check(method: MethodDescriptor, data: bytes) -> None:
-    """Raises InvalidField for what is too much to be parsed, DecodeError for what cannot be."""
-    if method.name == "ModelInfer":
-        _Screen(data).check()
-    elif len(data) > MAX_REST_BYTES:
-        raise InvalidField("request", f"the request has {len(data)} bytes, more than {MAX_REST_BYTES}")
+def inference_limits() -> dict[str, RequestLimit]:
+    """By method, each of which has one."""
+    methods = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
+    return {**dict.fromkeys(methods, check_small), "ModelInfer": check_infer}
 
 
-class _Screen:
+def check_infer(data: bytes) -> None:
+    """Raises FieldInvalid for what is too much to be parsed, DecodeError for what cannot be."""
+    _RequestWalk(data).check()
+
+
+def check_small(data: bytes) -> None:
+    """Of a request that carries no tensors. Raises FieldInvalid."""
+    if len(data) > MAX_REST_BYTES:
+        raise FieldInvalid("request", f"the request has {len(data)} bytes, more than {MAX_REST_BYTES}")
+
+
+class _RequestWalk:
     """A walk over a ModelInferRequest that steps over the tensors' data; takes some microseconds."""
 
     def __init__(self, data: bytes) -> None:
@@ -61,10 +69,10 @@ class _Screen:
                 self._numbers += outer - inner
         if self._numbers > MAX_NUMBERS_BYTES:
             what = f"typed numbers may have {MAX_NUMBERS_BYTES} bytes in a request; send raw_input_contents"
-            raise InvalidField("request", what)
+            raise FieldInvalid("request", what)
 
     def _count(self, size: int) -> None:
         self._rest += size
         if self._rest > MAX_REST_BYTES:
             limit = f"a request may have {MAX_REST_BYTES} bytes apart from its tensors' data"
-            raise InvalidField("request", f"{limit}: names, shapes, parameters, and a few for each image")
+            raise FieldInvalid("request", f"{limit}: names, shapes, parameters, and a few for each image")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fovea.model.bundle import BundleContract
-from server.errors import InvalidField, ModelUnknown
+from server.errors import FieldInvalid, ModelUnknown
 
 ONNX_SUFFIX: Final = "_onnx"
 OUTPUTS: Final = ("probabilities", "logits", "label")
@@ -13,7 +13,7 @@ SHOWN: Final = 64
 
 
 @dataclass(frozen=True)
-class Face:
+class ModelAlias:
     """One name of the model, and the input that it takes."""
 
     name: str
@@ -33,32 +33,32 @@ class Face:
         return f"'{self.input}' ({self.datatype} [{shape}], {what})"
 
 
-def faces_of(contract: BundleContract) -> tuple[Face, Face]:
+def aliases_of(contract: BundleContract) -> tuple[ModelAlias, ModelAlias]:
     side = contract.preprocess.size
-    of_crops = Face(f"{contract.name}{ONNX_SUFFIX}", "pixels", "UINT8", (side, side, 3))
-    return Face(contract.name, "image", "BYTES", (1,)), of_crops
+    of_crops = ModelAlias(f"{contract.name}{ONNX_SUFFIX}", "pixels", "UINT8", (side, side, 3))
+    return ModelAlias(contract.name, "image", "BYTES", (1,)), of_crops
 
 
-def face_of(contract: BundleContract, name: str) -> Face:
+def alias_of(contract: BundleContract, name: str) -> ModelAlias:
     """Raises ModelUnknown."""
-    faces = faces_of(contract)
-    for face in faces:
-        if face.name == name:
-            return face
-    known = " and ".join(f"'{face.name}', which takes {face}" for face in faces)
-    raise ModelUnknown(f"there is no model {shown(name)}; there are {known}")
+    aliases = aliases_of(contract)
+    for alias in aliases:
+        if alias.name == name:
+            return alias
+    known = " and ".join(f"'{alias.name}', which takes {alias}" for alias in aliases)
+    raise ModelUnknown(f"there is no model {quoted(name)}; there are {known}")
 
 
 def version_of(field: str, text: str) -> int:
-    """The version's number, 0 for the current one. Raises InvalidField."""
+    """The version's number, 0 for the current one. Raises FieldInvalid."""
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and text[0] != "0"):
         what = "the number of a version, as 3, or empty for the current one"
-        raise InvalidField(field, f"{field} must be {what}, not {shown(text)}")
+        raise FieldInvalid(field, f"{field} must be {what}, not {quoted(text)}")
     return int(text)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A caller's text as an error repeats it."""
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
