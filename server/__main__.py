@@ -14,8 +14,8 @@ import sys
 
 from fovea import logs
 from fovea.errors import ExitCode
+from fovea.malloc import return_large_blocks, share_one_heap
 from fovea.settings import load
-from server.compute.memory import return_large_blocks, share_one_heap
 from server.config import PROGRAM, ServeSettings
 from server.telemetry.grpc_log import leave_out_what_callers_do
 from server.telemetry.log_queue import QueuedLog

@@ -49,7 +49,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "images stores entry settings logs",
         "exits foreground command_line",
         "stopping surroundings",
-        "v1 oip errors printable proxies daemons cpus progress",
+        "v1 oip errors printable proxies daemons cpus malloc progress",
     ),
 }
 """A line is a layer. Its rooms, and modules at a package's root, import those of the lines below it alone."""

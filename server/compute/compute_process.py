@@ -30,11 +30,11 @@ from typing import Any, Final
 from fovea import logs
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from fovea.images.preprocess import Pixels, decode_image
+from fovea.malloc import return_large_blocks
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier, SessionOptions
 from server.compute import wire
 from server.compute.compute import CpuCompute
-from server.compute.memory import return_large_blocks
 from server.compute.precision import choose_precision
 from server.compute.warm_up import warm_up
 from server.compute.work_item import picture_of

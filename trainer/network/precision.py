@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from fovea.errors import Unavailable
-from trainer.network.allocation import keep_freed_memory
+from fovea.malloc import keep_freed_memory
 from trainer.options import Device
 
 
