@@ -23,7 +23,7 @@ import numpy as np
 from fovea.images.preprocess import decode_image
 from fovea.model import versions
 from fovea.model.classifier import Classifier
-from fovea.ordered import Bound, ordered_map
+from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry
 from fovea.stores.storage import open_folder
 from scorer.scoring.pipeline import CPU_BATCH
@@ -94,7 +94,7 @@ class _Loop:
         return lambda: len([decode_image(next(files), self._spec) for _ in range(CPU_BATCH)])
 
     def fetch(self) -> Step:
-        read = ordered_map(self._read, self._entries, FETCHES, Bound(2 * FETCHES))
+        read = ordered_map(self._read, self._entries, FETCHES, Window(2 * FETCHES))
         return lambda: len([next(read) for _ in range(CPU_BATCH)])
 
     def all(self) -> Step:

@@ -1,4 +1,4 @@
-"""Work in threads whose results come in order, with a bound on what is under way."""
+"""Work in threads whose results come in order, within a window of what is under way."""
 
 import sys
 import time
@@ -22,7 +22,7 @@ STOP_GRACE_S: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Bound:
+class Window:
     """How far a stage runs ahead of its reader: never more items, nor more bytes unless it is one item."""
 
     items: int
@@ -33,12 +33,12 @@ def ordered_map(
     function: Callable[[T], R],
     items: Iterable[T],
     threads: int,
-    bound: Bound,
+    window: Window,
     size_bytes: Callable[[T], int] = lambda _: 0,
 ) -> Generator[R, None, None]:
     """`function` of each item, in the items' order, computed in `threads` threads ahead of the reader.
 
-    Reads `items` only as far as `bound` allows. An exception of `function` is raised where its result would
+    Reads `items` only as far as `window` allows. An exception of `function` is raised where its result would
     have come. When the reader stops, what was not begun is dropped, and what was gets STOP_GRACE_S to end:
     the threads are daemons, so that a store that hangs cannot hold up the end of the program.
     """
@@ -49,7 +49,7 @@ def ordered_map(
     try:
         for item in items:
             size = size_bytes(item)
-            while pending and (len(pending) >= bound.items or pending_bytes + size > bound.size_bytes):
+            while pending and (len(pending) >= window.items or pending_bytes + size > window.size_bytes):
                 future, freed = pending.popleft()
                 yield result_of(future)
                 pending_bytes -= freed

@@ -12,7 +12,7 @@ from fovea.errors import ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.images.kinds import TELLING_BYTES, begins_as_image
 from fovea.images.names import NO_ENDING, is_told_by_bytes
 from fovea.images.passed_over import PassedOver
-from fovea.ordered import Bound, ordered_map
+from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry, Folder
 from scorer.files.manifest import PlannedImage
 from scorer.planning.keys import LOOKUPS_AT_ONCE, LOST_AFTER_LOOKUPS, UNKNOWN
@@ -76,8 +76,8 @@ def _no_images(source: Folder, entries: list[Entry], failures: _Failures) -> dic
     if not entries:
         return {}
     none = dict[str, str]()
-    bound = Bound(2 * LOOKUPS_AT_ONCE)
-    with closing(ordered_map(partial(_kind, source), entries, LOOKUPS_AT_ONCE, bound)) as looked_into:
+    window = Window(2 * LOOKUPS_AT_ONCE)
+    with closing(ordered_map(partial(_kind, source), entries, LOOKUPS_AT_ONCE, window)) as looked_into:
         for entry, kind in zip(entries, looked_into, strict=True):
             failures.see(kind)
             if kind and isinstance(kind, str):

@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, ObjectMissing, ObjectUnreadable, Unavailable
-from fovea.ordered import Bound, ordered_map
+from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry, Folder
 from fovea.stores.storage import open_answering
 from scorer.files.manifest import BATCH_ROWS, key_text
@@ -53,8 +53,8 @@ def look_up(source: Folder, keys: Iterable[str]) -> Generator[Entry, None, None]
     """
     failed = failed_in_a_row = 0
     last: Unavailable | None = None
-    bound = Bound(2 * LOOKUPS_AT_ONCE)
-    with closing(ordered_map(partial(_look_up_one, source), keys, LOOKUPS_AT_ONCE, bound)) as lookups:
+    window = Window(2 * LOOKUPS_AT_ONCE)
+    with closing(ordered_map(partial(_look_up_one, source), keys, LOOKUPS_AT_ONCE, window)) as lookups:
         for entry, error in lookups:
             failed_in_a_row = failed_in_a_row + 1 if error else 0
             if error and failed_in_a_row >= LOST_AFTER_LOOKUPS:

@@ -13,7 +13,7 @@ from fovea.cpus import available_cpus
 from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.classifier import CPU, Classifier, Provider, top_k
-from fovea.ordered import Bound, ordered_map
+from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Failure, Outcome, StageTime, TopLabels
@@ -79,7 +79,7 @@ class Pipeline:
         """
         fetcher, at_once = self._fetcher, self._resources.fetch_concurrency
         max_bytes = self._resources.max_inflight_bytes
-        fetch_ahead = Bound(2 * at_once + self._batch_size, max_bytes // 2)
+        fetch_ahead = Window(2 * at_once + self._batch_size, max_bytes // 2)
         fetch = ordered_map(fetcher.fetch, entries, at_once, fetch_ahead, fetcher.size_bytes)
         with closing(fetch) as fetched:
             whole = unless_lost(fetched, self._planned, fetcher.ask_store)
@@ -92,8 +92,8 @@ class Pipeline:
         most_bytes = self._resources.max_inflight_bytes // 4
         if self._on_cpu:
             # Answers are small; one batch that takes long is not to hold up the threads.
-            return ordered_map(self._score, batches, threads, Bound(4 * threads, most_bytes), _size_bytes)
-        crops = ordered_map(self._decode, batches, threads, Bound(threads + 2, most_bytes), _size_bytes)
+            return ordered_map(self._score, batches, threads, Window(4 * threads, most_bytes), _size_bytes)
+        crops = ordered_map(self._decode, batches, threads, Window(threads + 2, most_bytes), _size_bytes)
         return self._classified(crops)
 
     def _classified(self, decoded: Generator[_Decoded, None, None]) -> Generator[Scored, None, None]:

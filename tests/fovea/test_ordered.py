@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from fovea.ordered import STOP_GRACE_S, Bound, ordered_map
+from fovea.ordered import STOP_GRACE_S, Window, ordered_map
 
-FREE = Bound(items=1000, size_bytes=1000)
+FREE = Window(items=1000, size_bytes=1000)
 
 
 def no_size(item: int) -> int:
@@ -53,7 +53,7 @@ def test_items_are_taken_no_further_ahead_than_the_bound() -> None:
     items = Counted(1000)
     ahead = [
         items.taken - number - 1
-        for number in ordered_map(lambda item: item, items, 4, Bound(10, 1000), no_size)
+        for number in ordered_map(lambda item: item, items, 4, Window(10, 1000), no_size)
     ]
     assert max(ahead) == 10
 
@@ -62,7 +62,7 @@ def test_bytes_are_bounded_and_an_item_that_is_larger_goes_alone() -> None:
     sizes = [30, 30, 30, 500, 30, 30, 30, 30, 30]
     items = Counted(len(sizes))
     done = []
-    for number in ordered_map(lambda item: item, items, 2, Bound(100, 100), sizes.__getitem__):
+    for number in ordered_map(lambda item: item, items, 2, Window(100, 100), sizes.__getitem__):
         waits_for_room = items.taken - 1
         under_way = sizes[number:waits_for_room]
         assert sum(under_way) <= 100 or under_way == [500]
@@ -84,7 +84,7 @@ def test_an_exception_comes_where_its_result_would_have() -> None:
 
 def test_stopping_drops_what_was_not_begun() -> None:
     done: list[int] = []
-    results = ordered_map(lambda item: done.append(item), range(1000), 1, Bound(5, 10), no_size)
+    results = ordered_map(lambda item: done.append(item), range(1000), 1, Window(5, 10), no_size)
     next(results)
     results.close()
     assert len(done) <= 6
@@ -92,7 +92,7 @@ def test_stopping_drops_what_was_not_begun() -> None:
 
 def test_a_call_that_hangs_does_not_hold_up_the_end() -> None:
     release = threading.Event()
-    results = ordered_map(lambda item: release.wait() if item else True, range(3), 2, Bound(2, 10), no_size)
+    results = ordered_map(lambda item: release.wait() if item else True, range(3), 2, Window(2, 10), no_size)
     next(results)
     started = time.monotonic()
     results.close()

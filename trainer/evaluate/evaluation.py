@@ -11,7 +11,7 @@ from fovea.errors import DataInvalid, ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.classifier import Classifier
 from fovea.model.measured import Metrics
-from fovea.ordered import Bound, ordered_map
+from fovea.ordered import Window, ordered_map
 from trainer.evaluate.beside_release import BesideRelease, beside_release
 from trainer.evaluate.metrics import (
     Bin,
@@ -169,7 +169,7 @@ def _classify(
         except OSError as error:
             return BadFile(str(sample), f"cannot be read: {error.strerror}")
 
-    decoded = ordered_map(decode, samples, threads, Bound(2 * BATCH_SIZE))
+    decoded = ordered_map(decode, samples, threads, Window(2 * BATCH_SIZE))
     usable: list[Sample] = []
     bad: list[BadFile] = []
 

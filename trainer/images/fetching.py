@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid, ObjectMissing, ObjectUnreadable
-from fovea.ordered import Bound, ordered_map
+from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry, Folder
 from fovea.stores.object_keys import is_odd
 from fovea.stores.storage import LocalFolder, open_folder
@@ -50,7 +50,7 @@ def fetch(uri: str, cache_dir: Path) -> Fetched:
     entries = [entry for entry in entries if entry.key not in refused]
     _remove_others({entry.key for entry in entries}, cache)
     missing = [entry for entry in entries if not _is_cached(entry, cache)]
-    fetched = ordered_map(lambda entry: _copy(entry, source, cache), missing, THREADS, Bound(4 * THREADS))
+    fetched = ordered_map(lambda entry: _copy(entry, source, cache), missing, THREADS, Window(4 * THREADS))
     for entry, copied in zip(missing, show_progress(fetched, "fetching", len(missing)), strict=True):
         if not copied:
             refused[entry.key] = NOT_GIVEN

@@ -22,7 +22,7 @@ import numpy as np
 from fovea.errors import ImageInvalid, Unavailable
 from fovea.images.formats import image_path_text
 from fovea.images.preprocess import Pixels, PreprocessSpec, crop_image, open_image
-from fovea.ordered import Bound, ordered_map
+from fovea.ordered import Window, ordered_map
 from trainer.images.sources import Sample
 from trainer.images.traits import traits_of, traits_of_pixels
 from trainer.progress import show_progress
@@ -77,7 +77,7 @@ def decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Pat
 def _in_threads(
     function: Callable[[Sample], R], samples: tuple[Sample, ...], threads: int, verb: str
 ) -> Iterable[R]:
-    results = ordered_map(function, samples, threads, Bound(AHEAD_PER_THREAD * threads))
+    results = ordered_map(function, samples, threads, Window(AHEAD_PER_THREAD * threads))
     return show_progress(results, verb, len(samples))
 
 
