@@ -114,8 +114,10 @@ def tiff(entries: list[Tag], pixels: bytes = b"\x80" * 256, following: int = 0) 
     directory, pointed = b"", b""
     for number, kind, count, value in entries:
         if isinstance(value, bytes):
-            value, pointed = start + len(pixels) + len(pointed), pointed + value
-        directory += struct.pack("<HHII", number, kind, count, value)
+            at, pointed = start + len(pixels) + len(pointed), pointed + value
+        else:
+            at = value
+        directory += struct.pack("<HHII", number, kind, count, at)
     head = b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries))
     return head + directory + struct.pack("<I", following) + pixels + pointed
 

@@ -36,10 +36,8 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
         return len(self.requests)
 
     def set_serving(self, serving: bool) -> None:
-        status = health_pb2.HealthCheckResponse.SERVING
-        if not serving:
-            status = health_pb2.HealthCheckResponse.NOT_SERVING
-        self._health.set(CLASSIFIER, status)
+        told = health_pb2.HealthCheckResponse
+        self._health.set(CLASSIFIER, told.SERVING if serving else told.NOT_SERVING)
 
     def Classify(  # noqa: N802 - the contract's name
         self, request: classify_pb2.ClassifyRequest, context: grpc.ServicerContext
@@ -59,6 +57,16 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
         self, request: classify_pb2.GetModelRequest, context: grpc.ServicerContext
     ) -> classify_pb2.GetModelResponse:
         return classify_pb2.GetModelResponse(labels=["stub"])
+
+    def ClassifyBatch(  # noqa: N802
+        self, request: classify_pb2.ClassifyBatchRequest, context: grpc.ServicerContext
+    ) -> classify_pb2.ClassifyBatchResponse:
+        return context.abort(grpc.StatusCode.UNIMPLEMENTED, "no test asks for it")
+
+    def ClassifyStream(  # noqa: N802
+        self, request_iterator: Iterator[classify_pb2.ClassifyRequest], context: grpc.ServicerContext
+    ) -> Iterator[classify_pb2.ClassifyStreamResponse]:
+        return context.abort(grpc.StatusCode.UNIMPLEMENTED, "no test asks for it")
 
 
 @contextmanager

@@ -13,12 +13,13 @@ import pytest
 from google.protobuf import json_format
 from prometheus_client import generate_latest
 
+from fovea.command_line import flag
 from fovea.errors import ExitCode
 from fovea.images import decode_limits, metadata, tiff
 from fovea.images.formats import IMAGE_SUFFIXES, readable
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.oip import open_inference_pb2
-from fovea.settings import flag, load
+from fovea.settings import load
 from fovea.stores import aws, azure, azure_strings, connection, credentials, google
 from fovea.stores.conditional_puts import PROBE
 from fovea.v1 import classify_pb2

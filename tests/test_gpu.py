@@ -56,7 +56,7 @@ def test_what_a_network_sees_is_the_same_on_cuda() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
     classes = np.arange(3)
     expected = saliency_maps(network, pixels, classes)
-    network.to("cuda", memory_format=torch.channels_last)
+    network.to("cuda").to(memory_format=torch.channels_last)
     np.testing.assert_allclose(saliency_maps(network, pixels, classes), expected, atol=0.05)
     convolutions = explain(network, ("a", "b", "c"), [NamedImage("a.png", pixels[0])]).convolutions
     assert all(worked is not None for _, worked in convolutions)

@@ -23,7 +23,7 @@ def asked(target: str, image: str) -> dict[str, Any]:
     from fovea.client import Client
 
     with Client(target) as client:
-        images = [image, Path(image).read_bytes()]
+        images: list[str | bytes] = [image, Path(image).read_bytes()]
         return {
             "label": client.classify(image, top_k=2).label,
             "many": [getattr(each, "label", str(each)) for each in client.classify_many(images)],

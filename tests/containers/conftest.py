@@ -26,7 +26,7 @@ def image_named() -> Iterator[Callable[[str], Image]]:
 
 @pytest.fixture(params=NAMES)
 def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ class Image:
 
     @property
     def labels(self) -> dict[str, str]:
-        return self.config["Labels"]
+        labels: dict[str, str] = self.config["Labels"]
+        return labels
 
     @property
     def environment(self) -> dict[str, str]:

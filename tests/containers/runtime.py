@@ -53,11 +53,12 @@ class Container:
         spec = json.loads((folder / "config.json").read_text())
         spec["root"] = {"path": str(self.image.root), "readonly": True}
         spec["mounts"] += [mount.as_json(where) for where, mount in sorted(self.mounts.items())]
+        environment = {**self.image.environment, **self.environment}
         spec["process"] |= {
             "terminal": False,
             "user": {"uid": USER, "gid": USER, "additionalGids": [USER]},
             "args": list(self.words),
-            "env": [f"{name}={value}" for name, value in (self.image.environment | self.environment).items()],
+            "env": [f"{name}={value}" for name, value in environment.items()],
             "cwd": self.image.config["WorkingDir"],
             "capabilities": {},
             "noNewPrivileges": True,

@@ -5,6 +5,7 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -114,7 +115,7 @@ def _packages(image: Image) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in split}
 
 
-def _sbom(image: Image, kind: str) -> list[dict[str, object]]:
+def _sbom(image: Image, kind: str) -> list[dict[str, Any]]:
     bom = json.loads((image.root / "usr/share/fovea/sbom.cdx.json").read_text())
     assert bom["bomFormat"] == "CycloneDX"
     return [one for one in bom["components"] if one["purl"].startswith(kind)]

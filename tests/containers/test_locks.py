@@ -63,7 +63,7 @@ def pinned(specifiers: object) -> str:
 
 @pytest.fixture(params=WANTED)
 def name(request: pytest.FixtureRequest) -> str:
-    return request.param
+    return str(request.param)
 
 
 @pytest.fixture

@@ -43,7 +43,8 @@ class Composition:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    return yaml.safe_load((folder / "kustomization.yaml").read_text())
+    kustomization: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    return kustomization
 
 
 def _components_of(overlay: str) -> tuple[str, ...]:

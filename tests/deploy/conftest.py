@@ -5,12 +5,13 @@ A test for each composition would be 8,000 tests, which take longer to count tha
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.deploy.compositions import COMPOSITIONS, PLAIN, Composition
-from tests.deploy.manifests import Workload, render
+from tests.deploy.manifests import Manifest, Workload, render
 
 TRAINING = ("fovea-train", "job.yaml")
 WHOLE = ("fovea-score", *TRAINING)
@@ -33,11 +34,11 @@ class Cases:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     asked_for = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    over = [name for name, value in asked_for.items() if isinstance(value, Cases)]
+    over = {name: value for name, value in asked_for.items() if isinstance(value, Cases)}
     if not over:
         return None
-    (name,) = over
-    for case, make in asked_for[name].by_name.items():
+    ((name, cases),) = over.items()
+    for case, make in cases.by_name.items():
         try:
             pyfuncitem.obj(**asked_for | {name: make()})
         except Exception as error:
@@ -51,7 +52,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def _workloads(*names: str) -> Cases:
     return Cases(
         {
-            f"{composition.name}: {name}": lambda composition=composition, name=name: find(composition, name)
+            f"{composition.name}: {name}": partial(find, composition, name)
             for composition in COMPOSITIONS
             for name in names
             if _is_in(name, composition)
@@ -62,7 +63,7 @@ def _workloads(*names: str) -> Cases:
 @pytest.fixture
 def rendering() -> Cases:
     """Each way to put deploy/ together."""
-    return Cases({each.name: lambda each=each: render(each) for each in COMPOSITIONS})
+    return Cases({each.name: partial(render, each) for each in COMPOSITIONS})
 
 
 @pytest.fixture
@@ -107,7 +108,12 @@ def serving() -> Cases:
 def cron() -> Cases:
     """The spec of each CronJob."""
     cron_jobs = _workloads("fovea-score", "fovea-score-work", "fovea-train").by_name
-    return Cases({name: lambda make=make: make().manifest["spec"] for name, make in cron_jobs.items()})
+    return Cases({name: partial(_spec_of, make) for name, make in cron_jobs.items()})
+
+
+def _spec_of(make: Callable[[], Workload]) -> Manifest:
+    spec: Manifest = make().manifest["spec"]
+    return spec
 
 
 def find(composition: Composition, name: str) -> Workload:

@@ -67,7 +67,8 @@ def build(folder: Path) -> tuple[Manifest, ...]:
 
 
 def lone_job() -> Manifest:
-    return yaml.safe_load((DEPLOY / "train/job.yaml").read_text())
+    manifest: Manifest = yaml.safe_load((DEPLOY / "train/job.yaml").read_text())
+    return manifest
 
 
 def named(kind: str, name: str) -> Manifest:
@@ -82,24 +83,33 @@ class Workload:
     manifest: Manifest
     template: Manifest
     rendering: Rendering
-    job: Manifest | None = None
+    job_spec: Manifest | None = None
 
     @property
     def components(self) -> tuple[str, ...]:
         return self.rendering.composition.components
 
     @property
+    def job(self) -> Manifest:
+        """The Job's spec of those that are one."""
+        assert self.job_spec is not None, f"{self.manifest['kind']} makes no Job"
+        return self.job_spec
+
+    @property
     def pod(self) -> Manifest:
-        return self.template["spec"]
+        spec: Manifest = self.template["spec"]
+        return spec
 
     @property
     def container(self) -> Manifest:
+        only: Manifest
         (only,) = self.pod["containers"]
         return only
 
     @property
     def labels(self) -> dict[str, str]:
-        return self.template["metadata"]["labels"]
+        labels: dict[str, str] = self.template["metadata"]["labels"]
+        return labels
 
     @property
     def mounts(self) -> dict[str, Manifest]:

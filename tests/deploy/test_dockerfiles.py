@@ -143,7 +143,7 @@ def test_health_check_follows_readiness(
 
 
 def test_pods_mount_a_volume_where_the_image_keeps_its_cache(workload: Workload) -> None:
-    image = parse(re.search(r"fovea-(\w+):", workload.container["image"])[1])
+    image = parse(re.findall(r"fovea-(\w+):", workload.container["image"])[0])
     cache = PurePosixPath(image.environment["XDG_CACHE_HOME"]) / "fovea"
     assert any(cache.is_relative_to(mount) for mount in workload.mounts)
 

@@ -125,7 +125,8 @@ def _created(job: str) -> Manifest:
         _kubectl(command), input=yaml.safe_dump(first), capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    return yaml.safe_load(done.stdout)
+    manifest: Manifest = yaml.safe_load(done.stdout)
+    return manifest
 
 
 @pytest.mark.parametrize(

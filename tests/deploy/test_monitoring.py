@@ -50,7 +50,8 @@ NAMED_IN = {"cronjob": "CronJob", "owner_name": "CronJob", "deployment": "Deploy
 
 
 def rules() -> Manifest:
-    return render(MONITORED).named("PrometheusRule", "fovea")["spec"]
+    spec: Manifest = render(MONITORED).named("PrometheusRule", "fovea")["spec"]
+    return spec
 
 
 def alerts() -> list[Manifest]:
@@ -59,7 +60,8 @@ def alerts() -> list[Manifest]:
 
 def dashboard() -> Manifest:
     (found,) = render(MONITORED).named("ConfigMap", "fovea-dashboard")["data"].values()
-    return json.loads(found)
+    panels: Manifest = json.loads(found)
+    return panels
 
 
 def queries() -> list[str]:

@@ -33,7 +33,7 @@ WRITTEN = {
 
 @pytest.fixture(params=OVERLAYS)
 def overlay(request: pytest.FixtureRequest) -> Path:
-    return DEPLOY / "overlays" / request.param
+    return DEPLOY / "overlays" / str(request.param)
 
 
 def test_everything_is_in_every_overlay(overlay: Path) -> None:

@@ -135,7 +135,8 @@ def test_the_role_is_what_the_driver_needs(rendering: Rendering) -> None:
 
 
 def _sources(workload: Workload) -> list[Manifest]:
-    return workload.container["envFrom"]
+    sources: list[Manifest] = workload.container["envFrom"]
+    return sources
 
 
 def _selects(selector: dict[str, str], workload: Workload) -> bool:

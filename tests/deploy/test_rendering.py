@@ -77,7 +77,7 @@ def test_nothing_needs_an_operator_that_is_not_opted_into(rendering: Rendering) 
 
 
 def test_yaml_is_tidy() -> None:
-    command = [sys.executable, "-m", "yamllint", "--strict", "-c", DEPLOY / ".yamllint", DEPLOY]
+    command = [sys.executable, "-m", "yamllint", "--strict", "-c", str(DEPLOY / ".yamllint"), str(DEPLOY)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout
 

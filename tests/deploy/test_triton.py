@@ -31,7 +31,8 @@ def rendering() -> Rendering:
 
 
 def pod() -> Manifest:
-    return rendering().named("Deployment", "fovea-triton")["spec"]["template"]["spec"]
+    spec: Manifest = rendering().named("Deployment", "fovea-triton")["spec"]["template"]["spec"]
+    return spec
 
 
 def container(name: str, composition: Composition = TRITON) -> Workload:
@@ -114,9 +115,9 @@ def settings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def _settings(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> TritonSettings:
     for name, value in pods.environment().items():
         monkeypatch.setenv(name, value)
-    python, *arguments = [*pods.container["command"], *pods.container["args"]]
-    assert [python, *arguments[:2]] == ["python", "-m", "server.triton"]
-    return load(TritonSettings, arguments[2:], PROGRAM)
+    words: list[str] = pods.container["command"] + pods.container["args"]
+    assert words[:3] == ["python", "-m", "server.triton"]
+    return load(TritonSettings, words[3:], PROGRAM)
 
 
 @pytest.mark.parametrize("settings", ["repository", "follower"], indirect=True)

@@ -38,4 +38,4 @@ def digests() -> Iterator[str]:
             size, resize = ((224, 256), (64, 73), (33, 33))[(number + width) % 3]
             spec = PreprocessSpec(size=size, resize=resize, interpolation=interpolation)
             crop = decode_image(data.getvalue(), spec)
-            yield f"{width}x{height} {interpolation} {size}/{resize} {hashlib.sha256(crop).hexdigest()}"
+            yield f"{width}x{height} {interpolation} {size}/{resize} {hashlib.sha256(crop.data).hexdigest()}"

@@ -85,11 +85,11 @@ def _spec(run: str, changes: dict[str, Any]) -> RunSpec:
 def _make_shard(output: Folder, run: str, index: int, images: Sequence[Image]) -> PlannedShard:
     entries = [Entry(image.key, 10, image.etag, NOON) for image in images]
     manifest = f"{layout.plan_folder(run)}/manifest-{index:05}.parquet"
-    writer = ManifestWriter()
+    planned = ManifestWriter()
     for entry in entries:
-        writer.add(entry, None)
-    writer.write_to(output, manifest)
-    same = {"run": run, "model_name": "tiny", "model_version": 1}
+        planned.add(entry, None)
+    planned.write_to(output, manifest)
+    same: dict[str, object] = {"run": run, "model_name": "tiny", "model_version": 1}
     digests = {"model_digest": "d" * 64, "preprocess_digest": "p" * 64}
     with scratch_folder() as folder:
         with RowWriter(folder / "shard", {**same, **digests}) as writer:

@@ -38,8 +38,14 @@ def two_nights(photos: Path, tiny_models: Path, tmp_path: Path, monkeypatch: pyt
     return tmp_path / "scores"
 
 
+def answer_of(query: str) -> duckdb.DuckDBPyRelation:
+    answer = duckdb.sql(query)
+    assert answer is not None, f"{query} asks for nothing"
+    return answer
+
+
 def rows_of(query: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = duckdb.sql(query).to_arrow_table().to_pylist()
+    found: list[dict[str, Any]] = answer_of(query).to_arrow_table().to_pylist()
     return found
 
 
@@ -61,7 +67,7 @@ def test_the_summary_counts_what_the_query_finds(two_nights: Path) -> None:
 
 
 def test_duckdb_finds_the_rows_of_the_latest_run_by_latest_json(two_nights: Path) -> None:
-    duckdb.sql("SET VARIABLE latest = (SELECT path FROM 'scores/latest.json')")
+    answer_of("SET VARIABLE latest = (SELECT path FROM 'scores/latest.json')")
     counted = rows_of(
         "SELECT label, count(*)::INT AS images "
         "FROM read_parquet('scores/' || getvariable('latest') || '/data/*.parquet') GROUP BY label"
@@ -70,7 +76,7 @@ def test_duckdb_finds_the_rows_of_the_latest_run_by_latest_json(two_nights: Path
 
 
 def test_duckdb_reads_every_run_at_once_with_the_right_types(two_nights: Path) -> None:
-    found = duckdb.sql("SELECT * FROM 'scores/runs/*/data/*.parquet'")
+    found = answer_of("SELECT * FROM 'scores/runs/*/data/*.parquet'")
     types = dict(zip(found.columns, map(str, found.types), strict=True))
     assert types == {
         "key": "VARCHAR",
@@ -113,8 +119,8 @@ def test_a_range_of_keys_is_read_from_the_one_file_that_has_it(output: Path) -> 
     make_run(output, [[Image(f"{s}/{n:04}.jpg") for n in range(1000)] for s in range(6)])
     files = f"{output}/runs/night-1/data/*.parquet"
     query = f"SELECT count(label) FROM '{files}' WHERE key BETWEEN '3/' AND '3/~'"
-    assert duckdb.sql(query).fetchall() == [(1000,)]
-    plan = duckdb.sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").fetchall()[0][1]
+    assert answer_of(query).fetchall() == [(1000,)]
+    plan = answer_of(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").fetchall()[0][1]
     assert re.findall(r'"rows_scanned": (\d+)', plan) == ["1000"]
 
 

@@ -16,7 +16,10 @@ KSERVES_OWN = {("inference.ModelMetadataResponse", "properties")}
 
 def described(python: Path | str, *modules: str) -> dict[str, Fields]:
     command = [str(python), "-m", "tests.triton.descriptors", *modules]
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+    fields: dict[str, Fields] = json.loads(
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+    )
+    return fields
 
 
 @pytest.fixture(scope="module")

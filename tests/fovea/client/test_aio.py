@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea.client import AsyncClient, CallFailed, Classification
+from fovea.client import AsyncClient, CallFailed, Classification, ImageLike
 from fovea.errors import DataInvalid
 from tests import tiny
 from tests.server.event_loop import in_event_loop
@@ -40,7 +40,7 @@ async def test_a_path_bytes_an_image_and_an_array_give_the_same_answer(
     (tmp_path / "green.png").write_bytes(data)
     image = Image.open(io.BytesIO(data))
     async with AsyncClient(server.target) as client:
-        given = [tmp_path / "green.png", data, image, np.asarray(image)]
+        given: list[ImageLike] = [tmp_path / "green.png", data, image, np.asarray(image)]
         answers = await asyncio.gather(*(client.classify(each, top_k=2) for each in given))
         assert tuple((await client.get_model()).labels) == tiny.LABELS
     assert {answer.predictions for answer in answers} == {answers[0].predictions}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from fovea.client import AsyncClient, CallFailed, Classification, Client, encoded
+from fovea.client import AsyncClient, CallFailed, Classification, Client, ImageLike, encoded
 from fovea.errors import DataInvalid, ExitCode, FoveaError
 from fovea.images.preprocess import decode_image
 from fovea.v1 import classify_pb2
@@ -36,7 +36,13 @@ def test_a_path_bytes_an_image_and_an_array_give_the_same_answer(client: Client,
     data = tiny.picture("green")
     (tmp_path / "green.png").write_bytes(data)
     image = Image.open(io.BytesIO(data))
-    given = [tmp_path / "green.png", str(tmp_path / "green.png"), data, image, np.asarray(image)]
+    given: list[ImageLike] = [
+        tmp_path / "green.png",
+        str(tmp_path / "green.png"),
+        data,
+        image,
+        np.asarray(image),
+    ]
     answers = [client.classify(each) for each in given]
     assert {(answer.label, answer.probability) for answer in answers} == {("green", answers[0].probability)}
 
@@ -226,7 +232,7 @@ def test_what_is_no_image_spoils_only_itself(wrong: Any) -> None:
 
 def test_a_wrong_array_is_told_what_is_allowed() -> None:
     with pytest.raises(DataInvalid, match=r"must be uint8 \[height, width, 3\], not int64 \[4, 4\]"):
-        encoded(np.zeros((4, 4), np.int64))  # type: ignore[arg-type]
+        encoded(np.zeros((4, 4), np.int64))
 
 
 def test_no_server_is_unavailable() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -70,8 +71,8 @@ def test_a_server_of_an_authority_that_is_not_trusted_is_not_called(server: Stub
 def test_mutual_tls_wants_the_callers_certificate(mutual: StubClassifier, folder: Path) -> None:
     with Client(mutual.address, tls_ca=folder / "ca.pem") as client, pytest.raises(CallFailed):
         client.classify(b"image")
-    own = {"tls_cert": folder / "tls.crt", "tls_key": folder / "tls.key"}
-    with Client(mutual.address, tls_ca=folder / "ca.pem", **own) as client:
+    cert, key = folder / "tls.crt", folder / "tls.key"
+    with Client(mutual.address, tls_ca=folder / "ca.pem", tls_cert=cert, tls_key=key) as client:
         assert client.classify(b"image").label == "stub"
 
 
@@ -103,9 +104,10 @@ def test_the_async_client_takes_the_same_files(mutual: StubClassifier, folder: P
 def test_wrong_files_are_named_before_any_call(
     folder: Path, given: dict[str, str], error: type[FoveaError], says: str
 ) -> None:
+    files: dict[str, Any] = {name: folder / file for name, file in given.items()}
     for kind in (Client, AsyncClient):
         with pytest.raises(error, match=says):
-            kind("127.0.0.1:1", **{name: folder / file for name, file in given.items()})
+            kind("127.0.0.1:1", **files)
 
 
 def command(image: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -130,7 +130,7 @@ def test_avif_of_a_general_brand_is_read_as_avif() -> None:
 
 
 def test_file_of_several_images_gives_its_primary_one() -> None:
-    heif = pillow_heif.HeifFile()
+    heif: Any = pillow_heif.HeifFile()  # type: ignore[no-untyped-call]
     for image in (Image.new("RGB", (90, 90)), quadrants(), Image.new("RGB", (90, 90))):
         heif.add_from_pillow(image)
     data = io.BytesIO()

@@ -52,7 +52,7 @@ def test_pixels_of_another_shape_are_refused(tiny_classifier: Classifier, shape:
 
 def test_float_pixels_are_refused(tiny_classifier: Classifier) -> None:
     with pytest.raises(ValueError, match="float32"):
-        tiny_classifier.classify(np.zeros((1, 16, 16, 3), np.float32))  # type: ignore[arg-type]
+        tiny_classifier.classify(np.zeros((1, 16, 16, 3), np.float32))
 
 
 def test_swapped_weights_fail_the_golden_check(folder: Path) -> None:

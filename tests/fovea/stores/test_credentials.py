@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from obstore.store import from_url
@@ -147,7 +147,8 @@ def test_azure_is_known_by_a_connection_string() -> None:
     }
     for text, config in cases.items():
         assert azure_config({"AZURE_STORAGE_CONNECTION_STRING": text}) == config
-        from_url("az://photos", **config)  # obstore knows the names
+        options: Any = config
+        from_url("az://photos", **options)  # obstore knows the names
     emulated = azure_config({"AZURE_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"})
     assert (emulated["account_name"], emulated["endpoint"]) == (
         "devstoreaccount1",
@@ -208,8 +209,8 @@ def write_federated(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> 
 class Seen(BaseHTTPRequestHandler):
     """A request that came; each is answered alike."""
 
-    answer: bytes
-    seen: "list[Seen]"
+    answer: ClassVar[bytes]
+    seen: "ClassVar[list[Seen]]"
     body: bytes = b""
 
     def do_GET(self) -> None:

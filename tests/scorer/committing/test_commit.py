@@ -5,8 +5,10 @@ import os
 import shutil
 import tracemalloc
 from collections.abc import Iterator
+from functools import partial
+from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -113,16 +115,20 @@ class FailingFolder:
     def __init__(self, folder: Folder, writes: Iterator[int]) -> None:
         self._folder, self._writes, self.uri, self.name = folder, writes, folder.uri, folder.name
 
-    def folder(self, key: str) -> "FailingFolder":
-        return FailingFolder(self._folder.folder(key), self._writes)
+    def folder(self, key: str) -> Folder:
+        return failing(self._folder.folder(key), self._writes)
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes | mmap) -> None:
         if not next(self._writes):
             raise Failing(key)
         self._folder.write(key, data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._folder, name)
+
+
+def failing(folder: Folder, writes: Iterator[int]) -> Folder:
+    return cast("Folder", FailingFolder(folder, writes))
 
 
 WRITES = ("_manifest.json", "quarantine.parquet", "summary.json", "summary.html", "_SUCCESS", "latest.json")
@@ -136,9 +142,9 @@ def test_a_commit_killed_before_any_write_and_run_again_ends_the_same(done: int,
     writes = iter([1] * done + [0])
     if done < len(WRITES):
         with pytest.raises(Failing, match=WRITES[done]):
-            commit(FailingFolder(folder, writes), plan)
+            commit(failing(folder, writes), plan)
     else:
-        commit(FailingFolder(folder, writes), plan)
+        commit(failing(folder, writes), plan)
     in_the_run = {f"runs/night-1/{name}" for name in WRITES[:done] if name != "latest.json"}
     assert files(output) - before == in_the_run
     latest = json.loads((output / "latest.json").read_bytes())["run"]
@@ -167,14 +173,16 @@ def test_the_rows_of_one_shard_are_in_memory_at_a_time(output: Path) -> None:
     assert held_bytes(output, 6, 2000) < 1.5 * held_bytes(output, 1, 2000)
 
 
+def with_errors(errors: pa.Array, rows: pa.Table) -> pa.Table:
+    return rows.set_column(14, SCHEMA.field(14), errors)
+
+
 def test_the_quarantine_is_never_in_memory_whole(output: Path) -> None:
     bad = [[Image(f"{s:02}/{n:03}", None) for n in range(100)] for s in range(20)]
     folder, plan = make_run(output, bad)
     for index in range(20):
         errors = pa.array([os.urandom(6000).hex() for _ in range(100)])
-        rewrite(
-            shard(output, index), lambda rows, errors=errors: rows.set_column(14, SCHEMA.field(14), errors)
-        )
+        rewrite(shard(output, index), partial(with_errors, errors))
     tracemalloc.start()
     commit(folder, plan, "--max-bad-fraction", "1")
     _, peak = tracemalloc.get_traced_memory()

@@ -28,7 +28,7 @@ def words(compared: dict[str, Any]) -> dict[str, str | None]:
     return {what: compared[kind] and compared[kind]["word"] for kind, what in KINDS.items()}
 
 
-def publish(models: Path, staging: Path, told: bool = True) -> dict[str, str]:
+def publish(models: Path, staging: Path, told: bool = True) -> dict[str, Any]:
     """The model that the runs are by: what a run's spec says of it."""
     bundle = stage_bundle(staging)
     metrics = bundle.contract.metrics

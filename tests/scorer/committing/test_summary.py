@@ -228,8 +228,7 @@ def test_a_run_that_was_held_back_is_accepted_with_a_higher_limit(output: Path) 
 def test_without_a_last_run_the_held_out_images_limit_the_drift(
     output: Path, tiny_models: Path, tiny_bundle: ModelBundle
 ) -> None:
-    model = {"models": str(tiny_models), "model_digest": tiny_bundle.digest}
-    made = make_run(output, [images(900, 100)], **model)
+    made = make_run(output, [images(900, 100)], models=str(tiny_models), model_digest=tiny_bundle.digest)
     with pytest.raises(DataInvalid, match="too far from what the held-out images gave: PSI"):
         commit(*made, "--max-drift", "0.25")
     assert not (output / "latest.json").exists()

@@ -12,6 +12,7 @@ from fovea.stores.storage import open_folder
 from scorer.estimate.estimate import Estimate, Part, in_time
 from scorer.estimate.reservoir import Reservoir
 from scorer.files.manifest import PlannedImage, RowPlace
+from scorer.files.rows import Status
 from scorer.run import score
 from tests import tiny
 from tests.scorer.runs import error_line, flags, planned, scorer, settings_for
@@ -148,8 +149,8 @@ def test_a_wrong_price_is_one_line(
 
 
 def test_the_time_spans_what_the_slowest_and_the_fastest_part_make_of_it() -> None:
-    parts = [Part(100, 10, Counter(ok=100)), Part(100, 20, Counter(ok=100))]
-    estimate = Estimate(300, parts, Counter(ok=200))
+    part, both = Counter[Status]({"ok": 100}), Counter[Status]({"ok": 200})
+    estimate = Estimate(300, [Part(100, 10, part), Part(100, 20, part)], both)
     assert estimate.images_per_s.mean == pytest.approx(200 / 30)
     assert (estimate.seconds.least, estimate.seconds.mean, estimate.seconds.most) == pytest.approx(
         (30, 45, 60)

@@ -19,7 +19,7 @@ LONGEST_BACKOFF_S: Final = 600
 
 def backoff_s(failures: int) -> float:
     """What passes between a pod's end and the next pod of its index, when so many of them have failed."""
-    return min(FIRST_BACKOFF_S * 2 ** (failures - 1), LONGEST_BACKOFF_S)
+    return float(min(FIRST_BACKOFF_S * 2 ** (failures - 1), LONGEST_BACKOFF_S))
 
 
 @dataclass
@@ -51,7 +51,11 @@ class JobController:
             pod.kill()
 
     def control(self, name: str, spec: Body) -> None:
-        job = Progress(spec, lambda status: self.closed or self.set_status(name, status))
+        def tell(status: Body) -> None:
+            if not self.closed:
+                self.set_status(name, status)
+
+        job = Progress(spec, tell)
         indexes = range(spec["completions"])
         for index in indexes:
             self.objects.add(name, index)

@@ -65,7 +65,8 @@ class Progress:
         with self._lock:
             self._failed.add(index)
             self._count()
-            if len(self._failed) > self.spec.get("maxFailedIndexes", self.spec["completions"]):
+            most = self.spec.get("maxFailedIndexes")
+            if len(self._failed) > (self.spec["completions"] if most is None else most):
                 told = "Job has exceeded the specified maximal number of failed indexes"
                 self.fail("MaxFailedIndexesExceeded", told)
 

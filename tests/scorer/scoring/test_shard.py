@@ -34,8 +34,11 @@ def test_two_workers_on_one_shard_leave_each_row_once(spec: ShardSpec, output: P
     both_in_the_middle = threading.Barrier(2, timeout=30)
     wrote: list[bool] = []
 
+    def wait_for_the_other(images: int) -> None:
+        both_in_the_middle.wait()
+
     def work() -> None:
-        counts = score_shard(spec, lambda images: both_in_the_middle.wait() and None)
+        counts = score_shard(spec, wait_for_the_other)
         wrote.append(counts is not None)
 
     workers = [threading.Thread(target=work) for _ in range(2)]
@@ -58,9 +61,8 @@ def test_the_footer_holds_the_counts_that_are_returned(spec: ShardSpec, output: 
 
 def test_rows_gather_into_bounded_groups(tmp_path: Path) -> None:
     entry = Entry("a.png", 1, "etag", datetime.now(UTC))
-    same = dict.fromkeys(("run", "model_name", "model_digest", "preprocess_digest"), "x") | {
-        "model_version": 1
-    }
+    same: dict[str, object] = dict.fromkeys(("run", "model_name", "model_digest", "preprocess_digest"), "x")
+    same["model_version"] = 1
     with RowWriter(tmp_path / "rows", same) as writer:
         for _ in range(2 * ROW_GROUP_ROWS // 4 + 1):
             writer.write([entry] * 4, [Failure("gone", "x")] * 4, datetime.now(UTC))
