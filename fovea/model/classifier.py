@@ -12,7 +12,7 @@ from fovea.errors import BundleInvalid, ImageInvalid
 from fovea.images.formats import differences, image_path
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import METADATA_KEY, Golden, ModelBundle, Precision
-from fovea.model.io_binding import BoundSession
+from fovea.model.io_binding import IoBinding
 from fovea.model.sessions import CPU, CUDA, Provider, SessionOptions, open_session, ort
 
 __all__ = ["CPU", "CUDA", "Classifier", "Probabilities", "Provider", "SessionOptions", "top_k"]
@@ -60,7 +60,7 @@ class Classifier:
         """onnxruntime's name of the execution provider."""
         side, classes = bundle.contract.preprocess.size, len(bundle.contract.labels)
         on_gpu = self.provider == CUDA
-        self._bound = BoundSession(self._session, side, classes, batch_sizes) if on_gpu else None
+        self._binding = IoBinding(self._session, side, classes, batch_sizes) if on_gpu else None
         _check_contract(bundle, model, self._session)
         _check_golden(self)
 
@@ -74,16 +74,16 @@ class Classifier:
         Raises ValueError for another shape or dtype.
         """
         self._check(pixels)
-        if self._bound:
-            return self._bound.run(pixels)
+        if self._binding:
+            return self._binding.run(pixels)
         (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
         return np.asarray(probabilities, dtype=np.float32)
 
     def classify_with_logits(self, pixels: Pixels) -> Probabilities:
         """As `classify`, -> float32 [n, 2, classes]: each image's probabilities, then its logits."""
         self._check(pixels)
-        if self._bound:
-            return self._bound.run(pixels, with_logits=True)
+        if self._binding:
+            return self._binding.run(pixels, with_logits=True)
         both = self._session.run(["probabilities", "logits"], {"pixels": pixels})
         return np.stack(both, axis=1).astype(np.float32, copy=False)
 

@@ -12,7 +12,7 @@ from fovea.model.sessions import ort
 Probabilities = npt.NDArray[np.float32]
 
 
-class BoundSession:
+class IoBinding:
     """Runs a session on batches of a few sizes only; others are padded to the next of them, or split.
 
     A GPU's first run of a shape takes seconds, in which algorithms are chosen: a few shapes, each of them
@@ -28,11 +28,11 @@ class BoundSession:
         device: Literal["cuda", "cpu"] = "cuda",
     ) -> None:
         """For pixels uint8 [n, side, side, 3] -> probabilities and logits, each float32 [n, classes]."""
-        self._bindings = [_Binding(session, size, side, classes, device) for size in sorted(set(sizes))]
+        self._buffers = [_Buffers(session, size, side, classes, device) for size in sorted(set(sizes))]
 
     @property
     def largest(self) -> int:
-        return self._bindings[-1].size
+        return self._buffers[-1].size
 
     def run(self, pixels: Pixels, *, with_logits: bool = False) -> Probabilities:
         """uint8 [n, side, side, 3] -> float32 [n, classes], or [n, 2, classes] with the logits second."""
@@ -40,11 +40,11 @@ class BoundSession:
         results = [self._fitting(len(part)).run(part, with_logits) for part in parts]
         return results[0] if len(results) == 1 else np.concatenate(results)
 
-    def _fitting(self, images: int) -> "_Binding":
-        return next(binding for binding in self._bindings if binding.size >= images)
+    def _fitting(self, images: int) -> "_Buffers":
+        return next(buffers for buffers in self._buffers if buffers.size >= images)
 
 
-class _Binding:
+class _Buffers:
     """Input and output of one batch size."""
 
     def __init__(

@@ -6,7 +6,7 @@ from typing import Any
 
 from fovea.errors import DataInvalid, ObjectMissing
 from fovea.model.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
-from fovea.model.drift import predicted_on_held_out
+from fovea.model.distance import predicted_on_held_out
 from fovea.stores.folder import Folder
 from fovea.stores.storage import open_folder
 from scorer.committing.changes import ChangedImage, Changes, block_of

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from fovea.model.drift import Counts, abstentions, psi, psi_by_chance, tenths
+from fovea.model.distance import Counts, abstentions, psi, psi_by_chance, tenths
 from scorer.committing.class_distribution import ClassDistribution
 
 NO_CHANGE: Final = 0.1

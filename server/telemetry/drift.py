@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from fovea.model.drift import Counts, psi, psi_by_chance
+from fovea.model.distance import Counts, psi, psi_by_chance
 
 WINDOW_IMAGES: Final = 1_000
 WINDOW_IMAGES_PER_CLASS: Final = 50

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from fovea.model.bundle import BundleContract, Precision
-from fovea.model.drift import abstentions, predicted_on_held_out, tenths
+from fovea.model.distance import abstentions, predicted_on_held_out, tenths
 from fovea.model.measured import Metrics as Measured
 from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import KINDS, Metrics

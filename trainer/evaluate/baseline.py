@@ -3,7 +3,7 @@
 import math
 from typing import Final, Literal
 
-from fovea.model.drift import predicted_on_held_out
+from fovea.model.distance import predicted_on_held_out
 from fovea.model.measured import Metrics
 from trainer.evaluate.metrics import accuracy_interval
 

@@ -3,39 +3,39 @@ import pytest
 
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
-from fovea.model.io_binding import BoundSession
+from fovea.model.io_binding import IoBinding
 from fovea.model.sessions import open_session
 from tests import tiny
 
 
 @pytest.fixture(scope="module")
-def bound(tiny_bundle: ModelBundle) -> BoundSession:
+def binding(tiny_bundle: ModelBundle) -> IoBinding:
     """On the CPU: what differs on a GPU is where the buffers lie."""
     session = open_session(tiny_bundle.model_path, "cpu")
-    return BoundSession(session, tiny.SPEC.size, len(tiny.LABELS), [4, 1, 2], device="cpu")
+    return IoBinding(session, tiny.SPEC.size, len(tiny.LABELS), [4, 1, 2], device="cpu")
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 4, 5, 11])
 def test_padded_and_split_batches_give_the_models_own_answers(
-    bound: BoundSession, tiny_classifier: Classifier, images: int
+    binding: IoBinding, tiny_classifier: Classifier, images: int
 ) -> None:
     pixels = np.random.default_rng(images).integers(0, 256, (images, 16, 16, 3), np.uint8)
-    assert np.array_equal(bound.run(pixels), tiny_classifier.classify(pixels))
+    assert np.array_equal(binding.run(pixels), tiny_classifier.classify(pixels))
 
 
-def test_an_answer_stays_when_the_buffers_are_used_again(bound: BoundSession) -> None:
+def test_an_answer_stays_when_the_buffers_are_used_again(binding: IoBinding) -> None:
     pixels = np.zeros((2, 16, 16, 3), np.uint8)
-    first = bound.run(pixels)
+    first = binding.run(pixels)
     kept = first.copy()
-    bound.run(pixels + 255)
+    binding.run(pixels + 255)
     assert np.array_equal(first, kept)
 
 
 @pytest.mark.parametrize("images", [1, 3, 11])
 def test_logits_come_beside_the_probabilities_where_they_are_wanted(
-    bound: BoundSession, tiny_classifier: Classifier, images: int
+    binding: IoBinding, tiny_classifier: Classifier, images: int
 ) -> None:
     pixels = np.random.default_rng(images).integers(0, 256, (images, 16, 16, 3), np.uint8)
-    both = bound.run(pixels, with_logits=True)
+    both = binding.run(pixels, with_logits=True)
     assert np.array_equal(both, tiny_classifier.classify_with_logits(pixels))
     assert np.array_equal(both[:, 0], tiny_classifier.classify(pixels))

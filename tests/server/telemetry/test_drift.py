@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from fovea.model.drift import Counts
+from fovea.model.distance import Counts
 from server.telemetry.drift import DriftGauge
 
 REFERENCE = np.array([40, 40, 20])

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from fovea.model import drift
+from fovea.model import distance
 from fovea.model.measured import ClassMetrics, Metrics
 from trainer.evaluate.metrics import measure
 
@@ -11,17 +11,17 @@ REFERENCE = np.array([40, 40, 20])
 
 
 def test_same_shares_give_no_psi() -> None:
-    assert drift.psi(REFERENCE, REFERENCE) == 0
+    assert distance.psi(REFERENCE, REFERENCE) == 0
 
 
 def test_psi_is_the_formulas() -> None:
     # Shares of 0.75 and 0.25 against 0.25 and 0.75, the half images included.
     expected = 0.5 * math.log(3) - 0.5 * math.log(1 / 3)
-    assert drift.psi(np.array([1, 0]), np.array([0, 1])) == pytest.approx(expected)
+    assert distance.psi(np.array([1, 0]), np.array([0, 1])) == pytest.approx(expected)
 
 
 def test_class_that_is_never_seen_gives_a_finite_psi() -> None:
-    assert 0.25 < drift.psi(np.array([500, 500, 0]), REFERENCE) < 10
+    assert 0.25 < distance.psi(np.array([500, 500, 0]), REFERENCE) < 10
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def test_class_that_is_never_seen_gives_a_finite_psi() -> None:
 def test_chance_is_exceeded_once_in_a_hundred(classes: int, held_out: int, window: int) -> None:
     random = np.random.default_rng(7)
     shares = random.dirichlet(np.full(classes, 5.0))
-    limit = drift.psi_by_chance(window, held_out, classes)
+    limit = distance.psi_by_chance(window, held_out, classes)
     draws = [
-        drift.psi(random.multinomial(window, shares), random.multinomial(held_out, shares))
+        distance.psi(random.multinomial(window, shares), random.multinomial(held_out, shares))
         for _ in range(1000)
     ]
     assert 0.001 < np.mean(np.array(draws) > limit) < 0.03
@@ -47,7 +47,7 @@ def test_predictions_on_the_held_out_images_are_regained_from_the_contract() -> 
     probabilities /= probabilities.sum(1, keepdims=True)
     expected = np.bincount(probabilities.argmax(1), minlength=37)
     assert (
-        drift.predicted_on_held_out(labels, measure(probabilities, targets, labels, 0.5)).tolist()
+        distance.predicted_on_held_out(labels, measure(probabilities, targets, labels, 0.5)).tolist()
         == expected.tolist()
     )
 
@@ -59,6 +59,6 @@ def test_classes_that_were_never_right_share_what_is_left() -> None:
         "never asked for": ClassMetrics(images=0, precision=0.0, recall=0.0),
     }
     contract = Metrics(images=9, accuracy=0.5, loss=1.0, ece=0.0, per_class=rows)
-    assert drift.predicted_on_held_out(("right", "never right"), contract).tolist() == [8, 1]
-    assert drift.predicted_on_held_out(tuple(rows), contract).tolist() == [8, 1, 0]
-    assert drift.predicted_on_held_out(("unknown", "right"), contract).tolist() == [1, 8]
+    assert distance.predicted_on_held_out(("right", "never right"), contract).tolist() == [8, 1]
+    assert distance.predicted_on_held_out(tuple(rows), contract).tolist() == [8, 1, 0]
+    assert distance.predicted_on_held_out(("unknown", "right"), contract).tolist() == [1, 8]
