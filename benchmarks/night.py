@@ -24,10 +24,10 @@ from fovea.stores.storage import LocalFolder, open_folder
 from scorer.committing.commit import finish_run
 from scorer.config import RunSettings
 from scorer.files import layout
+from scorer.files.folders import scratch_folder
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import Plan, PlannedShard, read_plan
 from scorer.files.rows import RowWriter, ShardCounts, StageTime, TopLabels
-from scorer.files.scratch import scratch_folder
 from scorer.planning.planner import make_plan, spec_of
 from scorer.scoring.shard import ShardSpec, score_shard
 from scorer.scoring.work import resources_of

@@ -9,8 +9,7 @@ from fovea.printable import printable
 from fovea.stores.folder import Folder
 from scorer.committing.drift import KINDS, worst
 from scorer.files import layout
-from scorer.files.left_out import left_out_line
-from scorer.files.plan import Plan
+from scorer.files.plan import Plan, left_out_line
 
 
 def report(summary: dict[str, Any], output: str) -> str:

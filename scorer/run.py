@@ -9,8 +9,8 @@ from scorer.config import PlanSettings, RunSettings
 from scorer.console import plan_report, report
 from scorer.estimate.dry_run import dry_run
 from scorer.files.committed import missing_shards
+from scorer.files.folders import open_output
 from scorer.files.latest import read_latest
-from scorer.files.output import open_output
 from scorer.files.plan import Plan
 from scorer.options import CommitOptions
 from scorer.planning.planner import plan_run

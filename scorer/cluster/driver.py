@@ -17,7 +17,7 @@ from scorer.committing.commit import is_finished
 from scorer.committing.verification import check_server
 from scorer.config import DriveSettings
 from scorer.files.committed import missing_shards
-from scorer.files.output import open_output
+from scorer.files.folders import open_output
 from scorer.files.plan import Plan
 from scorer.planning.planner import absolute, plan_run
 from scorer.run import commit_run

@@ -23,10 +23,10 @@ from scorer.committing.thumbnails import read_thumbnails
 from scorer.committing.verification import verify
 from scorer.files import layout
 from scorer.files.committed import CommittedPart, check_complete, read_committed
+from scorer.files.folders import mapped, scratch_folder
 from scorer.files.latest import is_due, move_latest
 from scorer.files.plan import Plan
 from scorer.files.rows import RowWriter
-from scorer.files.scratch import mapped, scratch_folder
 from scorer.options import CommitOptions
 
 TOO_FAR: Final = {

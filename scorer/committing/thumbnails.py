@@ -14,8 +14,8 @@ from fovea.errors import FoveaError, ImageInvalid, ObjectChanged, ObjectMissing,
 from fovea.images.preprocess import PreprocessSpec, decode_image
 from fovea.stores.folder import Folder
 from scorer.committing.changes import ChangedImage
+from scorer.files.folders import open_source
 from scorer.files.plan import RunSpec
-from scorer.files.source import open_source
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from fovea.model.bundle import BundleContract, Precision
 from fovea.model.classifier import CPU, GOLDEN_TOLERANCES
 from fovea.stores.folder import Folder
 from scorer.committing.sample import SampledRow
+from scorer.files.folders import open_source
 from scorer.files.plan import RunSpec
 from scorer.files.rows import escaped
-from scorer.files.source import open_source
 from scorer.options import CommitOptions
 
 if TYPE_CHECKING:

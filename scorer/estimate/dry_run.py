@@ -19,15 +19,14 @@ from fovea.stores.folder import Folder
 from fovea.stores.storage import LocalFolder, open_answering
 from scorer.committing.commit import is_finished
 from scorer.config import RunSettings
-from scorer.estimate.estimate import Estimate, Part, Price, describe
+from scorer.estimate.estimate import Estimate, Part, Price, Reservoir, describe
 from scorer.estimate.read_only_folder import read_only
-from scorer.estimate.reservoir import Reservoir
 from scorer.files import layout
 from scorer.files.committed import missing_shards
+from scorer.files.folders import scratch_folder
 from scorer.files.manifest import PlannedImage, key_bytes, read_manifest
 from scorer.files.plan import Plan, RunSpec
 from scorer.files.rows import Status
-from scorer.files.scratch import scratch_folder
 from scorer.planning.planner import plan_run
 from scorer.planning.sharding import ShardLimits, write_shards
 from scorer.scoring.pipeline import Resources

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid
 from fovea.stores.folder import Entry, Folder
-from scorer.files.scratch import local_copy
+from scorer.files.folders import local_copy
 
 SCHEMA: Final = pa.schema(
     [

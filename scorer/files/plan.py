@@ -1,5 +1,6 @@
 """What a run is to score: plan.json, which is written once and read by everybody."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -7,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, ObjectMissing, SettingsInvalid
+from fovea.images.passed_over import said
 from fovea.stores.folder import Folder
 from scorer.files import layout
-from scorer.files.left_out import left_out_line
 
 
 class _Frozen(BaseModel):
@@ -117,3 +118,12 @@ def value_text(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "nothing"
     return str(value) if value not in (None, "") else "nothing"
+
+
+def left_out_line(files: int, kinds: Mapping[str, Any]) -> str:
+    """`3, not images by --include or first bytes: 2 .mov (a.mov), 1 .aae (a.aae)`.
+
+    Plans made before kinds were counted have none.
+    """
+    line = f"{files:,}, not images by --include or first bytes"
+    return f"{line}: {said(kinds)}" if kinds else line

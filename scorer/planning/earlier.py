@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 from fovea.errors import DataInvalid
 from fovea.stores.folder import Entry, Folder
 from scorer.files import layout
+from scorer.files.folders import local_copy
 from scorer.files.latest import read_latest
 from scorer.files.manifest import BATCH_ROWS, DAMAGED, RowPlace, read_batches, read_manifest
 from scorer.files.plan import Plan, PlannedShard, RunSpec, read_plan
-from scorer.files.scratch import local_copy
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from fovea.settings import as_saved
 from fovea.stores.folder import Folder
 from fovea.stores.storage import LocalFolder, open_folder
 from scorer.files import layout
+from scorer.files.folders import open_source
 from scorer.files.manifest import PlannedImage
 from scorer.files.plan import LeftOut, Plan, RunSpec, check_same_run, read_plan
-from scorer.files.source import open_source
 from scorer.options import PlanOptions
 from scorer.planning.carry import Rule, carry_forward
 from scorer.planning.content import images_by_content

@@ -1,11 +1,12 @@
-"""The rows that a shard takes over from an earlier run, put in order among those that it scores."""
+"""The rows that a shard takes over from an earlier run, read by their numbers, a part of a file at a time."""
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 import numpy as np
@@ -14,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fovea.stores.folder import Entry, Folder
-from scorer.files.manifest import key_text, read_batches
+from fovea.errors import DataInvalid, ObjectMissing
+from fovea.stores.folder import Folder
+from scorer.files.folders import local_copy
+from scorer.files.manifest import DAMAGED, key_text, read_batches
 from scorer.files.plan import PlannedShard
-from scorer.files.rows import Outcome, RowWriter, Status, escaped
-from scorer.scoring.earlier_rows import EarlierFiles
+from scorer.files.rows import SCHEMA, RowWriter, Status, escaped
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ def copy_carried_rows(output: Folder, shard: PlannedShard, path: Path) -> Carrie
     """
     present = np.zeros(shard.images, np.bool_)
     statuses: Counter[Status] = Counter()
-    with RowWriter(path) as writer, EarlierFiles(output) as files:
+    with RowWriter(path) as writer, _EarlierFiles(output) as files:
         done = 0
         for batch in read_batches(output, shard.manifest, COLUMNS) if shard.carried else ():
             for places, rows in _rows(files, batch):
@@ -62,45 +64,7 @@ def copy_carried_rows(output: Folder, shard: PlannedShard, path: Path) -> Carrie
     return CarriedRows(present, path, statuses)
 
 
-class RowsInOrder:
-    """Writes the rows of scored images, each after the carried rows that come before it."""
-
-    def __init__(self, writer: RowWriter, carried: CarriedRows) -> None:
-        self._writer = writer
-        scored = np.flatnonzero(~carried.present)
-        # How many carried rows come before each scored one, and after the last.
-        self._gaps = np.diff(scored, prepend=-1, append=len(carried.present)) - 1
-        self._batches = pq.ParquetFile(carried.path).iter_batches()
-        self._batch: pa.RecordBatch | None = None
-        self._written = 0
-
-    def write(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], scored_at: datetime) -> None:
-        """As RowWriter.write."""
-        gaps = self._gaps[self._written : self._written + len(entries)]
-        self._written += len(entries)
-        start = 0
-        for place in np.flatnonzero(gaps).tolist():
-            self._writer.write(entries[start:place], outcomes[start:place], scored_at)
-            self._copy(int(gaps[place]))
-            start = place
-        self._writer.write(entries[start:], outcomes[start:], scored_at)
-
-    def finish(self) -> None:
-        """Writes the rows that are left."""
-        self._copy(int(self._gaps[-1]))
-        self._writer.flush()
-
-    def _copy(self, count: int) -> None:
-        while count:
-            if not self._batch:
-                self._batch = next(self._batches)
-            part = self._batch.slice(0, count)
-            self._writer.write_batch(part)
-            self._batch = self._batch.slice(part.num_rows)
-            count -= part.num_rows
-
-
-def _rows(files: EarlierFiles, images: pa.RecordBatch) -> Iterator[tuple[npt.NDArray[np.int64], pa.Table]]:
+def _rows(files: "_EarlierFiles", images: pa.RecordBatch) -> Iterator[tuple[npt.NDArray[np.int64], pa.Table]]:
     """The carried rows of a part of the manifest, file by file, and their places in that part."""
     for path, places in _places(images["carried_from"]):
         planned = images.take(places)
@@ -123,3 +87,70 @@ def _same(rows: pa.Table, planned: pa.RecordBatch) -> npt.NDArray[np.bool_]:
     """Which of the rows are those of the images, as they are planned."""
     keys = pa.array([escaped(key_text(key)) for key in planned["key"].to_pylist()], pa.string())
     return np.asarray(pc.and_(pc.equal(rows["key"], keys), pc.equal(rows["etag"], planned["etag"])))
+
+
+class _EarlierFiles:
+    """The files of earlier runs, of which the last one asked for lies on the local disk."""
+
+    def __init__(self, output: Folder) -> None:
+        self._output = output
+        self._copy = ExitStack()
+        self._path = ""
+        self._file: _RowsByNumber | None = None
+
+    def __enter__(self) -> "_EarlierFiles":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._copy.close()
+
+    def rows(self, path: str, numbers: npt.NDArray[np.int32]) -> pa.Table | None:
+        """The rows of these numbers, which must ascend. None, with a warning, if the file has no such rows.
+
+        Raises Unavailable.
+        """
+        try:
+            if path != self._path:
+                self._open(path)
+            return self._file.take(numbers) if self._file else None
+        except ObjectMissing as error:
+            logger.warning("rows cannot be copied: %s", error)
+        except (DataInvalid, *DAMAGED) as error:
+            logger.warning("rows cannot be copied from %s: %s", path, error)
+        self._file = None  # and it is not tried again
+        return None
+
+    def _open(self, path: str) -> None:
+        self._copy.close()
+        self._path, self._file = path, None
+        copy = self._copy.enter_context(local_copy(self._output, path))
+        self._file = _RowsByNumber(pq.ParquetFile(copy))
+
+
+class _RowsByNumber:
+    """Keeps the row group that the last row was in. Raises DataInvalid for a file with other columns."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        if not file.schema_arrow.equals(SCHEMA):
+            raise DataInvalid("its columns are not those of this version of the scorer")
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        self._file = file
+        self._ends = np.cumsum(sizes)
+        self._group = -1
+        self._rows = SCHEMA.empty_table()
+
+    def take(self, numbers: npt.NDArray[np.int32]) -> pa.Table:
+        """Raises DataInvalid if there are not so many rows."""
+        if numbers[-1] >= self._file.metadata.num_rows:
+            raise DataInvalid(f"it has {self._file.metadata.num_rows} rows, and no row {numbers[-1]}")
+        groups = np.searchsorted(self._ends, numbers, side="right")
+        return pa.concat_tables(
+            [self._take_from(group, numbers[groups == group]) for group in np.unique(groups)]
+        )
+
+    def _take_from(self, group: int, numbers: npt.NDArray[np.int32]) -> pa.Table:
+        if group != self._group:
+            self._group, self._rows = group, self._file.read_row_group(group)
+        return self._rows.take(numbers - (self._ends[group] - len(self._rows)))

@@ -5,10 +5,9 @@ from typing import Final
 
 from fovea.errors import ObjectChanged, ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.stores.folder import Entry
+from scorer.files.folders import open_source
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Failure
-from scorer.files.source import open_source
-from scorer.scoring.stopwatch import Stopwatch
 
 LOST_AFTER_READS: Final = 100
 """So many reads that fail in a row mean that the store is gone, not that so many images are bad."""
@@ -25,7 +24,6 @@ class Fetcher:
     def __init__(self, run: RunSpec) -> None:
         self._max_image_bytes = run.max_image_bytes
         self._source = open_source(run.source)
-        self.time = Stopwatch()
 
     def size_bytes(self, entry: Entry) -> int:
         """What fetching this image takes of the memory."""
@@ -39,17 +37,16 @@ class Fetcher:
         if entry.size > self._max_image_bytes:
             limit = self._max_image_bytes
             return entry, Failure("too_large", f"the image has {entry.size} bytes, more than {limit}")
-        with self.time.running():
-            try:
-                return entry, _whole(entry, self._source.read(entry.key, entry.etag))
-            except ObjectMissing as error:
-                return entry, Failure("gone", str(error))
-            except ObjectChanged as error:
-                return entry, Failure("changed", str(error))
-            except ObjectUnreadable as error:
-                return entry, Failure("unreadable", str(error))
-            except Unavailable as error:
-                return entry, Failure("unreadable", str(error), store_failed=True)
+        try:
+            return entry, _whole(entry, self._source.read(entry.key, entry.etag))
+        except ObjectMissing as error:
+            return entry, Failure("gone", str(error))
+        except ObjectChanged as error:
+            return entry, Failure("changed", str(error))
+        except ObjectUnreadable as error:
+            return entry, Failure("unreadable", str(error))
+        except Unavailable as error:
+            return entry, Failure("unreadable", str(error), store_failed=True)
 
 
 def unless_lost(fetched: Iterable[Fetched], planned: int, ask_store: Callable[[], None]) -> Iterator[Fetched]:

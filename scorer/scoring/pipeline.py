@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,7 +19,6 @@ from fovea.stores.folder import Entry
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Failure, Outcome, StageTime, TopLabels
 from scorer.scoring.fetching import Fetched, Fetcher, unless_lost
-from scorer.scoring.stopwatch import Stopwatch
 
 CPU_BATCH: Final = 4
 GPU_BATCH: Final = 64
@@ -67,7 +67,7 @@ class Pipeline:
         self._on_cpu = classifier.provider == CPU
         self._batch_size = resources.batch_size or (CPU_BATCH if self._on_cpu else GPU_BATCH)
         self._fetcher = Fetcher(run)
-        self._decode_time, self._compute_time = Stopwatch(), Stopwatch()
+        self._fetch_time, self._decode_time, self._compute_time = Stopwatch(), Stopwatch(), Stopwatch()
         self.write_time = Stopwatch()
         self._started_s, self._started_cpu_s = time.perf_counter(), time.process_time()
 
@@ -80,7 +80,7 @@ class Pipeline:
         fetcher, at_once = self._fetcher, self._resources.fetch_concurrency
         max_bytes = self._resources.max_inflight_bytes
         fetch_ahead = Window(2 * at_once + self._batch_size, max_bytes // 2)
-        fetch = ordered_map(fetcher.fetch, entries, at_once, fetch_ahead, fetcher.size_bytes)
+        fetch = ordered_map(self._fetch, entries, at_once, fetch_ahead, fetcher.size_bytes)
         with closing(fetch) as fetched:
             whole = unless_lost(fetched, self._planned, fetcher.ask_store)
             batches = _batches(whole, self._batch_size, max_bytes // 4)
@@ -106,12 +106,16 @@ class Pipeline:
         cpu_s, cores_s = time.process_time() - self._started_cpu_s, elapsed_s * available_cpus()
         classifying = resources.decode_threads if self._on_cpu else 1
         return elapsed_s, {
-            "fetch": StageTime(self._fetcher.time.busy_s, elapsed_s * resources.fetch_concurrency),
+            "fetch": StageTime(self._fetch_time.busy_s, elapsed_s * resources.fetch_concurrency),
             "decode": StageTime(self._decode_time.busy_s, elapsed_s * resources.decode_threads),
             "compute": StageTime(self._compute_time.busy_s, elapsed_s * classifying),
             "write": StageTime(self.write_time.busy_s, elapsed_s),
             "cpu": StageTime(min(cpu_s, cores_s), cores_s),
         }
+
+    def _fetch(self, entry: Entry) -> Fetched:
+        with self._fetch_time.running():
+            return self._fetcher.fetch(entry)
 
     def _score(self, batch: list[Fetched]) -> Scored:
         return self._classify(self._decode(batch))
@@ -168,3 +172,20 @@ def _batches(fetched: Iterable[Fetched], images: int, size_bytes: int) -> Iterat
 
 def _size_bytes(batch: list[Fetched]) -> int:
     return sum(len(data) for _, data in batch if isinstance(data, bytes))
+
+
+class Stopwatch:
+    """Adds up the time that a stage's workers work, from any number of threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.busy_s = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.busy_s += time.perf_counter() - started

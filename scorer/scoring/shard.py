@@ -8,11 +8,15 @@ the disk, so memory does not grow with the shard. Rows keep the order of the key
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from fovea.errors import BundleInvalid, DataInvalid
 from fovea.images.formats import image_path_text
@@ -21,11 +25,11 @@ from fovea.model.classifier import Classifier, Provider
 from fovea.stores.folder import Entry
 from fovea.stores.storage import open_folder
 from scorer.files import layout
+from scorer.files.folders import mapped, scratch_folder
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import PlannedShard, RunSpec
-from scorer.files.rows import RowWriter, ShardCounts, Status
-from scorer.files.scratch import mapped, scratch_folder
-from scorer.scoring.carried_rows import CarriedRows, RowsInOrder, copy_carried_rows
+from scorer.files.rows import Outcome, RowWriter, ShardCounts, Status
+from scorer.scoring.carried_rows import CarriedRows, copy_carried_rows
 from scorer.scoring.pipeline import GPU_BATCH, Pipeline, Resources
 
 
@@ -109,6 +113,44 @@ def _write_rows(
         counts = ShardCounts(dict(statuses), elapsed_s, stages, carried.count, classifier.provider)
         writer.write_footer(counts)
     return counts
+
+
+class RowsInOrder:
+    """Writes the rows of scored images, each after the carried rows that come before it."""
+
+    def __init__(self, writer: RowWriter, carried: CarriedRows) -> None:
+        self._writer = writer
+        scored = np.flatnonzero(~carried.present)
+        # How many carried rows come before each scored one, and after the last.
+        self._gaps = np.diff(scored, prepend=-1, append=len(carried.present)) - 1
+        self._batches = pq.ParquetFile(carried.path).iter_batches()
+        self._batch: pa.RecordBatch | None = None
+        self._written = 0
+
+    def write(self, entries: Sequence[Entry], outcomes: Sequence[Outcome], scored_at: datetime) -> None:
+        """As RowWriter.write."""
+        gaps = self._gaps[self._written : self._written + len(entries)]
+        self._written += len(entries)
+        start = 0
+        for place in np.flatnonzero(gaps).tolist():
+            self._writer.write(entries[start:place], outcomes[start:place], scored_at)
+            self._copy(int(gaps[place]))
+            start = place
+        self._writer.write(entries[start:], outcomes[start:], scored_at)
+
+    def finish(self) -> None:
+        """Writes the rows that are left."""
+        self._copy(int(self._gaps[-1]))
+        self._writer.flush()
+
+    def _copy(self, count: int) -> None:
+        while count:
+            if not self._batch:
+                self._batch = next(self._batches)
+            part = self._batch.slice(0, count)
+            self._writer.write_batch(part)
+            self._batch = self._batch.slice(part.num_rows)
+            count -= part.num_rows
 
 
 def _same_in_all(run: RunSpec) -> dict[str, object]:

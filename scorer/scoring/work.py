@@ -1,21 +1,26 @@
 """The shards of a run that are not there yet, one after the other."""
 
 import logging
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fovea.errors import DataInvalid
 from fovea.model.classifier import CUDA
+from fovea.progress import ProgressLog
 from fovea.stores.folder import Folder
 from scorer.config import WorkSettings
 from scorer.files.committed import missing_shards
-from scorer.files.output import open_output
+from scorer.files.folders import open_output
 from scorer.files.plan import Plan, read_plan
 from scorer.files.rows import ShardCounts
 from scorer.options import WorkOptions
 from scorer.scoring.bottleneck import advise
 from scorer.scoring.pipeline import Resources
-from scorer.scoring.progress import has_terminal, progress_bar
 from scorer.scoring.shard import ShardSpec, score_shard
 
 logger = logging.getLogger(__name__)
@@ -48,6 +53,31 @@ def score_shards(output: Folder, plan: Plan, missing: Sequence[int], resources: 
             counts = score_shard(ShardSpec(output.uri, plan.spec, plan.shards[index], resources), progress)
             if not has_terminal():  # there the bar says it, and a line of the log would break it
                 _log_shard(plan, index, time.perf_counter() - started, counts)
+
+
+def has_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def progress_bar(images: int, done: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; elsewhere, between the log's lines for each shard, one every 30 s."""
+    if not has_terminal():
+        yield ProgressLog("scoring", images, done).advance
+        return
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress("scoring", *columns, console=console) as bar:
+        task = bar.add_task("scoring", total=images, completed=done, rate="")
+        started, scored = time.perf_counter(), 0
+
+        def advance(count: int) -> None:
+            nonlocal scored
+            scored += count
+            rate = scored / (time.perf_counter() - started)
+            bar.update(task, advance=count, rate=f"{rate:.0f} images/s")
+
+        yield advance
 
 
 def _log_shard(plan: Plan, index: int, elapsed_s: float, counts: ShardCounts | None) -> None:

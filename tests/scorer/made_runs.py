@@ -14,10 +14,10 @@ from fovea.stores.storage import open_folder
 from scorer.committing.commit import finish_run
 from scorer.config import CommitSettings
 from scorer.files import layout
+from scorer.files.folders import scratch_folder
 from scorer.files.manifest import ManifestWriter
 from scorer.files.plan import Plan, PlannedShard, RunSpec
 from scorer.files.rows import Failure, Outcome, RowWriter, ShardCounts, StageTime, TopLabels
-from scorer.files.scratch import scratch_folder
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

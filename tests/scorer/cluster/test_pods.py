@@ -16,7 +16,7 @@ from scorer.cluster.driver import drive
 from scorer.cluster.job_end import failure, indexes
 from scorer.cluster.pods import Pods
 from scorer.config import DriveSettings
-from scorer.files.output import open_output
+from scorer.files.folders import open_output
 from scorer.planning.planner import plan_run
 from tests.scorer.fake_kubernetes import Failure, FakeKubernetes, running
 from tests.scorer.fake_kubernetes.job_controller import backoff_s

@@ -9,8 +9,7 @@ from rich.filesize import decimal
 
 from fovea.errors import Unavailable
 from fovea.stores.storage import open_folder
-from scorer.estimate.estimate import Estimate, Part, in_time
-from scorer.estimate.reservoir import Reservoir
+from scorer.estimate.estimate import Estimate, Part, Reservoir, in_time
 from scorer.files.manifest import PlannedImage, RowPlace
 from scorer.files.rows import Status
 from scorer.run import score

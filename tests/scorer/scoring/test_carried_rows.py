@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fovea.stores.folder import Entry
 from scorer.files.rows import Failure, RowWriter
-from scorer.scoring.carried_rows import CarriedRows, RowsInOrder
+from scorer.scoring.carried_rows import CarriedRows
+from scorer.scoring.shard import RowsInOrder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

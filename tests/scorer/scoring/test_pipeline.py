@@ -1,3 +1,5 @@
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from fovea.model.classifier import CUDA, Classifier
 from fovea.stores.folder import Entry
 from fovea.stores.storage import open_folder
 from scorer.files.plan import Plan
-from scorer.scoring.pipeline import Pipeline, Resources, Scored
+from scorer.scoring.pipeline import Pipeline, Resources, Scored, Stopwatch
 from scorer.scoring.work import resources_of
 from tests.scorer.runs import planned, settings_for
 
@@ -74,3 +76,22 @@ def test_the_stages_and_the_cores_are_timed(
     assert elapsed_s > 0
     assert all(stages[name].busy_s > 0 for name in ("fetch", "decode", "compute", "cpu"))
     assert all(stage.busy_s <= stage.capacity_s for stage in stages.values())
+
+
+def test_a_stopwatch_adds_up_the_time_of_all_threads() -> None:
+    watch = Stopwatch()
+    together = threading.Barrier(3, timeout=30)
+
+    def work() -> None:
+        with watch.running():
+            together.wait()
+            started = time.perf_counter()
+            while time.perf_counter() < started + 0.02:
+                pass
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert watch.busy_s >= 0.06

@@ -1,4 +1,4 @@
-"""Files that lie on the local disk for a while, so that they need not lie in memory."""
+"""The folders that a run works with: the images', its output, and one on the local disk for a while."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,8 +6,30 @@ from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from fovea.errors import Unavailable
+from fovea.errors import DataInvalid, Unavailable
+from fovea.stores.conditional_puts import require_conditional_puts
 from fovea.stores.folder import Folder
+from fovea.stores.storage import LocalFolder, open_answering, open_folder
+
+
+def open_source(uri: str, *, first: bool = False) -> Folder:
+    """Raises DataInvalid for a local folder that does not exist; a prefix without objects is just empty.
+
+    A bucket is given the time that `open_folder` gives the patient. By the `first` to open it, who may have
+    mistyped its endpoint, it is opened as by `open_answering`, which may raise Unavailable.
+    """
+    source = open_answering(uri) if first else open_folder(uri, patient=True)
+    if isinstance(source, LocalFolder) and not source.path.is_dir():
+        raise DataInvalid(f"{source.uri}: there is no such folder; SOURCE is a folder of images or a prefix")
+    return source
+
+
+def open_output(uri: str) -> Folder:
+    """Raises SettingsInvalid for a store that lets one of two workers replace what the other has committed,
+    Unavailable when it cannot be written."""
+    output = open_answering(uri)
+    require_conditional_puts(output)
+    return output
 
 
 @contextmanager
