@@ -106,7 +106,7 @@ class Tester:
         seconds = {test: baseline.seconds_of_test[test] for test in tests}
         files = dict.fromkeys(test.partition("::")[0] for test in tests)
         told = self._ask(tests=list(files), seconds=seconds)
-        if told["code"] is None or told.get("is_timeout"):
+        if told["code"] is None or (told["code"] == 1 and "test" not in told):  # ended by pytest-timeout
             return Fate.TIMEOUT
         return Fate.SURVIVED if told["code"] == 0 else Fate.KILLED
 

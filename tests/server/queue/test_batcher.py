@@ -103,8 +103,10 @@ async def test_only_full_batches_are_handed_over_ahead() -> None:
     answers += submit(batcher, 2, 3)
     await model.started()
     assert model.batches == [[0], [1, 2]]
+    answers += submit(batcher, 4)
+    await queued(batcher, 2)  # no worker is free for what now is a full batch
     model.let_through()
-    assert values(await asyncio.gather(first, *answers)) == [0, 1, 2, 3]
+    assert values(await asyncio.gather(first, *answers)) == [0, 1, 2, 3, 4]
     await batcher.close()
 
 
@@ -216,6 +218,37 @@ async def test_image_whose_deadline_passes_in_the_queue_is_never_computed() -> N
     with pytest.raises(DeadlinePassed):
         await late
     await patient
+    assert model.batches == [[0], [2]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_image_whose_deadline_passed_does_not_end_the_batch_of_others() -> None:
+    model, clock = GatedModel(), ManualClock()
+    batcher = batcher_of(model, clock=clock)
+    await busy(model, batcher)
+    answers = [*submit(batcher, 1), *submit(batcher, 2, deadline=5.0), *submit(batcher, 3)]
+    await queued(batcher, 3)
+    clock.now = 5.0
+    model.let_through()
+    await asyncio.gather(*answers, return_exceptions=True)
+    assert model.batches == [[0], [1, 3]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_of_images_that_would_be_late_the_last_is_tried_as_it_has_the_server_for_itself() -> None:
+    model, clock = GatedModel(), ManualClock()
+    costs = CostModel([(1, 1.0)], 1.0, clock)
+    batcher = batcher_of(model, costs=costs, clock=clock)
+    await busy(model, batcher)
+    late, last = submit(batcher, 1, 2, deadline=6.0)
+    await queued(batcher, 2)
+    costs.observe(1, 100.0)
+    model.let_through()
+    with pytest.raises(DeadlinePassed):
+        await late
+    assert values([await last]) == [2]
     assert model.batches == [[0], [2]]
     await batcher.close()
 
@@ -351,8 +384,9 @@ async def test_failing_model_fails_its_batch_and_answers_the_next() -> None:
     model.failures = [RuntimeError("out of memory")]
     next_one = submit(batcher, 1)
     model.let_through()
-    with pytest.raises(ComputeFailed, match="out of memory"):
+    with pytest.raises(ComputeFailed, match="out of memory") as failed:
         await first
+    assert isinstance(failed.value.__cause__, RuntimeError)  # whose traceback is in the log
     assert values(await asyncio.gather(*next_one)) == [1]
     await batcher.close()
 
@@ -412,6 +446,22 @@ async def test_without_any_worker_images_are_refused_at_once() -> None:
         await batcher.classify(2)
     batcher.available(workers[1])
     assert values(await asyncio.gather(*submit(batcher, 3))) == [3]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_whether_there_is_a_worker_is_told_when_it_changes() -> None:
+    batcher = batcher_of(GatedModel(), concurrency=2)
+    first, second = batcher.workers
+    told: list[bool] = []
+    batcher.on_workers_changed = lambda: told.append(batcher.has_workers)
+    batcher.lost(first)
+    assert told == []
+    batcher.lost(second)
+    assert told == [False]
+    batcher.available(second)
+    batcher.available(first)
+    assert told == [False, True]
     await batcher.close()
 
 

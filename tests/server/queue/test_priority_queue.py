@@ -1,5 +1,7 @@
 import asyncio
 
+import numpy as np
+
 from server.queue.priority_queue import Item, Priority, PriorityQueue
 from tests.server.event_loop import in_event_loop
 
@@ -47,3 +49,18 @@ async def test_what_goes_before_an_image_counts_the_turns_of_bulk() -> None:
         for queue in (queue_of(6, 5), queue_of(7, 5), queue_of(20, 5), queue_of(21, 2))
     ]
     assert ahead == [(6, 11), (8, 12), (22, 25), (23, 23)]
+
+
+@in_event_loop
+async def test_an_image_is_told_from_others_with_the_same_pixels() -> None:
+    def of(pixels: np.ndarray) -> Item[np.ndarray]:
+        return Item(pixels, Priority.BULK, None, asyncio.get_running_loop().create_future(), arrived=0.0)
+
+    queue: PriorityQueue[np.ndarray] = PriorityQueue()
+    first, second = of(np.zeros(3)), of(np.zeros(3))
+    queue.put(first)
+    queue.put(second)
+    queue.discard(second)
+    assert list(queue) == [first]
+    queue.discard(second)
+    assert list(queue) == [first]
