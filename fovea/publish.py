@@ -22,7 +22,7 @@ from fovea.model.classifier import Classifier
 from fovea.settings import ProgramSettings, load
 from fovea.stopping import Stopping
 from fovea.stores.conditional_puts import require_conditional_puts
-from fovea.stores.storage import open_answering
+from fovea.stores.storage import open_reachable
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +72,8 @@ def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle
     publishers replace the other's; BundleInvalid when it is damaged, fails its check or was never published
     itself; Unavailable when a store does not answer.
     """
-    if not open_answering(uri).exists(CONTRACT_FILE):
-        known = ", ".join(map(str, versions.published(open_answering(uri))))
+    if not open_reachable(uri).exists(CONTRACT_FILE):
+        known = ", ".join(map(str, versions.published(open_reachable(uri))))
         there = f"; versions there: {known}, as {uri}/{known.rpartition(' ')[2]}" if known else ""
         raise SettingsInvalid(f"{uri}: not a version (there is no {CONTRACT_FILE} in it){there}")
     bundle = versions.open_bundle(uri, cache_dir)
@@ -82,7 +82,7 @@ def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle
             f"{uri}: a model that its training did not publish, for what its report says; to publish it all "
             "the same: python -m trainer export --run RUN --models MODELS --publish-anyway"
         )
-    require_conditional_puts(open_answering(models))
+    require_conditional_puts(open_reachable(models))
     precisions: tuple[Precision, ...] = ("fp32", *bundle.contract.variants)
     for precision in precisions:
         Classifier(bundle, provider="cpu", precision=precision)

@@ -131,8 +131,8 @@ _HTTP_STATUS: Final = "HTTP status"
 def _plain(details: str) -> str:
     """Without what gRPC's load balancing and its TLS say around the reason."""
     reason = re.sub(r"^connections to all backends failing; last error: ([A-Z]+: )?", "", details)
-    riddle = r"Tls handshake failed \(\w+\): SSL_ERROR_SSL: error:[^:]*:[^:]*:[^:]*:"
-    reason = re.sub(riddle, "the TLS handshake failed: ", reason)
+    layers = r"Tls handshake failed \(\w+\): SSL_ERROR_SSL: error:[^:]*:[^:]*:[^:]*:"
+    reason = re.sub(layers, "the TLS handshake failed: ", reason)
     reason = re.sub(r"(: Invalid certificate verification context)?: OK$", "", reason)
     reason = re.sub("^Received http2 header with status: ", f"not gRPC, but {_HTTP_STATUS} ", reason)
     return reason.replace("backend unhealthy", "not ready to serve")

@@ -93,7 +93,7 @@ def tls_credentials(
     )
 
 
-# gRPC takes any bytes and then fails each call with a riddle; the ssl module looks at them first.
+# gRPC takes any bytes and then fails each call without a reason; the ssl module looks at them first.
 
 
 def _authorities(path: PathOrName) -> bytes:

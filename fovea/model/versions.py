@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fovea.errors import BundleInvalid, Unavailable
 from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, contract_json, parse_contract
-from fovea.stores.storage import Folder, LocalFolder, is_bucket, open_answering, open_folder
+from fovea.stores.storage import Folder, LocalFolder, is_bucket, open_folder, open_reachable
 
 CLAIM_FILE = "claim.json"
 
@@ -59,15 +59,15 @@ def is_published(models: Folder, version: int) -> bool:
 
 
 def fetch(
-    models_uri: str, version: int | None = None, cache: Path | None = None, *, patient: bool = False
+    models_uri: str, version: int | None = None, cache: Path | None = None, *, long_retries: bool = False
 ) -> ModelBundle:
     """Opens a version, by default the latest, with every file verified.
 
     A bucket's version is downloaded once into `cache` (default: fovea under the user's cache folder).
-    `patient` is as of `open_folder`, for a bucket that answers at all.
+    `long_retries` is as of `open_folder`, for a bucket that answers at all.
     Raises BundleInvalid when there is no such version or it is damaged, Unavailable when it cannot be read.
     """
-    models = open_answering(models_uri) if patient else open_folder(models_uri)
+    models = open_reachable(models_uri) if long_retries else open_folder(models_uri)
     number = _choose(models, version)
     if isinstance(models, LocalFolder):
         bundle = ModelBundle.open(models.path / str(number))

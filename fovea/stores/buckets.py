@@ -44,22 +44,22 @@ _PROVIDER = re.compile(r"External \S+ credential provider: (?:\w+: )?(.+)")
 _METADATA_SERVICE = "169.254.169.254"
 
 
-def open_bucket(uri: str, *, patient: bool = False) -> "BucketFolder":
+def open_bucket(uri: str, *, long_retries: bool = False) -> "BucketFolder":
     """Raises SettingsInvalid when the URI names no bucket. Nothing is contacted yet.
 
-    A store that fails is tried again for about a second, by the `patient` for 45.
+    A store that fails is tried again for about a second, with `long_retries` for 45.
     """
-    store, root, prefix = open_store(uri, patient=patient)
+    store, root, prefix = open_store(uri, long_retries=long_retries)
     return BucketFolder(store, root, prefix)
 
 
-def open_answering_bucket(uri: str) -> "BucketFolder":
-    """A patient one, of a store that answers, and be it that it is busy. Raises Unavailable within seconds.
+def open_reachable_bucket(uri: str) -> "BucketFolder":
+    """With long retries, of a store that answers, and be it that it is busy. Raises Unavailable in seconds.
 
-    Patience is for a store that fails; what nobody answers for is a mistyped endpoint.
+    Those are for a store that fails; what nobody answers for is a mistyped endpoint.
     """
-    open_bucket(uri).knock()
-    return open_bucket(uri, patient=True)
+    open_bucket(uri).check_reachable()
+    return open_bucket(uri, long_retries=True)
 
 
 class BucketFolder:
@@ -79,7 +79,7 @@ class BucketFolder:
     def folder(self, key: str) -> "BucketFolder":
         return BucketFolder(self._store, self._root, self._full(key.strip("/")))
 
-    def knock(self) -> None:
+    def check_reachable(self) -> None:
         """Raises Unavailable unless the store answers, whatever it says."""
         try:
             self._ask(lambda: obstore.head(self._store, self._full("nothing")))

@@ -19,19 +19,19 @@ from fovea.stores.patience import patience_s
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-_HASTY: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+_SHORT_RETRIES: "RetryConfig" = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 # The time ends it: the pauses, a tenth of a second to five seconds, are drawn by chance.
-_PATIENT: "RetryConfig" = {
+_LONG_RETRIES: "RetryConfig" = {
     "max_retries": 1000,
     "backoff": {"base": 3, "max_backoff": timedelta(seconds=5)},
     "retry_timeout": timedelta(seconds=45),
 }
 _TIMEOUTS: "ClientConfig" = {"connect_timeout": "5s", "timeout": "60s"}
 # Of an answer's next bytes: what hangs is tried once more, on another connection.
-_STALLED: "ClientConfig" = {"read_timeout": "30s"}
+_READ_TIMEOUT: "ClientConfig" = {"read_timeout": "30s"}
 
 
-def open_store(uri: str, *, patient: bool) -> tuple[ObjectStore, str, str]:
+def open_store(uri: str, *, long_retries: bool) -> tuple[ObjectStore, str, str]:
     """The store, the bucket's own URI, and the prefix below it. Nothing is contacted yet.
 
     Raises SettingsInvalid when the URI names no bucket.
@@ -52,9 +52,9 @@ def open_store(uri: str, *, patient: bool) -> tuple[ObjectStore, str, str]:
         store = from_url(
             root,
             **options,
-            client_options={**_TIMEOUTS, **(_STALLED if patient else {}), "allow_http": plain_http},
+            client_options={**_TIMEOUTS, **(_READ_TIMEOUT if long_retries else {}), "allow_http": plain_http},
             # Where the process has a patience of its own, obstore's would come on top of it.
-            retry_config=_PATIENT if patient and patience_s() is None else _HASTY,
+            retry_config=_LONG_RETRIES if long_retries and patience_s() is None else _SHORT_RETRIES,
         )
     except (BaseError, ValueError) as error:
         raise SettingsInvalid(f"{uri}: cannot be opened: {str(error).splitlines()[0]}") from error

@@ -14,26 +14,26 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fovea.errors import ObjectChanged, ObjectMissing, SettingsInvalid
-from fovea.stores.buckets import open_answering_bucket, open_bucket
+from fovea.stores.buckets import open_bucket, open_reachable_bucket
 from fovea.stores.folder import Entry, Folder
 from fovea.stores.local_listing import TEMPORARY, list_local, local_entry, local_etag, local_failure
 
-__all__ = ["BUCKET_SCHEMES", "Entry", "Folder", "LocalFolder", "is_bucket", "open_answering", "open_folder"]
+__all__ = ["BUCKET_SCHEMES", "Entry", "Folder", "LocalFolder", "is_bucket", "open_folder", "open_reachable"]
 
 BUCKET_SCHEMES = ("s3", "gs", "az")
 
 _PIECE_BYTES = 1024 * 1024
 
 
-def open_folder(uri: str, *, patient: bool = False) -> Folder:
+def open_folder(uri: str, *, long_retries: bool = False) -> Folder:
     """The folder at a path, `file://`, `s3://`, `gs://` or `az://` URI. Nothing is contacted or created yet.
 
-    A bucket that fails is tried again for about a second, by the `patient` for 45.
+    A bucket that fails is tried again for about a second, with `long_retries` for 45.
     Raises SettingsInvalid for a URI of another kind.
     """
     scheme = uri.split("://", 1)[0] if "://" in uri else ""
     if scheme in BUCKET_SCHEMES:
-        return open_bucket(uri, patient=patient)
+        return open_bucket(uri, long_retries=long_retries)
     if scheme == "file":
         return LocalFolder(_file_path(uri))
     if scheme:
@@ -44,12 +44,12 @@ def open_folder(uri: str, *, patient: bool = False) -> Folder:
     return LocalFolder(Path(uri))
 
 
-def open_answering(uri: str) -> Folder:
-    """As `open_folder` by the patient; but a bucket whose store nobody answers for is given up at once.
+def open_reachable(uri: str) -> Folder:
+    """As `open_folder` with `long_retries`; but a bucket whose store nobody answers for is given up at once.
 
     Raises Unavailable then.
     """
-    return open_answering_bucket(uri) if is_bucket(uri) else open_folder(uri)
+    return open_reachable_bucket(uri) if is_bucket(uri) else open_folder(uri)
 
 
 def _file_path(uri: str) -> Path:

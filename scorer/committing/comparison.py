@@ -92,7 +92,7 @@ def with_held_out(distribution: ClassDistribution, contract: BundleContract | No
 
 def read_planned_contract(spec: RunSpec) -> BundleContract | None:
     """Of the planned model, its other files left where they are; None, and a warning, when it is gone."""
-    folder = open_folder(spec.models, patient=True).folder(str(spec.model_version))
+    folder = open_folder(spec.models, long_retries=True).folder(str(spec.model_version))
     where = f"{folder.uri}/{CONTRACT_FILE}"
     try:
         contract = parse_contract(folder.read(CONTRACT_FILE), where)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fovea.cpus import available_cpus
 from fovea.model.classifier import CUDA
 from fovea.stores.folder import Folder
-from fovea.stores.storage import LocalFolder, open_answering
+from fovea.stores.storage import LocalFolder, open_reachable
 from scorer.committing.commit import is_finished
 from scorer.config import RunSettings
 from scorer.estimate.estimate import Estimate, Part, Price, Reservoir, describe
@@ -47,7 +47,7 @@ def dry_run(settings: RunSettings) -> str:
 
     Reads the output but writes nothing to it. Raises what planning and scoring do.
     """
-    output = open_answering(settings.output)
+    output = open_reachable(settings.output)
     sample = Reservoir(WARM_UP_IMAGES + PARTS * PART_IMAGES[1])
     plan = _plan(settings, output, sample)
     finished = is_finished(output, settings.run_id)

@@ -9,16 +9,16 @@ from pathlib import Path
 from fovea.errors import DataInvalid, Unavailable
 from fovea.stores.conditional_puts import require_conditional_puts
 from fovea.stores.folder import Folder
-from fovea.stores.storage import LocalFolder, open_answering, open_folder
+from fovea.stores.storage import LocalFolder, open_folder, open_reachable
 
 
 def open_source(uri: str, *, first: bool = False) -> Folder:
     """Raises DataInvalid for a local folder that does not exist; a prefix without objects is just empty.
 
-    A bucket is given the time that `open_folder` gives the patient. By the `first` to open it, who may have
-    mistyped its endpoint, it is opened as by `open_answering`, which may raise Unavailable.
+    A bucket is opened with long retries; by the `first` to open it, who may have mistyped its endpoint, as by
+    `open_reachable`, which may raise Unavailable.
     """
-    source = open_answering(uri) if first else open_folder(uri, patient=True)
+    source = open_reachable(uri) if first else open_folder(uri, long_retries=True)
     if isinstance(source, LocalFolder) and not source.path.is_dir():
         raise DataInvalid(f"{source.uri}: there is no such folder; SOURCE is a folder of images or a prefix")
     return source
@@ -27,7 +27,7 @@ def open_source(uri: str, *, first: bool = False) -> Folder:
 def open_output(uri: str) -> Folder:
     """Raises SettingsInvalid for a store that lets one of two workers replace what the other has committed,
     Unavailable when it cannot be written."""
-    output = open_answering(uri)
+    output = open_reachable(uri)
     require_conditional_puts(output)
     return output
 

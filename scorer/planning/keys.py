@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from fovea.errors import DataInvalid, ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry, Folder
-from fovea.stores.storage import open_answering
+from fovea.stores.storage import open_reachable
 from scorer.files.manifest import BATCH_ROWS, key_text
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def read_keys(uri: str) -> Iterator[str]:
     a file, or a key is none that lies below a folder.
     """
     name = uri.rpartition("/")[2]
-    folder = open_answering(uri[: len(uri) - len(name)] or ".")
+    folder = open_reachable(uri[: len(uri) - len(name)] or ".")
     keys = _read_column(folder.read(name), uri).unique()
     keys = keys.take(pc.sort_indices(keys))
     for start in range(0, len(keys), BATCH_ROWS):

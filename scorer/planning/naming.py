@@ -5,7 +5,7 @@ import json
 import os
 from typing import Final, TypeVar
 
-from fovea.stores.storage import open_answering
+from fovea.stores.storage import open_reachable
 from scorer.files import layout
 from scorer.options import CommonOptions
 
@@ -23,7 +23,7 @@ def claim_run(settings: S) -> S:
     """
     if "run_id" in settings.model_fields_set:
         return settings
-    output = open_answering(settings.output)
+    output = open_reachable(settings.output)
     run, numbers = settings.run_id, itertools.count(2)
     while not output.put_if_absent(
         f"{layout.plan_folder(run)}/{CLAIM}", json.dumps({"process": os.getpid()}).encode()

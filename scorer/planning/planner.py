@@ -37,7 +37,9 @@ def plan_run(settings: PlanOptions, output: Folder) -> Plan:
     requeued = _requeued(settings, output, plan)
     known = plan or (requeued.plan if requeued else None)
     version = settings.version or (known.spec.model_version if known else None)
-    spec = spec_of(settings, versions.fetch(settings.models, version, settings.model_cache, patient=True))
+    spec = spec_of(
+        settings, versions.fetch(settings.models, version, settings.model_cache, long_retries=True)
+    )
     if settings.requeue and known:
         spec = requeued_spec(settings, spec, known.spec)
     if plan:

@@ -55,7 +55,7 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     classifier = load_classifier(
         spec.run, resources.provider, resources.threads, resources.model_cache, resources.batch_size
     )
-    output = open_folder(spec.output, patient=True)
+    output = open_folder(spec.output, long_retries=True)
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
         carried = copy_carried_rows(output, spec.shard, folder / "carried.parquet")
@@ -82,7 +82,7 @@ def load_classifier(
             f"this run was planned with other decoders ({run.image_path}) than there are here ({here}); plan "
             "and work with the same image, or take another --run-id"
         )
-    bundle = versions.fetch(run.models, run.model_version, cache, patient=True)
+    bundle = versions.fetch(run.models, run.model_version, cache, long_retries=True)
     if bundle.digest != run.model_digest:
         digests = f"{bundle.digest[:12]}, not {run.model_digest[:12]}"
         raise BundleInvalid(f"{bundle.path}: not the model that was planned (its digest is {digests})")

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.dataset
 
 from fovea.settings import load
-from fovea.stores.storage import open_answering
+from fovea.stores.storage import open_reachable
 from scorer.config import RunSettings
 from scorer.files.plan import Plan
 from scorer.planning.planner import plan_run
@@ -35,7 +35,7 @@ def settings_for(
 
 def planned(settings: RunSettings) -> Plan:
     """Plans the run and stops there, so that a test can change the world before the shards are scored."""
-    return plan_run(settings, open_answering(settings.output))
+    return plan_run(settings, open_reachable(settings.output))
 
 
 def scorer(*arguments: str) -> subprocess.CompletedProcess[str]:

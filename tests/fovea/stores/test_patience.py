@@ -15,7 +15,7 @@ from fovea.errors import Unavailable
 from fovea.stores import connection, patience, resumed
 from fovea.stores.folder import Folder
 from fovea.stores.patience import wait_for_stores
-from fovea.stores.storage import open_answering, open_folder
+from fovea.stores.storage import open_folder, open_reachable
 from tests.buckets import Bucket
 from tests.certificates import Authority, write
 from tests.faulty_store import ALWAYS, Answer, Fault, FaultyStore, cut_short, dropped, faulty_store, refused
@@ -26,7 +26,9 @@ LONG_S = 60.0
 @pytest.fixture
 def store(bucket: Bucket, bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
     """What `bucket` is reached by. Nothing but the process's own patience tries again."""
-    monkeypatch.setattr(connection, "_HASTY", {"max_retries": 0, "retry_timeout": timedelta(seconds=1)})
+    monkeypatch.setattr(
+        connection, "_SHORT_RETRIES", {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
+    )
     monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
     with faulty_store(bucket_endpoint) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
@@ -50,7 +52,7 @@ def test_every_call_waits_for_a_store_that_is_away(
         "pieces": (lambda: list(folder.pieces("a")), [b"abc"]),
         "write": (lambda: folder.write("b", b""), None),
         "put_if_absent": (lambda: folder.put_if_absent("c", b""), True),
-        "open_answering": (lambda: open_answering(bucket.uri).name, bucket.name),
+        "open_reachable": (lambda: open_reachable(bucket.uri).name, bucket.name),
     }
     for name, (call, expected) in calls.items():
         caplog.clear()
