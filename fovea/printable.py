@@ -1,6 +1,10 @@
 """Text from outside, such as names, labels and what others say of an error, made safe for a terminal."""
 
 import unicodedata
+from typing import Final
+
+LONGEST: Final = 60
+"""Of a label or file name where many stand; a name may be thousands of characters long."""
 
 
 def printable(text: str) -> str:
@@ -8,10 +12,16 @@ def printable(text: str) -> str:
 
     Bytes of a file name that are not UTF-8 show as `\xff`.
     """
-    return "".join(char if char.isprintable() else _shown(char) for char in text)
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
-def _shown(char: str) -> str:
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """`text` made printable; of a long one the two ends."""
+    line, end = printable(text), longest // 3
+    return line if len(line) <= longest else f"{line[: longest - end - 1]}…{line[-end:]}"
+
+
+def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # what Python makes of such a byte
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()

@@ -31,7 +31,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "learning_rate evaluate resuming",
         "images network config",
         "options progress",
-        "history markup run_folder",
+        "history pages run_folder",
     ),
     "scorer": (
         "__main__",
@@ -48,7 +48,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "model ordered",
         "images stores entry settings logs",
         "exits foreground command_line",
-        "stopping surroundings",
+        "stopping surroundings pages",
         "v1 oip errors printable proxies daemons cpus malloc progress",
     ),
 }

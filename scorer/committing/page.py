@@ -1,28 +1,26 @@
 """summary.html: the summary of a run as a page to look at, in one file."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import jinja2
-from markupsafe import Markup
 
 from fovea.model.measured import CONFIDENCE_BINS
-from fovea.printable import printable
+from fovea.pages import environment
 from scorer.committing.drift import NO_CHANGE, worst
 from scorer.committing.thumbnails import Thumbnail
 
 OTHERS: Final = ("last", "held_out")
 """What a run is shown beside, as summary.json calls it."""
 SHOWN_CLASSES: Final = 40
-LONGEST_LABEL: Final = 60
-"""Characters of a class on the page; all of it is in summary.json."""
 
 
 def summary_page(summary: dict[str, Any], thumbnails: Sequence[Thumbnail]) -> bytes:
     """`summary` is what summary.json holds; `thumbnails` are of the first examples of changed labels."""
     classes = _classes(summary)
     widest = max((max(row["share"], row["last"]) for row in classes), default=0) or 1
-    page = _environment().get_template("summary.html.j2")
+    page = _templates().get_template("summary.html.j2")
     text = page.render(
         run=summary,
         last=summary["last"],
@@ -36,41 +34,10 @@ def summary_page(summary: dict[str, Any], thumbnails: Sequence[Thumbnail]) -> by
     return text.encode()
 
 
-def _environment() -> jinja2.Environment:
-    # Labels, keys and errors come from whoever made the images: everything is escaped.
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("scorer.committing", "."),
-        autoescape=True,
-        finalize=_printable,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=_number,
-        counted=_counted,
-        percent=_percent,
-        change=_change,
-        named=_named,
-        short=_shortened,
-        worst=worst,
-    )
-    return environment
-
-
-def _printable(value: object) -> object:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _shortened(label: str) -> str:
-    """Of a long one the two ends."""
-    text, end = printable(label), LONGEST_LABEL // 3
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - end - 1]}…{text[-end:]}"
-
-
-def _named(label: str) -> Markup:
-    """A name from outside, whose own direction stays inside."""
-    return Markup("<bdi>{}</bdi>").format(_shortened(label))
+def _templates() -> jinja2.Environment:
+    templates = environment(Path(__file__).parent)
+    templates.filters.update(percent=_percent, change=_change, worst=worst)
+    return templates
 
 
 def _classes(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -127,14 +94,6 @@ def _change(drift: dict[str, Any]) -> str:
     if drift["word"] != "none":
         return "some change" if drift["word"] == "some" else "a large change"
     return "no change to speak of" if drift["psi"] < NO_CHANGE else "no more change than chance may give"
-
-
-def _number(value: float) -> str:
-    return f"{value:,}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _percent(share: float) -> str:

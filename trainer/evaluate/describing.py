@@ -7,10 +7,9 @@ from rich.filesize import decimal
 
 from fovea.model.bundle import BundleContract, ModelBundle
 from fovea.model.measured import Metrics, Opinion
-from fovea.printable import printable
+from fovea.printable import printable, shortened
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.metrics import accuracy_interval
-from trainer.markup import shortened
 
 MOST_ROWS: Final = 20
 """Classes and labels beyond these are in the JSON alone."""

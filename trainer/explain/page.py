@@ -9,11 +9,10 @@ from markupsafe import Markup
 
 from trainer.explain.explanation import Explanation, NamedImage, explain
 from trainer.explain.figures import Arithmetic, kernels_uri, map_uri, overlay_uri, picture_uri, signed
-from trainer.markup import environment, source_of
 from trainer.network.model import Network
+from trainer.pages.markup import STYLE, environment, inline, policy
 
 HERE = Path(__file__).parent
-REPORT_STYLE = HERE.parent / "report" / "report.css"
 
 
 @dataclass(frozen=True)
@@ -47,33 +46,27 @@ def render_fragment(
     """
     explanation = explain(network, labels, images, temperature)
     html = _templates().get_template("fragment.html.j2").render(explanation=explanation)
-    return Fragment(Markup(html), _own("explain.css"), _own("convolution.js"))  # noqa: S704 - escaped in it
+    return Fragment(Markup(html), inline(HERE / "explain.css"), inline(HERE / "convolution.js"))  # noqa: S704 - escaped in it
 
 
 def render_page(explanation: Explanation, origin: Origin) -> str:
     """The whole page for one image. It fetches nothing, and the browser runs no script in it but ours."""
-    script = _own("convolution.js")
+    script = inline(HERE / "convolution.js")
     page = _templates().get_template("look.html.j2")
     return page.render(
         explanation=explanation,
         explained=explanation.images[0],
         origin=origin,
-        report_style=Markup(REPORT_STYLE.read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        style=_own("explain.css"),
+        styles=[inline(STYLE), inline(HERE / "explain.css")],
         script=script,
-        script_source=Markup(source_of(script)),  # noqa: S704 - a digest
+        policy=policy([script]),
     )
-
-
-def _own(name: str) -> Markup:
-    """A style sheet or script that lies beside this file."""
-    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704
 
 
 def _templates() -> jinja2.Environment:
-    made = environment(HERE, trim=False)
-    made.filters.update(
+    templates = environment(HERE, trim=False)
+    templates.filters.update(
         picture=picture_uri, map=map_uri, kernels=kernels_uri, signed=signed, overlay=overlay_uri
     )
-    made.globals.update(arithmetic=Arithmetic.of)
-    return made
+    templates.globals.update(arithmetic=Arithmetic.of)
+    return templates

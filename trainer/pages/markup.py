@@ -1,35 +1,37 @@
-"""Text from outside, and numbers, as the templates of pages write them."""
+"""How a page is put together: its templates, the text and numbers in them, its style and scripts."""
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from fovea import pages
 from fovea.printable import printable
 
-LONGEST = 60
-"""Of a class or file on the page; a name may be thousands of characters long."""
+STYLE: Final = Path(__file__).parent / "page.css"
 
 
 def environment(folder: Path, *, trim: bool = True) -> jinja2.Environment:
-    """For the templates in a folder. `trim` leaves out the line breaks and spaces around blocks.
+    """For the templates in a folder: see `fovea.pages.environment`."""
+    templates = pages.environment(folder, trim=trim)
+    templates.filters.update(code=code, percent=percent, sig=_sig)
+    return templates
 
-    Labels and file names come from whoever made the data: everything is escaped but our own drawings.
-    """
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        finalize=_shown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=trim,
-        lstrip_blocks=trim,
-    )
-    made.filters.update(
-        code=code, counted=_counted, named=named, short=shortened, percent=percent, number=_number, sig=_sig
-    )
-    return made
+
+def inline(file: Path) -> Markup:
+    """A style sheet or script of our own, for within <style> or <script>."""
+    return Markup(file.read_text(encoding="utf-8"))  # noqa: S704 - our own file
+
+
+def policy(scripts: Iterable[Markup]) -> Markup:
+    """By which a browser runs exactly these inline scripts, and fetches nothing."""
+    allowed = " ".join(map(_digest, scripts))
+    run = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
+    return Markup(run + "base-uri 'none'; form-action 'none'")  # noqa: S704 - digests
 
 
 def code(text: str) -> Markup:
@@ -40,39 +42,14 @@ def code(text: str) -> Markup:
     )
 
 
-def shortened(text: str, longest: int = LONGEST) -> str:
-    """On one line that turns no direction; of a long one the two ends."""
-    end, shown = longest // 3, printable(text)
-    return shown if len(shown) <= longest else f"{shown[: longest - end - 1]}…{shown[-end:]}"
-
-
-def named(text: str, longest: int = LONGEST) -> Markup:
-    """A name from outside, whose own direction stays inside."""
-    return Markup("<bdi>{}</bdi>").format(escape(shortened(text, longest)))
-
-
 def percent(share: float, digits: int = 1) -> Markup:
     """Number and sign stay on one line."""
     return Markup("{:.{}f}&nbsp;%").format(100 * share, digits)
 
 
-def source_of(script: str) -> str:
-    """What a content security policy allows exactly this inline script by."""
+def _digest(script: str) -> str:
     digest = hashlib.sha256(script.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-def _shown(value: object) -> object:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _counted(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,}"
 
 
 def _sig(value: float) -> str:

@@ -6,11 +6,11 @@ from typing import Final
 import numpy as np
 
 from fovea.errors import FoveaError
+from fovea.printable import shortened
 from trainer.explain.explanation import NamedImage
 from trainer.explain.page import Fragment, render_fragment
 from trainer.images.data import Images
 from trainer.network.model import Network
-from trainer.report.markup import shortened
 from trainer.report.outcomes import Outcomes
 
 logger = logging.getLogger(__name__)

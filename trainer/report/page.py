@@ -1,9 +1,8 @@
 """The report put together: first what is said, then as many pictures as there is room for."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
-
-from markupsafe import Markup
 
 from fovea.model.bundle import BundleContract
 from trainer.evaluate.calibration import Calibration
@@ -15,12 +14,12 @@ from trainer.images.traits import TRAITS
 from trainer.learning_rate.decision import Decision
 from trainer.learning_rate.range_test import Curve
 from trainer.network.model import Network
+from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.report.album import Album
 from trainer.report.classes import MOST_ROWS, list_classes
 from trainer.report.confidence import draw_coverage, draw_reliability, list_steps
 from trainer.report.explanation import render_explanation
 from trainer.report.learning import draw_accuracy, draw_losses, draw_rates
-from trainer.report.markup import environment, read_part, source_of
 from trainer.report.mistakes import show_matrix, show_pairs, show_worst
 from trainer.report.outcomes import Outcomes
 from trainer.report.rate_curve import draw_curve
@@ -29,6 +28,7 @@ from trainer.report.reproduction import command_again
 from trainer.report.verdict import judge
 from trainer.run_folder import AUDIT_FILE, DECISION_FILE, FIT_FILE, SETTINGS_FILE, RunFolder
 
+HERE: Final = Path(__file__).parent
 TINY: Final = 48
 """Images of fewer pixels a side are enlarged in squares."""
 PAGE_BYTES: Final = 4_800_000
@@ -61,7 +61,7 @@ def render_report(
     probabilities = softmax(evidence.logits / evidence.calibration.temperature)
     outcomes = Outcomes.of(probabilities, evidence.heldout.targets)
     counts = confusion(outcomes.predicted, outcomes.targets, len(contract.labels))
-    page = environment().get_template("report.html.j2")
+    page = environment(HERE).get_template("report.html.j2")
     audit = run.read_json(AUDIT_FILE)
     explanation = render_explanation(
         evidence.heldout, outcomes, evidence.network, contract.labels, evidence.calibration.temperature
@@ -156,14 +156,8 @@ def _side_by_side(before: list[Bin], after: list[Bin]) -> list[tuple[float, floa
 
 def _dress(explanation: Fragment | None) -> dict[str, Any]:
     """Styles and scripts, and the policy by which the browser runs no other script and fetches nothing."""
-    styles, scripts = [read_part("report.css")], [read_part("report.js")]
+    styles, scripts = [inline(STYLE)], [inline(HERE / "report.js")]
     if explanation:
-        styles.append(str(explanation.style))
-        scripts.append(str(explanation.script))
-    allowed = " ".join(map(source_of, scripts))
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
-    return {
-        "styles": [Markup(style) for style in styles],  # noqa: S704 - our own files
-        "scripts": [Markup(script) for script in scripts],  # noqa: S704
-        "policy": Markup(policy + "base-uri 'none'; form-action 'none'"),  # noqa: S704
-    }
+        styles.append(explanation.style)
+        scripts.append(explanation.script)
+    return {"styles": styles, "scripts": scripts, "policy": policy(scripts)}

@@ -7,10 +7,11 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from fovea.model.measured import ClassMetrics, Metrics, Opinion, Word
+from fovea.pages import named
 from trainer.evaluate.baseline import beside_majority, share_taken
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import accuracy_interval
-from trainer.markup import named, percent
+from trainer.pages.markup import percent
 
 WIDE: Final = 0.1
 """A 95 % interval of the accuracy that is wider than this says little."""

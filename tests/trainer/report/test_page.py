@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fovea.printable import shortened
 from tests.trainer.report.made import ANIMALS, ANSWERS, make_page
-from trainer.report.markup import code, shortened
+from trainer.pages.markup import code
 from trainer.run_folder import RunFolder
 
 HOSTILE = """<script>alert("1")</script>'\u202e&amp;"""

@@ -1,0 +1,1 @@
+"""What the trainer's pages share: how they write text and numbers, their style, what a browser may run."""
