@@ -16,6 +16,8 @@ PORT: Final = 8001
 METRICS_PORT: Final = 8002
 HEALTH_PORT: Final = 8003
 
+ServedPrecision = Literal["fp32", "fp16", "int8", "auto"]
+
 LARGEST_MESSAGE_BYTES: Final = 2**31 - 1
 """gRPC counts a message's bytes in 32 bits."""
 
@@ -52,7 +54,7 @@ class ServeSettings(ProgramSettings):
         HEALTH_PORT, ge=0, le=65535, description="gRPC health alone, for probes; 0 takes a free port"
     )
 
-    precision: Literal["fp32", "fp16", "int8", "auto"] = Field(
+    precision: ServedPrecision = Field(
         "fp32",
         description="fp16 and int8 where the bundle has them; auto takes the one that is fastest here",
     )

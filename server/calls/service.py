@@ -13,6 +13,7 @@ from server.calls.admission import Admission
 from server.calls.answering import Calls, Context, check_request_id, deadline_of
 from server.calls.handlers import refuse_malformed
 from server.calls.stream import as_they_come
+from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import ServedModel
@@ -119,7 +120,7 @@ class ClassifierService(ClassifierServicer):
     async def _classify_image(
         self, model: ServedModel, image: bytes, query: Query, deadline: float | None, priority: Priority
     ) -> pb.ClassifyResponse:
-        classified = await model.classify(image, deadline, priority)
+        classified = await model.classify(WorkItem(image), deadline, priority)
         return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
     @contextmanager

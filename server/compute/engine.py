@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
@@ -12,11 +12,11 @@ from fovea.model.bundle import ModelBundle, Precision
 from fovea.model.classifier import CPU, CUDA, Classifier, SessionOptions
 from fovea.model.sessions import ort
 from server.background import in_background
-from server.compute.compute import GpuCompute
+from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.precision import choose_precision
 from server.compute.process_worker import ProcessWorker
+from server.compute.start_up import ProcessSettings
 from server.compute.warm_up import batch_sizes, warm_up
-from server.compute.wire import ProcessSettings
 from server.config import ServeSettings
 from server.queue.batch_policy import BatchLimits
 from server.queue.cost_model import CostModel
@@ -39,8 +39,8 @@ class Engine:
     provider: str
     """onnxruntime's name of the execution provider."""
     precision: Precision
-    workers: Sequence[Worker[Any]]
-    """They take encoded images (bytes) or, with `decode_ahead`, `Picture`s. The first is for lone images."""
+    workers: Sequence[Worker[WorkItem]]
+    """The first is for lone images."""
     limits: BatchLimits
     costs: CostModel
     decode_ahead: bool
@@ -83,22 +83,22 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     workers = [ProcessWorker(first_settings)]
     try:
         # Alone at first: a bad model is found once, and nothing disturbs its clock.
-        facts = await workers[0].open()
-        others = replace(first_settings, precision=facts["precision"], wide_threads=1)
+        ready = await workers[0].open()
+        others = replace(first_settings, precision=ready.precision, wide_threads=1)
         workers += [ProcessWorker(others) for _ in range(cores - 1)]
         await asyncio.gather(*(worker.open() for worker in workers[1:]))
     except BaseException:
         await asyncio.gather(*(worker.end() for worker in workers))
         raise
-    costs = CostModel(facts["seen"], facts["least_s"])
+    costs = CostModel(ready.warm_up.batches, ready.warm_up.least_s)
     limits = BatchLimits(
         size,
         concurrency=cores,
         target_batch_s=CPU_BATCH_S,
-        min_efficient_batch=facts["together"],
+        min_efficient_batch=ready.run_images,
         max_queue_delay_s=_delay_s(settings),
     )
-    return Engine(bundle, CPU, facts["precision"], workers, limits, costs, decode_ahead=False)
+    return Engine(bundle, CPU, ready.precision, workers, limits, costs, decode_ahead=False)
 
 
 def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
@@ -109,11 +109,11 @@ def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     classifier = Classifier(
         bundle, "cuda", precision=precision, options=options, batch_sizes=batch_sizes(size)
     )
-    compute = GpuCompute(classifier)
-    least_s, seen = warm_up(compute, bundle, size)
+    backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess))
+    warmed_up = warm_up(backend, bundle, size)
     limits = BatchLimits(size, max_queue_delay_s=_delay_s(settings))
-    workers = [ThreadWorker[Any](compute, f"compute-{number}") for number in range(2)]
-    costs = CostModel(seen, least_s)
+    workers = [ThreadWorker(backend, f"compute-{number}") for number in range(2)]
+    costs = CostModel(warmed_up.batches, warmed_up.least_s)
     return Engine(bundle, classifier.provider, precision, workers, limits, costs, decode_ahead=True)
 
 

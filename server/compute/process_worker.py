@@ -1,15 +1,19 @@
 """The server's side of a compute process: starts it, talks to it, starts it again when it died or hangs."""
 
 import asyncio
-import json
 import logging
-from typing import Any, Final
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Final, cast
 
-from fovea.errors import FoveaError
+from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from server.background import in_background
 from server.compute import wire
-from server.compute.connection import Connection
-from server.compute.wire import ProcessSettings
-from server.compute.work_item import Task
+from server.compute.backend import WorkItem
+from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 from server.queue.worker import Batch, Computed, Owner, WorkerDied
 
 logger = logging.getLogger(__name__)
@@ -21,14 +25,18 @@ HANGS_AFTER_S: Final = 30.0
 HANGS_AFTER_TIMES: Final = 20
 """A batch that takes longer than both, the latter by what was expected, is taken for one that never ends."""
 
+SEND_BUFFER_BYTES: Final = 1024 * 1024
+"""A batch of photographs; the kernel may allow less."""
+OPEN_WITHIN_S: Final = 600.0
+
 
 class ProcessWorker:
     """Images -> probabilities, in a process. Belongs to the event loop that it is made in."""
 
     def __init__(self, settings: ProcessSettings) -> None:
         self._settings = settings
-        self._owner: Owner[bytes | Task] | None = None
-        self._batch: Batch[bytes | Task] | None = None
+        self._owner: Owner[WorkItem] | None = None
+        self._batch: Batch[WorkItem] | None = None
         self._overdue: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
         self._is_ending = False
@@ -40,8 +48,8 @@ class ProcessWorker:
         """Of the process, None while there is none."""
         return None if self._connection is None else self._connection.pid
 
-    async def open(self) -> dict[str, Any]:
-        """Starts the process and waits until its model is warm; returns what its warm-up saw.
+    async def open(self) -> ProcessReady:
+        """Starts the process and waits until its model is warm; returns what it says then.
 
         Raises BundleInvalid or Unavailable, as the process found.
         """
@@ -53,7 +61,7 @@ class ProcessWorker:
             await connection.close()
             raise
 
-    def attach(self, owner: Owner[bytes | Task]) -> None:
+    def attach(self, owner: Owner[WorkItem]) -> None:
         self._owner = owner
         if self._connection is not None:
             owner.available(self)
@@ -61,13 +69,13 @@ class ProcessWorker:
             owner.lost(self)
             self._restart_soon()
 
-    def start(self, batch: Batch[bytes | Task]) -> None:
+    def start(self, batch: Batch[WorkItem]) -> None:
         assert self._connection is not None  # noqa: S101 - it is not available otherwise
         self._batch = batch
         limit_s = max(HANGS_AFTER_S, HANGS_AFTER_TIMES * batch.expected_s)
         self._overdue = asyncio.get_running_loop().call_later(limit_s, self._hangs)
-        images = [item.payload for item in batch.items]
-        self._connection.send(wire.batch_frame(images, batch.is_alone))
+        items = [item.payload for item in batch.items]
+        self._connection.send(wire.batch_frame(items, batch.is_alone))
 
     async def end(self) -> None:
         self._is_ending = True
@@ -85,7 +93,7 @@ class ProcessWorker:
         if kind == wire.RESULT:
             self._finish(wire.read_result(content, self._settings.classes))
         else:
-            self._finish(RuntimeError(json.loads(content)))
+            self._finish(RuntimeError(content.decode()))
         if self._owner is not None:
             self._owner.available(self)
 
@@ -126,3 +134,119 @@ class ProcessWorker:
         logger.info("a compute process was started again", extra={"pid": self.pid})
         if self._owner is not None:
             self._owner.available(self)
+
+
+class Connection(asyncio.Protocol):
+    """One process and the socket to it; tells its worker of each frame, and once when it has left."""
+
+    def __init__(self, worker: ProcessWorker) -> None:
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[ProcessReady] = self._loop.create_future()
+        self._received = bytearray()
+        self._socket: socket.socket | None = None
+        self._transport: asyncio.Transport | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_closing = False
+        self._reaping: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    async def open(self, settings: ProcessSettings) -> ProcessReady:
+        """Returns what the process says when its model is warm. Raises BundleInvalid, Unavailable."""
+        try:
+            self._socket, self._process = _spawn()
+        except OSError as error:
+            raise Unavailable(f"a compute process cannot be started: {error.strerror}") from error
+        self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=self._socket)
+        self._transport.write(wire.frame(wire.SET_UP, to_json(settings)))
+        try:
+            return await asyncio.wait_for(self._ready, OPEN_WITHIN_S)
+        except TimeoutError:
+            raise Unavailable(f"a compute process is not ready after {OPEN_WITHIN_S:.0f} s") from None
+
+    def send(self, parts: list[bytes | memoryview]) -> None:
+        """What the kernel takes at once is not copied here."""
+        assert self._socket and self._transport  # noqa: PT018, S101 - it is open
+        try:
+            sent = self._socket.sendmsg(parts)
+        except OSError:  # full, or gone, which the transport will tell
+            sent = 0
+        if sent < sum(map(len, parts)):
+            self._transport.write(b"".join(parts)[sent:])
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    async def close(self) -> None:
+        """Ends the process, which has nothing to save, and waits until it is gone."""
+        self._is_closing = True
+        self._ready.cancel()
+        self.kill()
+        if self._transport is not None:
+            self._transport.abort()
+        elif self._socket is not None:
+            self._socket.close()
+        if self._process is not None:
+            await in_background(self._process.wait)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        while len(self._received) >= wire.HEADER.size:
+            kind, length = wire.HEADER.unpack_from(self._received)
+            end = wire.HEADER.size + length
+            if len(self._received) < end:
+                return
+            content = bytes(memoryview(self._received)[wire.HEADER.size : end])
+            del self._received[:end]
+            self._frame(kind, content)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_closing:
+            return
+        if self._ready.done():
+            self._worker.lost()
+        self._reaping = self._loop.create_task(self._reap())
+
+    def _frame(self, kind: bytes, content: bytes) -> None:
+        if kind == wire.READY:
+            self._ready.set_result(ProcessReady.from_json(content))
+        elif kind == wire.REFUSED:
+            self._ready.set_exception(ProcessRefusal.from_json(content).error())
+        else:
+            self._worker.received(kind, content)
+
+    async def _reap(self) -> None:
+        code = await in_background(cast("subprocess.Popen[bytes]", self._process).wait)
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if self._ready.done():
+            logger.error("a compute process died", extra={"pid": self.pid, "how": how})
+            return
+        # A model can crash its runtime; but it is not its fault when the machine has no room for it.
+        failure = Unavailable if how in {"SIGKILL", "exit code 0"} else BundleInvalid
+        self._ready.set_exception(failure(f"the compute process ended as it started ({how})"))
+
+
+def _spawn() -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """Takes a few milliseconds; in another thread it could outlive whoever gives up waiting for it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            ours.setblocking(False)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            command = [sys.executable, "-m", "server.compute.process", str(theirs.fileno())]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
+            process = subprocess.Popen(  # noqa: S603
+                command,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # a terminal's Ctrl-C is the server's to handle
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return ours, process

@@ -1,10 +1,11 @@
-"""What the server and its compute processes say to each other, over a socket of their own.
+"""What the server and its compute processes say to each other, over a socket of their own: frames of bytes.
 
-A frame is a kind (one byte), the length of what follows (8 bytes, little-endian) and that. Setting up is told
-in JSON; a batch and its result are packed by hand, for they come once for every few images:
+A frame is a kind (one byte), the length of what follows (8 bytes, little-endian) and that. What is said
+before the first batch is JSON, see `start_up`; a batch and its result are packed by hand, for they come once
+for every few images:
 
-batch    flags uint8, n uint32, n lengths uint64; with TASKS n kinds uint8; then the n images, encoded unless
-         their kind says CROP
+batch    flags uint8, n uint32, n lengths uint64, n kinds uint8; then the n images, encoded unless their kind
+         says CROP
 result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n decode_s float64; with LOGITS
          m uint8 that are 2 for a row with logits and 1 for others; m rows of float32, each the probabilities
          of all classes, then the logits where it has them; and in JSON [[index, reason, message], ...] of
@@ -12,18 +13,18 @@ result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n 
 """
 
 import json
+import socket
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fovea.errors import ImageInvalid
-from server.compute.work_item import Task
+from server.compute.backend import WorkItem
 from server.errors import ComputeFailed
-from server.queue.worker import Computed
+from server.queue.worker import Compute, Computed
 
 SET_UP: Final = b"S"
 READY: Final = b"Y"
@@ -33,14 +34,16 @@ RESULT: Final = b"R"
 FAILED: Final = b"F"
 
 ALONE: Final = 1
-TASKS: Final = 2
-"""Flags of a batch."""
+"""Flag of a batch."""
 CROP: Final = 1
 WITH_LOGITS: Final = 2
 """Flags of an image's kind."""
 TYPICAL: Final = 1
 LOGITS: Final = 2
 """Flags of a result."""
+
+KEPT_BYTES: Final = 1024 * 1024
+"""Of what a process receives frames in; more is given back."""
 
 Row = npt.NDArray[np.float32]
 
@@ -49,75 +52,69 @@ _BATCH: Final = struct.Struct("<BI")
 _RESULT: Final = struct.Struct("<IBddI")
 
 
-@dataclass(frozen=True)
-class ProcessSettings:
-    """What a compute process is told."""
+class Frames:
+    """Frames from the server, in a buffer that is used again for each but the largest."""
 
-    bundle: str
-    """The bundle's folder."""
-    digest: str
-    """Of its model.onnx: another bundle may be there when the process is started again."""
-    precision: str
-    """May be auto."""
-    model_cache: str
-    """Where a choice of precision is remembered; the default cache if empty."""
-    classes: int
-    wide_threads: int
-    """Cores of a lone image; 1 where another process does that."""
-    max_batch_size: int
-    target_batch_s: float
-    max_bytes: int
-    max_pixels: int
-    log_level: str
-    log_format: str
+    def __init__(self, server: socket.socket) -> None:
+        self._server = server
+        self._buffer = bytearray(KEPT_BYTES)
+
+    def answer_batches(self, run: Compute[WorkItem]) -> None:
+        """Returns at the socket's end."""
+        while (content := self.next()) is not None:
+            self._server.sendall(answer(content, run))
+
+    def next(self) -> memoryview | None:
+        """The content of the next frame, until the one after it is asked for; None at the socket's end."""
+        header = self._receive(HEADER.size)
+        if header is None:
+            return None
+        _, length = HEADER.unpack(header)
+        return self._receive(length)
+
+    def _receive(self, length: int) -> memoryview | None:
+        content = memoryview(self._buffer if length <= KEPT_BYTES else bytearray(length))[:length]
+        done = 0
+        while done < length:
+            size = self._server.recv_into(content[done:], length - done, socket.MSG_WAITALL)
+            if not size:
+                return None
+            done += size
+        return content
 
 
 def frame(kind: bytes, content: bytes) -> bytes:
     return HEADER.pack(kind, len(content)) + content
 
 
-def json_frame(kind: bytes, content: object) -> bytes:
-    return frame(kind, json.dumps(content).encode())
-
-
-def batch_frame(images: Sequence[bytes | Task], is_alone: bool) -> list[bytes | memoryview]:
+def batch_frame(items: Sequence[WorkItem], is_alone: bool) -> list[bytes | memoryview]:
     """In parts, so that the images need not be copied."""
-    lengths = list(map(len, images))
-    kinds = _kinds(images)
-    flags = is_alone * ALONE | bool(kinds) * TASKS
-    head = _BATCH.pack(flags, len(images)) + struct.pack(f"<{len(images)}Q", *lengths) + kinds
-    contents = [image.content if isinstance(image, Task) else image for image in images] if kinds else images
-    return [HEADER.pack(BATCH, len(head) + sum(lengths)) + head, *cast("Sequence[bytes]", contents)]
+    count, lengths = len(items), list(map(len, items))
+    kinds = [item.is_crop * CROP | item.wants_logits * WITH_LOGITS for item in items]
+    head = _BATCH.pack(is_alone * ALONE, count) + struct.pack(f"<{count}Q{count}B", *lengths, *kinds)
+    return [HEADER.pack(BATCH, len(head) + sum(lengths)) + head, *(item.content for item in items)]
 
 
-def read_batch(content: memoryview) -> tuple[Sequence[bytes | Task], bool]:
+def read_batch(content: memoryview) -> tuple[list[WorkItem], bool]:
+    """The items, with bytes of their own, and whether there is no other image in the server."""
     flags, count = _BATCH.unpack_from(content)
-    lengths = struct.unpack_from(f"<{count}Q", content, _BATCH.size)
-    start = _BATCH.size + 8 * count
-    kinds = bytes(content[start : start + count]) if flags & TASKS else b""
-    start += len(kinds)
-    images = []
-    for length in lengths:
-        images.append(bytes(content[start : start + length]))
-        start += length
-    return _of_kinds(images, kinds) if kinds else images, bool(flags & ALONE)
+    heads = struct.Struct(f"<{count}Q{count}B")
+    numbers, at = heads.unpack_from(content, _BATCH.size), _BATCH.size + heads.size
+    items = []
+    for length, kind in zip(numbers[:count], numbers[count:], strict=True):
+        image = bytes(content[at : at + length])
+        items.append(WorkItem(image, bool(kind & CROP), bool(kind & WITH_LOGITS)))
+        at += length
+    return items, bool(flags & ALONE)
 
 
-def _of_kinds(images: list[bytes], kinds: bytes) -> list[bytes | Task]:
-    return [
-        Task(image, bool(kind & CROP), bool(kind & WITH_LOGITS)) if kind else image
-        for image, kind in zip(images, kinds, strict=True)
-    ]
-
-
-def _kinds(images: Sequence[bytes | Task]) -> bytes:
-    """Empty where all are encoded images whose probabilities are wanted, as nearly always."""
-    if Task not in set(map(type, images)):
-        return b""
-    return bytes(
-        image.is_crop * CROP | image.wants_logits * WITH_LOGITS if isinstance(image, Task) else 0
-        for image in images
-    )
+def answer(content: memoryview, run: Compute[WorkItem]) -> bytes:
+    """The frame that answers a batch."""
+    items, is_alone = read_batch(content)
+    try:
+        return result_frame(run(items, is_alone))
+    except Exception as error:  # whatever the model's runtime raises
+        return frame(FAILED, f"{type(error).__name__}: {error}".encode())
 
 
 def result_frame(computed: Computed) -> bytes:

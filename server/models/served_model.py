@@ -3,19 +3,16 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fovea.cpus import available_cpus
-from fovea.images.preprocess import decode_image
 from fovea.model.bundle import BundleContract, ModelBundle
 from fovea.v1 import classify_pb2 as pb
-from server.compute.compute import Picture
+from server.compute.backend import Decoder, WorkItem
 from server.compute.engine import Engine, open_engine
-from server.compute.work_item import Task, picture_of
 from server.config import ServeSettings
 from server.errors import DeadlinePassed
 from server.queue.batcher import Batcher
@@ -64,27 +61,23 @@ class ServedModel:
         """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
         self._metrics = metrics
         self.predictions = Predictions(metrics, self.contract, self.precision)
-        self._decode = partial(
-            decode_image,
-            spec=self.contract.preprocess,
-            max_bytes=settings.max_image_bytes,
-            max_pixels=settings.max_image_pixels,
-        )
+        self._decode = Decoder(self.contract.preprocess, settings.max_image_bytes, settings.max_image_pixels)
         self.statistics = Statistics()
-        self.batcher: Batcher[Any] = Batcher(engine.workers, engine.limits, engine.costs, self._show_batch)
+        self.batcher: Batcher[WorkItem] = Batcher(
+            engine.workers, engine.limits, engine.costs, self._show_batch
+        )
         self._decoders = None
         if engine.decode_ahead:
             self._decoders = ThreadPoolExecutor(settings.decode_threads or available_cpus(), "decode")
 
     async def classify(
-        self, image: bytes | Task, deadline: float | None, priority: Priority = Priority.INTERACTIVE
+        self, item: WorkItem, deadline: float | None, priority: Priority = Priority.INTERACTIVE
     ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
-        payload: bytes | Task | Picture = image
         if self._decoders is not None:
             self.batcher.check_deadline(deadline, priority)
-            payload = await self._decode_ahead(self._decoders, image, deadline)
-        answer = await self.batcher.classify(payload, deadline, priority)
+            await self._decode_ahead(self._decoders, item, deadline)
+        answer = await self.batcher.classify(item, deadline, priority)
         rows = answer.probabilities
         probabilities, logits = (rows, None) if rows.ndim == 1 else rows
         best = int(probabilities.argmax())
@@ -119,18 +112,16 @@ class ServedModel:
         self.statistics.count_batch(images, compute_s)
 
     async def _decode_ahead(
-        self, decoders: ThreadPoolExecutor, image: bytes | Task, deadline: float | None
-    ) -> Picture:
-        picture = picture_of(image, self._decode, self.contract.preprocess.size)
-        if isinstance(image, Task) and image.is_crop:
-            return picture
+        self, decoders: ThreadPoolExecutor, item: WorkItem, deadline: float | None
+    ) -> None:
+        if item.is_crop:
+            return
 
         def decode() -> None:
             if deadline is not None and time.monotonic() >= deadline:
                 raise DeadlinePassed("the deadline passed before the image was decoded")
-            outcome = picture.decode()
+            outcome = item.decode(self._decode)
             if isinstance(outcome, Exception):
                 raise outcome
 
         await asyncio.get_running_loop().run_in_executor(decoders, decode)
-        return picture

@@ -7,7 +7,7 @@ from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.admission import Admission
 from server.calls.answering import check_request_id
-from server.compute.work_item import Task
+from server.compute.backend import WorkItem
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import Classified, ServedModel
 from server.oip.aliases import ModelAlias, alias_of, version_of
@@ -107,13 +107,9 @@ class _Queue:
             del tasks  # a failure's traceback holds this frame, and with it the task that holds the failure
 
     async def _classify_one(self, number: int, content: Content) -> Classified:
-        image: bytes | Task
-        if self._is_crop or self._wants_logits:
-            image = Task(content, self._is_crop, self._wants_logits)
-        else:
-            image = bytes(content)
+        item = WorkItem(content, self._is_crop, self._wants_logits)
         try:
-            return await self._model.classify(image, self._deadline, self._priority)
+            return await self._model.classify(item, self._deadline, self._priority)
         except ImageInvalid as error:
             raise ImageInvalid(error.reason, f"image {number}: {error}") from None
 

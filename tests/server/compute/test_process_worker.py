@@ -15,10 +15,11 @@ from fovea.images.preprocess import decode_image
 from fovea.model import bundle as bundles
 from fovea.model.bundle import ModelBundle, read_contract
 from fovea.model.classifier import Classifier
-from server.compute import connection, process_worker, wire
+from server.compute import process_worker, wire
+from server.compute.backend import WorkItem
 from server.compute.process_worker import ProcessWorker
-from server.compute.wire import ProcessSettings
-from server.compute.work_item import Task
+from server.compute.start_up import ProcessReady, ProcessSettings
+from server.compute.warm_up import WarmUp
 from server.errors import ComputeFailed, NoModelReady
 from server.queue.batch_policy import BatchLimits
 from server.queue.batcher import Batcher
@@ -45,7 +46,7 @@ def settings(bundle: Path) -> ProcessSettings:
 
 
 @asynccontextmanager
-async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[bytes | Task], ProcessWorker]]:
+async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[WorkItem], ProcessWorker]]:
     worker = ProcessWorker(settings(bundle))
     await worker.open()
     batcher = Batcher([worker], BatchLimits(4))
@@ -60,11 +61,11 @@ async def gone(pid: int) -> None:
     await until(lambda: not os.path.exists(f"/proc/{pid}"))  # noqa: PTH110
 
 
-async def answered(batcher: Batcher[bytes | Task], image: bytes) -> ItemResult:
+async def answered(batcher: Batcher[WorkItem], image: bytes) -> ItemResult:
     """Of one image, as soon as there is a process again."""
     while True:
         try:
-            return await batcher.classify(image)
+            return await batcher.classify(WorkItem(image))
         except NoModelReady:
             await asyncio.sleep(0.01)
 
@@ -79,7 +80,7 @@ async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classif
     images = [tiny.picture(label, (30 + 3 * index, 25)) for index, label in enumerate(tiny.LABELS * 3)]
     crops = np.stack([decode_image(image, tiny.SPEC) for image in images])
     async with batching(tiny_bundle.path) as (batcher, _):
-        answers = await asyncio.gather(*map(batcher.classify, images))
+        answers = await asyncio.gather(*map(batcher.classify, map(WorkItem, images)))
     probabilities = np.stack([answer.probabilities for answer in answers])
     assert np.array_equal(probabilities, tiny_classifier.classify(crops))
     assert all(answer.decode_s > 0 and answer.compute_s > 0 for answer in answers)
@@ -94,13 +95,13 @@ async def test_crops_and_logits_come_through_beside_encoded_images(
     expected = tiny_classifier.classify_with_logits(crop[np.newaxis])[0]
     async with batching(tiny_bundle.path) as (batcher, _):
         pixels = memoryview(crop.tobytes())
-        kinds: list[bytes | Task] = [
-            image,
-            Task(pixels, is_crop=True),
-            Task(image, wants_logits=True),
-            b"not an image",
+        kinds = [
+            WorkItem(image),
+            WorkItem(pixels, is_crop=True),
+            WorkItem(image, wants_logits=True),
+            WorkItem(b"not an image"),
+            WorkItem(pixels, is_crop=True, wants_logits=True),
         ]
-        kinds.append(Task(pixels, is_crop=True, wants_logits=True))
         encoded, of_crop, logits, bad, both = await asyncio.gather(
             *map(batcher.classify, kinds), return_exceptions=True
         )
@@ -114,7 +115,9 @@ async def test_crops_and_logits_come_through_beside_encoded_images(
 async def test_a_bad_image_spoils_only_itself(tiny_bundle: ModelBundle) -> None:
     async with batching(tiny_bundle.path) as (batcher, _):
         images = [tiny.picture("red"), b"not an image", tiny.picture("blue"), b""]
-        red, bad, blue, empty = await asyncio.gather(*map(batcher.classify, images), return_exceptions=True)
+        red, bad, blue, empty = await asyncio.gather(
+            *map(batcher.classify, map(WorkItem, images)), return_exceptions=True
+        )
     assert isinstance(bad, ImageInvalid)
     assert bad.reason == "not_an_image"
     assert isinstance(empty, ImageInvalid)
@@ -125,7 +128,7 @@ async def test_a_bad_image_spoils_only_itself(tiny_bundle: ModelBundle) -> None:
 async def test_a_large_batch_comes_through(tiny_bundle: ModelBundle) -> None:
     padded = tiny.picture("green", kind="JPEG") + bytes(900_000)
     async with batching(tiny_bundle.path) as (batcher, _):
-        answers = await asyncio.gather(*(batcher.classify(padded) for _ in range(12)))
+        answers = await asyncio.gather(*(batcher.classify(WorkItem(padded)) for _ in range(12)))
     assert {int(answer.probabilities.argmax()) for answer in answers} == {1}
 
 
@@ -134,7 +137,7 @@ async def test_a_process_that_died_is_replaced_and_its_images_are_answered(tiny_
     async with batching(tiny_bundle.path) as (batcher, worker):
         first = process_of(worker)
         os.kill(first, signal.SIGSTOP)
-        batches = [asyncio.create_task(batcher.classify(tiny.picture("red"))) for _ in range(2)]
+        batches = [asyncio.create_task(batcher.classify(WorkItem(tiny.picture("red")))) for _ in range(2)]
         await until(lambda: batcher.running == 2)
         os.kill(first, signal.SIGKILL)
         answers = await asyncio.gather(*batches)
@@ -182,14 +185,14 @@ async def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
 ) -> None:
     async with batching(tiny_bundle.path) as (batcher, worker):
         failures = iter([BlockingIOError(11, "Resource temporarily unavailable")])
-        spawn = connection._spawn
+        spawn = process_worker._spawn
 
         def spawn_after_a_failure() -> Any:
             for failure in failures:
                 raise failure
             return spawn()
 
-        monkeypatch.setattr(connection, "_spawn", spawn_after_a_failure)
+        monkeypatch.setattr(process_worker, "_spawn", spawn_after_a_failure)
         os.kill(process_of(worker), signal.SIGKILL)
         assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
 
@@ -205,6 +208,9 @@ class Pauses(tuple[float, ...]):
         return 0.0
 
 
+READY = ProcessReady("fp32", WarmUp(0.1, ((1, 0.2),)), run_images=1)
+
+
 class Opened:
     """A connection to a process that comes up at once."""
 
@@ -213,8 +219,8 @@ class Opened:
     def __init__(self, worker: ProcessWorker) -> None:
         pass
 
-    async def open(self, settings: ProcessSettings) -> dict[str, Any]:
-        return {}
+    async def open(self, settings: ProcessSettings) -> ProcessReady:
+        return READY
 
     async def close(self) -> None:
         pass
@@ -249,7 +255,7 @@ async def test_a_process_that_hangs_is_ended_and_its_image_is_tried_again(
     async with batching(tiny_bundle.path) as (batcher, worker):
         first = process_of(worker)
         os.kill(first, signal.SIGSTOP)
-        assert (await batcher.classify(tiny.picture("red"))).probabilities.argmax() == 0
+        assert (await batcher.classify(WorkItem(tiny.picture("red")))).probabilities.argmax() == 0
         assert worker.pid != first
 
 
@@ -257,7 +263,7 @@ async def test_a_process_that_hangs_is_ended_and_its_image_is_tried_again(
 async def test_closing_does_not_wait_for_a_process_that_hangs(tiny_bundle: ModelBundle) -> None:
     async with batching(tiny_bundle.path) as (batcher, worker):
         os.kill(process_of(worker), signal.SIGSTOP)
-        lone = asyncio.create_task(batcher.classify(tiny.picture("red")))
+        lone = asyncio.create_task(batcher.classify(WorkItem(tiny.picture("red"))))
         await until(lambda: batcher.running == 1)
     with pytest.raises(ComputeFailed):
         await lone
@@ -269,7 +275,7 @@ async def test_hangups_and_interrupts_are_left_to_the_server(tiny_bundle: ModelB
         first = process_of(worker)
         for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             os.kill(first, signum)
-        assert (await batcher.classify(tiny.picture("red"))).probabilities.argmax() == 0
+        assert (await batcher.classify(WorkItem(tiny.picture("red")))).probabilities.argmax() == 0
         assert worker.pid == first
         assert os.getpgid(first) != os.getpgid(0)
 

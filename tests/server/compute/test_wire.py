@@ -1,4 +1,4 @@
-"""Batches with tasks among the images, and results with logits among the rows, as they cross to a process."""
+"""Batches of all kinds of items, and results with logits among the rows, as they cross to a process."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,16 @@ import pytest
 from fovea.errors import ImageInvalid
 from fovea.model.io_binding import Probabilities
 from server.compute import wire
-from server.compute.work_item import Task
+from server.compute.backend import WorkItem
 from server.errors import ComputeFailed
 from server.queue.worker import Computed
 
-PLAIN: list[bytes | Task] = [b"one", b"", b"three"]
-MIXED: list[bytes | Task] = [
-    b"encoded",
-    Task(b"crop", is_crop=True),
-    Task(b"with logits", wants_logits=True),
-    Task(b"both", is_crop=True, wants_logits=True),
+ENCODED = [WorkItem(b"one"), WorkItem(b""), WorkItem(b"three")]
+MIXED = [
+    WorkItem(b"encoded"),
+    WorkItem(b"crop", is_crop=True),
+    WorkItem(b"with logits", wants_logits=True),
+    WorkItem(b"both", is_crop=True, wants_logits=True),
 ]
 
 
@@ -23,22 +23,23 @@ def content(frame: bytes) -> bytes:
     return frame[wire.HEADER.size :]
 
 
-@pytest.mark.parametrize("images", [PLAIN, MIXED, MIXED[1:2], [b"lone"]])
+@pytest.mark.parametrize("items", [ENCODED, MIXED, MIXED[1:2], [WorkItem(b"lone")]])
 @pytest.mark.parametrize("is_alone", [True, False])
-def test_a_batch_crosses_as_it_was(images: list[bytes | Task], is_alone: bool) -> None:
-    frame = b"".join(wire.batch_frame(images, is_alone))
+def test_a_batch_crosses_as_it_was(items: list[WorkItem], is_alone: bool) -> None:
+    frame = b"".join(wire.batch_frame(items, is_alone))
     assert wire.HEADER.unpack_from(frame)[1] == len(content(frame))
-    assert wire.read_batch(memoryview(content(frame))) == (images, is_alone)
+    crossed, alone = wire.read_batch(memoryview(content(frame)))
+    assert alone is is_alone
+    assert [fields(item) for item in crossed] == [fields(item) for item in items]
+
+
+def fields(item: WorkItem) -> tuple[bytes | memoryview, bool, bool]:
+    return item.content, item.is_crop, item.wants_logits
 
 
 def test_the_bytes_of_a_crop_are_not_copied() -> None:
     pixels = memoryview(b"many crops")[5:]
-    assert wire.batch_frame([Task(pixels, is_crop=True)], False)[1] is pixels
-
-
-def test_encoded_images_alone_cross_without_a_word_about_their_kind() -> None:
-    (head, *_) = wire.batch_frame(PLAIN, False)
-    assert len(head) == wire.HEADER.size + 5 + 8 * len(PLAIN)
+    assert wire.batch_frame([WorkItem(pixels, is_crop=True)], False)[1] is pixels
 
 
 def row(first: float, logits: bool = False) -> Probabilities:

@@ -17,6 +17,7 @@ from fovea.model.versions import publish
 from fovea.stores.buckets import BucketFolder
 from fovea.stores.storage import open_folder
 from server.compute.process_worker import ProcessWorker
+from server.compute.start_up import ProcessReady
 from tests import tiny
 from tests.buckets import Bucket
 from tests.server import spoiled
@@ -338,7 +339,7 @@ def opened_workers(monkeypatch: pytest.MonkeyPatch) -> list[ProcessWorker]:
     opened: list[ProcessWorker] = []
     open_it = ProcessWorker.open
 
-    async def remember_and_open(worker: ProcessWorker) -> dict[str, Any]:
+    async def remember_and_open(worker: ProcessWorker) -> ProcessReady:
         opened.append(worker)
         return await open_it(worker)
 
@@ -351,4 +352,4 @@ def children() -> list[str]:
     tasks = Path("/proc/self/task").glob("*/children")
     pids = [pid for task in tasks for pid in task.read_text().split()]
     commands = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids]
-    return [command for command in commands if "server.compute.compute_process" in command]
+    return [command for command in commands if "server.compute.process" in command]

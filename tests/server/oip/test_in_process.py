@@ -16,7 +16,7 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.admission import Admission
-from server.compute.compute import GpuCompute, Picture
+from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.errors import Draining, QueueFull, VersionNotLoaded
@@ -39,7 +39,7 @@ class Served:
 
     def __init__(self, bundle: ModelBundle, classifier: Classifier, max_images: int) -> None:
         self.gate = threading.Semaphore(0)
-        self._compute = GpuCompute(classifier)
+        self._compute = GpuBackend(classifier, Decoder(bundle.contract.preprocess))
         limits = BatchLimits(4)
         engine = Engine(bundle, CPU, "fp32", [ThreadWorker[Any](self._gated)], limits, CostModel(), True)
         self.metrics = Metrics()
@@ -60,9 +60,9 @@ class Served:
         aliases = aliases_of(self.model.contract)
         return {alias.name: model_statistics(self.model, alias) for alias in aliases}
 
-    def _gated(self, pictures: Sequence[Picture], is_alone: bool) -> Computed:
+    def _gated(self, items: Sequence[WorkItem], is_alone: bool) -> Computed:
         assert self.gate.acquire(timeout=20)
-        return self._compute(pictures, is_alone)
+        return self._compute(items, is_alone)
 
 
 @asynccontextmanager
@@ -202,7 +202,7 @@ async def test_statistics_are_of_the_calls_by_name_and_of_all_batches(
         served.open_gate()
         for _ in range(2):
             await served.infer(of_images())
-        await served.model.classify(IMAGES[0], None)
+        await served.model.classify(WorkItem(IMAGES[0]), None)
         with pytest.raises(ImageInvalid):
             await served.infer(of_images([b"bad"]))
         with pytest.raises(VersionNotLoaded):  # of another version it is no failure of this one

@@ -3,9 +3,9 @@ from typing import cast
 import numpy as np
 
 from fovea.errors import ImageInvalid
-from fovea.images.preprocess import Pixels
+from fovea.images.preprocess import Pixels, PreprocessSpec
 from fovea.model.classifier import Classifier, Probabilities
-from server.compute.compute import CpuCompute, GpuCompute, Picture
+from server.compute.backend import CpuBackend, Decoder, GpuBackend, WorkItem
 
 CROP = np.zeros((2, 2, 3), np.uint8)
 
@@ -21,20 +21,23 @@ class Counting:
         return np.full((len(pixels), 2), 0.5, np.float32)
 
 
-def good() -> Picture:
-    return Picture(lambda: CROP)
+def good() -> WorkItem:
+    return WorkItem(b"good")
 
 
-def bad() -> Picture:
-    def decode() -> Pixels:
+def bad() -> WorkItem:
+    return WorkItem(b"bad")
+
+
+def decode(item: WorkItem) -> Pixels:
+    if item.content == b"bad":
         raise ImageInvalid("undecodable", "the image is damaged")
-
-    return Picture(decode)
+    return CROP
 
 
 def test_a_lone_image_takes_all_cores_and_tells_nothing_of_other_batches() -> None:
     narrow, wide = Counting(), Counting()
-    compute = CpuCompute(cast("Classifier", narrow), cast("Classifier", wide))
+    compute = CpuBackend(cast("Classifier", narrow), decode, cast("Classifier", wide))
     assert not compute([good()], True).is_typical
     assert (narrow.images, wide.images) == (0, 1)
     assert compute([good()], False).is_typical
@@ -44,7 +47,8 @@ def test_a_lone_image_takes_all_cores_and_tells_nothing_of_other_batches() -> No
 
 def test_a_batch_with_a_bad_image_tells_nothing_of_other_batches() -> None:
     model = Counting()
-    for compute in (CpuCompute(cast("Classifier", model)), GpuCompute(cast("Classifier", model))):
+    for kind in (CpuBackend, GpuBackend):
+        compute = kind(cast("Classifier", model), decode)
         assert compute([good(), good()], False).is_typical
         computed = compute([good(), bad()], False)
         assert [type(outcome) for outcome in computed.outcomes] == [np.ndarray, ImageInvalid]
@@ -52,13 +56,28 @@ def test_a_batch_with_a_bad_image_tells_nothing_of_other_batches() -> None:
 
 
 def test_a_bad_image_is_not_held_by_its_own_failure() -> None:
-    def decode() -> None:
+    def decode_badly(item: WorkItem) -> Pixels:
         try:
             raise OSError("broken data stream")
         except OSError as error:
             raise ImageInvalid("undecodable", "the image is damaged") from error
 
-    outcome = Picture(decode).decode()  # type: ignore[arg-type]
+    outcome = bad().decode(decode_badly)
     assert isinstance(outcome, ImageInvalid)
     assert (outcome.reason, str(outcome)) == ("undecodable", "the image is damaged")
     assert (outcome.__traceback__, outcome.__cause__, outcome.__context__) == (None, None, None)
+
+
+def test_an_image_is_decoded_once_and_its_bytes_are_given_up() -> None:
+    item = good()
+    decoded = [item.decode(decode), item.decode(lambda item: np.ones_like(CROP))]
+    assert decoded[0] is decoded[1] is CROP
+    assert len(item) == 0
+    assert item.decode_s > 0
+
+
+def test_a_crop_is_taken_as_it_is_in_no_time() -> None:
+    spec, pixels = PreprocessSpec(size=2, resize=2), np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    item = WorkItem(memoryview(pixels.tobytes()), is_crop=True)
+    np.testing.assert_array_equal(item.decode(Decoder(spec)), pixels)
+    assert item.decode_s == 0

@@ -1,0 +1,173 @@
+"""What becomes of a batch: what is not decoded yet is, the model runs, bad images are kept apart."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fovea.errors import ImageInvalid
+from fovea.images.preprocess import (
+    MAX_IMAGE_BYTES,
+    MAX_IMAGE_PIXELS,
+    Pixels,
+    PreprocessSpec,
+    decode_image,
+)
+from fovea.model.classifier import Classifier, Probabilities
+from server.queue.worker import Computed
+
+
+class WorkItem:
+    """One image on its way to the model, and what is wanted of it."""
+
+    __slots__ = ("_outcome", "content", "decode_s", "is_crop", "wants_logits")
+
+    def __init__(
+        self, content: bytes | memoryview, is_crop: bool = False, wants_logits: bool = False
+    ) -> None:
+        """`content` is an encoded image, or the uint8 pixels of a crop [S, S, 3], row by row."""
+        self.content = content
+        self.is_crop = is_crop
+        self.wants_logits = wants_logits
+        self.decode_s = 0.0
+        self._outcome: Pixels | Exception | None = None
+
+    def __len__(self) -> int:
+        """Bytes of the content."""
+        return len(self.content)
+
+    def decode(self, decode: "Decode") -> Pixels | Exception:
+        """The crop, made at the first call, or what is wrong with the image."""
+        if self._outcome is None:
+            started = time.monotonic()
+            self._outcome = _crop_or_error(self, decode)
+            self.decode_s = 0.0 if self.is_crop else time.monotonic() - started
+            self.content = b""  # the encoded bytes are not to be kept any longer
+        return self._outcome
+
+
+Decode = Callable[[WorkItem], Pixels]
+"""Gives the crop, uint8 [S, S, 3], or raises what is wrong with the image."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes as the model's contract says, within limits."""
+
+    spec: PreprocessSpec
+    max_bytes: int = MAX_IMAGE_BYTES
+    max_pixels: int = MAX_IMAGE_PIXELS
+
+    def __call__(self, item: WorkItem) -> Pixels:
+        if item.is_crop:
+            return np.frombuffer(item.content, np.uint8).reshape(self.spec.size, self.spec.size, 3)
+        return decode_image(
+            bytes(item.content), self.spec, max_bytes=self.max_bytes, max_pixels=self.max_pixels
+        )
+
+
+class CpuBackend:
+    """Images -> probabilities on a CPU, in the thread that calls.
+
+    There is one for each core, with a single-threaded session: nothing is handed from thread to thread
+    between an image's bytes and its answer. An image that has the server for itself takes all cores, by
+    another session. The model runs on few images at a time, for onnxruntime keeps the memory of each size.
+    """
+
+    def __init__(self, classifier: Classifier, decode: Decode, wide: Classifier | None = None) -> None:
+        """`wide` is the same model on all cores."""
+        self._classifier = classifier
+        self.decode = decode
+        self._wide = wide
+        self.run_images = 1
+        """How many images the model runs on at a time."""
+
+    def __call__(self, items: Sequence[WorkItem], is_alone: bool) -> Computed:
+        wide = self._wide if is_alone else None
+        started = time.monotonic()
+        crops = [item.decode(self.decode) for item in items]
+        good = [crop for crop in crops if not isinstance(crop, Exception)]
+        decoded = time.monotonic()
+        run = _run_for(items, wide or self._classifier)
+        rows: list[Probabilities] = []
+        while len(rows) < len(good):
+            # That many or one: no other size is ever run, whose memory would be kept as well.
+            size = self.run_images if len(good) - len(rows) >= self.run_images else 1
+            rows += list(run(np.stack(good[len(rows) : len(rows) + size])))
+        ended = time.monotonic()
+        outcomes = _outcomes(items, crops, rows)
+        return _computed(items, outcomes, ended - decoded, ended - started, is_typical=wide is None)
+
+
+class GpuBackend:
+    """Images -> probabilities on a device that computes one batch at a time.
+
+    May be called by two threads: while the device computes for the one, the other lays out the next batch.
+    """
+
+    def __init__(self, classifier: Classifier, decode: Decode) -> None:
+        """`decode` is for images that nobody had time to decode before."""
+        self._classifier = classifier
+        self._decode = decode
+        self._device = threading.Lock()
+
+    def __call__(self, items: Sequence[WorkItem], is_alone: bool) -> Computed:
+        started = time.monotonic()
+        crops = [item.decode(self._decode) for item in items]
+        good = [crop for crop in crops if not isinstance(crop, Exception)]
+        pixels = np.stack(good) if good else None
+        laid_out_s = time.monotonic() - started
+        run = _run_for(items, self._classifier)
+        with self._device:
+            computing = time.monotonic()
+            rows = run(pixels) if pixels is not None else ()
+            compute_s = time.monotonic() - computing
+        outcomes = _outcomes(items, crops, rows)
+        return _computed(items, outcomes, compute_s, laid_out_s + compute_s)
+
+
+def _crop_or_error(item: WorkItem, decode: Decode) -> Pixels | Exception:
+    try:
+        return decode(item)
+    except ImageInvalid as error:
+        # Without its traceback, in whose frames the image would live on until the next collection.
+        return ImageInvalid(error.reason, str(error))
+    except Exception as error:  # whoever asked for this image hears of it, and nobody else
+        return error
+
+
+def _run_for(items: Sequence[WorkItem], classifier: Classifier) -> Callable[[Pixels], Probabilities]:
+    """The model, with the logits of all of them where those of one are wanted."""
+    if any(item.wants_logits for item in items):
+        return classifier.classify_with_logits
+    return classifier.classify
+
+
+def _outcomes(
+    items: Sequence[WorkItem], crops: Sequence[Pixels | Exception], rows: Iterable[Probabilities]
+) -> list[Probabilities | Exception]:
+    """What is wrong with an image, or its row as it was wanted: [classes], with logits [2, classes]."""
+    remaining = iter(rows)
+    outcomes: list[Probabilities | Exception] = []
+    for item, crop in zip(items, crops, strict=True):
+        if isinstance(crop, Exception):
+            outcomes.append(crop)
+        else:
+            row = next(remaining)
+            outcomes.append(row if item.wants_logits or row.ndim == 1 else row[0])
+    return outcomes
+
+
+def _computed(
+    items: Sequence[WorkItem],
+    outcomes: Sequence[Probabilities | Exception],
+    compute_s: float,
+    seconds: float,
+    *,
+    is_typical: bool = True,
+) -> Computed:
+    all_good = not any(isinstance(outcome, Exception) for outcome in outcomes)
+    decode_s = [item.decode_s for item in items]
+    return Computed(outcomes, decode_s, compute_s, seconds, is_typical and all_good)

@@ -1,0 +1,81 @@
+"""What the server and a compute process tell each other before the first batch, in JSON."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.logs import LogFormat, LogLevel
+from fovea.model.bundle import Precision
+from server.compute.warm_up import WarmUp
+from server.config import ServedPrecision
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What a compute process is told."""
+
+    bundle: str
+    """The bundle's folder."""
+    digest: str
+    """Of its model.onnx: another bundle may be there when the process is started again."""
+    precision: ServedPrecision
+    model_cache: str
+    """Where a choice of precision is remembered; the default cache if empty."""
+    classes: int
+    wide_threads: int
+    """Cores of a lone image; 1 where another process does that."""
+    max_batch_size: int
+    target_batch_s: float
+    max_bytes: int
+    max_pixels: int
+    log_level: LogLevel
+    log_format: LogFormat
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "ProcessSettings":
+        return cls(**json.loads(content))
+
+
+@dataclass(frozen=True)
+class ProcessReady:
+    """What a compute process says when its model is warm."""
+
+    precision: Precision
+    warm_up: WarmUp
+    run_images: int
+    """How many images its model runs on at a time."""
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "ProcessReady":
+        fields = json.loads(content)
+        batches = tuple((images, seconds) for images, seconds in fields["warm_up"]["batches"])
+        warm_up = WarmUp(fields["warm_up"]["least_s"], batches)
+        return cls(fields["precision"], warm_up, fields["run_images"])
+
+
+@dataclass(frozen=True)
+class ProcessRefusal:
+    """What a compute process says when it cannot serve the model."""
+
+    is_models_fault: bool
+    reason: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "ProcessRefusal":
+        if isinstance(error, FoveaError):
+            return cls(not isinstance(error, Unavailable), str(error))
+        if isinstance(error, MemoryError):  # the same version may load when there is room
+            return cls(False, "there is not enough memory for the model")
+        return cls(True, f"{type(error).__name__}: {error}")
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "ProcessRefusal":
+        return cls(**json.loads(content))
+
+    def error(self) -> FoveaError:
+        """As the server raises it."""
+        return (BundleInvalid if self.is_models_fault else Unavailable)(self.reason)
+
+
+def to_json(record: ProcessSettings | ProcessReady | ProcessRefusal) -> bytes:
+    return json.dumps(asdict(record)).encode()
