@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 import grpc
@@ -27,7 +28,9 @@ class Calls:
     """Shows the calls of the services, and how each ended, to the metrics and the log."""
 
     def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
-        self._metrics = metrics
+        self._refused = metrics.refused
+        self._requests = cache(metrics.requests.labels)
+        self._seconds = cache(metrics.request_seconds.labels)
         self._access_log = access_log
 
     @asynccontextmanager
@@ -51,14 +54,15 @@ class Calls:
         finally:
             ended_as = (code or _code_of_abandoned(deadline)).name
             seconds = time.monotonic() - call.started
-            self._metrics.show_call(method, ended_as, seconds)
+            self._requests(method, ended_as).inc()
+            self._seconds(method).observe(seconds)
             self._access_log.show(call, ended_as, seconds)
         if failure is not None:  # after it is counted, so that a caller who knows of it finds it counted
             await context.abort_with_status(failure)
 
     def status(self, error: Exception, request_id: str) -> Status:
         """Counts what was refused, and says it."""
-        self._metrics.refused.labels(reason_of(error)).inc()
+        self._refused.labels(reason_of(error)).inc()
         return status_of(error, request_id)
 
 

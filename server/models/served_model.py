@@ -18,8 +18,7 @@ from server.errors import DeadlinePassed
 from server.queue.batcher import Batcher
 from server.queue.priority_queue import Priority
 from server.telemetry.metrics import Metrics
-from server.telemetry.predictions import Predictions
-from server.telemetry.statistics import Statistics
+from server.telemetry.statistics import ModelStatistics
 
 
 class Classified(NamedTuple):
@@ -60,11 +59,10 @@ class ServedModel:
         )
         """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
         self._metrics = metrics
-        self.predictions = Predictions(metrics, self.contract, self.precision)
         self._decode = Decoder(self.contract.preprocess, settings.max_image_bytes, settings.max_image_pixels)
-        self.statistics = Statistics()
+        self.statistics = ModelStatistics(metrics, self.contract, self.precision)
         self.batcher: Batcher[WorkItem] = Batcher(
-            engine.workers, engine.limits, engine.costs, self._show_batch
+            engine.workers, engine.limits, engine.costs, self.statistics.count_batch
         )
         self._decoders = None
         if engine.decode_ahead:
@@ -86,7 +84,7 @@ class ServedModel:
         if answer.decode_s:
             self._metrics.decode_seconds.observe(answer.decode_s)
         self._metrics.queue_seconds.observe(answer.queue_s)
-        self.predictions.show(best, confidence, abstained)
+        self.statistics.count_prediction(best, confidence, abstained)
         return Classified(
             probabilities,
             best,
@@ -106,10 +104,6 @@ class ServedModel:
         await self.batcher.close()
         if self._decoders is not None:
             self._decoders.shutdown(wait=False, cancel_futures=True)
-
-    def _show_batch(self, images: int, compute_s: float) -> None:
-        self._metrics.show_batch(images, compute_s)
-        self.statistics.count_batch(images, compute_s)
 
     async def _decode_ahead(
         self, decoders: ThreadPoolExecutor, item: WorkItem, deadline: float | None

@@ -185,7 +185,7 @@ class Watcher:
     async def _go_live(self, model: ServedModel) -> None:
         before = self._models.current.bundle if self._models.current else None
         self._models.swap(model)
-        self._metrics.show_model(model.bundle, model.provider, model.precision, model.predictions.drifts)
+        self._metrics.show_model(model.bundle, model.provider, model.precision, model.statistics.drifts)
         verdict = model.contract.verdict
         if verdict and verdict.word == "Not fit to ship":
             facts = {"version": model.contract.version, "against": "; ".join(verdict.against)}

@@ -15,19 +15,16 @@ WINDOW_IMAGES_PER_CLASS: Final = 50
 class DriftGauge:
     """Compares one model's latest predictions with those on its held-out images.
 
-    `count` belongs to the event loop; `psi` and `chance` may be called by any thread, and do the work.
+    Who predicts adds to `counts`, in one thread; `psi` and `chance` may be called by any, and do the work.
     """
 
     def __init__(self, reference: Counts) -> None:
         self._reference = reference
-        self._seen = [0] * len(reference)
+        self.counts = [0] * len(reference)
+        """Predictions so far, by the index of the class, or of what else they are told apart by."""
         self._window = max(WINDOW_IMAGES, WINDOW_IMAGES_PER_CLASS * len(reference))
         self._older = self._newer = np.zeros(len(reference), np.int64)
         self._lock = Lock()
-
-    def count(self, predicted: int) -> None:
-        """`predicted`: the index of the best class."""
-        self._seen[predicted] += 1
 
     def psi(self) -> float:
         """Of the latest predictions; NaN until there are enough of them."""
@@ -47,7 +44,7 @@ class DriftGauge:
     def _latest(self) -> Counts:
         """One to two windows of predictions, or more where nobody asked for longer than that."""
         with self._lock:
-            seen = np.array(self._seen, np.int64)
-            if seen.sum() - self._newer.sum() >= self._window:
-                self._older, self._newer = self._newer, seen
-            return seen - self._older
+            counts = np.array(self.counts, np.int64)
+            if counts.sum() - self._newer.sum() >= self._window:
+                self._older, self._newer = self._newer, counts
+            return counts - self._older

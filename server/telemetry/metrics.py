@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Final
 
 import prometheus_client as prometheus
@@ -60,8 +59,6 @@ class Metrics:
         self.inflight_bytes = self._gauge("inflight_bytes", "Bytes of the images in flight.")
         self._model: prometheus.Info | None = None
         prometheus.ProcessCollector(registry=self.registry)
-        self._requests_of = cache(self.requests.labels)
-        self._seconds_of = cache(self.request_seconds.labels)
         self.expect_calls(_METHODS)
         for reason in REASONS:
             self.refused.labels(reason)
@@ -70,9 +67,9 @@ class Metrics:
     def expect_calls(self, methods: Iterable[str]) -> None:
         """Makes the series of these methods."""
         for method in methods:
-            self._seconds_of(method)
+            self.request_seconds.labels(method)
             for code in CODES:
-                self._requests_of(method, code)
+                self.requests.labels(method, code)
 
     def _show_no_model_yet(self) -> None:
         self._drift_psi = self._gauge(
@@ -103,10 +100,6 @@ class Metrics:
             for kind in KINDS:
                 gauge.labels(kind).set(math.nan)
 
-    def show_call(self, method: str, code: str, seconds: float) -> None:
-        self._requests_of(method, code).inc()
-        self._seconds_of(method).observe(seconds)
-
     def show_model(
         self, bundle: ModelBundle, provider: str, precision: Precision, drifts: Mapping[str, DriftGauge]
     ) -> None:
@@ -127,10 +120,6 @@ class Metrics:
             self._drift_psi.labels(kind).set_function(drift.psi)
             self._drift_psi_chance.labels(kind).set_function(drift.chance)
         self._model_loaded.set_to_current_time()
-
-    def show_batch(self, images: int, compute_s: float) -> None:
-        self.batch_images.observe(images)
-        self.compute_seconds.observe(compute_s)
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         return prometheus.Counter(f"fovea_{name}", text, labels, registry=self.registry)
