@@ -12,7 +12,7 @@ from fovea.model.classifier import Classifier
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
 from trainer.config import EvaluateSettings, InspectSettings
-from trainer.evaluate.describing import describe_bundle, describe_evaluation
+from trainer.evaluate.descriptions import describe_bundle, describe_evaluation
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.evaluation import evaluate as evaluate_on
 from trainer.images.audit import left_out

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fovea.model.bundle import REPORT_FILE
-from trainer.evaluate.describing import describe_beside, describe_verdict
+from trainer.evaluate.descriptions import describe_beside, describe_verdict
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.history import Fit
 from trainer.images.data import DataSet

@@ -37,7 +37,7 @@ def share_taken(metrics: Metrics) -> float:
     _, share = metrics.majority
     guessed = 1 / max(1, sum(row.images > 0 for row in metrics.per_class.values()))
     pairs = ((metrics.accuracy, share), (metrics.macro_recall, guessed))
-    return max((found - base) / (1 - base) if base < 1 else 0.0 for found, base in pairs)
+    return max((rate - base) / (1 - base) if base < 1 else 0.0 for rate, base in pairs)
 
 
 def _is_surely_better(metrics: Metrics) -> bool:
@@ -64,10 +64,10 @@ def _names_others_beyond_chance(metrics: Metrics) -> bool:
     return evidence > -math.log(CHANCE)
 
 
-def _divergence(found: float, by_chance: float) -> float:
-    """Kullback and Leibler's, of two coins, in nats; found and by_chance in (0, 1], found above by_chance."""
-    misses = (1 - found) * math.log((1 - found) / (1 - by_chance)) if found < 1 else 0.0
-    return found * math.log(found / by_chance) + misses
+def _divergence(share: float, by_chance: float) -> float:
+    """Kullback and Leibler's, of two coins, in nats; share and by_chance in (0, 1], share above by_chance."""
+    misses = (1 - share) * math.log((1 - share) / (1 - by_chance)) if share < 1 else 0.0
+    return share * math.log(share / by_chance) + misses
 
 
 def _always_right(metrics: Metrics) -> Metrics:

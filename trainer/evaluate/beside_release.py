@@ -44,32 +44,32 @@ class BesideRelease:
 
     def words(self) -> list[str]:
         """A line each."""
-        said = []
+        lines = []
         if self.accuracy:
-            said += _accuracy_in_words(self.accuracy)
+            lines += _accuracy_in_words(self.accuracy)
         if self.abstained and self.abstained.is_beyond_chance:
-            said.append(_abstained_in_words(self.abstained))
-        return said
+            lines.append(_abstained_in_words(self.abstained))
+        return lines
 
 
-def beside_release(found: Metrics, released: Metrics) -> BesideRelease:
+def beside_release(here: Metrics, released: Metrics) -> BesideRelease:
     """Both of the same model, at the same precision and abstain threshold."""
-    if not found.images or not released.images:
+    if not here.images or not released.images:
         return BesideRelease(None, None)
     abstained = None
-    if found.abstained is not None and released.abstained is not None:
-        abstained = change(found.abstained, found.images, released.abstained, released.images)
-    return BesideRelease(change(found.right, found.images, released.right, released.images), abstained)
+    if here.abstained is not None and released.abstained is not None:
+        abstained = change(here.abstained, here.images, released.abstained, released.images)
+    return BesideRelease(change(here.right, here.images, released.right, released.images), abstained)
 
 
-def change(found: int, images: int, released: int, released_images: int) -> Change:
+def change(count: int, images: int, released: int, released_images: int) -> Change:
     """The difference of two shares with its 95 % interval, by the intervals of either.
 
     Newcombe's hybrid score interval (method 10 of Newcombe 1998, Statistics in Medicine 17:873-890).
     """
-    here, there = found / images, released / released_images
+    here, there = count / images, released / released_images
     (low, high), (low_there, high_there) = (
-        accuracy_interval(found, images),
+        accuracy_interval(count, images),
         accuracy_interval(released, released_images),
     )
     below = math.hypot(here - low, high_there - there)
@@ -100,5 +100,5 @@ def _abstained_in_words(abstained: Change) -> str:
 
 def _points(moved: Change) -> str:
     low, high = sorted(abs(100 * end) for end in moved.interval)
-    found = abs(100 * (moved.found - moved.released))
-    return f"{found:.1f} points (95 % confidence interval {low:.1f} to {high:.1f})"
+    points = abs(100 * (moved.found - moved.released))
+    return f"{points:.1f} points (95 % confidence interval {low:.1f} to {high:.1f})"

@@ -39,14 +39,14 @@ def calibrate(logits: Logits, targets: Targets, target_precision: float) -> Cali
     temperature = fitted if helps else 1.0
     after = softmax(logits / temperature)
     threshold = abstain_threshold(after, targets, target_precision)
-    kept = after.max(1) >= threshold
+    answered = after.max(1) >= threshold
     return Calibration(
         temperature,
         threshold,
         before,
         expected_calibration_error(after, targets),
-        int(kept.sum()),
-        int((after.argmax(1) == targets)[kept].sum()),
+        int(answered.sum()),
+        int((after.argmax(1) == targets)[answered].sum()),
         fitted,
     )
 
@@ -71,12 +71,12 @@ def fit_temperature(logits: Logits, targets: Targets) -> float:
 
 def abstain_threshold(probabilities: Logits, targets: Targets, target_precision: float) -> float:
     """The smallest confidence from which on `target_precision` of the images are right, 1 if none is."""
-    found = coverage(probabilities, targets)
-    reached = np.flatnonzero(found.accuracy >= target_precision)
+    covered = coverage(probabilities, targets)
+    reached = np.flatnonzero(covered.accuracy >= target_precision)
     if not len(reached):
         return 1.0
-    if reached[-1] == len(found.accuracy) - 1:
+    if reached[-1] == len(covered.accuracy) - 1:
         return 0.0
     # Half way to the first image that is left, so that rounding on another machine changes nothing.
-    kept, left = map(float, found.confidence[reached[-1] : reached[-1] + 2])
-    return round((kept + left) / 2, 6)
+    last, next_one = map(float, covered.confidence[reached[-1] : reached[-1] + 2])
+    return round((last + next_one) / 2, 6)

@@ -35,8 +35,8 @@ MOST_WORST: Final = 100
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the model made of one image."""
+class Misclassification:
+    """An image that the model takes for another class."""
 
     path: str
     truth: str
@@ -71,7 +71,7 @@ class Evaluation:
     most_confused: list[Pair]
     reliability: list[Bin]
     kept: Kept
-    worst: list[Answer]
+    worst: list[Misclassification]
     """wrong answers, the one that gave the truth least first; 100 at most"""
     bad: tuple[BadFile, ...]
     """files that cannot be decoded, and count nowhere else"""
@@ -96,7 +96,7 @@ class Evaluation:
             "most_confused": [asdict(pair) for pair in self.most_confused],
             "reliability": [asdict(b) for b in self.reliability],
             "kept": asdict(self.kept),
-            "worst": [asdict(answer) for answer in self.worst],
+            "worst": [asdict(wrong) for wrong in self.worst],
             "quarantined": [asdict(bad) for bad in self.bad],
         }
 
@@ -118,7 +118,7 @@ def evaluate(
     predicted = probabilities.argmax(1)
     right = int((predicted == targets).sum())
     counts = confusion(predicted, targets, len(labels))
-    kept = probabilities.max(1) >= contract.abstain_threshold
+    answered = probabilities.max(1) >= contract.abstain_threshold
     metrics = measure(probabilities, targets, labels, contract.abstain_threshold)
     return Evaluation(
         model={
@@ -135,7 +135,9 @@ def evaluate(
         confusion=counts,
         most_confused=most_confused(counts, labels),
         reliability=reliability(probabilities, targets),
-        kept=Kept(contract.abstain_threshold, int(kept.sum()), int((predicted == targets)[kept].sum())),
+        kept=Kept(
+            contract.abstain_threshold, int(answered.sum()), int((predicted == targets)[answered].sum())
+        ),
         worst=_worst(usable, probabilities, targets, labels),
         bad=tuple(bad),
         beside_release=beside_release(metrics, contract.metrics_of(classifier.precision)),
@@ -174,8 +176,8 @@ def _classify(
     bad: list[BadFile] = []
 
     def crops() -> Iterator[Pixels]:
-        shown = show_progress(decoded, "evaluating", len(samples))
-        for sample, outcome in zip(samples, shown, strict=True):
+        outcomes = show_progress(decoded, "evaluating", len(samples))
+        for sample, outcome in zip(samples, outcomes, strict=True):
             if isinstance(outcome, BadFile):
                 bad.append(outcome)
             else:
@@ -204,12 +206,12 @@ def _batches(crops: Iterator[Pixels]) -> Iterator[Pixels]:
 
 def _worst(
     samples: list[Sample], probabilities: Logits, targets: Targets, labels: tuple[str, ...]
-) -> list[Answer]:
+) -> list[Misclassification]:
     predicted, of_truth = probabilities.argmax(1), probabilities[np.arange(len(targets)), targets]
     wrong = np.flatnonzero(predicted != targets)
     order = wrong[np.argsort(of_truth[wrong], kind="stable")][:MOST_WORST]
     return [
-        Answer(
+        Misclassification(
             path=str(samples[place]),
             truth=samples[place].label,
             predicted=labels[predicted[place]],

@@ -47,10 +47,10 @@ def describe_machine(classifier: Classifier, threads: int) -> str:
 
 
 def _median_s(call: Callable[[int], object], most: int) -> float:
-    taken: list[float] = []
+    times_s: list[float] = []
     ends = time.perf_counter() + PATIENCE_S
-    while len(taken) < FEWEST or (len(taken) < most and time.perf_counter() < ends):
+    while len(times_s) < FEWEST or (len(times_s) < most and time.perf_counter() < ends):
         started = time.perf_counter()
-        call(len(taken))
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+        call(len(times_s))
+        times_s.append(time.perf_counter() - started)
+    return statistics.median(times_s)

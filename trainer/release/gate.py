@@ -106,16 +106,16 @@ def _decode(contract: BundleContract, heldout: Images, start: int) -> Pixels:
     return expected
 
 
-def _check_numbers(found: Logits, reference: Reference, batch_size: int) -> None:
-    """`found` is of the first images, or of all."""
-    expected = reference.probabilities[: len(found)]
-    agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+def _check_numbers(probabilities: Logits, reference: Reference, batch_size: int) -> None:
+    """`probabilities` is of the first images, or of all."""
+    expected = reference.probabilities[: len(probabilities)]
+    agreement = float((probabilities.argmax(1) == expected.argmax(1)).mean())
     if not agreement >= LEAST_AGREEMENT:
         raise GateRefused(
             f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch model's on "
-            f"{agreement:.2%} of {len(found)} held-out images, less than {LEAST_AGREEMENT:.1%}"
+            f"{agreement:.2%} of {len(probabilities)} held-out images, less than {LEAST_AGREEMENT:.1%}"
         )
-    off = float(np.abs(found - expected).max())
+    off = float(np.abs(probabilities - expected).max())
     if not off <= LARGEST_DIFFERENCE:
         raise GateRefused(
             f"weights: at batch size {batch_size} a probability of the ONNX model is off by {off:.2g} from "

@@ -35,8 +35,8 @@ class Terms:
         if self.anyway:
             return None
         if self.min_accuracy is not None and metrics.accuracy < self.min_accuracy:
-            found, least = f"{metrics.accuracy:.2%}", f"--min-accuracy {self.min_accuracy:g}"
-            return f"its accuracy of {found} is below {least} ({reached})"
+            least = f"--min-accuracy {self.min_accuracy:g}"
+            return f"its accuracy of {metrics.accuracy:.2%} is below {least} ({reached})"
         if verdict.no_better:
             first, *_ = verdict.opinion.against
             return f"{first[0].lower()}{first[1:]} ({reached})"

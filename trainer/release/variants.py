@@ -29,10 +29,10 @@ QUANTIZED = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
-class Released:
+class ReleasedVariants:
     """Which of the other precisions are released, and why the rest is not."""
 
-    kept: dict[Literal["fp16", "int8"], Variant]
+    variants: dict[Literal["fp16", "int8"], Variant]
     left_out: dict[str, str]
     """precision -> why"""
 
@@ -44,13 +44,13 @@ def add_variants(
     golden: Targets,
     settings: TrainSettings,
     threads: int,
-) -> Released:
+) -> ReleasedVariants:
     """Writes the precisions that `settings` asks for beside the model.onnx that passed the gate.
 
     One whose held-out accuracy is more than `max_accuracy_drop` below fp32's is taken away again, with a
     warning. `golden` int64 [n] are the golden images' places in data.heldout.
     """
-    kept: dict[Literal["fp16", "int8"], Variant] = {}
+    variants: dict[Literal["fp16", "int8"], Variant] = {}
     left_out: dict[str, str] = {}
     for precision in OTHER_PRECISIONS:
         if precision not in settings.precisions:
@@ -58,22 +58,22 @@ def add_variants(
         file = folder / f"model.{precision}.onnx"
         try:
             _write(precision, folder / MODEL_FILE, file, data, contract, settings.seed)
-            metrics, found = measure_variant(file, contract, data.heldout, threads)
+            metrics, probabilities = measure_variant(file, contract, data.heldout, threads)
             _check_drop(contract.metrics.accuracy, metrics.accuracy, settings.max_accuracy_drop)
         except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
             file.unlink(missing_ok=True)
             left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]
             logger.warning("%s is left out of the release: %s", precision, left_out[precision])
         else:
-            rows = tuple(tuple(map(float, row)) for row in found[golden])
-            kept[precision] = Variant(file=file.name, metrics=metrics, golden=rows)
-    return Released(kept, left_out)
+            rows = tuple(tuple(map(float, row)) for row in probabilities[golden])
+            variants[precision] = Variant(file=file.name, metrics=metrics, golden=rows)
+    return ReleasedVariants(variants, left_out)
 
 
-def _check_drop(expected: float, found: float, allowed: float) -> None:
-    if expected - found > allowed + 1e-9:
+def _check_drop(expected: float, accuracy: float, allowed: float) -> None:
+    if expected - accuracy > allowed + 1e-9:
         raise GateRefused(
-            f"its held-out accuracy is {found:.2%}, {expected - found:.2%} below fp32's, "
+            f"its held-out accuracy is {accuracy:.2%}, {expected - accuracy:.2%} below fp32's, "
             f"more than --max-accuracy-drop {allowed:.2%}"
         )
 

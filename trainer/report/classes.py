@@ -40,14 +40,14 @@ def _rows(contract: BundleContract, audit: dict[str, Any], counts: Targets) -> I
     np.fill_diagonal(mistakes, 0)
     most, named = mistakes.argmax(1), counts.sum(0)
     for place, label in enumerate(contract.labels):
-        found = contract.metrics.per_class[label]
+        measured = contract.metrics.per_class[label]
         times = int(mistakes[place, most[place]])
         yield ClassRow(
             label,
             int(audit["classes"].get(label, {}).get("train", 0)),
-            found.images,
-            found.precision if named[place] else None,
-            found.recall if found.images else None,
+            measured.images,
+            measured.precision if named[place] else None,
+            measured.recall if measured.images else None,
             contract.labels[most[place]] if times else None,
             times,
         )

@@ -29,8 +29,8 @@ def draw_losses(records: list[EpochRecord]) -> Markup:
         heldout = [record.heldout_loss for record in records]
         axes.plot(_epoch_ends(records), heldout, "o-", color=SECOND, label="held out")
         axes.legend(frameon=False)
-        told = f" The held-out loss ended at {heldout[-1]:.4f}." if heldout else ""
-        return as_svg(figure, "losses", f"Training loss by step and held-out loss by epoch.{told}")
+        end = f" The held-out loss ended at {heldout[-1]:.4f}." if heldout else ""
+        return as_svg(figure, "losses", f"Training loss by step and held-out loss by epoch.{end}")
 
 
 def draw_accuracy(records: list[EpochRecord]) -> Markup:
@@ -40,8 +40,8 @@ def draw_accuracy(records: list[EpochRecord]) -> Markup:
         figure, axes = plot("optimizer step", "held-out accuracy (%)", 3.9, 2.8)
         axes.plot(_epoch_ends(records), accuracies, "o-", color=THIRD)
         axes.set_xlim(0, None)
-        told = f" It ended at {accuracies[-1]:.2f} %." if accuracies else ""
-        return as_svg(figure, "accuracy", f"Held-out accuracy at the end of each epoch.{told}")
+        end = f" It ended at {accuracies[-1]:.2f} %." if accuracies else ""
+        return as_svg(figure, "accuracy", f"Held-out accuracy at the end of each epoch.{end}")
 
 
 def draw_rates(records: list[EpochRecord]) -> Markup:
@@ -51,8 +51,8 @@ def draw_rates(records: list[EpochRecord]) -> Markup:
         steps, means = _means(rates)
         axes.plot(steps, means, color=FIRST)
         axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-        told = f" Its highest value is {max(rates):.2g}." if rates else ""
-        return as_svg(figure, "rates", f"Learning rate of the head by step.{told}")
+        end = f" Its highest value is {max(rates):.2g}." if rates else ""
+        return as_svg(figure, "rates", f"Learning rate of the head by step.{end}")
 
 
 def _draw_band(axes: Axes, values: list[float]) -> None:

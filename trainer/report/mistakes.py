@@ -50,19 +50,19 @@ def show_worst(album: Album, heldout: Images, outcomes: Outcomes, network: Netwo
     worst = np.array(outcomes.worst(), np.int64)
     pixels = np.ascontiguousarray(heldout.pixels(worst))
     maps = saliency_maps(network, pixels, outcomes.predicted[worst])
-    taken = [
+    pictures = [
         album.take(index, data_uri(picture(crop, SIDE)), data_uri(overlay(crop, saliency, SIDE)))
         for index, crop, saliency in zip(worst.tolist(), pixels, maps, strict=True)
     ]
-    return [shown for shown in taken if shown]
+    return [taken for taken in pictures if taken]
 
 
 def show_pairs(album: Album, outcomes: Outcomes, counts: Targets, labels: tuple[str, ...]) -> list[ShownPair]:
     """The most confused pairs. counts int64 [classes, classes]: rows are the truth."""
     pairs, index = most_confused(counts, labels), {label: place for place, label in enumerate(labels)}
     groups = [outcomes.members(index[pair.truth], index[pair.predicted]) for pair in pairs]
-    shown = _take(album, groups, MOST_PICTURES)
-    return [ShownPair(pair, tuple(pictures)) for pair, pictures in zip(pairs, shown, strict=True)]
+    taken = _take(album, groups, MOST_PICTURES)
+    return [ShownPair(pair, tuple(pictures)) for pair, pictures in zip(pairs, taken, strict=True)]
 
 
 def show_matrix(album: Album, outcomes: Outcomes, counts: Targets) -> list[list[Cell]]:
@@ -74,8 +74,8 @@ def show_matrix(album: Album, outcomes: Outcomes, counts: Targets) -> list[list[
         return []
     places = [(int(t), int(p)) for t, p in zip(*counts.nonzero(), strict=True)]
     places.sort(key=lambda place: (place[0] == place[1], -counts[place]))
-    shown = _take(album, [outcomes.members(*place) for place in places], MOST_PICTURES)
-    pictures = dict(zip(places, shown, strict=True))
+    taken = _take(album, [outcomes.members(*place) for place in places], MOST_PICTURES)
+    pictures = dict(zip(places, taken, strict=True))
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
     return [
         [
@@ -90,7 +90,7 @@ def _take(album: Album, groups: Sequence[list[int]], most: int) -> list[list[Pic
     """Thumbnails of each group's images, in turn, until `most` are taken or the album is full."""
     taken: list[list[Picture]] = [[] for _ in groups]
     for number, index in islice(in_turn(list(groups)), most):
-        if (shown := album.thumbnail(index)) is None:
+        if (thumbnail := album.thumbnail(index)) is None:
             break
-        taken[number].append(shown)
+        taken[number].append(thumbnail)
     return taken

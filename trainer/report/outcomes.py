@@ -40,10 +40,10 @@ class Outcomes:
     def members(self, truth: int, predicted: int) -> list[int]:
         """Images of one cell of the confusion matrix, the most telling first, no more than may be shown: the
         surest mistakes, or the right answers that were least sure."""
-        found = np.flatnonzero((self.targets == truth) & (self.predicted == predicted))
+        places = np.flatnonzero((self.targets == truth) & (self.predicted == predicted))
         right = truth == predicted
-        order = np.argsort(self.probability[found] * (1 if right else -1), kind="stable")
-        return _as_list(found[order][: MOST_RIGHT if right else MOST_WRONG])
+        order = np.argsort(self.probability[places] * (1 if right else -1), kind="stable")
+        return _as_list(places[order][: MOST_RIGHT if right else MOST_WRONG])
 
 
 def in_turn(groups: list[list[int]]) -> Iterator[tuple[int, int]]:

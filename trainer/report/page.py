@@ -66,7 +66,7 @@ def render_report(
     explanation = render_explanation(
         evidence.heldout, outcomes, evidence.network, contract.labels, evidence.calibration.temperature
     )
-    said = {
+    contents = {
         **_tell_of_the_run(run, contract, audit, counts),
         **_tell_of_confidence(evidence, probabilities, contract, audit),
         "released": released,
@@ -79,7 +79,7 @@ def render_report(
         album = Album(evidence.heldout, outcomes, contract.labels, budget_bytes)
         worst = show_worst(album, evidence.heldout, outcomes, evidence.network) if budget_bytes else []
         pairs = show_pairs(album, outcomes, counts, contract.labels)
-        return page.render(said, worst=worst, pairs=pairs, matrix=show_matrix(album, outcomes, counts))
+        return page.render(contents, worst=worst, pairs=pairs, matrix=show_matrix(album, outcomes, counts))
 
     room = PAGE_BYTES - len(render(0).encode())
     return render(max(0, min(PICTURES_BYTES, room)))
@@ -114,7 +114,7 @@ def _tell_of_the_run(
         "decisions": fit["decisions"],
         "advice": fit["advice"],
         "audit": audit,
-        "trained": sum(found["train"] for found in audit["classes"].values()),
+        "trained": sum(counts["train"] for counts in audit["classes"].values()),
         "traits": TRAITS,
         "lineage": lineage,
         "settings": lineage["settings"],
@@ -147,10 +147,10 @@ def _tell_of_confidence(
 
 def _side_by_side(before: list[Bin], after: list[Bin]) -> list[tuple[float, float, Bin | None, Bin | None]]:
     """(low, high, before, after) of every bin that one of them has."""
-    found = [{round(b.low * ECE_BINS): b for b in bins} for bins in (before, after)]
+    earlier, later = ({round(b.low * ECE_BINS): b for b in bins} for bins in (before, after))
     return [
-        (place / ECE_BINS, (place + 1) / ECE_BINS, found[0].get(place), found[1].get(place))
-        for place in sorted(found[0].keys() | found[1].keys())
+        (place / ECE_BINS, (place + 1) / ECE_BINS, earlier.get(place), later.get(place))
+        for place in sorted(earlier.keys() | later.keys())
     ]
 
 

@@ -40,8 +40,8 @@ def write_curve(path: Path, decision: Decision) -> None:
 
 def draw_curve(decision: Decision) -> Markup:
     """The same without the legend, for which the page has a table."""
-    told = ", ".join(f"{name} {rate:.2g}" for name, rate in decision.suggestions.items() if rate)
-    shows = f"Loss against learning rate. Taken: {decision.lr:.2g}. Suggestions: {told or 'none'}."
+    rates = ", ".join(f"{name} {rate:.2g}" for name, rate in decision.suggestions.items() if rate)
+    shows = f"Loss against learning rate. Taken: {decision.lr:.2g}. Suggestions: {rates or 'none'}."
     with house_style():
         return as_svg(_draw(decision, width=4.8), "range-test", shows)
 

@@ -46,7 +46,7 @@ def describe_files(
 ) -> ReleasedFiles:
     """`latencies` are of every precision that is in the folder."""
     best = contract.metrics.accuracy
-    kept = [(str(name), v.file, v.metrics.accuracy) for name, v in contract.variants.items()]
+    variants = [(str(name), v.file, v.metrics.accuracy) for name, v in contract.variants.items()]
     files = (
         ReleasedFile(
             precision,
@@ -56,6 +56,6 @@ def describe_files(
             file_digest(folder / file),
             latencies[precision],
         )
-        for precision, file, accuracy in [("fp32", MODEL_FILE, best), *kept]
+        for precision, file, accuracy in [("fp32", MODEL_FILE, best), *variants]
     )
     return ReleasedFiles(tuple(files), dict(left_out), machine)

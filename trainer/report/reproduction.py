@@ -21,12 +21,12 @@ def command_again(
     for the last bit of a sum depends on their number.
     """
     start = f"python -m trainer train --data {shlex.quote(settings['data'])}"
-    given = [_option(name, settings[name]) for name in settings if _differs(settings, name)]
+    options = [_option(name, settings[name]) for name in settings if _differs(settings, name)]
     if continued_from:
         unfit = tuple(flag(name) for name in OF_THE_NETWORK)
-        given = [option for option in given if option.split()[0] not in unfit]
-        given.append(f"--continue-from {shlex.quote(continued_from)}")
-    return [start, f"--models {shlex.quote(f'models/{model}')}", *given, f"--threads {threads}"]
+        options = [option for option in options if option.split()[0] not in unfit]
+        options.append(f"--continue-from {shlex.quote(continued_from)}")
+    return [start, f"--models {shlex.quote(f'models/{model}')}", *options, f"--threads {threads}"]
 
 
 def _differs(settings: Mapping[str, Any], name: str) -> bool:

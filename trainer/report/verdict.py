@@ -140,9 +140,9 @@ def _doubts_of_its_worth(metrics: Metrics, interval: tuple[float, float]) -> Ite
 def _doubts_of_classes(
     metrics: Metrics, judged: dict[str, ClassMetrics], audit: dict[str, Any]
 ) -> Iterator[Markup]:
-    said = set(_unfound(judged)) if _never_found_count(metrics, judged) else set()
+    never_found = set(_unfound(judged)) if _never_found_count(metrics, judged) else set()
     missed = sorted(
-        (row.recall, label) for label, row in judged.items() if row.recall < 0.5 and label not in said
+        (row.recall, label) for label, row in judged.items() if row.recall < 0.5 and label not in never_found
     )
     if missed:
         recall, label = missed[0]

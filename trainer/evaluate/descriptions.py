@@ -18,28 +18,30 @@ MOST_WORST: Final = 10
 Row = tuple[str, ...]
 
 
-def describe_evaluation(found: Evaluation, contract: BundleContract) -> Iterator[str]:
+def describe_evaluation(evaluation: Evaluation, contract: BundleContract) -> Iterator[str]:
     """The lines that a person reads of an evaluation."""
-    model, metrics, kept = found.model, found.metrics, found.kept
+    model, metrics, answered = evaluation.model, evaluation.metrics, evaluation.kept
     yield f"{model['name']} version {model['version']}, {model['precision']}: {_accuracy(metrics)}"
     yield f"at its release {_accuracy(contract.metrics_of(model['precision']))}"
-    yield from found.beside_release.words()
+    yield from evaluation.beside_release.words()
     yield f"beside it: {describe_beside(metrics)}"
     yield ""
     yield from _table([("class", "images", "precision", "recall"), *_classes(metrics)])
     yield ""
     yield "most confused   " + (
-        ", ".join(f"{p.truth} taken for {p.predicted} ({p.count})" for p in found.most_confused) or "none"
+        ", ".join(f"{p.truth} taken for {p.predicted} ({p.count})" for p in evaluation.most_confused)
+        or "none"
     )
     yield (
-        f"calibration     error {metrics.ece:.2%}; below a probability of {kept.threshold:.3f} it abstains: "
-        f"{kept.images} of {metrics.images} images are kept"
-        + (f", of which {kept.right / kept.images:.2%} are right" if kept.images else "")
+        f"calibration     error {metrics.ece:.2%}; "
+        f"below a probability of {answered.threshold:.3f} it abstains: "
+        f"{answered.images} of {metrics.images} images are kept"
+        + (f", of which {answered.right / answered.images:.2%} are right" if answered.images else "")
     )
-    if found.worst:
+    if evaluation.worst:
         yield ""
         header = ("worst images", "truth", "taken for", "probability")
-        worst = found.worst[:MOST_WORST]
+        worst = evaluation.worst[:MOST_WORST]
         yield from _table([header, *((w.path, w.truth, w.predicted, f"{w.probability:.3f}") for w in worst)])
 
 
@@ -105,8 +107,8 @@ def describe_verdict(opinion: Opinion | None) -> Iterator[str]:
 def _what_it_does(contract: BundleContract) -> Iterator[Row]:
     spec, labels = contract.preprocess, contract.labels
     more = f" and {len(labels) - MOST_ROWS} more" if len(labels) > MOST_ROWS else ""
-    shown = [repr(label) if "," in label else label for label in labels[:MOST_ROWS]]
-    yield "labels", f"{len(labels)}: {', '.join(shown)}{more}"
+    names = [repr(label) if "," in label else label for label in labels[:MOST_ROWS]]
+    yield "labels", f"{len(labels)}: {', '.join(names)}{more}"
     yield "images", f"shorter side {spec.resize}, crop {spec.size}, {spec.interpolation}"
     for tensor in (*contract.inputs, *contract.outputs):
         yield tensor.name, f"{tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
@@ -117,7 +119,7 @@ def _what_it_does(contract: BundleContract) -> Iterator[Row]:
 def _where_it_comes_from(training: dict[str, Any]) -> Iterator[Row]:
     """As far as the trainer that made it has noted it."""
     settings, rate = _part(training, "settings"), _part(training, "learning_rate")
-    found = _part(training, "versions")
+    versions = _part(training, "versions")
     noted = {
         "architecture": training.get("architecture"),
         "weights": _with_digest(training.get("weights"), training.get("weights_sha256")),
@@ -128,7 +130,7 @@ def _where_it_comes_from(training: dict[str, Any]) -> Iterator[Row]:
         "seed": training.get("seed"),
         "run": training.get("run"),
         "continued from": training.get("continued_from"),
-        "versions": ", ".join(f"{name} {version}" for name, version in found.items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
     return ((name, str(value)) for name, value in noted.items() if value not in (None, ""))
 
