@@ -13,9 +13,8 @@ from fovea.errors import ExitCode
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.calls.admission import Admission
-from server.calls.answering import Calls
+from server.calls.answering import Calls, add_service
 from server.calls.draining import drain_calls
-from server.calls.handlers import add_service
 from server.calls.request_limits import classifier_limits
 from server.calls.service import ClassifierService
 from server.config import ServeSettings

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Final
 
 from fovea.v1 import classify_pb2 as pb
-from server.calls.handlers import RequestLimit
+from server.calls.answering import RequestLimit
 from server.calls.message_fields import fields
 from server.errors import FieldInvalid
 

@@ -6,17 +6,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Final
 
+import numpy as np
+
+from fovea.model.classifier import top_k
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
-from server.calls import replies
 from server.calls.admission import Admission
-from server.calls.answering import Calls, Context, check_request_id, deadline_of
-from server.calls.handlers import refuse_malformed
+from server.calls.answering import Calls, Context, check_request_id, deadline_of, refuse_malformed
+from server.calls.description import model_description
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
 from server.models.loaded_models import LoadedModels
-from server.models.served_model import ServedModel
+from server.models.served_model import Classified, ServedModel
 from server.queue.priority_queue import Priority
 from server.telemetry.access_log import Call
 
@@ -81,7 +83,7 @@ class ClassifierService(ClassifierServicer):
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         async with self._call("GetModel", request, context, deadline_of(context)):
-            return replies.model_description(self._models.choose(request.model_version))
+            return model_description(self._models.choose(request.model_version))
 
     async def _classify(
         self, request: pb.ClassifyRequest, deadline: float | None, default_priority: Priority
@@ -121,7 +123,7 @@ class ClassifierService(ClassifierServicer):
         self, model: ServedModel, image: bytes, query: Query, deadline: float | None, priority: Priority
     ) -> pb.ClassifyResponse:
         classified = await model.classify(WorkItem(image), deadline, priority)
-        return replies.response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
+        return _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
     @contextmanager
     def _model_for(self, query: Query) -> Iterator[ServedModel]:
@@ -154,3 +156,33 @@ def _priority_of(priority: "pb.Priority.ValueType", default: Priority) -> Priori
     if priority not in priorities:
         raise FieldInvalid("priority", f"priority must be from 0 to 2, not {priority}")
     return priorities[priority]
+
+
+def _response(
+    model: ServedModel, classified: Classified, count: int, min_probability: float, request_id: str
+) -> pb.ClassifyResponse:
+    """`count` predictions at most, best first, none below `min_probability`."""
+    labels, probabilities = model.contract.labels, classified.probabilities
+    # The best one is known, and most callers ask for no other.
+    best = [classified.best] if count == 1 else top_k(probabilities[np.newaxis], count)[0][0].tolist()
+    predictions = [
+        pb.Prediction(label=labels[index], index=index, probability=probability)
+        for index in best
+        if (probability := float(probabilities[index])) >= min_probability
+    ]
+    return pb.ClassifyResponse(
+        predictions=predictions,
+        abstained=classified.abstained,
+        model=model.identity,
+        timing=_timing(classified),
+        request_id=request_id,
+    )
+
+
+def _timing(classified: Classified) -> pb.Timing:
+    return pb.Timing(
+        decode_us=round(classified.decode_s * 1e6),
+        queue_us=round(classified.queue_s * 1e6),
+        batch_size=classified.batch_size,
+        compute_us=round(classified.compute_s * 1e6),
+    )

@@ -6,7 +6,7 @@ Only the tensors' data may be large.
 from typing import Final
 
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.handlers import RequestLimit
+from server.calls.answering import RequestLimit
 from server.calls.message_fields import fields
 from server.errors import FieldInvalid
 

@@ -1,13 +1,13 @@
-"""What one version computed and predicted since it went live: for the metrics, and as the protocol tells it."""
+"""What one version computed and predicted since it went live: for the metrics, and for ModelStatistics."""
 
 import time
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from fovea.model.distance import abstentions, predicted_on_held_out, tenths
 
 from fovea.model.bundle import BundleContract, Precision
+from fovea.model.distance import abstentions, predicted_on_held_out, tenths
 from fovea.model.measured import Metrics as Measured
 from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import KINDS, Metrics

@@ -12,7 +12,7 @@ from fovea.oip import open_inference_pb2 as pb
 from server.errors import FieldInvalid
 from server.oip import request_limits
 from server.oip.request_limits import MAX_REST_BYTES, inference_limits
-from tests.server.calls.test_handlers import counts
+from tests.server.calls.test_malformed import counts
 from tests.server.oip_calls import (
     IMAGES,
     PATIENCE_S,

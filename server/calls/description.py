@@ -1,0 +1,34 @@
+"""How classify.proto describes the model that is served."""
+
+from fovea.v1 import classify_pb2 as pb
+from server.models.served_model import ServedModel
+
+
+def model_description(model: ServedModel) -> pb.GetModelResponse:
+    contract = model.contract
+    described = pb.GetModelResponse(
+        model=model.identity,
+        labels=contract.labels,
+        preprocess=_preprocess(model),
+        metrics=_metrics(model),
+        abstain_threshold=contract.abstain_threshold,
+        loaded_versions=[contract.version],
+        provider=model.provider,
+        precision=model.precision,
+    )
+    described.created.FromDatetime(contract.created)
+    return described
+
+
+def _preprocess(model: ServedModel) -> pb.Preprocess:
+    spec = model.contract.preprocess
+    return pb.Preprocess(
+        size=spec.size, resize=spec.resize, interpolation=spec.interpolation, digest=spec.digest
+    )
+
+
+def _metrics(model: ServedModel) -> pb.Metrics:
+    measured = model.contract.metrics
+    return pb.Metrics(
+        accuracy=measured.accuracy, loss=measured.loss, ece=measured.ece, images=measured.images
+    )
