@@ -22,12 +22,16 @@ PATIENCE_S = 60
 
 
 class ServerProcess:
-    """A started `python -m server`. Its log is read as it comes, so that its pipe never fills up."""
+    """A started `python -m server`. Its log is read as it comes, so that its pipe never fills up.
+
+    Computes in one process where nothing else is said: each takes as long to start as the server.
+    """
 
     def __init__(self, models: Path | str, *flags: str, python: str | None = None) -> None:
         arguments = [
             *("--models", str(models), "--host", "127.0.0.1", "--log-format", "json"),
             *("--port", "0", "--metrics-port", "0", "--health-port", "0"),
+            *(("--threads", "1") if python is None and "--threads" not in flags else ()),
             *flags,
         ]
         options: dict[str, Any] = {"cwd": ROOT, "env": clean_environment(), "stderr": subprocess.PIPE}

@@ -13,7 +13,7 @@ from tests.servers import ServerProcess, running_server
 @pytest.fixture(scope="session")
 def server(tiny_models: Path) -> Iterator[ServerProcess]:
     """A server of the tiny model, shared by the tests that only call it."""
-    with running_server(tiny_models, "--log-level", "debug") as running:
+    with running_server(tiny_models, "--log-level", "debug", "--threads", "2") as running:
         yield running
 
 
