@@ -7,6 +7,7 @@ from fovea import stopping
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from tests import tiny
+from tests.shared import SharedFolder
 
 pytest_plugins = ["tests.browser", "tests.buckets"]
 collect_ignore = ["triton"]  # run in an environment of their own, by `make test-triton`
@@ -17,6 +18,11 @@ def _no_stop_is_left_over() -> Iterator[None]:
     """What one test catches that a signal raised is not for the next one to hear."""
     yield
     stopping.forget()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
+    return SharedFolder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

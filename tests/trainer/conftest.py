@@ -1,4 +1,3 @@
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fovea.stopping import Stopping
+from tests.shared import SharedFolder
 from tests.trainer.exported import made_once
 from trainer import job
 from trainer.config import TrainSettings
@@ -27,15 +27,12 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where exports are kept, for all processes of one call of pytest."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "exports"
-    folder.mkdir(exist_ok=True)
-    return folder
+def exports(shared: SharedFolder) -> Path:
+    """Where exports are kept."""
+    return shared.once("exports", Path.mkdir)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def known_exports(exports: Path) -> Iterator[None]:
     """For tests that train equal networks, and look at something else than their export."""
     with made_once(exports):
@@ -43,21 +40,23 @@ def known_exports(exports: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits(shared: SharedFolder) -> Path:
     """The whole data set as files."""
-    return write_digits(tmp_path_factory.mktemp("digits") / "digits")
+    return shared.once("digits", write_digits)
 
 
 @pytest.fixture(scope="session")
-def few_digits(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def few_digits(digits: Path, shared: SharedFolder) -> Path:
     """Zeros and ones: 48 images to train on, 20 held out."""
-    folder = tmp_path_factory.mktemp("few") / "digits"
-    for part, count in (("train", 24), ("val", 10)):
-        for label in ("0", "1"):
-            (folder / part / label).mkdir(parents=True)
-            for file in sorted((digits / part / label).iterdir())[:count]:
-                shutil.copy(file, folder / part / label)
-    return folder
+
+    def make(folder: Path) -> None:
+        for part, count in (("train", 24), ("val", 10)):
+            for label in ("0", "1"):
+                (folder / part / label).mkdir(parents=True)
+                for file in sorted((digits / part / label).iterdir())[:count]:
+                    shutil.copy(file, folder / part / label)
+
+    return shared.once("few-digits", make)
 
 
 def train_settings(data: Path, root: Path, **changes: object) -> TrainSettings:
@@ -87,7 +86,7 @@ def train_only(
 ) -> tuple[list[EpochRecord], dict[str, Tensor], Decision]:
     """Trains in a new folder of `root` and releases nothing: the epochs, the weights that they led to, and
     what the range test found, if one was made."""
-    quick = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2}
+    quick = {"arch": "squeezenet1_1", "batch_size": 8, "lr": 1e-2}
     settings = train_settings(data, root, **{**quick, **changes})
     start = prepare(settings)
     assert isinstance(settings.lr, float)
@@ -106,23 +105,28 @@ def train_only(
 
 
 @pytest.fixture(scope="session")
-def trained(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(few_digits: Path, exports: Path, shared: SharedFolder) -> Path:
     """A folder with runs/a and models/tiny/1, made by a whole training. Not to be changed: it is shared."""
-    root = tmp_path_factory.mktemp("trained")
-    job.train(train_settings(few_digits, root, epochs="auto", max_epochs=3))
-    return root
+
+    def make(root: Path) -> None:
+        with made_once(exports):
+            job.train(train_settings(few_digits, root, epochs="auto", max_epochs=3))
+
+    return shared.once("trained", make)
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(few_digits: Path, exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(few_digits: Path, exports: Path, shared: SharedFolder) -> Path:
     """A run of a frozen epoch and two cycles, 1 and 2 epochs long, that nothing broke off."""
     from tests.trainer.interruptions import finetuning, start_from  # which take train_settings from here
 
-    root = tmp_path_factory.mktemp("uninterrupted")
-    start_from(few_digits, root)
-    with made_once(exports):
-        job.train(finetuning(few_digits, root))
-    return root / "runs" / "a"
+    def make(root: Path) -> None:
+        root.mkdir()
+        start_from(few_digits, root)
+        with made_once(exports):
+            job.train(finetuning(few_digits, root))
+
+    return shared.once("uninterrupted", make) / "runs" / "a"
 
 
 @pytest.fixture

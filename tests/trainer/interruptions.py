@@ -19,7 +19,7 @@ from trainer.network import precision
 from trainer.network.checkpoint import CHECKPOINT_FILE
 from trainer.preparation import prepare
 
-QUICK = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
+QUICK = {"arch": "squeezenet1_1", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
 STEPS_PER_EPOCH = 6
 """48 images in batches of 8"""
 

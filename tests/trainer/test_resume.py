@@ -177,7 +177,7 @@ def test_training_goes_on_from_a_finished_run_with_its_options(
     )
     job.train(settings)
     saved = json.loads((root / "runs" / "b" / "settings.json").read_text())
-    assert (saved["arch"], saved["batch_size"], saved["size"]) == ("shufflenet_v2_x0_5", 8, 32)
+    assert (saved["arch"], saved["batch_size"], saved["size"]) == ("squeezenet1_1", 8, 32)
     (record,) = (json.loads(line) for line in (root / "runs/b/metrics.jsonl").read_text().splitlines())
     kept = json.loads((uninterrupted / "fit.json").read_text())["kept_epoch"]
     assert record["epoch"] == kept + 1

@@ -15,6 +15,7 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from tests.buckets import Bucket
 from tests.tiny import picture, publish_bundle
+from tests.trainer.exported import made_once
 from tests.trainer.report.test_verdict import of
 from trainer import examination, job
 from trainer.config import EvaluateSettings, ExportSettings
@@ -180,14 +181,15 @@ def test_other_precision_is_measured_beside_its_own_release(
 
 
 @pytest.fixture(scope="module")
-def released_precisions(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def released_precisions(trained: Path, exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's model with int8 beside it, which says that it was measured on one image less than fp32."""
     root = tmp_path_factory.mktemp("precisions")
     run, models = shutil.copytree(trained / "runs" / "a", root / "run"), root / "models"
     settings = json.loads((run / "settings.json").read_text())
     settings |= {"precisions": ["fp32", "int8"], "max_accuracy_drop": 1.0}
     (run / "settings.json").write_text(json.dumps(settings))
-    job.export(ExportSettings(run=run, models=str(models), device="cpu", threads=1))
+    with made_once(exports):
+        job.export(ExportSettings(run=run, models=str(models), device="cpu", threads=1))
     contract = json.loads((models / "1" / "bundle.json").read_text())
     contract["variants"]["int8"]["metrics"]["images"] = 19
     (models / "1" / "bundle.json").write_text(json.dumps(contract))

@@ -16,7 +16,7 @@ from tests.photos import make_photos
 from tests.trainer.conftest import train_settings
 from trainer import job
 
-QUICK = {"arch": "shufflenet_v2_x0_5", "lr": 3e-3}
+QUICK = {"arch": "squeezenet1_1", "lr": 3e-3}
 PER_CLASS = 120
 
 

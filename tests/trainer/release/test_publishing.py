@@ -31,7 +31,7 @@ def noise(tmp_path: Path) -> TrainSettings:
             folder.mkdir(parents=True)
             for place in range(count):
                 Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{place}.png")
-    quick = {"arch": "shufflenet_v2_x0_5", "lr": 1e-4, "publish_anyway": False}
+    quick = {"arch": "squeezenet1_1", "lr": 1e-4, "publish_anyway": False}
     return train_settings(tmp_path / "noise", tmp_path, **quick)
 
 
