@@ -90,7 +90,8 @@ def test_every_image_is_seen_once_an_epoch_across_the_break(
     monkeypatch.setattr(loop, "training_batches", watched)
     settings = train_settings(few_digits, tmp_path, **QUICK)
     break_off(settings, 3)
-    job.train(settings)
+    monkeypatch.setattr(job, "release", lambda *_: signal.raise_signal(signal.SIGTERM))
+    expect_terminated(settings)
     assert len(seen) == STEPS_PER_EPOCH * 8
     assert len(set(seen)) == len(seen)
 

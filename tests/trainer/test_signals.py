@@ -191,7 +191,7 @@ def test_another_number_of_threads_is_said(
     settings = train_settings(few_digits, tmp_path, **QUICK)
     break_off(settings, 3)
     try:
-        job.train(settings.model_copy(update={"threads": 2}))
+        break_off(settings.model_copy(update={"threads": 2}), 2)
     finally:
         torch.set_num_threads(1)
     assert "the run was begun with threads 1, now 2: its end may differ in the last bits" in caplog.text
