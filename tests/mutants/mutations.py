@@ -9,7 +9,7 @@ from typing import Final
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
-from tests.mutants.operators import OPERATORS, Operator, Position
+from tests.mutants.operators import OPERATORS, Operator, Place, Position
 from tests.mutants.rooms import ROOT, Room
 
 LOG: Final = {"log", "logger", "logging"}
@@ -43,8 +43,8 @@ def _mutants_of_module(module: str) -> list[Mutant]:
     silent = list(_silent_spans(ast.parse(source)))
     mutants = []
     for name, operator in OPERATORS.items():
-        for occurrence, (start, end) in enumerate(_positions(source, operator)):
-            if any(first <= start and end <= last for first, last in silent):
+        for occurrence, (start, end, is_marker) in enumerate(_positions(source, operator)):
+            if is_marker or any(first <= start and end <= last for first, last in silent):
                 continue
             text = mutate_code(source, operator, occurrence)
             if (meaning := _meaning(text)) and meaning not in meanings:
@@ -53,9 +53,12 @@ def _mutants_of_module(module: str) -> list[Mutant]:
     return sorted(mutants, key=lambda mutant: mutant.line)
 
 
-def _positions(source: str, operator: Operator) -> Iterator[Position]:
+def _positions(source: str, operator: Operator) -> Iterator[tuple[Place, Place, bool]]:
+    """Start, end, and whether it is a `*` or `/` among parameters, which cosmic-ray takes for arithmetic."""
     for node in ast_nodes(get_ast(source)):
-        yield from operator.mutation_positions(node)
+        is_marker = node.parent is not None and node.parent.type == "parameters"
+        for start, end in operator.mutation_positions(node):
+            yield start, end, is_marker
 
 
 def _meaning(text: str) -> str | None:
@@ -67,7 +70,7 @@ def _meaning(text: str) -> str | None:
 
 
 def _silent_spans(tree: ast.Module) -> Iterator[Position]:
-    """Annotations, what is written to the log, the sentences of errors: no fault in them is looked for."""
+    """No fault is looked for in annotations, log entries, texts, and what only forbids."""
     for node in ast.walk(tree):
         match node:
             case ast.arg(annotation=ast.expr() as annotation) | ast.AnnAssign(annotation=annotation):
@@ -78,8 +81,10 @@ def _silent_spans(tree: ast.Module) -> Iterator[Position]:
                 yield _span(annotation)
             case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if name in LOG:
                 yield _span(node)
-            case ast.Raise():
-                yield from (_span(part) for part in ast.walk(node) if isinstance(part, ast.JoinedStr))
+            case ast.keyword(arg="frozen" | "slots" | "strict", value=value):
+                yield _span(value)
+            case ast.JoinedStr():
+                yield _span(node)
 
 
 def _span(node: ast.expr) -> Position:

@@ -14,7 +14,8 @@ from cosmic_ray.operators import comparison_operator_replacement as comparison
 from cosmic_ray.operators import unary_operator_replacement as unary
 from parso.python.tree import Name, Number
 
-Position = tuple[tuple[int, int], tuple[int, int]]
+Place = tuple[int, int]
+Position = tuple[Place, Place]
 TOLERANCE: Final = 1e-5
 ASSIGNED: Final = {"trailer", "atom_expr", "power"}
 LOG_METHODS: Final = {"debug", "info", "warning", "error", "exception", "critical"}

@@ -10,8 +10,8 @@ from server.queue.batch_policy import BatchLimits
 from server.queue.batcher import Batcher
 from server.queue.cost_model import CostModel
 from server.queue.priority_queue import Priority
-from server.queue.worker import ThreadWorker, WorkerDied
-from tests.server.event_loop import all_has_run, in_event_loop
+from server.queue.worker import Batch, Owner, ThreadWorker, WorkerDied
+from tests.server.event_loop import all_has_run, in_event_loop, until
 from tests.server.gated_model import GatedModel, batcher_of, busy, queued, submit, values
 from tests.server.manual_clock import ManualClock
 
@@ -100,10 +100,10 @@ async def test_only_full_batches_are_handed_over_ahead() -> None:
     answers = submit(batcher, 1)
     await queued(batcher, 1)
     assert model.batches == [[0]]
-    answers += submit(batcher, 2, 3)
+    answers += submit(batcher, 2)
     await model.started()
     assert model.batches == [[0], [1, 2]]
-    answers += submit(batcher, 4)
+    answers += submit(batcher, 3, 4)
     await queued(batcher, 2)  # no worker is free for what now is a full batch
     model.let_through()
     assert values(await asyncio.gather(first, *answers)) == [0, 1, 2, 3, 4]
@@ -402,14 +402,15 @@ async def test_images_of_a_worker_that_died_are_tried_again_one_by_one() -> None
     await first
     await model.started()
     model.failures = [WorkerDied("again"), WorkerDied("killed")]
+    answers += submit(batcher, 4)
     model.let_through(1)  # the three together
     await model.started()
     model.let_through(1)  # the first of them, alone
     with pytest.raises(ComputeFailed, match="again"):
         await answers[0]
     model.let_through()
-    assert values([await answers[1], await answers[2]]) == [2, 3]
-    assert model.batches == [[0], [1, 2, 3], [1], [2], [3]]
+    assert values(await asyncio.gather(*answers[1:])) == [2, 3, 4]
+    assert model.batches == [[0], [1, 2, 3], [1], [2], [3], [4]]
     await batcher.close()
 
 
@@ -500,6 +501,45 @@ async def test_queue_delay_waits_for_more_images() -> None:
 
 
 @in_event_loop
+async def test_queue_delay_ends_by_itself() -> None:
+    model = GatedModel()
+    model.let_through()
+    batcher = batcher_of(model, max_queue_delay_s=0.001)
+    assert values(await asyncio.gather(*submit(batcher, 1))) == [1]
+    await batcher.close()
+
+
+class HandWorker:
+    """A worker that keeps its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch[int]] = []
+
+    def attach(self, owner: Owner[int]) -> None:
+        owner.available(self)
+
+    def start(self, batch: Batch[int]) -> None:
+        self.batches.append(batch)
+
+    async def end(self) -> None:
+        pass
+
+
+@in_event_loop
+async def test_images_of_a_worker_that_died_go_to_one_that_is_free() -> None:
+    first, second = HandWorker(), HandWorker()
+    batcher = Batcher([first, second], BatchLimits(4, concurrency=2))
+    (answer,) = submit(batcher, 1)
+    await until(lambda: bool(first.batches))
+    batcher.lost(first)
+    batcher.finished(first.batches[0], WorkerDied("killed"))
+    await until(lambda: bool(second.batches))
+    assert [item.payload for item in second.batches[0].items] == [1]
+    answer.cancel()
+    await batcher.close()
+
+
+@in_event_loop
 async def test_full_batch_does_not_wait_for_the_queue_delay() -> None:
     model = GatedModel()
     model.let_through()
@@ -509,15 +549,16 @@ async def test_full_batch_does_not_wait_for_the_queue_delay() -> None:
 
 
 @in_event_loop
-async def test_queued_counts_the_images_that_wait() -> None:
+async def test_images_that_wait_and_that_are_computed_are_counted() -> None:
     model = GatedModel()
     batcher = batcher_of(model)
     first = await busy(model, batcher)
     answers = submit(batcher, *range(1, 7))
     await queued(batcher, 6)
+    assert batcher.running == 1
     model.let_through()
     await asyncio.gather(first, *answers)
-    assert batcher.queued == 0
+    assert (batcher.queued, batcher.running) == (0, 0)
     await batcher.close()
 
 

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from server.queue.cost_model import MANY, MEMORY_S, CostModel
@@ -43,6 +44,17 @@ def test_a_batch_counts_less_by_a_factor_of_e_after_three_seconds() -> None:
     assert costs.predict_s(1) == pytest.approx(0.6)
     clock.now = 3.0
     assert costs.predict_s(1) == pytest.approx((0.1 + 1.1 / math.e) / (1 + 1 / math.e))
+
+
+def test_the_line_is_the_best_through_batches_of_different_weight() -> None:
+    clock = ManualClock()
+    costs = CostModel([(1, 0.02), (4, 0.05)], clock=clock)
+    costs.observe(8, 0.12)
+    costs.observe(2, 0.05)
+    clock.now = 1.5
+    left = math.exp(-1.5 / MEMORY_S)
+    slope, intercept = np.polyfit([1, 4, 8, 2], [0.02, 0.05, 0.12, 0.05], 1, w=np.sqrt([1, 1, left, left]))
+    assert costs.predict_s(5) == pytest.approx(5 * slope + intercept)
 
 
 def test_without_a_batch_the_fit_is_renewed_once_a_second() -> None:

@@ -64,3 +64,17 @@ async def test_an_image_is_told_from_others_with_the_same_pixels() -> None:
     assert list(queue) == [first]
     queue.discard(second)
     assert list(queue) == [first]
+
+
+@in_event_loop
+async def test_images_that_nobody_waits_for_are_dropped_on_the_way_to_the_next() -> None:
+    for name in ("i", "b"):
+        queue: PriorityQueue[str] = PriorityQueue()
+        gone, waiting = item(name), item(name)
+        queue.put(gone)
+        queue.put(waiting)
+        gone.answer.cancel()
+        assert queue.next() is waiting
+        assert len(queue) == 1
+        waiting.answer.cancel()
+        assert queue.next() is None
