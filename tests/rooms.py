@@ -23,7 +23,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "trainer": (
         "__main__",
-        "job examination",
+        "job",
         "summary",
         "release",
         "preparation report",

@@ -60,12 +60,12 @@ def main() -> ExitCode | None:
 
 
 def _examine(settings: EvaluateSettings | InspectSettings) -> None:
-    from trainer import examination  # imports onnxruntime, which a wrong option need not wait for
+    from trainer.evaluate import command  # imports onnxruntime, which a wrong option need not wait for
 
     if isinstance(settings, EvaluateSettings):
-        examination.evaluate(settings)
+        command.evaluate(settings)
     else:
-        examination.inspect(settings)
+        command.inspect(settings)
 
 
 def _look(settings: LookSettings) -> None:

@@ -21,8 +21,8 @@ Row = tuple[str, ...]
 def describe_evaluation(evaluation: Evaluation, contract: BundleContract) -> Iterator[str]:
     """The lines that a person reads of an evaluation."""
     model, metrics, answered = evaluation.model, evaluation.metrics, evaluation.kept
-    yield f"{model['name']} version {model['version']}, {model['precision']}: {_accuracy(metrics)}"
-    yield f"at its release {_accuracy(contract.metrics_of(model['precision']))}"
+    yield f"{model.name} version {model.version}, {model.precision}: {_accuracy(metrics)}"
+    yield f"at its release {_accuracy(contract.metrics_of(model.precision))}"
     yield from evaluation.beside_release.words()
     yield f"beside it: {describe_beside(metrics)}"
     yield ""

@@ -7,12 +7,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from fovea.errors import DataInvalid, ImageInvalid
-from fovea.images.preprocess import Pixels, decode_image
+from fovea.errors import DataInvalid
+from fovea.model.bundle import Precision
 from fovea.model.classifier import Classifier
 from fovea.model.measured import Metrics
-from fovea.ordered import Window, ordered_map
 from trainer.evaluate.beside_release import BesideRelease, beside_release
+from trainer.evaluate.classification import classify_samples
 from trainer.evaluate.metrics import (
     Bin,
     Logits,
@@ -27,11 +27,27 @@ from trainer.evaluate.metrics import (
 from trainer.images.audit import BadFile, check_bad
 from trainer.images.labels import looks
 from trainer.images.sources import Sample
-from trainer.progress import show_progress
 
-BATCH_SIZE: Final = 32
 MOST_WORST: Final = 100
 """Wrong answers that the record names."""
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """Which model it was, and what computed it."""
+
+    name: str
+    version: int
+    precision: Precision
+    provider: str
+    digest: str
+    """sha256 of its ONNX file"""
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> "EvaluatedModel":
+        contract, precision = classifier.bundle.contract, classifier.precision
+        digest = classifier.bundle.digest_of(precision)
+        return cls(contract.name, contract.version, precision, classifier.provider, digest)
 
 
 @dataclass(frozen=True)
@@ -59,8 +75,7 @@ class Kept:
 class Evaluation:
     """How a released model does on some images."""
 
-    model: dict[str, Any]
-    """its name, version, precision, provider and digest"""
+    model: EvaluatedModel
     metrics: Metrics
     right: int
     interval: tuple[float, float]
@@ -81,7 +96,7 @@ class Evaluation:
         """JSON-ready."""
         majority, share = self.metrics.majority
         return {
-            "model": self.model,
+            "model": asdict(self.model),
             "metrics": self.metrics.model_dump(mode="json"),
             "right": self.right,
             "accuracy_interval_95": list(self.interval),
@@ -101,7 +116,7 @@ class Evaluation:
         }
 
 
-def evaluate(
+def evaluate_samples(
     classifier: Classifier, data: str, samples: Sequence[Sample], threads: int, max_bad_fraction: float
 ) -> Evaluation:
     """Decodes and classifies every sample of `data`. Labels are those of the classifier's bundle.
@@ -111,7 +126,7 @@ def evaluate(
     """
     contract, labels = classifier.bundle.contract, classifier.labels
     _check_labels(samples, labels)
-    usable, bad, probabilities = _classify(classifier, samples, threads)
+    usable, bad, probabilities = classify_samples(classifier, samples, threads)
     check_bad(data, bad, len(samples), max_bad_fraction)
     index = {label: number for number, label in enumerate(labels)}
     targets = np.array([index[sample.label] for sample in usable], np.int64)
@@ -121,13 +136,7 @@ def evaluate(
     answered = probabilities.max(1) >= contract.abstain_threshold
     metrics = measure(probabilities, targets, labels, contract.abstain_threshold)
     return Evaluation(
-        model={
-            "name": contract.name,
-            "version": contract.version,
-            "precision": classifier.precision,
-            "provider": classifier.provider,
-            "digest": classifier.bundle.digest_of(classifier.precision),
-        },
+        model=EvaluatedModel.of(classifier),
         metrics=metrics,
         right=right,
         interval=accuracy_interval(right, len(usable)),
@@ -155,53 +164,6 @@ def _check_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> None:
             f"the model has no class {unknown[0]!r}{others}, of which there are images "
             f"(it has {known}){meant}"
         )
-
-
-def _classify(
-    classifier: Classifier, samples: Sequence[Sample], threads: int
-) -> tuple[list[Sample], list[BadFile], Logits]:
-    """The images that can be decoded with their probabilities [n, classes], and the others."""
-    spec = classifier.bundle.contract.preprocess
-
-    def decode(sample: Sample) -> Pixels | BadFile:
-        try:
-            return decode_image(sample.path.read_bytes(), spec)
-        except ImageInvalid as error:
-            return BadFile(str(sample), str(error))
-        except OSError as error:
-            return BadFile(str(sample), f"cannot be read: {error.strerror}")
-
-    decoded = ordered_map(decode, samples, threads, Window(2 * BATCH_SIZE))
-    usable: list[Sample] = []
-    bad: list[BadFile] = []
-
-    def crops() -> Iterator[Pixels]:
-        outcomes = show_progress(decoded, "evaluating", len(samples))
-        for sample, outcome in zip(samples, outcomes, strict=True):
-            if isinstance(outcome, BadFile):
-                bad.append(outcome)
-            else:
-                usable.append(sample)
-                yield outcome
-
-    probabilities: Logits = np.empty((len(samples), len(classifier.labels)), np.float32)
-    done = 0
-    for batch in _batches(crops()):
-        probabilities[done : done + len(batch)] = classifier.classify(batch)
-        done += len(batch)
-    return usable, bad, probabilities[:done]
-
-
-def _batches(crops: Iterator[Pixels]) -> Iterator[Pixels]:
-    """[n, S, S, 3], n up to BATCH_SIZE."""
-    waiting: list[Pixels] = []
-    for crop in crops:
-        waiting.append(crop)
-        if len(waiting) == BATCH_SIZE:
-            yield np.stack(waiting)
-            waiting = []
-    if waiting:
-        yield np.stack(waiting)
 
 
 def _worst(

@@ -17,8 +17,9 @@ from tests.buckets import Bucket
 from tests.tiny import picture, publish_bundle
 from tests.trainer.exported import made_once
 from tests.trainer.report.test_verdict import of
-from trainer import examination, job
+from trainer import job
 from trainer.config import EvaluateSettings, ExportSettings
+from trainer.evaluate import command
 from trainer.evaluate.beside_release import beside_release, change
 from trainer.evaluate.metrics import accuracy_interval
 
@@ -53,7 +54,7 @@ def _evaluate(model: Path | str, images: Path | str, tmp_path: Path, **options: 
         threads=1,
         **options,
     )
-    examination.evaluate(settings)
+    command.evaluate(settings)
     record: dict[str, Any] = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     return record
 

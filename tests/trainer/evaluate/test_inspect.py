@@ -12,13 +12,13 @@ from fovea.errors import BundleInvalid
 from fovea.model.bundle import ModelBundle, parse_contract
 from tests.buckets import Bucket
 from tests.tiny import publish_bundle
-from trainer import examination
 from trainer.config import InspectSettings
+from trainer.evaluate import command
 
 
 def _inspect(bundle: Path | str, capsys: pytest.CaptureFixture[str], **options: Any) -> str:
     capsys.readouterr()
-    examination.inspect(InspectSettings(bundle=str(bundle), **options))
+    command.inspect(InspectSettings(bundle=str(bundle), **options))
     return capsys.readouterr().out
 
 
@@ -108,6 +108,6 @@ def test_folder_without_a_model_is_refused(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_looking_at_a_model_does_not_load_torch() -> None:
-    code = "import sys, trainer.examination; print('torch' in sys.modules)"
+    code = "import sys, trainer.evaluate.command; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

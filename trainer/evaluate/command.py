@@ -1,4 +1,4 @@
-"""The commands that look at a released model. They need no torch."""
+"""`evaluate` and `inspect`: the commands that examine a released model. They need no torch."""
 
 import logging
 from typing import Final
@@ -13,8 +13,7 @@ from fovea.settings import as_saved
 from fovea.stopping import Stopping
 from trainer.config import EvaluateSettings, InspectSettings
 from trainer.evaluate.descriptions import describe_bundle, describe_evaluation
-from trainer.evaluate.evaluation import Evaluation
-from trainer.evaluate.evaluation import evaluate as evaluate_on
+from trainer.evaluate.evaluation import Evaluation, evaluate_samples
 from trainer.images.audit import left_out
 from trainer.images.sources import open_heldout
 from trainer.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
@@ -40,19 +39,21 @@ def evaluate(settings: EvaluateSettings) -> None:
         logger.warning("the model was trained on images of %s: the accuracy flatters it", settings.data)
     if not folder.proposed:
         (folder.path / EVALUATION_FILE).unlink(missing_ok=True)  # of other images, should these be refused
-    found = evaluate_on(classifier, settings.data, held.samples, settings.threads, settings.max_bad_fraction)
-    if found.bad:
-        logger.warning("%s", left_out(found.bad))
+    evaluation = evaluate_samples(
+        classifier, settings.data, held.samples, settings.threads, settings.max_bad_fraction
+    )
+    if evaluation.bad:
+        logger.warning("%s", left_out(evaluation.bad))
     folder = folder.claim()
     folder.write_json(
         EVALUATION_FILE,
-        {"settings": as_saved(settings), **found.record(), "not_taken": held.passed_over.record()},
+        {"settings": as_saved(settings), **evaluation.record(), "not_taken": held.passed_over.record()},
     )
     try:
-        print("\n".join(describe_evaluation(found, bundle.contract)))
+        print("\n".join(describe_evaluation(evaluation, bundle.contract)))
         print(f"\n{folder.path / EVALUATION_FILE}", flush=True)
     finally:  # also when nobody reads what is printed
-        _check_accuracy(found, settings.min_accuracy)
+        _check_accuracy(evaluation, settings.min_accuracy)
 
 
 def inspect(settings: InspectSettings) -> None:
@@ -75,11 +76,13 @@ def _check_embedded(bundle: ModelBundle) -> None:
         if precision != "fp32" and precision not in bundle.contract.variants:
             continue
         model = onnx.load(bundle.file_of(precision), load_external_data=False)
-        found = {entry.key: entry.value for entry in model.metadata_props}.get(METADATA_KEY)
-        if found != bundle.contract.embedded():
+        embedded = {entry.key: entry.value for entry in model.metadata_props}.get(METADATA_KEY)
+        if embedded != bundle.contract.embedded():
             raise BundleInvalid(f"{bundle.path}: bundle.json and the contract inside {precision} differ")
 
 
-def _check_accuracy(found: Evaluation, least: float | None) -> None:
-    if least is not None and found.metrics.accuracy < least:
-        raise DataInvalid(f"the accuracy of {found.metrics.accuracy:.2%} is below --min-accuracy {least:g}")
+def _check_accuracy(evaluation: Evaluation, least: float | None) -> None:
+    if least is not None and evaluation.metrics.accuracy < least:
+        raise DataInvalid(
+            f"the accuracy of {evaluation.metrics.accuracy:.2%} is below --min-accuracy {least:g}"
+        )
