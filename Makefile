@@ -34,7 +34,7 @@ test: $(READY) ## Run the tests (some 8 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu and not images'
 
 # What measures a latency, a throughput or memory, and so wants the machine for itself.
-QUIET := $(addprefix tests/,fovea/test_rollout.py scorer/test_many_keys.py scorer/test_memory.py \
+QUIET := $(addprefix tests/,fovea/client/test_rollout.py scorer/test_many_keys.py scorer/test_memory.py \
 	server/test_overload.py server/test_reload_under_load.py server/test_soak.py)
 test-slow: $(READY) test-triton ## Run the long tests that need no GPU, those with Triton too
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow $(QUIET:%=--ignore=%)

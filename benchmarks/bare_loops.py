@@ -3,7 +3,7 @@
     python -m benchmarks.bare_loops fovea MODELS IMAGES SECONDS --threads 1 --batch 1 --precision fp32
     python -m benchmarks.bare_loops pillow MODELS IMAGES SECONDS
 
-`fovea` is `fovea.preprocess` and `Classifier`; `pillow` shares no code with the project: Pillow decodes,
+`fovea` is `fovea.images` and `Classifier`; `pillow` shares no code with the project: Pillow decodes,
 resizes and crops, onnxruntime runs. Prints images, seconds, CPU seconds and the median latency as JSON.
 """
 

@@ -5,7 +5,7 @@
     python -m benchmarks.serving --peer triton
 
 Images a second, latency and images per server CPU second at 1, 16 and 64 clients, beside two limits of the
-same run: (i) `fovea.preprocess` and `Classifier` in a loop without a server, (ii) a loop of Pillow and
+same run: (i) `fovea.images` and `Classifier` in a loop without a server, (ii) a loop of Pillow and
 onnxruntime that shares no code with the project. On resnet34, where the model is the limit, (i) is the best
 of a sweep over processes, threads and batch sizes. With `--peer`, NVIDIA's server on the same model instead.
 """

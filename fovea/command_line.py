@@ -25,11 +25,11 @@ def refuse_unknown_variables(environment: Mapping[str, str], prefix: str, known:
     others = tuple(other for other in PROGRAM_PREFIXES if other != prefix)
     known = set(known)
     for name in sorted(environment):
-        given = name.upper()
-        if not given.startswith("FOVEA_") or given.startswith(others) or given in known:
+        variable = name.upper()
+        if not variable.startswith("FOVEA_") or variable.startswith(others) or variable in known:
             continue
-        start = prefix if given.startswith(prefix) else "FOVEA_"
-        near = _did_you_mean(given.removeprefix(start), known, prefix)
+        start = prefix if variable.startswith(prefix) else "FOVEA_"
+        near = _did_you_mean(variable.removeprefix(start), known, prefix)
         raise SettingsInvalid(f"environment variable {name} is not a setting{near}")
 
 
@@ -37,17 +37,17 @@ def explained(complaint: str, flags: Iterable[str], program: str) -> str:
     """What argparse complains of, with what may have been meant or where to look."""
     marker = "unrecognized arguments: "
     if complaint.startswith(marker):
-        given = complaint.removeprefix(marker).split()[0]
-        if not given.startswith("-"):
-            return f"{program}: there is an argument too many: {given!r} (see {program} --help)"
-        near = _did_you_mean(given.split("=")[0].lstrip("-"), flags, "--")
-        return f"{program} has no option {given}{near}"
+        argument = complaint.removeprefix(marker).split()[0]
+        if not argument.startswith("-"):
+            return f"{program}: there is an argument too many: {argument!r} (see {program} --help)"
+        near = _did_you_mean(argument.split("=")[0].lstrip("-"), flags, "--")
+        return f"{program} has no option {argument}{near}"
     return f"{complaint} (see {program} --help)"
 
 
-def _did_you_mean(given: str, known: Iterable[str], prefix: str) -> str:
+def _did_you_mean(word: str, known: Iterable[str], prefix: str) -> str:
     """Compares what follows the `prefix` that all of `known` share, for that alone makes names look alike."""
-    near = difflib.get_close_matches(given, [name.removeprefix(prefix) for name in known], n=1)
+    near = difflib.get_close_matches(word, [name.removeprefix(prefix) for name in known], n=1)
     return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
@@ -64,9 +64,9 @@ def choose_command(
     if arguments and arguments[0] in {"-h", "--help"}:
         print(_command_help(commands, program))
         raise SystemExit(0)
-    given = f"there is no command {arguments[0]!r}" if arguments else "a command is missing"
+    complaint = f"there is no command {arguments[0]!r}" if arguments else "a command is missing"
     there_are = "the command is" if len(commands) == 1 else "the commands are"
-    raise SettingsInvalid(f"{program}: {given}; {there_are} {', '.join(commands)}")
+    raise SettingsInvalid(f"{program}: {complaint}; {there_are} {', '.join(commands)}")
 
 
 def _command_help(commands: Mapping[str, str], program: str) -> str:
@@ -94,8 +94,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().add_usage(" ".join(["%(prog)s [OPTIONS]", *positionals]), [], [], prefix)
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
-        shown = super()._format_args(action, default_metavar)
-        return re.sub(r"tuple\[str,...\]|\b(str|int|float|Path)\b", lambda type_: _VALUES[type_[0]], shown)
+        text = super()._format_args(action, default_metavar)
+        return re.sub(r"tuple\[str,...\]|\b(str|int|float|Path)\b", lambda type_: _VALUES[type_[0]], text)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         # Where there is no default, the description tells what then holds.

@@ -39,7 +39,7 @@ class DataInvalid(FoveaError):
 class ImageInvalid(DataInvalid):
     """These bytes are not an image that Fovea classifies.
 
-    `reason` is one of the short words of `fovea.preprocess.REASONS`; the text says more.
+    `reason` is one of the short words of `fovea.images.preprocess.REASONS`; the text says more.
     """
 
     def __init__(self, reason: str, message: str) -> None:

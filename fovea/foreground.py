@@ -50,10 +50,10 @@ def sleep(seconds: float) -> None:
 def wait_for(event: Event, timeout_s: float) -> bool:
     """Whether the event is there within this time; a signal's handler runs within HEARD_WITHIN_S."""
     end = time.monotonic() + timeout_s
-    while not (is_there := event.is_set()) and (left := end - time.monotonic()) > 0:
+    while not (is_set := event.is_set()) and (remaining_s := end - time.monotonic()) > 0:
         raise_lost()
-        event.wait(min(left, HEARD_WITHIN_S))
-    return is_there
+        event.wait(min(remaining_s, HEARD_WITHIN_S))
+    return is_set
 
 
 def _run(call: Callable[[], T], result: "Future[T]") -> None:

@@ -30,8 +30,8 @@ class ProgressLog:
         now = self._clock()
         if now - self._told >= INTERVAL_S:
             self._told = now
-            of = "" if self._total is None else f" of {self._total}"
-            logger.info("%s: %d%s", self._doing, self._done, of)
+            total = "" if self._total is None else f" of {self._total}"
+            logger.info("%s: %d%s", self._doing, self._done, total)
 
 
 def logged(

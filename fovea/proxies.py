@@ -23,8 +23,8 @@ def spare_loopback(environment: MutableMapping[str, str] = os.environ) -> None:
     """Adds this machine to the names that every library of this process reaches without a proxy."""
     if not any(name.lower().endswith("_proxy") for name in environment):
         return
-    given = [environment.get(name, "") for name in ("no_proxy", "NO_PROXY")]
-    hosts = [host.strip() for host in ",".join(given).split(",") if host.strip()]
+    values = [environment.get(name, "") for name in ("no_proxy", "NO_PROXY")]
+    hosts = [host.strip() for host in ",".join(values).split(",") if host.strip()]
     environment["no_proxy"] = environment["NO_PROXY"] = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
 
 
@@ -40,7 +40,7 @@ def http_proxy(url: str) -> str:
     parts = urlsplit(url)
     names = [form for name in (f"{parts.scheme}_proxy", "all_proxy") for form in (name.upper(), name)]
     name = next((name for name in names if os.environ.get(name)), None)
-    return _shown(name) if name and not _is_direct(parts.hostname or "", _NO_HTTP_PROXY) else ""
+    return _without_credentials(name) if name and not _is_direct(parts.hostname or "", _NO_HTTP_PROXY) else ""
 
 
 def grpc_proxy(target: str) -> str:
@@ -53,10 +53,10 @@ def grpc_proxy(target: str) -> str:
         return ""
     if all(_is_direct(host, _NO_GRPC_PROXY) for host in _hosts(target)):
         return ""
-    return _shown(name)
+    return _without_credentials(name)
 
 
-def _shown(name: str) -> str:
+def _without_credentials(name: str) -> str:
     """The variable and its value, but for the user and the password in it."""
     scheme, slashes, address = os.environ[name].rpartition("://")
     return f"{name}={scheme}{slashes}{address.rpartition('@')[2]}"
@@ -80,8 +80,8 @@ def _host(address: str) -> str:
 
 
 def _is_direct(host: str, names: tuple[str, ...]) -> bool:
-    listed = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    return any(_matches(host, pattern.strip()) for pattern in (*_LOOPBACK, *listed.split(",")))
+    no_proxy = next((os.environ[name] for name in names if os.environ.get(name)), "")
+    return any(_matches(host, pattern.strip()) for pattern in (*_LOOPBACK, *no_proxy.split(",")))
 
 
 def _matches(host: str, pattern: str) -> bool:

@@ -74,8 +74,8 @@ def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle
     """
     if not open_reachable(uri).exists(CONTRACT_FILE):
         known = ", ".join(map(str, versions.published(open_reachable(uri))))
-        there = f"; versions there: {known}, as {uri}/{known.rpartition(' ')[2]}" if known else ""
-        raise SettingsInvalid(f"{uri}: not a version (there is no {CONTRACT_FILE} in it){there}")
+        hint = f"; versions there: {known}, as {uri}/{known.rpartition(' ')[2]}" if known else ""
+        raise SettingsInvalid(f"{uri}: not a version (there is no {CONTRACT_FILE} in it){hint}")
     bundle = versions.open_bundle(uri, cache_dir)
     if not bundle.contract.version:
         raise BundleInvalid(

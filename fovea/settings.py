@@ -130,8 +130,8 @@ def is_positional(settings: type[ProgramSettings], name: str) -> bool:
 
 def _names(settings: type[ProgramSettings], name: str) -> str:
     """Both ways to give a setting: `--top-k (or FOVEA_SCORE_TOP_K)`."""
-    shown = name.upper() if is_positional(settings, name) else flag(name)
-    return f"{shown} (or {variable(settings, name)})"
+    spelling = name.upper() if is_positional(settings, name) else flag(name)
+    return f"{spelling} (or {variable(settings, name)})"
 
 
 def _flags(settings: type[ProgramSettings]) -> list[str]:

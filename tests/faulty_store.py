@@ -15,7 +15,7 @@ ALWAYS: Final = 10**9
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoreReply:
     """What the store behind the proxy answered."""
 
     status: int
@@ -74,7 +74,7 @@ class FaultyStore:
 def refused(status: int, code: str = "SlowDown") -> Fault:
     """Answers so instead of the store."""
     body = f"<Error><Code>{code}</Code><Message>later</Message></Error>".encode()
-    return lambda handler: handler.send(Answer(status, [("Content-Type", "application/xml")], body))
+    return lambda handler: handler.send(StoreReply(status, [("Content-Type", "application/xml")], body))
 
 
 def hung(handler: "_Handler") -> None:
@@ -159,17 +159,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_request  # noqa: N815 - http.server's names
 
-    def forward(self) -> Answer:
+    def forward(self) -> StoreReply:
         connection = http.client.HTTPConnection(self.endpoint, timeout=PATIENCE_S)
         try:
             headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
             connection.request(self.command, self.path, self.body, headers)
             response = connection.getresponse()
-            return Answer(response.status, response.getheaders(), response.read())
+            return StoreReply(response.status, response.getheaders(), response.read())
         finally:
             connection.close()
 
-    def send(self, answer: Answer, body: bytes | None = None, promised: int | None = None) -> None:
+    def send(self, answer: StoreReply, body: bytes | None = None, promised: int | None = None) -> None:
         sent = answer.body if body is None else body
         length = len(sent) if promised is None else promised
         self.send_response_only(answer.status)

@@ -7,7 +7,8 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", ".github/pull_request_template.md")
-TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
 
 
 def test_pages_link_to_files_and_name_targets_of_make() -> None:
@@ -17,6 +18,13 @@ def test_pages_link_to_files_and_name_targets_of_make() -> None:
         assert [link for link in links if not (ROOT / link).exists()] == [], page
         commands = re.findall(r"(?:`|^)make ([a-z -]+?)(?:`|$)", text, re.MULTILINE)
         assert {name for command in commands for name in command.split()} <= TARGETS, page
+
+
+def test_files_and_modules_that_make_names_exist() -> None:
+    files = set(re.findall(r"\b[\w/]+\.py\b", MAKEFILE))
+    assert {file for file in files if not any((ROOT / at / file).is_file() for at in ("", "tests"))} == set()
+    modules = set(re.findall(r"\bpython -m ((?:tests|demo|benchmarks|containers)[\w.]*)", MAKEFILE))
+    assert {module for module in modules if not list(ROOT.glob(f"{module.replace('.', '/')}*"))} == set()
 
 
 def test_hosted_checks_run_what_a_change_has_to_pass() -> None:

@@ -82,8 +82,8 @@ def tls_credentials(
     cannot be read, DataInvalid for one that holds something else.
     """
     if bool(certificate) != bool(key):
-        given, lacks = ("certificate", "key") if certificate else ("key", "certificate")
-        raise SettingsInvalid(f"the TLS {given} {certificate or key} is given without its {lacks}")
+        present, missing = ("certificate", "key") if certificate else ("key", "certificate")
+        raise SettingsInvalid(f"the TLS {present} {certificate or key} is given without its {missing}")
     if not (tls or ca or certificate):
         return None
     return grpc.ssl_channel_credentials(

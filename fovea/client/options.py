@@ -139,14 +139,14 @@ def load(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
     )
 
 
-def _value(field: "dataclasses.Field[Any]", given: Any) -> Any:
-    if not isinstance(given, str):  # a switch, or names as they stand on the command line
-        return given
+def _value(field: "dataclasses.Field[Any]", raw: Any) -> Any:
+    if not isinstance(raw, str):  # a switch, or names as they stand on the command line
+        return raw
     try:
-        return field.metadata["parse"](given)
+        return field.metadata["parse"](raw)
     except ValueError as error:
-        shown = field.name.upper() if field.name == "images" else flag(field.name)
-        raise SettingsInvalid(f"{shown} (or {_variable(field.name)}): {error}, not {given!r}") from error
+        spelling = field.name.upper() if field.name == "images" else flag(field.name)
+        raise SettingsInvalid(f"{spelling} (or {_variable(field.name)}): {error}, not {raw!r}") from error
 
 
 def _variable(name: str) -> str:

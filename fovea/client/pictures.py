@@ -32,6 +32,6 @@ def _picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     if not isinstance(pixels, np.ndarray):
         raise DataInvalid(f"an image is a path, bytes, a PIL image or an array, not {type(pixels).__name__}")
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        given = f"{pixels.dtype} {list(pixels.shape)}"
-        raise DataInvalid(f"an array must be uint8 [height, width, 3], not {given}")
+        description = f"{pixels.dtype} {list(pixels.shape)}"
+        raise DataInvalid(f"an array must be uint8 [height, width, 3], not {description}")
     return Image.fromarray(pixels)

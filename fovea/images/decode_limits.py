@@ -61,5 +61,5 @@ def check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
 
 def _check_area(how: str, size: tuple[int, int], max_pixels: int) -> None:
     if size[0] * size[1] > max_pixels:
-        stated = f"{size[0]} x {size[1]} pixels"
-        raise ImageInvalid("too_many_pixels", f"the image is {how} {stated}, more than {max_pixels}")
+        dimensions = f"{size[0]} x {size[1]} pixels"
+        raise ImageInvalid("too_many_pixels", f"the image is {how} {dimensions}, more than {max_pixels}")

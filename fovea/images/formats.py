@@ -30,12 +30,12 @@ def readable() -> tuple[str, ...]:
 
     AVIF comes before HEIF: a file of the brand mif1 may be either, and pillow-heif decodes no AVIF.
     """
-    found = (("AVIF", features.check("avif")), ("HEIF", _register_heif()), ("JXL", _register_jxl()))
+    optional = (("AVIF", features.check("avif")), ("HEIF", _register_heif()), ("JXL", _register_jxl()))
     if features.check("avif"):
         from PIL import AvifImagePlugin
 
         AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded side by side, each in one thread
-    return (*_ALWAYS, *(name for name, is_there in found if is_there))
+    return (*_ALWAYS, *(name for name, is_there in optional if is_there))
 
 
 def names() -> str:

@@ -49,8 +49,8 @@ def bare(data: bytes) -> bytes:
     """
     if not data.startswith(CONTAINER):
         return data
-    kept = (b"JXL ", b"ftyp", b"jxll", b"jxlc", b"jxlp")
-    return b"".join(data[box.start : box.end] for box in _boxes(data) if box.kind in kept)
+    kinds = (b"JXL ", b"ftyp", b"jxll", b"jxlc", b"jxlp")
+    return b"".join(data[box.start : box.end] for box in _boxes(data) if box.kind in kinds)
 
 
 class _Box(NamedTuple):

@@ -39,7 +39,7 @@ class Bare(NamedTuple):
 def bare(data: bytes) -> Bare:
     """Of a JPEG, PNG, GIF, TIFF or AVIF; any other file comes back as it is, and so does what is damaged.
 
-    Raises ImageInvalid for a file in a million pieces, and as `fovea.tiff` does.
+    Raises ImageInvalid for a file in a million pieces, and as `fovea.images.tiff` does.
     """
     if data.startswith(JPEG):
         return _bare_jpeg(data)
@@ -108,7 +108,7 @@ def odd_jpeg(data: bytes) -> str | None:
 
 
 def _bare_jpeg(data: bytes) -> Bare:
-    kept, exif, xmp, is_lossless = [data[:2]], [], b"", False
+    segments, exif, xmp, is_lossless = [data[:2]], [], b"", False
     for segment in jpeg_segments(data):
         is_lossless = is_lossless or segment.marker == _LOSSLESS
         if segment.marker == 0xE1:
@@ -117,8 +117,8 @@ def _bare_jpeg(data: bytes) -> Bare:
             elif segment.body.startswith(b"http://ns.adobe.com/xap/"):
                 xmp = xmp or segment.body
         elif not _is_comment(segment):
-            kept.append(data[segment.start : segment.end])
-    return Bare(b"".join(kept), orientation_in(b"".join(exif), xmp), is_lossless)
+            segments.append(data[segment.start : segment.end])
+    return Bare(b"".join(segments), orientation_in(b"".join(exif), xmp), is_lossless)
 
 
 def _is_comment(segment: Segment) -> bool:
@@ -130,17 +130,17 @@ def _is_comment(segment: Segment) -> bool:
 
 def _bare_png(data: bytes) -> Bare:
     """Without what comes after it, and the chunks that may be left out, but tRNS, which is transparency."""
-    kept, exif, xmp, profile = [data[:8]], b"", b"", b""
+    chunks, exif, xmp, profile = [data[:8]], b"", b"", b""
     for name, start, end in _chunks(data):
         if not name[0] & 0x20 or name == b"tRNS":
-            kept.append(data[start:end])
+            chunks.append(data[start:end])
         elif name == b"eXIf":
             exif = exif or data[start + 8 : end - 4]
         elif name == b"iTXt" and data.startswith(b"XML:com.adobe.xmp\0", start + 8):
             xmp = xmp or _text(data[start + 8 : end - 4])
         elif name in {b"zTXt", b"tEXt"} and data.startswith(b"Raw profile type exif\0", start + 8):
             profile = profile or _hexadecimal(_text(data[start + 8 : end - 4], packed=name == b"zTXt"))
-    return Bare(b"".join(kept), orientation_in(exif or profile, xmp))
+    return Bare(b"".join(chunks), orientation_in(exif or profile, xmp))
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -184,7 +184,7 @@ def _hexadecimal(profile: bytes) -> bytes:
 def _bare_gif(data: bytes) -> bytes:
     """Without comments and other extensions before the first frame, but those that say how it is drawn."""
     at = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0)
-    kept, pieces = [data[:at]], 0
+    blocks, pieces = [data[:at]], 0
     while data[at : at + 1] == b"\x21":
         start, label, at = at, data[at + 1 : at + 2], at + 2
         while size := int.from_bytes(data[at : at + 1]):
@@ -193,5 +193,5 @@ def _bare_gif(data: bytes) -> bytes:
                 raise ImageInvalid("undecodable", "the image is in too many small pieces")
         at += 1
         if label == b"\xf9":
-            kept.append(data[start:at])
-    return b"".join([*kept, data[at:]])
+            blocks.append(data[start:at])
+    return b"".join([*blocks, data[at:]])

@@ -27,8 +27,8 @@ def is_image_name(key: str) -> bool:
     return ending(key) in IMAGE_SUFFIXES and not is_litter(key)
 
 
-def is_told_by_bytes(key: str) -> bool:
-    """Whether it has no ending and no part of it is litter: then `fovea.kinds.begins_as_image` decides."""
+def is_decided_by_bytes(key: str) -> bool:
+    """Whether it has no ending and no part of it is litter: then `kinds.begins_as_image` decides."""
     return kind_of(key) == NO_ENDING
 
 
@@ -40,8 +40,8 @@ def is_litter(key: str) -> bool:
 
 def ending(key: str) -> str:
     """In lower case, without the dot; empty where there is none."""
-    found = _ENDING.search(key)
-    return found[1].lower() if found else ""
+    match = _ENDING.search(key)
+    return match[1].lower() if match else ""
 
 
 def kind_of(key: str) -> str:

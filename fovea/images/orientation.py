@@ -44,7 +44,7 @@ def is_turned_by_decoder(image: Image.Image) -> bool:
     return image.format in {"TIFF", "HEIF"} or (image.format == "JXL" and not recompressed)
 
 
-def told_by_decoder(image: Image.Image) -> int:
+def remaining_turn(image: Image.Image) -> int:
     """What is still to be applied to an opened image, by the metadata that Pillow hands out: 1 to 8."""
     if is_turned_by_decoder(image):
         return UPRIGHT
@@ -57,10 +57,10 @@ def orientation_in(exif: bytes, xmp: bytes = b"") -> int:
 
     Nothing else of them is read, so that no EXIF, however large or damaged, costs time or spoils pixels.
     """
-    found = _in_exif(exif)
-    if found is None and (match := _XMP.search(xmp)):
-        found = int(match[1])
-    return found if found in _TURNS else UPRIGHT
+    orientation = _in_exif(exif)
+    if orientation is None and (match := _XMP.search(xmp)):
+        orientation = int(match[1])
+    return orientation if orientation in _TURNS else UPRIGHT
 
 
 def _in_exif(exif: bytes) -> int | None:

@@ -45,10 +45,10 @@ class PassedOver:
         kind = printable(kind)
         if kind.startswith(".") and kind not in self.kinds and len(self.kinds) >= MOST_KINDS:
             kind = OTHER
-        found = self.kinds.setdefault(kind, Kind())
-        found.files += files
-        if len(found.names) < self.most_named:
-            found.names.append(printable(name))
+        counted = self.kinds.setdefault(kind, Kind())
+        counted.files += files
+        if len(counted.names) < self.most_named:
+            counted.names.append(printable(name))
 
     def record(self) -> dict[str, Any]:
         """JSON-ready: kind -> {"files": n, "names": the first ones}, most files first."""
@@ -56,13 +56,13 @@ class PassedOver:
 
     def line(self) -> str:
         """What there is, in one line, with an example of each kind."""
-        return said(self.record())
+        return summary_line(self.record())
 
     def _sorted(self) -> Iterable[tuple[str, Kind]]:
         return sorted(self.kinds.items(), key=lambda pair: (pair[0] == LITTER, -pair[1].files, pair[0]))
 
 
-def said(record: Mapping[str, Any]) -> str:
+def summary_line(record: Mapping[str, Any]) -> str:
     """What `PassedOver.record` made, in one line: `12 .heic (cat/1.heic), 3 .mov (cat/1.mov)`."""
     parts = [
         f"{kind['files']:,} {name}" + (f" ({kind['names'][0]})" if kind["names"] else "")

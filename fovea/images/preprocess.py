@@ -37,9 +37,9 @@ MAX_IMAGE_PIXELS: Final = 64_000_000
 class PreprocessSpec(BaseModel):
     """What happens between an image file and the model's input.
 
-    The image is made RGB (transparency onto white, more than 8 bits scaled to 8, see `fovea.values`) and
+    The image is made RGB (transparency onto white, more than 8 bits scaled to 8, see `values`) and
     resized, horizontally first, so that its shorter side has `resize` pixels; its centre `size` x `size` is
-    cut out and turned upright as its format says, see `fovea.orientation`.
+    cut out and turned upright as its format says, see `orientation`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +62,7 @@ class PreprocessSpec(BaseModel):
     @property
     def digest(self) -> str:
         """sha256 of the specification, hexadecimal: equal ones mean equal pixels, where
-        `fovea.formats.image_path` is equal too."""
+        `fovea.images.formats.image_path` is equal too."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
@@ -155,21 +155,21 @@ def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
 def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        stated = f"{width} x {height} pixels"
-        raise ImageInvalid("too_many_pixels", f"the image has {stated}, more than {max_pixels}")
+        dimensions = f"{width} x {height} pixels"
+        raise ImageInvalid("too_many_pixels", f"the image has {dimensions}, more than {max_pixels}")
     if min(size) < 1:
         raise ImageInvalid("undecodable", "the image has no pixels")
 
 
 def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
-    file, told = image.file, image.orientation
+    file, turning = image.file, image.orientation
     if spec.draft and image.can_be_reduced:
         _reduce_jpeg(file, spec)
     file.load()
-    if told is None:
-        told = orientation.told_by_decoder(file)
+    if turning is None:
+        turning = orientation.remaining_turn(file)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
-    upright = orientation.turn(centre(as_rgb(file), spec.size, spec.resize, spec.interpolation), told)
+    upright = orientation.turn(centre(as_rgb(file), spec.size, spec.resize, spec.interpolation), turning)
     return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
 
 

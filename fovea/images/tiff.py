@@ -98,8 +98,8 @@ def _shortened(data: bytes, spared: Set[int]) -> bytes:
 
 def _check_count(entry: _Entry) -> None:
     if entry.values > MAX_VALUES:
-        stated = f"{entry.values} values, more than {MAX_VALUES}"
-        raise ImageInvalid("undecodable", f"a tag of the image has {stated}")
+        count = f"{entry.values} values, more than {MAX_VALUES}"
+        raise ImageInvalid("undecodable", f"a tag of the image has {count}")
 
 
 def describe(data: bytes) -> str | None:
@@ -144,7 +144,7 @@ def _entries(data: bytes) -> Iterator[_Entry]:
         return
     layout = struct.Struct(order + ("HHQ8x" if is_big else "HHI4x"))
     first = start + (8 if is_big else 2)
-    there = min(length, (len(data) - first) // layout.size, MAX_ENTRIES)
-    for index in range(there):
+    count = min(length, (len(data) - first) // layout.size, MAX_ENTRIES)
+    for index in range(count):
         at = first + index * layout.size
         yield _Entry(at, *layout.unpack_from(data, at))

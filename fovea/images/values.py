@@ -52,8 +52,8 @@ def stated_range(image: Image.Image) -> Range | None:
     bits, kind = _first(tags.get(_BITS)), _first(tags.get(_SAMPLE_FORMAT, _UNSIGNED))
     if kind != _UNSIGNED or bits is None or bits > 16:
         return None
-    largest, stated = 2.0 ** int(bits) - 1, _first(tags.get(_LARGEST))
-    return (0, stated) if stated is not None and _fills_bits(stated) and stated < largest else (0, largest)
+    largest, white = 2.0 ** int(bits) - 1, _first(tags.get(_LARGEST))
+    return (0, white) if white is not None and _fills_bits(white) and white < largest else (0, largest)
 
 
 def _of_sixteen_bits(image: Image.Image) -> Range | None:

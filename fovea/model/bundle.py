@@ -235,14 +235,14 @@ def write_golden(folder: Path, golden: Golden, suffixes: tuple[str, ...]) -> Non
 
 def _verify(file: Path, digest: str) -> None:
     try:
-        found = file_digest(file)
+        actual = file_digest(file)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise BundleInvalid(f"{file}: missing, though {CONTRACT_FILE} lists it") from None
     except OSError as error:
         raise BundleInvalid(f"{file}: cannot be read: {error.strerror}") from error
-    if found != digest:
-        stated = f"sha256 {found[:12]}, not {digest[:12]}"
-        raise BundleInvalid(f"{file}: changed since it was released ({stated})")
+    if actual != digest:
+        digests = f"sha256 {actual[:12]}, not {digest[:12]}"
+        raise BundleInvalid(f"{file}: changed since it was released ({digests})")
 
 
 def _read_golden_arrays(path: Path) -> tuple[Pixels, npt.NDArray[np.float32]]:

@@ -23,7 +23,7 @@ class ClassMetrics(Frozen):
 
 
 class Metrics(Frozen):
-    """Measured at the release gate, on the ONNX model, through `fovea.preprocess`."""
+    """Measured at the release gate, on the ONNX model, through `fovea.images`."""
 
     images: int
     accuracy: float
@@ -49,8 +49,8 @@ class Metrics(Frozen):
     @property
     def macro_recall(self) -> float:
         """The mean recall of the classes that images were held out of, each counting as much; 0 of none."""
-        found = [row.recall for row in self.per_class.values() if row.images]
-        return sum(found) / len(found) if found else 0.0
+        recalls = [row.recall for row in self.per_class.values() if row.images]
+        return sum(recalls) / len(recalls) if recalls else 0.0
 
     @property
     def majority(self) -> tuple[str, float]:

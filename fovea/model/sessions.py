@@ -77,8 +77,8 @@ def _open_on(model: Path, provider: str, options: SessionOptions) -> ort.Inferen
             raise Unavailable(f"{model}: onnxruntime cannot load it now: {reason}") from error
         raise BundleInvalid(f"{model}: onnxruntime cannot load it: {reason}") from error
     if session.get_providers()[0] != provider:
-        taken = session.get_providers()[0]
-        raise Unavailable(f"{provider} did not come up (onnxruntime fell back to {taken})")
+        fallback = session.get_providers()[0]
+        raise Unavailable(f"{provider} did not come up (onnxruntime fell back to {fallback})")
     return session
 
 

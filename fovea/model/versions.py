@@ -74,8 +74,10 @@ def fetch(
     else:
         bundle = _download(models.folder(str(number)), (cache or default_cache()) / "models", str(number))
     if bundle.contract.version != number:
-        stated = bundle.contract.version
-        raise BundleInvalid(f"{models.uri}/{number}: its {CONTRACT_FILE} says that it is version {stated}")
+        own_number = bundle.contract.version
+        raise BundleInvalid(
+            f"{models.uri}/{number}: its {CONTRACT_FILE} says that it is version {own_number}"
+        )
     return bundle
 
 

@@ -43,12 +43,12 @@ class PlainPages:
     def next(self) -> list[Entry] | None:
         """The next page, None after the last."""
         answer = self._answer()
-        return None if answer is None else [_entry(found) for found in answer.get("Contents", [])]
+        return None if answer is None else [_entry(item) for item in answer.get("Contents", [])]
 
     def next_prefixes(self) -> list[str] | None:
         """As `next`, of the prefixes."""
         answer = self._answer()
-        return None if answer is None else [found["Prefix"] for found in answer.get("CommonPrefixes", [])]
+        return None if answer is None else [item["Prefix"] for item in answer.get("CommonPrefixes", [])]
 
     def _answer(self) -> dict[str, Any] | None:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -86,5 +86,5 @@ def _client() -> Any:
     )
 
 
-def _entry(found: dict[str, Any]) -> Entry:
-    return Entry(found["Key"], found["Size"], found.get("ETag", "").strip('"'), found["LastModified"])
+def _entry(item: dict[str, Any]) -> Entry:
+    return Entry(item["Key"], item["Size"], item.get("ETag", "").strip('"'), item["LastModified"])

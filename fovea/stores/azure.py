@@ -44,18 +44,18 @@ class PlainPages:
     def next(self) -> list[Entry] | None:
         """The next page, None after the last."""
         page = self._page()
-        return None if page is None else [_entry(found) for found in page if self._is_asked_for(found)]
+        return None if page is None else [_entry(blob) for blob in page if self._is_asked_for(blob)]
 
     def next_prefixes(self) -> list[str] | None:
         """As `next`, of the prefixes."""
         from azure.storage.blob import BlobPrefix
 
         page = self._page()
-        return None if page is None else [found.name for found in page if isinstance(found, BlobPrefix)]
+        return None if page is None else [item.name for item in page if isinstance(item, BlobPrefix)]
 
-    def _is_asked_for(self, found: Any) -> bool:
+    def _is_asked_for(self, blob: Any) -> bool:
         """Accounts with a hierarchical namespace list their folders, too."""
-        return found.name > self._after and (found.metadata or {}).get("hdi_isfolder") != "true"
+        return blob.name > self._after and (blob.metadata or {}).get("hdi_isfolder") != "true"
 
     def _page(self) -> list[Any] | None:
         from azure.core.exceptions import AzureError, HttpResponseError
@@ -68,10 +68,10 @@ class PlainPages:
             page = list(next(pages, ()))
         except HttpResponseError as error:
             if error.status_code is None:  # azure-identity's: no store was asked
-                raise GenericError(f"External azure credential provider: {_said(error)}") from error
-            raise GenericError(f"{_said(error)} (status code: {error.status_code})") from error
+                raise GenericError(f"External azure credential provider: {_first_line(error)}") from error
+            raise GenericError(f"{_first_line(error)} (status code: {error.status_code})") from error
         except AzureError as error:
-            raise GenericError(f"HTTP error: {_said(error)}") from error
+            raise GenericError(f"HTTP error: {_first_line(error)}") from error
         except ValueError as error:  # of a key or a URL
             raise GenericError(f"External azure credential provider: {error}") from error
         self._next = pages.continuation_token
@@ -89,9 +89,9 @@ def _client(container: str) -> Any:
 
     config = azure_config(os.environ)
     account = config.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME", "")
-    given = config.get("endpoint") or _first(("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"))
+    endpoint = config.get("endpoint") or _first(("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"))
     return ContainerClient(
-        given or f"https://{account}.blob.core.windows.net",
+        endpoint or f"https://{account}.blob.core.windows.net",
         container,
         credential=_credential(account, config),
         connection_timeout=_CONNECT_S,
@@ -133,9 +133,9 @@ def _first(names: Iterable[str]) -> str:
     return next((os.environ[name] for name in names if os.environ.get(name)), "")
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _entry(found: Any) -> Entry:
-    return Entry(found.name, found.size, (found.etag or "").strip('"'), found.last_modified)
+def _entry(blob: Any) -> Entry:
+    return Entry(blob.name, blob.size, (blob.etag or "").strip('"'), blob.last_modified)

@@ -91,9 +91,9 @@ class BucketFolder:
 
     def entries(self) -> Iterator[Entry]:
         skip = len(self._prefix) + 1 if self._prefix else 0
-        for found in without_folders(self._listed()):
-            if len(found.key) > skip:
-                yield replace(found, key=found.key[skip:])
+        for entry in without_folders(self._listed()):
+            if len(entry.key) > skip:
+                yield replace(entry, key=entry.key[skip:])
 
     def _listed(self) -> Iterator[Entry]:
         """By their whole keys. obstore gives nothing of a page with a key that is odd."""
@@ -108,8 +108,8 @@ class BucketFolder:
             else:
                 if page is None:
                     return
-                last = max(last, *(found["path"] for found in page)) if page else last
-                yield from (_entry(found["path"], found) for found in page)
+                last = max(last, *(meta["path"] for meta in page)) if page else last
+                yield from (_entry(meta["path"], meta) for meta in page)
         yield from self._listed_plainly(last, odd)
 
     def _listed_plainly(self, after: str, odd: InvalidPathError) -> Iterator[Entry]:
@@ -122,8 +122,8 @@ class BucketFolder:
 
     def children(self) -> list[str]:
         try:
-            found = self._ask(lambda: obstore.list_with_delimiter(self._store, self._prefix or None))
-            prefixes = list(found["common_prefixes"])
+            listing = self._ask(lambda: obstore.list_with_delimiter(self._store, self._prefix or None))
+            prefixes = list(listing["common_prefixes"])
         except InvalidPathError as error:
             prefixes = self._plain_prefixes(error)
         except (BaseError, OSError) as error:
@@ -133,13 +133,13 @@ class BucketFolder:
     def _plain_prefixes(self, odd: InvalidPathError) -> list[str]:
         """Those that are not odd."""
         pages = plain_pages(self._root, self._prefix, odd, delimiter="/")
-        found = list[str]()
+        prefixes = list[str]()
         try:
             while (page := self._ask(pages.next_prefixes)) is not None:
-                found += page
+                prefixes += page
         except (BaseError, OSError) as error:
             raise self._failure("listed", "", error) from error
-        return [prefix for prefix in found if not is_odd(prefix.removesuffix("/"))]
+        return [prefix for prefix in prefixes if not is_odd(prefix.removesuffix("/"))]
 
     def exists(self, key: str) -> bool:
         try:
@@ -244,17 +244,17 @@ class BucketFolder:
         elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or _REFUSED.search(reason):
             reason = "the store refuses these credentials"
         failure = DataInvalid if isinstance(error, InvalidPathError) else Unavailable
-        asked = re.search(r"https?://\S+", str(error))
-        proxy = http_proxy(asked[0]) if asked else ""
+        url = re.search(r"https?://\S+", str(error))
+        proxy = http_proxy(url[0]) if url else ""
         return failure(f"{where}: cannot be {verb}: {reason}{way_of(proxy)}")
 
 
 def _is_away(error: Exception) -> bool:
     """Nobody answered, or only to say that it is busy. A wrong name, key or certificate is no such case."""
-    said = str(error)
-    permanent = _METADATA_SERVICE in said or "InvalidCertificate(" in said
-    return isinstance(error, BaseError) and _AWAY.search(said) is not None and not permanent
+    text = str(error)
+    permanent = _METADATA_SERVICE in text or "InvalidCertificate(" in text
+    return isinstance(error, BaseError) and _AWAY.search(text) is not None and not permanent
 
 
-def _entry(key: str, found: "ObjectMeta") -> Entry:
-    return Entry(key, found["size"], (found["e_tag"] or "").strip('"'), found["last_modified"])
+def _entry(key: str, meta: "ObjectMeta") -> Entry:
+    return Entry(key, meta["size"], (meta["e_tag"] or "").strip('"'), meta["last_modified"])

@@ -1,7 +1,7 @@
 """The store of a bucket: where it is, with which credentials, and how often it is tried again.
 
 Buckets are reached through obstore, with the credentials that it reads from the environment, and those that
-`fovea.credentials` adds.
+`fovea.stores.credentials` adds.
 """
 
 import os

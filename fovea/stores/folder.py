@@ -1,4 +1,4 @@
-"""What a folder of objects is, wherever it lies. `fovea.storage` opens one."""
+"""What a folder of objects is, wherever it lies. `fovea.stores.storage` opens one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

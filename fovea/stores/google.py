@@ -42,8 +42,8 @@ def default_credentials() -> Any:
     from google.auth.credentials import with_scopes_if_required
 
     # Given scopes, it would ask cloudresourcemanager.googleapis.com for the project, and fail without.
-    found, _ = google.auth.default()
-    return with_scopes_if_required(found, [_SCOPE])
+    credentials, _ = google.auth.default()
+    return with_scopes_if_required(credentials, [_SCOPE])
 
 
 class PlainPages:
@@ -65,7 +65,11 @@ class PlainPages:
     def next(self) -> list[Entry] | None:
         """The next page, None after the last."""
         answer = self._answer()
-        return None if answer is None else [_entry(found, answer) for found in answer.iterfind("{*}Contents")]
+        return (
+            None
+            if answer is None
+            else [_entry(element, answer) for element in answer.iterfind("{*}Contents")]
+        )
 
     def next_prefixes(self) -> list[str] | None:
         """As `next`, of the prefixes."""
@@ -141,18 +145,18 @@ def _service_account() -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _entry(found: "Element", answer: "Element") -> Entry:
-    changed = datetime.fromisoformat(found.findtext("{*}LastModified", ""))
-    etag = found.findtext("{*}ETag", "").strip('"')
-    return Entry(_name(found, "Key", answer), int(found.findtext("{*}Size", "0")), etag, changed)
+def _entry(element: "Element", answer: "Element") -> Entry:
+    changed = datetime.fromisoformat(element.findtext("{*}LastModified", ""))
+    etag = element.findtext("{*}ETag", "").strip('"')
+    return Entry(_name(element, "Key", answer), int(element.findtext("{*}Size", "0")), etag, changed)
 
 
 def _prefixes(answer: "Element") -> Iterator[str]:
-    for found in answer.iterfind("{*}CommonPrefixes"):
-        yield _name(found, "Prefix", answer)
+    for element in answer.iterfind("{*}CommonPrefixes"):
+        yield _name(element, "Prefix", answer)
 
 
-def _name(found: "Element", tag: str, answer: "Element") -> str:
+def _name(element: "Element", tag: str, answer: "Element") -> str:
     """Encoded where the store says that it is."""
-    name = found.findtext(f"{{*}}{tag}", "")
+    name = element.findtext(f"{{*}}{tag}", "")
     return unquote_plus(name) if answer.findtext("{*}EncodingType") == "url" else name

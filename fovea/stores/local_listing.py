@@ -80,14 +80,14 @@ def _walk(folder: Path, prefix: str, above: tuple[str, ...], links: _Links) -> I
 def _children(folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
     try:
         with os.scandir(folder) as children:
-            found = [(child.name + "/" if is_folder(child) else child.name, child) for child in children]
+            pairs = [(child.name + "/" if is_folder(child) else child.name, child) for child in children]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         if isinstance(error, PermissionError) and folder.name == _OF_THE_FILE_SYSTEM:
             return []
         raise local_failure(folder, "listed", error) from error
-    return sorted(found, key=lambda pair: os.fsencode(pair[0]))
+    return sorted(pairs, key=lambda pair: os.fsencode(pair[0]))
 
 
 def _file_entry(child: os.DirEntry[str], key: str, links: _Links) -> Iterator[Entry]:

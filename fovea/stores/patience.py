@@ -100,8 +100,8 @@ class Store:
             if self._logged is not None and now - self._logged < _LOG_EVERY_S:
                 return
             self._logged = now
-        said = str(error).splitlines()[0]
-        waits = {"store": self._name, "patience_s": _Patience.seconds, "said": said}
+        reason = str(error).splitlines()[0]
+        waits = {"store": self._name, "patience_s": _Patience.seconds, "said": reason}
         logger.warning("the store is away; trying again", extra=waits)
 
 

@@ -46,9 +46,9 @@ class Pieces:
     def next(self) -> bytes | None:
         """The next piece, None after the last. Raises PreconditionError when the object was replaced."""
         if self._stream is None:
-            found = obstore.get(self._store, self._path, options=self._rest())
-            self._etag = self._etag or found.meta["e_tag"]
-            self._stream = found.stream(min_chunk_size=_PIECE_BYTES)
+            result = obstore.get(self._store, self._path, options=self._rest())
+            self._etag = self._etag or result.meta["e_tag"]
+            self._stream = result.stream(min_chunk_size=_PIECE_BYTES)
         stream, self._stream = self._stream, None
         piece = next(stream, None)
         self._stream = stream

@@ -110,12 +110,12 @@ class LocalFolder:
         try:
             with (self.path / key).open("rb") as file:
                 data = file.read()
-                found = local_etag(os.fstat(file.fileno()))
+                current_etag = local_etag(os.fstat(file.fileno()))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise ObjectMissing(f"{self.path / key}: no such file") from error
         except OSError as error:
             raise local_failure(self.path / key, "read", error) from error
-        if etag and found != etag:
+        if etag and current_etag != etag:
             raise ObjectChanged(f"{self.path / key}: changed since it was listed")
         return data
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, ObjectMissing, SettingsInvalid
-from fovea.images.passed_over import said
+from fovea.images.passed_over import summary_line
 from fovea.stores.folder import Folder
 from scorer.files import layout
 
@@ -30,7 +30,9 @@ class RunSpec(_Frozen):
     model_version: int
     model_digest: str
     preprocess_digest: str
-    image_path: str = Field("", description="revision and decoders, see fovea.formats; of old plans, empty")
+    image_path: str = Field(
+        "", description="revision and decoders, see fovea.images.formats; of old plans, empty"
+    )
     earlier_image_path: str = Field("", description="of the rows that --requeue carried, where it is another")
     top_k: int
     max_image_bytes: int
@@ -126,4 +128,4 @@ def left_out_line(files: int, kinds: Mapping[str, Any]) -> str:
     Plans made before kinds were counted have none.
     """
     line = f"{files:,}, not images by --include or first bytes"
-    return f"{line}: {said(kinds)}" if kinds else line
+    return f"{line}: {summary_line(kinds)}" if kinds else line

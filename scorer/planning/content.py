@@ -10,7 +10,7 @@ from typing import Final
 
 from fovea.errors import ObjectMissing, ObjectUnreadable, Unavailable
 from fovea.images.kinds import TELLING_BYTES, begins_as_image
-from fovea.images.names import NO_ENDING, is_told_by_bytes
+from fovea.images.names import NO_ENDING, is_decided_by_bytes
 from fovea.images.passed_over import PassedOver
 from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry, Folder
@@ -66,7 +66,7 @@ class _Failures:
 
 
 def _is_unsure(image: PlannedImage) -> bool:
-    if image.carried is not None or not is_told_by_bytes(image.entry.key):
+    if image.carried is not None or not is_decided_by_bytes(image.entry.key):
         return False
     return image.entry.last_modified != UNKNOWN  # its row says that it is not there
 

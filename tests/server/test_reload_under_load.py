@@ -36,7 +36,7 @@ VERSIONS = [GOOD, CHANGED, GOOD, WRONG, GOOD, HALF, GOOD, GOOD, GOOD, GOOD]
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedAnswer:
     sent: float
     seconds: float
     version: int
@@ -49,7 +49,7 @@ class Caller:
     """Sends one call after the other until it is told to stop; every fourth carries three images."""
 
     def __init__(self, target: str, stop: threading.Event) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[TimedAnswer] = []
         with grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             stub = ClassifierStub(channel)
             while not stop.is_set():
@@ -69,7 +69,7 @@ class Caller:
             row = sorted(response.predictions, key=lambda prediction: prediction.index)
             probabilities = tuple(prediction.probability for prediction in row)
             model = response.model
-            self.answers.append(Answer(sent, seconds, model.version, model.digest, probabilities))
+            self.answers.append(TimedAnswer(sent, seconds, model.version, model.digest, probabilities))
 
 
 class Publisher:
@@ -145,7 +145,7 @@ def test_no_call_fails_or_gets_a_wrong_answer_while_versions_come(tmp_path: Path
     print(f"resident memory: {before:.0f} MiB at the start, {after:.0f} MiB at the end")
 
 
-def report(callers: list[list[Answer]]) -> None:
+def report(callers: list[list[TimedAnswer]]) -> None:
     """Prints the latency within a second of a swap against that of the other calls."""
     answers = [answer for answers in callers for answer in answers]
     first_sent: dict[int, float] = {}

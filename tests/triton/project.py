@@ -20,7 +20,7 @@ def publish_tiny(models: Path, staging: Path, gain: float = 8.0, labels: str = "
 def change_golden_answers(version: Path) -> None:
     """In a bundle that is laid out already."""
     _run(
-        "from pathlib import Path; import sys; from fovea.bundle import ModelBundle; "
+        "from pathlib import Path; import sys; from fovea.model.bundle import ModelBundle; "
         "from tests.server import spoiled; "
         "spoiled.change_the_golden_answers(ModelBundle.open(Path(sys.argv[1])))",
         str(version),

@@ -42,7 +42,7 @@ class Outcome:
     error: str | None
     """why it cannot be used; its row in the cache is zero then"""
     traits: tuple[str, ...] = ()
-    """what is unusual about it, see `trainer.traits`"""
+    """what is unusual about it, see `trainer.images.traits`"""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from fovea.images.orientation import ORIENTATION_TAG, told_by_decoder
+from fovea.images.orientation import ORIENTATION_TAG, remaining_turn
 from fovea.images.preprocess import OpenedImage, Pixels
 from fovea.images.values import is_guessed
 
@@ -65,7 +65,7 @@ def _orientation(image: OpenedImage) -> int:
         return image.orientation
     tags = getattr(image.file, "tag_v2", {})  # of a TIFF
     applied = tags.get(ORIENTATION_TAG) or image.file.info.get("original_orientation")  # or of HEIC
-    return int(applied or told_by_decoder(image.file))
+    return int(applied or remaining_turn(image.file))
 
 
 def _has_deep_png_header(data: bytes) -> bool:

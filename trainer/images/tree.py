@@ -8,7 +8,7 @@ from typing import Final
 
 from fovea.errors import DataInvalid
 from fovea.images.kinds import TELLING_BYTES, begins_as_image
-from fovea.images.names import is_image_name, is_litter, is_told_by_bytes, kind_of
+from fovea.images.names import is_decided_by_bytes, is_image_name, is_litter, kind_of
 from fovea.images.passed_over import PassedOver
 from fovea.printable import printable
 from fovea.stores.local_listing import is_folder, lies_in
@@ -117,7 +117,7 @@ def _is_file(child: os.DirEntry[str]) -> bool:
 
 def _has_only_the_bytes_of_an_image(file: os.DirEntry[str]) -> bool:
     """A file without an ending whose first bytes are those of a format that is read."""
-    if not is_told_by_bytes(file.name):
+    if not is_decided_by_bytes(file.name):
         return False
     try:
         with Path(file.path).open("rb") as stream:

@@ -1,5 +1,5 @@
 """What a range test's curve suggests, as pure functions over points that are already smoothed and cut, see
-`trainer.lr_finder.Curve.usable`."""
+`trainer.learning_rate.range_test.Curve.usable`."""
 
 import bisect
 

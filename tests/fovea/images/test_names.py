@@ -1,7 +1,7 @@
 """What counts as an image by its name, and how what does not is counted."""
 
 from fovea.images.names import LITTER, NO_ENDING, is_image_name, kind_of
-from fovea.images.passed_over import MOST_KINDS, OTHER, PassedOver, said
+from fovea.images.passed_over import MOST_KINDS, OTHER, PassedOver, summary_line
 
 
 def test_an_image_is_known_by_its_ending_in_either_case() -> None:
@@ -62,5 +62,5 @@ def test_kinds_are_bounded_and_so_is_the_line() -> None:
     assert len(found.kinds) == MOST_KINDS + 2
     assert found.kinds[OTHER].files == 9 * MOST_KINDS
     assert found.files == 10 * MOST_KINDS + 1
-    assert len(said(found.record())) < 300
-    assert said(found.record()).endswith(f"and {MOST_KINDS - 3:,} others")
+    assert len(summary_line(found.record())) < 300
+    assert summary_line(found.record()).endswith(f"and {MOST_KINDS - 3:,} others")

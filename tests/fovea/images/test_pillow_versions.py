@@ -18,7 +18,7 @@ from tests.fovea import crop_digests
 
 ROOT = Path(__file__).parents[3]
 SAME_EVERYWHERE = "aaa7bbbcbc17c5ab7ac817c6881737ffc0d6d9fa04a8e312d29743c0d4481463"
-"""sha256 of the lines of `crop_digests`; with it goes `fovea.formats.REVISION`."""
+"""sha256 of the lines of `crop_digests`; with it goes `fovea.images.formats.REVISION`."""
 
 
 def test_crops_have_the_bits_that_they_always_had() -> None:

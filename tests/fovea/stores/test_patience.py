@@ -18,7 +18,16 @@ from fovea.stores.patience import wait_for_stores
 from fovea.stores.storage import open_folder, open_reachable
 from tests.buckets import Bucket
 from tests.certificates import Authority, write
-from tests.faulty_store import ALWAYS, Answer, Fault, FaultyStore, cut_short, dropped, faulty_store, refused
+from tests.faulty_store import (
+    ALWAYS,
+    Fault,
+    FaultyStore,
+    StoreReply,
+    cut_short,
+    dropped,
+    faulty_store,
+    refused,
+)
 
 LONG_S = 60.0
 
@@ -124,7 +133,7 @@ def _page_with_more(*keys: str) -> Fault:
     )
     more = "<IsTruncated>true</IsTruncated><NextContinuationToken>more</NextContinuationToken>"
     body = f"<ListBucketResult>{more}{contents}</ListBucketResult>".encode()
-    return lambda handler: handler.send(Answer(200, [("Content-Type", "application/xml")], body))
+    return lambda handler: handler.send(StoreReply(200, [("Content-Type", "application/xml")], body))
 
 
 def test_a_body_goes_on_where_it_broke_off(store: FaultyStore, bucket: Bucket) -> None:
