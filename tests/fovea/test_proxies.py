@@ -124,7 +124,8 @@ def test_a_store_on_this_machine_is_reached_past_the_proxy(
     proxy: Proxy = request.getfixturevalue("proxy")  # from here on
     program = (
         "import sys\n"
-        "from fovea import exits, storage\n"
+        "from fovea import exits\n"
+        "from fovea.stores import storage\n"
         "exits.run(lambda: print(storage.open_folder(sys.argv[1]).read(sys.argv[2])))"
     )
     ended = subprocess.run(
