@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fovea.errors import BundleInvalid, ExitCode
-from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, file_digest, read_contract
+from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, Variant, file_digest, read_contract
 from tests import tiny
 
 
@@ -55,6 +55,12 @@ def test_a_missing_file_is_refused_and_named(copy: Path) -> None:
     assert f"{copy / 'model.onnx'}: missing" in refusal(copy)
 
 
+def test_a_file_that_cannot_be_read_is_refused_and_named(copy: Path) -> None:
+    (copy / "model.onnx").unlink()
+    (copy / "model.onnx").symlink_to("model.onnx")
+    assert f"{copy / 'model.onnx'}: cannot be read: Too many levels of symbolic links" in refusal(copy)
+
+
 def test_a_folder_without_a_contract_is_not_a_bundle(copy: Path) -> None:
     (copy / CONTRACT_FILE).unlink()
     assert "not a model bundle" in refusal(copy)
@@ -72,6 +78,9 @@ def test_a_folder_that_does_not_exist_is_not_a_bundle(tmp_path: Path) -> None:
         ({"labels": ["red"]}, "labels"),
         ({"temperature": 0}, "temperature"),
         ({"surprise": 1}, "surprise"),
+        ({"version": -1}, "version"),
+        ({"abstain_threshold": -0.01}, "abstain_threshold"),
+        ({"abstain_threshold": 1.01}, "abstain_threshold"),
         ({"files": {"model.onnx": "00"}}, "lists no golden.npz"),
     ],
 )
@@ -82,9 +91,44 @@ def test_a_contract_that_says_nonsense_is_refused(
     assert complaint in refusal(copy)
 
 
+def with_fp16(folder: Path, golden: Any) -> ModelBundle:
+    contract = read_contract(folder)
+    variant = Variant(file="model.fp16.onnx", metrics=contract.metrics, golden=golden)
+    return ModelBundle(folder, contract.model_copy(update={"variants": {"fp16": variant}}))
+
+
+def test_a_variant_whose_file_is_not_listed_is_refused(copy: Path) -> None:
+    contract = with_fp16(copy, ()).contract
+    (copy / CONTRACT_FILE).write_text(contract.model_dump_json())
+    assert "lists no model.fp16.onnx, the file of fp16" in refusal(copy)
+
+
+def test_a_variant_has_golden_probabilities_of_its_own_for_each_image_and_class(copy: Path) -> None:
+    rows = [[0.5, 0.25, 0.25]] * 6
+    np.testing.assert_array_equal(with_fp16(copy, rows).golden_probabilities("fp16"), rows)
+    for wrong in (rows[:5], [*rows[:5], rows[0][:2]], [row * 2 for row in rows]):
+        with pytest.raises(BundleInvalid, match="golden probabilities of fp16 do not fit"):
+            with_fp16(copy, wrong).golden_probabilities("fp16")
+
+
+def test_golden_arrays_of_another_shape_or_type_than_the_contract_says_are_refused(copy: Path) -> None:
+    golden = ModelBundle.open(copy).golden()
+    for crops, probabilities in (
+        (golden.crops[:5], golden.probabilities),
+        (golden.crops, golden.probabilities[:, :2]),
+        (golden.crops.astype(np.int16), golden.probabilities),
+        (golden.crops, golden.probabilities.astype(np.float64)),
+    ):
+        np.savez(copy / "golden.npz", crops=crops, probabilities=probabilities)
+        with pytest.raises(BundleInvalid, match=r"golden\.npz: (its shapes do not fit|crops must be uint8)"):
+            ModelBundle(copy, read_contract(copy)).golden()
+
+
 def test_a_contract_may_not_reach_outside_its_folder(copy: Path) -> None:
     files = json.loads((copy / CONTRACT_FILE).read_text())["files"]
     change_contract(copy, files=files | {"../../etc/passwd": "00"})
+    assert "outside the bundle" in refusal(copy)
+    change_contract(copy, files=files | {"/etc/passwd": "00"})
     assert "outside the bundle" in refusal(copy)
 
 
