@@ -33,7 +33,6 @@ from trainer.fit.loop import fit
 from trainer.history import Fit
 from trainer.learning_rate.decision import given
 from trainer.network.model import adamw
-from trainer.network.precision import descend
 from trainer.preparation import Start, prepare, recipe_of
 
 CLASSES = 10
@@ -133,7 +132,10 @@ def _model_alone_s(start: Start, settings: TrainSettings, steps: int) -> float:
             started = time.perf_counter()
         with precision.autocast():
             loss = F.cross_entropy(network(pixels), targets)
-        descend(loss, optimizer, scaler)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
     _wait_for(precision.device)
     return time.perf_counter() - started
 

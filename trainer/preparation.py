@@ -12,8 +12,7 @@ from fovea.command_line import flag
 from fovea.errors import DataInvalid
 from fovea.model.bundle import file_digest
 from trainer.config import LrFindSettings, TrainSettings
-from trainer.fit.objective import Objective, balanced_weights
-from trainer.fit.phases import Recipe
+from trainer.fit.recipe import Objective, Recipe, balanced_weights
 from trainer.images.augment import Augmentation
 from trainer.images.batches import endless_batches
 from trainer.images.data import DataSet, read_images

@@ -15,7 +15,7 @@ from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.config import TrainSettings
 from trainer.fit import loop
-from trainer.network import precision
+from trainer.images.augment import Augmentation
 from trainer.network.checkpoint import CHECKPOINT_FILE
 from trainer.preparation import prepare
 
@@ -56,15 +56,14 @@ def step_losses(run: Path) -> list[list[float]]:
 
 def signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process gets the signal while it takes its `step`-th step."""
-    taken = iter(range(1, 1000))
+    taken, augment = iter(range(1, 1000)), loop.augment
 
-    def descend(*arguments: object) -> None:
+    def interrupted(pixels: Tensor, how: Augmentation) -> Tensor:
         if next(taken) == step:
             signal.raise_signal(number)
-        loop_descend(*arguments)  # type: ignore[arg-type]
+        return augment(pixels, how)
 
-    loop_descend = precision.descend
-    monkeypatch.setattr(loop, "descend", descend)
+    monkeypatch.setattr(loop, "augment", interrupted)
 
 
 def break_off(settings: TrainSettings, step: int) -> None:

@@ -1,5 +1,6 @@
 """A signal ends a training at once or after the step, wherever it comes, and what was saved is whole."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from fovea.model import versions
-from fovea.stopping import Stopping, Torn
+from fovea.stopping import Torn
 from fovea.stores.storage import LocalFolder
 from tests.trainer.conftest import train_settings
 from tests.trainer.interruptions import (
@@ -22,12 +23,9 @@ from tests.trainer.interruptions import (
 from trainer import job
 from trainer.config import TrainSettings
 from trainer.fit import loop
-from trainer.fit.fitting import Fitting, begin
-from trainer.fit.phases import Phase
-from trainer.learning_rate.decision import given
-from trainer.network import precision
+from trainer.fit.state import begin
+from trainer.history import EpochRecord
 from trainer.network.checkpoint import CHECKPOINT_FILE
-from trainer.preparation import prepare, recipe_of
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 
@@ -51,22 +49,44 @@ def test_second_ctrl_c_leaves_the_last_whole_checkpoint(
     settings: TrainSettings, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes after the optimizer's step, before the step is counted."""
-    taken, descend = iter(range(1, 1000)), precision.descend
+    taken, update = iter(range(1, 1000)), torch.amp.GradScaler.update
 
-    def interrupted(*arguments: object) -> None:
-        descend(*arguments)  # type: ignore[arg-type]
+    def interrupted(scaler: torch.amp.GradScaler) -> None:
+        update(scaler)
         if next(taken) == 6:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "descend", interrupted)
+        patch.setattr(torch.amp.GradScaler, "update", interrupted)
         with pytest.raises(Torn):
             job.train(settings)
     saved = torch.load(settings.runs / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
     assert len(saved["step_losses"]) == QUICK["checkpoint_every"]
     job.train(settings)
     assert_same_end(settings.runs / "a", uninterrupted)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4], ids=["the frozen phase", "the first cycle", "the last cycle"])
+def test_sigterm_between_the_last_epoch_of_a_phase_and_what_follows_from_it_loses_neither(
+    epochs: int, settings: TrainSettings, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(record: EpochRecord) -> None:
+        if record.epoch == epochs:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "show_epoch", interrupted)
+        expect_terminated(settings)
+    saved = torch.load(settings.runs / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
+    assert len(saved["records"]) == epochs
+    job.train(settings)
+    assert_same_end(settings.runs / "a", uninterrupted)
+    decisions = [
+        json.loads((run / "fit.json").read_text())["decisions"]
+        for run in (settings.runs / "a", uninterrupted)
+    ]
+    assert decisions[0] == decisions[1]
 
 
 def test_sigterm_while_the_optimizer_is_put_back_loses_nothing_of_it(
@@ -89,7 +109,7 @@ def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
         settings = train_settings(few_digits, tmp_path, **options, run_id=name)
         if name == "broken":
             with monkeypatch.context() as patch:
-                patch.setattr("trainer.learning_rate.range_test.descend", _sigterm)
+                patch.setattr("trainer.learning_rate.range_test.clip_gradients", _sigterm)
                 expect_terminated(settings)
         job.train(settings)
     assert_same_end(tmp_path / "runs" / "broken", tmp_path / "runs" / "straight")
@@ -169,20 +189,16 @@ def test_other_recipes_go_on_exactly_too(
     assert_same_end(tmp_path / "runs" / "broken", tmp_path / "runs" / "straight")
 
 
-def test_scaler_goes_on_where_it_was(few_digits: Path, tmp_path: Path) -> None:
+def test_scaler_goes_on_where_it_was() -> None:
     """Scales losses on a device that computes in float16; here it is seen alone."""
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
     scaler.scale(torch.ones(1))
-    saved = scaler.state_dict()
-    start = prepare(train_settings(few_digits, tmp_path, **QUICK))
-    recipe = recipe_of(train_settings(few_digits, tmp_path, **QUICK), start, given(1e-2))
-    state = begin(1.0, recipe)
-    state.scaler = saved
-    half = start.precision.__class__(torch.device("cpu"), torch.float16)
-    fitting = Fitting(start.checkpoint, recipe, half, Stopping(), tmp_path, state)
-    _, restored = fitting.optimize(Phase(1, 1e-2, 1e-2))
-    assert restored.get_scale() == 8.0
-    assert state.scaler == {}
+    state = begin(1.0, epochs_before=0)
+    state.resumed_scaler = scaler.state_dict()
+    resumed = torch.amp.GradScaler("cpu")
+    state.attach(torch.optim.SGD([torch.zeros(1)]), resumed)
+    assert resumed.get_scale() == 8.0
+    assert state.scaler is resumed
 
 
 def test_another_number_of_threads_is_said(

@@ -11,7 +11,7 @@ OVERFITTED = 1.05
 """A held-out loss of this many times its best is overfitting, if the training loss fell on."""
 
 
-def after_cycle(
+def describe_cycle(
     before: float, after: float, error: float, epochs: int, upcoming: int | None, *, goes_on: bool
 ) -> str:
     """What the held-out loss (nats, with its standard error) did over a cycle, and what follows.

@@ -10,17 +10,18 @@ import torch
 from fovea.errors import Terminated
 from fovea.stopping import Stopping, Torn
 from trainer.evaluate.prediction import score
-from trainer.fit.fitting import Fitting, begin, resume
-from trainer.fit.phases import Phase, Recipe, phases, schedule_of
-from trainer.fit.state import read_losses
-from trainer.history import EpochRecord, Fit
+from trainer.fit.advice import advise
+from trainer.fit.early_stopping import after_phase, check_finite
+from trainer.fit.recipe import Recipe, phases, schedule_of
+from trainer.fit.state import TrainingState, begin, resume
+from trainer.history import Fit, write_records
 from trainer.images.augment import augment
 from trainer.images.batches import Batch, steps_per_epoch, training_batches
 from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
-from trainer.network.model import freeze_backbone, unfreeze
-from trainer.network.precision import Precision, descend
-from trainer.progress import show_progress
+from trainer.network.model import adamw, freeze_backbone, unfreeze
+from trainer.network.precision import Precision, clip_gradients
+from trainer.progress import show_epoch, show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -34,77 +35,109 @@ def fit(
     epoch writes metrics.jsonl and checkpoint.pt there. Raises Terminated (SIGTERM) and KeyboardInterrupt with
     the checkpoint saved, Torn without, DataInvalid when the loss is not finite.
     """
-    state = resume(run, checkpoint.network, precision)
+    network = checkpoint.network
+    state = resume(run, network, precision)
     if state is None:
-        state = begin(score(checkpoint.network, data.heldout, recipe.batch_size).loss, recipe)
-    fitting = Fitting(checkpoint, recipe, precision, stopping, run, state)
+        state = begin(score(network, data.heldout, recipe.batch_size).loss, recipe.epochs_before)
     try:
-        while not state.finished:
-            train(fitting, data, phases(recipe)[state.phase])
-    except Torn:  # the last checkpoint is whole
+        if not state.finished:
+            train(state, checkpoint, data, recipe, precision, stopping, run)
+    except Torn:  # half a step may be done: the last checkpoint is whole
         raise
     except (Terminated, KeyboardInterrupt):
-        fitting.save()
+        with stopping.deferred():
+            state.save(run, checkpoint, precision)
         logger.info("saved: the same command with --run-id %s goes on from here", run.name)
         raise
-    return Fit(state.records, state.decisions, state.kept_epoch, fitting.advice())
+    return Fit(state.records, state.decisions, state.kept_epoch, _advice(state, recipe, run.name))
 
 
-def train(fitting: "Fitting", data: DataSet, phase: Phase) -> None:
-    """Runs a phase to its end, or what is left of it."""
-    network, recipe, precision, state = fitting.network, fitting.recipe, fitting.precision, fitting.state
-    (freeze_backbone if phase.frozen else unfreeze)(network)
-    optimizer, scaler = fitting.optimize(phase)
-    forward = torch.compile(network) if recipe.compile else network
-    steps = steps_per_epoch(data.train, recipe.batch_size)
-    rates = schedule_of(recipe, phase.epochs * steps)
-    number = state.phase
-    while state.phase == number:
-        network.train()
-        started = time.monotonic() - state.train_s
-        for pixels, targets in _batches(fitting, data, steps):
-            with fitting.stopping.deferred():
-                step = state.epochs_in_phase * steps + len(state.step_losses)
-                for group in optimizer.param_groups:
-                    now = rates(step, group["max_lr"])
-                    group["lr"], group["betas"] = now.lr, (now.momentum, group["betas"][1])
-                with precision.autocast():
-                    logits = forward(augment(pixels, recipe.augmentation))
-                    loss = recipe.objective(logits, targets)
-                descend(loss, optimizer, scaler, recipe.max_grad_norm)
+def train(
+    state: TrainingState,
+    checkpoint: Checkpoint,
+    data: DataSet,
+    recipe: Recipe,
+    precision: Precision,
+    stopping: Stopping,
+    run: Path,
+) -> None:
+    """From where `state` is to the end. What `stopping` defers is whole in the state, or not there."""
+    network, steps = checkpoint.network, steps_per_epoch(data.train, recipe.batch_size)
+    planned = phases(recipe)
+    for phase in planned[state.phase :]:
+        (freeze_backbone if phase.frozen else unfreeze)(network)
+        optimizer, scaler = adamw(network, phase.lowest_lr, phase.highest_lr), precision.scaler()
+        state.attach(optimizer, scaler)
+        forward = torch.compile(network) if recipe.compile else network
+        rates = schedule_of(recipe, phase.epochs * steps)
 
-                state.keep_loss(loss)
-                state.step_lrs.append(optimizer.param_groups[-1]["lr"])
-                state.train_s = time.monotonic() - started
-                if (step + 1) % recipe.checkpoint_every == 0:
-                    fitting.save()
-        losses, state.train_s = read_losses(state.step_losses), time.monotonic() - started
-        heldout = score(network, data.heldout, recipe.batch_size)
-        record = EpochRecord(
-            epoch=state.epoch + 1,
-            train_loss=sum(losses) / steps,
-            heldout_loss=heldout.loss,
-            heldout_accuracy=heldout.accuracy,
-            train_s=state.train_s,
-            seconds=time.monotonic() - started,
-            step_losses=losses,
-            step_lrs=state.step_lrs,
-            heldout_error=heldout.error,
-        )
-        with fitting.stopping.deferred():
-            fitting.end_epoch(record, phase)
+        for epoch in range(state.epochs_in_phase, phase.epochs):
+            network.train()
+            started, done = time.monotonic() - state.train_s, len(state.step_losses)
+            batches = _batches(data, recipe, precision, state.epoch + 1, first_step=done)
+            for step, (pixels, targets) in enumerate(batches, epoch * steps + done):
+                with stopping.deferred():
+                    for group in optimizer.param_groups:
+                        now = rates(step, group["max_lr"])
+                        group["lr"], group["betas"] = now.lr, (now.momentum, group["betas"][1])
+                    with precision.autocast():
+                        logits = forward(augment(pixels, recipe.augmentation))
+                        loss = recipe.objective(logits, targets)
+                    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                    clip_gradients(optimizer, scaler, recipe.max_grad_norm)
+                    scaler.step(optimizer)
+                    scaler.update()
+                    optimizer.zero_grad()
+
+                    state.end_step(loss, optimizer.param_groups[-1]["lr"], time.monotonic() - started)
+                    if (step + 1) % recipe.checkpoint_every == 0:
+                        state.save(run, checkpoint, precision)
+
+            state.end_steps(started)
+            heldout = score(network, data.heldout, recipe.batch_size)
+            with stopping.deferred():
+                record = state.end_epoch(heldout, time.monotonic() - started)
+                check_finite(record, recipe.lr)
+                show_epoch(record)
+                write_records(run, state.records)
+                if epoch + 1 < phase.epochs:  # the last one's is saved with what follows from it
+                    state.save(run, checkpoint, precision)
+
+        with stopping.deferred():
+            upcoming = planned[state.phase + 1 :]
+            decision = after_phase(phase, upcoming, state.records[-1], state.best_loss, state.kept_loss)
+            state.end_phase(decision, network)
+            state.save(run, checkpoint, precision)
+        if not decision.goes_on:
+            break
 
 
-def _batches(fitting: "Fitting", data: DataSet, steps: int) -> Iterator[Batch]:
-    """The rest of the epoch that is under way."""
-    recipe, done, epoch = fitting.recipe, len(fitting.state.step_losses), fitting.state.epoch + 1
+def _batches(
+    data: DataSet, recipe: Recipe, precision: Precision, epoch: int, first_step: int
+) -> Iterator[Batch]:
+    """Of the epoch from that step on, with its progress."""
     batches = training_batches(
         data.train,
         recipe.batch_size,
-        fitting.precision.device,
+        precision.device,
         seed=recipe.seed,
         epoch=epoch,
-        first_step=done,
+        first_step=first_step,
         sampler=recipe.sampler,
     )
-    return show_progress(batches, f"epoch {epoch}", steps - done)
+    return show_progress(
+        batches, f"epoch {epoch}", steps_per_epoch(data.train, recipe.batch_size) - first_step
+    )
+
+
+def _advice(state: TrainingState, recipe: Recipe, run: str) -> str:
+    """What to try next, when all is done."""
+    frozen = len(state.records) - sum(recipe.cycles[: len(state.decisions)])
+    return advise(
+        state.records[frozen:],
+        state.records[frozen - 1].heldout_loss if frozen else state.first_loss,
+        run,
+        stopped_improving=len(state.decisions) > 1 and not state.improved,
+        continued=recipe.epochs_before > 0,
+        annealed=recipe.schedule != "constant",
+    )

@@ -1,15 +1,25 @@
 """Where a training stands: all that a later process needs to go on as if nothing had happened."""
 
+import logging
 import math
-import random
+import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from fovea.errors import DataInvalid
+from trainer.evaluate.prediction import Score
+from trainer.fit.early_stopping import PhaseDecision
 from trainer.history import EpochRecord
+from trainer.network.checkpoint import Checkpoint, read_training
+from trainer.network.model import Network
+from trainer.network.precision import Precision
+from trainer.network.snapshot import generator_states, set_generators
+
+logger = logging.getLogger(__name__)
 
 Weights = dict[str, Tensor]
 
@@ -38,85 +48,149 @@ class TrainingState:
     train_s: float = 0.0
     records: list[EpochRecord] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
+    """a sentence after each cycle"""
     improved: bool = True
     """whether the last cycle ended below the best loss before it"""
     finished: bool = False
-    optimizer: dict[str, Any] | None = None
+    optimizer: torch.optim.Optimizer | None = None
+    """of the phase that is under way"""
+    scaler: torch.amp.GradScaler | None = None
+    resumed_optimizer: dict[str, Any] | None = None
     """of a phase that was broken off, until it goes on"""
-    scaler: dict[str, Any] = field(default_factory=dict)
+    resumed_scaler: dict[str, Any] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
         """Epochs behind the network's weights."""
         return self.epochs_before + len(self.records)
 
-    def keep_loss(self, loss: Tensor) -> None:
-        """Of the step that was just taken.
+    def attach(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+        """Those of the phase, put back to where they were if it was broken off."""
+        if self.resumed_optimizer is not None:
+            optimizer.load_state_dict(self.resumed_optimizer)
+        if self.resumed_scaler:
+            scaler.load_state_dict(self.resumed_scaler)
+        # In this order: `save` at a signal before it takes what was resumed, after it what is here.
+        self.optimizer, self.scaler = optimizer, scaler
+        self.resumed_optimizer, self.resumed_scaler = None, {}
 
-        On a CUDA device it stays until the epoch's end: to read it would wait for the device. On a CPU it
-        must not stay as a tensor: its few bytes, kept amid the batch's freed memory, leave a gap that the
+    def end_step(self, loss: Tensor, lr: float, train_s: float) -> None:
+        """`lr` is the head's, `train_s` of the epoch's steps so far.
+
+        On a CUDA device the loss stays until the epoch's end: to read it would wait for the device. On a CPU
+        it must not stay as a tensor: its few bytes, kept amid the batch's freed memory, leave a gap that the
         next batch does not fit into, and memory grows by a batch a step.
         """
         self.step_losses.append(loss.item() if loss.device.type == "cpu" else loss.detach())
+        self.step_lrs.append(lr)
+        self.train_s = train_s
 
-    def add(self, record: EpochRecord) -> None:
-        """An epoch is done."""
+    def end_steps(self, started: float) -> None:
+        """All of the epoch's are taken, which began at `started`. Waits for the device."""
+        self.step_losses = [*_read(self.step_losses)]
+        self.train_s = time.monotonic() - started
+
+    def end_epoch(self, heldout: Score, seconds: float) -> EpochRecord:
+        """`seconds` is what the epoch took with the held-out images."""
+        losses = _read(self.step_losses)
+        record = EpochRecord(
+            epoch=self.epoch + 1,
+            train_loss=sum(losses) / len(losses),
+            heldout_loss=heldout.loss,
+            heldout_accuracy=heldout.accuracy,
+            train_s=self.train_s,
+            seconds=seconds,
+            step_losses=losses,
+            step_lrs=self.step_lrs,
+            heldout_error=heldout.error,
+        )
         self.records.append(record)
         self.epochs_in_phase += 1
         self.step_losses, self.step_lrs, self.train_s = [], [], 0.0
+        return record
 
-    def end_phase(self) -> None:
+    def end_phase(self, decision: PhaseDecision, network: Network) -> None:
+        """The network that goes no further gets the best weights."""
         self.phase, self.epochs_in_phase = self.phase + 1, 0
+        self.optimizer = self.scaler = None
+        self.best_loss, self.improved = decision.best_loss, decision.improved
+        if decision.reason:
+            self.decisions.append(decision.reason)
+        if decision.is_lowest:
+            self.kept_epoch, self.kept_loss = self.epoch, self.records[-1].heldout_loss
+            self.kept_weights = {name: value.clone() for name, value in network.state_dict().items()}
+        if not decision.goes_on:
+            network.load_state_dict(self.kept_weights)
+            self.kept_weights, self.finished = {}, True
 
-    def keep(self, network: nn.Module, loss: float) -> None:
-        """These weights are the best so far."""
-        self.kept_epoch, self.kept_loss = self.epoch, loss
-        self.kept_weights = {name: value.clone() for name, value in network.state_dict().items()}
-
-    def finish(self, network: nn.Module) -> None:
-        """No more steps: the network gets the best weights."""
-        network.load_state_dict(self.kept_weights)
-        self.kept_weights, self.finished = {}, True
-
-    def to_save(self) -> dict[str, Any]:
-        """Tensors, numbers, texts, lists and dicts alone. Waits for the device."""
-        saved = {name: value for name, value in vars(self).items() if name not in {"optimizer", "scaler"}}
-        saved["records"] = [asdict(record) for record in self.records]
-        return saved | {"step_losses": read_losses(self.step_losses)}
-
-    @classmethod
-    def from_saved(
-        cls, saved: dict[str, Any], optimizer: dict[str, Any] | None, scaler: dict[str, Any]
-    ) -> "TrainingState":
-        records = [EpochRecord(**record) for record in saved["records"]]
-        return cls(**{**saved, "records": records}, optimizer=optimizer, scaler=scaler)
+    def save(self, run: Path, checkpoint: Checkpoint, precision: Precision) -> None:
+        """Replaces checkpoint.pt, whole or not at all. Waits for the device. Raises Unavailable."""
+        progress = {name: value for name, value in vars(self).items() if name not in NOT_PROGRESS}
+        progress["records"] = [asdict(record) for record in self.records]
+        progress["step_losses"] = _read(self.step_losses)
+        training = {
+            "state": progress,
+            "optimizer": self.optimizer.state_dict() if self.optimizer else self.resumed_optimizer,
+            "scaler": self.scaler.state_dict() if self.scaler else self.resumed_scaler,
+            "generators": generator_states(),
+            "made_on": _made_on(precision),
+        }
+        checkpoint.at(self.kept_epoch if self.finished else self.epoch).save(run, training)
 
 
-def read_losses(losses: list[Tensor | float]) -> list[float]:
+NOT_PROGRESS: Final = {"optimizer", "scaler", "resumed_optimizer", "resumed_scaler"}
+"""Which are saved beside the rest."""
+
+
+def begin(heldout_loss: float, epochs_before: int) -> TrainingState:
+    """Before the first step; `heldout_loss` (nats) is what the network starts from."""
+    return TrainingState(heldout_loss, heldout_loss, epochs_before, kept_epoch=epochs_before)
+
+
+def resume(run: Path, network: Network, precision: Precision) -> TrainingState | None:
+    """Puts weights and random generators back to where the training in `run` was broken off.
+
+    None where there is no checkpoint. Raises DataInvalid when it is damaged or of another network.
+    """
+    saved = read_training(run)
+    if saved is None:
+        return None
+    training = saved["training"]
+    try:
+        network.load_state_dict(saved["network"])
+        records = [EpochRecord(**record) for record in training["state"]["records"]]
+        state = TrainingState(
+            **{**training["state"], "records": records},
+            resumed_optimizer=training["optimizer"],
+            resumed_scaler=training["scaler"],
+        )
+        set_generators(training["generators"])
+    except Exception as error:  # of a file that is no checkpoint of this run, everything may be wrong
+        raise DataInvalid(f"{run}: its checkpoint does not fit this training") from error
+    if not state.finished:
+        where = f"epoch {state.epoch + 1}, after {len(state.step_losses)} steps of it"
+        logger.info("going on with the run %s in %s", run.name, where)
+        _compare(training["made_on"], _made_on(precision))
+    return state
+
+
+def _read(losses: list[Tensor | float]) -> list[float]:
     """As numbers; those on a device come over in one copy, for each copy waits for the device."""
     read = [loss for loss in losses if isinstance(loss, float)]
     waiting = [loss for loss in losses if isinstance(loss, Tensor)]
     return [*read, *(torch.stack(waiting).tolist() if waiting else [])]
 
 
-def generators() -> dict[str, Any]:
-    """The states of the random generators of python, numpy, torch and CUDA, in types that load safely."""
-    version, words, gauss = random.getstate()
-    name, keys, *rest = np.random.get_state(legacy=True)
+def _made_on(precision: Precision) -> dict[str, Any]:
+    """What equal weights after equal steps depend on, beside the state."""
     return {
-        "python": [version, list(words), gauss],
-        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "device": precision.device.type,
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
     }
 
 
-def set_generators(states: dict[str, Any]) -> None:
-    """CUDA's are left alone where the number of devices is another."""
-    version, words, gauss = states["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, keys, *rest = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name) != now[name]]
+    if changed:
+        logger.warning("the run was begun with %s: its end may differ in the last bits", "; ".join(changed))

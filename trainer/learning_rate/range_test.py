@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trainer.images.augment import Augmentation, augment
 from trainer.learning_rate.schedule import exponential, linear
 from trainer.learning_rate.suggestions import Points, clr, minimum, slide, steep, valley
-from trainer.network.precision import Precision, descend
+from trainer.network.precision import Precision, clip_gradients
 from trainer.network.snapshot import untouched
 
 __all__ = ["Curve", "RangeTest", "clr", "minimum", "range_test", "slide", "smooth", "steep", "valley"]
@@ -110,7 +110,11 @@ def range_test(
             with precision.autocast():
                 logits = model(augment(pixels, augmentation))
                 loss = objective(logits, targets)
-            descend(loss, optimizer, scaler, max_norm)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            clip_gradients(optimizer, scaler, max_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
             accuracy = (logits.argmax(1) == targets).float().mean()
             value, right = torch.stack(
                 [loss.detach().float(), accuracy]

@@ -29,21 +29,15 @@ class Precision:
         return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
 
 
-def descend(
-    loss: torch.Tensor,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    max_norm: float | None = None,
+def clip_gradients(
+    optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, max_norm: float | None
 ) -> None:
-    """Backward and one step down the gradient, which is first clipped to `max_norm` and then cleared."""
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    if max_norm is not None:
-        scaler.unscale_(optimizer)
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad()
+    """To a norm of `max_norm` over all, as they are without the scaler's factor; None leaves them alone."""
+    if max_norm is None:
+        return
+    scaler.unscale_(optimizer)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, max_norm)
 
 
 def check_compiler(device: torch.device) -> None:

@@ -1,11 +1,11 @@
-"""Leave no trace: whatever is done inside `untouched` to a model, its optimizer and the random generators
-is undone."""
+"""What a diagnostic or another process puts back: a network, its optimizer, the random generators."""
 
 import copy
 import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,15 +14,13 @@ from torch import Tensor, nn
 
 @contextmanager
 def untouched(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Restores parameters (with their gradients and requires_grad), buffers, train/eval modes, the
-    optimizer, and the generators of python, numpy, torch and CUDA, also after an exception. Costs one copy
-    of the state in memory."""
+    """Whatever is done inside is undone, also after an exception: parameters (with their gradients and
+    requires_grad), buffers, train/eval modes, the optimizer, and the random generators. Costs one copy of
+    the state in memory."""
     values = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
     flags = [(p, p.requires_grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
     modes = [(module, module.training) for module in model.modules()]
-    optimizer_state = copy.deepcopy(optimizer.state_dict())
-    generators = (random.getstate(), np.random.get_state(), torch.get_rng_state())
-    on_cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    optimizer_state, generators = copy.deepcopy(optimizer.state_dict()), generator_states()
     try:
         yield
     finally:
@@ -34,11 +32,30 @@ def untouched(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[No
         for module, training in modes:
             module.training = training
         optimizer.load_state_dict(optimizer_state)
-        random.setstate(generators[0])
-        np.random.set_state(generators[1])
-        torch.set_rng_state(generators[2])
-        if on_cuda:
-            torch.cuda.set_rng_state_all(on_cuda)
+        set_generators(generators)
+
+
+def generator_states() -> dict[str, Any]:
+    """Of the random generators of python, numpy, torch and CUDA, in types that load safely from a file."""
+    version, words, gauss = random.getstate()
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_generators(states: dict[str, Any]) -> None:
+    """CUDA's are left alone where the number of devices is another."""
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(words), gauss))
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from trainer.fit.advice import advise, after_cycle
+from trainer.fit.advice import advise, describe_cycle
 from trainer.history import EpochRecord
 
 
@@ -15,29 +15,29 @@ def _records(*losses: tuple[float, float]) -> list[EpochRecord]:
 
 
 def test_falling_loss_runs_more_epochs_and_says_so() -> None:
-    said = after_cycle(2.3, 0.8, 0.01, 1, 2, goes_on=True)
+    said = describe_cycle(2.3, 0.8, 0.01, 1, 2, goes_on=True)
     assert said == "held-out loss fell from 2.3000 to 0.8000 over 1 epoch: running 2 more epochs"
 
 
 def test_first_cycle_without_a_fall_is_early_to_tell() -> None:
-    said = after_cycle(2.3, 6.1, 0.01, 1, 2, goes_on=True)
+    said = describe_cycle(2.3, 6.1, 0.01, 1, 2, goes_on=True)
     assert "did not fall from 2.3000 to 6.1000 over 1 epoch, which is early to tell" in said
 
 
 def test_loss_that_stopped_falling_ends_the_cycles() -> None:
-    said = after_cycle(0.2, 0.3, 0.01, 2, 4, goes_on=False)
+    said = describe_cycle(0.2, 0.3, 0.01, 2, 4, goes_on=False)
     assert said.endswith("did not fall from 0.2000 to 0.3000 over 2 epochs: stopping here")
 
 
 def test_change_within_the_noise_is_told_as_such() -> None:
-    said = after_cycle(0.305, 0.3, 0.01, 2, None, goes_on=False)
+    said = describe_cycle(0.305, 0.3, 0.01, 2, None, goes_on=False)
     assert said.startswith(
         "held-out loss fell from 0.3050 to 0.3000 over 2 epochs, within its standard error of 0.0100"
     )
 
 
 def test_only_what_could_go_on_is_stopped() -> None:
-    assert after_cycle(0.6654, 0.6688, 0.01, 1, None, goes_on=False).endswith(
+    assert describe_cycle(0.6654, 0.6688, 0.01, 1, None, goes_on=False).endswith(
         ": no more epochs were asked for"
     )
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.trainer.layers import last_layer
-from trainer.fit.objective import Objective
+from trainer.fit.recipe import Objective
 from trainer.images.augment import Augmentation, augment
 from trainer.images.batches import Batch
 from trainer.learning_rate.range_test import RangeTest, range_test, smooth
