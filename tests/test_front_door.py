@@ -5,19 +5,19 @@ from pathlib import Path
 
 import yaml
 
+from tests.docs.pages import TARGETS
+from tests.markdown import Page
+
 ROOT = Path(__file__).parents[1]
-PAGES = ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", ".github/pull_request_template.md")
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
+TEMPLATE = Page.read(ROOT / ".github/pull_request_template.md")
 
 
-def test_pages_link_to_files_and_name_targets_of_make() -> None:
-    for page in PAGES:
-        text = (ROOT / page).read_text()
-        links = re.findall(r"\]\(([^)#]+)\)", text)
-        assert [link for link in links if not (ROOT / link).exists()] == [], page
-        commands = re.findall(r"(?:`|^)make ([a-z -]+?)(?:`|$)", text, re.MULTILINE)
-        assert {name for command in commands for name in command.split()} <= TARGETS, page
+def test_template_of_a_change_names_targets_of_make() -> None:
+    commands = [code.split() for code in TEMPLATE.code if code.startswith("make ")]
+    assert commands
+    assert {name for command in commands for name in command[1:]} <= TARGETS
+    assert [link for link in TEMPLATE.links if not (ROOT / link).exists()] == []
 
 
 def test_files_and_modules_that_make_names_exist() -> None:

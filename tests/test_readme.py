@@ -1,7 +1,6 @@
 """Every command of the README is run here, or, where this machine cannot, taken apart and checked."""
 
 import os
-import re
 import shlex
 import socket
 import subprocess
@@ -14,13 +13,12 @@ import pytest
 import torchvision
 
 from tests.buckets import bucket_environment
+from tests.docs.pages import README
 from tests.photos import make_photos
 from tests.stub_classifier import stub_server
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
+COMMANDS = README.commands
 
 
 def commands_of(program: str) -> list[str]:
@@ -48,14 +46,6 @@ def test_kubectl_commands_name_what_deploy_holds(command: str) -> None:
         assert words[1:3] == ["create", "job"]
         assert words[4] == "--from=cronjob/fovea-train"
         assert "name: fovea-train" in (ROOT / "deploy" / "train" / "cronjob.yaml").read_text()
-
-
-def test_links_lead_somewhere() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
-    assert targets
-    assert [
-        target for target in targets if not target.startswith("http") and not (ROOT / target).exists()
-    ] == []
 
 
 @pytest.fixture
@@ -149,7 +139,7 @@ def test_the_commands_work_one_after_the_other(workspace: Path, environment: dic
 
 
 def test_the_python_that_calls_a_server_does_so(tmp_path: Path) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (program,) = README.fences("python")
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     (tmp_path / "photos" / "cat" / "001.jpg").write_bytes(b"image")
     (tmp_path / "photos" / "cat" / "002.jpg").mkdir()

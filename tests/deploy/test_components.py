@@ -1,6 +1,5 @@
 """What each component brings."""
 
-import re
 from pathlib import PurePosixPath
 
 import pytest
@@ -10,6 +9,7 @@ from server.config import HEALTH_PORT
 from tests.deploy.compositions import DEPLOY
 from tests.deploy.manifests import Rendering, Workload
 from tests.deploy.settings import settings_of
+from tests.markdown import Page
 
 GPU = "nvidia.com/gpu"
 
@@ -92,8 +92,9 @@ def test_drivers_own_certificate_is_where_the_readme_says(
     driver: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "tls" in driver.components:
-        readme = (DEPLOY / "components/tls/README.md").read_text()
-        given = dict(re.findall(r"`(FOVEA_SCORE_VERIFY_TLS_\w+)=(\S+)`", readme))
+        readme = Page.read(DEPLOY / "components/tls/README.md")
+        verify = [code for code in readme.code if code.startswith("FOVEA_SCORE_VERIFY_TLS_") and "=" in code]
+        given = dict(code.split("=", 1) for code in verify)
         assert {PurePosixPath(path).name for path in given.values()} == {"tls.crt", "tls.key"}
         assert {str(PurePosixPath(path).parent) for path in given.values()} <= set(driver.mounts)
         assert {name.removeprefix("FOVEA_SCORE_").lower() for name in given} <= set(

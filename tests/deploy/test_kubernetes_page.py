@@ -17,15 +17,17 @@ from server.config import PORT, ServeSettings
 from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, OVERLAYS, ROOT, read
 from tests.deploy.manifests import JOB_NAME, Manifest, Rendering, Workload, build, pods_of, render
 from tests.deploy.settings import settings_of
+from tests.markdown import Page
 
-PAGE = (ROOT / "docs/kubernetes.md").read_text()
-LINES = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
+PAGE = Page.read(ROOT / "docs/kubernetes.md")
+LINES = PAGE.commands
+TEXT = "\n".join(LINES)
 PARTS = [part.strip() for line in LINES for part in re.split(r"&&| \| ", line)]
 KUBECTL = [part.partition(" > ")[0] for part in PARTS if part.startswith("kubectl ")]
-CREATED = set(re.findall(r"create job (\S+)", PAGE))
+CREATED = set(re.findall(r"create job (\S+)", TEXT))
 """Jobs that the page creates before it names them."""
 
-OPTIONS = re.findall(r"create job (\S+) --from=cronjob/(\S+) .* \| (kubectl set env --local .*) \|", PAGE)
+OPTIONS = re.findall(r"create job (\S+) --from=cronjob/(\S+) .* \| (kubectl set env --local .*) \|", TEXT)
 """The Jobs whose options are changed: a Job, its CronJob, and the command that changes them."""
 
 
@@ -66,8 +68,8 @@ def test_folders_that_are_applied_are_overlays(command: str) -> None:
 
 
 def test_secret_comes_before_the_pods_that_look_for_it() -> None:
-    page = [PAGE.index(command) for command in ("apply -f deploy/base/namespace.yaml", "create secret")]
-    assert page[0] < page[1] < PAGE.index("apply -k deploy/overlays/gpu", page[0])
+    page = [TEXT.index(command) for command in ("apply -f deploy/base/namespace.yaml", "create secret")]
+    assert page[0] < page[1] < TEXT.index("apply -k deploy/overlays/gpu", page[0])
     (namespace,) = yaml.safe_load_all((DEPLOY / "base/namespace.yaml").read_text())
     assert namespace["kind"] == "Namespace"
 
@@ -113,7 +115,7 @@ def test_every_option_for_one_run_is_tried() -> None:
 
 
 def test_job_that_is_out_of_the_way_is_that_of_the_run_that_goes_on() -> None:
-    assert f"kubectl -n fovea delete job {job_name('tonight')}\n" in PAGE
+    assert f"kubectl -n fovea delete job {job_name('tonight')}" in LINES
 
 
 def _created(job: str) -> Manifest:
@@ -144,7 +146,7 @@ def _created(job: str) -> Manifest:
 def test_settings_that_the_page_names_are_the_programs(
     workload: str, setting: str, expected: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert setting in PAGE
+    assert any(setting in code for code in [*PAGE.code, *LINES])
     name, _, value = setting.partition("=")
     pods = overlay("gpu").pods(workload)
     container = {**pods.container, "env": [*pods.container["env"], {"name": name, "value": value}]}
@@ -155,7 +157,7 @@ def test_settings_that_the_page_names_are_the_programs(
 
 def test_network_policy_of_the_page_is_one(tmp_path: Path) -> None:
     """Beside the overlay, as the page has it."""
-    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (text,) = PAGE.fences("yaml")
     folder = shutil.copytree(DEPLOY, tmp_path / "deploy") / "overlays/gpu"
     (folder / "network.yaml").write_text(text)
     kustomization = read(folder)
@@ -169,30 +171,30 @@ def test_network_policy_of_the_page_is_one(tmp_path: Path) -> None:
 def test_ports_and_files_of_the_laptop_are_those_of_its_overlay() -> None:
     local = overlay("local-cpu")
     environment = local.pods("fovea-serve").environment()
-    shown = re.findall(r"-- cat (/models/\S+)", PAGE)
+    shown = re.findall(r"-- cat (/models/\S+)", TEXT)
     assert shown == [
         f"{environment['FOVEA_SERVE_MODELS']}/1/{name}" for name in ("golden/00.png", "report.html")
     ]
-    (port,) = re.findall(r"port-forward service/fovea-serve (\d+)", PAGE)
+    (port,) = re.findall(r"port-forward service/fovea-serve (\d+)", TEXT)
     assert int(port) == PORT == ServeSettings.model_fields["port"].default
-    assert f"--target localhost:{port}" in PAGE
+    assert f"--target localhost:{port}" in TEXT
 
 
 def test_images_of_the_laptop_are_those_that_are_loaded(workload: Workload) -> None:
     if workload.rendering.composition.name == "local-cpu":
-        (loaded,) = re.findall(r"kind load docker-image (.*)", PAGE)
+        (loaded,) = re.findall(r"kind load docker-image (.*)", TEXT)
         assert workload.container["image"] in loaded.split()
 
 
 def test_files_to_look_at_are_where_the_programs_write_them() -> None:
     environment = overlay("gpu").pods("fovea-train").environment()
     models, output = environment["FOVEA_TRAIN_MODELS"], environment["FOVEA_SCORE_OUTPUT"]
-    copied = re.findall(r"^aws s3 cp (\S+) \.$", PAGE, re.MULTILINE)
+    copied = re.findall(r"^aws s3 cp (\S+) \.$", TEXT, re.MULTILINE)
     assert copied == [f"{models}/1/report.html", f"{output}/runs/tonight/summary.html"]
 
 
 def test_every_folder_of_deploy_is_explained() -> None:
-    listed = set(re.findall(r"^\| `([a-z/-]+)` \|", PAGE, re.MULTILINE))
+    listed = {code for row in PAGE.table("folder of deploy/") for code in row["folder of deploy/"].code}
     parts = {f"overlays/{name}" for name in OVERLAYS} | {f"components/{name}" for name in COMPONENTS}
     assert listed == parts | {"base", "train", "triton"}
 

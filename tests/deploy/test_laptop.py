@@ -1,12 +1,12 @@
 """The overlay local-cpu fits the cluster that kind makes on a small machine."""
 
-import re
-
+from tests import markdown
 from tests.deploy.compositions import COMPOSITIONS, ROOT
 from tests.deploy.manifests import render
 from tests.deploy.quantities import amount
+from tests.markdown import Page
 
-PAGE = (ROOT / "docs/kubernetes.md").read_text()
+PAGE = Page.read(ROOT / "docs/kubernetes.md")
 (LOCAL,) = [composition for composition in COMPOSITIONS if composition.name == "local-cpu"]
 
 OF_THE_CLUSTER = {"cpu": 0.95, "memory": 290 * 2**20}
@@ -15,8 +15,9 @@ scheduler, kindnet and two of CoreDNS 100m each."""
 
 
 def test_all_pods_fit_at_once_in_a_rollout_too() -> None:
-    (stated,) = re.findall(r"fit a node of (\d+) CPUs and (\d+) GB", PAGE)
-    node = {"cpu": float(stated[0]), "memory": float(stated[1]) * 1e9}
+    rows = PAGE.section("On a laptop").table("resource")
+    node = {row["resource"].text: markdown.amount(row["at least"].text) for row in rows}
+    assert set(node) == set(OF_THE_CLUSTER)
     rendering = render(LOCAL)
     surge = rendering.pods("fovea-serve").manifest["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
     workers = int(rendering.pods("fovea-score").environment()["FOVEA_SCORE_WORKERS"])

@@ -16,6 +16,7 @@ from server.telemetry.metrics import Metrics
 from tests.deploy.compositions import DEPLOY, Composition
 from tests.deploy.manifests import Manifest, render
 from tests.deploy.promql import selectors
+from tests.markdown import Page
 
 MONITORED = Composition("plain+monitoring", ("base", "train"), ("monitoring",))
 EXAMPLES = Path(__file__).parent / "alerts.yaml"
@@ -104,8 +105,8 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
 
 
 def test_alerts_are_those_that_the_readme_lists() -> None:
-    text = (DEPLOY / "components/monitoring/README.md").read_text()
-    assert re.findall(r"^\| (Fovea\w+) \|", text, re.MULTILINE) == [alert["alert"] for alert in alerts()]
+    page = Page.read(DEPLOY / "components/monitoring/README.md")
+    assert [row["alert"].text for row in page.table("alert")] == [alert["alert"] for alert in alerts()]
 
 
 def test_queries_of_the_dashboard_are_accepted_by_promtool(tmp_path: Path) -> None:

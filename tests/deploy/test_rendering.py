@@ -14,6 +14,7 @@ import pytest
 
 from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, PLAIN, ROOT, read
 from tests.deploy.manifests import MAKERS_OF_PODS, Rendering, Workload, lone_job, named, pods_of, render
+from tests.markdown import Page
 from tests.scorer.fake_kubernetes.admission import spec_problems
 
 OLDEST = "1.31"
@@ -90,8 +91,7 @@ def test_every_manifest_lies_in_a_kustomization_or_is_the_lone_job() -> None:
 
 def test_every_component_says_what_it_is_for() -> None:
     for name in COMPONENTS:
-        text = (DEPLOY / "components" / name / "README.md").read_text()
-        assert text.startswith(f"# {name}\n")
+        assert Page.read(DEPLOY / "components" / name / "README.md").headings[0] == name
 
 
 def test_nothing_is_there_twice(rendering: Rendering) -> None:

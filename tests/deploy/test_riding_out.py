@@ -1,15 +1,14 @@
 """How long a store may be away without costing a night or a training, by the manifests' own numbers."""
 
-import re
-
 import pytest
 
 from tests.deploy.compositions import ROOT
 from tests.deploy.manifests import Workload
 from tests.deploy.settings import settings_of
+from tests.markdown import Page, amount
 from tests.scorer.fake_kubernetes.job_controller import backoff_s
 
-PAGE = (ROOT / "docs/kubernetes.md").read_text()
+SECTION = Page.read(ROOT / "docs/kubernetes.md").section("When a store is away")
 
 
 def ridden_out_s(job: Workload, patience_s: float) -> float:
@@ -32,8 +31,12 @@ def test_a_store_that_is_away_for_half_an_hour_costs_no_job(
 
 def test_the_page_says_how_long(job: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
     patience_s = settings_of(job, monkeypatch).store_patience_s
-    (stated,) = re.findall(r"waits (\d+) minutes .*? (\d+) times.*? at least (\d+) minutes", PAGE, re.DOTALL)
-    minutes, retries, total = map(int, stated)
-    assert minutes * 60 == patience_s
-    assert retries == retries_of(job)
-    assert total == ridden_out_s(job, patience_s) // 60
+    (table,) = SECTION.tables()
+    retries = retries_of(job)
+    stated = [[amount(number) for number in row[""].text.split(", ")] for row in table]
+    assert stated == [
+        [patience_s],
+        [retries],
+        [backoff_s(1), backoff_s(retries)],
+        [ridden_out_s(job, patience_s) // 60 * 60],
+    ]

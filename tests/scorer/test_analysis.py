@@ -17,11 +17,11 @@ import pytest
 from scorer.files.rows import SCHEMA
 from scorer.run import score
 from tests import tiny
+from tests.docs.pages import README
 from tests.scorer.made_runs import Image, make_run
-from tests.scorer.runs import ROOT, settings_for
+from tests.scorer.runs import settings_for
 
-README = (ROOT / "README.md").read_text()
-(QUERY,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+(QUERY,) = README.fences("sql")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -12,14 +11,11 @@ import pytest
 
 from tests import tiny
 from tests.buckets import Bucket
+from tests.docs.pages import SCORING
 from tests.scorer.fake_kubernetes import FakeKubernetes, running
 from tests.scorer.runs import ROOT
 from tests.servers import running_server
 
-PAGE = (ROOT / "docs" / "scoring.md").read_text()
-COMMANDS = [
-    line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
-]
 MY_BUCKET = "my-bucket"
 
 
@@ -30,7 +26,7 @@ def workspace(tmp_path: Path, bucket: Bucket) -> Path:
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"bad")
     tiny.publish_bundle(tmp_path / "models" / "pets", tmp_path / "staging")
     (tmp_path / "wanted.csv").write_text("key\n000.png\n")
-    (template,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (template,) = SCORING.fences("yaml")
     (tmp_path / "job.yaml").write_text(template)
     for folder in ("photos", "models/pets"):
         bucket.put_folder(folder, tmp_path / folder)
@@ -56,7 +52,7 @@ def test_every_command_of_the_page_works(
     with running(FakeKubernetes()) as fake, running_server(workspace / "models" / "pets") as server:
         fake.gate.set()
         monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(workspace / "kubeconfig")))
-        for command in COMMANDS:
+        for command in SCORING.commands:
             here = command.replace(MY_BUCKET, bucket.name).replace("localhost:8001", server.target)
             if " drive " in command:  # else all rows would be carried, and no Job be needed
                 bucket.put("photos/new.png", (workspace / "photos" / "000.png").read_bytes())

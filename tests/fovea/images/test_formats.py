@@ -22,6 +22,7 @@ from fovea.images import formats, jxl
 from fovea.images.kinds import TELLING_BYTES, begins_as_image, kind_of
 from fovea.images.names import is_image_name
 from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image, open_image
+from tests.markdown import Page
 from tests.odd_images import PICTURE, saved
 from trainer.images.traits import traits_of
 
@@ -347,7 +348,7 @@ def test_files_are_told_by_their_endings() -> None:
 
 
 def test_licences_of_the_decoders_stand_in_the_docs() -> None:
-    page = Path("docs/images.md").read_text().partition("## Licences")[2].partition("\n## ")[0]
+    page = Page.read(Path("docs/images.md")).section("Licences").text
     assert metadata("pillow-jxl-plugin")["License-Expression"] in page
     notice = distribution("pillow-heif").read_text("licenses/LICENSES_bundled.txt") or ""
     bundled = re.findall(r"^Name: (\S+)\nLicense: (L?GPL)v(\d)", notice, re.MULTILINE)
