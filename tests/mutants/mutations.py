@@ -24,9 +24,10 @@ class Mutant:
     line: int
     operator: str
     text: str
+    original: str
 
     def diff(self) -> str:
-        before, after = (ROOT / self.module).read_text().splitlines(), self.text.splitlines()
+        before, after = self.original.splitlines(), self.text.splitlines()
         names = (f"a/{self.module}", f"b/{self.module}")
         return "\n".join(difflib.unified_diff(before, after, *names, n=CONTEXT_LINES, lineterm=""))
 
@@ -49,7 +50,7 @@ def _mutants_of_module(module: str) -> list[Mutant]:
             text = mutate_code(source, operator, occurrence)
             if (meaning := _meaning(text)) and meaning not in meanings:
                 meanings.add(meaning)
-                mutants.append(Mutant(module, start[0], name, text))
+                mutants.append(Mutant(module, start[0], name, text, source))
     return sorted(mutants, key=lambda mutant: mutant.line)
 
 

@@ -92,7 +92,6 @@ class Tester:
 
     def test(self, mutant: Mutant, baseline: Baseline) -> Fate:
         module = self._checkout / mutant.module
-        original = module.read_text()
         self._write(module, mutant.text)
         try:
             for tests in baseline.rounds(mutant):
@@ -100,7 +99,7 @@ class Tester:
                     return fate
             return Fate.SURVIVED
         finally:
-            self._write(module, original)
+            self._write(module, mutant.original)
 
     def _fate(self, tests: Sequence[str], baseline: Baseline) -> Fate:
         seconds = {test: baseline.seconds_of_test[test] for test in tests}

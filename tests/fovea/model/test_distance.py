@@ -62,3 +62,5 @@ def test_classes_that_were_never_right_share_what_is_left() -> None:
     assert distance.predicted_on_held_out(("right", "never right"), contract).tolist() == [8, 1]
     assert distance.predicted_on_held_out(tuple(rows), contract).tolist() == [8, 1, 0]
     assert distance.predicted_on_held_out(("unknown", "right"), contract).tolist() == [1, 8]
+    nothing_left = contract.model_copy(update={"images": 8})
+    assert distance.predicted_on_held_out(("right", "never right"), nothing_left).tolist() == [8, 0]

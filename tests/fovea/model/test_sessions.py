@@ -1,0 +1,38 @@
+"""How onnxruntime is told to use the machine."""
+
+import logging
+
+import onnxruntime as ort
+import pytest
+
+from fovea.cpus import available_cpus
+from fovea.errors import Unavailable
+from fovea.model.bundle import ModelBundle
+from fovea.model.sessions import CPU, CUDA, SessionOptions, open_session
+
+
+def test_threads_spin_only_where_it_is_asked_for(tiny_bundle: ModelBundle) -> None:
+    for options, threads, spinning in (
+        (SessionOptions(threads=3), 3, "0"),
+        (SessionOptions(threads=1, spinning=True), 1, "1"),
+        (None, available_cpus(), "0"),
+    ):
+        told = open_session(tiny_bundle.model_path, "cpu", options).get_session_options()
+        assert told.intra_op_num_threads == threads
+        assert told.get_session_config_entry("session.intra_op.allow_spinning") == spinning
+        assert told.get_session_config_entry("session.force_spinning_stop") == "1"
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_auto_takes_the_cpu_where_cuda_does_not_come_up_and_says_so(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a machine without a device, with an onnxruntime that could use one."""
+    if CUDA in ort.get_available_providers():
+        pytest.skip("CUDA may come up")
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [CUDA, CPU])
+    with caplog.at_level(logging.WARNING):
+        assert open_session(tiny_bundle.model_path, "auto").get_providers() == [CPU]
+    assert f"{CUDA} did not come up (onnxruntime fell back to {CPU}); provider auto takes" in caplog.text
+    with pytest.raises(Unavailable, match="did not come up"):
+        open_session(tiny_bundle.model_path, "cuda")
