@@ -2,21 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
-from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.errors import BundleInvalid, Unavailable
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
-from fovea.stores.storage import Entry, open_folder
 from server.background import in_background
 from server.config import ServeSettings
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.models.demand import Demand
+from server.models.following import Candidate, VersionSearch
 from server.models.loaded_models import LoadedModels
-from server.models.refusals import Refusal, refusal_of
 from server.models.served_model import ServedModel, open_model
 from server.telemetry.metrics import Metrics
 
@@ -35,14 +33,10 @@ class Watcher:
         self._settings = settings
         self._models = models
         self._metrics = metrics
-        self._folder = open_folder(settings.models)
-        self._places = self._folder.uri, str((settings.model_cache or versions.default_cache()) / "models")
-        self._refused: dict[int, Refusal] = {}
+        cache = str((settings.model_cache or versions.default_cache()) / "models")
+        self._search = VersionSearch(settings.models, settings.version, cache)
         self._may_end = not settings.wait_for_model
-        self._missed = False
         self._gone = False
-        self._listed: list[int] = []
-        """the numbers that the last look saw; where the version is pinned, no other than that"""
         self._wake = asyncio.Event()
         self._tries_refused_again = False
         self._demand = Demand(self._wake.set)
@@ -56,9 +50,9 @@ class Watcher:
         """
         await self._look()
         if self._models.current is None and self._may_end:
-            raise await in_background(self._why_there_is_none)
-        for version in self._refused if self._may_end else ():
-            self._warn_of(version)
+            raise await in_background(self._search.why_there_is_none)
+        for version in self._search.refused if self._may_end else ():
+            self._search.warn_of(version)
         self._may_end = False
         if self._models.current is None:
             announce_waiting()
@@ -79,7 +73,7 @@ class Watcher:
 
     def refused(self) -> dict[int, str]:
         """The versions that might be served next but were refused, and why, as callers may know it."""
-        return {version: refusal.public_reason for version, refusal in self._refused.items()}
+        return {version: refusal.public_reason for version, refusal in self._search.refused.items()}
 
     def look_now(self) -> None:
         """Has everything looked at again at once, refused versions too; after the load that is under way."""
@@ -106,9 +100,10 @@ class Watcher:
             try:
                 await self._look()
             except Exception as error:  # the bucket does not answer, or there is a bug: serving goes on
-                self._miss(error)
+                self._metrics.reloads.labels("failed").inc()
+                self._search.fail(error)
             else:
-                self._missed = False
+                self._search.has_failed = False
 
     async def _next_look(self) -> None:
         with suppress(TimeoutError):
@@ -117,18 +112,18 @@ class Watcher:
         self._wake.clear()
         if self._tries_refused_again:
             self._tries_refused_again = False
-            self._refused.clear()
+            self._search.refused.clear()
 
     async def _look(self) -> None:
         tried: set[int] = set()
-        while (found := await in_background(partial(self._find, tried))) is not None:
-            tried.add(found.version)
+        while (candidate := await in_background(partial(self._next, tried))) is not None:
+            tried.add(candidate.version)
             try:
-                model = await self._open(found.version)
+                model = await self._open(candidate.version)
             except Unavailable:
                 raise
             except Exception as error:  # what a model that is not ours makes its runtime raise is not known
-                self._refuse(found, error)
+                self._refuse(candidate, error)
             else:
                 await self._go_live(model)
                 return
@@ -139,7 +134,10 @@ class Watcher:
         current = self._models.current
         if current is None:
             return
-        facts, gone = {"version": current.contract.version}, current.contract.version not in self._listed
+        facts, gone = (
+            {"version": current.contract.version},
+            current.contract.version not in self._search.listed,
+        )
         if gone and not self._gone:
             self._metrics.reloads.labels("gone").inc()
             logger.warning(
@@ -150,27 +148,9 @@ class Watcher:
             logger.info("the served version's folder is back", extra=facts)
         self._gone = gone
 
-    def _find(self, tried: set[int]) -> "_Found | None":
-        """The highest version that is worth a try. Costs a bucket one listing while nothing is new."""
-        seen = set()
-        for version in self._candidates():
-            seen.add(version)
-            if version in tried:  # and, it may be, changed already, while it is being copied
-                continue
-            state = tuple(self._folder.folder(str(version)).entries())
-            if version not in self._refused or self._refused[version].state != state:
-                return _Found(version, state)
-        self._refused = {version: why for version, why in self._refused.items() if version in seen}
-        return None
-
-    def _candidates(self) -> Iterable[int]:
-        current, pinned = self._models.current, self._settings.version
-        if pinned is None:
-            above = current.contract.version if current else 0
-            self._listed = versions.listed(self._folder, above)
-            return versions.whole(self._folder, self._listed, above)
-        self._listed = [pinned] if versions.is_published(self._folder, pinned) else []
-        return [] if current else self._listed
+    def _next(self, tried: set[int]) -> Candidate | None:
+        current = self._models.current
+        return self._search.next(current.contract.version if current else 0, tried)
 
     async def _open(self, version: int) -> ServedModel:
         settings = self._settings
@@ -200,26 +180,15 @@ class Watcher:
             logger.info("replaced version is closed", extra={"version": before.contract.version})
             await self._drop_cached(before)
 
-    def _refuse(self, found: "_Found", error: Exception) -> None:
-        self._refused[found.version] = refusal_of(found.version, found.state, error, *self._places)
+    def _refuse(self, candidate: Candidate, error: Exception) -> None:
+        self._search.refuse(candidate, error)
         self._metrics.reloads.labels("refused").inc()
         logger.debug("a version cannot be opened", exc_info=error)
         if not self._may_end:  # else this may be the one line that the program ends with
-            self._warn_of(found.version)
-
-    def _warn_of(self, version: int) -> None:
-        facts = {"version": version, "reason": self._refused[version].reason}
-        logger.warning("version is refused", extra=facts)
-
-    def _miss(self, error: Exception) -> None:
-        self._metrics.reloads.labels("failed").inc()
-        if not self._missed:
-            unforeseen = None if isinstance(error, FoveaError) else error
-            logger.warning("cannot look for versions", extra={"reason": str(error)}, exc_info=unforeseen)
-        self._missed = True
+            self._search.warn_of(candidate.version)
 
     def _raise_what_hinders(self) -> None:
-        if self._missed:
+        if self._search.has_failed:
             raise FolderUnreachable(
                 "the folder of versions cannot be looked at now; the server's log says why"
             )
@@ -230,18 +199,6 @@ class Watcher:
         if not current:
             raise NoModelReady("no version is published yet")
 
-    def _why_there_is_none(self) -> BundleInvalid:
-        if self._refused:
-            return BundleInvalid(self._refused[max(self._refused)].reason)
-        return versions.absent(self._folder, self._settings.version)
-
     async def _drop_cached(self, bundle: ModelBundle) -> None:
         # A pod that lives for months would fill its disk with the versions that it has served.
         await in_background(partial(versions.drop_cached, bundle, self._settings.models))
-
-
-@dataclass(frozen=True)
-class _Found:
-    version: int
-    state: tuple[Entry, ...]
-    """Every file of the version: it may still be being copied, its bundle.json before the others."""

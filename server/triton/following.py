@@ -1,18 +1,17 @@
-"""Which version Triton serves: the highest good one of the models' folder, or the one that is pinned."""
+"""Keeping Triton's repository in step with the models' folder."""
 
 import logging
 import os
 import signal
 import threading
-from collections.abc import Iterable
 from types import FrameType
 
-from fovea.errors import BundleInvalid, ExitCode, FoveaError, Unavailable
+from fovea.errors import ExitCode, Unavailable
 from fovea.foreground import wait_for
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
-from fovea.stores.storage import Entry, open_folder
+from server.models.following import VersionSearch
 from server.triton.config import TritonSettings
 from server.triton.repository import drop_older, labels_text, lay_out
 
@@ -29,57 +28,40 @@ class Follower:
     def __init__(self, settings: TritonSettings) -> None:
         """Raises SettingsInvalid where --models names no folder."""
         self._settings = settings
-        self._folder = open_folder(settings.models)
+        self._search = VersionSearch(settings.models, settings.version)
         self._current = 0
-        self._refused: dict[int, tuple[Entry, ...]] = {}
-        """A version and its files: it is tried again when they change."""
-        self._missed = False
 
     def lay_out_first(self) -> None:
         """The highest good version. Raises BundleInvalid when none is, Unavailable, DataInvalid."""
         refused = self._look()
-        if self._current:
-            _warn_of(refused)
-        elif refused:
-            raise BundleInvalid(refused[max(refused)])
-        else:
-            raise versions.absent(self._folder, self._settings.version)
+        if not self._current:
+            raise self._search.why_there_is_none()
+        self._warn_of(refused)
 
     def look(self) -> None:
         """The highest good version above the current one, if there is one. What goes wrong is not raised."""
         try:
-            _warn_of(self._look())
+            self._warn_of(self._look())
         except Exception as error:  # the bucket does not answer, or there is a bug: it looks again
-            if not self._missed:
-                unforeseen = None if isinstance(error, FoveaError) else error
-                logger.warning("cannot look for versions", extra={"reason": str(error)}, exc_info=unforeseen)
-            self._missed = True
+            self._search.fail(error)
         else:
-            self._missed = False
+            self._search.has_failed = False
 
-    def _look(self) -> dict[int, str]:
-        """Which versions were refused, and why."""
-        refused: dict[int, str] = {}
-        for version in self._candidates():
-            state = tuple(self._folder.folder(str(version)).entries())
-            if self._refused.get(version) == state:
-                continue
+    def _look(self) -> set[int]:
+        """Which versions were refused."""
+        refused: set[int] = set()
+        while (candidate := self._search.next(self._current, refused)) is not None:
             try:
-                bundle = self._open(version)
+                bundle = self._open(candidate.version)
             except Unavailable:
                 raise
             except Exception as error:  # what a model that is not ours makes its runtime raise is not known
-                self._refused[version] = state
-                refused[version] = _reason(error)
+                self._search.refuse(candidate, error)
+                refused.add(candidate.version)
             else:
                 self._take(bundle)
                 break
         return refused
-
-    def _candidates(self) -> Iterable[int]:
-        if (pinned := self._settings.version) is None:
-            return versions.newest_first(self._folder, above=self._current)
-        return [pinned] if pinned != self._current and versions.is_published(self._folder, pinned) else []
 
     def _open(self, version: int) -> ModelBundle:
         settings = self._settings
@@ -91,6 +73,10 @@ class Follower:
             versions.drop_cached(bundle, settings.models)
             raise
         return bundle
+
+    def _warn_of(self, refused: set[int]) -> None:
+        for version in sorted(refused, reverse=True):
+            self._search.warn_of(version)
 
     def _take(self, bundle: ModelBundle) -> None:
         settings, version = self._settings, bundle.contract.version
@@ -120,12 +106,3 @@ def follow_until_stopped(follower: Follower, interval_s: float) -> ExitCode:
     while not wait_for(stopped, interval_s):
         follower.look()
     return code
-
-
-def _warn_of(refused: dict[int, str]) -> None:
-    for version, reason in refused.items():
-        logger.warning("version is refused", extra={"version": version, "reason": reason})
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, FoveaError) else f"{type(error).__name__}: {error}"

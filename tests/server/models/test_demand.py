@@ -13,7 +13,7 @@ import pytest
 
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.models import demand
-from server.models.watcher import Watcher
+from server.models.following import VersionSearch
 from tests.server import spoiled
 from tests.server.event_loop import in_event_loop, until
 from tests.server.watched import Watched, watching
@@ -25,14 +25,14 @@ Following = tuple[Watched, list[float], asyncio.Task[None]]
 async def following(tmp_path: Path, *flags: str) -> AsyncIterator[Following]:
     """A watcher that looks by itself only once an hour, when it looked, and the task in which it does."""
     looks: list[float] = []
-    find = Watcher._find
+    next_one = VersionSearch.next
 
-    def counted(self: Watcher, tried: set[int]) -> object:
+    def counted(self: VersionSearch, current: int, tried: set[int]) -> object:
         if not tried:
             looks.append(time.monotonic())
-        return find(self, tried)
+        return next_one(self, current, tried)
 
-    with patch.object(Watcher, "_find", counted):
+    with patch.object(VersionSearch, "next", counted):
         async with watching(tmp_path / "models", tmp_path, "--watch-interval-s", "3600", *flags) as watched:
             watched.publish()
             await watched.load_first()

@@ -1,0 +1,103 @@
+"""Which version of the models' folder is next: the highest good one above the current, or the pinned one."""
+
+import logging
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from fovea.errors import BundleInvalid, FoveaError
+from fovea.model import versions
+from fovea.stores.storage import Entry, open_folder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A version that is worth a try."""
+
+    version: int
+    files: tuple[Entry, ...]
+    """All of them: it may still be being copied, its bundle.json before the others."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a version is not served. Holds while its files stay as they are."""
+
+    files: tuple[Entry, ...]
+    reason: str
+    """For whoever runs the program."""
+    public_reason: str
+    """To callers."""
+
+
+class VersionSearch:
+    """What is known of the folder from one look to the next."""
+
+    def __init__(self, models: str, pinned: int | None, cache: str = "") -> None:
+        """Callers do not learn where `models` and `cache` are. Raises SettingsInvalid for no folder's URI."""
+        self.folder = open_folder(models)
+        self.refused: dict[int, Refusal] = {}
+        """Those that might be next."""
+        self.listed: list[int] = []
+        """The numbers that the last look saw; where the version is pinned, no other than that."""
+        self.has_failed = False
+        """The last look met something else than a bad version."""
+        self._pinned = pinned
+        self._places = [place for place in (self.folder.uri, cache) if place]
+
+    def next(self, current: int, tried: Collection[int]) -> Candidate | None:
+        """The highest version that is worth a try. Costs a bucket one listing while nothing is new.
+
+        `current` is 0 where there is none. One that was refused is worth it again when a file has changed.
+        """
+        seen = set()
+        for version in self._candidates(current):
+            seen.add(version)
+            if version in tried:  # and, it may be, changed already, while it is being copied
+                continue
+            files = tuple(self.folder.folder(str(version)).entries())
+            if version not in self.refused or self.refused[version].files != files:
+                return Candidate(version, files)
+        self.refused = {version: refusal for version, refusal in self.refused.items() if version in seen}
+        return None
+
+    def refuse(self, candidate: Candidate, error: Exception) -> None:
+        self.refused[candidate.version] = refusal_of(candidate, error, self._places)
+
+    def warn_of(self, version: int) -> None:
+        facts = {"version": version, "reason": self.refused[version].reason}
+        logger.warning("version is refused", extra=facts)
+
+    def fail(self, error: Exception) -> None:
+        """The bucket does not answer, or there is a bug. Said once, until a look succeeds."""
+        if not self.has_failed:
+            unforeseen = None if isinstance(error, FoveaError) else error
+            logger.warning("cannot look for versions", extra={"reason": str(error)}, exc_info=unforeseen)
+        self.has_failed = True
+
+    def why_there_is_none(self) -> BundleInvalid:
+        if self.refused:
+            return BundleInvalid(self.refused[max(self.refused)].reason)
+        return versions.absent(self.folder, self._pinned)
+
+    def _candidates(self, current: int) -> Iterable[int]:
+        if self._pinned is None:
+            self.listed = versions.listed(self.folder, current)
+            return versions.whole(self.folder, self.listed, current)
+        self.listed = [self._pinned] if versions.is_published(self.folder, self._pinned) else []
+        return [] if current else self.listed
+
+
+def refusal_of(candidate: Candidate, error: Exception, places: Iterable[str]) -> Refusal:
+    """`places` are the folders that versions lie in."""
+    if not isinstance(error, FoveaError):
+        # What is in the message of a runtime's own exception is not known.
+        public_reason = "it fails in a way that was not foreseen; the server's log says more"
+        return Refusal(candidate.files, f"{type(error).__name__}: {error}", public_reason)
+    public_reason = str(error)
+    for place in places:  # a version that was copied has its digest behind its number
+        folder = rf"{re.escape(place)}/{candidate.version}(-[0-9a-f]+)?(/|: )?"
+        public_reason = re.sub(folder, "", public_reason)
+    return Refusal(candidate.files, str(error), public_reason)
