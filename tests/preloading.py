@@ -5,6 +5,7 @@ asks for it through the socket.
 """
 
 import atexit
+import fcntl
 import gc
 import io
 import json
@@ -16,6 +17,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -37,37 +39,50 @@ def main(package: str, descriptor: int) -> None:
         try:
             _become(*start["args"][1:], folder=start["cwd"], environment=start["env"])
         except SystemExit as end:
-            if isinstance(end.code, int):
-                _leave(end.code)
+            if end.code is None or isinstance(end.code, int):
+                _leave(end.code or 0)
             raise
 
 
 def _wait_for_start(caller: socket.socket) -> dict[str, Any] | None:
     """In each forked process what it is to be; in this one nothing, when the caller is gone."""
     while True:
-        message, descriptors, *_ = socket.recv_fds(caller, 1 << 20, 3)
+        message, descriptors, *_ = socket.recv_fds(caller, 1 << 20, maxfds=8)
         if not message:
             return None
-        if _fork(caller, descriptors):
-            start: dict[str, Any] = json.loads(message)
+        start: dict[str, Any] = json.loads(message)
+        if _fork(caller):
+            caller.close()
+            _place(descriptors, [0, 1, 2, *start["pass_fds"]])
             return start
+        for given in descriptors:
+            os.close(given)
 
 
-def _fork(caller: socket.socket, descriptors: Sequence[int]) -> bool:
+def _fork(caller: socket.socket) -> bool:
     """Whether this is the new process. Its parent ends at once, so that the caller inherits it."""
     between = os.fork()
     if between:
         os.waitpid(between, 0)
         caller.send(b"started")
-    elif child := os.fork():
+        return False
+    parent = os.getpid()
+    if child := os.fork():
         caller.send(str(child).encode())
         os._exit(0)
-    else:
-        for standard, given in enumerate(descriptors):
-            os.dup2(given, standard)
+    while os.getppid() == parent:
+        time.sleep(0.0002)  # else what it asks the kernel to do at its parent's end would be done now
+    return True
+
+
+def _place(descriptors: Sequence[int], numbers: Sequence[int]) -> None:
+    """Gives each descriptor its number, which may be another's now."""
+    aside = [fcntl.fcntl(given, fcntl.F_DUPFD, 500) for given in descriptors]
     for given in descriptors:
         os.close(given)
-    return not between
+    for descriptor, number in zip(aside, numbers, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
 
 
 def _become(
@@ -84,6 +99,8 @@ def _become(
     sys.argv = [kind, *arguments]
     sys.path[0] = str(Path.cwd()) if kind == "-m" else ""
     if kind == "-m":
+        if not hasattr(sys.modules.get(program), "__path__"):
+            sys.modules.pop(program, None)  # runpy would warn of it
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
         exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})

@@ -28,11 +28,13 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 class Program(subprocess.Popen[str]):
-    """`python -m PACKAGE ARGUMENTS`, or `python -c CODE ARGUMENTS` with the libraries of that package."""
+    """`python -m PACKAGE ARGUMENTS`, or a module or some code of it in its place."""
 
-    def __init__(self, package: str, *arguments: str, code: str = "", **options: Any) -> None:
+    def __init__(
+        self, package: str, *arguments: str, module: str = "", code: str = "", **options: Any
+    ) -> None:
         self._package = package
-        program = ["-c", code] if code else ["-m", package]
+        program = ["-c", code] if code else ["-m", module or package]
         super().__init__([sys.executable, *program, *arguments], text=True, **options)
 
     if sys.platform == "linux":
@@ -40,7 +42,7 @@ class Program(subprocess.Popen[str]):
         def _execute_child(self, *arguments: Any) -> None:
             names = inspect.signature(super()._execute_child).parameters  # type: ignore[misc]
             given = dict(zip(names, arguments, strict=True))
-            what = {name: given[name] for name in ("args", "cwd", "env")}
+            what = {name: given[name] for name in ("args", "cwd", "env", "pass_fds")}
             streams = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
             streams = [standard if stream == -1 else stream for standard, stream in enumerate(streams)]
             self.pid = _loaded(self._package).start(what, streams)
@@ -78,7 +80,7 @@ class _Loaded:
         with self._one_at_a_time:
             _adopt_orphans(True)
             try:
-                socket.send_fds(self._caller, [message.encode()], streams)
+                socket.send_fds(self._caller, [message.encode()], [*streams, *what["pass_fds"]])
                 process = int(self._caller.recv(100))
                 assert self._caller.recv(100) == b"started"
             finally:

@@ -24,6 +24,8 @@ from tests.server import spoiled
 from tests.server.event_loop import in_event_loop
 from tests.server.watched import watching
 
+pytestmark = pytest.mark.usefixtures("quick_processes")
+
 
 @pytest.fixture(params=["local", "bucket"])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -298,6 +300,7 @@ async def test_replaced_version_leaves_the_cache(bucket: Bucket, tmp_path: Path)
 async def test_replaced_and_refused_models_leave_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.undo()  # they are found by their command
     opened = opened_workers(monkeypatch)
     async with watching(tmp_path / "models", tmp_path) as watched:
         watched.publish()
