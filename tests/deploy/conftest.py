@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.deploy import manifests
 from tests.deploy.compositions import COMPOSITIONS, PLAIN, Composition
 from tests.deploy.manifests import Manifest, Workload, render
+from tests.shared import SharedFolder
 
 TRAINING = ("fovea-train", "job.yaml")
 WHOLE = ("fovea-score", *TRAINING)
@@ -22,6 +24,16 @@ def _is_in(name: str, composition: Composition) -> bool:
     if name == "job.yaml":
         return composition == PLAIN
     return name != "fovea-train" or composition.folders != ("base",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _render_once(shared: SharedFolder) -> None:
+    """For all processes."""
+
+    def keep(name: str, make: Callable[[], str]) -> str:
+        return shared.once(f"rendering {name}", lambda path: path.write_text(make())).read_text()
+
+    manifests.keep = keep
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -43,27 +44,44 @@ class Rendering:
 @cache
 def render(composition: Composition = PLAIN) -> Rendering:
     """Skips where kubectl is missing, but not when CI=true."""
+    manifests = _parse(keep(composition.name, lambda: _kustomize_composition(composition)))
+    return Rendering(composition, (*manifests, lone_job()) if composition == PLAIN else manifests)
+
+
+def build(folder: Path) -> tuple[Manifest, ...]:
+    """What `kubectl kustomize FOLDER` prints."""
+    return _parse(_kustomize(folder))
+
+
+def keep(name: str, make: Callable[[], str]) -> str:
+    """The rendering of that name, made anew: tests/deploy/conftest.py has it made once for all processes."""
+    return make()
+
+
+def _kustomize_composition(composition: Composition) -> str:
     if composition == PLAIN:
-        folders = tuple(manifest for folder in PLAIN.folders for manifest in build(DEPLOY / folder))
-        return Rendering(composition, (*folders, lone_job()))
+        return "---\n".join(_kustomize(DEPLOY / folder) for folder in PLAIN.folders)
     with tempfile.TemporaryDirectory() as scratch:
         folder = shutil.copytree(DEPLOY, Path(scratch, "deploy")) / (
             composition.folders[0] if composition.overlay else "overlays/composed"
         )
         folder.mkdir(exist_ok=True)
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(composition.kustomization()))
-        return Rendering(composition, build(folder))
+        return _kustomize(folder)
 
 
-def build(folder: Path) -> tuple[Manifest, ...]:
-    """What `kubectl kustomize FOLDER` prints."""
+def _kustomize(folder: Path) -> str:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing("kubectl is not installed, so deploy/ cannot be rendered")
     done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    return tuple(yaml.load_all(done.stdout, yaml.CSafeLoader))  # which is ten times as fast
+    return done.stdout
+
+
+def _parse(text: str) -> tuple[Manifest, ...]:
+    return tuple(yaml.load_all(text, yaml.CSafeLoader))  # which is ten times as fast
 
 
 def lone_job() -> Manifest:
