@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from trainer.evaluate.metrics import Logits, loss_error, negative_log_likelihood, softmax
-from trainer.images.batches import all_batches
-from trainer.images.data import Images
+from trainer.images.batches import Images, all_batches
 from trainer.network.model import Network
 
 

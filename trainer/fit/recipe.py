@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.images.augment import Augmentation
-from trainer.images.batches import Sampler
-from trainer.images.data import Images
+from trainer.images.batches import Images, Sampler
 from trainer.learning_rate.schedule import Rates, constant, one_cycle, triangular
 
 Schedule = Literal["onecycle", "triangular", "constant"]

@@ -2,20 +2,20 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
 from fovea.errors import DataInvalid
-from trainer.images.doubtful import describe_doubtful, name_doubtful
 from trainer.images.labels import look_alikes
 from trainer.images.listing import Sample
+from trainer.images.traits import DOUBTFUL, TRAITS
 
 logger = logging.getLogger(__name__)
 
 MOST_NAMED: Final = 100
-"""Bad files that the log names where they end the job."""
+"""Bad files that the log names where they end the job; doubtful ones of each kind that audit.json names."""
 FEW_IMAGES: Final = 10
 """A class with fewer images to train on is said to be tiny."""
 
@@ -119,7 +119,7 @@ class Audit:
             )
         if self.not_heldout:
             yield f"classes with no image held out: {len(self.not_heldout)}; {self.not_heldout[0]!r}"
-        yield from describe_doubtful(self.doubtful, self.traits)
+        yield from _describe_doubtful(self.doubtful, self.traits)
 
 
 def audit(train: Iterable[Looked], heldout: Iterable[Looked]) -> Audit:
@@ -137,7 +137,7 @@ def audit(train: Iterable[Looked], heldout: Iterable[Looked]) -> Audit:
         conflicts=tuple(_conflicts(chain(train, heldout))),
         classes=_count_classes(kept, heldout),
         traits=dict(sorted(Counter(trait for x in chain(kept, heldout) for trait in x.traits).items())),
-        doubtful=name_doubtful((str(looked.sample), looked.traits) for looked in chain(kept, heldout)),
+        doubtful=_name_doubtful((str(looked.sample), looked.traits) for looked in chain(kept, heldout)),
     )
 
 
@@ -163,3 +163,19 @@ def _count_classes(train: Iterable[Looked], heldout: Iterable[Looked]) -> dict[s
     trained = Counter(looked.sample.label for looked in train)
     held = Counter(looked.sample.label for looked in heldout)
     return {label: {"train": trained[label], "heldout": held[label]} for label in sorted(trained | held)}
+
+
+def _name_doubtful(files: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, list[str]]:
+    """Trait -> the files that have it, the first 100; `files` are names and traits."""
+    named: dict[str, list[str]] = {trait: [] for trait in DOUBTFUL}
+    for name, traits in files:
+        for trait in named.keys() & set(traits):
+            if len(named[trait]) < MOST_NAMED:
+                named[trait].append(name)
+    return {trait: names for trait, names in named.items() if names}
+
+
+def _describe_doubtful(named: Mapping[str, list[str]], counts: Mapping[str, int]) -> Iterator[str]:
+    """A line for each trait, with its first example."""
+    for trait, names in named.items():
+        yield f"images {TRAITS[trait]}: {counts[trait]}; the first is {names[0]}"

@@ -1,22 +1,55 @@
-"""Batches of cached images, in an order that the seed and the epoch fix."""
+"""Decoded images, and batches of them in an order that the seed and the epoch fix.
+
+On a CUDA device the next ones are read while it computes: one thread, no worker processes.
+"""
 
 import itertools
+from collections import deque
 from collections.abc import Iterator
-from typing import Literal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainer.images.data import Images
-from trainer.images.prefetch import prefetched
+from fovea.foreground import result_of
+from fovea.images.preprocess import Pixels
+from trainer.images.sources import Sample
 
 Batch = tuple[Tensor, Tensor]
 """pixels uint8 [n, S, S, 3] and targets int64 [n], on the device"""
 
 Sampler = Literal["shuffle", "balanced"]
 Order = npt.NDArray[np.int64]
+
+PREFETCHED: Final = 2
+"""Batches that wait, in memory that the device can copy from while it computes."""
+_END: Final = object()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images and where they came from, in the same order."""
+
+    cache: Pixels
+    """uint8 [rows, S, S, 3], memory-mapped; files that are left out have a row too"""
+    rows: npt.NDArray[np.int64]
+    """[n], the row of each image in `cache`"""
+    targets: npt.NDArray[np.int64]
+    """[n], indices of labels"""
+    samples: tuple[Sample, ...]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def pixels(self, indices: npt.NDArray[np.int64] | slice) -> Pixels:
+        """uint8 [len(indices), S, S, 3], read from the cache file."""
+        return self.cache[self.rows[indices]]
 
 
 def steps_per_epoch(images: Images, batch_size: int) -> int:
@@ -79,4 +112,23 @@ def _balanced(targets: npt.NDArray[np.int64], generator: np.random.Generator) ->
 
 def _batches(images: Images, orders: Iterator[Order], device: torch.device) -> Iterator[Batch]:
     host = ((torch.from_numpy(images.pixels(o)), torch.from_numpy(images.targets[o])) for o in orders)
-    return prefetched(host, device) if device.type == "cuda" else host
+    return _prefetched(host, device) if device.type == "cuda" else host
+
+
+def _prefetched(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The same batches on a CUDA device, in the same order; copies do not wait for the device."""
+    pinned = ((pixels.pin_memory(), targets.pin_memory()) for pixels, targets in batches)
+    for pixels, targets in read_ahead(pinned, PREFETCHED):
+        yield pixels.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+
+
+def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    """The same items, `depth` of them made in advance by a thread that ends with the iteration.
+
+    What `items` raises is raised here, in its place.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as reader:
+        waiting = deque(reader.submit(next, items, _END) for _ in range(depth))
+        while (item := result_of(waiting.popleft())) is not _END:
+            waiting.append(reader.submit(next, items, _END))
+            yield item  # type: ignore[misc]

@@ -7,35 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
-from fovea.images.preprocess import Pixels, PreprocessSpec
+from fovea.images.preprocess import PreprocessSpec
 from fovea.model.bundle import canonical_json
 from trainer.images.audit import Audit, BadFile, Looked, audit, check_bad, left_out
+from trainer.images.batches import Images
 from trainer.images.pixels import Decoded, decode_all
 from trainer.images.sources import Sample, Split, check_split
-
-
-@dataclass(frozen=True)
-class Images:
-    """Decoded images and where they came from, in the same order."""
-
-    cache: Pixels
-    """uint8 [rows, S, S, 3], memory-mapped; files that are left out have a row too"""
-    rows: npt.NDArray[np.int64]
-    """[n], the row of each image in `cache`"""
-    targets: npt.NDArray[np.int64]
-    """[n], indices of labels"""
-    samples: tuple[Sample, ...]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def pixels(self, indices: npt.NDArray[np.int64] | slice) -> Pixels:
-        """uint8 [len(indices), S, S, 3], read from the cache file."""
-        return self.cache[self.rows[indices]]
 
 
 @dataclass(frozen=True)

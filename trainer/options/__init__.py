@@ -9,9 +9,8 @@ from trainer.options.places import (
     OutputOptions,
 )
 from trainer.options.program import Device, LogOptions, MachineOptions
-from trainer.options.publishing import PublishingOptions
 from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by
-from trainer.options.run import RunOptions
+from trainer.options.run import PublishingOptions, RunOptions
 
 __all__ = [
     "DIGITS",

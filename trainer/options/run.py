@@ -83,3 +83,16 @@ class RunOptions(TrainerOptions):
         if not names or not set(names) <= {"fp32", "fp16", "int8"}:
             raise ValueError("it should be some of fp32, fp16 and int8, as in fp32,int8")
         return tuple(name for name in ("fp32", "fp16", "int8") if name in {"fp32", *names})
+
+
+class PublishingOptions(TrainerOptions):
+    """What a model has to reach to be published."""
+
+    min_accuracy: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="a model whose held-out accuracy is below this is not published, and the exit code 65; "
+        "default: any is good that is better than always naming the most frequent class",
+    )
+    publish_anyway: bool = Field(False, description="publish the model whatever its accuracy")

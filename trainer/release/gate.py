@@ -13,7 +13,7 @@ from fovea.model.bundle import BundleContract
 from fovea.model.measured import Metrics
 from fovea.model.sessions import SessionOptions, open_session
 from trainer.evaluate.metrics import Logits, Targets, measure
-from trainer.images.data import Images
+from trainer.images.batches import Images
 from trainer.progress import show_progress
 
 if TYPE_CHECKING:

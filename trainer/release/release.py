@@ -31,7 +31,8 @@ from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency
 from trainer.evaluate.metrics import Logits, Targets, measure, softmax
 from trainer.evaluate.prediction import predict
-from trainer.images.data import DataSet, Images
+from trainer.images.batches import Images
+from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import Reference, pass_gate

@@ -16,7 +16,8 @@ from fovea.images.preprocess import Pixels
 from fovea.model.bundle import METADATA_KEY, MODEL_FILE, BundleContract, Variant
 from trainer.config import TrainSettings
 from trainer.evaluate.metrics import Targets
-from trainer.images.data import DataSet, Images
+from trainer.images.batches import Images
+from trainer.images.data import DataSet
 from trainer.release.gate import measure_variant
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fovea.images.preprocess import Pixels
-from trainer.images.data import Images
+from trainer.images.batches import Images
 from trainer.report.outcomes import Outcomes
 
 SIDE: Final = 96

@@ -9,7 +9,7 @@ from fovea.errors import FoveaError
 from fovea.printable import shortened
 from trainer.explain.explanation import NamedImage
 from trainer.explain.page import Fragment, render_fragment
-from trainer.images.data import Images
+from trainer.images.batches import Images
 from trainer.network.model import Network
 from trainer.report.outcomes import Outcomes
 

@@ -10,7 +10,7 @@ import numpy as np
 from trainer.evaluate.metrics import Pair, Targets, most_confused
 from trainer.explain.pictures import data_uri, overlay, picture
 from trainer.explain.saliency import saliency_maps
-from trainer.images.data import Images
+from trainer.images.batches import Images
 from trainer.network.model import Network
 from trainer.report.album import Album, Picture
 from trainer.report.outcomes import Outcomes, in_turn

@@ -9,7 +9,7 @@ from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import ECE_BINS, Bin, Logits, Targets, confusion, coverage, reliability, softmax
 from trainer.explain.page import Fragment
 from trainer.history import read_records
-from trainer.images.data import Images
+from trainer.images.batches import Images
 from trainer.images.traits import TRAITS
 from trainer.learning_rate.decision import Decision
 from trainer.learning_rate.range_test import Curve

@@ -6,7 +6,7 @@ import torch
 
 from trainer.fit.recipe import Objective, Phase, Recipe, balanced_weights, phases, schedule_of
 from trainer.images.augment import Augmentation
-from trainer.images.data import Images
+from trainer.images.batches import Images
 from trainer.images.sources import Sample
 from trainer.learning_rate.schedule import one_cycle
 

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.images.batches import Sampler, epoch_order
-from trainer.images.prefetch import read_ahead
+from trainer.images.batches import Sampler, epoch_order, read_ahead
 
 UNEVEN = np.repeat([0, 1, 2], [80, 15, 5])
 

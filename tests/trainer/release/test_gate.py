@@ -18,7 +18,8 @@ from fovea.model.classifier import Classifier
 from tests.tiny import picture, stage_bundle
 from trainer.evaluate.metrics import softmax
 from trainer.evaluate.prediction import predict
-from trainer.images.data import Images, read_images
+from trainer.images.batches import Images
+from trainer.images.data import read_images
 from trainer.images.sources import Sample, open_source
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, export_onnx

@@ -11,7 +11,7 @@ from fovea.model.bundle import read_contract
 from trainer.evaluate.calibration import calibrate
 from trainer.evaluate.latency import Latency
 from trainer.evaluate.metrics import measure, softmax
-from trainer.images.data import Images
+from trainer.images.batches import Images
 from trainer.images.listing import Sample
 from trainer.network.model import build_network
 from trainer.report import Evidence, ReleasedFile, ReleasedFiles, render_report
