@@ -15,7 +15,7 @@ from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.config import TrainSettings
 from trainer.fit import loop
-from trainer.images.augment import Augmentation
+from trainer.images.augment import Augmentation, augment
 from trainer.network.checkpoint import CHECKPOINT_FILE
 from trainer.preparation import prepare
 
@@ -56,7 +56,7 @@ def step_losses(run: Path) -> list[list[float]]:
 
 def signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """This process gets the signal while it takes its `step`-th step."""
-    taken, augment = iter(range(1, 1000)), loop.augment
+    taken = iter(range(1, 1000))
 
     def interrupted(pixels: Tensor, how: Augmentation) -> Tensor:
         if next(taken) == step:
