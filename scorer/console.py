@@ -1,34 +1,33 @@
 """What a person reads of a run: of its plan, and at the end what it came to."""
 
 import shlex
-from typing import Any
 
 from rich.filesize import decimal
 
 from fovea.printable import printable
 from fovea.stores.folder import Folder
-from scorer.committing.drift import KINDS, worst
 from scorer.files import layout
 from scorer.files.plan import Plan, left_out_line
+from scorer.files.summary import HeldOutSummary, LastRunSummary, RunSummary
 
 
-def report(summary: dict[str, Any], output: str) -> str:
-    """What a person wants to know of the run that summary.json is of."""
-    where = f"{output}/{layout.run_folder(summary['run'])}"
-    model = f"{summary['model']['name']} version {summary['model']['version']}"
-    lines = [f"run {summary['run']}: {summary['images']:,} images by {model}"]
+def report(summary: RunSummary, output: str) -> str:
+    """What a person wants to know of a run that has ended."""
+    where = f"{output}/{layout.run_folder(summary.run)}"
+    model = f"{summary.model.name} version {summary.model.version}"
+    lines = [f"run {summary.run}: {summary.images:,} images by {model}"]
     facts = {
-        "status": _counts(summary["statuses"]),
+        "status": _counts(summary.statuses),
         "carried": _carried(summary),
-        "labels": f"{_counts(summary['labels'])}; abstained {summary['abstained']:,}",
+        "labels": f"{_counts(summary.labels)}; abstained {summary.abstained:,}",
         "left out": _left_out(summary),
         "speed": _speed(summary),
-        "faster": summary["knob"],
+        "faster": summary.knob,
         "changed": _changed(summary),
         "drift": _drift(summary),
         "verified": _verified(summary),
         "rows": f"{where}/{layout.SHARDS}/",
-        "not ok": f"{where}/{layout.QUARANTINE}" if summary["bad_examples"] else "",
+        "not ok": f"{where}/{layout.QUARANTINE}" if summary.bad_examples else "",
         "summary": f"{where}/{layout.SUMMARY_PAGE}",
     }
     lines += [f"  {name:<11} {fact}" for name, fact in facts.items() if fact]
@@ -59,56 +58,50 @@ def _carried_from(carried: int, plan: Plan) -> str:
     return f"{carried:,} from run {plan.previous}" if carried else "none"
 
 
-def _carried(summary: dict[str, Any]) -> str:
-    carried = summary["carried"]
-    return f"{carried:,} from run {summary['previous']}; {summary['scored']:,} scored" if carried else ""
+def _carried(summary: RunSummary) -> str:
+    carried = summary.carried
+    return f"{carried:,} from run {summary.previous}; {summary.scored:,} scored" if carried else ""
 
 
-def _left_out(summary: dict[str, Any]) -> str:
-    return left_out_line(summary["left_out"], summary["left_out_kinds"]) if summary["left_out"] else ""
+def _left_out(summary: RunSummary) -> str:
+    return left_out_line(summary.left_out, summary.left_out_kinds) if summary.left_out else ""
 
 
-def _speed(summary: dict[str, Any]) -> str:
-    if not summary["scored"]:
+def _speed(summary: RunSummary) -> str:
+    if not summary.scored:
         return ""
-    speed = f"{summary['images_per_s']:,.1f} images/s in {summary['seconds']:.1f} s"
-    return f"{speed}; {summary['bottleneck']} is the bottleneck" if summary["bottleneck"] else speed
+    speed = f"{summary.images_per_s:,.1f} images/s in {summary.seconds:.1f} s"
+    return f"{speed}; {summary.bottleneck} is the bottleneck" if summary.bottleneck else speed
 
 
-def _changed(summary: dict[str, Any]) -> str:
-    if not summary["last"]:
-        return f"nothing is compared: {summary['no_last_because']}"
-    images, labels = (summary["last"]["changes"][name] for name in ("images", "labels"))
-    changed = f"{labels['changed']:,} of the {images['in_both']:,} labels in both"
-    why = f" ({labels['image_changed']:,} by another image, {labels['model_changed']:,} of the same one)"
-    status = (
-        f"; lost {labels['lost']:,}, gained {labels['gained']:,}"
-        if labels["lost"] or labels["gained"]
-        else ""
-    )
-    rest = f"new images {images['new']:,}, vanished {images['vanished']:,}"
-    return f"since {summary['last']['run']}: {changed}{why if labels['changed'] else ''}{status}; {rest}"
+def _changed(summary: RunSummary) -> str:
+    if not summary.last:
+        return f"nothing is compared: {summary.no_last_because}"
+    images, labels = summary.last.changes.images, summary.last.changes.labels
+    changed = f"{labels.changed:,} of the {images.in_both:,} labels in both"
+    why = f" ({labels.image_changed:,} by another image, {labels.model_changed:,} of the same one)"
+    status = f"; lost {labels.lost:,}, gained {labels.gained:,}" if labels.lost or labels.gained else ""
+    rest = f"new images {images.new:,}, vanished {images.vanished:,}"
+    return f"since {summary.last.run}: {changed}{why if labels.changed else ''}{status}; {rest}"
 
 
-def _drift(summary: dict[str, Any]) -> str:
-    told = []
-    for name, words in (("last", "the last run"), ("held_out", "the held-out images")):
-        compared = summary[name] or {}
-        if word := worst(compared):
-            found = (
-                f"{what} {compared[kind]['psi']:.3g}" for kind, what in KINDS.items() if compared.get(kind)
-            )
-            told.append(f"{word} against {words} (PSI: {', '.join(found)})")
-    return "; ".join(told)
+def _drift(summary: RunSummary) -> str:
+    others = ((summary.last, "the last run"), (summary.held_out, "the held-out images"))
+    return "; ".join(_drift_from(other, name) for other, name in others if other and other.drifts)
 
 
-def _verified(summary: dict[str, Any]) -> str:
-    verification = summary["verification"]
+def _drift_from(other: LastRunSummary | HeldOutSummary, name: str) -> str:
+    scores = ", ".join(f"{what} {drift.psi:.3g}" for what, drift in other.drifts.items())
+    return f"{other.worst} against {name} (PSI: {scores})"
+
+
+def _verified(summary: RunSummary) -> str:
+    verification = summary.verification
     if not verification:
         return ""
-    left_out = sum(verification[why] for why in ("changed", "gone", "unreadable"))
+    left_out = verification.changed + verification.gone + verification.unreadable
     others = f"; {left_out:,} changed, gone or unreadable since" if left_out else ""
-    return f"{verification['asked']:,} images with {verification['target']}, which says the same{others}"
+    return f"{verification.asked:,} images with {verification.target}, which says the same{others}"
 
 
 def _counts(counts: dict[str, int], most: int = 8) -> str:

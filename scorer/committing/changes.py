@@ -4,10 +4,12 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from scorer.files.summary import ChangedLabel, Changes, ImageChanges, LabelChanges, LabelPair
 
 EXAMPLES: Final = 100
 PAIRS: Final = 20
@@ -45,14 +47,14 @@ class ChangedImage:
 
 
 def block_of(keys: pa.BinaryArray, rows: pa.Table) -> pa.Table:
-    """What `Changes` needs of a run's rows; `keys` are the rows' keys as bytes, ascending."""
+    """What `ChangeCounter` needs of a run's rows; `keys` are the rows' keys as bytes, ascending."""
     block = rows.select(COLUMNS)
     label = block.schema.get_field_index("label")
     block = block.set_column(label, "label", block["label"].cast(pa.string()))
     return block.append_column(SORT_KEY, keys).combine_chunks()
 
 
-class Changes:
+class ChangeCounter:
     """Counts what changed from the last run to this one, with a block of either in memory at a time.
 
     A label can change because the image did, or because another model thinks otherwise of the same image:
@@ -86,14 +88,15 @@ class Changes:
             self.counts["vanished"] += self._old.num_rows
             self._old = next(self._last, None)
 
-    def as_json(self) -> dict[str, Any]:
-        pairs = sorted(self._pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        return {
-            "images": self.counts,
-            "labels": {**self.labels, "changed": self.labels["image_changed"] + self.labels["model_changed"]},
-            "pairs": [{"from": old, "to": new, "images": count} for (old, new), count in pairs[:PAIRS]],
-            "examples": self._examples.select(_WRITTEN).to_pylist(),
-        }
+    def result(self) -> Changes:
+        pairs = sorted(self._pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:PAIRS]
+        changed = self.labels["image_changed"] + self.labels["model_changed"]
+        return Changes(
+            images=ImageChanges(**self.counts),
+            labels=LabelChanges(**self.labels, changed=changed),
+            pairs=tuple(LabelPair(from_label=old, to_label=new, images=n) for (old, new), n in pairs),
+            examples=tuple(map(ChangedLabel.model_validate, self._examples.select(_WRITTEN).to_pylist())),
+        )
 
     def surest(self) -> list[ChangedImage]:
         """The examples' images, in their order."""

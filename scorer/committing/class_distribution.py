@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fovea.model.measured import CONFIDENCE_BINS
+from scorer.files.summary import Confidence
 
 _FINE_BINS: Final = 1000
 """What the median is read from: it is right to a thousandth, whatever the number of rows."""
@@ -37,12 +38,12 @@ class ClassDistribution:
     def images(self) -> int:
         return self.labels.total()
 
-    def confidence(self) -> dict[str, Any]:
-        """The histogram of the best labels' probabilities, in bins of equal width from 0 to 1."""
+    def confidence(self) -> Confidence:
+        """How sure the model was."""
         count = int(self._bins.sum())
         middle = int(np.searchsorted(self._bins.cumsum(), count / 2))
-        return {
-            "bins": self._bins.reshape(CONFIDENCE_BINS, -1).sum(1).tolist(),
-            "mean": round(self._sum / count, 4) if count else None,
-            "median": round((middle + 0.5) / _FINE_BINS, 4) if count else None,
-        }
+        return Confidence(
+            bins=tuple(self._bins.reshape(CONFIDENCE_BINS, -1).sum(1).tolist()),
+            mean=round(self._sum / count, 4) if count else None,
+            median=round((middle + 0.5) / _FINE_BINS, 4) if count else None,
+        )

@@ -2,33 +2,34 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from fovea.errors import DataInvalid, ObjectMissing
 from fovea.model.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
 from fovea.model.distance import predicted_on_held_out
 from fovea.stores.folder import Folder
 from fovea.stores.storage import open_folder
-from scorer.committing.changes import ChangedImage, Changes, block_of
+from scorer.committing.changes import ChangeCounter, ChangedImage, block_of
 from scorer.committing.class_distribution import ClassDistribution
 from scorer.committing.drift import Reference, drifts
 from scorer.committing.last_run import LastRun, find_last_run
 from scorer.files.committed import CommittedPart
 from scorer.files.plan import Plan, RunSpec
+from scorer.files.summary import HeldOutSummary, Histogram, LastRunSummary
 
 logger = logging.getLogger(__name__)
 
 
-class WithLastRun:
+class BesideLastRun:
     """Takes this run's rows as they are read, and reads the last run's beside them."""
 
     def __init__(self, output: Folder, plan: Plan) -> None:
         last = find_last_run(output, plan)
         self._digest = plan.spec.model_digest
         self._last = None if isinstance(last, str) else last
-        self._why_not = last if isinstance(last, str) else None
+        self.why_not = last if isinstance(last, str) else None
+        """Why nothing is compared; None while something is."""
         self._last_distribution = ClassDistribution()
-        self._changes = Changes(self._last.blocks(self._last_distribution) if self._last else iter(()))
+        self._changes = ChangeCounter(self._last.blocks(self._last_distribution) if self._last else iter(()))
 
     def add(self, part: CommittedPart) -> None:
         if self._last:
@@ -43,51 +44,49 @@ class WithLastRun:
         try:
             step()
         except DataInvalid as error:
-            self._last, self._why_not = None, f"rows of the last run, {last.run}, cannot be read: {error}"
-            logger.warning("nothing is compared: %s", self._why_not)
+            self._last, self.why_not = None, f"rows of the last run, {last.run}, cannot be read: {error}"
+            logger.warning("nothing is compared: %s", self.why_not)
 
-    def as_json(self, distribution: ClassDistribution, classes: Sequence[str]) -> dict[str, Any]:
-        """Once every row was added. `distribution` is this run's; `classes` are all that the model knows."""
+    def result(self, distribution: ClassDistribution, classes: Sequence[str]) -> LastRunSummary | None:
+        """Once every row was added. `distribution` is this run's; `classes` are all that the model knows.
+
+        None where nothing is compared: `why_not` says why.
+        """
         if self._last:
             self._compare(self._last, self._changes.finish)
         if not self._last:
-            return {"last": None, "no_last_because": self._why_not}
-        reference = Reference.of(self._last_distribution, same_model=self._is_of_the_same_model(self._last))
-        last = {
-            "run": self._last.run,
-            "model": self._last.summary.get("model"),
-            "labels": dict(self._last_distribution.labels.most_common()),
-            "abstained": self._last_distribution.abstained,
-            "images_per_s": _number_or_none(self._last.summary.get("images_per_s")),
-            "confidence": self._last_distribution.confidence(),
-            **drifts(distribution, reference, classes),
-            "changes": self._changes.as_json(),
-        }
-        return {"last": last, "no_last_because": None}
-
-    def _is_of_the_same_model(self, last: LastRun) -> bool:
-        model = last.summary.get("model")
-        return isinstance(model, dict) and model.get("digest") == self._digest
+            return None
+        last, theirs = self._last, self._last_distribution
+        same_model = last.model is not None and last.model.digest == self._digest
+        return LastRunSummary(
+            run=last.run,
+            model=last.model,
+            labels=dict(theirs.labels.most_common()),
+            abstained=theirs.abstained,
+            images_per_s=last.images_per_s,
+            confidence=theirs.confidence(),
+            **drifts(distribution, Reference.of(theirs, same_model=same_model), classes),
+            changes=self._changes.result(),
+        )
 
 
-def _number_or_none(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def with_held_out(distribution: ClassDistribution, contract: BundleContract | None) -> dict[str, Any] | None:
-    """None where the contract is not there any more. Older ones do not tell how sure the model was."""
+def beside_held_out(
+    distribution: ClassDistribution, contract: BundleContract | None
+) -> HeldOutSummary | None:
+    """None where the contract is not there any more."""
     if contract is None:
         return None
     metrics = contract.metrics
     counts = predicted_on_held_out(contract.labels, metrics).tolist()
     labels = {label: count for label, count in zip(contract.labels, counts, strict=True) if count}
-    return {
-        "images": sum(counts),
-        "labels": labels,
-        "abstained": metrics.abstained,
-        "confidence": {"bins": metrics.confidences} if metrics.confidences else None,
-        **drifts(distribution, Reference(labels, metrics.confidences, metrics.abstained), contract.labels),
-    }
+    reference = Reference(labels, metrics.confidences, metrics.abstained)
+    return HeldOutSummary(
+        images=sum(counts),
+        labels=labels,
+        abstained=metrics.abstained,
+        confidence=Histogram(bins=metrics.confidences) if metrics.confidences else None,
+        **drifts(distribution, reference, contract.labels),
+    )
 
 
 def read_planned_contract(spec: RunSpec) -> BundleContract | None:

@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from fovea.errors import DataInvalid, ObjectMissing
 from fovea.stores.folder import Folder
@@ -19,6 +20,7 @@ from scorer.files.latest import read_latest
 from scorer.files.manifest import read_keys
 from scorer.files.plan import Plan, read_plan
 from scorer.files.rows import ShardFile
+from scorer.files.summary import ModelIdentity
 
 _COLUMNS: Final = frozenset({*COLUMNS, "abstained"})
 _MAYBE_NOT_UTF8: Final = r"\\x[89a-f][0-9a-f]"
@@ -31,12 +33,14 @@ class LastRun:
 
     output: Folder
     run: str
-    summary: dict[str, Any]
+    model: ModelIdentity | None
+    """As far as its summary tells, as the next."""
+    images_per_s: float | None
     files: tuple[str, ...]
     """Its shards, below its folder."""
 
     def blocks(self, distribution: ClassDistribution) -> Iterator[pa.Table]:
-        """Its rows for `Changes`, some at a time, added to the distribution too. Raises DataInvalid."""
+        """Its rows for `ChangeCounter`, some at a time, added to the distribution too. Raises DataInvalid."""
         folder = self.output.folder(layout.run_folder(self.run))
         for index, path in enumerate(self.files):
             file, done = ShardFile.open(folder.read(path), f"{folder.uri}/{path}"), 0
@@ -84,4 +88,16 @@ def find_last_run(output: Folder, plan: Plan) -> LastRun | str:
     there = {entry.key for entry in run.folder(layout.SHARDS).entries()}
     if not {file.removeprefix(f"{layout.SHARDS}/") for file in files} <= there:
         return f"the rows of the last run, {latest.run}, are not all there any more"
-    return LastRun(output, latest.run, summary, files)
+    model, images_per_s = _model_in(summary), _number_or_none(summary.get("images_per_s"))
+    return LastRun(output, latest.run, model, images_per_s, files)
+
+
+def _model_in(summary: dict[str, object]) -> ModelIdentity | None:
+    try:
+        return ModelIdentity.model_validate(summary.get("model"))
+    except ValidationError:
+        return None
+
+
+def _number_or_none(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -14,6 +14,7 @@ from scorer.committing.sample import SampledRow
 from scorer.files.folders import open_source
 from scorer.files.plan import RunSpec
 from scorer.files.rows import escaped
+from scorer.files.summary import Verification
 from scorer.options import CommitOptions
 
 if TYPE_CHECKING:
@@ -24,40 +25,6 @@ EXACT: Final = 1e-5
 TIMEOUT_S: Final = 30.0
 WINDOW: Final = 4
 """Images in flight: the server has callers of its own."""
-
-
-@dataclass
-class Verification:
-    """What came of it."""
-
-    target: str
-    provider: str
-    precision: str
-    other_model: str
-    """In words, how the served model is another than the planned one; empty when it is not."""
-    asked: int = 0
-    changed: int = 0
-    gone: int = 0
-    unreadable: int = 0
-    largest_difference: float = 0.0
-    mismatches: int = 0
-    first: str = ""
-    """The first mismatch in words."""
-
-    @property
-    def refusal(self) -> str | None:
-        """What to tell when the server says something else."""
-        if not self.mismatches:
-            return None
-        other = f"; {self.other_model}" if self.other_model else ""
-        return (
-            f"the server at {self.target} says something else than the rows for {self.mismatches} of "
-            f"{self.asked} images, first {self.first}{other}; latest.json stays: when both "
-            "are the same model, run again with this --run-id"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "largest_difference": float(f"{self.largest_difference:.3g}")}
 
 
 def check_server(options: CommitOptions) -> None:
@@ -80,14 +47,26 @@ def verify(
     with _client(target, options) as client:
         model = _served_model(client, target, run.model_version)
         other = _difference(model, run, contract)
-        verification = Verification(target, model.provider, model.precision, other)
-        replay = _Replay(open_source(run.source), rows, verification)
+        tally = _Tally(target, model.provider, model.precision, other)
+        replay = _Replay(open_source(run.source), rows, tally)
         answers = client.classify_many(
             replay.images(), top_k=len(model.labels), model_version=run.model_version, window=WINDOW
         )
         for answer in answers:
-            _judge(verification, replay.sent.popleft(), answer)
-    return verification
+            _judge(tally, replay.sent.popleft(), answer)
+    return tally.result()
+
+
+def refusal_of(verification: Verification) -> str | None:
+    """What to tell when the server says something else."""
+    if not verification.mismatches:
+        return None
+    other = f"; {verification.other_model}" if verification.other_model else ""
+    return (
+        f"the server at {verification.target} says something else than the rows for "
+        f"{verification.mismatches} of {verification.asked} images, first {verification.first}{other}; "
+        "latest.json stays: when both are the same model, run again with this --run-id"
+    )
 
 
 def _client(target: str, options: CommitOptions) -> Client:
@@ -125,12 +104,33 @@ def _difference(model: "classify_pb2.GetModelResponse", run: RunSpec, contract: 
 
 
 @dataclass
+class _Tally:
+    """What comes of it, image by image."""
+
+    target: str
+    provider: str
+    precision: str
+    other_model: str
+    asked: int = 0
+    changed: int = 0
+    gone: int = 0
+    unreadable: int = 0
+    largest_difference: float = 0.0
+    mismatches: int = 0
+    first: str = ""
+
+    def result(self) -> Verification:
+        rounded = float(f"{self.largest_difference:.3g}")
+        return Verification(**{**vars(self), "largest_difference": rounded})
+
+
+@dataclass
 class _Replay:
     """The images as they are sent; `sent` are those whose answer has not come yet."""
 
     source: Folder
     rows: Sequence[SampledRow]
-    verification: Verification
+    tally: _Tally
     sent: deque[SampledRow] = field(default_factory=deque)
 
     def images(self) -> Iterator[bytes]:
@@ -138,41 +138,41 @@ class _Replay:
             try:
                 data = self.source.read(row.key, row.etag)
             except ObjectChanged:
-                self.verification.changed += 1
+                self.tally.changed += 1
             except ObjectMissing:
-                self.verification.gone += 1
+                self.tally.gone += 1
             except ObjectUnreadable:  # archived since: that leaves its etag, and so its row is carried
-                self.verification.unreadable += 1
+                self.tally.unreadable += 1
             else:
-                self.verification.asked += 1
+                self.tally.asked += 1
                 self.sent.append(row)
                 yield data
 
 
-def _judge(verification: Verification, row: SampledRow, answer: Classification | FoveaError) -> None:
+def _judge(tally: _Tally, row: SampledRow, answer: Classification | FoveaError) -> None:
     if isinstance(answer, CallFailed) and answer.code.name != "INVALID_ARGUMENT":
-        raise Unavailable(f"--verify {verification.target}: {answer}") from answer
+        raise Unavailable(f"--verify {tally.target}: {answer}") from answer
     if isinstance(answer, FoveaError):
-        _note_mismatch(verification, row, f"refuses it: {answer}")
+        _note_mismatch(tally, row, f"refuses it: {answer}")
         return
     served = {prediction.label: prediction.probability for prediction in answer.predictions}
     off = max(abs(served.get(label, 0.0) - p) for label, p in row.probabilities.items())
     behind = answer.probability - served.get(row.label, 0.0)  # 0 where the best label is the row's
-    verification.largest_difference = max(verification.largest_difference, off)
-    tolerance = _tolerance(verification, row)
+    tally.largest_difference = max(tally.largest_difference, off)
+    tolerance = _tolerance(tally, row)
     if not (off <= tolerance and behind <= tolerance):
-        _note_mismatch(verification, row, f"says {answer.label} {answer.probability:.4f}")
+        _note_mismatch(tally, row, f"says {answer.label} {answer.probability:.4f}")
 
 
-def _tolerance(verification: Verification, row: SampledRow) -> float:
-    on_cpus = verification.provider == row.provider == CPU
-    if on_cpus and verification.precision == "fp32" and not verification.other_model:
+def _tolerance(tally: _Tally, row: SampledRow) -> float:
+    on_cpus = tally.provider == row.provider == CPU
+    if on_cpus and tally.precision == "fp32" and not tally.other_model:
         return EXACT
-    return GOLDEN_TOLERANCES[cast("Precision", verification.precision)]
+    return GOLDEN_TOLERANCES[cast("Precision", tally.precision)]
 
 
-def _note_mismatch(verification: Verification, row: SampledRow, says: str) -> None:
-    verification.mismatches += 1
-    if not verification.first:
+def _note_mismatch(tally: _Tally, row: SampledRow, says: str) -> None:
+    tally.mismatches += 1
+    if not tally.first:
         mine = f"{row.label} {row.probabilities[row.label]:.4f}"
-        verification.first = f"{escaped(row.key)}: the row says {mine}, the server {says}"
+        tally.first = f"{escaped(row.key)}: the row says {mine}, the server {says}"

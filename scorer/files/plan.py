@@ -57,6 +57,8 @@ class PlannedShard(_Frozen):
 class LeftOut(_Frozen):
     """Files of one kind that are not scored."""
 
+    model_config = ConfigDict(extra="ignore")  # nothing of it decides what the rows are
+
     files: int
     names: tuple[str, ...] = Field(description="the first ones, printable")
 
@@ -76,7 +78,7 @@ class Plan(_Frozen):
 
     @property
     def left_out_line(self) -> str:
-        return left_out_line(self.left_out, self.model_dump()["left_out_kinds"])
+        return left_out_line(self.left_out, self.left_out_kinds)
 
     @property
     def images(self) -> int:
@@ -122,10 +124,11 @@ def value_text(value: object) -> str:
     return str(value) if value not in (None, "") else "nothing"
 
 
-def left_out_line(files: int, kinds: Mapping[str, Any]) -> str:
+def left_out_line(files: int, kinds: Mapping[str, LeftOut]) -> str:
     """`3, not images by --include or first bytes: 2 .mov (a.mov), 1 .aae (a.aae)`.
 
     Plans made before kinds were counted have none.
     """
+    named = {name: kind.model_dump() for name, kind in kinds.items()}
     line = f"{files:,}, not images by --include or first bytes"
-    return f"{line}: {summary_line(kinds)}" if kinds else line
+    return f"{line}: {summary_line(named)}" if named else line

@@ -18,6 +18,7 @@ from scorer.files.folders import scratch_folder
 from scorer.files.manifest import ManifestWriter
 from scorer.files.plan import Plan, PlannedShard, RunSpec
 from scorer.files.rows import Failure, Outcome, RowWriter, ShardCounts, StageTime, TopLabels
+from scorer.files.summary import RunSummary
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -49,7 +50,7 @@ def make_run(
     return folder, plan
 
 
-def commit(output: Folder, plan: Plan, *options: str) -> dict[str, Any] | None:
+def commit(output: Folder, plan: Plan, *options: str) -> RunSummary | None:
     return finish_run(output, plan, commit_settings(plan.spec.run, *options))
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.committing.changes import EXAMPLES, Changes, block_of
+from scorer.committing.changes import EXAMPLES, ChangeCounter, block_of
 
 LABELS = ("cat", "dog", None)
 
@@ -41,11 +41,11 @@ def blocks(run: Run, size: int) -> Iterator[pa.Table]:
 
 
 def changes(new: Run, old: Run, new_size: int = 5, old_size: int = 5) -> dict[str, Any]:
-    joined = Changes(blocks(old, old_size))
+    joined = ChangeCounter(blocks(old, old_size))
     for block in blocks(new, new_size):
         joined.add(block)
     joined.finish()
-    return joined.as_json()
+    return joined.result().model_dump(by_alias=True)
 
 
 @given(RUNS, RUNS, st.integers(1, 4), st.integers(1, 4))
@@ -76,10 +76,10 @@ def test_blocks_of_any_size_give_what_dictionaries_give(
 def test_the_most_frequent_pairs_come_first() -> None:
     old = {f"{n:03}": Row("1", "cat" if n % 3 else "dog") for n in range(30)}
     new = {key: Row("1", "dog" if row.label == "cat" else "cat") for key, row in old.items()}
-    assert changes(new, old)["pairs"] == [
+    assert changes(new, old)["pairs"] == (
         {"from": "cat", "to": "dog", "images": 20},
         {"from": "dog", "to": "cat", "images": 10},
-    ]
+    )
 
 
 def test_examples_are_bounded() -> None:

@@ -18,6 +18,7 @@ from fovea.stores.folder import Folder
 from scorer.files.committed import read_committed
 from scorer.files.plan import Plan
 from scorer.files.rows import SCHEMA
+from scorer.files.summary import ImageChanges
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
 from tests.scorer.runs import error_line, scorer
 
@@ -101,8 +102,9 @@ def test_keys_are_ordered_by_their_bytes_also_where_these_are_not_utf8(output: P
     commit(*make_run(output, [[Image(key) for key in in_order]]))
     second = commit(*make_run(output, [[Image(key, "blue")] for key in in_order], "night-2", day=2))
     assert second is not None
-    assert second["last"]["changes"]["images"] == {"in_both": 4, "new": 0, "vanished": 0, "image_replaced": 0}
-    assert second["last"]["changes"]["labels"]["changed"] == 4
+    assert second.last is not None
+    assert second.last.changes.images == ImageChanges(in_both=4, new=0, vanished=0, image_replaced=0)
+    assert second.last.changes.labels.changed == 4
 
 
 class Failing(Exception):

@@ -12,7 +12,8 @@ from fovea.errors import DataInvalid
 from fovea.model import versions
 from fovea.model.bundle import seal
 from scorer.committing.class_distribution import ClassDistribution
-from scorer.committing.drift import KINDS, Reference, drifts, worst
+from scorer.committing.drift import Drifts, Reference, drifts
+from scorer.files.summary import DRIFTS, DriftScore, HeldOutSummary
 from tests.scorer.committing.test_summary import latest, night, read_summary, summary_page
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
 from tests.tiny import stage_bundle
@@ -25,7 +26,7 @@ def images(sure: int, unsure: int) -> list[Image]:
 
 
 def words(compared: dict[str, Any]) -> dict[str, str | None]:
-    return {what: compared[kind] and compared[kind]["word"] for kind, what in KINDS.items()}
+    return {what: compared[name] and compared[name]["word"] for name, what in DRIFTS.items()}
 
 
 def publish(models: Path, staging: Path, told: bool = True) -> dict[str, Any]:
@@ -110,26 +111,31 @@ def test_an_older_bundle_does_not_tell_how_sure_its_model_was(output: Path, tmp_
 
 def test_what_chance_gives_is_no_drift() -> None:
     random = np.random.default_rng(5)
-    found = []
+    nights = []
     for _ in range(300):
         (ours, theirs) = (_distribution(np.sort(random.beta(8, 2, n))) for n in (227, 900))
-        found.append(words(drifts(ours, Reference.of(theirs, same_model=True))))
-    assert sum(word["confidence"] != "none" for word in found) <= 9
-    assert sum(word["abstentions"] != "none" for word in found) <= 9
+        nights.append(beside(drifts(ours, Reference.of(theirs, same_model=True))).drifts)
+    assert sum(night["confidence"].word != "none" for night in nights) <= 9
+    assert sum(night["abstentions"].word != "none" for night in nights) <= 9
 
 
 def test_tenths_that_neither_has_images_in_give_chance_no_room() -> None:
     ours, theirs = (_distribution(np.repeat([0.85, 0.95], counts)) for counts in ([50, 50], [7000, 3000]))
     drift = drifts(ours, Reference.of(theirs, same_model=True))["confidence_drift"]
-    assert drift["word"] == "some"
-    assert drift["by_chance"] < 0.07
+    assert drift is not None
+    assert drift.word == "some"
+    assert drift.by_chance < 0.07
 
 
 def test_the_worst_of_the_drifts_is_the_word_for_all() -> None:
-    one, other = {"word": "some"}, {"word": "large"}
-    assert worst({"drift": None, "confidence_drift": one, "abstained_drift": other}) == "large"
-    assert worst({"drift": one, "confidence_drift": {"word": "none"}}) == "some"
-    assert worst({"drift": None}) is None
+    none, some, large = (DriftScore(psi=0.5, by_chance=0.1, word=word) for word in ("none", "some", "large"))
+    assert beside({"drift": None, "confidence_drift": some, "abstained_drift": large}).worst == "large"
+    assert beside({"drift": some, "confidence_drift": none, "abstained_drift": None}).worst == "some"
+    assert beside({"drift": None, "confidence_drift": None, "abstained_drift": None}).worst is None
+
+
+def beside(scores: Drifts) -> HeldOutSummary:
+    return HeldOutSummary(images=1, labels={"red": 1}, **scores)
 
 
 def _distribution(probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> ClassDistribution:

@@ -1,17 +1,16 @@
-"""What a run came to: added up shard by shard, and what summary.json says of it."""
+"""What a run came to, added up shard by shard."""
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fovea.model.classifier import CUDA
 from scorer.committing.class_distribution import ClassDistribution
-from scorer.files.plan import Plan
 from scorer.files.rows import ShardCounts, StageTime
+from scorer.files.summary import BadExample, StageSummary
 from scorer.scoring.bottleneck import Advice, advise, utilisation
 
 BAD_EXAMPLES: Final = 5
@@ -19,13 +18,13 @@ BAD_EXAMPLES: Final = 5
 
 
 @dataclass
-class Summary:
+class Totals:
     """The sums over a run's shards."""
 
     images: int = 0
     carried: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    bad_examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    bad_examples: dict[str, list[BadExample]] = field(default_factory=dict)
     distribution: ClassDistribution = field(default_factory=ClassDistribution)
     seconds: float = 0.0
     """What the shards took, one after the other; several machines are faster than that."""
@@ -66,45 +65,15 @@ class Summary:
         self._keep_examples(bad)
         return bad
 
-    def as_json(self) -> dict[str, Any]:
-        advice = self.advice
+    def stage_summaries(self) -> dict[str, StageSummary]:
+        """Stage -> how long it worked, and how much of its time."""
         return {
-            "images": self.images,
-            "statuses": dict(self.statuses.most_common()),
-            "scored": self.images - self.carried,
-            "carried": self.carried,
-            "labels": dict(self.distribution.labels.most_common()),
-            "abstained": self.distribution.abstained,
-            "confidence": self.distribution.confidence(),
-            "bad_examples": self.bad_examples,
-            "seconds": round(self.seconds, 3),
-            "images_per_s": round(self.images_per_s, 1),
-            "bottleneck": advice.stage if advice else None,
-            "knob": advice.knob if advice else None,
-            "stages": {
-                name: {"busy_s": round(stage.busy_s, 3), "utilisation": round(utilisation(stage), 3)}
-                for name, stage in self.stages.items()
-            },
+            name: StageSummary(busy_s=round(stage.busy_s, 3), utilisation=round(utilisation(stage), 3))
+            for name, stage in self.stages.items()
         }
 
     def _keep_examples(self, bad: pa.Table) -> None:
         for status in pc.unique(bad["status"].cast(pa.string())).to_pylist():
             examples = self.bad_examples.setdefault(status, [])
             some = bad.filter(pc.equal(bad["status"], status)).slice(0, BAD_EXAMPLES - len(examples))
-            examples += some.select(["key", "error"]).to_pylist()
-
-
-def about(plan: Plan) -> dict[str, Any]:
-    """Which run it is."""
-    spec = plan.spec
-    return {
-        "run": spec.run,
-        "source": spec.source,
-        "model": {"name": spec.model_name, "version": spec.model_version, "digest": spec.model_digest},
-        "preprocess_digest": spec.preprocess_digest,
-        "left_out": plan.left_out,
-        "left_out_kinds": plan.model_dump(mode="json")["left_out_kinds"],
-        "previous": plan.previous,
-        "planned": plan.created.isoformat(),
-        "finished": datetime.now(UTC).isoformat(),
-    }
+            examples += map(BadExample.model_validate, some.select(["key", "error"]).to_pylist())
