@@ -1,9 +1,9 @@
 """The server's settings: each is a flag, a variable FOVEA_SERVE_... and a default."""
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
@@ -18,8 +18,24 @@ HEALTH_PORT: Final = 8003
 
 ServedPrecision = Literal["fp32", "fp16", "int8", "auto"]
 
+
+def _latest_or_number(value: str) -> str:
+    if value != LATEST and not (value.isdecimal() and int(value) >= 1):
+        raise ValueError("must be latest or the number of a version")
+    return value
+
+
+LATEST: Final = "latest"
+VersionChoice = Annotated[str, AfterValidator(_latest_or_number)]
+"""latest, or a version's number."""
+
 LARGEST_MESSAGE_BYTES: Final = 2**31 - 1
 """gRPC counts a message's bytes in 32 bits."""
+
+
+def number_of(choice: VersionChoice) -> int | None:
+    """None for the latest."""
+    return None if choice == LATEST else int(choice)
 
 
 class ServeSettings(ProgramSettings):
@@ -30,7 +46,7 @@ class ServeSettings(ProgramSettings):
     models: str = Field(
         min_length=1, description="the model's folder of versions: a path, s3://, gs://, az://"
     )
-    model_version: str = Field("latest", description="the version to serve: latest, or its number")
+    model_version: VersionChoice = Field("latest", description="the version to serve: latest, or its number")
     wait_for_model: bool = Field(
         False, description="wait, live but not ready, while no version is published yet, instead of ending"
     )
@@ -119,13 +135,6 @@ class ServeSettings(ProgramSettings):
         0.01, ge=0, le=1, description="share of the calls that get a line in the log; bugs always do"
     )
 
-    @field_validator("model_version")
-    @classmethod
-    def _latest_or_number(cls, value: str) -> str:
-        if value != "latest" and not (value.isdecimal() and int(value) >= 1):
-            raise ValueError("must be latest or the number of a version")
-        return value
-
     @field_validator("tls_cert", "tls_key", "tls_client_ca", mode="before")
     @classmethod
     def _path_of_a_file(cls, value: object) -> object:
@@ -159,7 +168,7 @@ class ServeSettings(ProgramSettings):
     @property
     def version(self) -> int | None:
         """The version's number, None for the latest."""
-        return None if self.model_version == "latest" else int(self.model_version)
+        return number_of(self.model_version)
 
     @property
     def max_message_bytes(self) -> int:

@@ -1,1 +1,4 @@
-"""Ports, TLS and health."""
+"""Ports, TLS and health.
+
+For the rooms above: `ports`, `tls.certificates_of`, `health.Health`.
+"""

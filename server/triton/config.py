@@ -10,6 +10,7 @@ from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
 from fovea.model.bundle import Precision
 from fovea.settings import ProgramSettings
+from server.config import VersionChoice, number_of
 
 PROGRAM: Final = "python -m server.triton"
 
@@ -26,7 +27,9 @@ class TritonSettings(ProgramSettings):
         min_length=1, description="the model's folder of versions: a path, s3://, gs://, az://"
     )
     repository: Path = Field(description="Triton's model repository, where the model gets a folder")
-    model_version: str = Field("latest", description="the version that Triton serves: latest, or its number")
+    model_version: VersionChoice = Field(
+        "latest", description="the version that Triton serves: latest, or its number"
+    )
     model_cache: Path | None = Field(
         None, description="where a bucket's models are kept; unless set, fovea in the user's cache folder"
     )
@@ -71,13 +74,6 @@ class TritonSettings(ProgramSettings):
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
 
-    @field_validator("model_version")
-    @classmethod
-    def _latest_or_number(cls, value: str) -> str:
-        if value != "latest" and not (value.isdecimal() and int(value) >= 1):
-            raise ValueError("must be latest or the number of a version")
-        return value
-
     @field_validator("repository", mode="before")
     @classmethod
     def _path_of_a_folder(cls, value: object) -> object:
@@ -88,7 +84,7 @@ class TritonSettings(ProgramSettings):
     @property
     def version(self) -> int | None:
         """The version's number, None for the latest."""
-        return None if self.model_version == "latest" else int(self.model_version)
+        return number_of(self.model_version)
 
     @property
     def batch_size(self) -> int:
