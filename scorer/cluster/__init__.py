@@ -1,1 +1,4 @@
-"""What the driver asks of Kubernetes. The only package that knows its client."""
+"""What the driver asks of Kubernetes. The only package that knows its client.
+
+Other rooms use `driver.drive`.
+"""

@@ -1,1 +1,4 @@
-"""What a run would take: timed on a sample, written nowhere."""
+"""What a run would take: timed on a sample, written nowhere.
+
+Other rooms use `dry_run.dry_run`.
+"""
