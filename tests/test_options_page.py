@@ -8,18 +8,19 @@ import pytest
 from fovea.client import options as client_options
 from fovea.command_line import PROGRAM_PREFIXES
 from fovea.settings import load
+from tests.markdown import Page
 from tests.options_page import PROGRAMS, page
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+PAGE = Page.read(ROOT / "docs" / "options.md")
 
 
 def test_the_page_is_what_make_options_writes() -> None:
-    assert page() == PAGE, "docs/options.md is of other options than the settings: make options"
+    assert page() == PAGE.text, "docs/options.md is of other options than the settings: make options"
 
 
 def test_every_option_that_help_lists_is_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
-    sections = dict(re.findall(r"^## `(.*?)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+    sections = {heading.strip("`"): PAGE.section(heading) for heading in PAGE.headings[1:]}
     for program, commands in PROGRAMS.items():
         listed = set()
         for command, settings in commands.items():
@@ -48,7 +49,8 @@ def options_of_help(capsys: pytest.CaptureFixture[str]) -> set[str]:
     return {flag for flag in flags if "--" + flag.removeprefix("--no-") not in flags - {flag}} - {"--help"}
 
 
-def options_of(section: str) -> set[str]:
-    return {
-        flag for cell in re.findall(r"^\| `(--[^`]*)`", section, re.MULTILINE) for flag in cell.split(", ")
-    }
+def options_of(section: Page) -> set[str]:
+    names = (
+        name for row in section.table("option") for code in row["option"].code for name in code.split(", ")
+    )
+    return {name for name in names if name.startswith("--")}

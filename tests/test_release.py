@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from server.oip.description import SERVER_VERSION
+from tests.markdown import Page
 
 ROOT = Path(__file__).parents[1]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -37,10 +38,8 @@ def test_all_that_carries_a_version_carries_pyprojects() -> None:
 
 
 def test_the_newest_changes_are_of_the_version_or_to_be_released() -> None:
-    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert headings[0] == "Unreleased" or re.fullmatch(
-        rf"{re.escape(VERSION)} - \d{{4}}-\d\d-\d\d", headings[0]
-    )
+    newest = Page.read(ROOT / "CHANGELOG.md").headings[1]
+    assert newest == "Unreleased" or re.fullmatch(rf"{re.escape(VERSION)} - \d{{4}}-\d\d-\d\d", newest)
 
 
 @pytest.fixture
