@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
@@ -14,9 +16,9 @@ from server.oip.aliases import ModelAlias, alias_of, version_of
 from server.oip.inputs import Content, Images, images_of
 from server.oip.outputs import response, wanted_of
 from server.oip.parameters import deadline_within, priority_of
-from server.oip.timing import Timing
 from server.queue.priority_queue import Priority
 from server.telemetry.access_log import Call
+from server.telemetry.statistics import CallTallies
 
 
 class Inference:
@@ -65,7 +67,7 @@ class Inference:
             classified = await queue.classify(images)
         classified_at = time.monotonic()
         answer = response(alias, model.contract, request.id, wanted, classified)
-        timing = Timing.of(classified)
+        timing = _Timing.of(classified)
         timing.write_to(answer)
         call.images, call.version, call.batch_size = images.count, model.contract.version, timing.batch_size
         tallies = model.statistics.calls_to(alias.name)
@@ -118,3 +120,36 @@ def _give_up(tasks: list[asyncio.Task[Classified]]) -> None:
     """Those that are not done."""
     for task in tasks:
         task.cancel()
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What a call took, of all its images; for its response and for the statistics."""
+
+    decode_s: float
+    """Decoding them, one after the other."""
+    queue_s: float
+    """The longest that one of them waited for its batch to start."""
+    compute_s: float
+    """The longest of the batches that they were in."""
+    batch_size: int
+    """Of the largest of these."""
+
+    @classmethod
+    def of(cls, images: Sequence[Classified]) -> "_Timing":
+        return cls(
+            sum(image.decode_s for image in images),
+            max(image.queue_s for image in images),
+            max(image.compute_s for image in images),
+            max(image.batch_size for image in images),
+        )
+
+    def write_to(self, answer: pb.ModelInferResponse) -> None:
+        for name in ("decode", "queue", "compute"):
+            answer.parameters[f"{name}_us"].int64_param = round(getattr(self, f"{name}_s") * 1e6)
+        answer.parameters["batch_size"].int64_param = self.batch_size
+
+    def add_to(self, tallies: CallTallies) -> None:
+        tallies.decode.add(self.decode_s)
+        tallies.queue.add(self.queue_s)
+        tallies.compute.add(self.compute_s)
