@@ -52,15 +52,15 @@ class VersionSearch:
 
         `current` is 0 where there is none. One that was refused is worth it again when a file has changed.
         """
-        seen = set()
+        whole = set()
         for version in self._candidates(current):
-            seen.add(version)
+            whole.add(version)
             if version in tried:  # and, it may be, changed already, while it is being copied
                 continue
             files = tuple(self.folder.folder(str(version)).entries())
             if version not in self.refused or self.refused[version].files != files:
                 return Candidate(version, files)
-        self.refused = {version: refusal for version, refusal in self.refused.items() if version in seen}
+        self.refused = {version: refusal for version, refusal in self.refused.items() if version in whole}
         return None
 
     def refuse(self, candidate: Candidate, error: Exception) -> None:

@@ -68,10 +68,10 @@ class Certificates:
 
     def _read_whole(self) -> "_Pem":
         """Reads until the files are the same before and after they were checked."""
-        pem, seen = self._read(), None
-        while pem != seen:
+        pem, before = self._read(), None
+        while pem != before:
             self._check()
-            pem, seen = self._read(), pem
+            pem, before = self._read(), pem
         return pem
 
     def _read(self) -> "_Pem":

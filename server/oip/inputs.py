@@ -108,8 +108,8 @@ def _elements(data: memoryview, count: int) -> Iterator[memoryview]:
         (length,) = LENGTH.unpack_from(data, at)
         at += LENGTH.size
         if length > len(data) - at:
-            there = f"image {number} of raw_input_contents has {length} bytes by the 4 before it"
-            raise FieldInvalid("raw_input_contents", f"{there}, and {len(data) - at} are there")
+            stated = f"image {number} of raw_input_contents has {length} bytes by the 4 before it"
+            raise FieldInvalid("raw_input_contents", f"{stated}, and {len(data) - at} are there")
         yield data[at : at + length]
         at += length
     if at < len(data):

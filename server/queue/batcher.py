@@ -112,7 +112,7 @@ class Batcher(Generic[P]):
         await asyncio.gather(*(worker.end() for worker in self.workers))
 
     def available(self, worker: Worker[P]) -> None:
-        """See `server.worker.Owner`."""
+        """See `server.queue.worker.Owner`."""
         self._free.append(worker)
         self._look_soon()
         if worker in self._lost:
@@ -122,7 +122,7 @@ class Batcher(Generic[P]):
                 self.on_workers_changed()
 
     def lost(self, worker: Worker[P]) -> None:
-        """See `server.worker.Owner`."""
+        """See `server.queue.worker.Owner`."""
         self._lost.add(worker)
         if worker in self._free:
             self._free.remove(worker)
@@ -130,7 +130,7 @@ class Batcher(Generic[P]):
             self.on_workers_changed()
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
-        """See `server.worker.Owner`."""
+        """See `server.queue.worker.Owner`."""
         self._running.remove(batch)
         if isinstance(result, WorkerDied) and not self._is_closed:
             self._try_again(batch, result)
@@ -210,8 +210,8 @@ class Batcher(Generic[P]):
     def _start(self, items: list[Item[P]]) -> None:
         is_alone = len(items) == 1 and not self._queue and not self._running
         batch = Batch(items, is_alone, self._costs.predict_s(len(items)), self._clock())
-        lone_one = self.workers[0]
-        worker = lone_one if is_alone and lone_one in self._free else self._free[-1]
+        lone_worker = self.workers[0]
+        worker = lone_worker if is_alone and lone_worker in self._free else self._free[-1]
         self._free.remove(worker)
         self._running.append(batch)
         worker.start(batch)

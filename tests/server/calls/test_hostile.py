@@ -134,6 +134,6 @@ def assert_unharmed(server: ServerProcess) -> None:
 
 def anonymous_bytes(server: ServerProcess) -> int:
     status = Path(f"/proc/{server.process.pid}/status").read_text()
-    found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
-    assert found
-    return int(found[1]) * 1024
+    resident = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+    assert resident
+    return int(resident[1]) * 1024

@@ -18,11 +18,11 @@ async def test_answer_comes_before_the_next_request_is_sent() -> None:
         await answered.wait()
         yield 2
 
-    seen = []
+    answers = []
     async for answer in as_they_come(requests(), echo, window=8):
-        seen.append(answer)
+        answers.append(answer)
         answered.set()
-    assert seen == [1, 2]
+    assert answers == [1, 2]
 
 
 @in_event_loop
@@ -34,11 +34,11 @@ async def test_quick_answer_overtakes_a_slow_one() -> None:
             await second_is_out.wait()
         return request
 
-    seen = []
+    answers = []
     async for answered in as_they_come(numbers(2), answer, window=2):
-        seen.append(answered)
+        answers.append(answered)
         second_is_out.set()
-    assert seen == [2, 1]
+    assert answers == [2, 1]
 
 
 @in_event_loop

@@ -42,14 +42,14 @@ def test_the_model_is_ready_under_both_names(
 
 
 def test_the_server_says_its_name_version_and_extensions(inference: Inference) -> None:
-    found = inference.ServerMetadata(pb.ServerMetadataRequest(), timeout=PATIENCE_S)
+    metadata = inference.ServerMetadata(pb.ServerMetadataRequest(), timeout=PATIENCE_S)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert (found.name, found.version) == ("fovea", project["version"])
-    assert {"classification", "statistics", "schedule_policy"} <= set(found.extensions)
+    assert (metadata.name, metadata.version) == ("fovea", project["version"])
+    assert {"classification", "statistics", "schedule_policy"} <= set(metadata.extensions)
 
 
-def tensors(found: pb.ModelMetadataResponse) -> dict[str, tuple[str, list[int]]]:
-    return {t.name: (t.datatype, list(t.shape)) for t in (*found.inputs, *found.outputs)}
+def tensors(metadata: pb.ModelMetadataResponse) -> dict[str, tuple[str, list[int]]]:
+    return {t.name: (t.datatype, list(t.shape)) for t in (*metadata.inputs, *metadata.outputs)}
 
 
 OUTPUTS = {"probabilities": ("FP32", [-1, 3]), "logits": ("FP32", [-1, 3]), "label": ("BYTES", [-1, 1])}
@@ -62,11 +62,11 @@ OUTPUTS = {"probabilities": ("FP32", [-1, 3]), "logits": ("FP32", [-1, 3]), "lab
 def test_metadata_tells_inputs_and_outputs(
     inference: Inference, tiny_bundle: ModelBundle, name: str, expected: dict[str, object]
 ) -> None:
-    found = inference.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=PATIENCE_S)
-    assert (found.name, list(found.versions), found.platform) == (name, ["1"], "onnxruntime_onnx")
-    assert tensors(found) == expected | OUTPUTS
-    assert found.properties["digest"] == tiny_bundle.digest
-    assert found.properties["preprocess_digest"] == tiny.SPEC.digest
+    metadata = inference.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=PATIENCE_S)
+    assert (metadata.name, list(metadata.versions), metadata.platform) == (name, ["1"], "onnxruntime_onnx")
+    assert tensors(metadata) == expected | OUTPUTS
+    assert metadata.properties["digest"] == tiny_bundle.digest
+    assert metadata.properties["preprocess_digest"] == tiny.SPEC.digest
 
 
 def test_the_configuration_tells_what_a_batch_may_be(inference: Inference) -> None:
@@ -101,9 +101,9 @@ def test_another_model_or_version_is_not_described(
 
 def test_statistics_are_of_both_names_where_none_is_given(inference: Inference) -> None:
     inference.ModelInfer(of_images(), timeout=PATIENCE_S)
-    found = inference.ModelStatistics(pb.ModelStatisticsRequest(), timeout=PATIENCE_S).model_stats
-    assert [one.name for one in found] == ["tiny", "tiny_onnx"]
-    before = found[0].inference_stats.success
+    statistics = inference.ModelStatistics(pb.ModelStatisticsRequest(), timeout=PATIENCE_S).model_stats
+    assert [one.name for one in statistics] == ["tiny", "tiny_onnx"]
+    before = statistics[0].inference_stats.success
     inference.ModelInfer(of_images(), timeout=PATIENCE_S)
     (one,) = inference.ModelStatistics(pb.ModelStatisticsRequest(name="tiny"), timeout=PATIENCE_S).model_stats
     assert one.inference_stats.success.count == before.count + 1

@@ -227,7 +227,7 @@ async def test_crops_do_not_count_as_decoded(tiny_bundle: ModelBundle, tiny_clas
     async with serving(tiny_bundle, tiny_classifier) as served:
         served.open_gate()
         await served.infer(of_pixels(crops_of(IMAGES)))
-        seen = served.metrics.registry.get_sample_value
-        assert seen("fovea_decode_seconds_count") == 0
-        assert seen("fovea_queue_seconds_count") == 3
-        assert seen("fovea_predictions_total", {"label": "blue"}) == 1
+        sample = served.metrics.registry.get_sample_value
+        assert sample("fovea_decode_seconds_count") == 0
+        assert sample("fovea_queue_seconds_count") == 3
+        assert sample("fovea_predictions_total", {"label": "blue"}) == 1

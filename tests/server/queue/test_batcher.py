@@ -146,16 +146,16 @@ async def test_a_lone_image_goes_to_the_first_worker_which_takes_all_cores() -> 
 
 @in_event_loop
 async def test_images_that_failed_are_not_in_the_batch_that_is_told_of() -> None:
-    model, told = GatedModel(), list[tuple[int, float]]()
+    model, reports = GatedModel(), list[tuple[int, float]]()
     model.bad, model.seconds = {1, 4, 5}, 0.5
-    batcher = batcher_of(model, on_batch=lambda images, compute_s: told.append((images, compute_s)))
+    batcher = batcher_of(model, on_batch=lambda images, compute_s: reports.append((images, compute_s)))
     answers = [await busy(model, batcher), *submit(batcher, 1, 2, 3, 4)]
     await queued(batcher, 4)
     model.let_through()
     await asyncio.gather(*answers, return_exceptions=True)
     await asyncio.gather(*submit(batcher, 5), return_exceptions=True)
     assert model.batches == [[0], [1, 2, 3, 4], [5]]
-    assert told == [(1, 0.5), (2, 0.5)]
+    assert reports == [(1, 0.5), (2, 0.5)]
     await batcher.close()
 
 
@@ -454,15 +454,15 @@ async def test_without_any_worker_images_are_refused_at_once() -> None:
 async def test_whether_there_is_a_worker_is_told_when_it_changes() -> None:
     batcher = batcher_of(GatedModel(), concurrency=2)
     first, second = batcher.workers
-    told: list[bool] = []
-    batcher.on_workers_changed = lambda: told.append(batcher.has_workers)
+    reports: list[bool] = []
+    batcher.on_workers_changed = lambda: reports.append(batcher.has_workers)
     batcher.lost(first)
-    assert told == []
+    assert reports == []
     batcher.lost(second)
-    assert told == [False]
+    assert reports == [False]
     batcher.available(second)
     batcher.available(first)
-    assert told == [False, True]
+    assert reports == [False, True]
     await batcher.close()
 
 

@@ -87,16 +87,16 @@ def running_prometheus(scraped: str, folder: Path) -> Iterator[str]:
 def wait_for_value(api: str, query: str) -> float:
     """The query's only value, as soon as there is one that is not 0."""
     until = time.monotonic() + PATIENCE_S
-    found: list[Any] = []
-    while not (found and float(found[0]["value"][1])) and time.monotonic() < until:
+    samples: list[Any] = []
+    while not (samples and float(samples[0]["value"][1])) and time.monotonic() < until:
         try:
             with urllib.request.urlopen(f"{api}/query?{urllib.parse.urlencode({'query': query})}") as answer:
-                found = json.load(answer)["data"]["result"]
+                samples = json.load(answer)["data"]["result"]
         except OSError:  # it does not listen yet
             pass
         time.sleep(0.05)
-    assert len(found) == 1, f"{query}: {found}"
-    return float(found[0]["value"][1])
+    assert len(samples) == 1, f"{query}: {samples}"
+    return float(samples[0]["value"][1])
 
 
 def free_address() -> str:
