@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fovea.stores.azure_strings import _EMULATED
+from fovea.stores.azure import _EMULATED
 
 VERSION = "3.37.0"
 

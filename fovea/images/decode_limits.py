@@ -40,6 +40,16 @@ class MeteredFile(io.BytesIO):
         return super().read(size)
 
 
+def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Of the size that a header states. Raises ImageInvalid."""
+    width, height = size
+    if width * height > max_pixels:
+        dimensions = f"{width} x {height} pixels"
+        raise ImageInvalid("too_many_pixels", f"the image has {dimensions}, more than {max_pixels}")
+    if min(size) < 1:
+        raise ImageInvalid("undecodable", "the image has no pixels")
+
+
 def check_scans(data: bytes) -> None:
     """Raises ImageInvalid for a JPEG, without its metadata, of more scans than an honest one has."""
     # Counted anywhere in the file: chance makes two in 32 MB.

@@ -11,6 +11,8 @@ from fovea.errors import ImageInvalid
 
 CODESTREAM: Final = b"\xff\x0a"
 CONTAINER: Final = b"\0\0\0\x0cJXL \r\n\x87\n"
+STARTS: Final = (CODESTREAM, CONTAINER)
+"""Of the files."""
 MAX_BOXES: Final = 10_000
 HEADER_BYTES: Final = 64
 """Of the codestream: more than the longest header up to where it says whether it is animated."""
@@ -26,10 +28,6 @@ class Header:
     width: int
     height: int
     is_animated: bool
-
-
-def is_jxl(data: bytes) -> bool:
-    return data.startswith((CODESTREAM, CONTAINER))
 
 
 def read_header(data: bytes) -> Header:

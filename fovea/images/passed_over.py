@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from fovea.images.names import LITTER
 from fovea.printable import printable
@@ -21,6 +21,13 @@ class Kind:
     files: int = 0
     names: list[str] = field(default_factory=list)
     """the first ones, printable"""
+
+
+class KindRecord(TypedDict):
+    """`Kind`, as JSON."""
+
+    files: int
+    names: list[str]
 
 
 @dataclass
@@ -50,9 +57,9 @@ class PassedOver:
         if len(counted.names) < self.most_named:
             counted.names.append(printable(name))
 
-    def record(self) -> dict[str, Any]:
-        """JSON-ready: kind -> {"files": n, "names": the first ones}, most files first."""
-        return {name: vars(kind) for name, kind in self._sorted()}
+    def record(self) -> dict[str, KindRecord]:
+        """By the name of the kind, most files first."""
+        return {name: KindRecord(files=kind.files, names=kind.names) for name, kind in self._sorted()}
 
     def line(self) -> str:
         """What there is, in one line, with an example of each kind."""
@@ -62,7 +69,7 @@ class PassedOver:
         return sorted(self.kinds.items(), key=lambda pair: (pair[0] == LITTER, -pair[1].files, pair[0]))
 
 
-def summary_line(record: Mapping[str, Any]) -> str:
+def summary_line(record: Mapping[str, KindRecord]) -> str:
     """What `PassedOver.record` made, in one line: `12 .heic (cat/1.heic), 3 .mov (cat/1.mov)`."""
     parts = [
         f"{kind['files']:,} {name}" + (f" ({kind['names'][0]})" if kind["names"] else "")

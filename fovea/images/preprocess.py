@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, jxl, kinds, orientation
-from fovea.images.cropping import Interpolation, centre
 from fovea.images.formats import readable
 from fovea.images.metadata import bare
 from fovea.images.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 
 # Pillow would give each image's memory back to the system and fetch it again, page by page, for the next one.
 # Eight megabytes hold a photograph that was decoded at a reduced scale.
@@ -32,6 +32,16 @@ REASONS: Final = ("empty", "too_many_bytes", "not_an_image", "too_many_pixels", 
 
 MAX_IMAGE_BYTES: Final = 32 * 1024 * 1024
 MAX_IMAGE_PIXELS: Final = 64_000_000
+
+WORTH_CUTTING: Final = 0.8
+"""Of an image's rows; a copy of more of them takes longer than resizing those that are left over."""
+
+_FILTERS: Final = {
+    "bilinear": (Image.Resampling.BILINEAR, 1),
+    "bicubic": (Image.Resampling.BICUBIC, 2),
+    "lanczos": (Image.Resampling.LANCZOS, 3),
+}
+"""With how many pixels of the result each reaches to either side."""
 
 
 class PreprocessSpec(BaseModel):
@@ -105,11 +115,11 @@ def open_image(
         raise ImageInvalid("empty", "the image is empty (0 bytes)")
     if len(data) > max_bytes:
         raise ImageInvalid("too_many_bytes", f"the image has {len(data)} bytes, more than {max_bytes}")
-    if jxl.is_jxl(data) and "JXL" in readable():
+    if data.startswith(jxl.STARTS) and "JXL" in readable():
         data = _bare_jxl(data, max_pixels)
     pixels = bare(data)
     image = _open(pixels.data, data, max_pixels)
-    _check_pixels(image.size, max_pixels)
+    decode_limits.check_pixels(image.size, max_pixels)
     reduces = image.format in {"JPEG", "MPO"} and not pixels.is_lossless_jpeg
     return OpenedImage(image, pixels.orientation, reduces, data, max_pixels)
 
@@ -128,7 +138,7 @@ def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
 def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
     """What its decoder is given, which decodes every frame as soon as it opens the file."""
     header = jxl.read_header(data)
-    _check_pixels((header.width, header.height), max_pixels)
+    decode_limits.check_pixels((header.width, header.height), max_pixels)
     if header.is_animated:
         raise ImageInvalid("undecodable", "the image is an animated JPEG XL, which is not read")
     return jxl.bare(data)
@@ -152,15 +162,6 @@ def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         raise kinds.damaged(data, error) from error
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        dimensions = f"{width} x {height} pixels"
-        raise ImageInvalid("too_many_pixels", f"the image has {dimensions}, more than {max_pixels}")
-    if min(size) < 1:
-        raise ImageInvalid("undecodable", "the image has no pixels")
-
-
 def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
     file, turning = image.file, image.orientation
     if spec.draft and image.can_be_reduced:
@@ -178,3 +179,24 @@ def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
     scale = 2 * spec.resize / min(image.size)
     if scale < 1:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+
+
+def centre(image: Image.Image, size: int, resize: int, interpolation: Interpolation) -> Image.Image:
+    """Central `size` x `size` pixels of the image when its shorter side is made `resize`.
+
+    No more than these are made: the same field of view in less time.
+    """
+    side = min(image.size) * size / resize
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    # Pillow takes the box as float32: rounded before rows are cut off, it is the same in those that are left.
+    left, top, right, bottom = (float(np.float32(edge)) for edge in (left, top, left + side, top + side))
+    resample, reach = _FILTERS[interpolation]
+    margin = reach * max(side / size, 1) + 1
+    first, last = max(0, int(top - margin)), min(image.height, math.ceil(bottom + margin))
+    if last - first > WORTH_CUTTING * image.height:
+        first, last, rows = 0, image.height, image
+    else:
+        rows = image.crop((0, first, image.width, last))
+    # Each axis by itself: in what order Pillow takes the two, and so the last bit, depends on its version.
+    wide = rows.resize((size, rows.height), resample, box=(left, 0, right, rows.height))
+    return wide.resize((size, size), resample, box=(0, top - first, size, bottom - first))

@@ -1,27 +1,54 @@
-"""What obstore leaves out of Azure's containers, by the libraries of the extra `azure`, where installed."""
+"""What obstore leaves out of Azure: names of variables, and odd keys by the libraries of the extra."""
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from obstore.exceptions import GenericError
 
-from fovea.stores.azure_strings import azure_config
+from fovea.errors import SettingsInvalid
 from fovea.stores.extras import is_installed as _is_installed
 from fovea.stores.folder import Entry
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
 
+CONNECTION_STRING: Final = "AZURE_STORAGE_CONNECTION_STRING"
+
 _ANSWER_S: Final = 60
 _CONNECT_S: Final = 5
 _KEYS: Final = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_MASTER_KEY")
 _SIGNED: Final = ("AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_SAS_TOKEN")
 
+# Of the emulator, Azurite: Microsoft publishes both.
+_EMULATED: Final = {
+    "AccountName": "devstoreaccount1",
+    "AccountKey": (
+        "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+    ),
+    "BlobEndpoint": "http://127.0.0.1:10000/devstoreaccount1",
+}
+
 
 def is_installed() -> bool:
     return _is_installed("azure.storage.blob") and _is_installed("azure.identity")
+
+
+def azure_config(environment: Mapping[str, str]) -> dict[str, str]:
+    """obstore's settings by a connection string, else by AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or
+    AZURE_STORAGE_SAS_TOKEN, which are the names of the `az` command.
+
+    Raises SettingsInvalid for a connection string that names no account.
+    """
+    if text := environment.get(CONNECTION_STRING):
+        return _of_connection_string(text)
+    names = {
+        "account_name": "AZURE_STORAGE_ACCOUNT",
+        "account_key": "AZURE_STORAGE_KEY",
+        "sas_key": "AZURE_STORAGE_SAS_TOKEN",
+    }
+    return {key: environment[name] for key, name in names.items() if environment.get(name)}
 
 
 class PlainPages:
@@ -139,3 +166,28 @@ def _first_line(error: Exception) -> str:
 
 def _entry(blob: Any) -> Entry:
     return Entry(blob.name, blob.size, (blob.etag or "").strip('"'), blob.last_modified)
+
+
+def _of_connection_string(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.strip().strip(";").split(";"))
+    fields = {name.strip(): value.strip() for name, _, value in pairs}
+    if fields.get("UseDevelopmentStorage", "").lower() == "true":
+        fields = {**_EMULATED, **fields}
+    endpoint = fields.get("BlobEndpoint", "").rstrip("/")
+    account = fields.get("AccountName") or _account_of(endpoint)
+    if not account:
+        raise SettingsInvalid(
+            f"{CONNECTION_STRING}: it names no account; it is AccountName=...;AccountKey=..., as the portal "
+            "shows it"
+        )
+    protocol = fields.get("DefaultEndpointsProtocol", "https")
+    suffix = fields.get("EndpointSuffix", "core.windows.net")
+    config = {"account_name": account, "endpoint": endpoint or f"{protocol}://{account}.blob.{suffix}"}
+    secrets = {"account_key": "AccountKey", "sas_key": "SharedAccessSignature"}
+    return config | {key: fields[name].lstrip("?") for key, name in secrets.items() if fields.get(name)}
+
+
+def _account_of(endpoint: str) -> str:
+    """The first label of its host: https://ACCOUNT.blob.core.windows.net."""
+    host = endpoint.partition("://")[2].partition("/")[0]
+    return host.partition(".")[0] if ".blob." in host else ""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fovea.errors import Unavailable
 from fovea.stores import aws, google
-from fovea.stores.azure_strings import azure_config
+from fovea.stores.azure import azure_config
 from fovea.stores.extras import is_installed
 
 _READ_BY_OBSTORE: Final = frozenset({"service_account", "authorized_user"})

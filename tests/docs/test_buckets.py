@@ -4,7 +4,7 @@ import inspect
 import re
 import tomllib
 
-from fovea.stores import aws, azure, azure_strings, connection, credentials, google
+from fovea.stores import aws, azure, connection, credentials, google
 from fovea.stores.conditional_puts import PROBE
 from tests.docs.pages import BUCKETS, ROOT
 
@@ -19,7 +19,7 @@ OBSTORE_READS = {
 def test_variables_are_those_that_are_read() -> None:
     named = {code for code in BUCKETS.code if re.fullmatch("(AWS|AZURE|GOOGLE)_[A-Z_]+", code)}
     assert {"AWS_PROFILE", "AZURE_STORAGE_CONNECTION_STRING", "GOOGLE_APPLICATION_CREDENTIALS"} <= named
-    ours = (aws, azure, azure_strings, credentials, google, connection)
+    ours = (aws, azure, credentials, google, connection)
     source = "".join(map(inspect.getsource, ours))
     assert [name for name in sorted(named) if name not in source and name not in OBSTORE_READS] == []
 

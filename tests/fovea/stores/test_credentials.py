@@ -15,7 +15,7 @@ from obstore.store import from_url
 
 from fovea.errors import SettingsInvalid, Unavailable
 from fovea.stores import aws, credentials
-from fovea.stores.azure_strings import azure_config
+from fovea.stores.azure import azure_config
 from fovea.stores.credentials import store_options
 from fovea.stores.storage import open_folder
 from tests.buckets import Bucket
