@@ -1,8 +1,8 @@
 """Files that were there and were not taken: counted by kind, the first of each kind named."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypedDict
+from typing import Final, Protocol, TypedDict
 
 from fovea.images.names import LITTER
 from fovea.printable import printable
@@ -28,6 +28,15 @@ class KindRecord(TypedDict):
 
     files: int
     names: list[str]
+
+
+class Counted(Protocol):
+    """Files of one kind, as whoever keeps a record of them has it."""
+
+    @property
+    def files(self) -> int: ...
+    @property
+    def names(self) -> Sequence[str]: ...
 
 
 @dataclass
@@ -63,17 +72,17 @@ class PassedOver:
 
     def line(self) -> str:
         """What there is, in one line, with an example of each kind."""
-        return summary_line(self.record())
+        return summary_line(dict(self._sorted()))
 
     def _sorted(self) -> Iterable[tuple[str, Kind]]:
         return sorted(self.kinds.items(), key=lambda pair: (pair[0] == LITTER, -pair[1].files, pair[0]))
 
 
-def summary_line(record: Mapping[str, KindRecord]) -> str:
-    """What `PassedOver.record` made, in one line: `12 .heic (cat/1.heic), 3 .mov (cat/1.mov)`."""
+def summary_line(kinds: Mapping[str, Counted]) -> str:
+    """Kinds by their names, in one line: `12 .heic (cat/1.heic), 3 .mov (cat/1.mov)`."""
     parts = [
-        f"{kind['files']:,} {name}" + (f" ({kind['names'][0]})" if kind["names"] else "")
-        for name, kind in list(record.items())[:MOST_SAID]
+        f"{kind.files:,} {name}" + (f" ({kind.names[0]})" if kind.names else "")
+        for name, kind in list(kinds.items())[:MOST_SAID]
     ]
-    more = sum(kind["files"] for kind in list(record.values())[MOST_SAID:])
+    more = sum(kind.files for kind in list(kinds.values())[MOST_SAID:])
     return ", ".join([*parts, *([f"and {more:,} others"] if more else [])])

@@ -129,6 +129,5 @@ def left_out_line(files: int, kinds: Mapping[str, LeftOut]) -> str:
 
     Plans made before kinds were counted have none.
     """
-    named = {name: kind.model_dump() for name, kind in kinds.items()}
     line = f"{files:,}, not images by --include or first bytes"
-    return f"{line}: {summary_line(named)}" if named else line
+    return f"{line}: {summary_line(kinds)}" if kinds else line

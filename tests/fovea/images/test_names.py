@@ -1,7 +1,7 @@
 """What counts as an image by its name, and how what does not is counted."""
 
 from fovea.images.names import LITTER, NO_ENDING, is_image_name, kind_of
-from fovea.images.passed_over import MOST_KINDS, OTHER, PassedOver, summary_line
+from fovea.images.passed_over import MOST_KINDS, OTHER, PassedOver
 
 
 def test_an_image_is_known_by_its_ending_in_either_case() -> None:
@@ -55,12 +55,12 @@ def test_only_what_systems_leave_behind_does_not_matter() -> None:
 
 
 def test_kinds_are_bounded_and_so_is_the_line() -> None:
-    found = PassedOver()
+    passed_over = PassedOver()
     for index in range(10 * MOST_KINDS):
-        found.add(f"a.x{index}", f".x{index}")
-    found.add("a", NO_ENDING)
-    assert len(found.kinds) == MOST_KINDS + 2
-    assert found.kinds[OTHER].files == 9 * MOST_KINDS
-    assert found.files == 10 * MOST_KINDS + 1
-    assert len(summary_line(found.record())) < 300
-    assert summary_line(found.record()).endswith(f"and {MOST_KINDS - 3:,} others")
+        passed_over.add(f"a.x{index}", f".x{index}")
+    passed_over.add("a", NO_ENDING)
+    assert len(passed_over.kinds) == MOST_KINDS + 2
+    assert passed_over.kinds[OTHER].files == 9 * MOST_KINDS
+    assert passed_over.files == 10 * MOST_KINDS + 1
+    assert len(passed_over.line()) < 300
+    assert passed_over.line().endswith(f"and {MOST_KINDS - 3:,} others")
