@@ -147,6 +147,21 @@ def circle(package: str, root: Path = ROOT) -> list[str]:
     return []
 
 
+def unnamed(package: str, root: Path = ROOT) -> set[str]:
+    """Modules that other rooms or packages import, and that their room's docstring does not name."""
+    known = {dotted(module, root) for each in PACKAGES for module in modules(each, root)}
+    used = {
+        name
+        for each in PACKAGES
+        for module in modules(each, root)
+        for name in (_module_of(name, known) for name in imported(module, root))
+        if "_pb2" not in name
+        and name.startswith(f"{package}.{room(name)}.")
+        and _home(name) != _home(dotted(module, root))
+    }
+    return {name for name in used if f"`{name.rpartition('.')[2]}" not in _docstring(_home(name), root)}
+
+
 def figures(package: str, root: Path = ROOT) -> Figures:
     written = [m for m in modules(package, root) if m.name != "__init__.py" and "_pb2" not in m.name]
     return Figures(
@@ -155,6 +170,15 @@ def figures(package: str, root: Path = ROOT) -> Figures:
         arrows=len({(room(each.module), room(each.name)) for each in crossing(package, root)}),
         single=sum(len(users) == 1 for users in importers(package, root).values()),
     )
+
+
+def _home(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def _docstring(room: str, root: Path) -> str:
+    init = root / room.replace(".", "/") / "__init__.py"
+    return ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""
 
 
 def _module_of(name: str, known: set[str]) -> str:

@@ -3,7 +3,7 @@
 import re
 
 from tests.architecture_page import PAGE, first_sentences, page
-from tests.rooms import PACKAGES, ROOT, modules
+from tests.rooms import PACKAGES, ROOT, modules, unnamed
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -21,3 +21,7 @@ def test_the_files_and_rooms_that_the_page_names_exist() -> None:
     named = set(re.findall(rf"\b((?:{'|'.join(PACKAGES)}|tests)/[\w./]*\w)", TEXT))
     assert len(named) > 15
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_a_room_names_the_modules_that_others_import() -> None:
+    assert {name for package in ("server", "scorer", "fovea") for name in unnamed(package)} == set()

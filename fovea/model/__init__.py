@@ -1,1 +1,6 @@
-"""The model bundle, the folder of its versions, and onnxruntime over it."""
+"""The model bundle, the folder of its versions, and onnxruntime over it.
+
+For the programs: `bundle` (`ModelBundle`, its `BundleContract`, `seal`), `versions` (`fetch`, `publish`),
+`classifier` (`Classifier`, `top_k`), `sessions.open_session`, `providers.Provider` (loads no onnxruntime),
+`measured` (`Metrics`, `Opinion`), and `distance` (how far predictions are from those at the release).
+"""
