@@ -115,7 +115,7 @@ def test_signal_ends_a_training_with_its_code(
 ) -> None:
     arguments = [
         *("train", "--data", str(few_digits), "--models", str(tmp_path / "models"), "--weights", "none"),
-        *("--arch", "squeezenet1_1", "--size", "32", "--batch-size", "8", "--lr", "1e-3"),
+        *("--arch", "shufflenet_v2_x0_5", "--size", "32", "--batch-size", "8", "--lr", "1e-3"),
         *("--epochs", "10000", "--runs", str(tmp_path / "runs"), "--run-id", "a"),
         *("--cache-dir", str(tmp_path / "cache"), "--threads", "1"),
     ]

@@ -66,7 +66,7 @@ def make_page(
     )
     contract = contract.model_copy(update={"labels": labels, "metrics": metrics, **contents})
     torch.manual_seed(0)
-    network = build_network("squeezenet1_1", len(labels), size)
+    network = build_network("shufflenet_v2_x0_5", len(labels), size)
     evidence = Evidence(heldout, logits, calibration, network)
     return render_report(RunFolder(run or trained / "runs" / "a"), contract, evidence, files)
 
