@@ -30,7 +30,8 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "fit explain",
         "learning_rate evaluate resuming",
         "images network config",
-        "options progress",
+        "options progress release_record",
+        "lineage",
         "history pages run_folder",
     ),
     "scorer": (

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict
-from typing import Any
 
 from fovea.errors import DataInvalid
 from fovea.model.versions import published
@@ -14,6 +13,7 @@ from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.fit.loop import fit
 from trainer.images.data import DataSet
 from trainer.learning_rate.decision import Decision, given
+from trainer.lineage import RunOrigin
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
 from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
@@ -27,7 +27,6 @@ from trainer.run_folder import (
     CURVE_FILE,
     DECISION_FILE,
     FIT_FILE,
-    LINEAGE_FILE,
     RANGE_TESTS,
     SETTINGS_FILE,
     SUMMARY_FILE,
@@ -136,19 +135,18 @@ def _begin(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:
         return read_decision(run)
     run.write_json(SETTINGS_FILE, as_saved(settings))
     run.write_json(AUDIT_FILE, start.data.audit())
-    run.write_json(LINEAGE_FILE, _lineage(start, settings))
+    _origin(start, settings).write(run)
     decision = given(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
     _write_decision(run, decision)
     return decision
 
 
-def _lineage(start: Start, settings: TrainSettings) -> dict[str, Any]:
-    continued = settings.continue_from and settings.continue_from.name
-    return {
-        "data_digest": start.data.digest,
-        "weights_sha256": start.weights_sha256,
-        **({"continued_from": continued, "epochs_before": start.checkpoint.epochs} if continued else {}),
-    }
+def _origin(start: Start, settings: TrainSettings) -> RunOrigin:
+    origin = RunOrigin(data_digest=start.data.digest, weights_sha256=start.weights_sha256)
+    if settings.continue_from is None:
+        return origin
+    earlier = {"continued_from": settings.continue_from.name, "epochs_before": start.checkpoint.epochs}
+    return origin.model_copy(update=earlier)
 
 
 def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> None:

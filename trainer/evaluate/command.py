@@ -16,6 +16,7 @@ from trainer.evaluate.descriptions import describe_bundle, describe_evaluation
 from trainer.evaluate.evaluation import Evaluation, evaluate_samples
 from trainer.images.audit import left_out
 from trainer.images.sources import open_heldout
+from trainer.lineage import Lineage
 from trainer.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
 
 logger = logging.getLogger(__name__)
@@ -66,8 +67,7 @@ def inspect(settings: InspectSettings) -> None:
 
 
 def _trained_on(contract: BundleContract) -> object:
-    settings = contract.training.get("settings")
-    return settings.get("data") if isinstance(settings, dict) else None
+    return Lineage.of(contract.training).settings.get("data")
 
 
 def _check_embedded(bundle: ModelBundle) -> None:

@@ -1,7 +1,7 @@
 """What a person reads of a released model and of how it did."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from rich.filesize import decimal
 
@@ -10,6 +10,7 @@ from fovea.model.measured import Metrics, Opinion
 from fovea.printable import printable, shortened
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.metrics import accuracy_interval
+from trainer.lineage import ChosenRate, Lineage
 
 MOST_ROWS: Final = 20
 """Classes and labels beyond these are in the JSON alone."""
@@ -70,7 +71,7 @@ def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
     contract = bundle.contract
     yield f"{contract.name} version {contract.version}, of {contract.created:%d %B %Y, %H:%M UTC}"
     yield ""
-    yield from _table([*_what_it_does(contract), *_where_it_comes_from(contract.training)])
+    yield from _table([*_what_it_does(contract), *_where_it_comes_from(Lineage.of(contract.training))])
     yield ""
     precisions = [("fp32", contract.metrics), *((p, v.metrics) for p, v in contract.variants.items())]
     for precision, metrics in precisions:
@@ -116,33 +117,22 @@ def _what_it_does(contract: BundleContract) -> Iterator[Row]:
     yield "abstains", f"below a probability of {contract.abstain_threshold:g}"
 
 
-def _where_it_comes_from(training: dict[str, Any]) -> Iterator[Row]:
+def _where_it_comes_from(lineage: Lineage) -> Iterator[Row]:
     """As far as the trainer that made it has noted it."""
-    settings, rate = _part(training, "settings"), _part(training, "learning_rate")
-    versions = _part(training, "versions")
+    rate = lineage.learning_rate or ChosenRate()
     noted = {
-        "architecture": training.get("architecture"),
-        "weights": _with_digest(training.get("weights"), training.get("weights_sha256")),
-        "data": _with_digest(settings.get("data"), training.get("data_digest")),
-        "learning rate": _rate(rate),
-        "confidence": rate.get("confidence"),
-        "epochs": training.get("epochs"),
-        "seed": training.get("seed"),
-        "run": training.get("run"),
-        "continued from": training.get("continued_from"),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "architecture": lineage.architecture,
+        "weights": _with_digest(lineage.weights, lineage.weights_sha256),
+        "data": _with_digest(lineage.settings.get("data"), lineage.data_digest),
+        "learning rate": f"{rate.lr:.3g}: {rate.why or ''}" if rate.lr is not None else None,
+        "confidence": rate.confidence,
+        "epochs": lineage.epochs,
+        "seed": lineage.seed,
+        "run": lineage.run,
+        "continued from": lineage.continued_from,
+        "versions": ", ".join(f"{name} {version}" for name, version in lineage.versions.items()),
     }
     return ((name, str(value)) for name, value in noted.items() if value not in (None, ""))
-
-
-def _part(training: dict[str, Any], name: str) -> dict[str, Any]:
-    part = training.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _rate(decision: dict[str, Any]) -> str | None:
-    lr = decision.get("lr")
-    return f"{lr:.3g}: {decision.get('why', '')}" if isinstance(lr, float) else None
 
 
 def _with_digest(name: object, digest: object) -> object:

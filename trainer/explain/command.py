@@ -1,7 +1,6 @@
 """`look`: a page that explains a trained network by an image."""
 
 import hashlib
-import math
 from typing import Final
 
 import torch
@@ -16,8 +15,10 @@ from fovea.stores.storage import open_folder
 from trainer.config import LookSettings
 from trainer.explain import explanation
 from trainer.explain.page import Origin, render_page
+from trainer.lineage import Lineage
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
-from trainer.run_folder import LOOKS, RELEASED_FILE, RunFolder
+from trainer.release_record import ReleaseRecord
+from trainer.run_folder import LOOKS, RunFolder
 
 LONGEST_NAME_BYTES: Final = 200
 """Of a page's file, without its ending: a file system takes 255, of which some are kept for writing it."""
@@ -47,7 +48,7 @@ def look(settings: LookSettings) -> None:
 
 def _load(run: RunFolder) -> Checkpoint:
     if run.holds(CONTRACT_FILE) and not run.holds(CHECKPOINT_FILE):
-        origin = read_contract(run.path).training.get("run")
+        origin = Lineage.of(read_contract(run.path).training).run
         raise DataInvalid(
             f"{run.path}: a released model, which has no {CHECKPOINT_FILE} to look into; --run should be the "
             f"folder of its run{f', {origin}' if origin else ''}"
@@ -63,10 +64,8 @@ def _temperature(run: RunFolder, checkpoint: Checkpoint) -> float | None:
         if contract.labels != checkpoint.labels:
             raise DataInvalid(f"{run.path}: {CHECKPOINT_FILE} and {CONTRACT_FILE} have different labels")
         return contract.temperature
-    if not run.holds(RELEASED_FILE):
-        return None
-    temperature = run.read_json(RELEASED_FILE).get("temperature")
-    return temperature if isinstance(temperature, float) and 0 < temperature < math.inf else None
+    record = ReleaseRecord.read(run)
+    return record.temperature if record else None
 
 
 def _fitting(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a model comes from, as its bundle and its report tell it."""
+"""What the bundle of a run's model tells of where it comes from."""
 
 import importlib.metadata
 import platform
@@ -8,32 +8,33 @@ import torch
 
 from fovea.settings import as_saved
 from trainer.config import TrainSettings
+from trainer.lineage import ChosenRate, Lineage, RunOrigin
 from trainer.network.checkpoint import Checkpoint
-from trainer.run_folder import DECISION_FILE, LINEAGE_FILE, RunFolder
+from trainer.run_folder import DECISION_FILE, RunFolder
 
 LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from"}
 """Settings that tell of the machine and not of the model."""
 
 
-def describe_lineage(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) -> dict[str, Any]:
-    """JSON-ready: architecture, weights, data, learning rate, epochs, seed, versions and settings."""
+def lineage_of(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) -> Lineage:
     decision = run.read_json(DECISION_FILE)
     del decision["curve"]
-    return {
-        "run": run.path.name,
-        "architecture": checkpoint.arch,
-        "weights": settings.weights,
-        **run.read_json(LINEAGE_FILE),
-        "learning_rate": decision,
-        "epochs": checkpoint.epochs,
-        "seed": settings.seed,
-        "versions": {
+    origin = RunOrigin.read(run)
+    return Lineage(
+        run=run.path.name,
+        architecture=checkpoint.arch,
+        weights=settings.weights,
+        **origin.model_dump(exclude_unset=True),
+        learning_rate=ChosenRate(**decision),
+        epochs=checkpoint.epochs,
+        seed=settings.seed,
+        versions={
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             **{name: importlib.metadata.version(name) for name in ("torchvision", "onnx")},
         },
-        "settings": settings_of_the_model(settings),
-    }
+        settings=settings_of_the_model(settings),
+    )
 
 
 def settings_of_the_model(settings: TrainSettings) -> dict[str, Any]:

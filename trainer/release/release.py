@@ -5,11 +5,8 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from pydantic import ValidationError
-
-from fovea.errors import DataInvalid
 from fovea.images.formats import image_path
 from fovea.model import versions
 from fovea.model.bundle import (
@@ -33,15 +30,17 @@ from trainer.evaluate.metrics import Logits, Targets, measure, softmax
 from trainer.evaluate.prediction import predict
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
+from trainer.lineage import Lineage
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import Reference, pass_gate
-from trainer.release.lineage import describe_lineage
+from trainer.release.lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
+from trainer.release_record import ReleaseRecord
 from trainer.report import Evidence, ReleasedFiles, describe_files, render_report
 from trainer.report.verdict import Verdict, judge
-from trainer.run_folder import AUDIT_FILE, RELEASED_FILE, RunFolder
+from trainer.run_folder import AUDIT_FILE, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ def release(
     calibration = calibrate(logits, heldout.targets, settings.target_precision)
     _tell_if_not_taken(calibration)
     probabilities = softmax(logits / calibration.temperature)
-    name, lineage = open_folder(models).name, describe_lineage(run, checkpoint, settings)
+    name, lineage = open_folder(models).name, lineage_of(run, checkpoint, settings)
     contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
         folder = Path(staging)
@@ -125,33 +124,21 @@ def _publish(run: RunFolder, staged: ModelBundle, models: str, verdict: Verdict,
     published = versions.publish(staged, models)
     released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics, opinion)
     drop_candidate(run)
-    run.write_json(
-        RELEASED_FILE,
-        {
-            "uri": released.uri,
-            "metrics": metrics.model_dump(mode="json"),
-            "verdict": opinion.model_dump(mode="json"),
-            "temperature": staged.contract.temperature,
-        },
-    )
+    ReleaseRecord(
+        uri=released.uri, metrics=metrics, verdict=opinion, temperature=staged.contract.temperature
+    ).write(run)
     return released
 
 
 def read_released(run: RunFolder) -> Released | None:
     """What a run published, None where it has not. Raises DataInvalid when the record is damaged."""
-    if not run.holds(RELEASED_FILE):
-        return None
-    record = run.read_json(RELEASED_FILE)
-    try:
-        opinion = Opinion.model_validate(record["verdict"]) if record.get("verdict") else None
-        return Released(record["uri"], Metrics.model_validate(record["metrics"]), opinion)
-    except (KeyError, ValidationError) as error:
-        raise DataInvalid(f"{run.path / RELEASED_FILE}: not the record of a release") from error
+    record = ReleaseRecord.read(run)
+    return Released(record.uri, record.metrics, record.verdict) if record else None
 
 
 def _write_contract(
     name: str,
-    lineage: dict[str, Any],
+    lineage: Lineage,
     checkpoint: Checkpoint,
     calibration: Calibration,
     targets: Targets,
@@ -171,7 +158,7 @@ def _write_contract(
         metrics=measure(probabilities, targets, checkpoint.labels, calibration.abstain_threshold),
         temperature=calibration.temperature,
         abstain_threshold=calibration.abstain_threshold,
-        training=lineage,
+        training=lineage.record(),
         image_path=image_path(),
     )
 

@@ -13,6 +13,7 @@ from trainer.images.batches import Images
 from trainer.images.traits import TRAITS
 from trainer.learning_rate.decision import Decision
 from trainer.learning_rate.range_test import Curve
+from trainer.lineage import Lineage
 from trainer.network.model import Network
 from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.report.album import Album
@@ -96,12 +97,12 @@ def _tell_of_the_run(
     run: RunFolder, contract: BundleContract, audit: dict[str, Any], counts: Targets
 ) -> dict[str, Any]:
     records, decision = read_records(run.path), read_decision(run)
-    fit, lineage = run.read_json(FIT_FILE), contract.training
+    fit, lineage = run.read_json(FIT_FILE), Lineage.of(contract.training)
     command = command_again(
-        lineage["settings"],
+        lineage.settings,
         contract.name,
         run.read_json(SETTINGS_FILE)["threads"],
-        lineage.get("continued_from"),
+        lineage.continued_from,
     )
     return {
         "contract": contract,
@@ -117,7 +118,7 @@ def _tell_of_the_run(
         "trained": sum(counts["train"] for counts in audit["classes"].values()),
         "traits": TRAITS,
         "lineage": lineage,
-        "settings": lineage["settings"],
+        "settings": lineage.settings,
         "command": command,
         "records": records,
         "curve": draw_curve(decision) if decision.curve else None,
@@ -131,7 +132,7 @@ def _tell_of_confidence(
     evidence: Evidence, probabilities: Logits, contract: BundleContract, audit: dict[str, Any]
 ) -> dict[str, Any]:
     targets, calibration = evidence.heldout.targets, evidence.calibration
-    wanted: float = contract.training["settings"]["target_precision"]
+    wanted: float = Lineage.of(contract.training).settings["target_precision"]
     before, after = reliability(softmax(evidence.logits), targets), reliability(probabilities, targets)
     answered = coverage(probabilities, targets)
     return {
