@@ -91,12 +91,10 @@ def _score(settings: RunSettings) -> Plan:
 
 
 def _write_rows(output: Folder, plan: Plan, shard: PlannedShard) -> None:
-    names = ("run", "model_name", "model_version", "model_digest", "preprocess_digest")
-    same_in_all = {name: getattr(plan.spec, name) for name in names}
     entries = [image.entry for image in read_manifest(output, shard.manifest)]
     outcomes = [TopLabels(("red", "green", "blue"), (0.9, 0.06, 0.04), abstained=False)] * len(entries)
     with scratch_folder() as folder:
-        with RowWriter(folder / "rows", same_in_all) as writer:
+        with RowWriter(folder / "rows", plan.spec.row_columns) as writer:
             writer.write(entries, outcomes, NOW)
             writer.write_footer(ShardCounts({"ok": len(entries)}, 1.0, {"compute": StageTime(1.0, 1.0)}))
         run = output.folder(layout.run_folder(plan.spec.run))

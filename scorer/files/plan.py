@@ -38,6 +38,12 @@ class RunSpec(_Frozen):
     max_image_bytes: int
     max_image_pixels: int
 
+    @property
+    def row_columns(self) -> dict[str, object]:
+        """The columns that are the same in every row that the run scores."""
+        names = ("run", "model_name", "model_version", "model_digest", "preprocess_digest")
+        return {name: getattr(self, name) for name in names}
+
 
 class PlannedShard(_Frozen):
     """A contiguous range of the keys."""

@@ -100,7 +100,7 @@ def _write_rows(
 ) -> ShardCounts:
     pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
     statuses: Counter[Status] = Counter(carried.statuses)
-    with RowWriter(path, _same_in_all(spec.run)) as writer, pipeline.scored(entries) as batches:
+    with RowWriter(path, spec.run.row_columns) as writer, pipeline.scored(entries) as batches:
         rows = RowsInOrder(writer, carried)
         for images, outcomes in batches:
             with pipeline.write_time.running():
@@ -151,8 +151,3 @@ class RowsInOrder:
             self._writer.write_batch(part)
             self._batch = self._batch.slice(part.num_rows)
             count -= part.num_rows
-
-
-def _same_in_all(run: RunSpec) -> dict[str, object]:
-    names = ("run", "model_name", "model_version", "model_digest", "preprocess_digest")
-    return {name: getattr(run, name) for name in names}

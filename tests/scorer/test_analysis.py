@@ -45,8 +45,8 @@ def answer_of(query: str) -> duckdb.DuckDBPyRelation:
 
 
 def rows_of(query: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = answer_of(query).to_arrow_table().to_pylist()
-    return found
+    rows: list[dict[str, Any]] = answer_of(query).to_arrow_table().to_pylist()
+    return rows
 
 
 def test_the_query_of_the_readme_says_what_changed_since_yesterday(two_nights: Path) -> None:
@@ -76,8 +76,8 @@ def test_duckdb_finds_the_rows_of_the_latest_run_by_latest_json(two_nights: Path
 
 
 def test_duckdb_reads_every_run_at_once_with_the_right_types(two_nights: Path) -> None:
-    found = answer_of("SELECT * FROM 'scores/runs/*/data/*.parquet'")
-    types = dict(zip(found.columns, map(str, found.types), strict=True))
+    rows = answer_of("SELECT * FROM 'scores/runs/*/data/*.parquet'")
+    types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     assert types == {
         "key": "VARCHAR",
         "etag": "VARCHAR",
@@ -96,7 +96,7 @@ def test_duckdb_reads_every_run_at_once_with_the_right_types(two_nights: Path) -
         "error": "VARCHAR",
         "scored_at": "TIMESTAMP WITH TIME ZONE",
     }
-    assert len(found.fetchall()) == 24
+    assert len(rows.fetchall()) == 24
 
 
 def test_pandas_reads_the_folder_with_the_right_types(two_nights: Path) -> None:

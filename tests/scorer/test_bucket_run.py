@@ -79,9 +79,9 @@ def test_of_google_too_a_key_that_cannot_be_asked_for_costs_itself_alone(
     google_bucket.put("images/x//dot.png", tiny.picture("red"))
     settings = settings_for(f"{google_bucket.uri}/images", tiny_models, output, "--max-bad-fraction", "0.3")
     score(settings)
-    found = statuses(output)
-    assert len(found) == 12 + 1
-    assert [key for key, status in found.items() if status != "ok"] == ["x//dot.png"]
+    by_key = statuses(output)
+    assert len(by_key) == 12 + 1
+    assert [key for key, status in by_key.items() if status != "ok"] == ["x//dot.png"]
 
 
 def test_an_object_that_was_archived_since_costs_no_verified_night(
@@ -94,8 +94,8 @@ def test_an_object_that_was_archived_since_costs_no_verified_night(
     with running_server(tiny_models) as server:
         score(settings_for(*places, *model_cache, "--verify", server.target, run="night-2"))
     assert rows_in(bucket, "night-2")["000.png"]["run"] == "night-1"
-    found = json.loads(bucket.get("scores/runs/night-2/summary.json"))["verification"]
-    assert (found["asked"], found["unreadable"], found["mismatches"]) == (11, 1, 0)
+    verification = json.loads(bucket.get("scores/runs/night-2/summary.json"))["verification"]
+    assert (verification["asked"], verification["unreadable"], verification["mismatches"]) == (11, 1, 0)
 
 
 def test_objects_replaced_or_deleted_after_the_plan_are_told_apart(

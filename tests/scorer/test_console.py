@@ -32,34 +32,34 @@ def test_the_report_of_the_next_run_says_what_is_carried_and_what_changed(output
     rows = [Image(f"{n}.jpg", carried=n > 3) for n in range(1, 9)]
     rows[0] = Image("1.jpg", "blue")
     rows[1] = Image("2.jpg", "blue", etag="2")
-    found = printed(output, [*rows, Image("new.jpg")], 2)
-    assert "carried     5 from run night-1; 4 scored" in found
-    assert "speed       4.0 images/s in 1.0 s; fetch is the bottleneck" in found
+    lines = printed(output, [*rows, Image("new.jpg")], 2)
+    assert "carried     5 from run night-1; 4 scored" in lines
+    assert "speed       4.0 images/s in 1.0 s; fetch is the bottleneck" in lines
     assert (
         "changed     since night-1: 2 of the 8 labels in both (1 by another image, 1 of the same one); "
         "new images 1, vanished 1"
-    ) in found
-    assert "drift       none against the last run (PSI: classes 0.369, confidence 0, abstentions 0)" in found
+    ) in lines
+    assert "drift       none against the last run (PSI: classes 0.369, confidence 0, abstentions 0)" in lines
 
 
 def test_labels_that_were_lost_or_gained_are_told(output: Path) -> None:
     printed(output, [Image("a.jpg"), Image("b.jpg"), Image("c.jpg", None)], 1)
-    found = printed(output, [Image("a.jpg", None), Image("b.jpg"), Image("c.jpg")], 2)
+    lines = printed(output, [Image("a.jpg", None), Image("b.jpg"), Image("c.jpg")], 2)
     changed = (
         "changed     since night-1: 0 of the 3 labels in both; lost 1, gained 1; new images 0, vanished 0"
     )
-    assert changed in found
+    assert changed in lines
     page = (output / "runs/night-2/summary.html").read_text()
     assert "Since run night-1, 0 labels changed, 1 lost, 1 gained." in page
 
 
 def test_a_run_that_scored_nothing_has_no_speed(output: Path) -> None:
     printed(output, [Image("a.jpg")], 1)
-    found = printed(output, [Image("a.jpg", carried=True)], 2)
-    assert not [line for line in found if line.startswith("speed")]
+    lines = printed(output, [Image("a.jpg", carried=True)], 2)
+    assert not [line for line in lines if line.startswith("speed")]
     assert "images a second" not in (output / "runs/night-2/summary.html").read_text()
 
 
 def test_a_key_or_label_with_a_line_break_cannot_forge_a_line(output: Path) -> None:
-    found = printed(output, [Image("a.jpg", "red\n\x1b[2Jrun night-1: all is well")], 1)
-    assert found[2] == r"labels      red\n\x1b[2Jrun night-1: all is well 1; abstained 0"
+    lines = printed(output, [Image("a.jpg", "red\n\x1b[2Jrun night-1: all is well")], 1)
+    assert lines[2] == r"labels      red\n\x1b[2Jrun night-1: all is well 1; abstained 0"

@@ -86,9 +86,9 @@ def test_images_replaced_or_deleted_after_the_plan_are_told_apart(
     (photos / "000.png").write_bytes(tiny.picture("blue", (99, 99)))
     (photos / "001.jpeg").unlink()
     score(settings)
-    found = statuses(output)
-    assert (found["000.png"], found["001.jpeg"]) == ("changed", "gone")
-    assert list(found.values()).count("ok") == 10
+    by_key = statuses(output)
+    assert (by_key["000.png"], by_key["001.jpeg"]) == ("changed", "gone")
+    assert list(by_key.values()).count("ok") == 10
 
 
 def test_an_image_that_cannot_be_read_is_a_row_and_not_the_end(
@@ -296,9 +296,9 @@ def test_shards_that_are_there_are_not_scored_again(photos: Path, tiny_models: P
     data = output / "runs" / "night-1" / "data"
     (output / "runs" / "night-1" / "_SUCCESS").unlink()
     (data / "shard-00001.parquet").unlink()
-    kept = (data / "shard-00000.parquet").stat().st_ino
+    inode = (data / "shard-00000.parquet").stat().st_ino
     score(settings)
-    assert (data / "shard-00000.parquet").stat().st_ino == kept
+    assert (data / "shard-00000.parquet").stat().st_ino == inode
     assert len(read_rows(output)) == 12
 
 

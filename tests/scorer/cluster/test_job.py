@@ -76,9 +76,9 @@ def test_what_the_template_says_of_failures_holds() -> None:
 def test_the_templates_own_name_size_and_labels_do_not_get_in_the_way() -> None:
     metadata = {"name": "x", "generateName": "y", "namespace": "z", "labels": {"team": "pets"}}
     template = {**MINIMAL, "metadata": metadata, "spec": {**MINIMAL["spec"], "completions": 99}}
-    made = job_body(template, "out", "night-1", 3)
-    assert made["spec"]["completions"] == 3
-    assert made["metadata"] == {
+    body = job_body(template, "out", "night-1", 3)
+    assert body["spec"]["completions"] == 3
+    assert body["metadata"] == {
         "name": "night-1-work",
         "labels": {
             "app.kubernetes.io/name": "fovea-score",
@@ -87,7 +87,7 @@ def test_the_templates_own_name_size_and_labels_do_not_get_in_the_way() -> None:
             "app.kubernetes.io/instance": "night-1-work",
         },
     }
-    assert made["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/instance"] == "night-1-work"
+    assert body["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/instance"] == "night-1-work"
 
 
 def test_pods_learn_the_run_by_variables_that_win_over_the_templates(body: dict[str, Any]) -> None:

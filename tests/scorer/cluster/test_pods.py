@@ -75,10 +75,11 @@ def test_without_the_rights_it_knows_less_and_says_so_once(
     role["rules"] = [rule for rule in role["rules"] if "batch" in rule["apiGroups"]]
     fake.objects.add(NAME, 0)
     assert (pods.waiting_for(), pods.waiting_for(), pods.exit_codes()) == ({}, {}, {})
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(told) == 2
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 2
     assert (
-        'does not tell of pods: pods is forbidden: User "system:serviceaccount:fovea:fovea-score"' in told[0]
+        'does not tell of pods: pods is forbidden: User "system:serviceaccount:fovea:fovea-score"'
+        in warnings[0]
     )
 
 
@@ -157,8 +158,8 @@ def test_the_log_says_why_pods_wait(
     threading.Thread(target=_open_when_watched_twice, args=(fake,)).start()
     with pytest.raises(SettingsInvalid):
         drive(settings)
-    told = [vars(record) for record in caplog.records if record.message == "pods wait"]
-    assert [(one["pods"], one["for"]) for one in told] == [(3, f"Unschedulable: {NO_NODE}")]
+    warnings = [vars(record) for record in caplog.records if record.message == "pods wait"]
+    assert [(one["pods"], one["for"]) for one in warnings] == [(3, f"Unschedulable: {NO_NODE}")]
 
 
 def _open_when_watched_twice(fake: FakeKubernetes) -> None:
@@ -167,8 +168,8 @@ def _open_when_watched_twice(fake: FakeKubernetes) -> None:
 
 
 def test_indexes_are_read_as_the_job_controller_writes_them() -> None:
-    for found in ({0}, {0, 1}, {0, 2, 3, 4, 9}, {1, 3, 5}):
-        assert set(indexes(as_ranges(found))) == found
+    for numbers in ({0}, {0, 1}, {0, 2, 3, 4, 9}, {1, 3, 5}):
+        assert set(indexes(as_ranges(numbers))) == numbers
     assert as_ranges({0, 2, 3, 4, 7, 8}) == "0,2-4,7,8"
 
 

@@ -55,22 +55,22 @@ def test_blocks_of_any_size_give_what_dictionaries_give(
     both = new.keys() & old.keys()
     differ = [k for k in both if new[k].label and old[k].label and new[k].label != old[k].label]
     by_image = [key for key in differ if new[key].etag != old[key].etag]
-    found = changes(new, old, new_size, old_size)
-    assert found["images"] == {
+    joined = changes(new, old, new_size, old_size)
+    assert joined["images"] == {
         "in_both": len(both),
         "new": len(new.keys() - old.keys()),
         "vanished": len(old.keys() - new.keys()),
         "image_replaced": sum(new[key].etag != old[key].etag for key in both),
     }
-    assert found["labels"] == {
+    assert joined["labels"] == {
         "image_changed": len(by_image),
         "model_changed": len(differ) - len(by_image),
         "lost": sum(old[key].label is not None and new[key].label is None for key in both),
         "gained": sum(old[key].label is None and new[key].label is not None for key in both),
         "changed": len(differ),
     }
-    assert {row["key"] for row in found["examples"]} == set(differ)
-    assert sum(pair["images"] for pair in found["pairs"]) == len(differ)
+    assert {row["key"] for row in joined["examples"]} == set(differ)
+    assert sum(pair["images"] for pair in joined["pairs"]) == len(differ)
 
 
 def test_the_most_frequent_pairs_come_first() -> None:
@@ -85,9 +85,9 @@ def test_the_most_frequent_pairs_come_first() -> None:
 def test_examples_are_bounded() -> None:
     old = {f"{n:04}": Row("1", "cat") for n in range(3 * EXAMPLES)}
     new = {key: Row("1", "dog") for key in old}
-    found = changes(new, old, 40, 70)
-    assert [row["key"] for row in found["examples"]] == sorted(old)[:EXAMPLES]
-    assert found["labels"]["changed"] == 3 * EXAMPLES
+    joined = changes(new, old, 40, 70)
+    assert [row["key"] for row in joined["examples"]] == sorted(old)[:EXAMPLES]
+    assert joined["labels"]["changed"] == 3 * EXAMPLES
 
 
 def test_an_example_says_both_labels_and_whether_the_image_is_another() -> None:

@@ -30,7 +30,7 @@ THREE_SHARDS = (
 
 
 @pytest.fixture
-def made(output: Path) -> tuple[Folder, Plan]:
+def run(output: Path) -> tuple[Folder, Plan]:
     return make_run(output, THREE_SHARDS)
 
 
@@ -43,7 +43,7 @@ def files(output: Path) -> set[str]:
 
 
 def test_missing_shards_are_counted_and_named_and_nothing_is_written(
-    output: Path, made: tuple[Folder, Plan]
+    output: Path, run: tuple[Folder, Plan]
 ) -> None:
     shard(output, 0).unlink()
     shard(output, 2).unlink()
@@ -58,31 +58,31 @@ def test_missing_shards_are_counted_and_named_and_nothing_is_written(
 
 
 def test_of_many_missing_shards_only_the_first_are_named(output: Path) -> None:
-    made = make_run(output, [[Image(f"{n}.jpg")] for n in range(9)])
+    run = make_run(output, [[Image(f"{n}.jpg")] for n in range(9)])
     shutil.rmtree(output / "runs")
     with pytest.raises(Unavailable, match=r"9 of 9 shards are not there yet \(0, 1, 2, 3, 4, \.\.\.\)"):
-        commit(*made)
+        commit(*run)
 
 
-def test_a_shard_with_fewer_rows_than_planned_is_named(output: Path, made: tuple[Folder, Plan]) -> None:
+def test_a_shard_with_fewer_rows_than_planned_is_named(output: Path, run: tuple[Folder, Plan]) -> None:
     rewrite(shard(output, 1), lambda rows: rows.slice(1))
     with pytest.raises(DataInvalid, match=r"shard-00001\.parquet: 1 rows, though 2 are planned"):
-        commit(*made)
+        commit(*run)
 
 
 @pytest.mark.parametrize("order", [[1, 0], [0, 0], [1, 1]])
 def test_rows_of_other_keys_than_the_planned_ones_are_named(
-    order: list[int], output: Path, made: tuple[Folder, Plan]
+    order: list[int], output: Path, run: tuple[Folder, Plan]
 ) -> None:
     rewrite(shard(output, 0), lambda rows: rows.take(order))
     with pytest.raises(DataInvalid, match=r"shard-00000\.parquet: row \d is of '.\.jpg', though '.\.jpg' is"):
-        commit(*made)
+        commit(*run)
 
 
-def test_a_shard_of_other_columns_is_named(output: Path, made: tuple[Folder, Plan]) -> None:
+def test_a_shard_of_other_columns_is_named(output: Path, run: tuple[Folder, Plan]) -> None:
     rewrite(shard(output, 0), lambda rows: rows.drop_columns(["error"]))
     with pytest.raises(DataInvalid, match=r"shard-00000\.parquet: its columns are not those"):
-        commit(*made)
+        commit(*run)
 
 
 @pytest.mark.parametrize("keys", [["a", "c", "b"], ["a", "a"]])
@@ -91,9 +91,9 @@ def test_a_plan_that_is_not_sorted_or_names_a_key_twice_is_refused(
     keys: list[str], one_shard: bool, output: Path
 ) -> None:
     images = [Image(key) for key in keys]
-    made = make_run(output, [images] if one_shard else [[image] for image in images])
+    run = make_run(output, [images] if one_shard else [[image] for image in images])
     with pytest.raises(DataInvalid, match="its keys are not sorted, or one is planned twice"):
-        commit(*made)
+        commit(*run)
 
 
 def test_keys_are_ordered_by_their_bytes_also_where_these_are_not_utf8(output: Path) -> None:
@@ -162,8 +162,8 @@ def test_a_commit_killed_before_any_write_and_run_again_ends_the_same(done: int,
 
 def held_bytes(output: Path, shards: int, images: int) -> int:
     """The most memory that rows take up while a run of so many shards is read."""
-    made = [[Image(f"{s:02}/{n:05}") for n in range(images)] for s in range(shards)]
-    folder, plan = make_run(output, made, f"run-{shards}-{images}")
+    shards_of_images = [[Image(f"{s:02}/{n:05}") for n in range(images)] for s in range(shards)]
+    folder, plan = make_run(output, shards_of_images, f"run-{shards}-{images}")
     rest, held = pa.total_allocated_bytes(), 0
     for shard in read_committed(folder, plan):
         for _ in shard.parts():

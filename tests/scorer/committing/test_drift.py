@@ -29,11 +29,11 @@ def words(compared: dict[str, Any]) -> dict[str, str | None]:
     return {what: compared[name] and compared[name]["word"] for name, what in DRIFTS.items()}
 
 
-def publish(models: Path, staging: Path, told: bool = True) -> dict[str, Any]:
+def publish(models: Path, staging: Path, tells_confidence: bool = True) -> dict[str, Any]:
     """The model that the runs are by: what a run's spec says of it."""
     bundle = stage_bundle(staging)
     metrics = bundle.contract.metrics
-    if told:
+    if tells_confidence:
         rows = {label: row.model_copy(update={"images": 40}) for label, row in metrics.per_class.items()}
         update = {"images": 120, "confidences": (*[0] * 19, 120), "abstained": 0, "per_class": rows}
         metrics = metrics.model_copy(update=update)
@@ -44,9 +44,9 @@ def publish(models: Path, staging: Path, told: bool = True) -> dict[str, Any]:
 
 def test_a_night_of_abstentions_has_drifted_from_the_last_one_and_is_held_back(output: Path) -> None:
     night(output, 1, images(220, 7))
-    made = make_run(output, [images(6, 221)], "night-2", day=2)
+    run = make_run(output, [images(6, 221)], "night-2", day=2)
     with pytest.raises(DataInvalid, match="probabilities of its best labels are too far from the last run's"):
-        commit(*made, "--max-drift", "0.25")
+        commit(*run, "--max-drift", "0.25")
     assert latest(output) == "night-1"
     summary = read_summary(output, "night-2")
     assert words(summary["last"]) == {"classes": "none", "confidence": "large", "abstentions": "large"}
@@ -64,17 +64,17 @@ def test_abstentions_alone_hold_a_night_back(output: Path) -> None:
         return rows.set_column(column, "abstained", pa.array([n % 2 == 0 for n in range(len(rows))]))
 
     night(output, 1, images(200, 0))
-    made = make_run(output, [images(200, 0)], "night-2", day=2)
+    run = make_run(output, [images(200, 0)], "night-2", day=2)
     rewrite(output / "runs/night-2/data/shard-00000.parquet", abstain)
     with pytest.raises(DataInvalid, match="its share of abstentions is too far from the last run's: PSI"):
-        commit(*made, "--max-drift", "0.25")
+        commit(*run, "--max-drift", "0.25")
 
 
 def test_the_held_out_images_tell_of_a_first_night_that_abstains(output: Path, tmp_path: Path) -> None:
     model = publish(tmp_path / "models", tmp_path / "staged")
-    made = make_run(output, [images(6, 221)], **model)
+    run = make_run(output, [images(6, 221)], **model)
     with pytest.raises(DataInvalid, match="best labels are too far from what the held-out images gave: PSI"):
-        commit(*made, "--max-drift", "2")  # which its classes, of which one is missing, do not reach
+        commit(*run, "--max-drift", "2")  # which its classes, of which one is missing, do not reach
     held_out = read_summary(output, "night-1")["held_out"]
     assert (held_out["abstained"], held_out["images"]) == (0, 120)
     assert words(held_out)["abstentions"] == "large"
@@ -91,9 +91,9 @@ def test_the_held_out_images_tell_of_a_first_night_that_abstains(output: Path, t
 def test_a_last_run_by_another_model_tells_of_the_classes_alone(output: Path, tmp_path: Path) -> None:
     night(output, 1, images(220, 7))
     model = publish(tmp_path / "models", tmp_path / "staged")
-    made = make_run(output, [images(6, 221)], "night-2", 2, **model)
+    run = make_run(output, [images(6, 221)], "night-2", 2, **model)
     with pytest.raises(DataInvalid, match="too far from what the held-out images gave: PSI"):
-        commit(*made, "--max-drift", "0.25")
+        commit(*run, "--max-drift", "0.25")
     assert words(read_summary(output, "night-2")["last"]) == {
         "classes": "none",
         "confidence": None,
@@ -103,7 +103,7 @@ def test_a_last_run_by_another_model_tells_of_the_classes_alone(output: Path, tm
 
 
 def test_an_older_bundle_does_not_tell_how_sure_its_model_was(output: Path, tmp_path: Path) -> None:
-    model = publish(tmp_path / "models", tmp_path / "staged", told=False)
+    model = publish(tmp_path / "models", tmp_path / "staged", tells_confidence=False)
     held_out = night(output, 1, images(6, 221), **model)["held_out"]
     assert (held_out["confidence"], held_out["confidence_drift"], held_out["abstained_drift"]) == (None,) * 3
     assert "its bundle does not tell: it is older than that" in summary_page(output, "night-1")

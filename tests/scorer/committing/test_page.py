@@ -44,9 +44,9 @@ def test_labels_and_keys_and_errors_are_no_markup(output: Path) -> None:
     keys = [f"{HOSTILE}{n}.jpg" for n in range(3)]
     first = [Image(keys[0], HOSTILE), Image(keys[1]), Image(keys[2])]
     second = [Image(keys[0], "red"), Image(keys[1], HOSTILE), Image(keys[2], None)]
-    found = Elements(two_nights(output, first, second))
-    assert "script" not in found.names
-    assert found.text.count(HOSTILE) >= 6
+    elements = Elements(two_nights(output, first, second))
+    assert "script" not in elements.names
+    assert elements.text.count(HOSTILE) >= 6
 
 
 def test_what_turns_the_direction_of_a_name_is_spelled_out(output: Path) -> None:
@@ -56,10 +56,10 @@ def test_what_turns_the_direction_of_a_name_is_spelled_out(output: Path) -> None
 
 def test_a_name_keeps_its_direction_to_itself_and_a_long_one_is_cut(output: Path) -> None:
     long, arabic = "a" * 5000, "\u0642\u0637\u0629"
-    found = two_nights(output, [Image("a.jpg", long)], [Image("a.jpg", arabic)])
-    assert f"<b><bdi>{'a' * 39}…{'a' * 20}</bdi></b>" in found
-    assert f"<b><bdi>{arabic}</bdi></b>" in found
-    assert "a" * 61 not in found
+    html = two_nights(output, [Image("a.jpg", long)], [Image("a.jpg", arabic)])
+    assert f"<b><bdi>{'a' * 39}…{'a' * 20}</bdi></b>" in html
+    assert f"<b><bdi>{arabic}</bdi></b>" in html
+    assert "a" * 61 not in html
 
 
 def test_how_sure_the_model_was_is_told_in_numbers_too(output: Path) -> None:
@@ -69,12 +69,12 @@ def test_how_sure_the_model_was_is_told_in_numbers_too(output: Path) -> None:
 
 
 def test_the_page_needs_nothing_but_itself(output: Path) -> None:
-    found = two_nights(output, [Image("a.jpg")], [Image("a.jpg", "blue")])
-    assert not Elements(found).names & {"link", "img", "script", "iframe"}
-    assert not re.search(r"url\(|@import|https?://", found)
-    assert "prefers-color-scheme: dark" in found
-    assert "default-src 'none'" in found
-    assert "@media print" in found
+    html = two_nights(output, [Image("a.jpg")], [Image("a.jpg", "blue")])
+    assert not Elements(html).names & {"link", "img", "script", "iframe"}
+    assert not re.search(r"url\(|@import|https?://", html)
+    assert "prefers-color-scheme: dark" in html
+    assert "default-src 'none'" in html
+    assert "@media print" in html
 
 
 def test_the_page_of_a_first_run_says_that_nothing_is_compared(output: Path) -> None:
@@ -90,9 +90,9 @@ def test_the_page_of_an_empty_run_says_so(output: Path) -> None:
 def test_many_classes_and_examples_are_cut_short(output: Path) -> None:
     first = [Image(f"{n:03}.jpg", f"class {n}") for n in range(60)]
     second = [Image(image.key, "red") for image in first]
-    found = two_nights(output, first, second)
-    assert "The 21 other classes are in summary.json." in found
-    assert found.count("the same image</span>") == 30
+    html = two_nights(output, first, second)
+    assert "The 21 other classes are in summary.json." in html
+    assert html.count("the same image</span>") == 30
 
 
 def test_the_page_is_made_where_only_the_packages_were_copied(tmp_path: Path, output: Path) -> None:

@@ -190,9 +190,9 @@ def test_a_drift_above_the_limit_writes_the_run_but_leaves_latest(output: Path) 
 
 def test_the_page_of_a_run_that_is_held_back_says_why_and_what_to_do(output: Path) -> None:
     night(output, 1, images(60, 40))
-    made = make_run(output, [images(40, 60)], "night-2", day=2)
+    second = make_run(output, [images(40, 60)], "night-2", day=2)
     with pytest.raises(DataInvalid):
-        commit(*made, "--max-drift", "0.1")
+        commit(*second, "--max-drift", "0.1")
     assert (
         "<b>This run was held back:</b> its classes are too far from the last run&#39;s: PSI 0.1589 (by "
         "chance up to 0.1317), more than --max-drift 0.1; the run is written, but latest.json stays. To "
@@ -202,36 +202,36 @@ def test_the_page_of_a_run_that_is_held_back_says_why_and_what_to_do(output: Pat
 
 def test_a_run_that_is_held_back_still_is_not_written_again(output: Path) -> None:
     night(output, 1, images(60, 40))
-    made = make_run(output, [images(40, 60)], "night-2", day=2)
-    told = []
+    second = make_run(output, [images(40, 60)], "night-2", day=2)
+    finished = []
     for _ in range(2):
         with pytest.raises(DataInvalid):
-            commit(*made, "--max-drift", "0.1")
-        told.append(read_summary(output, "night-2")["finished"])
-    assert told[0] == told[1]
+            commit(*second, "--max-drift", "0.1")
+        finished.append(read_summary(output, "night-2")["finished"])
+    assert finished[0] == finished[1]
 
 
 def test_a_run_that_was_held_back_is_accepted_with_a_higher_limit(output: Path) -> None:
     night(output, 1, images(60, 40))
-    made = make_run(output, [images(40, 60)], "night-2", day=2)
+    second = make_run(output, [images(40, 60)], "night-2", day=2)
     for _ in range(2):
         with pytest.raises(DataInvalid, match=r"--max-drift 0\.1;"):
-            commit(*made, "--max-drift", "0.1")
+            commit(*second, "--max-drift", "0.1")
     assert "This run was held back:" in summary_page(output, "night-2")
-    accepted = commit(*made, "--max-drift", "0.2")
+    accepted = commit(*second, "--max-drift", "0.2")
     assert accepted
     assert json.loads(accepted.as_json()) == read_summary(output, "night-2")
     assert latest(output) == "night-2"
     assert "This run was held back:" not in summary_page(output, "night-2")
-    assert commit(*made, "--max-drift", "0.1") is None
+    assert commit(*second, "--max-drift", "0.1") is None
 
 
 def test_without_a_last_run_the_held_out_images_limit_the_drift(
     output: Path, tiny_models: Path, tiny_bundle: ModelBundle
 ) -> None:
-    made = make_run(output, [images(900, 100)], models=str(tiny_models), model_digest=tiny_bundle.digest)
+    second = make_run(output, [images(900, 100)], models=str(tiny_models), model_digest=tiny_bundle.digest)
     with pytest.raises(DataInvalid, match="too far from what the held-out images gave: PSI"):
-        commit(*made, "--max-drift", "0.25")
+        commit(*second, "--max-drift", "0.25")
     assert not (output / "latest.json").exists()
 
 

@@ -42,9 +42,9 @@ def about(photos: Path) -> dict[str, object]:
 
 def test_changed_images_are_shown(output: Path, photos: Path) -> None:
     page = two_nights(output, photos, labelled(photos, "dog"))
-    found = re.findall(r'<img src="data:image/webp;base64,([^"]+)" [^>]*alt="Was cat, is dog"', page)
-    assert len(found) == 12
-    assert PIL.Image.open(io.BytesIO(base64.b64decode(found[0]))).size == (96, 96)
+    pictures = re.findall(r'<img src="data:image/webp;base64,([^"]+)" [^>]*alt="Was cat, is dog"', page)
+    assert len(pictures) == 12
+    assert PIL.Image.open(io.BytesIO(base64.b64decode(pictures[0]))).size == (96, 96)
 
 
 def test_images_that_are_not_what_was_scored_are_not_shown(output: Path, photos: Path) -> None:
@@ -80,10 +80,10 @@ def test_few_of_many_images_are_read(output: Path, tmp_path: Path) -> None:
 
 def test_the_class_mix_is_seen_whole_on_a_telephone(browser: Browser, output: Path, photos: Path) -> None:
     two_nights(output, photos, labelled(photos, "dog"))
-    with opened(browser, output / "runs" / "night-2" / "summary.html", width=NARROW) as found:
-        mix = found.page.get_by_role("region", name="What the images were taken for")
+    with opened(browser, output / "runs" / "night-2" / "summary.html", width=NARROW) as window:
+        mix = window.page.get_by_role("region", name="What the images were taken for")
         assert mix.evaluate("mix => mix.scrollWidth <= mix.clientWidth")
-        assert found.page.locator(".histogram i.last").count() == 1  # none where the last run has no image
+        assert window.page.locator(".histogram i.last").count() == 1  # none where the last run has no image
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -94,9 +94,9 @@ def test_the_page_of_a_night_opens_and_everybody_can_read_it(
     (photos / "001.jpeg").write_bytes(b"nothing")
     second = [*labelled(photos, "<script>dog</script>"), Image("never-there" * 20 + ".jpg", None)]
     two_nights(output, photos, sorted(second))
-    with opened(browser, output / "runs" / "night-2" / "summary.html", theme=theme, width=width) as found:
-        assert found.violations() == []
-        assert not found.scrolls_sideways()
-        assert found.page.locator("img").count() == 11
-        assert found.broken_images() == []
-        assert found.complaints == []
+    with opened(browser, output / "runs" / "night-2" / "summary.html", theme=theme, width=width) as window:
+        assert window.violations() == []
+        assert not window.scrolls_sideways()
+        assert window.page.locator("img").count() == 11
+        assert window.broken_images() == []
+        assert window.complaints == []

@@ -28,18 +28,25 @@ def server(tiny_models: Path) -> Iterator[ServerProcess]:
 
 
 def summary(output: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((output / "runs/night-1/summary.json").read_bytes())
-    return found
+    record: dict[str, Any] = json.loads((output / "runs/night-1/summary.json").read_bytes())
+    return record
 
 
 def test_a_server_that_says_the_same_lets_latest_move(
     server: ServerProcess, photos: Path, tiny_models: Path, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     score(settings_for(photos, tiny_models, output, "--verify", server.target, "--shard-images", "5"))
-    found = summary(output)["verification"]
-    assert (found["asked"], found["mismatches"], found["other_model"]) == (12, 0, "")
-    assert (found["provider"], found["precision"]) == ("CPUExecutionProvider", "fp32")
-    assert found["largest_difference"] <= 1e-5
+    verified = summary(output)["verification"]
+    assert (
+        verified["asked"],
+        verified["mismatches"],
+        verified["other_model"],
+    ) == (12, 0, "")
+    assert (verified["provider"], verified["precision"]) == (
+        "CPUExecutionProvider",
+        "fp32",
+    )
+    assert verified["largest_difference"] <= 1e-5
     assert (output / "latest.json").exists()
     assert f"12 images with {server.target}, which says the same" in capsys.readouterr().out
 
@@ -76,8 +83,13 @@ def test_images_that_changed_or_are_gone_are_left_out_and_counted(
     (photos / "000.png").write_bytes(tiny.picture("blue"))
     (photos / "001.jpeg").unlink()
     score(settings_for(photos, tiny_models, output, "--verify", server.target))
-    found = summary(output)["verification"]
-    assert (found["asked"], found["changed"], found["gone"], found["mismatches"]) == (10, 1, 1, 0)
+    verified = summary(output)["verification"]
+    assert (
+        verified["asked"],
+        verified["changed"],
+        verified["gone"],
+        verified["mismatches"],
+    ) == (10, 1, 1, 0)
 
 
 def spoilt(rows: pa.Table, run: str) -> pa.Table:
@@ -111,9 +123,13 @@ def test_another_precision_is_given_its_own_tolerance(photos: Path, output: Path
     tiny.publish_bundle(models, tmp_path / "staging", variants={"fp16": 8.1})
     with running_server(models, "--provider", "cpu", "--precision", "fp16") as server:
         score(settings_for(photos, models, output, "--verify", server.target))
-    found = summary(output)["verification"]
-    assert (found["precision"], found["other_model"], found["mismatches"]) == ("fp16", "", 0)
-    assert 1e-4 < found["largest_difference"] < 2e-2
+    verified = summary(output)["verification"]
+    assert (
+        verified["precision"],
+        verified["other_model"],
+        verified["mismatches"],
+    ) == ("fp16", "", 0)
+    assert 1e-4 < verified["largest_difference"] < 2e-2
 
 
 def test_a_server_that_is_not_there_is_unavailable_and_nothing_is_written(

@@ -171,8 +171,8 @@ def test_a_sample_is_spread_over_the_listing_and_always_the_same(photos: Path) -
     places = []
     for sample in (first, second):
         sample.add(listing)
-        kept = sample.images_at_random()
-        places.append([next(i for i, image in enumerate(listing) if image is one) for one in kept])
+        chosen = sample.images_at_random()
+        places.append([next(i for i, image in enumerate(listing) if image is one) for one in chosen])
     assert (first.images, first.carried, first.size_bytes) == (1000, 1000, 1000 * entry.size)
     assert places[0] == places[1]
     assert all(place % 2 == 0 for place in places[0])

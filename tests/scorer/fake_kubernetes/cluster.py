@@ -156,8 +156,8 @@ class FakeKubernetes:
 
     def get(self, resource: str, name: str) -> tuple[int, Body]:
         with self._changed:
-            found = {"jobs": self.jobs, "cronjobs": self.cron_jobs}[resource].get(name)
-            return (200, found) if found else (404, status(404, f'{resource}.batch "{name}" not found'))
+            body = {"jobs": self.jobs, "cronjobs": self.cron_jobs}[resource].get(name)
+            return (200, body) if body else (404, status(404, f'{resource}.batch "{name}" not found'))
 
     def list_jobs(self, name: str | None) -> tuple[int, Body]:
         with self._changed:

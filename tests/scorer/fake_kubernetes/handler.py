@@ -49,14 +49,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _lets_in(self, verb: str, selected: str = "") -> Request | None:
         """The request, None if it has been answered: refused, or failed as a test has it."""
-        found = _PATH.fullmatch(urlsplit(self.path).path)
-        group, resources = _SERVED[found["api"]] if found else ("", set())
-        if found is None or found["resource"] not in resources:
+        match = _PATH.fullmatch(urlsplit(self.path).path)
+        group, resources = _SERVED[match["api"]] if match else ("", set())
+        if match is None or match["resource"] not in resources:
             self._send(404, status(404, "the server could not find the requested resource"))
             return None
-        name = found["name"] or selected
+        name = match["name"] or selected
         request = Request(
-            "get" if found["name"] else verb, found["resource"], found["namespace"], name, group
+            "get" if match["name"] else verb, match["resource"], match["namespace"], name, group
         )
         refusal = self.fake.refusal(self.fake.rights.user_of(self.headers["Authorization"]), request)
         if refusal:
@@ -75,8 +75,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._begin_stream()
             self.close_connection = True
         else:
-            told = status(failure.status, failure.message, failure.reason)
-            self._send(failure.status, told, failure.headers)
+            answer = status(failure.status, failure.message, failure.reason)
+            self._send(failure.status, answer, failure.headers)
 
     def _watch(self, version: int, name: str | None) -> None:
         events = self.fake.events_after(version, name)

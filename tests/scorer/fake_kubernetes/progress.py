@@ -67,8 +67,8 @@ class Progress:
             self._count()
             most = self.spec.get("maxFailedIndexes")
             if len(self._failed) > (self.spec["completions"] if most is None else most):
-                told = "Job has exceeded the specified maximal number of failed indexes"
-                self.fail("MaxFailedIndexesExceeded", told)
+                message = "Job has exceeded the specified maximal number of failed indexes"
+                self.fail("MaxFailedIndexesExceeded", message)
 
     def fail(self, reason: str, message: str) -> None:
         """The Job is to fail: its pods are ended first, and then it is said to have."""
@@ -107,8 +107,8 @@ class Progress:
 
     def _shown(self) -> Body:
         indexes = {"completedIndexes": self._completed, "failedIndexes": self._failed}
-        shown = {name: as_ranges(found) for name, found in indexes.items() if found}
-        return {**self._counts, "succeeded": len(self._completed), **shown}
+        written = {name: as_ranges(found) for name, found in indexes.items() if found}
+        return {**self._counts, "succeeded": len(self._completed), **written}
 
 
 def condition(kind: str, reason: str, message: str) -> Body:

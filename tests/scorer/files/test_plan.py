@@ -122,8 +122,8 @@ def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan
     images.append(
         PlannedImage(replace(there[0], key="carried"), RowPlace("data/shard-00000.parquet", 0))
     )  # was read before
-    kept = list(images_by_content(images, Failing(photos), left_out))
-    assert [image.entry.key for image in kept] == [*(entry.key for entry in lost[:-1]), "carried"]
+    images_there = list(images_by_content(images, Failing(photos), left_out))
+    assert [image.entry.key for image in images_there] == [*(entry.key for entry in lost[:-1]), "carried"]
     assert left_out.record() == {
         "without an ending": {"files": 1, "names": ["LICENSE"]},
         NOT_GIVEN: {"files": 1, "names": ["archived"]},

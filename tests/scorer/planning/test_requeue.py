@@ -81,8 +81,8 @@ def test_what_is_still_bad_gets_its_row(
 ) -> None:
     (photos / "bad.jpg").unlink()
     score(requeue(tiny_models, output))
-    found = statuses(output, "again")
-    assert (found["bad.jpg"], found["wide.png"], len(found)) == ("gone", "too_large", 14)
+    after = statuses(output, "again")
+    assert (after["bad.jpg"], after["wide.png"], len(after)) == ("gone", "too_large", 14)
 
 
 def test_a_requeue_can_be_requeued(first: RunSettings, tiny_models: Path, output: Path) -> None:

@@ -22,19 +22,19 @@ def stages(
 
 
 def advice(**shares: float | int) -> Advice:
-    found = advise(stages(**shares))  # type: ignore[arg-type]
-    assert found
-    return found
+    advised = advise(stages(**shares))  # type: ignore[arg-type]
+    assert advised
+    return advised
 
 
 def test_a_slow_store_asks_for_more_fetches_at_once() -> None:
-    found = advice(fetch=0.95)
-    assert (found.stage, found.knob.split(":")[0]) == ("fetch", "raise --fetch-concurrency")
+    advised = advice(fetch=0.95)
+    assert (advised.stage, advised.knob.split(":")[0]) == ("fetch", "raise --fetch-concurrency")
 
 
 def test_few_threads_on_many_cores_ask_for_more_threads() -> None:
-    found = advice(decode=0.6, compute=0.35, threads=1, cpu=0.25)
-    assert (found.stage, found.knob.split(":")[0]) == ("decode", "raise --decode-threads")
+    advised = advice(decode=0.6, compute=0.35, threads=1, cpu=0.25)
+    assert (advised.stage, advised.knob.split(":")[0]) == ("decode", "raise --decode-threads")
 
 
 def test_decoding_and_computing_are_one_pool_of_threads_on_a_cpu() -> None:
@@ -42,10 +42,10 @@ def test_decoding_and_computing_are_one_pool_of_threads_on_a_cpu() -> None:
 
 
 def test_busy_cores_are_a_verdict_of_their_own() -> None:
-    found = advice(fetch=0.97, decode=0.2, compute=0.75, cpu=0.96)
-    assert found.stage == "cpu"
-    assert "96% busy: give it more cores, or run more workers" in found.knob
-    assert "the model has 79% of the work, decoding 21%; a GPU would take that over" in found.knob
+    advised = advice(fetch=0.97, decode=0.2, compute=0.75, cpu=0.96)
+    assert advised.stage == "cpu"
+    assert "96% busy: give it more cores, or run more workers" in advised.knob
+    assert "the model has 79% of the work, decoding 21%; a GPU would take that over" in advised.knob
 
 
 def test_decoding_that_fills_the_cores_does_not_ask_for_a_gpu() -> None:
@@ -53,9 +53,9 @@ def test_decoding_that_fills_the_cores_does_not_ask_for_a_gpu() -> None:
 
 
 def test_cores_that_others_have_are_said_to_be_so() -> None:
-    found = advice(decode=0.5, compute=0.48, cpu=0.5)
-    assert found.stage == "decode"
-    assert "the cores have other work too" in found.knob
+    advised = advice(decode=0.5, compute=0.48, cpu=0.5)
+    assert advised.stage == "decode"
+    assert "the cores have other work too" in advised.knob
 
 
 def test_a_slow_disk_is_named() -> None:
@@ -63,15 +63,15 @@ def test_a_slow_disk_is_named() -> None:
 
 
 def test_a_gpu_asks_for_larger_batches() -> None:
-    found = advise(stages(compute=0.9, decode=0.8, cpu=0.5), on_gpu=True)
-    assert found
-    assert found.stage == "compute"
-    assert found.knob.startswith("raise --batch-size")
+    advised = advise(stages(compute=0.9, decode=0.8, cpu=0.5), on_gpu=True)
+    assert advised
+    assert advised.stage == "compute"
+    assert advised.knob.startswith("raise --batch-size")
 
 
 def test_decoding_before_a_gpu_asks_for_threads_or_cores() -> None:
-    found = advise(stages(compute=0.3, decode=0.9, cpu=0.4, threads=2), on_gpu=True)
-    assert found == Advice("decode", "raise --decode-threads: there are cores without work")
+    advised = advise(stages(compute=0.3, decode=0.9, cpu=0.4, threads=2), on_gpu=True)
+    assert advised == Advice("decode", "raise --decode-threads: there are cores without work")
 
 
 def test_nothing_to_do_has_no_bottleneck() -> None:
@@ -84,9 +84,9 @@ def test_a_run_of_a_moment_does_not_blame_others() -> None:
         name: StageTime(stage.busy_s / 100, stage.capacity_s / 100)
         for name, stage in stages(decode=0.5, compute=0.48, cpu=0.5).items()
     }
-    found = advise(moment)
-    assert found
-    assert "too short to tell" in found.knob
+    advised = advise(moment)
+    assert advised
+    assert "too short to tell" in advised.knob
 
 
 def test_the_cores_are_what_is_short_from_85_percent_on() -> None:
@@ -113,13 +113,13 @@ def test_ten_seconds_of_all_cores_are_enough_to_tell() -> None:
     assert SHORT_S == 10.0
     for seconds, says in ((9.9, "too short to tell"), (10.0, "the cores have other work too")):
         threads = {"decode": StageTime(0.9 * seconds, seconds), "cpu": StageTime(0.5 * seconds, seconds)}
-        found = advise(threads)
-        assert found
-        assert says in found.knob
+        advised = advise(threads)
+        assert advised
+        assert says in advised.knob
 
 
 def test_a_thread_less_than_the_cores_asks_for_more_threads() -> None:
     for threads, says in ((99.0, "other work too"), (98.0, "raise --decode-threads")):
-        found = advise({"decode": StageTime(0.9 * threads, threads), "cpu": StageTime(50.0, 100.0)})
-        assert found
-        assert says in found.knob
+        advised = advise({"decode": StageTime(0.9 * threads, threads), "cpu": StageTime(50.0, 100.0)})
+        assert advised
+        assert says in advised.knob
