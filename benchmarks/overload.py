@@ -121,18 +121,18 @@ async def _overload(
 async def _best(
     stub: "ClassifierAsyncStub", requests: Iterator[pb.ClassifyRequest], seconds: float
 ) -> Throughput:
-    done = 0
+    finished = 0
 
     async def client() -> None:
-        nonlocal done
+        nonlocal finished
         while time.perf_counter() < until:
             await stub.Classify(next(requests), timeout=60)
-            done += 1
+            finished += 1
 
     started, cpu_s = time.perf_counter(), time.process_time()
     until = started + seconds
     await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return _throughput(done, started, cpu_s)
+    return _throughput(finished, started, cpu_s)
 
 
 def _throughput(images: int, started: float, cpu_s: float) -> Throughput:

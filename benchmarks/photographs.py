@@ -13,8 +13,8 @@ def write_photographs(folder: Path, count: int, classes: int, width: int, height
     Nothing is written when they are there already.
     """
     for part, images in (("train", count), ("val", max(classes, count // 10))):
-        done = folder / part / "complete"
-        if done.exists():
+        mark = folder / part / "complete"
+        if mark.exists():
             continue
         for label in range(classes):
             (folder / part / f"class-{label:02}").mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def write_photographs(folder: Path, count: int, classes: int, width: int, height
         ]
         with ProcessPoolExecutor() as pool:
             list(pool.map(_write, tasks, chunksize=64))
-        done.touch()
+        mark.touch()
     return folder
 
 

@@ -65,8 +65,8 @@ def _measure(keys: int, work: Path) -> None:
 def run_step(step: str, models: Path, output: Path, run: str, keys: int) -> Step:
     """Plans a run over so many keys, or scores and commits it, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.night", step, str(models), str(output), run]
-    done = subprocess.run([*command, "--keys", str(keys)], stdout=subprocess.PIPE, check=True)
-    return Step(**json.loads(done.stdout))
+    result = subprocess.run([*command, "--keys", str(keys)], stdout=subprocess.PIPE, check=True)
+    return Step(**json.loads(result.stdout))
 
 
 def _print(what: str, step: Step) -> None:

@@ -33,12 +33,12 @@ def running_server(models: Path, *flags: str) -> Iterator[RunningServer]:
 
 
 def _ready(process: "subprocess.Popen[str]") -> RunningServer:
-    said = []
+    lines = []
     for line in process.stderr or ():
-        said.append(line)
+        lines.append(line)
         if '"ready"' in line:
             ready = json.loads(line)
             time.sleep(1)  # until what starts beside it has settled
             addresses = (f"127.0.0.1:{ready[port]}" for port in ("port", "health_port"))
             return RunningServer(process.pid, *addresses)
-    raise SystemExit("the server did not start:\n" + "".join(said))
+    raise SystemExit("the server did not start:\n" + "".join(lines))

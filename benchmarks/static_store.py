@@ -80,10 +80,10 @@ class _Store:
         url = urlsplit(target)
         if url.query:
             return self._page(parse_qs(url.query))
-        found = re.fullmatch(rf"/{BUCKET}/(\d+)\.jpg", url.path)
-        if not found:
+        match = re.fullmatch(rf"/{BUCKET}/(\d+)\.jpg", url.path)
+        if not match:
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
-        return self._answers[int(found[1]) % len(self._answers)]
+        return self._answers[int(match[1]) % len(self._answers)]
 
     def _page(self, query: dict[str, list[str]]) -> bytes:
         start = int(query.get("continuation-token", ["0"])[0])

@@ -159,10 +159,10 @@ def _fastai(options: argparse.Namespace, folder: Path, settings: TrainSettings) 
         "device": options.device,
     }
     command = [str(options.fastai), str(script), json.dumps(wanted)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"fastai's own training ended with {done.returncode}")
-    return float(json.loads(done.stdout.splitlines()[-1])["images_per_s"])
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if result.returncode != 0:
+        sys.exit(f"fastai's own training ended with {result.returncode}")
+    return float(json.loads(result.stdout.splitlines()[-1])["images_per_s"])
 
 
 def _wait_for(device: torch.device) -> None:

@@ -123,10 +123,10 @@ class TritonServer:
 
 
 def _tritonserver() -> Path:
-    found = next(ENVIRONMENT.glob("lib/python3*/site-packages/pytriton/tritonserver"), None)
-    if found is None:
+    folder = next(ENVIRONMENT.glob("lib/python3*/site-packages/pytriton/tritonserver"), None)
+    if folder is None:
         raise SystemExit(f"there is no tritonserver in {ENVIRONMENT}: `make .venv-triton/.ready` brings one")
-    return found
+    return folder
 
 
 def _backends(scratch: Path) -> Path:

@@ -40,8 +40,8 @@ def python_packages(environment: Path, pyproject: Path) -> dict[str, Any]:
     """A bill of materials of the environment, the same for the same packages."""
     command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible"]
     command += ["--pyproject", str(pyproject), str(environment)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
-    bom: dict[str, Any] = json.loads(done.stdout)
+    result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    bom: dict[str, Any] = json.loads(result.stdout)
     return bom
 
 

@@ -16,5 +16,5 @@ def environment(folder: Path, *install: str) -> Path:
 
 
 def _run(*arguments: str) -> None:
-    done = subprocess.run([UV, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([UV, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -68,8 +68,8 @@ def _rows(settings: type[ProgramSettings]) -> Iterator[Row]:
     shortcuts: Mapping[str, Any] = settings.model_config.get("cli_shortcuts") or {}
     for name, field in settings.model_fields.items():
         positional = is_positional(settings, name)
-        shown = name.upper() if positional else _flags(name, shortcuts.get(name.replace("_", "-")))
-        yield Row(shown, variable(settings, name), _default(field, positional), field.description or "")
+        spelling = name.upper() if positional else _flags(name, shortcuts.get(name.replace("_", "-")))
+        yield Row(spelling, variable(settings, name), _default(field, positional), field.description or "")
 
 
 def _flags(name: str, short: str | None) -> str:

@@ -16,12 +16,12 @@ def make_photos(folder: Path, per_class: int, seed: int = 0) -> dict[Path, str]:
     """Writes `folder/LABEL/NNN.EXT`; returns path -> label."""
     generator = np.random.default_rng(seed)
     temple, flower = (Image.fromarray(pixels) for pixels in load_sample_images().images)
-    made = {}
+    labels = {}
     for label, photo in (("flower", flower), ("temple", temple)):
         (folder / label).mkdir(parents=True)
         for index in range(per_class):
-            made[_save(_cutting(photo, generator), folder / label / f"{index:03d}", index)] = label
-    return made
+            labels[_save(_cutting(photo, generator), folder / label / f"{index:03d}", index)] = label
+    return labels
 
 
 def _cutting(photo: Image.Image, generator: np.random.Generator) -> Image.Image:

@@ -36,8 +36,8 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
         return len(self.requests)
 
     def set_serving(self, serving: bool) -> None:
-        told = health_pb2.HealthCheckResponse
-        self._health.set(CLASSIFIER, told.SERVING if serving else told.NOT_SERVING)
+        response = health_pb2.HealthCheckResponse
+        self._health.set(CLASSIFIER, response.SERVING if serving else response.NOT_SERVING)
 
     def Classify(  # noqa: N802 - the contract's name
         self, request: classify_pb2.ClassifyRequest, context: grpc.ServicerContext

@@ -32,9 +32,9 @@ def test_the_classifier_gives_its_golden_answers_on_cuda(tiny_bundle: ModelBundl
     classifier = Classifier(tiny_bundle, provider="cuda")
     golden = tiny_bundle.golden()
     assert classifier.provider == "CUDAExecutionProvider"
-    found = classifier.classify(golden.crops)
-    np.testing.assert_allclose(found, golden.probabilities, atol=1e-3)
-    np.testing.assert_array_equal(found.argmax(axis=1), golden.probabilities.argmax(axis=1))
+    probabilities = classifier.classify(golden.crops)
+    np.testing.assert_allclose(probabilities, golden.probabilities, atol=1e-3)
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), golden.probabilities.argmax(axis=1))
 
 
 def test_training_with_mixed_precision_passes_the_release_gate(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_the_wheel_brings_grpc_and_protobuf_and_no_more(
     }
     assert sum(path.stat().st_size for path in tmp_path.glob("venv/lib/**/*")) < INSTALLED_BYTES
     assert_calls(python, server, image, extra_is_missing=True)
-    shown = run(python, "-m", "fovea.client", image, "--target", server.target, "--top-k", "1").splitlines()
-    assert shown[1].split()[:2] == [str(image), "green"]
+    lines = run(python, "-m", "fovea.client", image, "--target", server.target, "--top-k", "1").splitlines()
+    assert lines[1].split()[:2] == [str(image), "green"]
 
 
 @pytest.mark.slow
@@ -119,7 +119,7 @@ def assert_calls(
 
 
 def run(python: Path, *arguments: str | Path) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         [python, "-P", *arguments],
         env=clean_environment(),
         cwd="/",
@@ -127,5 +127,5 @@ def run(python: Path, *arguments: str | Path) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout

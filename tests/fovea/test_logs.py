@@ -33,8 +33,8 @@ def test_level_is_ours_and_others_are_heard_from_warnings_on() -> None:
                 "server.x",
             ):
                 logging.getLogger(name).debug("told %s at %s", name, level)
-            told = [line.split()[-3:] for line in stream.getvalue().splitlines() if line.endswith(level)]
-            assert [name for name, *_ in told] == (["trainer.job", "scorer", "server.x"] if ours else [])
+            lines = [line.split()[-3:] for line in stream.getvalue().splitlines() if line.endswith(level)]
+            assert [name for name, *_ in lines] == (["trainer.job", "scorer", "server.x"] if ours else [])
         logging.getLogger("botocore").warning("not at error")
         assert "not at error" not in stream.getvalue()
         logs.set_up("debug", "text", logging.StreamHandler(stream))

@@ -61,13 +61,13 @@ def test_items_are_taken_no_further_ahead_than_the_bound() -> None:
 def test_bytes_are_bounded_and_an_item_that_is_larger_goes_alone() -> None:
     sizes = [30, 30, 30, 500, 30, 30, 30, 30, 30]
     items = Counted(len(sizes))
-    done = []
+    numbers = []
     for number in ordered_map(lambda item: item, items, 2, Window(100, 100), sizes.__getitem__):
         waits_for_room = items.taken - 1
         under_way = sizes[number:waits_for_room]
         assert sum(under_way) <= 100 or under_way == [500]
-        done.append(number)
-    assert done == list(range(len(sizes)))
+        numbers.append(number)
+    assert numbers == list(range(len(sizes)))
 
 
 def test_an_exception_comes_where_its_result_would_have() -> None:

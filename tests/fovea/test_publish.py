@@ -32,10 +32,10 @@ def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_one_command_publishes_an_older_version_as_the_next_without_torch(models: Path) -> None:
-    done = _command(str(models / "1"))
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout == f"published pets version 3, a copy of {models / '1'}\n"
-    assert not any(line.rpartition("|")[2].strip() == "torch" for line in done.stderr.splitlines())
+    result = _command(str(models / "1"))
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout == f"published pets version 3, a copy of {models / '1'}\n"
+    assert not any(line.rpartition("|")[2].strip() == "torch" for line in result.stderr.splitlines())
     latest, first = versions.fetch(str(models)), ModelBundle.open(models / "1")
     assert (latest.contract.version, latest.contract.name) == (3, "pets")
     assert latest.contract.files == first.contract.files

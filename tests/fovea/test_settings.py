@@ -157,8 +157,8 @@ def test_help_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         load("--help")
     assert caught.value.code == 0
-    shown = capsys.readouterr().out
-    assert all(command_line.flag(name) in shown for name in Oven.model_fields if name != "what")
+    output = capsys.readouterr().out
+    assert all(command_line.flag(name) in output for name in Oven.model_fields if name != "what")
 
 
 def test_commands_are_listed_and_unknown_ones_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,20 +116,20 @@ def test_it_waits_for_the_end_of_a_step_that_is_not_to_be_torn(stopping: Stoppin
 
 def test_waits_of_whoever_deals_with_it_go_on(stopping: Stopping) -> None:
     """Such as a cleanup that speaks to a store."""
-    done = []
+    steps = []
 
     def stop() -> None:
         try:
             signal.raise_signal(signal.SIGTERM)
         finally:
-            done.append(interruptibly(lambda: "cleaned up"))
+            steps.append(interruptibly(lambda: "cleaned up"))
             signal.raise_signal(signal.SIGTERM)  # as of one who is impatient
             with stopping.deferred():
-                done.append(interruptibly(lambda: "saved"))
+                steps.append(interruptibly(lambda: "saved"))
 
     with pytest.raises(Terminated):
         stop()
-    assert done == ["cleaned up", "saved"]
+    assert steps == ["cleaned up", "saved"]
 
 
 def test_a_second_signal_is_heard_where_the_first_was_lost(stopping: Stopping) -> None:

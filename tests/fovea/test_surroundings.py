@@ -55,15 +55,15 @@ def unknown_user() -> tuple[str, ...]:
 def test_a_user_without_a_home_keeps_things_in_a_folder_of_its_own(
     unknown_user: tuple[str, ...], tmp_path: Path
 ) -> None:
-    kept = cache_of(*unknown_user, HOME=None, TMPDIR=str(tmp_path))
-    assert kept == f"{tmp_path}/fovea-12345/.cache/fovea"
+    cache = cache_of(*unknown_user, HOME=None, TMPDIR=str(tmp_path))
+    assert cache == f"{tmp_path}/fovea-12345/.cache/fovea"
     assert (tmp_path / "fovea-12345").stat().st_mode & 0o777 == 0o700
-    assert cache_of(*unknown_user, HOME=None, TMPDIR=str(tmp_path)) == kept
+    assert cache_of(*unknown_user, HOME=None, TMPDIR=str(tmp_path)) == cache
 
 
 def test_a_home_that_is_not_there_is_not_written_to(tmp_path: Path) -> None:
-    kept = cache_of(HOME="/nonexistent", TMPDIR=str(tmp_path))
-    assert kept == f"{tmp_path}/fovea-{os.getuid()}/fovea"
+    cache = cache_of(HOME="/nonexistent", TMPDIR=str(tmp_path))
+    assert cache == f"{tmp_path}/fovea-{os.getuid()}/fovea"
     assert cache_of(HOME=str(tmp_path)) == f"{tmp_path}/.cache/fovea"
 
 
@@ -73,15 +73,15 @@ def test_a_cache_of_another_user_is_left_to_it(unknown_user: tuple[str, ...], tm
     at = {"TMPDIR": str(tmp_path), "HOME": "/"}
     other = cache_of(*unknown_user, XDG_CACHE_HOME=f"{tmp_path}/image", **at)
     assert other == f"{tmp_path}/fovea-12345/fovea"
-    asked = cache_of(*unknown_user, XDG_CACHE_HOME=f"{tmp_path}/new", **at)
-    assert asked == f"{tmp_path}/new/fovea"
+    cache = cache_of(*unknown_user, XDG_CACHE_HOME=f"{tmp_path}/new", **at)
+    assert cache == f"{tmp_path}/new/fovea"
 
 
 def test_a_folder_that_someone_else_made_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / f"fovea-{os.getuid()}").symlink_to(tmp_path / "theirs")
-    kept = cache_of(HOME="/nonexistent", TMPDIR=str(tmp_path))
-    assert re.fullmatch(rf"{tmp_path}/fovea-\w{{8}}/fovea", kept)
+    cache = cache_of(HOME="/nonexistent", TMPDIR=str(tmp_path))
+    assert re.fullmatch(rf"{tmp_path}/fovea-\w{{8}}/fovea", cache)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -115,18 +115,18 @@ def test_programs_print_any_name_in_any_place(unknown_user: tuple[str, ...], tmp
     photos, models, scores = (str(tmp_path / name) for name in ("写真", "模型", "分数"))
     score = ("scorer", "run", photos, "--models", models, "--output", scores)
     with stub_server() as stub:
-        done = (
+        good = (
             (*score, "--dry-run"),
             score,
             ("trainer", "inspect", models),
             ("server.triton", "--models", models, "--repository", str(tmp_path / "仓库")),
             ("fovea.client", f"{photos}/café.png", "--target", stub.address),
         )
-        refused = (
+        bad = (
             ("server", "--models", photos),
             ("trainer", "train", "--data", f"{photos}/没有", "--models", models),
         )
-        for code, commands in ((0, done), (65, refused)):
+        for code, commands in ((0, good), (65, bad)):
             for command in commands:
                 ended = run(
                     *unknown_user, sys.executable, "-m", *command,

@@ -135,12 +135,12 @@ def test_help_tells_every_option_with_its_default(capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit) as ended:
         load(["--help"], {})
     assert ended.value.code == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith(f"usage: {PROGRAM} [OPTIONS] [IMAGES]\n")
+    output = capsys.readouterr().out
+    assert output.startswith(f"usage: {PROGRAM} [OPTIONS] [IMAGES]\n")
     for field in dataclasses.fields(ClientOptions)[1:]:
-        assert flag(field.name) in shown
-    assert "(default: localhost:8001)" in shown
-    assert "None" not in shown
+        assert flag(field.name) in output
+    assert "(default: localhost:8001)" in output
+    assert "None" not in output
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:

@@ -111,9 +111,9 @@ def test_metadata_of_a_heic_turns_nothing_by_itself() -> None:
         (saved(quadrants(), "HEIF", xmp=xmp[0]), xmp),
     ):
         assert data.count(upright) == 1
-        told = data.replace(upright, turned)
-        assert corners(decode_image(told, SPEC)) == UPRIGHT
-        assert corners(decode_image(sent_open(told), SPEC)) == UPRIGHT
+        changed = data.replace(upright, turned)
+        assert corners(decode_image(changed, SPEC)) == UPRIGHT
+        assert corners(decode_image(sent_open(changed), SPEC)) == UPRIGHT
 
 
 def test_exif_of_a_jpeg_xl_turns_nothing_by_itself() -> None:
@@ -235,12 +235,12 @@ def test_header_is_read_as_the_standard_has_it() -> None:
         plain.text = extra.text
         plain.write(0, 1).write(0, 1).write(animated, 1)
         assert jxl.read_header(plain.data()) == jxl.Header(30, 20, is_animated=bool(animated))
-        shown = Writer()  # at another size, and with a preview of 8 x 16 in eights
-        shown.text = extra.text
-        shown.write(1, 1).write(1, 1).write(3, 5).write(7, 3)
-        shown.write(1, 1).write(1, 1).write(2, 2).write(0, 5).write(7, 3)
-        shown.write(animated, 1)
-        assert jxl.read_header(shown.data()) == jxl.Header(30, 20, is_animated=bool(animated))
+        resized = Writer()  # at another size, and with a preview of 8 x 16 in eights
+        resized.text = extra.text
+        resized.write(1, 1).write(1, 1).write(3, 5).write(7, 3)
+        resized.write(1, 1).write(1, 1).write(2, 2).write(0, 5).write(7, 3)
+        resized.write(animated, 1)
+        assert jxl.read_header(resized.data()) == jxl.Header(30, 20, is_animated=bool(animated))
 
 
 def test_animated_jpeg_xl_is_refused_by_name() -> None:

@@ -104,12 +104,12 @@ def test_real_values_beyond_any_limit_are_not_the_pixels_matter() -> None:
 def test_long_tags_and_other_directories_are_kept_from_the_decoder() -> None:
     values = struct.pack("<II", 72, 1) * 2_000
     entries = [*odd_images.tags(16, 16), (34_665, LONG, 1, 8), (50_000, RATIONAL, 2_000, values)]
-    given = tiff_with(entries, zlib.compress(bytes(range(256))))
-    for data, long in ((given, 2_000), (bare(given).data, 1)):
+    original = tiff_with(entries, zlib.compress(bytes(range(256))))
+    for data, long in ((original, 2_000), (bare(original).data, 1)):
         with Image.open(io.BytesIO(data)) as image:
             assert isinstance(image, TiffImagePlugin.TiffImageFile)
             assert np.size(np.array(image.tag_v2[50_000], float)) == long
-            assert (34_665 in image.tag_v2) == (data is given)
+            assert (34_665 in image.tag_v2) == (data is original)
     avif = avif_with(directory((282, RATIONAL, 2_000, 26)) + values)
     assert struct.pack("<HHI", 282, RATIONAL, 1) in bare(avif).data
 

@@ -31,27 +31,27 @@ def test_what_is_not_taken_is_counted_by_its_ending() -> None:
 
 
 def test_first_of_each_kind_are_named_and_all_are_counted() -> None:
-    found = PassedOver(most_named=2)
+    passed_over = PassedOver(most_named=2)
     for index in range(5):
-        found.add(f"{index}.mov", ".mov")
-    found.add("__MACOSX/", LITTER)
-    found.add("\x1b[31m.aae", ".aae")
-    assert list(found.record().items()) == [
+        passed_over.add(f"{index}.mov", ".mov")
+    passed_over.add("__MACOSX/", LITTER)
+    passed_over.add("\x1b[31m.aae", ".aae")
+    assert list(passed_over.record().items()) == [
         (".mov", {"files": 5, "names": ["0.mov", "1.mov"]}),
         (".aae", {"files": 1, "names": [r"\x1b[31m.aae"]}),
         (LITTER, {"files": 1, "names": ["__MACOSX/"]}),
     ]
-    assert found.files == 7
-    assert found.line() == rf"5 .mov (0.mov), 1 .aae (\x1b[31m.aae), 1 {LITTER} (__MACOSX/)"
+    assert passed_over.files == 7
+    assert passed_over.line() == rf"5 .mov (0.mov), 1 .aae (\x1b[31m.aae), 1 {LITTER} (__MACOSX/)"
 
 
 def test_only_what_systems_leave_behind_does_not_matter() -> None:
-    found = PassedOver()
-    assert not found.matters
-    found.add(".DS_Store", LITTER)
-    assert not found.matters
-    found.add("a.heic", ".heic")
-    assert found.matters
+    passed_over = PassedOver()
+    assert not passed_over.matters
+    passed_over.add(".DS_Store", LITTER)
+    assert not passed_over.matters
+    passed_over.add("a.heic", ".heic")
+    assert passed_over.matters
 
 
 def test_kinds_are_bounded_and_so_is_the_line() -> None:

@@ -47,8 +47,8 @@ def test_crops_are_the_same_by_the_oldest_pillow_and_by_the_newest(tmp_path: Pat
     oldest = allowed.replace(">=", "==")
     expected = list(crop_digests.digests())
     for wanted in (oldest, "pillow"):
-        version, found = digests_by(wanted, tmp_path / wanted)
-        assert found == expected, f"Pillow {version} crops otherwise than {PIL.__version__}"
+        version, digests = digests_by(wanted, tmp_path / wanted)
+        assert digests == expected, f"Pillow {version} crops otherwise than {PIL.__version__}"
 
 
 def digests_by(pillow: str, folder: Path) -> tuple[str, list[str]]:

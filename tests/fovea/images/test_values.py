@@ -28,10 +28,10 @@ def grey_tiff(values: npt.NDArray[np.generic], *more: Tag) -> bytes:
 
 
 def stored_tiff(pixels: bytes, bits: int, *more: Tag) -> bytes:
-    given = {tag[0]: tag for tag in tags(SIDE, SIDE, compression=1, stored=len(pixels))}
-    given |= {258: (258, SHORT, 1, bits)} | {tag[0]: tag for tag in more}
-    given[273] = (273, LONG, 1, 14 + 12 * len(given))
-    return tiff([given[number] for number in sorted(given)], pixels)
+    own_tags = {tag[0]: tag for tag in tags(SIDE, SIDE, compression=1, stored=len(pixels))}
+    own_tags |= {258: (258, SHORT, 1, bits)} | {tag[0]: tag for tag in more}
+    own_tags[273] = (273, LONG, 1, 14 + 12 * len(own_tags))
+    return tiff([own_tags[number] for number in sorted(own_tags)], pixels)
 
 
 def float_bits(value: float) -> int:

@@ -26,9 +26,9 @@ def test_padded_and_split_batches_give_the_models_own_answers(
 def test_an_answer_stays_when_the_buffers_are_used_again(binding: IoBinding) -> None:
     pixels = np.zeros((2, 16, 16, 3), np.uint8)
     first = binding.run(pixels)
-    kept = first.copy()
+    copy = first.copy()
     binding.run(pixels + 255)
-    assert np.array_equal(first, kept)
+    assert np.array_equal(first, copy)
 
 
 @pytest.mark.parametrize("images", [1, 3, 11])

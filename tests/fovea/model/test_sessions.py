@@ -17,10 +17,10 @@ def test_threads_spin_only_where_it_is_asked_for(tiny_bundle: ModelBundle) -> No
         (SessionOptions(threads=1, spinning=True), 1, "1"),
         (None, available_cpus(), "0"),
     ):
-        told = open_session(tiny_bundle.model_path, "cpu", options).get_session_options()
-        assert told.intra_op_num_threads == threads
-        assert told.get_session_config_entry("session.intra_op.allow_spinning") == spinning
-        assert told.get_session_config_entry("session.force_spinning_stop") == "1"
+        options_in_use = open_session(tiny_bundle.model_path, "cpu", options).get_session_options()
+        assert options_in_use.intra_op_num_threads == threads
+        assert options_in_use.get_session_config_entry("session.intra_op.allow_spinning") == spinning
+        assert options_in_use.get_session_config_entry("session.force_spinning_stop") == "1"
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")

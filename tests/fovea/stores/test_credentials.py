@@ -160,8 +160,8 @@ def test_azure_is_known_by_a_connection_string() -> None:
 
 
 def test_azure_is_known_by_the_names_of_its_command() -> None:
-    given = {"AZURE_STORAGE_ACCOUNT": "pets", "AZURE_STORAGE_KEY": KEY, "AZURE_STORAGE_SAS_TOKEN": "sv=1"}
-    assert azure_config(given) == {"account_name": "pets", "account_key": KEY, "sas_key": "sv=1"}
+    variables = {"AZURE_STORAGE_ACCOUNT": "pets", "AZURE_STORAGE_KEY": KEY, "AZURE_STORAGE_SAS_TOKEN": "sv=1"}
+    assert azure_config(variables) == {"account_name": "pets", "account_key": KEY, "sas_key": "sv=1"}
     assert azure_config({}) == {}
 
 

@@ -68,8 +68,8 @@ def test_every_call_waits_for_a_store_that_is_away(
         for method in ("GET", "HEAD", "PUT"):
             store.on(method, "", fault, times=2)
         assert call() == expected, name
-        said = [record.message for record in caplog.records if record.name == patience.__name__]
-        assert said == ["the store is away; trying again"], name
+        messages = [record.message for record in caplog.records if record.name == patience.__name__]
+        assert messages == ["the store is away; trying again"], name
         store.heal()
 
 

@@ -120,10 +120,10 @@ def test_entries_know_size_and_time(folder: Folder) -> None:
 def test_stat_says_of_an_object_what_the_listing_does(folder: Folder) -> None:
     folder.write("a/b+ ü.bin", b"12345")
     (listed,) = folder.entries()
-    found = folder.stat("a/b+ ü.bin")
-    assert (found.key, found.size, found.etag) == (listed.key, listed.size, listed.etag)
+    entry = folder.stat("a/b+ ü.bin")
+    assert (entry.key, entry.size, entry.etag) == (listed.key, listed.size, listed.etag)
     # A bucket lists fractions of a second, which the header of a single answer has no room for.
-    assert abs(found.last_modified - listed.last_modified).total_seconds() < 1
+    assert abs(entry.last_modified - listed.last_modified).total_seconds() < 1
 
 
 def test_stat_of_what_is_not_there_says_so(folder: Folder) -> None:
