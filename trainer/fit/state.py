@@ -115,6 +115,7 @@ class TrainingState:
         self.optimizer = self.scaler = None
         self.best_loss, self.improved = decision.best_loss, decision.improved
         if decision.reason:
+            logger.info("%s", decision.reason)
             self.decisions.append(decision.reason)
         if decision.is_lowest:
             self.kept_epoch, self.kept_loss = self.epoch, self.records[-1].heldout_loss
