@@ -88,10 +88,8 @@ class ClassifierService(ClassifierServicer):
     async def _classify(
         self, request: pb.ClassifyRequest, deadline: float | None, default_priority: Priority
     ) -> pb.ClassifyResponse:
-        priority, image = (
-            _priority_of(request.priority, default_priority),
-            request.image,
-        )  # which copies it, each time
+        priority = _priority_of(request.priority, default_priority)
+        image = request.image  # which copies it, each time
         with (
             self._model_for(request) as model,
             self._admission.admit(1, len(image), priority, model.retry_after_s),

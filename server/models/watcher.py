@@ -134,10 +134,8 @@ class Watcher:
         current = self._models.current
         if current is None:
             return
-        facts, gone = (
-            {"version": current.contract.version},
-            current.contract.version not in self._search.listed,
-        )
+        facts = {"version": current.contract.version}
+        gone = current.contract.version not in self._search.listed
         if gone and not self._gone:
             self._metrics.reloads.labels("gone").inc()
             logger.warning(
