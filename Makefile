@@ -31,7 +31,7 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 	@$(BIN)/python -m demo
 
 test: $(READY) ## Run the tests (some 8 minutes on 2 cores)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not slow and not gpu and not images'
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m 'not slow and not gpu and not images'
 
 # What measures a latency, a throughput or memory, and so wants the machine for itself.
 QUIET := $(addprefix tests/,fovea/client/test_rollout.py scorer/test_many_keys.py scorer/test_memory.py \

@@ -13,6 +13,19 @@ pytest_plugins = ["tests.browser", "tests.buckets"]
 collect_ignore = ["triton"]  # run in an environment of their own, by `make test-triton`
 
 
+LONG_FIRST = ("test_end_to_end.py", "trainer", "scorer", "server")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that no process is at work long after the others."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    room = item.path.relative_to(Path(__file__).parent).parts[0]
+    return LONG_FIRST.index(room) if room in LONG_FIRST else len(LONG_FIRST)
+
+
 @pytest.fixture(autouse=True)
 def _no_stop_is_left_over() -> Iterator[None]:
     """What one test catches that a signal raised is not for the next one to hear."""
