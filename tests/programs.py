@@ -45,7 +45,7 @@ class Program(subprocess.Popen[str]):
             what = {name: given[name] for name in ("args", "cwd", "env", "pass_fds")}
             streams = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
             streams = [standard if stream == -1 else stream for standard, stream in enumerate(streams)]
-            self.pid = _loaded(self._package).start(what, streams)
+            self.pid = _loaded(self._package, os.getpid()).start(what, streams)
             self._child_created = True
             self._close_pipe_fds(*(given[name] for name in _PIPES))  # type: ignore[attr-defined]
 
@@ -89,7 +89,8 @@ class _Loaded:
 
 
 @functools.cache
-def _loaded(package: str) -> _Loaded:
+def _loaded(package: str, process: int) -> _Loaded:
+    """Of this process alone: one that was forked from it would not be the parent of what it starts."""
     return _Loaded(package)
 
 
