@@ -65,8 +65,8 @@ def given(lr: float) -> Decision:
 def decide(curve: Curve, fallback_lr: float) -> Decision:
     """Takes the valley, but no more than `minimum`; `fallback_lr` where the curve suggests nothing.
 
-    Both are the middle ones of the curve's own and of 20 resamplings of its noise (see `trainer.spread`): a
-    curve's own valley alone is one draw, and lies at the end of its range as often as any.
+    Both are the middle ones of the curve's own and of 20 resamplings of its noise (see `spread`): a curve's
+    own valley alone is one draw, and lies at the end of its range as often as any.
 
     The confidence is high when the valley is taken, wanders by a factor of 10 at most over the resamplings,
     lies within a factor of 3 of the curve's own, and within one of 100 below `minimum`: any higher, and it

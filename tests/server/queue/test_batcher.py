@@ -261,7 +261,7 @@ async def test_image_that_cannot_be_ready_by_its_deadline_is_refused_at_once() -
     clock.now = 4.0
     answers = submit(batcher, 1, 2)
     await queued(batcher, 2)
-    # 6 s of the batch that runs, 20 s of the queue and 10 s of its own, with prudence half as much again.
+    # 6 s of the batch that runs, 20 s of the queue and 10 s of its own, times the safety factor.
     with pytest.raises(DeadlinePassed, match=r"would take 54000\.0 ms, but 53000\.0 ms are left"):
         await submit(batcher, 3, deadline=57.0)[0]
     answers += submit(batcher, 4, deadline=58.5)
@@ -474,7 +474,7 @@ async def test_queue_delay_ends_in_time_for_the_earliest_deadline() -> None:
     batcher = batcher_of(model, costs=costs, max_queue_delay_s=3600, clock=clock)
     answers = submit(batcher, 1) + submit(batcher, 2, deadline=0.010)
     await queued(batcher, 2)
-    clock.now = 0.0069  # the two take 2 ms, with prudence 3
+    clock.now = 0.0069  # the two take 2 ms, with SAFETY_FACTOR 3
     await all_has_run()
     assert batcher.queued == 2
     clock.now = 0.0071

@@ -28,13 +28,13 @@ def taken(queue: PriorityQueue[str]) -> str:
 
 
 @in_event_loop
-async def test_every_eighth_image_is_of_the_bulk_lane_while_both_wait() -> None:
+async def test_every_eighth_image_is_a_bulk_one_while_both_wait() -> None:
     assert taken(queue_of(interactive=23, bulk=4)) == "iiiiiiib" * 3 + "iib"
     assert taken(queue_of(interactive=3, bulk=2)) == "iiibb"
 
 
 @in_event_loop
-async def test_a_turn_of_the_bulk_lane_begins_the_count_again() -> None:
+async def test_a_turn_of_bulk_begins_the_count_again() -> None:
     queue = queue_of(interactive=0, bulk=2)
     assert taken(queue) == "bb"
     for name in ("b2", *(f"i{n}" for n in range(8))):

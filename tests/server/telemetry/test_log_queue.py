@@ -38,9 +38,9 @@ def test_lines_that_do_not_fit_are_dropped_and_the_log_says_how_many() -> None:
         log.emit(record(filling))
     with os.fdopen(reader) as lines:
         assert lines.readline().strip() == filling
-        confession = lines.readline()
-        assert confession.startswith("lines of the log were dropped")
-        dropped = int(confession.split()[-1])
+        notice = lines.readline()
+        assert notice.startswith("lines of the log were dropped")
+        dropped = int(notice.split()[-1])
         assert [lines.readline().strip() for _ in range(50 - dropped - 1)] == [filling] * (50 - dropped - 1)
 
 
