@@ -78,11 +78,11 @@ def test_few_of_many_images_are_read(output: Path, tmp_path: Path) -> None:
     assert "More of them are in summary.json." in page
 
 
-def test_the_class_mix_is_seen_whole_on_a_telephone(browser: Browser, output: Path, photos: Path) -> None:
+def test_the_classes_are_seen_whole_on_a_telephone(browser: Browser, output: Path, photos: Path) -> None:
     two_nights(output, photos, labelled(photos, "dog"))
     with opened(browser, output / "runs" / "night-2" / "summary.html", width=NARROW) as window:
-        mix = window.page.get_by_role("region", name="What the images were taken for")
-        assert mix.evaluate("mix => mix.scrollWidth <= mix.clientWidth")
+        classes = window.page.get_by_role("region", name="What the images were taken for")
+        assert classes.evaluate("region => region.scrollWidth <= region.clientWidth")
         assert window.page.locator(".histogram i.last").count() == 1  # none where the last run has no image
 
 
