@@ -12,14 +12,13 @@ from fovea.stores.storage import LocalFolder, open_folder
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.fit.loop import fit
 from trainer.images.data import DataSet
-from trainer.learning_rate.decision import Decision, given
+from trainer.learning_rate.decision import Decision, given, read_decision
 from trainer.lineage import RunOrigin
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
 from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
 from trainer.release.publishing import Terms, describe_refusal
 from trainer.release.release import Released, read_released, release
-from trainer.report import read_decision
 from trainer.report.rate_curve import write_curve
 from trainer.resuming import check_same, read_settings, with_continued
 from trainer.run_folder import (

@@ -1,1 +1,6 @@
-"""What answers are worth: measured, calibrated, timed."""
+"""What answers are worth: measured, calibrated, timed.
+
+For the rooms above: `metrics` (of probabilities where the truth is known), `calibration.calibrate`,
+`baseline` (is it better than the majority?), `latency.measure_latency`, `prediction` (a network on held-out
+images; loads torch). For the program: `command` (`evaluate`, `inspect`) and `descriptions` (for people).
+"""

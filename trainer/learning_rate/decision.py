@@ -7,9 +7,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from fovea.errors import DataInvalid
 from trainer.learning_rate.range_test import Curve
 from trainer.learning_rate.spread import SEEDS, Suggestion, falls, middle, spread
 from trainer.learning_rate.suggestions import clr, minimum, slide, steep, valley
+from trainer.run_folder import DECISION_FILE, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -126,3 +128,13 @@ def _choose(
         )
         trusted = trusted and within
     return at_valley, why, "high" if trusted else "low"
+
+
+def read_decision(run: RunFolder) -> Decision:
+    """What a run's lr_find.json says. Raises DataInvalid where there is none, or a damaged one."""
+    record = run.read_json(DECISION_FILE)
+    try:
+        curve = Curve(**record["curve"]) if record["curve"] else None
+        return Decision(**{**record, "curve": curve})
+    except (KeyError, TypeError) as error:
+        raise DataInvalid(f"{run.path / DECISION_FILE}: not the record of a learning rate") from error

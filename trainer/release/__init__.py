@@ -1,1 +1,4 @@
-"""From a trained network to a published version: exported, gated, sealed."""
+"""From a trained network to a published version: exported, gated, sealed.
+
+For the commands: `release` (`release`, `Released`, and a run's `read_released`) and `publishing` (the terms).
+"""

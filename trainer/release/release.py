@@ -38,7 +38,9 @@ from trainer.release.lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
 from trainer.release_record import ReleaseRecord
-from trainer.report import Evidence, ReleasedFiles, describe_files, render_report
+from trainer.report.contents import Evidence
+from trainer.report.page import render_report
+from trainer.report.released import ReleasedFiles, describe_files
 from trainer.report.verdict import Verdict, judge
 from trainer.run_folder import AUDIT_FILE, RunFolder
 

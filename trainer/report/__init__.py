@@ -1,13 +1,5 @@
-"""report.html: what happened in training, in one file for the people who decide whether to ship."""
+"""report.html: what happened in training, in one file for the people who decide whether to ship.
 
-from trainer.report.page import Evidence, read_decision, render_report
-from trainer.report.released import ReleasedFile, ReleasedFiles, describe_files
-
-__all__ = [
-    "Evidence",
-    "ReleasedFile",
-    "ReleasedFiles",
-    "describe_files",
-    "read_decision",
-    "render_report",
-]
+For the release: `page.render_report` with its `contents.Evidence`, `released` (a release's files, described)
+and `verdict` (`judge`: should it be shipped?). For the commands: `rate_curve.write_curve` (lr_find.png).
+"""

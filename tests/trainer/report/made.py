@@ -14,7 +14,9 @@ from trainer.evaluate.metrics import measure, softmax
 from trainer.images.batches import Images
 from trainer.images.listing import Sample
 from trainer.network.model import build_network
-from trainer.report import Evidence, ReleasedFile, ReleasedFiles, render_report
+from trainer.report.contents import Evidence
+from trainer.report.page import render_report
+from trainer.report.released import ReleasedFile, ReleasedFiles
 from trainer.run_folder import RunFolder
 
 DISTINCT = 50
