@@ -22,6 +22,7 @@ from tests.mutants.mutations import Mutant, mutants_of_room
 from tests.mutants.rooms import ROOMS, Room
 from tests.mutants.tester import BaselineFailed, Fate, Tester
 
+TOLD_EVERY = 20
 ROW = "{:<28}{:>9}{:>9}{:>9}{:>11}{:>10}{:>8}"
 
 
@@ -86,7 +87,10 @@ def _test(room: Room, mutants: Sequence[Mutant], jobs: int) -> Iterator[Fate]:
             finally:
                 free.put(tester)
 
-        for mutant, (outcome, seconds) in zip(mutants, pool.map(fate, mutants), strict=True):
+        fates = zip(mutants, pool.map(fate, mutants), strict=True)
+        for tested, (mutant, (outcome, seconds)) in enumerate(fates):
+            if tested and not tested % TOLD_EVERY:
+                print(f"{tested} of {len(mutants)} tested", flush=True)
             if outcome is Fate.SURVIVED:
                 print(f"\nsurvived ({mutant.operator}, {seconds:.1f} s)\n{mutant.diff()}", flush=True)
             yield outcome
