@@ -139,8 +139,9 @@ def _read_is_animated(bits: _Bits) -> bool:
 
 
 def _read_preview(bits: _Bits) -> None:
-    in_eights = bits.flag()
-    sides = ((0, 16), (0, 32), (5, 1), (9, 33)) if in_eights else ((6, 1), (8, 65), (10, 321), (12, 1345))
-    bits.u32(*sides)
-    if not bits.read(3):
-        bits.u32(*sides)
+    """By the bundle that the standard calls PreviewHeader, whose sides are of no use here."""
+    is_in_eights = bits.flag()
+    bits_of_side = (0, 0, 5, 9) if is_in_eights else (6, 8, 10, 12)
+    bits.read(bits_of_side[bits.read(2)])
+    if not bits.read(3):  # no ratio: the width follows
+        bits.read(bits_of_side[bits.read(2)])

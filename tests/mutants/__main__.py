@@ -79,6 +79,7 @@ def _test(room: Room, mutants: Sequence[Mutant], jobs: int) -> Iterator[Fate]:
         for tester in testers:
             tester.import_ahead(baseline.imported)
             free.put(tester)
+        testers[0].check(baseline)
 
         def fate(mutant: Mutant) -> tuple[Fate, float]:
             tester, started = free.get(), time.monotonic()

@@ -52,7 +52,7 @@ class Recorder:
                     "seconds": self._seconds,
                     "failed": self._failed,
                     "tests_of_line": self._tests_of_line(),
-                    "imported": sorted(sys.modules),
+                    "imported": list(sys.modules),
                 }
             )
         )

@@ -16,6 +16,7 @@ from tests.mutants.mutations import Mutant
 from tests.mutants.rooms import ROOT, Room
 
 LIMIT_S: Final = 900
+SHOWN_CHARACTERS: Final = 4000
 
 
 class Fate(Enum):
@@ -61,15 +62,18 @@ class Tester:
         _copy(self._checkout)
         (folder / "tmp").mkdir()
         environment = {**os.environ, "PYTHONPATH": str(self._checkout), "TMPDIR": str(folder / "tmp")}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.mutants.forking"],
-            cwd=self._checkout,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        self._output = folder / "output.txt"
+        with self._output.open("w") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.mutants.forking"],
+                cwd=self._checkout,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                start_new_session=True,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -82,13 +86,21 @@ class Tester:
         """Runs all the tests of the room. Raises BaselineFailed."""
         told = self._ask(tests=self._room.tests, modules=self._room.modules)
         if told["code"] != 0:
-            failed = told.get("failed") or ["pytest itself"]
-            raise BaselineFailed(f"{self._room.name}: tests fail without any mutant: {', '.join(failed)}")
+            failed = ", ".join(told.get("failed") or ["pytest itself"])
+            end = self._end_of_output()
+            raise BaselineFailed(f"{self._room.name}: tests fail without any mutant: {failed}\n{end}")
         return Baseline(told["seconds"], told["tests_of_line"], told["imported"])
 
     def import_ahead(self, names: Iterable[str]) -> None:
         """What every run of the tests will import."""
         self._send({"imported": list(names)})
+
+    def check(self, baseline: Baseline) -> None:
+        """That without a fault all tests pass in the way mutants are tested. Raises BaselineFailed."""
+        if (fate := self._fate(list(baseline.seconds_of_test), baseline)) is not Fate.SURVIVED:
+            raise BaselineFailed(
+                f"{self._room.name}: what has no fault is {fate.value}; see\n{self._end_of_output()}"
+            )
 
     def test(self, mutant: Mutant, baseline: Baseline) -> Fate:
         module = self._checkout / mutant.module
@@ -108,6 +120,9 @@ class Tester:
         if told["code"] is None or (told["code"] == 1 and "test" not in told):  # ended by pytest-timeout
             return Fate.TIMEOUT
         return Fate.SURVIVED if told["code"] == 0 else Fate.KILLED
+
+    def _end_of_output(self) -> str:
+        return self._output.read_text(errors="replace")[-SHOWN_CHARACTERS:]
 
     def _write(self, module: Path, text: str) -> None:
         """With a time of its own: byte code of another text is never taken for this one's."""

@@ -243,6 +243,19 @@ def test_header_is_read_as_the_standard_has_it() -> None:
         assert jxl.read_header(resized.data()) == jxl.Header(30, 20, is_animated=bool(animated))
 
 
+def test_preview_of_any_size_is_stepped_over() -> None:
+    for is_in_eights, bits_of_side in ((1, (0, 0, 5, 9)), (0, (6, 8, 10, 12))):
+        for choice, bits in enumerate(bits_of_side):
+            for animated in (0, 1):
+                header = large(30, 20).write(0, 1).write(1, 1).write(5, 3).write(0, 1)
+                header.write(1, 1).write(is_in_eights, 1).write(choice, 2)
+                header.write(0, bits) if bits else None
+                header.write(0, 3).write(choice, 2)
+                header.write(0, bits) if bits else None
+                header.write(animated, 1)
+                assert jxl.read_header(header.data()).is_animated == bool(animated), (is_in_eights, choice)
+
+
 def test_animated_jpeg_xl_is_refused_by_name() -> None:
     """Its decoder would decode every frame, and give the last."""
     animated = large(30, 20).write(0, 1).write(1, 1).write(0, 3).write(0, 2).write(1, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from fovea.images.metadata import bare
+from fovea.images.metadata import Segment, bare, jpeg_segments, odd_jpeg
 from fovea.images.orientation import orientation_in
 from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image
 from tests import odd_images
@@ -143,6 +143,30 @@ def test_comment_of_a_jpeg_or_gif_however_long_spoils_no_pixels() -> None:
     start = 13 + 3 * 2 ** ((GIF[10] & 7) + 1)
     assert GIF[10] & 0x80, "it has a palette"
     assert np.array_equal(crop(GIF[:start] + blocks + GIF[start:]), crop(GIF))
+
+
+def test_segment_that_is_cut_off_or_shorter_than_its_length_is_the_last() -> None:
+    for length in (0, 1, 7, 0xFFFF):
+        data = b"\xff\xd8" + segment(0xE0, b"x") + b"\xff\xe1" + struct.pack(">H", length) + b"\xff\xfe\0\2"
+        assert list(jpeg_segments(data)) == [Segment(0xE0, 2, 7, b"x"), Segment(0xE1, 7, len(data), b"")]
+
+
+def test_jpegs_that_libjpeg_is_not_built_for_are_named() -> None:
+    def frame(marker: int, bits: int = 8, components: int = 3) -> bytes:
+        return b"\xff\xd8" + segment(marker, bytes([bits, 0, 1, 0, 1, components]) + bytes(3 * components))
+
+    for data, kind in (
+        (frame(0xC0), None),
+        (frame(0xC2, components=1), None),
+        (frame(0xC0, components=4), None),
+        (frame(0xC1, bits=12), "a JPEG of 12 bits a sample"),
+        (frame(0xC0, components=2), "a JPEG of 2 components"),
+        (frame(0xC5), "a hierarchical JPEG"),
+        (frame(0xF7), "JPEG-LS"),
+        (b"\xff\xd8" + segment(0xC4, b"\x0c12345"), None),
+        (b"\xff\xd8" + segment(0xC0, b"\x0c1234"), None),
+    ):
+        assert odd_jpeg(data) == kind
 
 
 def test_decoder_is_given_the_pixels_of_every_sound_image() -> None:
