@@ -35,7 +35,6 @@ def main(package: str, descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as caller:
         start = _wait_for_start(caller)
     if start:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             _become(*start["args"][1:], folder=start["cwd"], environment=start["env"])
         except SystemExit as end:
@@ -66,6 +65,7 @@ def _fork(caller: socket.socket) -> bool:
         os.waitpid(between, 0)
         caller.send(b"started")
         return False
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parent = os.getpid()
     if child := os.fork():
         caller.send(str(child).encode())
