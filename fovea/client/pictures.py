@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image
 
 from fovea.errors import DataInvalid
-from fovea.images.orientation import is_turned_by_decoder, turn
+from fovea.images.metadata import is_turned_by_decoder, turn
 from fovea.images.values import as_rgb
 
 

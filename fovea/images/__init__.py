@@ -2,5 +2,5 @@
 
 For the programs: `preprocess` (`PreprocessSpec`, `decode_image`, or `open_image` and `crop_image`),
 `formats.image_path`, `names` and `kinds` (what is an image), `passed_over.PassedOver` (what is none), and of
-`values` and `orientation` what sends pictures.
+`values` and `metadata` what sends pictures.
 """

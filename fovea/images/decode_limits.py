@@ -15,6 +15,8 @@ MAX_HEADER_READS: Final = 5_000
 """About 1,200 segments of a JPEG or 1,600 chunks of a PNG before the first pixel."""
 MAX_READS: Final = 1_000_000
 """Of the rest. A second; run-length encoding in a BMP takes one for each byte."""
+MAX_PIECES: Final = 1_000_000
+"""Chunks, segments or blocks of a file, gone through for its metadata; half a second."""
 MAX_RLE_PIXELS: Final = 10_000_000
 """Of a run-length encoded BMP, which Pillow decodes in Python: a second."""
 ANY_TILE_PIXELS: Final = 1024 * 1024

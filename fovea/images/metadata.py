@@ -2,26 +2,45 @@
 
 Decoders unpack texts, join segments and make an object of each value, and refuse a sound image for what they
 meet there. They are given the pixels alone: what metadata claims can neither cost time nor spoil an image.
+
+Which way up an image is, each format has its own rule for, and each decoder follows it as far as it likes:
+
+JPEG, PNG, WebP   EXIF tag 274, or XMP where EXIF says nothing
+AVIF              `irot` and `imir`, which Pillow tells as EXIF
+TIFF              tag 274, which Pillow applies as it loads
+HEIC, HEIF        `irot` and `imir`, which libheif applies; EXIF is informative and never applied
+JPEG XL           the codestream's own, which libjxl applies; of a recompressed JPEG, the JPEG's EXIF
 """
 
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from fovea.errors import ImageInvalid
-from fovea.images import tiff
-from fovea.images.orientation import orientation_in
+from PIL import Image
 
-MAX_PIECES: Final = 1_000_000
-"""Chunks, segments or blocks of a file; half a second."""
-MAX_TEXT_BYTES: Final = 1024 * 1024
-"""Of a text of a PNG in which an orientation may stand; of a longer one, this much is looked at."""
+from fovea.errors import ImageInvalid
+from fovea.images import decode_limits, gif, png, tiff
+
+UPRIGHT: Final = 1
+ORIENTATION_TAG: Final = 274
+MOST_ENTRIES: Final = 1_000
+"""Of a directory that is looked through; cameras write fewer than a hundred."""
+
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_XMP: Final = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+_NUMBERS: Final = {1: "B", 3: "H", 4: "I"}
+"""Types of an entry that an orientation is written in, with their layout (TIFF 6.0, page 15)."""
 
 JPEG: Final = b"\xff\xd8\xff"
-PNG: Final = b"\x89PNG\r\n\x1a\n"
-GIF: Final = (b"GIF87a", b"GIF89a")
 AVIF: Final = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
 """From the fifth byte on."""
 
@@ -43,10 +62,11 @@ def bare(data: bytes) -> Bare:
     """
     if data.startswith(JPEG):
         return _bare_jpeg(data)
-    if data.startswith(PNG):
-        return _bare_png(data)
-    if data.startswith(GIF):
-        return Bare(_bare_gif(data), 1)
+    if data.startswith(png.START):
+        pixels, exif, xmp = png.split(data)
+        return Bare(pixels, orientation_in(exif, xmp))
+    if data.startswith(gif.STARTS):
+        return Bare(gif.bare(data), UPRIGHT)
     if data.startswith(tiff.STARTS):
         return Bare(tiff.without_long_metadata(data), None)
     if data.startswith(AVIF, 4):
@@ -75,7 +95,7 @@ _HIERARCHICAL: Final = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 def jpeg_segments(data: bytes) -> Iterator[Segment]:
     """The last is the first scan with all that follows it, or what is cut off. Junk is passed by."""
     at = 2
-    for _ in range(MAX_PIECES):
+    for _ in range(decode_limits.MAX_PIECES):
         start = data.find(b"\xff", at)
         other = _OTHER.search(data, start) if start >= 0 else None
         if other is None:
@@ -128,70 +148,50 @@ def _is_comment(segment: Segment) -> bool:
     return segment.marker in range(0xE0, 0xF0) or segment.marker == 0xFE
 
 
-def _bare_png(data: bytes) -> Bare:
-    """Without what comes after it, and the chunks that may be left out, but tRNS, which is transparency."""
-    chunks, exif, xmp, profile = [data[:8]], b"", b"", b""
-    for name, start, end in _chunks(data):
-        if not name[0] & 0x20 or name == b"tRNS":
-            chunks.append(data[start:end])
-        elif name == b"eXIf":
-            exif = exif or data[start + 8 : end - 4]
-        elif name == b"iTXt" and data.startswith(b"XML:com.adobe.xmp\0", start + 8):
-            xmp = xmp or _text(data[start + 8 : end - 4])
-        elif name in {b"zTXt", b"tEXt"} and data.startswith(b"Raw profile type exif\0", start + 8):
-            profile = profile or _hexadecimal(_text(data[start + 8 : end - 4], packed=name == b"zTXt"))
-    return Bare(b"".join(chunks), orientation_in(exif or profile, xmp))
+def turn(image: Image.Image, orientation: int) -> Image.Image:
+    """The image upright; `orientation` is as in EXIF, 1 (upright) to 8."""
+    transpose = _TURNS.get(orientation)
+    return image if transpose is None else image.transpose(transpose)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    at = len(PNG)
-    for _ in range(MAX_PIECES):
-        if at + 12 > len(data):
-            return
-        length, name = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
-        if end > len(data) or not name.isalpha():
-            yield b"LAST", at, len(data)
-            return
-        yield name, at, end
-        if name == b"IEND":
-            return
-        at = end
-    raise ImageInvalid("undecodable", "the image is in too many small pieces")
+def is_turned_by_decoder(image: Image.Image) -> bool:
+    """Whether a loaded image is upright already, so that what its metadata says must not be done again."""
+    recompressed = getattr(image, "jpeg", False)  # pillow-jxl-plugin gives the JPEG's pixels as they lie
+    return image.format in {"TIFF", "HEIF"} or (image.format == "JXL" and not recompressed)
 
 
-def _text(chunk: bytes, *, packed: bool = False) -> bytes:
-    """What follows the keyword of a text chunk, unpacked as far as a megabyte."""
-    _, _, text = chunk.partition(b"\0")
-    if not packed and chunk.startswith(b"XML"):
-        packed, text = text[:1] == b"\1", text[2:].split(b"\0", 2)[-1]
-    elif packed:
-        text = text[1:]
+def remaining_turn(image: Image.Image) -> int:
+    """What is still to be applied to an opened image, by the metadata that Pillow hands out: 1 to 8."""
+    if is_turned_by_decoder(image):
+        return UPRIGHT
+    exif, xmp = image.info.get("exif"), image.info.get("xmp")
+    return orientation_in(exif if isinstance(exif, bytes) else b"", xmp if isinstance(xmp, bytes) else b"")
+
+
+def orientation_in(exif: bytes, xmp: bytes = b"") -> int:
+    """1 to 8; 1 where neither says anything, or what they say makes no sense.
+
+    Nothing else of them is read, so that no EXIF, however large or damaged, costs time or spoils pixels.
+    """
+    orientation = _in_exif(exif)
+    if orientation is None and (match := _XMP.search(xmp)):
+        orientation = int(match[1])
+    return orientation if orientation in _TURNS else UPRIGHT
+
+
+def _in_exif(exif: bytes) -> int | None:
+    exif = exif.removeprefix(b"Exif\0\0").removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return None
     try:
-        return zlib.decompressobj().decompress(text, MAX_TEXT_BYTES) if packed else text[:MAX_TEXT_BYTES]
-    except zlib.error:
-        return b""
-
-
-def _hexadecimal(profile: bytes) -> bytes:
-    """As ImageMagick writes EXIF into a text: name, length and lines of hexadecimal."""
-    try:
-        return bytes.fromhex(b"".join(profile.split(b"\n")[3:]).decode("ascii"))
-    except ValueError:
-        return b""
-
-
-def _bare_gif(data: bytes) -> bytes:
-    """Without comments and other extensions before the first frame, but those that say how it is drawn."""
-    at = 13 + (3 << (data[10] & 7) + 1 if len(data) > 10 and data[10] & 0x80 else 0)
-    blocks, pieces = [data[:at]], 0
-    while data[at : at + 1] == b"\x21":
-        start, label, at = at, data[at + 1 : at + 2], at + 2
-        while size := int.from_bytes(data[at : at + 1]):
-            at, pieces = at + 1 + size, pieces + 1
-            if pieces > MAX_PIECES:
-                raise ImageInvalid("undecodable", "the image is in too many small pieces")
-        at += 1
-        if label == b"\xf9":
-            blocks.append(data[start:at])
-    return b"".join([*blocks, data[at:]])
+        (start,) = struct.unpack_from(order + "I", exif, 4)
+        (count,) = struct.unpack_from(order + "H", exif, start)
+        for index in range(min(count, MOST_ENTRIES)):
+            at = start + 2 + 12 * index
+            tag, kind, values = struct.unpack_from(order + "HHI", exif, at)
+            if tag == ORIENTATION_TAG and kind in _NUMBERS and values == 1:
+                return int(struct.unpack_from(order + _NUMBERS[kind], exif, at + 8)[0])
+    except struct.error:
+        pass
+    return None

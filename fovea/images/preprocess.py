@@ -15,9 +15,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fovea.errors import ImageInvalid
-from fovea.images import decode_limits, jxl, kinds, orientation
+from fovea.images import decode_limits, jxl, kinds
 from fovea.images.formats import readable
-from fovea.images.metadata import bare
+from fovea.images.metadata import bare, remaining_turn, turn
 from fovea.images.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
@@ -49,7 +49,7 @@ class PreprocessSpec(BaseModel):
 
     The image is made RGB (transparency onto white, more than 8 bits scaled to 8, see `values`) and
     resized, horizontally first, so that its shorter side has `resize` pixels; its centre `size` x `size` is
-    cut out and turned upright as its format says, see `orientation`.
+    cut out and turned upright as its format says, see `metadata`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -168,9 +168,9 @@ def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
         _reduce_jpeg(file, spec)
     file.load()
     if turning is None:
-        turning = orientation.remaining_turn(file)
+        turning = remaining_turn(file)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
-    upright = orientation.turn(centre(as_rgb(file), spec.size, spec.resize, spec.interpolation), turning)
+    upright = turn(centre(as_rgb(file), spec.size, spec.resize, spec.interpolation), turning)
     return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
 
 

@@ -1,6 +1,6 @@
 """docs/images.md: formats, endings and limits are the image path's."""
 
-from fovea.images import decode_limits, metadata, tiff
+from fovea.images import decode_limits, tiff
 from fovea.images.formats import IMAGE_SUFFIXES, readable
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from tests.docs.pages import IMAGES
@@ -25,7 +25,7 @@ def test_limits_are_the_image_paths() -> None:
         "pixels": MAX_IMAGE_PIXELS,
         "pixels of a run-length encoded BMP": decode_limits.MAX_RLE_PIXELS,
         "scans of a JPEG": decode_limits.MAX_SCANS,
-        "pieces of a file": metadata.MAX_PIECES,
+        "pieces of a file": decode_limits.MAX_PIECES,
         "places of strips in a TIFF": tiff.MAX_VALUES,
     }
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from fovea.images.orientation import ORIENTATION_TAG, remaining_turn
+from fovea.images.metadata import ORIENTATION_TAG, remaining_turn
 from fovea.images.preprocess import OpenedImage, Pixels
 from fovea.images.values import is_guessed
 

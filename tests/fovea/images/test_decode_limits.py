@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from fovea.errors import ImageInvalid
-from fovea.images import decode_limits, metadata, tiff
+from fovea.images import decode_limits, tiff
 from fovea.images.preprocess import decode_image
 from tests import hostile, odd_images, tiny
 from tests.hostile import Case
@@ -60,9 +60,9 @@ TABLES = with_segments(EXIF, segment(EXIF, b"\xff\xdb") * 40)
 @pytest.mark.parametrize(
     ("module", "limit", "value", "data", "complaint"),
     [
-        (metadata, "MAX_PIECES", 50, IN_PIECES, "too many small pieces"),
-        (metadata, "MAX_PIECES", 50, CHUNKS, "too many small pieces"),
-        (metadata, "MAX_PIECES", 50, COMMENTS, "too many small pieces"),
+        (decode_limits, "MAX_PIECES", 50, IN_PIECES, "too many small pieces"),
+        (decode_limits, "MAX_PIECES", 50, CHUNKS, "too many small pieces"),
+        (decode_limits, "MAX_PIECES", 50, COMMENTS, "too many small pieces"),
         (decode_limits, "MAX_HEADER_READS", 50, TABLES, "too many small pieces"),
         (decode_limits, "MAX_READS", 10, IMAGES["bmp rle"], "too many small pieces"),
         (

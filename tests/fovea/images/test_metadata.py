@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from fovea.images.metadata import Segment, bare, jpeg_segments, odd_jpeg
-from fovea.images.orientation import orientation_in
+from fovea.images.metadata import Segment, bare, jpeg_segments, odd_jpeg, orientation_in
 from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image
 from tests import odd_images
 from tests.odd_images import PICTURE, png_chunk, saved
