@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.dataset
@@ -12,7 +13,7 @@ import pytest
 from fovea.client import Classification, Client
 from fovea.model.bundle import ModelBundle
 from tests.photos import make_photos
-from tests.servers import running_server
+from tests.servers import ServerProcess, running_server
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,34 +39,34 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Trained by the command that the README shows, with few steps and small crops."""
+    """Trained by the command that the README shows, with few steps, small crops and a smaller network."""
     place = tmp_path_factory.mktemp("trained")
     trained = program(
         *("trainer", "train", "--data", str(photos), "--models", str(place / "models" / "photos")),
-        *(
-            "--publish-anyway",
-            "--weights",
-            "none",
-            "--epochs",
-            "1",
-            "--runs",
-            str(place / "runs"),
-            "--run-id",
-            "first",
-        ),
+        *("--publish-anyway", "--weights", "none", "--arch", "resnet18", "--epochs", "1"),
+        *("--runs", str(place / "runs"), "--run-id", "first", "--threads", "1"),
         *("--cache-dir", str(place / "cache"), "--size", "64", "--num-steps", "20", "--batch-size", "8"),
     )
     assert trained.returncode == 0, trained.stderr
     return place / "models" / "photos"
 
 
+@pytest.fixture(scope="module")
+def server(models: Path) -> Iterator[ServerProcess]:
+    """Started as a user starts it."""
+    with running_server(models, python=sys.executable) as running:
+        yield running
+
+
 def held_out(photos: Path) -> list[Path]:
     return sorted(path for path in (photos / "val").glob("*/*"))
 
 
-def test_accuracy_over_the_wire_is_the_released_one_to_the_image(models: Path, photos: Path) -> None:
+def test_accuracy_over_the_wire_is_the_released_one_to_the_image(
+    models: Path, server: ServerProcess, photos: Path
+) -> None:
     bundle = ModelBundle.open(models / "1")
-    with running_server(models, python=sys.executable) as server, Client(server.target) as client:
+    with Client(server.target) as client:
         answers = list(client.classify_many(held_out(photos)))
     assert all(isinstance(answer, Classification) for answer in answers)
     correct = sum(
@@ -76,7 +77,9 @@ def test_accuracy_over_the_wire_is_the_released_one_to_the_image(models: Path, p
     assert (correct, len(answers)) == (round(metrics.accuracy * metrics.images), metrics.images)
 
 
-def test_scored_rows_are_the_servers_answers(models: Path, photos: Path, tmp_path: Path) -> None:
+def test_scored_rows_are_the_servers_answers(
+    models: Path, server: ServerProcess, photos: Path, tmp_path: Path
+) -> None:
     (photos / "val" / "broken.jpg").write_bytes(b"\xff\xd8 this is no photograph")
     try:
         scored = program(
@@ -92,7 +95,7 @@ def test_scored_rows_are_the_servers_answers(models: Path, photos: Path, tmp_pat
     by_key = {row["key"]: row for row in rows}
     assert len(by_key) == len(rows) == len(held_out(photos)) + 1
     assert by_key["broken.jpg"]["status"] == "undecodable"
-    with running_server(models, python=sys.executable) as server, Client(server.target) as client:
+    with Client(server.target) as client:
         for path, answer in zip(held_out(photos), client.classify_many(held_out(photos)), strict=True):
             row = by_key[str(path.relative_to(photos / "val"))]
             assert isinstance(answer, Classification)
@@ -100,11 +103,12 @@ def test_scored_rows_are_the_servers_answers(models: Path, photos: Path, tmp_pat
             assert row["probability"] == pytest.approx(answer.probability, abs=1e-5)
 
 
-def test_the_client_command_prints_json_lines_and_a_table(models: Path, photos: Path, tmp_path: Path) -> None:
+def test_the_client_command_prints_json_lines_and_a_table(
+    server: ServerProcess, photos: Path, tmp_path: Path
+) -> None:
     image, missing = str(held_out(photos)[0]), str(tmp_path / "missing.jpg")
-    with running_server(models, python=sys.executable) as server:
-        as_json = program("fovea.client", image, missing, "--target", server.target, "--json")
-        as_table = program("fovea.client", image, "--target", server.target)
+    as_json = program("fovea.client", image, missing, "--target", server.target, "--json")
+    as_table = program("fovea.client", image, "--target", server.target)
     answer, error = (json.loads(line) for line in as_json.stdout.splitlines())
     assert as_json.returncode == 65
     assert answer["predictions"][0]["label"] in {"flower", "temple"}
