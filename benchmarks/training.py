@@ -30,7 +30,7 @@ from benchmarks.photographs import write_photographs
 from fovea.stopping import Stopping
 from trainer.config import TrainSettings
 from trainer.fit.loop import fit
-from trainer.history import Fit
+from trainer.history import EpochRecord
 from trainer.learning_rate.decision import given
 from trainer.network.model import adamw
 from trainer.preparation import Start, prepare, recipe_of
@@ -62,7 +62,7 @@ def main() -> None:
     rows = [
         ("(a) the model alone, the limit", limit),
         ("(b) the trainer, from the second epoch on", trainer),
-        ("(c) the first epoch, with decoding", images / (decoding_s + first.epochs[0].train_s)),
+        ("(c) the first epoch, with decoding", images / (decoding_s + first.train_s)),
         *([("(d) fastai, from the second epoch on", fastai)] if fastai else []),
     ]
     print(
@@ -114,7 +114,7 @@ def _round(start: Start, settings: TrainSettings, run: Path) -> tuple[float, flo
     """Images/s of (a) and of (b)."""
     steps = len(start.data.train) // settings.batch_size
     limit = steps * settings.batch_size / _model_alone_s(start, settings, steps)
-    epoch = _epoch(start, settings, run).epochs[0]
+    epoch = _epoch(start, settings, run)
     return limit, steps * settings.batch_size / epoch.train_s
 
 
@@ -140,12 +140,13 @@ def _model_alone_s(start: Start, settings: TrainSettings, steps: int) -> float:
     return time.perf_counter() - started
 
 
-def _epoch(start: Start, settings: TrainSettings, run: Path) -> Fit:
+def _epoch(start: Start, settings: TrainSettings, run: Path) -> EpochRecord:
     """One, by the trainer."""
     run.mkdir()
     with _silent():
         recipe = recipe_of(settings, start, given(1e-3))
-        return fit(start.checkpoint, start.data, recipe, start.precision, Stopping(), run)
+        _, epochs = fit(start.checkpoint, start.data, recipe, start.precision, Stopping(), run)
+    return epochs[0]
 
 
 def _fastai(options: argparse.Namespace, folder: Path, settings: TrainSettings) -> float:

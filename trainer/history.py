@@ -1,8 +1,10 @@
-"""What training leaves to be read: a record an epoch, with its steps."""
+"""What training leaves to be read: a record an epoch with its steps, and how it went."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from fovea.stores.storage import LocalFolder
 
@@ -38,11 +40,11 @@ class EpochRecord:
         }
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How training went."""
+class FitRecord(BaseModel, frozen=True):
+    """fit.json: how training went."""
 
-    epochs: list[EpochRecord]
+    epochs: int
+    """that were trained"""
     decisions: list[str]
     """after each cycle, why more epochs were run, or none"""
     kept_epoch: int

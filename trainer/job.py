@@ -1,7 +1,6 @@
 """The commands: each is one function that reads downwards."""
 
 import time
-from dataclasses import asdict
 
 from fovea.errors import DataInvalid
 from fovea.model.versions import published
@@ -11,6 +10,8 @@ from fovea.stores.conditional_puts import require_conditional_puts
 from fovea.stores.storage import LocalFolder, open_folder
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.fit.loop import fit
+from trainer.history import FitRecord
+from trainer.images.audit import read_audit
 from trainer.images.data import DataSet
 from trainer.learning_rate.decision import Decision, given, read_decision
 from trainer.lineage import RunOrigin
@@ -50,7 +51,7 @@ def find_lr(settings: LrFindSettings) -> None:
     start = prepare(settings)
     folder = folder.claim()
     folder.write_json(SETTINGS_FILE, as_saved(settings))
-    folder.write_json(AUDIT_FILE, start.data.audit())
+    folder.write_record(AUDIT_FILE, start.data.audit())
     decision = find_learning_rate(start, settings)
     _write_decision(folder, decision)
     print(describe_decision(decision))
@@ -73,8 +74,8 @@ def train(settings: TrainSettings) -> None:
     with run.locked():
         decision = _begin(run, start, settings)
         recipe = recipe_of(settings, start, decision)
-        fitted = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
-        run.write_json(FIT_FILE, {**asdict(fitted), "epochs": len(fitted.epochs)})
+        fitted, _ = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
+        run.write_record(FIT_FILE, fitted)
         checkpoint = start.checkpoint.at(fitted.kept_epoch)
         released = read_released(run) or release(
             run,
@@ -87,7 +88,7 @@ def train(settings: TrainSettings) -> None:
             stopping,
         )
         summary = summarise(run, start.data, decision, fitted, released, time.monotonic() - started)
-        run.write_json(SUMMARY_FILE, summary)
+        run.write_record(SUMMARY_FILE, summary)
     _tell(describe(summary, decision, fitted, released), released, run, settings.models)
 
 
@@ -97,7 +98,7 @@ def export(settings: ExportSettings) -> None:
     _check_models(settings.models)
     run = RunFolder(settings.run)
     checkpoint = Checkpoint.load(run.path)
-    run.read_json(FIT_FILE)  # the last that training writes: refused now, not after the gate
+    run.read_record(FIT_FILE, FitRecord)  # the last that training writes: refused now, not after the gate
     trained = read_settings(run)
     precision = choose_precision(settings.device, settings.threads)
     checkpoint.network.to(precision.device)
@@ -133,7 +134,7 @@ def _begin(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:
         _check_images(run, start.data, settings)
         return read_decision(run)
     run.write_json(SETTINGS_FILE, as_saved(settings))
-    run.write_json(AUDIT_FILE, start.data.audit())
+    run.write_record(AUDIT_FILE, start.data.audit())
     _origin(start, settings).write(run)
     decision = given(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
     _write_decision(run, decision)
@@ -149,7 +150,7 @@ def _origin(start: Start, settings: TrainSettings) -> RunOrigin:
 
 
 def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> None:
-    if data.digest != run.read_json(AUDIT_FILE)["digest"]:
+    if data.digest != read_audit(run).digest:
         raise DataInvalid(f"{settings.data}: the images are not those that the run {run.path} was begun with")
 
 

@@ -13,6 +13,7 @@ from fovea.errors import DataInvalid
 from fovea.model.bundle import file_digest
 from trainer.config import LrFindSettings, TrainSettings
 from trainer.fit.recipe import Objective, Recipe, balanced_weights
+from trainer.images.audit import read_audit
 from trainer.images.augment import Augmentation
 from trainer.images.batches import endless_batches
 from trainer.images.data import DataSet, read_images
@@ -26,7 +27,7 @@ from trainer.network.precision import Precision, check_compiler, choose_precisio
 from trainer.network.weights import load_weights
 from trainer.options import DIGITS
 from trainer.progress import show_progress
-from trainer.run_folder import AUDIT_FILE, RunFolder
+from trainer.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def prepare(settings: AnySettings) -> Start:
     continued = settings.continue_from if isinstance(settings, TrainSettings) else None
     checkpoint, digest = _continue(continued, split) if continued else _start_anew(settings, split)
     data = read_data(split, settings, settings.threads)
-    if continued and RunFolder(continued).read_json(AUDIT_FILE)["digest"] != data.digest:
+    if continued and read_audit(RunFolder(continued)).digest != data.digest:
         logger.warning("not the images of %s: those held out now may have been trained on then", continued)
     checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
     return Start(data, checkpoint, precision, digest)

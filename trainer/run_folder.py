@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 from fovea.stores.storage import LocalFolder
@@ -26,6 +28,8 @@ EVALUATION_FILE = "evaluation.json"
 RANGE_TESTS = Path("runs/lr-find")
 EVALUATIONS = Path("runs/evaluate")
 LOOKS = Path("runs/look")
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,24 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         LocalFolder(self.path).write(name, text.encode())
+
+    def write_record(self, name: str, record: BaseModel) -> None:
+        """What was never set is left out."""
+        self.write_json(name, record.model_dump(mode="json", exclude_unset=True))
+
+    def read_record(self, name: str, kind: type[Record]) -> Record:
+        """What a run of this or of an older version wrote.
+
+        Raises DataInvalid when this run has no such file, or a damaged one.
+        """
+        try:
+            return kind.model_validate(self.read_json(name))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise DataInvalid(
+                f"{self.path / name}: not what a training writes: {place}: {first['msg']}"
+            ) from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Raises DataInvalid when this run has no such file, or a damaged one."""

@@ -1,11 +1,14 @@
 """What a command says when it is done, and what of it is kept."""
 
-from typing import Any
+from typing import TypedDict
+
+from pydantic import BaseModel
 
 from fovea.model.bundle import REPORT_FILE
+from fovea.model.measured import Opinion
 from trainer.evaluate.descriptions import describe_beside, describe_verdict
 from trainer.evaluate.metrics import accuracy_interval
-from trainer.history import Fit
+from trainer.history import FitRecord
 from trainer.images.data import DataSet
 from trainer.learning_rate.decision import Decision
 from trainer.release.release import Released
@@ -28,31 +31,70 @@ def _describe_range(decision: Decision, name: str) -> str:
     return f"{lowest:.2g} to {highest:.2g}" if lowest and highest else ""
 
 
+class Majority(BaseModel, frozen=True):
+    """Always naming the most frequent class."""
+
+    label: str
+    accuracy: float
+
+
+class SummaryRecord(BaseModel, frozen=True, extra="allow"):
+    """summary.json: what became of a run. Those of older versions lack some, which are not set then."""
+
+    learning_rate: float | None = None
+    accuracy: float
+    """of the held-out images, as are the next ones, of the released model"""
+    accuracy_interval_95: tuple[float, float] | None = None
+    macro_recall: float | None = None
+    majority: Majority | None = None
+    loss: float | None = None
+    epochs: int | None = None
+    epochs_advice: str | None = None
+    images_train: int | None = None
+    images_heldout: int
+    verdict: Opinion | None = None
+    model: str | None
+    """the published version"""
+    not_published: str | None = None
+    """why"""
+    candidate: str | None = None
+    """the folder of a model that is not published"""
+    report: str | None = None
+    seconds: float | None = None
+
+
+class Place(TypedDict):
+    """Where a released model is."""
+
+    model: str | None
+    not_published: str | None
+    candidate: str | None
+
+
 def summarise(
-    run: RunFolder, data: DataSet, decision: Decision, fitted: Fit, released: Released, seconds: float
-) -> dict[str, Any]:
-    """JSON-ready: what summary.json keeps of a run."""
-    metrics, opinion = released.metrics, released.opinion
+    run: RunFolder, data: DataSet, decision: Decision, fit: FitRecord, released: Released, seconds: float
+) -> SummaryRecord:
+    metrics = released.metrics
     majority, share = metrics.majority
-    return {
-        "learning_rate": decision.lr,
-        "accuracy": metrics.accuracy,
-        "accuracy_interval_95": list(accuracy_interval(metrics.right, metrics.images)),
-        "macro_recall": metrics.macro_recall,
-        "majority": {"label": majority, "accuracy": share},
-        "loss": metrics.loss,
-        "epochs": fitted.kept_epoch,
-        "epochs_advice": fitted.advice,
-        "images_train": len(data.train),
-        "images_heldout": len(data.heldout),
-        "verdict": opinion.model_dump(mode="json") if opinion else None,
-        **_where_it_is(released),
-        "report": str(run.path / REPORT_FILE),
-        "seconds": round(seconds, 1),
-    }
+    return SummaryRecord(
+        learning_rate=decision.lr,
+        accuracy=metrics.accuracy,
+        accuracy_interval_95=accuracy_interval(metrics.right, metrics.images),
+        macro_recall=metrics.macro_recall,
+        majority=Majority(label=majority, accuracy=share),
+        loss=metrics.loss,
+        epochs=fit.kept_epoch,
+        epochs_advice=fit.advice,
+        images_train=len(data.train),
+        images_heldout=len(data.heldout),
+        verdict=released.opinion,
+        **_place(released),
+        report=str(run.path / REPORT_FILE),
+        seconds=round(seconds, 1),
+    )
 
 
-def _where_it_is(released: Released) -> dict[str, str | None]:
+def _place(released: Released) -> Place:
     return {
         "model": None if released.refusal else released.uri,
         "not_published": released.refusal,
@@ -63,35 +105,36 @@ def _where_it_is(released: Released) -> dict[str, str | None]:
 def note_export(run: RunFolder, released: Released) -> None:
     """What the summary said of a model that was not published may be so no longer."""
     if run.holds(SUMMARY_FILE) and not is_published(run):
-        run.write_json(SUMMARY_FILE, {**run.read_json(SUMMARY_FILE), **_where_it_is(released)})
+        summary = run.read_record(SUMMARY_FILE, SummaryRecord)
+        run.write_record(SUMMARY_FILE, summary.model_copy(update={**_place(released)}))
 
 
 def is_published(run: RunFolder) -> bool:
     """Of a run that has a summary."""
-    return bool(run.read_json(SUMMARY_FILE)["model"])
+    return bool(run.read_record(SUMMARY_FILE, SummaryRecord).model)
 
 
 def describe_finished(run: RunFolder) -> str:
-    summary = run.read_json(SUMMARY_FILE)
+    summary = run.read_record(SUMMARY_FILE, SummaryRecord)
     return (
-        f"the run {run.path} is finished: {summary['accuracy']:.2%} of {summary['images_heldout']} held-out "
-        f"images, published as {summary['model']} (--run-id takes another name for another run)"
+        f"the run {run.path} is finished: {summary.accuracy:.2%} of {summary.images_heldout} held-out "
+        f"images, published as {summary.model} (--run-id takes another name for another run)"
     )
 
 
-def describe(summary: dict[str, Any], decision: Decision, fitted: Fit, released: Released) -> str:
+def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, released: Released) -> str:
     """Of a run that has just been released."""
     return "\n".join(
         [
             "",
             f"learning rate   {decision.lr:.3g} ({decision.why})",
-            *(f"epochs          {text}" for text in fitted.decisions),
-            f"accuracy        {summary['accuracy']:.2%} of {summary['images_heldout']} held-out images",
+            *(f"epochs          {text}" for text in fit.decisions),
+            f"accuracy        {summary.accuracy:.2%} of {summary.images_heldout} held-out images",
             f"beside it       {describe_beside(released.metrics)}",
-            f"advice          {summary['epochs_advice']}",
-            f"model           {summary['model'] or 'not published; it is kept as ' + summary['candidate']}",
-            f"report          {summary['report']}",
-            f"time            {summary['seconds']:.0f} s",
+            f"advice          {summary.epochs_advice}",
+            f"model           {summary.model or f'not published; it is kept as {summary.candidate}'}",
+            f"report          {summary.report}",
+            f"time            {summary.seconds:.0f} s",
             *describe_verdict(released.opinion),
         ]
     )

@@ -93,7 +93,7 @@ def train_only(
     decision = given(settings.lr)
     found = find_learning_rate(start, settings) if range_test else decision
     run = root / f"run-{len(list(root.iterdir()))}"
-    fitted = fit(
+    _, epochs = fit(
         start.checkpoint,
         start.data,
         recipe_of(settings, start, decision),
@@ -101,7 +101,7 @@ def train_only(
         Stopping(),
         run,
     )
-    return fitted.epochs, start.checkpoint.network.state_dict(), found
+    return epochs, start.checkpoint.network.state_dict(), found
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from trainer.fit.advice import advise
 from trainer.fit.early_stopping import after_phase, check_finite
 from trainer.fit.recipe import Recipe, phases, schedule_of
 from trainer.fit.state import TrainingState, begin, resume
-from trainer.history import Fit, write_records
+from trainer.history import EpochRecord, FitRecord, write_records
 from trainer.images.augment import augment
 from trainer.images.batches import Batch, steps_per_epoch, training_batches
 from trainer.images.data import DataSet
@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 
 def fit(
     checkpoint: Checkpoint, data: DataSet, recipe: Recipe, precision: Precision, stopping: Stopping, run: Path
-) -> Fit:
+) -> tuple[FitRecord, list[EpochRecord]]:
     """Fine-tunes the checkpoint's network in place; it ends with the weights of the best cycle's end.
+    Gives a record of how it went, and one of each epoch.
 
     A training that was broken off in `run` goes on after the last step that is in its checkpoint.pt. Each
     epoch writes metrics.jsonl and checkpoint.pt there. Raises Terminated (SIGTERM) and KeyboardInterrupt with
@@ -49,7 +50,11 @@ def fit(
             state.save(run, checkpoint, precision)
         logger.info("saved: the same command with --run-id %s goes on from here", run.name)
         raise
-    return Fit(state.records, state.decisions, state.kept_epoch, _advice(state, recipe, run.name))
+    advice = _advice(state, recipe, run.name)
+    record = FitRecord(
+        epochs=len(state.records), decisions=state.decisions, kept_epoch=state.kept_epoch, advice=advice
+    )
+    return record, state.records
 
 
 def train(

@@ -5,12 +5,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Final
+
+from pydantic import BaseModel
 
 from fovea.errors import DataInvalid
 from trainer.images.labels import look_alikes
 from trainer.images.listing import Sample
 from trainer.images.traits import DOUBTFUL, TRAITS
+from trainer.run_folder import AUDIT_FILE, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +24,7 @@ FEW_IMAGES: Final = 10
 
 
 @dataclass(frozen=True)
-class Looked:
+class UsableFile:
     """A file that can be used, with what its bytes told."""
 
     sample: Sample
@@ -55,6 +58,46 @@ def left_out(bad: Sequence[BadFile]) -> str:
     return f"images left out: {len(bad)}; the first is {bad[0].path}: {bad[0].reason}"
 
 
+class KindRecord(BaseModel, frozen=True):
+    """Files of one kind that were not taken."""
+
+    files: int
+    names: list[str]
+    """the first ones"""
+
+
+class AuditRecord(BaseModel, frozen=True):
+    """audit.json: which images are used, and what was found among those that came. See `Audit`."""
+
+    digest: str
+    """sha256 over the contents and labels of all images, hexadecimal"""
+    not_taken: dict[str, KindRecord] = {}
+    """kind -> files that are no images by their names, or have no label"""
+    left_for_evaluate: dict[str, int] = {}
+    """part -> its images"""
+    quarantined: list[BadFile] = []
+    """that cannot be decoded"""
+    classes: dict[str, dict[str, int]]
+    look_alikes: list[tuple[str, ...]] = []
+    tiny: dict[str, int] = {}
+    not_heldout: list[str]
+    leaked: list[BadFile] = []
+    conflicts: list[tuple[str, ...]]
+    duplicates: list[tuple[str, ...]] = []
+    traits: dict[str, int] = {}
+    doubtful: dict[str, list[str]] = {}
+
+    @property
+    def trained_on(self) -> int:
+        """Images to train on."""
+        return sum(counts["train"] for counts in self.classes.values())
+
+
+def read_audit(run: RunFolder) -> AuditRecord:
+    """Raises DataInvalid when there is none, or a damaged one."""
+    return run.read_record(AUDIT_FILE, AuditRecord)
+
+
 @dataclass(frozen=True)
 class Audit:
     """Findings over all usable files, before the training copies of held-out images are left out."""
@@ -86,20 +129,6 @@ class Audit:
         """Labels that are classes of their own, and differ in case, blanks or dashes alone."""
         return look_alikes(self.classes)
 
-    def record(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {
-            "classes": self.classes,
-            "look_alikes": [list(group) for group in self.look_alikes],
-            "tiny": self.tiny,
-            "not_heldout": self.not_heldout,
-            "leaked": [vars(bad) for bad in self.leaked],
-            "conflicts": [list(group) for group in self.conflicts],
-            "duplicates": [list(group) for group in self.duplicates],
-            "traits": self.traits,
-            "doubtful": self.doubtful,
-        }
-
     def findings(self) -> Iterator[str]:
         """A line for each kind of finding that matters, with its first example."""
         if self.leaked:
@@ -122,47 +151,48 @@ class Audit:
         yield from _describe_doubtful(self.doubtful, self.traits)
 
 
-def audit(train: Iterable[Looked], heldout: Iterable[Looked]) -> Audit:
+def audit(train: Iterable[UsableFile], heldout: Iterable[UsableFile]) -> Audit:
     """Compares contents byte for byte, by their digests; a picture that was saved anew is another."""
     train, heldout = tuple(train), tuple(heldout)
-    held = {looked.digest: looked.sample for looked in heldout}
-    kept = [looked for looked in train if looked.digest not in held]
+    heldout_files = {file.digest: file.sample for file in heldout}
+    used = [file for file in train if file.digest not in heldout_files]
     return Audit(
-        duplicates=tuple(_duplicates(kept)) + tuple(_duplicates(heldout)),
+        duplicates=tuple(_duplicates(used)) + tuple(_duplicates(heldout)),
         leaked=tuple(
-            BadFile(str(looked.sample), f"the same content is held out as {held[looked.digest]}")
-            for looked in train
-            if looked.digest in held
+            BadFile(str(file.sample), f"the same content is held out as {heldout_files[file.digest]}")
+            for file in train
+            if file.digest in heldout_files
         ),
         conflicts=tuple(_conflicts(chain(train, heldout))),
-        classes=_count_classes(kept, heldout),
-        traits=dict(sorted(Counter(trait for x in chain(kept, heldout) for trait in x.traits).items())),
-        doubtful=_name_doubtful((str(looked.sample), looked.traits) for looked in chain(kept, heldout)),
+        classes=_count_classes(used, heldout),
+        traits=dict(sorted(Counter(trait for file in chain(used, heldout) for trait in file.traits).items())),
+        doubtful=_name_doubtful((str(file.sample), file.traits) for file in chain(used, heldout)),
     )
 
 
-def _by_content(files: Iterable[Looked]) -> Iterator[list[Sample]]:
+def _by_content(files: Iterable[UsableFile]) -> Iterator[list[Sample]]:
     """Files of which there are two or more of one content."""
     groups: dict[str, list[Sample]] = defaultdict(list)
-    for looked in files:
-        groups[looked.digest].append(looked.sample)
+    for file in files:
+        groups[file.digest].append(file.sample)
     return (group for group in groups.values() if len(group) > 1)
 
 
-def _duplicates(files: Iterable[Looked]) -> Iterator[tuple[str, ...]]:
+def _duplicates(files: Iterable[UsableFile]) -> Iterator[tuple[str, ...]]:
     return (tuple(str(sample) for sample in group) for group in _by_content(files))
 
 
-def _conflicts(files: Iterable[Looked]) -> Iterator[tuple[str, ...]]:
+def _conflicts(files: Iterable[UsableFile]) -> Iterator[tuple[str, ...]]:
     for group in _by_content(files):
         if len({sample.label for sample in group}) > 1:
             yield tuple(f"{sample.label}: {sample}" for sample in group)
 
 
-def _count_classes(train: Iterable[Looked], heldout: Iterable[Looked]) -> dict[str, dict[str, int]]:
-    trained = Counter(looked.sample.label for looked in train)
-    held = Counter(looked.sample.label for looked in heldout)
-    return {label: {"train": trained[label], "heldout": held[label]} for label in sorted(trained | held)}
+def _count_classes(train: Iterable[UsableFile], heldout: Iterable[UsableFile]) -> dict[str, dict[str, int]]:
+    counts = {"train": Counter(file.sample.label for file in train)}
+    counts["heldout"] = Counter(file.sample.label for file in heldout)
+    labels = sorted(counts["train"] | counts["heldout"])
+    return {label: {part: counts[part][label] for part in counts} for label in labels}
 
 
 def _name_doubtful(files: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, list[str]]:

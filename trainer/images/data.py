@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,16 @@ from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
 from fovea.images.preprocess import PreprocessSpec
 from fovea.model.bundle import canonical_json
-from trainer.images.audit import Audit, BadFile, Looked, audit, check_bad, left_out
+from trainer.images.audit import (
+    Audit,
+    AuditRecord,
+    BadFile,
+    KindRecord,
+    UsableFile,
+    audit,
+    check_bad,
+    left_out,
+)
 from trainer.images.batches import Images
 from trainer.images.pixels import Decoded, decode_all
 from trainer.images.sources import Sample, Split, check_split
@@ -28,7 +36,7 @@ class DataSet:
     heldout: Images
     """Exactly what serving would make of the files."""
     bad: tuple[BadFile, ...]
-    found: Audit
+    comparison: Audit
     digest: str
     """sha256 over the contents and labels of all images, hexadecimal"""
     passed_over: PassedOver
@@ -36,16 +44,24 @@ class DataSet:
     left_for_evaluate: dict[str, int]
     """part -> its images, which nothing was done with"""
 
-    def audit(self) -> dict[str, Any]:
+    def audit(self) -> AuditRecord:
         """What audit.json says."""
-        bad = [asdict(bad) for bad in self.bad]
-        return {
-            "digest": self.digest,
-            "not_taken": self.passed_over.record(),
-            "left_for_evaluate": self.left_for_evaluate,
-            "quarantined": bad,
-            **self.found.record(),
-        }
+        found = self.comparison
+        return AuditRecord(
+            digest=self.digest,
+            not_taken={kind: KindRecord(**files) for kind, files in self.passed_over.record().items()},
+            left_for_evaluate=self.left_for_evaluate,
+            quarantined=list(self.bad),
+            classes=found.classes,
+            look_alikes=found.look_alikes,
+            tiny=found.tiny,
+            not_heldout=found.not_heldout,
+            leaked=list(found.leaked),
+            conflicts=list(found.conflicts),
+            duplicates=list(found.duplicates),
+            traits=found.traits,
+            doubtful=found.doubtful,
+        )
 
     def findings(self) -> Iterator[str]:
         """A line for each kind of finding that matters, with its first example."""
@@ -53,7 +69,7 @@ class DataSet:
             yield f"files not taken: {self.passed_over.line()}"
         if self.bad:
             yield left_out(self.bad)
-        yield from self.found.findings()
+        yield from self.comparison.findings()
 
 
 def read_images(
@@ -62,7 +78,7 @@ def read_images(
     """Decodes the images of `split`, or finds them in the cache.
 
     Files that cannot be decoded are left out and named in `bad`; training images whose content is held out
-    too are left out and named in `found`, for else the held-out accuracy would be better than the truth.
+    too are left out and named in `comparison`, for else the held-out accuracy would be better than the truth.
     Raises DataInvalid when bad files are more than `max_bad_fraction` of all or leave a class nothing to
     train on, Unavailable when the cache cannot be written.
     """
@@ -71,23 +87,23 @@ def read_images(
     heldout = decode_all(split.heldout, spec, cache_dir, threads)
     bad = (*_bad(split.train, train), *_bad(split.heldout, heldout))
     check_bad(data, bad, len(split.train) + len(split.heldout), max_bad_fraction)
-    found = audit(_usable(split.train, train), _usable(split.heldout, heldout))
-    held = {looked.digest for looked in _usable(split.heldout, heldout)}
-    train_rows = [row for row in _usable_rows(train) if train.digests[row] not in held]
+    comparison = audit(_usable(split.train, train), _usable(split.heldout, heldout))
+    heldout_digests = {file.digest for file in _usable(split.heldout, heldout)}
+    train_rows = [row for row in _usable_rows(train) if train.digests[row] not in heldout_digests]
     heldout_rows = _usable_rows(heldout)
-    kept = check_split(
+    usable = check_split(
         data, (split.train[row] for row in train_rows), (split.heldout[row] for row in heldout_rows)
     )
-    for label in sorted(set(split.labels) - set(kept.labels)):
+    for label in sorted(set(split.labels) - set(usable.labels)):
         raise DataInvalid(
             f"{data}: class {label!r} has no image left to train on: each is damaged or held out too"
         )
     return DataSet(
-        kept.labels,
-        _images(kept.train, train, train_rows, kept.labels),
-        _images(kept.heldout, heldout, heldout_rows, kept.labels),
+        usable.labels,
+        _images(usable.train, train, train_rows, usable.labels),
+        _images(usable.heldout, heldout, heldout_rows, usable.labels),
         bad,
-        found,
+        comparison,
         _data_digest(split, train, heldout),
         split.passed_over,
         split.left_for_evaluate,
@@ -98,9 +114,9 @@ def _usable_rows(decoded: Decoded) -> list[int]:
     return [row for row, outcome in enumerate(decoded.outcomes) if outcome.error is None]
 
 
-def _usable(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[Looked]:
+def _usable(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[UsableFile]:
     for row in _usable_rows(decoded):
-        yield Looked(samples[row], decoded.digests[row], decoded.outcomes[row].traits)
+        yield UsableFile(samples[row], decoded.digests[row], decoded.outcomes[row].traits)
 
 
 def _bad(samples: tuple[Sample, ...], decoded: Decoded) -> Iterator[BadFile]:

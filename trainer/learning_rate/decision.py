@@ -59,6 +59,13 @@ class Decision:
         logger.log(level, "learning rate %.3g: %s", self.lr, self.warning or self.why)
 
 
+def read_decision(run: RunFolder) -> Decision:
+    """Of a run; raises DataInvalid when there is none."""
+    record: dict[str, Any] = run.read_json(DECISION_FILE)
+    curve = Curve(**record["curve"]) if record["curve"] else None
+    return Decision(**{**record, "curve": curve})
+
+
 def given(lr: float) -> Decision:
     """The user said so."""
     return Decision(lr, "given as --lr", "none", {}, None)

@@ -28,6 +28,7 @@ from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency
 from trainer.evaluate.metrics import Logits, Targets, measure, softmax
 from trainer.evaluate.prediction import predict
+from trainer.images.audit import read_audit
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.lineage import Lineage
@@ -42,7 +43,7 @@ from trainer.report.contents import Evidence
 from trainer.report.page import render_report
 from trainer.report.released import ReleasedFiles, describe_files
 from trainer.report.verdict import Verdict, judge
-from trainer.run_folder import AUDIT_FILE, RunFolder
+from trainer.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def release(
         metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
-        verdict = judge(metrics, calibration, run.read_json(AUDIT_FILE), settings.target_precision)
+        verdict = judge(metrics, calibration, read_audit(run), settings.target_precision)
         contract = contract.model_copy(update={"metrics": metrics, "verdict": verdict.opinion})
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
         released = add_variants(folder, contract, data, golden, settings, threads)

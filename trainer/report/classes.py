@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from fovea.model.bundle import BundleContract
 from trainer.evaluate.metrics import Targets
+from trainer.images.audit import AuditRecord
 
 MOST_ROWS: Final = 2000
 """On the page, the weakest: a row of the longest names weighs a kilobyte."""
@@ -29,13 +30,13 @@ class ClassRow:
     times: int
 
 
-def list_classes(contract: BundleContract, audit: dict[str, Any], counts: Targets) -> list[ClassRow]:
+def list_classes(contract: BundleContract, audit: AuditRecord, counts: Targets) -> list[ClassRow]:
     """The weakest first, those that nothing is known of last. counts int64 [classes, classes]."""
     rows = list(_rows(contract, audit, counts))
     return sorted(rows, key=lambda row: (row.recall is None, row.recall or 0.0, -row.heldout))
 
 
-def _rows(contract: BundleContract, audit: dict[str, Any], counts: Targets) -> Iterator[ClassRow]:
+def _rows(contract: BundleContract, audit: AuditRecord, counts: Targets) -> Iterator[ClassRow]:
     mistakes = counts.copy()
     np.fill_diagonal(mistakes, 0)
     most, named = mistakes.argmax(1), counts.sum(0)
@@ -44,7 +45,7 @@ def _rows(contract: BundleContract, audit: dict[str, Any], counts: Targets) -> I
         times = int(mistakes[place, most[place]])
         yield ClassRow(
             label,
-            int(audit["classes"].get(label, {}).get("train", 0)),
+            audit.classes.get(label, {}).get("train", 0),
             measured.images,
             measured.precision if named[place] else None,
             measured.recall if measured.images else None,

@@ -9,7 +9,8 @@ from fovea.model.bundle import BundleContract
 from fovea.model.measured import Metrics
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import ECE_BINS, Bin, Logits, Targets, coverage, reliability, softmax
-from trainer.history import EpochRecord, read_records
+from trainer.history import EpochRecord, FitRecord, read_records
+from trainer.images.audit import AuditRecord
 from trainer.images.batches import Images
 from trainer.images.traits import TRAITS
 from trainer.learning_rate.decision import Decision, read_decision
@@ -57,8 +58,7 @@ class RunContents:
     """the weakest, as many as the page shows"""
     longest_label: int
     """characters"""
-    audit: dict[str, Any]
-    """audit.json, of this version or of one before"""
+    audit: AuditRecord
     trained: int
     """images to train on"""
     decision: Decision
@@ -81,11 +81,11 @@ class RunContents:
 
 
 def contents_of_run(
-    run: RunFolder, contract: BundleContract, audit: dict[str, Any], counts: Targets
+    run: RunFolder, contract: BundleContract, audit: AuditRecord, counts: Targets
 ) -> RunContents:
     """counts int64 [classes, classes]: rows are the truth, columns the predictions."""
     records, decision = read_records(run.path), read_decision(run)
-    fit, lineage = run.read_json(FIT_FILE), Lineage.of(contract.training)
+    fit, lineage = run.read_record(FIT_FILE, FitRecord), Lineage.of(contract.training)
     threads = run.read_json(SETTINGS_FILE)["threads"]
     return RunContents(
         contract=contract,
@@ -94,11 +94,11 @@ def contents_of_run(
         classes=list_classes(contract, audit, counts)[:MOST_ROWS],
         longest_label=max(map(len, contract.labels)),
         audit=audit,
-        trained=sum(counts["train"] for counts in audit["classes"].values()),
+        trained=audit.trained_on,
         decision=decision,
         curve=draw_curve(decision) if decision.curve else None,
-        decisions=fit["decisions"],
-        advice=fit["advice"],
+        decisions=fit.decisions,
+        advice=fit.advice,
         records=records,
         losses=draw_losses(records),
         accuracies=draw_accuracy(records),
@@ -136,7 +136,7 @@ class ConfidenceContents:
 
 
 def contents_of_confidence(
-    evidence: Evidence, probabilities: Logits, contract: BundleContract, audit: dict[str, Any]
+    evidence: Evidence, probabilities: Logits, contract: BundleContract, audit: AuditRecord
 ) -> ConfidenceContents:
     """probabilities float32 [n, classes]: the evidence's, after the temperature."""
     targets, calibration = evidence.heldout.targets, evidence.calibration

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from fovea.model.bundle import BundleContract
 from trainer.evaluate.metrics import confusion, softmax
 from trainer.explain.page import Fragment
+from trainer.images.audit import read_audit
 from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.report.album import Album
 from trainer.report.contents import Evidence, contents_of_confidence, contents_of_run
@@ -16,7 +17,7 @@ from trainer.report.explanation import render_explanation
 from trainer.report.mistakes import show_matrix, show_pairs, show_worst
 from trainer.report.outcomes import Outcomes
 from trainer.report.released import ReleasedFiles
-from trainer.run_folder import AUDIT_FILE, RunFolder
+from trainer.run_folder import RunFolder
 
 HERE: Final = Path(__file__).parent
 PAGE_BYTES: Final = 4_800_000
@@ -40,7 +41,7 @@ def render_report(
     outcomes = Outcomes.of(probabilities, evidence.heldout.targets)
     counts = confusion(outcomes.predicted, outcomes.targets, len(contract.labels))
     page = environment(HERE).get_template("report.html.j2")
-    audit = run.read_json(AUDIT_FILE)
+    audit = read_audit(run)
     explanation = render_explanation(
         evidence.heldout, outcomes, evidence.network, contract.labels, evidence.calibration.temperature
     )

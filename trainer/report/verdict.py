@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from markupsafe import Markup
 
@@ -11,6 +11,7 @@ from fovea.pages import named
 from trainer.evaluate.baseline import beside_majority, share_taken
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import accuracy_interval
+from trainer.images.audit import AuditRecord
 from trainer.pages.markup import percent
 
 WIDE: Final = 0.1
@@ -61,7 +62,7 @@ class Verdict:
         return Opinion(word=self.word, against=tuple(" ".join(r.striptags().split()) for r in self.against))
 
 
-def judge(metrics: Metrics, calibration: Calibration, audit: dict[str, Any], target: float) -> Verdict:
+def judge(metrics: Metrics, calibration: Calibration, audit: AuditRecord, target: float) -> Verdict:
     """`metrics` are the gate's; `audit` is audit.json; `target` is what kept answers were to reach."""
     interval = accuracy_interval(metrics.right, metrics.images)
     judged = {label: row for label, row in metrics.per_class.items() if row.images >= JUDGED}
@@ -138,7 +139,7 @@ def _doubts_of_its_worth(metrics: Metrics, interval: tuple[float, float]) -> Ite
 
 
 def _doubts_of_classes(
-    metrics: Metrics, judged: dict[str, ClassMetrics], audit: dict[str, Any]
+    metrics: Metrics, judged: dict[str, ClassMetrics], audit: AuditRecord
 ) -> Iterator[Markup]:
     never_found = set(_unfound(judged)) if _never_found_count(metrics, judged) else set()
     missed = sorted(
@@ -149,7 +150,7 @@ def _doubts_of_classes(
         yield Markup("It misses most images of {} (it finds {}){}").format(
             named(label), percent(recall), _and_more(len(missed) - 1)
         )
-    if unknown := audit["not_heldout"]:
+    if unknown := audit.not_heldout:
         yield Markup("Nothing is held out of {}{}, so how well that is told is not known").format(
             named(unknown[0]), _and_more(len(unknown) - 1)
         )
@@ -164,8 +165,8 @@ def _doubts_of_its_probabilities(calibration: Calibration, target: float) -> Ite
         yield Markup("Its probabilities are off by {} on average").format(percent(calibration.ece_after))
 
 
-def _doubts_of_the_data(audit: dict[str, Any]) -> Iterator[Markup]:
-    if conflicts := len(audit["conflicts"]):
+def _doubts_of_the_data(audit: AuditRecord) -> Iterator[Markup]:
+    if conflicts := len(audit.conflicts):
         stand = "image stands" if conflicts == 1 else "images stand"
         yield Markup("The data contradict themselves: {:,} {} under two labels or more").format(
             conflicts, stand

@@ -14,7 +14,7 @@ from PIL import Image
 from fovea.errors import DataInvalid
 from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image, open_image
 from tests.tiny import picture
-from trainer.images.audit import Looked, audit
+from trainer.images.audit import BadFile, UsableFile, audit
 from trainer.images.data import DataSet, read_images
 from trainer.images.sources import Sample, open_source
 from trainer.images.traits import TRAITS, traits_of
@@ -70,8 +70,8 @@ def test_image_that_is_held_out_is_not_trained_on(folder: Path) -> None:
     data = _read(folder)
     assert (len(data.train), len(data.heldout)) == (24, 8)
     assert "copy.png" not in {sample.path.name for sample in data.train.samples}
-    (leaked,) = data.audit()["leaked"]
-    assert leaked == {"path": "train/red/copy.png", "reason": "the same content is held out as val/red/1.png"}
+    (leaked,) = data.audit().leaked
+    assert leaked == BadFile("train/red/copy.png", "the same content is held out as val/red/1.png")
     assert any(line.startswith("images left out of training") for line in data.findings())
 
 
@@ -79,15 +79,15 @@ def test_copies_within_a_part_are_kept_and_named(folder: Path) -> None:
     shutil.copy(folder / "train" / "red" / "1.png", folder / "train" / "red" / "copy.png")
     data = _read(folder)
     assert len(data.train) == 25
-    (names,) = data.audit()["duplicates"]
+    (names,) = data.audit().duplicates
     assert [Path(name).name for name in names] == ["1.png", "copy.png"]
-    assert data.audit()["leaked"] == []
+    assert data.audit().leaked == []
 
 
 def test_one_content_under_two_labels_is_named_with_both(folder: Path) -> None:
     shutil.copy(folder / "train" / "red" / "1.png", folder / "train" / "blue" / "copy.png")
     data = _read(folder)
-    (group,) = data.audit()["conflicts"]
+    (group,) = data.audit().conflicts
     assert {entry.split(":")[0] for entry in group} == {"red", "blue"}
     assert any("under different labels: 1; " in line for line in data.findings())
 
@@ -97,9 +97,9 @@ def test_class_of_one_image_is_trained_on_and_said_to_be_unmeasured(folder: Path
     (folder / "train" / "green" / "only.png").write_bytes(picture("green"))
     data = _read(folder)
     assert data.labels == ("blue", "green", "red")
-    assert data.audit()["classes"]["green"] == {"train": 1, "heldout": 0}
-    assert data.audit()["tiny"] == {"green": 1}
-    assert data.audit()["not_heldout"] == ["green"]
+    assert data.audit().classes["green"] == {"train": 1, "heldout": 0}
+    assert data.audit().tiny == {"green": 1}
+    assert data.audit().not_heldout == ["green"]
     assert [line for line in data.findings() if "'green'" in line] == [
         "classes with fewer than 10 images to train on: 1; 'green' has 1",
         "classes with no image held out: 1; 'green'",
@@ -124,14 +124,14 @@ def test_name_that_is_not_utf8_is_read_and_shown_escaped(folder: Path) -> None:
     (folder / "train" / "red" / os.fsdecode(b"\xff.jpg")).write_bytes(b"broken")
     data = _read(folder)
     assert np.array_equal(_pixels_of(data, NOT_UTF8), decode_image(picture("red", (99, 25)), WHOLE))
-    (bad,) = data.audit()["quarantined"]
-    assert bad["path"].endswith(r"train/red/\xff.jpg")
+    (bad,) = data.audit().quarantined
+    assert bad.path.endswith(r"train/red/\xff.jpg")
 
 
 def test_control_characters_of_a_name_are_shown_escaped(folder: Path) -> None:
     (folder / "train" / "red" / "\x1b[31m\n.png").write_bytes(b"broken")
-    (bad,) = _read(folder).audit()["quarantined"]
-    assert bad["path"] == r"train/red/\x1b[31m\n.png"
+    (bad,) = _read(folder).audit().quarantined
+    assert bad.path == r"train/red/\x1b[31m\n.png"
 
 
 def test_what_lies_in_hidden_folders_is_no_image_of_the_class(folder: Path) -> None:
@@ -153,7 +153,7 @@ def test_photo_of_12_megapixels_is_turned_upright(folder: Path) -> None:
     pixels = _pixels_of(data, "photo.jpg").astype(int)
     assert (pixels[:8, :, 0] > 200).all()
     assert (pixels[10:, :, 2] > 200).all()
-    assert data.audit()["traits"] == {"rotated": 1}
+    assert data.audit().traits == {"rotated": 1}
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_unusual_file_is_read_as_its_colours_and_counted(
     data = _read(folder)
     red, green, blue = _pixels_of(data, "unusual.img.png").mean((0, 1))
     assert red > 200 > 60 > max(green, blue)
-    assert data.audit()["traits"] == dict.fromkeys(traits, 1)
+    assert data.audit().traits == dict.fromkeys(traits, 1)
 
 
 def test_sixteen_bit_grey_is_scaled_and_not_clipped(folder: Path) -> None:
@@ -180,7 +180,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(folder: Path) -> None:
     (folder / "train" / "red" / "deep.png").write_bytes(_encoded(Image.fromarray(values), "PNG"))
     data = _read(folder)
     assert set(_pixels_of(data, "deep.png").ravel().tolist()) == {100}
-    assert data.audit()["traits"] == {"16-bit": 1, "grey": 1, "one colour": 1}
+    assert data.audit().traits == {"16-bit": 1, "grey": 1, "one colour": 1}
 
 
 def test_images_that_may_not_be_meant_so_are_counted_named_and_said(folder: Path) -> None:
@@ -199,10 +199,10 @@ def test_images_that_may_not_be_meant_so_are_counted_named_and_said(folder: Path
         "one colour": ["red/plain.png"],
     }
     record = data.audit()
-    assert {
-        trait: [Path(name).parts[-2:] for name in names] for trait, names in record["doubtful"].items()
-    } == {trait: [Path(name).parts for name in names] for trait, names in doubtful.items()}
-    assert doubtful.keys() <= record["traits"].keys() <= TRAITS.keys()
+    assert {trait: [Path(name).parts[-2:] for name in names] for trait, names in record.doubtful.items()} == {
+        trait: [Path(name).parts for name in names] for trait, names in doubtful.items()
+    }
+    assert doubtful.keys() <= record.traits.keys() <= TRAITS.keys()
     said = "\n".join(data.findings())
     for words in (
         "nearly black (is their white what the file says?): 1; the first is train/red/deep.tif",
@@ -225,8 +225,8 @@ def test_every_trait_has_words_for_the_report() -> None:
 
 
 def test_three_thousand_classes_are_audited_as_three() -> None:
-    train = [Looked(Sample(Path(f"{n}.png"), f"class {n % 3000}"), str(n)) for n in range(9000)]
-    heldout = [Looked(Sample(Path(f"h{n}.png"), f"class {n}"), str(n)) for n in range(3000)]
+    train = [UsableFile(Sample(Path(f"{n}.png"), f"class {n % 3000}"), str(n)) for n in range(9000)]
+    heldout = [UsableFile(Sample(Path(f"h{n}.png"), f"class {n}"), str(n)) for n in range(3000)]
     found = audit(train, heldout)
     assert len(found.leaked) == 3000
     assert len(found.tiny) == len(found.classes) == 3000

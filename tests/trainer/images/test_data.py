@@ -8,6 +8,7 @@ import pytest
 from fovea.errors import DataInvalid
 from fovea.images.preprocess import PreprocessSpec, decode_image
 from tests.tiny import picture
+from trainer.images.audit import KindRecord
 from trainer.images.data import DataSet, read_images
 from trainer.images.pixels import _in_use
 from trainer.images.sources import open_source
@@ -121,12 +122,12 @@ def test_what_is_not_taken_and_what_is_alike_by_name_is_in_the_audit_and_is_said
     (folder / "red" / "IMG_1.MOV").write_bytes(b"")
     (folder / "red" / "._1.png").write_bytes(b"")
     data = _read(tmp_path / "data", tmp_path / "cache")
-    assert data.audit()["not_taken"] == {
-        ".mov": {"files": 1, "names": ["train/red/IMG_1.MOV"]},
-        "hidden or system files": {"files": 1, "names": ["train/red/._1.png"]},
+    assert data.audit().not_taken == {
+        ".mov": KindRecord(files=1, names=["train/red/IMG_1.MOV"]),
+        "hidden or system files": KindRecord(files=1, names=["train/red/._1.png"]),
     }
-    assert data.audit()["left_for_evaluate"] == {"test": 6}
-    assert data.audit()["look_alikes"] == [["Red", "red"]]
+    assert data.audit().left_for_evaluate == {"test": 6}
+    assert data.audit().look_alikes == [("Red", "red")]
     said = list(data.findings())
     assert (
         "files not taken: 1 .mov (train/red/IMG_1.MOV), 1 hidden or system files (train/red/._1.png)" in said
@@ -150,7 +151,7 @@ def test_bad_file_is_left_out_by_name(tmp_path: Path) -> None:
     (bad,) = data.bad
     assert bad.path.endswith("red/broken.jpg")
     assert len(data.train) + len(data.heldout) == 120
-    assert data.audit()["quarantined"] == [{"path": bad.path, "reason": bad.reason}]
+    assert data.audit().quarantined == [bad]
     for images in (data.train, data.heldout):
         for index, sample in enumerate(images.samples):
             red, _, blue = images.pixels(np.array([index]))[0].mean((0, 1))

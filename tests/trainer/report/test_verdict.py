@@ -1,18 +1,18 @@
 """Should it be shipped?"""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from fovea.model.measured import Metrics
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import measure
+from trainer.images.audit import AuditRecord
 from trainer.report.verdict import judge
 
 LABELS = ("cat", "dog")
 CALIBRATION = Calibration(1.0, 0.6, 0.05, 0.01, kept=990, kept_right=985)
-CLEAN: dict[str, Any] = {"not_heldout": [], "conflicts": []}
+CLEAN = AuditRecord(digest="", classes={}, not_heldout=[], conflicts=[])
 
 
 def of(*counts: tuple[int, ...]) -> Metrics:
@@ -127,7 +127,7 @@ def test_what_speaks_against_a_model_is_said() -> None:
     verdict = judge(
         metrics.model_copy(update={"per_class": rows}),
         replace(CALIBRATION, ece_after=0.08, kept=0),
-        {"not_heldout": ["owl", "emu"], "conflicts": [["a", "b"]]},
+        CLEAN.model_copy(update={"not_heldout": ["owl", "emu"], "conflicts": [("a", "b")]}),
         0.99,
     )
     assert [reason.split(" (")[0] for reason in verdict.against] == [
@@ -141,7 +141,7 @@ def test_what_speaks_against_a_model_is_said() -> None:
 
 def test_a_name_in_what_is_said_is_no_markup_and_keeps_its_direction_to_itself() -> None:
     hostile = "<b>\u05d0" + "z" * 5000
-    verdict = judge(measured(0.97), CALIBRATION, {"not_heldout": [hostile], "conflicts": []}, 0.99)
+    verdict = judge(measured(0.97), CALIBRATION, CLEAN.model_copy(update={"not_heldout": [hostile]}), 0.99)
     (reason,) = verdict.against
     assert reason.startswith("Nothing is held out of <bdi>&lt;b&gt;\u05d0zzz")
     assert reason.endswith("zzz</bdi>, so how well that is told is not known")
