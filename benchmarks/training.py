@@ -31,7 +31,7 @@ from fovea.stopping import Stopping
 from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.history import EpochRecord
-from trainer.learning_rate.decision import given
+from trainer.learning_rate.decision import fixed_rate
 from trainer.network.model import adamw
 from trainer.preparation import Start, prepare, recipe_of
 
@@ -144,7 +144,7 @@ def _epoch(start: Start, settings: TrainSettings, run: Path) -> EpochRecord:
     """One, by the trainer."""
     run.mkdir()
     with _silent():
-        recipe = recipe_of(settings, start, given(1e-3))
+        recipe = recipe_of(settings, start, fixed_rate(1e-3))
         _, epochs = fit(start.checkpoint, start.data, recipe, start.precision, Stopping(), run)
     return epochs[0]
 

@@ -13,7 +13,7 @@ from trainer.fit.loop import fit
 from trainer.history import FitRecord
 from trainer.images.audit import read_audit
 from trainer.images.data import DataSet
-from trainer.learning_rate.decision import Decision, given, read_decision
+from trainer.learning_rate.decision import Decision, fixed_rate, read_decision
 from trainer.lineage import RunOrigin
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
@@ -72,11 +72,11 @@ def train(settings: TrainSettings) -> None:
     start = prepare(settings)
     run = run.claim()
     with run.locked():
-        decision = _begin(run, start, settings)
+        decision = _begin_run(run, start, settings)
         recipe = recipe_of(settings, start, decision)
-        fitted, _ = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
-        run.write_record(FIT_FILE, fitted)
-        checkpoint = start.checkpoint.at(fitted.kept_epoch)
+        fit_record, _ = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
+        run.write_record(FIT_FILE, fit_record)
+        checkpoint = start.checkpoint.at(fit_record.kept_epoch)
         released = read_released(run) or release(
             run,
             checkpoint,
@@ -87,9 +87,9 @@ def train(settings: TrainSettings) -> None:
             settings.threads,
             stopping,
         )
-        summary = summarise(run, start.data, decision, fitted, released, time.monotonic() - started)
+        summary = summarise(run, start.data, decision, fit_record, released, time.monotonic() - started)
         run.write_record(SUMMARY_FILE, summary)
-    _tell(describe(summary, decision, fitted, released), released, run, settings.models)
+    _print_and_check(describe(summary, decision, fit_record, released), released, run, settings.models)
 
 
 def export(settings: ExportSettings) -> None:
@@ -107,13 +107,13 @@ def export(settings: ExportSettings) -> None:
     terms = Terms.of(settings, trained)
     released = release(run, checkpoint, data, trained, settings.models, terms, settings.threads, stopping)
     note_export(run, released)
-    _tell(describe_release(released), released, run, settings.models)
+    _print_and_check(describe_release(released), released, run, settings.models)
 
 
-def _tell(said: str, released: Released, run: RunFolder, models: str) -> None:
+def _print_and_check(text: str, released: Released, run: RunFolder, models: str) -> None:
     """Raises DataInvalid, when all is said, where the model is not published."""
     try:
-        print(said, flush=True)
+        print(text, flush=True)
     finally:  # also when nobody reads what is printed
         if released.refusal:
             raise DataInvalid(describe_refusal(run, released.refusal, models))
@@ -128,7 +128,7 @@ def _check_models(uri: str) -> None:
         RunFolder(models.path).check("--models")
 
 
-def _begin(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:
+def _begin_run(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:
     """Writes what the run begins with; of a run that goes on, checks it."""
     if run.holds(CHECKPOINT_FILE):
         _check_images(run, start.data, settings)
@@ -136,7 +136,7 @@ def _begin(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:
     run.write_json(SETTINGS_FILE, as_saved(settings))
     run.write_record(AUDIT_FILE, start.data.audit())
     _origin(start, settings).write(run)
-    decision = given(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
+    decision = fixed_rate(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
     _write_decision(run, decision)
     return decision
 

@@ -19,7 +19,7 @@ from trainer.images.batches import endless_batches
 from trainer.images.data import DataSet, read_images
 from trainer.images.sources import Split, open_source
 from trainer.learning_rate.decision import Decision, decide
-from trainer.learning_rate.range_test import RangeTest, range_test
+from trainer.learning_rate.range_test import RangeTestOptions, range_test
 from trainer.learning_rate.schedule import cycles
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.model import adamw, build_network, freeze_backbone, unfreeze
@@ -47,7 +47,7 @@ class Start:
 def prepare(settings: AnySettings) -> Start:
     """Reads the data and builds the network. Raises what its parts raise; nothing is written but caches."""
     if settings.data == "digits":
-        _say_what_digits_imply(settings)
+        _log_what_digits_imply(settings)
     precision = choose_precision(settings.device, settings.threads)
     if settings.compile:
         check_compiler(precision.device)
@@ -57,7 +57,7 @@ def prepare(settings: AnySettings) -> Start:
     split = list_images(settings)
     # The network first: weights that are missing are found in a second, and not after all has been decoded.
     continued = settings.continue_from if isinstance(settings, TrainSettings) else None
-    checkpoint, digest = _continue(continued, split) if continued else _start_anew(settings, split)
+    checkpoint, digest = _continue(continued, split) if continued else _start_from_weights(settings, split)
     data = read_data(split, settings, settings.threads)
     if continued and read_audit(RunFolder(continued)).digest != data.digest:
         logger.warning("not the images of %s: those held out now may have been trained on then", continued)
@@ -65,7 +65,7 @@ def prepare(settings: AnySettings) -> Start:
     return Start(data, checkpoint, precision, digest)
 
 
-def _start_anew(settings: AnySettings, split: Split) -> tuple[Checkpoint, str | None]:
+def _start_from_weights(settings: AnySettings, split: Split) -> tuple[Checkpoint, str | None]:
     network = build_network(settings.arch, len(split.labels), settings.size)
     digest = load_weights(
         network, settings.arch, settings.weights, settings.weights_sha256, settings.cache_dir
@@ -113,19 +113,19 @@ def read_data(split: Split, settings: AnySettings, threads: int) -> DataSet:
 def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     """Makes the range test in the state that training begins in."""
     network, precision = start.checkpoint.network, start.precision
-    how = RangeTest(settings.start_lr, settings.end_lr, settings.num_steps, settings.mode)
+    options = RangeTestOptions(settings.start_lr, settings.end_lr, settings.num_steps, settings.mode)
     batches = endless_batches(
         start.data.train, settings.batch_size, precision.device, seed=settings.seed, sampler=settings.sampler
     )
-    shown = show_progress(batches, "range test", settings.num_steps)
+    watched = show_progress(batches, "range test", settings.num_steps)
     if settings.weights != "none" and settings.frozen_epochs:
         freeze_backbone(network)
     try:
         curve = range_test(
             network,
             adamw(network, 1, 1),
-            shown,
-            how,
+            watched,
+            options,
             augmentation(settings),
             precision,
             objective(start, settings),
@@ -184,7 +184,7 @@ def objective(start: Start, settings: AnySettings) -> Objective:
     return Objective(settings.label_smoothing, weights)
 
 
-def _say_what_digits_imply(settings: AnySettings) -> None:
+def _log_what_digits_imply(settings: AnySettings) -> None:
     names = [n for n in DIGITS if n in type(settings).model_fields and n not in settings.model_fields_set]
     implied = ", ".join(f"{flag(name)} {getattr(settings, name)}" for name in names)
     logger.info("--data digits implies what is not given otherwise: %s", implied or "all is given")

@@ -21,13 +21,13 @@ _console = Console()
 
 def show_progress(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """The first `total` items, with a bar where stdout is a terminal, and else with lines in the log."""
-    shown = map(_unless_stopped, islice(items, total))
+    checked = map(_raise_if_stopped, islice(items, total))
     if not sys.stdout.isatty():
-        return logged(shown, description, total)
-    return iter(track(shown, description, total, console=_console, transient=True))
+        return logged(checked, description, total)
+    return iter(track(checked, description, total, console=_console, transient=True))
 
 
-def _unless_stopped(item: T) -> T:
+def _raise_if_stopped(item: T) -> T:
     raise_lost()
     return item
 

@@ -12,10 +12,10 @@ from trainer.config import TrainSettings
 from trainer.options import RecipeOptions
 from trainer.run_folder import SETTINGS_FILE, RunFolder
 
-OF_THE_RUN: Final = ("schedule", "precisions", "max_accuracy_drop", "target_precision")
+CONTINUED: Final = ("schedule", "precisions", "max_accuracy_drop", "target_precision")
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
-FREE: Final = {
+CHANGEABLE: Final = {
     *("device", "threads", "log_level", "log_format", "cache_dir", "runs", "run_id"),
     *("models", "checkpoint_every", "store_patience_s", "min_accuracy", "publish_anyway"),
 }
@@ -35,10 +35,10 @@ def check_same(run: RunFolder, settings: TrainSettings) -> None:
     """Raises SettingsInvalid when the run was begun with other settings, naming the first that differs."""
     before, now = as_saved(read_settings(run)), as_saved(settings)
     for name in now:
-        if name not in FREE and before[name] != now[name]:
+        if name not in CHANGEABLE and before[name] != now[name]:
             raise SettingsInvalid(
-                f"--run-id: the run {run.path} was begun with {_said(name, before[name])}, not "
-                f"{_said(name, now[name])}; go on with the same options, or choose another id"
+                f"--run-id: the run {run.path} was begun with {_as_option(name, before[name])}, not "
+                f"{_as_option(name, now[name])}; go on with the same options, or choose another id"
             )
 
 
@@ -50,34 +50,36 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
     """
     if settings.continue_from is None:
         return settings
-    run = _find(settings.continue_from, settings.runs)
+    run = _find_run(settings.continue_from, settings.runs)
     before = read_settings(run)
-    _check_kept(settings, before, run.path)
-    taken = {
+    _check_network(settings, before, run.path)
+    continued = {
         name: getattr(before, name)
-        for name in (*RecipeOptions.model_fields, *OF_THE_RUN)
-        if name not in settings.model_fields_set and name not in FREE
+        for name in (*RecipeOptions.model_fields, *CONTINUED)
+        if name not in settings.model_fields_set and name not in CHANGEABLE
     }
-    return settings.model_copy(update={**taken, "continue_from": run.path, "frozen_epochs": 0})
+    return settings.model_copy(update={**continued, "continue_from": run.path, "frozen_epochs": 0})
 
 
-def _find(given: Path, runs: Path) -> RunFolder:
+def _find_run(given: Path, runs: Path) -> RunFolder:
     """A run by its id, or by its folder."""
     return RunFolder(runs / given if (runs / given).is_dir() else given)
 
 
-def _check_kept(settings: TrainSettings, before: TrainSettings, run: Path) -> None:
+def _check_network(settings: TrainSettings, before: TrainSettings, run: Path) -> None:
     spec, given = before.preprocess, settings.model_fields_set
-    for name, kept in {"arch": before.arch, "size": spec.size, "resize": spec.resize}.items():
+    for name, of_network in {"arch": before.arch, "size": spec.size, "resize": spec.resize}.items():
         value = getattr(settings, name)
-        if name in given and value not in {None, kept}:
-            said = f"goes on with that run's network, which has {kept}"
-            raise SettingsInvalid(f"{flag(name)} {value}: --continue-from {run} {said}")
+        if name in given and value not in {None, of_network}:
+            reason = f"goes on with that run's network, which has {of_network}"
+            raise SettingsInvalid(f"{flag(name)} {value}: --continue-from {run} {reason}")
     for name in ("weights", "weights_sha256", "frozen_epochs"):
         if name in given:
-            said = "starts from that run's weights, none of them frozen"
-            raise SettingsInvalid(f"{_said(name, getattr(settings, name))}: --continue-from {run} {said}")
+            reason = "starts from that run's weights, none of them frozen"
+            raise SettingsInvalid(
+                f"{_as_option(name, getattr(settings, name))}: --continue-from {run} {reason}"
+            )
 
 
-def _said(name: str, value: Any) -> str:
+def _as_option(name: str, value: Any) -> str:
     return f"no {flag(name)}" if value is None else f"{flag(name)} {value}"

@@ -15,7 +15,7 @@ from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.history import EpochRecord
 from trainer.images.digits import write_digits
-from trainer.learning_rate.decision import Decision, given
+from trainer.learning_rate.decision import Decision, fixed_rate
 from trainer.preparation import find_learning_rate, prepare, recipe_of
 
 
@@ -90,7 +90,7 @@ def train_only(
     settings = train_settings(data, root, **{**quick, **changes})
     start = prepare(settings)
     assert isinstance(settings.lr, float)
-    decision = given(settings.lr)
+    decision = fixed_rate(settings.lr)
     found = find_learning_rate(start, settings) if range_test else decision
     run = root / f"run-{len(list(root.iterdir()))}"
     _, epochs = fit(

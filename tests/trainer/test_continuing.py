@@ -82,7 +82,7 @@ def test_only_what_nobody_gave_is_said_to_be_implied(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    preparation._say_what_digits_imply(_load("--data", "digits", "--size", "48", "--resize", "50"))
+    preparation._log_what_digits_imply(_load("--data", "digits", "--size", "48", "--resize", "50"))
     assert "--batch-size 32" in caplog.text
     assert "--size" not in caplog.text.replace("--batch-size", "")
 

@@ -12,7 +12,7 @@ from trainer.images.audit import AuditRecord, read_audit
 from trainer.run_folder import AUDIT_FILE, RunFolder
 from trainer.summary import SummaryRecord
 
-AUDIT = {
+AUDIT: dict[str, object] = {
     "digest": "5d",
     "not_taken": {".mov": {"files": 2, "names": ["a/1.mov"]}},
     "left_for_evaluate": {"test": 6},
@@ -27,8 +27,13 @@ AUDIT = {
     "traits": {"grey": 3},
     "doubtful": {"one colour": ["a/8.jpg"]},
 }
-FIT = {"epochs": 2, "decisions": ["held-out loss fell"], "kept_epoch": 2, "advice": "run more"}
-SUMMARY = {
+FIT: dict[str, object] = {
+    "epochs": 2,
+    "decisions": ["held-out loss fell"],
+    "kept_epoch": 2,
+    "advice": "run more",
+}
+SUMMARY: dict[str, object] = {
     "learning_rate": 0.0031622776601683794,
     "accuracy": 0.95,
     "accuracy_interval_95": [0.7638683, 0.99112],

@@ -25,7 +25,7 @@ from trainer.evaluate.metrics import (
     reliability,
 )
 from trainer.images.audit import BadFile, check_bad
-from trainer.images.labels import looks
+from trainer.images.labels import fold_label
 from trainer.images.sources import Sample
 
 MOST_WORST: Final = 100
@@ -158,7 +158,7 @@ def _check_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> None:
     if unknown:
         known = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
         others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""
-        alike = [label for label in labels if looks(label) == looks(unknown[0])]
+        alike = [label for label in labels if fold_label(label) == fold_label(unknown[0])]
         meant = f"; {alike[0]!r} may be meant" if alike else ""
         raise DataInvalid(
             f"the model has no class {unknown[0]!r}{others}, of which there are images "

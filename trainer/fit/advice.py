@@ -20,13 +20,13 @@ def describe_cycle(
     """
     moved = "fell" if after < before else "did not fall"
     noise = f", within its standard error of {error:.4f}" if abs(after - before) <= error else ""
-    text = f"held-out loss {moved} from {before:.4f} to {after:.4f} over {_count(epochs)}{noise}"
+    text = f"held-out loss {moved} from {before:.4f} to {after:.4f} over {_epochs(epochs)}{noise}"
     if upcoming is None:
         return f"{text}: no more epochs were asked for"
     if not goes_on:
         return f"{text}: stopping here"
-    hope = "" if after < before else ", which is early to tell"
-    return f"{text}{hope}: running {upcoming} more {'epoch' if upcoming == 1 else 'epochs'}"
+    caveat = "" if after < before else ", which is early to tell"
+    return f"{text}{caveat}: running {upcoming} more {'epoch' if upcoming == 1 else 'epochs'}"
 
 
 def advise(
@@ -62,8 +62,8 @@ def advise(
 def _after_one(fell_by: float, error: float, more: str) -> str:
     if fell_by > error:
         return f"one epoch is a start, and held-out loss fell: {more}"
-    flat = f"held-out loss did not fall by more than {_noise(error)} in the one epoch"
-    return f"{flat}, which is early to tell: {more}"
+    no_fall = f"held-out loss did not fall by more than {_noise(error)} in the one epoch"
+    return f"{no_fall}, which is early to tell: {more}"
 
 
 def _overfitted(records: list[EpochRecord]) -> str | None:
@@ -91,7 +91,7 @@ def _after_several(
             f"a cycle's learning rate comes down: only more epochs can tell whether they help; {more}"
         )
     if fell or (continued and abs(before - last) <= error):
-        span = "the last epoch" if fell else f"{_count(len(records))} more"
+        span = "the last epoch" if fell else f"{_epochs(len(records))} more"
         return f"held-out loss has settled: {span} moved it by no more than {_noise(error)}"
     return (
         f"held-out loss is not below where it began by more than {_noise(error)}: a lower --lr may help, or "
@@ -103,5 +103,5 @@ def _noise(error: float) -> str:
     return f"its standard error ({error:.4f})"
 
 
-def _count(epochs: int) -> str:
+def _epochs(epochs: int) -> str:
     return "1 epoch" if epochs == 1 else f"{epochs} epochs"

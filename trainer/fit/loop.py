@@ -83,8 +83,8 @@ def train(
             for step, (pixels, targets) in enumerate(batches, epoch * steps + done):
                 with stopping.deferred():
                     for group in optimizer.param_groups:
-                        now = rates(step, group["max_lr"])
-                        group["lr"], group["betas"] = now.lr, (now.momentum, group["betas"][1])
+                        rate = rates(step, group["max_lr"])
+                        group["lr"], group["betas"] = rate.lr, (rate.momentum, group["betas"][1])
                     with precision.autocast():
                         logits = forward(augment(pixels, recipe.augmentation))
                         loss = recipe.objective(logits, targets)

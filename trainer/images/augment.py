@@ -28,7 +28,7 @@ class Augmentation:
     """largest change of brightness, and of contrast, as a share of it"""
 
 
-def augment(pixels: Tensor, how: Augmentation) -> Tensor:
+def augment(pixels: Tensor, augmentation: Augmentation) -> Tensor:
     """pixels uint8 [n, R, R, 3] -> float32 [n, size, size, 3] in [0, 255].
 
     Crop, aspect ratio, rotation, mirroring and perspective are composed into one map an image, so the image
@@ -38,23 +38,25 @@ def augment(pixels: Tensor, how: Augmentation) -> Tensor:
     with torch.autocast(
         pixels.device.type, enabled=False
     ):  # coordinates in half precision would be pixels off
-        grid = _grid(random_maps(len(pixels), how, pixels.device), how.size)
+        grid = _grid(random_maps(len(pixels), augmentation, pixels.device), augmentation.size)
         images = pixels.permute(0, 3, 1, 2).float()
         cropped = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-        lit = _light(cropped, how.max_lighting) if how.max_lighting else cropped
+        lit = _light(cropped, augmentation.max_lighting) if augmentation.max_lighting else cropped
     return lit.permute(0, 2, 3, 1)
 
 
-def random_maps(count: int, how: Augmentation, device: torch.device) -> Tensor:
+def random_maps(count: int, augmentation: Augmentation, device: torch.device) -> Tensor:
     """float32 [count, 3, 3]: homographies from output to input coordinates, both in [-1, 1]."""
-    area = _uniform(count, how.min_crop, 1, device)
-    widest = math.log(min(WIDEST_ASPECT, 1 / how.min_crop))
+    area = _uniform(count, augmentation.min_crop, 1, device)
+    widest = math.log(min(WIDEST_ASPECT, 1 / augmentation.min_crop))
     aspect = _uniform(count, -widest, widest, device).exp()
     width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-    angle = _uniform(count, -math.radians(how.max_rotation), math.radians(how.max_rotation), device)
+    angle = _uniform(
+        count, -math.radians(augmentation.max_rotation), math.radians(augmentation.max_rotation), device
+    )
     centre_x = _uniform(count, -1, 1, device) * (1 - width)
     centre_y = _uniform(count, -1, 1, device) * (1 - height)
-    mirror = torch.where(_uniform(count, 0, 1, device) < (0.5 if how.flip else 0), -1.0, 1.0)
+    mirror = torch.where(_uniform(count, 0, 1, device) < (0.5 if augmentation.flip else 0), -1.0, 1.0)
     zero, one = torch.zeros_like(area), torch.ones_like(area)
     rows = [
         torch.stack([mirror * width * angle.cos(), -height * angle.sin(), centre_x], 1),
@@ -62,7 +64,7 @@ def random_maps(count: int, how: Augmentation, device: torch.device) -> Tensor:
         torch.stack([zero, zero, one], 1),
     ]
     affine = torch.stack(rows, 1)
-    return affine @ _perspectives(count, how.max_warp, device) if how.max_warp else affine
+    return affine @ _perspectives(count, augmentation.max_warp, device) if augmentation.max_warp else affine
 
 
 def _perspectives(count: int, max_warp: float, device: torch.device) -> Tensor:

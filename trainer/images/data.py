@@ -46,21 +46,21 @@ class DataSet:
 
     def audit(self) -> AuditRecord:
         """What audit.json says."""
-        found = self.comparison
+        comparison = self.comparison
         return AuditRecord(
             digest=self.digest,
             not_taken={kind: KindRecord(**files) for kind, files in self.passed_over.record().items()},
             left_for_evaluate=self.left_for_evaluate,
             quarantined=list(self.bad),
-            classes=found.classes,
-            look_alikes=found.look_alikes,
-            tiny=found.tiny,
-            not_heldout=found.not_heldout,
-            leaked=list(found.leaked),
-            conflicts=list(found.conflicts),
-            duplicates=list(found.duplicates),
-            traits=found.traits,
-            doubtful=found.doubtful,
+            classes=comparison.classes,
+            look_alikes=comparison.look_alikes,
+            tiny=comparison.tiny,
+            not_heldout=comparison.not_heldout,
+            leaked=list(comparison.leaked),
+            conflicts=list(comparison.conflicts),
+            duplicates=list(comparison.duplicates),
+            traits=comparison.traits,
+            doubtful=comparison.doubtful,
         )
 
     def findings(self) -> Iterator[str]:

@@ -15,7 +15,7 @@ from trainer.progress import show_progress
 
 THREADS: Final = 16
 """Objects that are fetched at a time: they wait for the network, not for a core."""
-MARKS: Final = ".etags"
+ETAGS_FOLDER: Final = ".etags"
 LONGEST_NAME_BYTES: Final = 255
 """Of a file or a folder, on the file systems of Linux."""
 
@@ -51,8 +51,8 @@ def fetch(uri: str, cache_dir: Path) -> Fetched:
     _remove_others({entry.key for entry in entries}, cache)
     missing = [entry for entry in entries if not _is_cached(entry, cache)]
     fetched = ordered_map(lambda entry: _copy(entry, source, cache), missing, THREADS, Window(4 * THREADS))
-    for entry, copied in zip(missing, show_progress(fetched, "fetching", len(missing)), strict=True):
-        if not copied:
+    for entry, is_copied in zip(missing, show_progress(fetched, "fetching", len(missing)), strict=True):
+        if not is_copied:
             refused[entry.key] = NOT_GIVEN
     return Fetched(cache.path / name, tuple(sorted(refused.items())))
 
@@ -71,7 +71,7 @@ def _is_too_long(key: str) -> bool:
 
 def _is_cached(entry: Entry, cache: LocalFolder) -> bool:
     try:
-        return cache.exists(entry.key) and cache.read(f"{MARKS}/{entry.key}") == entry.etag.encode()
+        return cache.exists(entry.key) and cache.read(f"{ETAGS_FOLDER}/{entry.key}") == entry.etag.encode()
     except ObjectMissing:
         return False
 
@@ -84,13 +84,15 @@ def _copy(entry: Entry, source: Folder, cache: LocalFolder) -> bool:
     except (ObjectMissing, ObjectUnreadable):
         return False
     cache.write(entry.key, data)
-    cache.write(f"{MARKS}/{entry.key}", entry.etag.encode())
+    cache.write(f"{ETAGS_FOLDER}/{entry.key}", entry.etag.encode())
     return True
 
 
 def _remove_others(keys: set[str], cache: LocalFolder) -> None:
     """Of an earlier fetch, with the folders that hold nothing then: a file may want their name."""
-    others = [entry.key for entry in cache.entries() if entry.key.removeprefix(f"{MARKS}/") not in keys]
+    others = [
+        entry.key for entry in cache.entries() if entry.key.removeprefix(f"{ETAGS_FOLDER}/") not in keys
+    ]
     for key in others:
         (cache.path / key).unlink()
         for folder in (cache.path / key).parents:

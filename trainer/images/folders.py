@@ -14,7 +14,7 @@ from typing import Final
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
 from fovea.printable import printable
-from trainer.images.labels import looks, normal_label
+from trainer.images.labels import fold_label, normal_label
 from trainer.images.listing import Listing, Sample, tables_in
 from trainer.images.parts import TEST, TRAIN, UNLABELLED, VAL, parts_of
 from trainer.images.tree import Branch, read_tree
@@ -41,7 +41,7 @@ def read_folder(
     """
     listing = Listing()
     root = read_tree(path, source, listing.passed_over, ignored)
-    reader = _Reader(root, source.rstrip("/"), listing.passed_over, {looks(label) for label in known})
+    reader = _Reader(root, source.rstrip("/"), listing.passed_over, {fold_label(label) for label in known})
     _pass_over_unplaced(root, listing.passed_over)
     parts = {} if reader.are_known(root.filled()) else reader.parts()
     if not parts:
@@ -59,7 +59,7 @@ class _Reader:
     source: str
     passed_over: PassedOver
     known: set[str]
-    """labels, as they look"""
+    """labels, folded"""
 
     def parts(self) -> dict[str, Branch]:
         """The folder of each part with classes in it; nothing where the folders are no parts. Images of the
@@ -70,11 +70,11 @@ class _Reader:
         labels = self.known
         for part in (TRAIN, VAL, TEST):
             for folder in (folder for folder in filled if named.get(folder.own_name) == part):
-                inside = _unwrapped(folder, labels)
+                inside = _without_wrapping(folder, labels)
                 if _holds_classes(inside, labels):
                     labelled[part].append(inside)
             if part == TRAIN and labelled[TRAIN]:
-                labels = {looks(folder.own_name) for folder in labelled[TRAIN][0].filled()}
+                labels = {fold_label(folder.own_name) for folder in labelled[TRAIN][0].filled()}
         others = [folder for folder in filled if folder.own_name not in named]
         if not labelled[TRAIN] and (others or not filled):
             return {}
@@ -114,7 +114,7 @@ class _Reader:
 
     def _pass_over(self, folder: Branch, kind: str) -> None:
         for image in folder.all_images(self.passed_over):
-            self.passed_over.add(self._named(image), kind)
+            self.passed_over.add(self._display_name(image), kind)
 
     def check_layout(self) -> None:
         """Raises DataInvalid where the folders of the root are no classes by what is in them."""
@@ -127,7 +127,7 @@ class _Reader:
             )
         if self.are_known(filled):
             return
-        inside = _unwrapped(self.root, self.known)
+        inside = _without_wrapping(self.root, self.known)
         if inside is not self.root:
             raise DataInvalid(
                 f"{self.source}: all its images lie in {printable(inside.name)}/, in the folders "
@@ -137,22 +137,22 @@ class _Reader:
     def samples(self, branch: Branch) -> list[Sample]:
         """Of the classes that are the folders of a branch. Raises DataInvalid for one without an image."""
         self._check_different(branch)
-        found: list[Sample] = []
-        called: dict[str, list[str]] = defaultdict(list)
+        samples: list[Sample] = []
+        folder_names: dict[str, list[str]] = defaultdict(list)
         for folder in branch.folders:
             label = self._label_of(folder)
             images = folder.all_images(self.passed_over)
             if not images:
                 raise DataInvalid(
                     f"{self.at(folder)}: class {label!r} is empty: there is no image in this folder"
-                    f"{self._instead(folder)}"
+                    f"{self._other_files(folder)}"
                 )
-            called[label].append(folder.own_name)
-            found += [Sample(image, label, self._named(image)) for image in images]
-        for label, names in called.items():
+            folder_names[label].append(folder.own_name)
+            samples += [Sample(image, label, self._display_name(image)) for image in images]
+        for label, names in folder_names.items():
             if len(names) > 1:
                 logger.info("class %r has the images of several folders: %s", label, names)
-        return sorted(found, key=lambda sample: sample.label)
+        return sorted(samples, key=lambda sample: sample.label)
 
     def _check_different(self, branch: Branch) -> None:
         """Folders that hold the same folders, and few images beside them, are parts of something."""
@@ -164,7 +164,7 @@ class _Reader:
         if len(shared) > 1:
             raise DataInvalid(
                 f"{self.at(branch)}: its folders {_names(filled)} all hold the same folders "
-                f"({_listed(sorted(shared))}), so they are no classes but parts: call the parts train, val "
+                f"({_join(sorted(shared))}), so they are no classes but parts: call the parts train, val "
                 "and test, give one of them, or a CSV file (path,label,split)"
             )
 
@@ -174,21 +174,21 @@ class _Reader:
             raise DataInvalid(f"{self.at(folder)}: the name of a class should be printable UTF-8 text")
         return label
 
-    def _instead(self, folder: Branch) -> str:
+    def _other_files(self, folder: Branch) -> str:
         kinds = [
             kind
-            for kind, found in self.passed_over.kinds.items()
-            if any(name.startswith(f"{folder.name}/") for name in found.names)
+            for kind, files in self.passed_over.kinds.items()
+            if any(name.startswith(f"{folder.name}/") for name in files.names)
         ]
-        return f" ({_listed(kinds)} instead)" if kinds else ""
+        return f" ({_join(kinds)} instead)" if kinds else ""
 
     def are_known(self, folders: Sequence[Branch]) -> bool:
-        return bool(folders) and all(looks(folder.own_name) in self.known for folder in folders)
+        return bool(folders) and all(fold_label(folder.own_name) in self.known for folder in folders)
 
     def at(self, branch: Branch) -> str:
         return printable(f"{self.source}/{branch.name}".rstrip("/"))
 
-    def _named(self, image: Path) -> str:
+    def _display_name(self, image: Path) -> str:
         return printable(str(image.relative_to(self.root.path)))
 
 
@@ -197,18 +197,23 @@ def _pass_over_unplaced(branch: Branch, passed_over: PassedOver) -> None:
         passed_over.add(f"{branch.name}/{image.name}".lstrip("/"), UNPLACED)
 
 
-def _unwrapped(branch: Branch, labels: Collection[str]) -> Branch:
+def _without_wrapping(branch: Branch, labels: Collection[str]) -> Branch:
     """Down to where there is more than one folder: archives are often packed with a folder around all."""
     filled = branch.filled()
-    if branch.images or len(filled) != 1 or looks(filled[0].own_name) in labels or not filled[0].filled():
+    if (
+        branch.images
+        or len(filled) != 1
+        or fold_label(filled[0].own_name) in labels
+        or not filled[0].filled()
+    ):
         return branch
-    return _unwrapped(filled[0], labels)
+    return _without_wrapping(filled[0], labels)
 
 
 def _holds_classes(branch: Branch, labels: Collection[str]) -> bool:
     """Most images lie in folders of it, and not in a single one around all, which is no label."""
     filled = branch.filled()
-    if len(filled) == 1 and labels and looks(filled[0].own_name) not in labels:
+    if len(filled) == 1 and labels and fold_label(filled[0].own_name) not in labels:
         return False
     return _is_mostly_folders(branch)
 
@@ -218,9 +223,9 @@ def _is_mostly_folders(branch: Branch) -> bool:
 
 
 def _names(folders: Iterable[Branch]) -> str:
-    return _listed([printable(folder.own_name) for folder in folders])
+    return _join([printable(folder.own_name) for folder in folders])
 
 
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+def _join(names: Sequence[str], most: int = 4) -> str:
+    first = ", ".join(names[:most])
+    return f"{first} and {len(names) - most} more" if len(names) > most else first

@@ -15,11 +15,11 @@ def look_alikes(labels: Iterable[str]) -> list[tuple[str, ...]]:
     """Groups of labels that differ in nothing but case, blanks, dashes and typographical forms."""
     groups: dict[str, set[str]] = defaultdict(set)
     for label in labels:
-        groups[looks(label)].add(label)
+        groups[fold_label(label)].add(label)
     return sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1)
 
 
-def looks(label: str) -> str:
+def fold_label(label: str) -> str:
     """The same for labels that look alike."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
     return re.sub(r"[\s_\-]+", " ", folded).strip()

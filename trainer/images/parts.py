@@ -42,11 +42,11 @@ def parts_of(names: Iterable[str]) -> dict[str, str]:
     """Name -> part, of those called as one. What all names share says nothing (`seg_train`, `seg_test`)."""
     words = {name: _words(name) for name in names}
     shared = frozenset.intersection(*map(frozenset, words.values())) if len(words) > 1 else frozenset()
-    found = {
-        name: _part_of(of_it) or _part_of([word for word in of_it if word not in shared])
-        for name, of_it in words.items()
+    parts = {
+        name: _part_of(own) or _part_of([word for word in own if word not in shared])
+        for name, own in words.items()
     }
-    return {name: part for name, part in found.items() if part}
+    return {name: part for name, part in parts.items() if part}
 
 
 def _words(name: str) -> list[str]:
@@ -54,8 +54,8 @@ def _words(name: str) -> list[str]:
 
 
 def _part_of(words: list[str]) -> str | None:
-    left = [word for word in words if word not in _FILLERS and not word.isdecimal()]
-    if len(left) != 1:
+    telling = [word for word in words if word not in _FILLERS and not word.isdecimal()]
+    if len(telling) != 1:
         return None
-    found = _JOINED.fullmatch(left[0])
-    return _PART_OF[found[1]] if found else None
+    joined = _JOINED.fullmatch(telling[0])
+    return _PART_OF[joined[1]] if joined else None

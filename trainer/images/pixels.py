@@ -70,8 +70,8 @@ def decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Pat
     if not (stored.is_file() and outcomes.is_file()):
         _write_cache(samples, spec, stored, threads)
     entries = json.loads(outcomes.read_text())
-    found = tuple(Outcome(entry["error"], tuple(entry["traits"])) for entry in entries)
-    return Decoded(np.load(stored, mmap_mode="r"), digests, found)
+    stored_outcomes = tuple(Outcome(entry["error"], tuple(entry["traits"])) for entry in entries)
+    return Decoded(np.load(stored, mmap_mode="r"), digests, stored_outcomes)
 
 
 def _in_threads(
@@ -96,8 +96,8 @@ def _write_cache(samples: tuple[Sample, ...], spec: PreprocessSpec, stored: Path
         _remove_abandoned(stored.parent)
         with tempfile.TemporaryDirectory(dir=stored.parent, prefix=PARTIAL) as partial, _in_use(partial):
             pixels, outcomes = Path(partial, "pixels.npy"), Path(partial, "outcomes.json")
-            found = [asdict(outcome) for outcome in _decode_into(pixels, samples, spec, threads)]
-            outcomes.write_text(json.dumps(found))
+            records = [asdict(outcome) for outcome in _decode_into(pixels, samples, spec, threads)]
+            outcomes.write_text(json.dumps(records))
             pixels.replace(stored)
             outcomes.replace(stored.with_suffix(".json"))
     except OSError as error:

@@ -11,9 +11,9 @@ from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
 from fovea.stores.storage import is_bucket
 from trainer.images.digits import write_digits
-from trainer.images.fetching import MARKS, Fetched, fetch
+from trainer.images.fetching import ETAGS_FOLDER, Fetched, fetch
 from trainer.images.folders import read_folder
-from trainer.images.labels import looks, normal_label
+from trainer.images.labels import fold_label, normal_label
 from trainer.images.listing import Listing, Sample, tables_in
 from trainer.images.parts import TEST, VAL
 from trainer.images.table import read_csv
@@ -61,16 +61,16 @@ def open_source(data: str, *, val_fraction: float, seed: int, cache_dir: Path) -
     if train and not heldout:
         logger.info("%s has no val with labels: %g of each class of train is held out", data, val_fraction)
         train, undivided = [], [*train, *undivided]
-    left = {TEST: len(listing.heldout[TEST])} if listing.heldout.get(TEST) else {}
+    left_for_evaluate = {TEST: len(listing.heldout[TEST])} if listing.heldout.get(TEST) else {}
     if not train and not undivided:
-        there = " and ".join(part for part in (VAL, TEST) if listing.heldout.get(part))
-        raise DataInvalid(f"{data}: there is {there}, but no image to train on{_instead(listing)}")
-    if left:
-        logger.info("the part test (%d images) is left for `evaluate`", left[TEST])
+        parts = " and ".join(part for part in (VAL, TEST) if listing.heldout.get(part))
+        raise DataInvalid(f"{data}: there is {parts}, but no image to train on{_not_taken(listing)}")
+    if left_for_evaluate:
+        logger.info("the part test (%d images) is left for `evaluate`", left_for_evaluate[TEST])
     more_train, more_heldout = _stratify(undivided, val_fraction, seed)
     _check_classes(data, {sample.label for sample in (*train, *undivided, *heldout)}, listing)
     split = check_split(data, [*train, *more_train], [*heldout, *more_heldout])
-    return replace(split, left_for_evaluate=left, passed_over=listing.passed_over)
+    return replace(split, left_for_evaluate=left_for_evaluate, passed_over=listing.passed_over)
 
 
 def open_heldout(data: str, cache_dir: Path, labels: Sequence[str]) -> Heldout:
@@ -99,7 +99,7 @@ def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -
     train, heldout = tuple(train), tuple(heldout)
     labels = {sample.label for sample in train}
     for label in sorted({sample.label for sample in heldout} - labels):
-        alike = next((other for other in sorted(labels) if looks(other) == looks(label)), None)
+        alike = next((other for other in sorted(labels) if fold_label(other) == fold_label(label)), None)
         hint = f"; there is {alike!r}, which may be meant" if alike else ""
         raise DataInvalid(f"{data}: class {label!r} is held out but has no image to train on{hint}")
     if not heldout:
@@ -112,7 +112,7 @@ def _list(data: str, cache_dir: Path, known: Sequence[str] = ()) -> Listing:
     if fetched.path.is_file():
         listing = read_csv(fetched.path)
     elif fetched.path.is_dir():
-        ignored = frozenset([MARKS]) if is_bucket(data) else frozenset[str]()
+        ignored = frozenset([ETAGS_FOLDER]) if is_bucket(data) else frozenset[str]()
         listing = read_folder(fetched.path, data, known=known, ignored=ignored)
     else:
         raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
@@ -137,10 +137,10 @@ def _check_classes(data: str, labels: set[str], listing: Listing) -> None:
 
 def _no_image(data: str, listing: Listing) -> DataInvalid:
     expected = "rows path,label" if data.endswith(".csv") else f"{data}/CLASS/*.jpg"
-    return DataInvalid(f"{data}: there is no image (expected are {expected}){_instead(listing)}")
+    return DataInvalid(f"{data}: there is no image (expected are {expected}){_not_taken(listing)}")
 
 
-def _instead(listing: Listing) -> str:
+def _not_taken(listing: Listing) -> str:
     return f"; not taken: {listing.passed_over.line()}" if listing.passed_over.files else ""
 
 

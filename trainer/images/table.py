@@ -37,7 +37,7 @@ def read_csv(path: Path) -> Listing:
                         f"{path}: line {rows.line_num}: expected a path, a label and, if any, the split "
                         f"train, val or test, not {row['path']!r}, {row['label']!r}, {split!r}"
                     )
-                parts[part].append(Sample(_find(path.parent, image), label, image))
+                parts[part].append(Sample(_locate(path.parent, image), label, image))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataInvalid(f"{path}: not a CSV file in UTF-8: {error}") from error
     except OSError as error:
@@ -45,21 +45,21 @@ def read_csv(path: Path) -> Listing:
     return listing
 
 
-def _find(folder: Path, image: str) -> Path:
+def _locate(folder: Path, image: str) -> Path:
     """The file as it is written, or else in the Unicode form, and without the blanks around, that it has on
     the disk: a Mac's archive decomposes what a table composes."""
     written = folder / image
     if (image.isascii() and image == image.strip()) or written.exists():
         return written
-    found = [folder]
+    places = [folder]
     for part in Path(image.strip()).parts:
         forms = {part, *(unicodedata.normalize(form, part) for form in _FORMS)}
-        found = [below for above in found for form in sorted(forms) if (below := above / form).exists()]
-    return found[0] if found else written
+        places = [below for above in places for form in sorted(forms) if (below := above / form).exists()]
+    return places[0] if places else written
 
 
 def _check_header(path: Path, names: list[str]) -> None:
     if {"path", "label"} <= set(names) and len(set(names)) == len(names):
         return
-    found = ",".join(names)[:80]
-    raise DataInvalid(f"{path}: its first line should be `path,label` or `path,label,split`, not `{found}`")
+    header = ",".join(names)[:80]
+    raise DataInvalid(f"{path}: its first line should be `path,label` or `path,label,split`, not `{header}`")

@@ -35,20 +35,20 @@ LEAST_SPREAD: Final = 2
 def traits_of(image: OpenedImage) -> tuple[str, ...]:
     """Which of TRAITS an opened image has, told from its header. Decodes no pixel."""
     try:
-        found = _look(image.file, _orientation(image), image.data)
+        traits = _header_traits(image.file, _orientation(image), image.data)
     except Exception:  # decoding the file will tell what is wrong with it
         return ()
-    return tuple(name for name, is_so in found.items() if is_so)
+    return tuple(name for name, present in traits.items() if present)
 
 
 def traits_of_pixels(crop: Pixels) -> tuple[str, ...]:
     """Which of TRAITS a decoded image has that its header does not tell; uint8 [S, S, 3]."""
     spread = np.ptp(crop.reshape(-1, 3), axis=0).max()
-    found = {"nearly black": crop.max() <= DARKEST, "one colour": spread <= LEAST_SPREAD}
-    return tuple(name for name, is_so in found.items() if is_so)
+    traits = {"nearly black": crop.max() <= DARKEST, "one colour": spread <= LEAST_SPREAD}
+    return tuple(name for name, present in traits.items() if present)
 
 
-def _look(image: Image.Image, orientation: int, data: bytes) -> dict[str, bool]:
+def _header_traits(image: Image.Image, orientation: int, data: bytes) -> dict[str, bool]:
     return {
         "rotated": orientation in range(2, 9),
         "cmyk": image.mode == "CMYK",

@@ -69,45 +69,45 @@ def read_tree(path: Path, source: str, passed_over: PassedOver, ignored: frozens
     """All of a folder but what is `ignored` directly in it, links followed. Raises DataInvalid, with the name
     that it has in `source`, for a folder that cannot be read."""
     root = Branch(path, "", os.path.realpath(path))
-    _read(root, (root.real,), _Reading(source, passed_over, ignored))
+    _read(root, (root.real,), _Context(source, passed_over, ignored))
     return root
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _Context:
     source: str
     passed_over: PassedOver
     ignored: frozenset[str]
 
 
-def _read(branch: Branch, above: tuple[str, ...], reading: _Reading) -> None:
+def _read(branch: Branch, above: tuple[str, ...], context: _Context) -> None:
     try:
         with os.scandir(branch.path) as entries:
             children = sorted(entries, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
-        where = printable(f"{reading.source}/{branch.name}".rstrip("/"))
+        where = printable(f"{context.source}/{branch.name}".rstrip("/"))
         raise DataInvalid(f"{where}: this folder cannot be read: {error.strerror}") from error
     for child in children:
-        if branch.name or child.name not in reading.ignored:
-            _sort_in(child, branch, above, reading)
+        if branch.name or child.name not in context.ignored:
+            _add_entry(child, branch, above, context)
 
 
-def _sort_in(child: os.DirEntry[str], branch: Branch, above: tuple[str, ...], reading: _Reading) -> None:
+def _add_entry(child: os.DirEntry[str], branch: Branch, above: tuple[str, ...], context: _Context) -> None:
     name = f"{branch.name}/{child.name}".lstrip("/")
     if is_folder(child):
         below = Branch(Path(child.path), name, os.path.realpath(child.path))
         kind = kind_of(child.name) if is_litter(child.name) else LOOP
         if is_litter(child.name) or any(lies_in(folder, below.real) for folder in above):
-            reading.passed_over.add(f"{name}/", kind)
+            context.passed_over.add(f"{name}/", kind)
             return
         branch.folders.append(below)
-        _read(below, (*above, below.real), reading)
+        _read(below, (*above, below.real), context)
     elif not _is_file(child):
-        reading.passed_over.add(name, DEAD_LINK if child.is_symlink() else NO_FILE)
+        context.passed_over.add(name, DEAD_LINK if child.is_symlink() else NO_FILE)
     elif is_image_name(child.name) or _has_only_the_bytes_of_an_image(child):
         branch.images.append(Path(child.path))
     else:
-        reading.passed_over.add(name, kind_of(child.name))
+        context.passed_over.add(name, kind_of(child.name))
 
 
 def _is_file(child: os.DirEntry[str]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fovea.errors import DataInvalid
 from trainer.learning_rate.range_test import Curve
-from trainer.learning_rate.spread import SEEDS, Suggestion, falls, middle, spread
+from trainer.learning_rate.spread import SEEDS, Suggestion, falls_beyond_noise, lower_median, spread
 from trainer.learning_rate.suggestions import clr, minimum, slide, steep, valley
 from trainer.run_folder import DECISION_FILE, RunFolder
 
@@ -59,14 +59,7 @@ class Decision:
         logger.log(level, "learning rate %.3g: %s", self.lr, self.warning or self.why)
 
 
-def read_decision(run: RunFolder) -> Decision:
-    """Of a run; raises DataInvalid when there is none."""
-    record: dict[str, Any] = run.read_json(DECISION_FILE)
-    curve = Curve(**record["curve"]) if record["curve"] else None
-    return Decision(**{**record, "curve": curve})
-
-
-def given(lr: float) -> Decision:
+def fixed_rate(lr: float) -> Decision:
     """The user said so."""
     return Decision(lr, "given as --lr", "none", {}, None)
 
@@ -85,7 +78,7 @@ def decide(curve: Curve, fallback_lr: float) -> Decision:
     """
     lrs, losses = curve.usable()
     suggestions = {name: suggest(lrs, losses) for name, suggest in OF_LOSSES.items()}
-    pair = clr(lrs, np.array(curve.accuracies[curve.kept])) if curve.accuracies else None
+    pair = clr(lrs, np.array(curve.accuracies[curve.usable_slice])) if curve.accuracies else None
     suggestions["clr"] = pair[1] if pair else None
     base_lr = pair[0] if pair else None
     problem = _problem(curve, len(lrs), suggestions["valley"])
@@ -94,8 +87,10 @@ def decide(curve: Curve, fallback_lr: float) -> Decision:
         why = f"the fallback: {problem}"
         return Decision(fallback_lr, why, "none", suggestions, curve, warning, base_lr)
     values = spread(curve, OF_LOSSES)
-    ranges = {name: (found[0], found[-1]) for name, found in values.items()}
-    lr, why, confidence = _choose(middle(values["valley"]), middle(values["minimum"]), ranges["valley"], pair)
+    ranges = {name: (rates[0], rates[-1]) for name, rates in values.items()}
+    lr, why, confidence = _choose(
+        lower_median(values["valley"]), lower_median(values["minimum"]), ranges["valley"], pair
+    )
     own = suggestions["valley"]
     if own and not 1 / NEAR <= own / lr <= NEAR:
         why, confidence = f"{why}; but the curve's own valley ({own:.2g}) lies far from it", "low"
@@ -108,14 +103,14 @@ def _problem(curve: Curve, points: int, at_valley: float | None) -> str | None:
         return f"the curve has {points} usable points, fewer than {FEWEST_POINTS} ({curve.end}{hint})"
     if at_valley is None:
         return "the loss never fell, so the curve has no valley"
-    return None if falls(curve) else "the loss fell by no more than its noise"
+    return None if falls_beyond_noise(curve) else "the loss fell by no more than its noise"
 
 
 def _choose(
-    at_valley: float, at_minimum: float, wanders: tuple[float, float], pair: tuple[float, float] | None
+    at_valley: float, at_minimum: float, valley_range: tuple[float, float], pair: tuple[float, float] | None
 ) -> tuple[float, str, Confidence]:
     """The rate, why, and how far to trust it."""
-    lowest, highest = wanders
+    lowest, highest = valley_range
     steadiness = (
         f"over {SEEDS} resamplings of the curve's noise it lies between {lowest:.2g} and {highest:.2g}"
     )

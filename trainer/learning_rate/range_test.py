@@ -16,7 +16,7 @@ from trainer.learning_rate.suggestions import Points, clr, minimum, slide, steep
 from trainer.network.precision import Precision, clip_gradients
 from trainer.network.snapshot import untouched
 
-__all__ = ["Curve", "RangeTest", "clr", "minimum", "range_test", "slide", "smooth", "steep", "valley"]
+__all__ = ["Curve", "RangeTestOptions", "clr", "minimum", "range_test", "slide", "smooth", "steep", "valley"]
 
 SMOOTHING = 0.98
 DIVERGED = 4.0
@@ -42,17 +42,17 @@ class Curve:
     def usable(self) -> tuple[Points, Points]:
         """(lrs, smoothed losses) without the first tenth and the last five points, which tell of the start
         and of the divergence. May be empty."""
-        kept = self.kept
-        return np.array(self.lrs[kept]), np.array(self.smoothed[kept])
+        usable = self.usable_slice
+        return np.array(self.lrs[usable]), np.array(self.smoothed[usable])
 
     @property
-    def kept(self) -> slice:
+    def usable_slice(self) -> slice:
         return slice(len(self.lrs) // 10, -5)
 
 
 @dataclass(frozen=True)
-class RangeTest:
-    """Its options."""
+class RangeTestOptions:
+    """How the learning rate rises."""
 
     start_lr: float
     end_lr: float
@@ -84,7 +84,7 @@ def range_test(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Iterator[tuple[Tensor, Tensor]],
-    how: RangeTest,
+    options: RangeTestOptions,
     augmentation: Augmentation,
     precision: Precision,
     objective: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
@@ -98,12 +98,12 @@ def range_test(
     generators are as before. With a GradScaler (float16) the first steps may be skipped while it finds its
     scale: they are points all the same, at rates too low to move anything.
     """
-    curve = Curve([], [], [], f"all {how.num_steps} steps were made", mode=how.mode)
+    curve = Curve([], [], [], f"all {options.num_steps} steps were made", mode=options.mode)
     with untouched(model, optimizer):
         model.train()
         scaler, smoother = precision.scaler(), Smoother()
-        for step in range(how.num_steps):
-            lr = how.lr(step)
+        for step in range(options.num_steps):
+            lr = options.lr(step)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             pixels, targets = next(batches)

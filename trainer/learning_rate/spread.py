@@ -27,27 +27,29 @@ def spread(curve: Curve, suggestions: Mapping[str, Suggestion]) -> dict[str, lis
     for seed in range(SEEDS):
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(losses))
         curves.append(np.array(smooth((level + signs * (losses - level)).tolist())))
-    lrs = np.array(curve.lrs)[curve.kept]
-    found = {
-        name: [value for smoothed in curves if (value := suggest(lrs, smoothed[curve.kept])) is not None]
+    lrs = np.array(curve.lrs)[curve.usable_slice]
+    rates = {
+        name: [
+            value for smoothed in curves if (value := suggest(lrs, smoothed[curve.usable_slice])) is not None
+        ]
         for name, suggest in suggestions.items()
     }
-    return {name: sorted(values) for name, values in found.items() if values}
+    return {name: sorted(values) for name, values in rates.items() if values}
 
 
-def middle(values: list[float]) -> float:
+def lower_median(values: list[float]) -> float:
     """Of sorted values the middle one; of two the lower."""
     return values[(len(values) - 1) // 2]
 
 
-def falls(curve: Curve) -> bool:
+def falls_beyond_noise(curve: Curve) -> bool:
     """Whether the loss falls by more than its noise could make its trend fall.
 
     From the trend's first usable point to its lowest one, in standard errors of that difference; 4 of them,
     for the lowest is the lowest of many. The noise is that of successive differences before the lowest point:
     beyond it lies the divergence.
     """
-    losses, level = np.array(curve.losses)[curve.kept], trend(curve)[curve.kept]
+    losses, level = np.array(curve.losses)[curve.usable_slice], trend(curve)[curve.usable_slice]
     steps = np.abs(np.diff(losses[: int(np.argmin(level)) + 1]))
     noise = float(np.median(steps)) / MEDIAN_STEP if len(steps) else 0.0
     error = noise * np.sqrt(2 / (2 * _width(losses) + 1))

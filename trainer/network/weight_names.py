@@ -16,7 +16,7 @@ Shapes = Mapping[str, torch.Size]
 COUNTER: Final = "num_batches_tracked"
 """Of batch norm; files of older versions of torch lack it."""
 _HEADS: Final = PARTS_REPLACED | {"last_linear", "pre_logits", "global_pool", "aux_logits"}
-_LOOKS: Final = (
+_SIGNATURES: Final = (
     (
         r"(^|\.)layer\d\.\d+\.se\.",
         "a resnet with squeeze-and-excitation (timm's seresnet), not torchvision's",
@@ -32,7 +32,7 @@ _LOOKS: Final = (
 
 
 @dataclass(frozen=True)
-class Fit:
+class NameMatch:
     """How a state dict answers to one network under one naming."""
 
     names: dict[str, str]
@@ -47,31 +47,31 @@ class Fit:
     """what stands before every name in the file, such as `module.`"""
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         return not (self.missing or self.misshapen or self.surplus)
 
 
-def fits(state: Mapping[str, Tensor], backbone: nn.Sequential) -> list[Fit]:
+def match_names(state: Mapping[str, Tensor], backbone: nn.Sequential) -> list[NameMatch]:
     """Every way to find the whole backbone in it, else the one that comes nearest."""
     own = {name: value.shape for name, value in backbone.state_dict().items()}
-    found = [
+    matches = [
         _compare(state, naming, part, own)
         for naming in _namings(backbone, list(own))
         for part in _parts(state, naming)
     ]
-    whole = {tuple(fit.names.values()): fit for fit in found if fit.whole}
-    nearest = max(found, key=lambda fit: len(fit.names) - len(fit.misshapen) - len(fit.surplus))
+    complete = {tuple(match.names.values()): match for match in matches if match.complete}
+    nearest = max(matches, key=lambda match: len(match.names) - len(match.misshapen) - len(match.surplus))
     # Of a file that is nothing like it, torchvision's own name is told, which comes first.
-    return list(whole.values()) or [nearest if 2 * len(nearest.names) > len(own) else found[0]]
+    return list(complete.values()) or [nearest if 2 * len(nearest.names) > len(own) else matches[0]]
 
 
-def describe(state: Mapping[str, Tensor]) -> str:
+def describe_weights(state: Mapping[str, Tensor]) -> str:
     """What it is, for a person: another architecture of the trainer's, another library's network, or its
     first name."""
-    for pattern, look in _LOOKS:
+    for pattern, network in _SIGNATURES:
         if any(re.search(pattern, name) for name in state):
-            return f"it looks like {look}"
-    arch = _identify(state)
+            return f"it looks like {network}"
+    arch = _identify_arch(state)
     return (
         f"these are the weights of {arch} (--arch {arch})"
         if arch
@@ -79,7 +79,7 @@ def describe(state: Mapping[str, Tensor]) -> str:
     )
 
 
-def _identify(state: Mapping[str, Tensor]) -> str | None:
+def _identify_arch(state: Mapping[str, Tensor]) -> str | None:
     """Takes seconds where it is one of the last, or none: the likeliest come first."""
     for arch in sorted(ARCHITECTURES, key=lambda arch: "resne" not in arch):
         try:
@@ -87,7 +87,7 @@ def _identify(state: Mapping[str, Tensor]) -> str | None:
                 backbone = build_backbone(arch)
         except NotImplementedError:  # torchvision's regnets compute with tensors, and meta has no values
             continue
-        if any(fit.whole for fit in fits(state, backbone)):
+        if any(match.complete for match in match_names(state, backbone)):
             return arch
     return None
 
@@ -121,11 +121,11 @@ def _placed(name: str, places: Mapping[str, str]) -> str:
 def _parts(state: Mapping[str, Tensor], naming: Mapping[str, str]) -> list[str]:
     """What may stand before each name, such as Lightning's `model.`: what does before the first of them."""
     first = next(iter(naming))
-    found = [name.removesuffix(first) for name in state if name.endswith(first)]
-    return sorted({"", *(part for part in found if part.endswith("."))})
+    parts = [name.removesuffix(first) for name in state if name.endswith(first)]
+    return sorted({"", *(part for part in parts if part.endswith("."))})
 
 
-def _compare(state: Mapping[str, Tensor], naming: Mapping[str, str], part: str, own: Shapes) -> Fit:
+def _compare(state: Mapping[str, Tensor], naming: Mapping[str, str], part: str, own: Shapes) -> NameMatch:
     names = {mine: part + theirs for theirs, mine in naming.items() if part + theirs in state}
     missing = [
         theirs for theirs, mine in naming.items() if mine not in names and not theirs.endswith(COUNTER)
@@ -133,17 +133,18 @@ def _compare(state: Mapping[str, Tensor], naming: Mapping[str, str], part: str, 
     misshapen = [mine for mine, theirs in names.items() if state[theirs].shape != own[mine]]
     taken = set(names.values())
     places = [int(name.split(".", 1)[0]) for name in naming if name.split(".", 1)[0].isdigit()]
-    behind = max(places, default=None) if len(places) == len(naming) else None
+    last_place = max(places, default=None) if len(places) == len(naming) else None
     surplus = [
         name
         for name in state
-        if name.startswith(part) and name not in taken and not _replaced(name.removeprefix(part), behind)
+        if name.startswith(part) and name not in taken and not _replaced(name.removeprefix(part), last_place)
     ]
-    return Fit(names, missing, misshapen, surplus, part)
+    return NameMatch(names, missing, misshapen, surplus, part)
 
 
-def _replaced(name: str, behind: int | None) -> bool:
-    """Whether it belongs to a head, or counts batches. Where places are names, a head's lie `behind` one."""
+def _replaced(name: str, last_place: int | None) -> bool:
+    """Whether it belongs to a head, or counts batches. Where places are names, a head's lie behind the last
+    of the backbone."""
     first = name.split(".", 1)[0]
-    of_head = int(first) > behind if behind is not None and first.isdigit() else first in _HEADS
+    of_head = int(first) > last_place if last_place is not None and first.isdigit() else first in _HEADS
     return of_head or name.endswith(COUNTER)

@@ -16,7 +16,7 @@ from fovea.proxies import http_proxy, way_of
 from fovea.stores.patience import store_called
 from fovea.stores.storage import LocalFolder, is_bucket, open_folder
 from trainer.network.model import Network
-from trainer.network.weight_names import Fit, describe, fits
+from trainer.network.weight_names import NameMatch, describe_weights, match_names
 from trainer.network.weights_file import read_state_dict
 
 
@@ -38,7 +38,7 @@ def load_weights(
         raise DataInvalid(f"{path}: the weights file cannot be read: {error.strerror}") from error
     if sha256 is not None and digest != sha256:
         raise DataInvalid(f"{path}: its sha256 is {digest}, not the --weights-sha256 {sha256}")
-    _fill(network, read_state_dict(path), path, arch)
+    _load_backbone(network, read_state_dict(path), path, arch)
     return digest
 
 
@@ -84,28 +84,28 @@ def _is_away(error: Exception) -> bool:
     return isinstance(error, (URLError, ConnectionError, TimeoutError)) and not untrusted
 
 
-def _fill(network: Network, state: dict[str, Tensor], path: Path, arch: str) -> None:
-    found = fits(state, network.backbone)
-    if len(found) > 1:
-        parts = " and ".join(fit.part.rstrip(".") or "the names as they are" for fit in found)
+def _load_backbone(network: Network, state: dict[str, Tensor], path: Path, arch: str) -> None:
+    matches = match_names(state, network.backbone)
+    if len(matches) > 1:
+        parts = " and ".join(match.part.rstrip(".") or "the names as they are" for match in matches)
         raise DataInvalid(
             f"{path}: holds more than one network that fits {arch} ({parts}): save the state_dict of one"
         )
-    if not found[0].whole:
-        raise DataInvalid(f"{path}: does not fit {arch}: {_misfit(network, state, found[0])}")
-    names = found[0].names
+    if not matches[0].complete:
+        raise DataInvalid(f"{path}: does not fit {arch}: {_describe_misfit(network, state, matches[0])}")
+    names = matches[0].names
     network.backbone.load_state_dict({own: state[theirs] for own, theirs in names.items()}, strict=False)
 
 
-def _misfit(network: Network, state: dict[str, Tensor], fit: Fit) -> str:
+def _describe_misfit(network: Network, state: dict[str, Tensor], match: NameMatch) -> str:
     """What is wrong, and what it is instead."""
-    fits_instead = describe(state)
-    if fit.missing:
-        return f"there is no {fit.part}{fit.missing[0]} in it; {fits_instead}"
-    if fit.misshapen:
-        name = fit.misshapen[0]
+    description = describe_weights(state)
+    if match.missing:
+        return f"there is no {match.part}{match.missing[0]} in it; {description}"
+    if match.misshapen:
+        name = match.misshapen[0]
         own = network.backbone.state_dict()
-        shapes = f"{tuple(state[fit.names[name]].shape)}, not {tuple(own[name].shape)}"
-        return f"{fit.names[name]} has the shape {shapes}; {fits_instead}"
-    many = f"{len(fit.surplus)} names" if len(fit.surplus) > 1 else "a name"
-    return f"it has {many} that the network has not, such as {fit.surplus[0]}; {fits_instead}"
+        shapes = f"{tuple(state[match.names[name]].shape)}, not {tuple(own[name].shape)}"
+        return f"{match.names[name]} has the shape {shapes}; {description}"
+    many = f"{len(match.surplus)} names" if len(match.surplus) > 1 else "a name"
+    return f"it has {many} that the network has not, such as {match.surplus[0]}; {description}"

@@ -22,10 +22,10 @@ WITHIN_CHECKPOINTS: Final = (
 _DEEPEST = 3
 
 
-class _Foreign:
+class _InertObject:
     """Stands for an object of a class that is not loaded: a path, arguments. It keeps nothing."""
 
-    def __new__(cls, *args: object, **kwargs: object) -> "_Foreign":
+    def __new__(cls, *args: object, **kwargs: object) -> "_InertObject":
         return object.__new__(cls)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -41,26 +41,26 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         content = load_file(path) if path.suffix == ".safetensors" else _load(path)
     except Exception as error:  # unpickling a file that is no pickle raises a dozen types
         raise DataInvalid(f"{path}: neither a safetensors file nor a torch state dict") from error
-    if isinstance(content, _Foreign):
+    if isinstance(content, _InertObject):
         raise DataInvalid(
             f"{path}: a whole pickled {type(content).__name__}, whose code is not run: where it loads, save "
             "the weights alone with torch.save(model.state_dict(), FILE) (of a fastai Learner, with "
             "learn.save(NAME))"
         )
-    found = _find(content, _DEEPEST)
-    if found is None:
+    state_found = _find_state(content, _DEEPEST)
+    if state_found is None:
         raise DataInvalid(f"{path}: holds no state dict of tensors{_outline(content)}")
-    if found[0]:
-        logger.info("the weights are those under %s in %s", " and ".join(found[0]), path)
-    return found[1]
+    if state_found[0]:
+        logger.info("the weights are those under %s in %s", " and ".join(state_found[0]), path)
+    return state_found[1]
 
 
 def _load(path: Path) -> Any:
     """With weights_only: nothing but tensors and plain containers is made. Objects of other classes, such as
-    the optimizer's lists that fastai saves and Lightning's paths, become `_Foreign`, ours and inert."""
+    the optimizer's lists that fastai saves and Lightning's paths, become inert ones of ours."""
     names = torch.serialization.get_unsafe_globals_in_checkpoint(path) if _is_zip(path) else []
-    stands: list[Any] = [(type(name, (_Foreign,), {}), name) for name in names]
-    with torch.serialization.safe_globals(stands):
+    substitutes: list[Any] = [(type(name, (_InertObject,), {}), name) for name in names]
+    with torch.serialization.safe_globals(substitutes):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -70,7 +70,7 @@ def _is_zip(path: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def _find(content: object, depth: int) -> tuple[tuple[str, ...], dict[str, Tensor]] | None:
+def _find_state(content: object, depth: int) -> tuple[tuple[str, ...], dict[str, Tensor]] | None:
     """(the keys that lead to it, the state dict): by the names that trainers use, else the only one."""
     if not isinstance(content, dict) or not content:
         return None
@@ -81,11 +81,11 @@ def _find(content: object, depth: int) -> tuple[tuple[str, ...], dict[str, Tenso
         return None
     known = [key for key in WITHIN_CHECKPOINTS if key in content]
     for key in known:
-        found = _find(content[key], depth - 1)
-        if found:
-            return (key, *found[0]), found[1]
-    others = [(str(key), _find(value, 0)) for key, value in content.items() if key not in known]
-    states = [(key, found) for key, found in others if found]
+        state_found = _find_state(content[key], depth - 1)
+        if state_found:
+            return (key, *state_found[0]), state_found[1]
+    others = [(str(key), _find_state(value, 0)) for key, value in content.items() if key not in known]
+    states = [(key, state_found) for key, state_found in others if state_found]
     return ((states[0][0],), states[0][1][1]) if len(states) == 1 else None
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from trainer.learning_rate.decision import decide, given
+from trainer.learning_rate.decision import decide, fixed_rate
 from trainer.learning_rate.range_test import Curve, smooth
 from trainer.learning_rate.suggestions import Points
 
@@ -151,5 +151,5 @@ def test_record_is_strict_json_and_reads_back(count: int) -> None:
 
 
 def test_given_rate_is_no_decision() -> None:
-    decision = given(3e-3)
+    decision = fixed_rate(3e-3)
     assert (decision.lr, decision.curve, decision.suggestions) == (3e-3, None, {})

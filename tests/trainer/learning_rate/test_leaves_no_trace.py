@@ -13,7 +13,7 @@ from tests.trainer.layers import last_layer
 from trainer.fit.recipe import Objective
 from trainer.images.augment import Augmentation, augment
 from trainer.images.batches import Batch
-from trainer.learning_rate.range_test import RangeTest, range_test, smooth
+from trainer.learning_rate.range_test import RangeTestOptions, range_test, smooth
 from trainer.network.model import Network, adamw, build_network
 from trainer.network.precision import Precision
 
@@ -73,12 +73,12 @@ def test_training_after_a_range_test_is_bit_equal_to_training_without(
     numbers = (random.random(), np.random.rand(), torch.rand(1).item())
 
     network, optimizer = _started(warm)
-    how = RangeTest(1e-5, 1.0, 8)
+    options = RangeTestOptions(1e-5, 1.0, 8)
     if stopped_by is None:
-        assert len(range_test(network, optimizer, _batches(), how, AUGMENTATION, CPU).losses) > 3
+        assert len(range_test(network, optimizer, _batches(), options, AUGMENTATION, CPU).losses) > 3
     else:
         with pytest.raises(type(stopped_by)):
-            range_test(network, optimizer, _batches(stopped_by), how, AUGMENTATION, CPU)
+            range_test(network, optimizer, _batches(stopped_by), options, AUGMENTATION, CPU)
 
     _assert_equal(_weights_after_five_steps(network, optimizer), expected)
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == numbers
@@ -90,7 +90,7 @@ def test_range_test_puts_modes_and_gradients_back() -> None:
     network.head.train()
     parameter = next(network.parameters())
     parameter.grad = torch.ones_like(parameter)
-    range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-5, 1, 2), AUGMENTATION, CPU)
+    range_test(network, adamw(network, 1, 1), _batches(), RangeTestOptions(1e-5, 1, 2), AUGMENTATION, CPU)
     assert not network.backbone.training
     assert network.head.training
     assert torch.equal(parameter.grad, torch.ones_like(parameter))
@@ -100,7 +100,9 @@ def test_range_test_ends_where_the_loss_is_not_finite() -> None:
     network = _network()
     with torch.no_grad():
         last_layer(network).weight.fill_(float("nan"))
-    curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-5, 1, 8), AUGMENTATION, CPU)
+    curve = range_test(
+        network, adamw(network, 1, 1), _batches(), RangeTestOptions(1e-5, 1, 8), AUGMENTATION, CPU
+    )
     assert curve.losses == []
     assert "not finite" in curve.end
 
@@ -113,8 +115,8 @@ def test_range_test_ends_at_the_first_point_beyond_four_times_the_best() -> None
         return 0 * logits.sum() + next(losses)
 
     network = _network()
-    how = RangeTest(1e-7, 1e-6, 310)
-    curve = range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU, objective)
+    options = RangeTestOptions(1e-7, 1e-6, 310)
+    curve = range_test(network, adamw(network, 1, 1), _batches(), options, AUGMENTATION, CPU, objective)
     smoothed = smooth(given)
     expected = next(step for step, loss in enumerate(smoothed) if loss > 4 * min(smoothed[: step + 1]))
     assert len(curve.losses) == expected + 1 < 310
@@ -123,7 +125,9 @@ def test_range_test_ends_at_the_first_point_beyond_four_times_the_best() -> None
 
 def test_range_test_gives_one_point_a_step_at_rising_rates() -> None:
     network = _network()
-    curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-6, 1e-4, 5), AUGMENTATION, CPU)
+    curve = range_test(
+        network, adamw(network, 1, 1), _batches(), RangeTestOptions(1e-6, 1e-4, 5), AUGMENTATION, CPU
+    )
     assert curve.lrs == pytest.approx(np.logspace(-6, -4, 5).tolist())
     assert len(curve.losses) == len(curve.smoothed) == 5
 
@@ -131,7 +135,7 @@ def test_range_test_gives_one_point_a_step_at_rising_rates() -> None:
 def test_range_test_leaves_the_optimizer_without_state_if_it_had_none() -> None:
     network = _network()
     optimizer = adamw(network, 1, 1)
-    range_test(network, optimizer, _batches(), RangeTest(1e-5, 1e-3, 3), AUGMENTATION, CPU)
+    range_test(network, optimizer, _batches(), RangeTestOptions(1e-5, 1e-3, 3), AUGMENTATION, CPU)
     assert not optimizer.state
 
 
@@ -149,15 +153,15 @@ def test_range_test_puts_back_buffers_that_no_state_dict_has() -> None:
 
     model = Counting()
     optimizer = torch.optim.SGD(model.parameters(), 1)
-    curve = range_test(model, optimizer, _batches(), RangeTest(1e-5, 1e-3, 3), AUGMENTATION, CPU)
+    curve = range_test(model, optimizer, _batches(), RangeTestOptions(1e-5, 1e-3, 3), AUGMENTATION, CPU)
     assert len(curve.losses) == 3
     assert model.calls.item() == 0
 
 
 def test_range_test_in_linear_mode_rises_by_equal_differences() -> None:
     network = _network()
-    how = RangeTest(0.001, 0.005, 5, "linear")
-    curve = range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU)
+    options = RangeTestOptions(0.001, 0.005, 5, "linear")
+    curve = range_test(network, adamw(network, 1, 1), _batches(), options, AUGMENTATION, CPU)
     assert curve.lrs == pytest.approx([0.001, 0.002, 0.003, 0.004, 0.005])
     assert curve.mode == "linear"
 
@@ -166,15 +170,17 @@ def test_range_test_minimises_what_training_will() -> None:
     curves = []
     for smoothing in (0.0, 0.5):
         network = _network()
-        how, objective = RangeTest(1e-6, 1e-5, 3), Objective(smoothing)
+        options, objective = RangeTestOptions(1e-6, 1e-5, 3), Objective(smoothing)
         curves.append(
-            range_test(network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU, objective)
+            range_test(network, adamw(network, 1, 1), _batches(), options, AUGMENTATION, CPU, objective)
         )
     assert curves[0].losses != curves[1].losses
 
 
 def test_range_test_keeps_the_accuracy_of_each_batch() -> None:
     network = _network()
-    curve = range_test(network, adamw(network, 1, 1), _batches(), RangeTest(1e-6, 1e-4, 5), AUGMENTATION, CPU)
+    curve = range_test(
+        network, adamw(network, 1, 1), _batches(), RangeTestOptions(1e-6, 1e-4, 5), AUGMENTATION, CPU
+    )
     assert len(curve.accuracies) == 5
     assert all(accuracy * 8 == round(accuracy * 8) for accuracy in curve.accuracies)
