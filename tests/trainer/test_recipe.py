@@ -32,6 +32,29 @@ def test_range_test_changes_no_bit_of_the_training_after_it(few_digits: Path, tm
     assert [name for name in without if not torch.equal(without[name], after[name])] == []
 
 
+def test_each_step_of_range_test_and_training_begins_without_the_gradients_of_the_one_before(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale, step = torch.amp.GradScaler.scale, torch.amp.GradScaler.step
+    optimizers: list[torch.optim.Optimizer] = []
+    left_over: list[bool] = []
+
+    def begin(scaler: torch.amp.GradScaler, loss: Any) -> Any:
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        left_over.append(any(weights.grad is not None for group in groups for weights in group["params"]))
+        return scale(scaler, loss)
+
+    def end(scaler: torch.amp.GradScaler, optimizer: torch.optim.Optimizer) -> float | None:
+        optimizers[:] = [optimizer]
+        return step(scaler, optimizer)
+
+    monkeypatch.setattr(torch.amp.GradScaler, "scale", begin)
+    monkeypatch.setattr(torch.amp.GradScaler, "step", end)
+    train_only(few_digits, tmp_path, range_test=True)
+    assert len(left_over) > STEPS_PER_EPOCH
+    assert not any(left_over)
+
+
 @pytest.mark.parametrize(
     "option",
     [
