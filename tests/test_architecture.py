@@ -24,4 +24,4 @@ def test_the_files_and_rooms_that_the_page_names_exist() -> None:
 
 
 def test_a_room_names_the_modules_that_others_import() -> None:
-    assert {name for package in ("server", "scorer", "fovea") for name in unnamed(package)} == set()
+    assert {name for package in PACKAGES for name in unnamed(package)} == set()

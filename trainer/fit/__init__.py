@@ -1,1 +1,4 @@
-"""The training loop: its phases, its state, when it ends."""
+"""The training loop: its phases, its state, when it ends.
+
+For the commands: `loop.fit`, and its `recipe.Recipe` with the `Objective` that it minimises.
+"""

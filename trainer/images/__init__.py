@@ -1,1 +1,6 @@
-"""From folders, tables and buckets to batches: listed, fetched, audited, decoded once, augmented."""
+"""From folders, tables and buckets to batches: listed, fetched, audited, decoded once, augmented.
+
+For the rooms above: `sources.open_source` and `open_heldout` list samples; `data.read_images` makes a set
+of them, whose `batches.Images` are drawn as batches and augmented by `augment.augment`; `audit.AuditRecord`
+is what was found on the way, in the words of `traits`; `labels` tells which labels look alike.
+"""

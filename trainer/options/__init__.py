@@ -1,4 +1,7 @@
-"""Options in groups, as commands share them. Each is declared once: a flag, a variable and a default."""
+"""Options in groups, as commands share them. Each is declared once: a flag, a variable and a default.
+
+Beside them, `architectures.ARCHITECTURES` are the names that --arch knows.
+"""
 
 from trainer.options.inspection import EvaluationOptions, LookOptions
 from trainer.options.places import (
