@@ -20,7 +20,7 @@ from queue import SimpleQueue
 
 from tests.mutants.mutations import Mutant, mutants_of_room
 from tests.mutants.rooms import ROOMS, Room
-from tests.mutants.tester import BaselineFailed, Fate, Tester
+from tests.mutants.tester import BaselineFailed, Fate, Tester, Verdict
 
 TOLD_EVERY = 20
 ROW = "{:<28}{:>9}{:>9}{:>9}{:>11}{:>10}{:>8}"
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tests", action="append", default=[], help="instead of the tests of the room")
     parser.add_argument("--sample", type=int, help="test so many mutants of each room, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--verbose", action="store_true", help="tell of each mutant which test killed it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants tested at a time")
     return parser
 
@@ -55,7 +56,7 @@ def _row(room: Room, options: argparse.Namespace) -> str:
     mutants = mutants_of_room(room)
     drawn = _draw(room, mutants, options)
     print(f"{room.name}: {len(drawn)} of {len(mutants)} mutants (seed {options.seed})", flush=True)
-    fates = Counter(_test(room, drawn, options.jobs))
+    fates = Counter(_test(room, drawn, options.jobs, verbose=options.verbose))
     dead = fates[Fate.KILLED] + fates[Fate.TIMEOUT]
     counts = (fates[Fate.KILLED], fates[Fate.TIMEOUT], fates[Fate.SURVIVED])
     return ROW.format(room.name, len(mutants), len(drawn), *counts, f"{dead / max(1, len(drawn)):.0%}")
@@ -68,7 +69,7 @@ def _draw(room: Room, mutants: Sequence[Mutant], options: argparse.Namespace) ->
     return [mutants[index] for index in sorted(chosen)]
 
 
-def _test(room: Room, mutants: Sequence[Mutant], jobs: int) -> Iterator[Fate]:
+def _test(room: Room, mutants: Sequence[Mutant], jobs: int, *, verbose: bool) -> Iterator[Fate]:
     """Each mutant's fate, in their order. Prints the survivors."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ExitStack() as stack:
         pool = ThreadPoolExecutor(jobs)
@@ -79,21 +80,25 @@ def _test(room: Room, mutants: Sequence[Mutant], jobs: int) -> Iterator[Fate]:
         for tester in testers:
             tester.import_ahead(baseline.imported)
             free.put(tester)
-        testers[0].check(baseline)
+        list(pool.map(lambda tester: tester.check(baseline), testers))
 
-        def fate(mutant: Mutant) -> tuple[Fate, float]:
+        def verdict(mutant: Mutant) -> tuple[Verdict, float]:
             tester, started = free.get(), time.monotonic()
             try:
                 return tester.test(mutant, baseline), time.monotonic() - started
             finally:
                 free.put(tester)
 
-        fates = zip(mutants, pool.map(fate, mutants), strict=True)
-        for tested, (mutant, (outcome, seconds)) in enumerate(fates):
+        verdicts = zip(mutants, pool.map(verdict, mutants), strict=True)
+        for tested, (mutant, ((outcome, test), seconds)) in enumerate(verdicts):
             if tested and not tested % TOLD_EVERY:
                 print(f"{tested} of {len(mutants)} tested", flush=True)
             if outcome is Fate.SURVIVED:
                 print(f"\nsurvived ({mutant.operator}, {seconds:.1f} s)\n{mutant.diff()}", flush=True)
+            elif verbose:
+                print(
+                    f"{mutant.module}:{mutant.line} ({mutant.operator}) {outcome.value} by {test}", flush=True
+                )
             yield outcome
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from tests.mutants.mutations import Mutant
 from tests.mutants.rooms import ROOT, Room
@@ -23,6 +23,13 @@ class Fate(Enum):
     KILLED = "killed"
     SURVIVED = "survived"
     TIMEOUT = "timed out"
+
+
+class Verdict(NamedTuple):
+    """What became of a mutant, and the test that failed."""
+
+    fate: Fate
+    test: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,29 +104,31 @@ class Tester:
 
     def check(self, baseline: Baseline) -> None:
         """That without a fault all tests pass in the way mutants are tested. Raises BaselineFailed."""
-        if (fate := self._fate(list(baseline.seconds_of_test), baseline)) is not Fate.SURVIVED:
-            raise BaselineFailed(
-                f"{self._room.name}: what has no fault is {fate.value}; see\n{self._end_of_output()}"
-            )
+        verdict = self._verdict(list(baseline.seconds_of_test), baseline)
+        if verdict.fate is not Fate.SURVIVED:
+            text = f"{self._room.name}: what has no fault is {verdict.fate.value} by {verdict.test}"
+            raise BaselineFailed(f"{text}\n{self._end_of_output()}")
 
-    def test(self, mutant: Mutant, baseline: Baseline) -> Fate:
+    def test(self, mutant: Mutant, baseline: Baseline) -> Verdict:
         module = self._checkout / mutant.module
         self._write(module, mutant.text)
         try:
             for tests in baseline.rounds(mutant):
-                if tests and (fate := self._fate(tests, baseline)) is not Fate.SURVIVED:
-                    return fate
-            return Fate.SURVIVED
+                if tests and (verdict := self._verdict(tests, baseline)).fate is not Fate.SURVIVED:
+                    return verdict
+            return Verdict(Fate.SURVIVED)
         finally:
             self._write(module, mutant.original)
 
-    def _fate(self, tests: Sequence[str], baseline: Baseline) -> Fate:
+    def _verdict(self, tests: Sequence[str], baseline: Baseline) -> Verdict:
         seconds = {test: baseline.seconds_of_test[test] for test in tests}
         files = dict.fromkeys(test.partition("::")[0] for test in tests)
         told = self._ask(tests=list(files), seconds=seconds)
         if told["code"] is None or (told["code"] == 1 and "test" not in told):  # ended by pytest-timeout
-            return Fate.TIMEOUT
-        return Fate.SURVIVED if told["code"] == 0 else Fate.KILLED
+            return Verdict(Fate.TIMEOUT)
+        return (
+            Verdict(Fate.SURVIVED) if told["code"] == 0 else Verdict(Fate.KILLED, told.get("test", "pytest"))
+        )
 
     def _end_of_output(self) -> str:
         return self._output.read_text(errors="replace")[-SHOWN_CHARACTERS:]

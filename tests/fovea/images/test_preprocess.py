@@ -216,3 +216,11 @@ def test_digest_follows_the_specification() -> None:
 def test_a_crop_larger_than_the_resized_image_is_refused() -> None:
     with pytest.raises(ValidationError, match="larger than the resized image"):
         PreprocessSpec(size=40, resize=32)
+
+
+def test_sides_of_a_crop_have_bounds() -> None:
+    assert PreprocessSpec(size=1, resize=1).size == 1
+    assert PreprocessSpec(size=2048, resize=4096).resize == 4096
+    for size, resize in ((0, 32), (2049, 4096), (32, 4097), (0, 0)):
+        with pytest.raises(ValidationError):
+            PreprocessSpec(size=size, resize=resize)

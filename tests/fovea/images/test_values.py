@@ -104,6 +104,11 @@ def test_grey_floats_of_a_jpeg_xl_are_no_guess() -> None:
     assert stated_range(image) == (0, 1)
 
 
+def test_sixteen_bits_of_a_png_go_from_0_to_65535() -> None:
+    with Image.open(io.BytesIO(saved(Image.fromarray(U16), "PNG"))) as image:
+        assert stated_range(image) == (0, 65_535)
+
+
 def test_values_that_are_no_numbers_are_black_or_white() -> None:
     odd = FLOATS.copy()
     odd[:, 3], odd[:, 5], odd[:, 7] = np.nan, np.inf, -np.inf
