@@ -1,14 +1,20 @@
 """The learning rate that is taken, and how far it can be trusted."""
 
 import json
+import logging
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from trainer.learning_rate.decision import decide, fixed_rate
+from fovea.errors import DataInvalid
+from trainer.learning_rate import decision as decisions
+from trainer.learning_rate.decision import Decision, decide, fixed_rate, read_decision
 from trainer.learning_rate.range_test import Curve, smooth
 from trainer.learning_rate.suggestions import Points
+from trainer.run_folder import RunFolder
 
 LRS = np.logspace(-7, 1, 100)
 
@@ -153,3 +159,82 @@ def test_record_is_strict_json_and_reads_back(count: int) -> None:
 def test_given_rate_is_no_decision() -> None:
     decision = fixed_rate(3e-3)
     assert (decision.lr, decision.curve, decision.suggestions) == (3e-3, None, {})
+
+
+def _chosen(
+    monkeypatch: pytest.MonkeyPatch,
+    valleys: list[float],
+    minimum: float,
+    own: float | None = None,
+    pair: tuple[float, float] | None = None,
+) -> Decision:
+    """What is taken where the suggestions are these. By default the curve's own valley is the middle one."""
+    with monkeypatch.context() as patch:
+        own = own or valleys[(len(valleys) - 1) // 2]
+        patch.setitem(decisions.OF_LOSSES, "valley", lambda lrs, losses: own)  # type: ignore[arg-type]
+        values = {"valley": valleys, "minimum": [minimum]}
+        patch.setattr(decisions, "spread", lambda curve, suggestions: values)
+        patch.setattr(decisions, "clr", lambda lrs, accuracies: pair)
+        return decide(_curve(_good(0.05).losses, [0.5] * len(LRS)), 1e-3)
+
+
+def test_confidence_is_high_up_to_each_limit_and_low_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    for confidence, valleys, minimum, own, pair in (
+        ("high", [2.0, 2.0, 20.0], 20.0, None, None),  # wanders by 10
+        ("low", [2.0, 2.0, 21.0], 20.0, None, None),
+        ("high", [2.0], 200.0, None, None),  # 100 below the minimum
+        ("low", [2.0], 202.0, None, None),
+        ("high", [2.0], 2.0, None, None),
+        ("high", [1.0], 1.0, 3.0, None),  # off the curve's own by 3
+        ("low", [1.0], 1.0, 3.1, None),
+        ("high", [3.0], 3.0, 1.0, None),
+        ("low", [3.1], 3.1, 1.0, None),
+        ("high", [2.0], 2.0, None, (6.0, 7.0)),  # outside the pair by 3
+        ("low", [2.0], 2.0, None, (6.2, 7.0)),
+        ("high", [6.0], 6.0, None, (1.0, 2.0)),
+        ("low", [6.2], 6.2, None, (1.0, 2.0)),
+        ("low", [2.0, 2.0, 21.0], 20.0, None, (1.0, 3.0)),
+    ):
+        chosen = _chosen(monkeypatch, valleys, minimum, own, pair)
+        middle = valleys[(len(valleys) - 1) // 2]
+        assert (chosen.lr, chosen.confidence) == (middle, confidence), (valleys, minimum, own, pair)
+        assert chosen.spread == {"valley": (valleys[0], valleys[-1]), "minimum": (minimum, minimum)}
+        assert (chosen.base_lr, chosen.suggestions["clr"]) == (pair or (None, None))
+
+
+def test_valley_above_the_minimum_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = _chosen(monkeypatch, [2.0], 1.9)
+    assert (chosen.lr, chosen.confidence) == (1.9, "low")
+    assert chosen.why.startswith("minimum, for valley (2) lies above it")
+
+
+def test_ten_usable_points_are_the_fewest_and_a_linear_test_may_end_lower() -> None:
+    falling = np.linspace(2.3, 1.0, 16).tolist()
+    assert decide(_curve(falling), 1e-3).warning is None
+    curve = _curve(falling[:-1])
+    for mode, hint in (("exponential", "were made)"), ("linear", "were made; try a lower --end-lr)")):
+        warning = decide(replace(curve, mode=mode), 1e-3).warning
+        assert warning is not None
+        assert f"9 usable points, fewer than 10 (all steps {hint}" in warning
+
+
+def test_decision_is_logged_and_one_without_a_curve_as_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    fixed_rate(3e-3).log()
+    decide(_curve([2.3]), 4e-4).log()
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+    assert caplog.messages[0] == "learning rate 0.003: given as --lr"
+    assert caplog.messages[1].startswith("learning rate 0.0004: the curve has 0 usable points")
+
+
+def test_decision_is_read_back_from_its_run_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    run, file = RunFolder(tmp_path), tmp_path / "lr_find.json"
+    for decision in (decide(_good(0.1), 1e-3), fixed_rate(3e-3)):
+        file.write_text(json.dumps(decision.record()))
+        read = read_decision(run)
+        assert (read.lr, read.curve) == (decision.lr, decision.curve)
+        assert json.dumps(read.record()) == file.read_text()
+    for damaged in ({}, {"curve": {"lrs": []}}, {"curve": None, "rate": 1}):
+        file.write_text(json.dumps(damaged))
+        with pytest.raises(DataInvalid, match=r"lr_find\.json: not the record of a learning rate"):
+            read_decision(run)

@@ -184,3 +184,58 @@ def test_range_test_keeps_the_accuracy_of_each_batch() -> None:
     )
     assert len(curve.accuracies) == 5
     assert all(accuracy * 8 == round(accuracy * 8) for accuracy in curve.accuracies)
+
+
+class Blend(nn.Module):
+    """A small model that keeps a diary: its mode, weights and rates when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(3, 2)
+        nn.init.constant_(self.head.weight, 0.01)
+        nn.init.zeros_(self.head.bias)
+        self.diary: list[tuple[bool, Tensor]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.diary.append((self.training, self.head.weight.detach().clone()))
+        logits: Tensor = self.head(images.mean((1, 2)) - 127)
+        return logits
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+def test_range_test_trains_as_a_plain_loop_does(max_norm: float | None) -> None:
+    still = Augmentation(size=20, min_crop=1, max_rotation=0, flip=False)
+    options = RangeTestOptions(1e-4, 1e-2, 6)
+    model = Blend().eval()
+    optimizer = torch.optim.SGD(model.parameters(), 1, momentum=0.9)
+    curve = range_test(model, optimizer, _batches(), options, still, CPU, max_norm=max_norm)
+
+    plain = Blend()
+    optimizer = torch.optim.SGD(plain.parameters(), 1, momentum=0.9)
+    losses, accuracies, weights = [], [], []
+    for step, (pixels, targets) in zip(range(6), _batches(), strict=False):
+        weights.append(plain.head.weight.detach().clone())
+        logits = plain(augment(pixels, still))
+        loss = F.cross_entropy(logits, targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if max_norm:
+            assert nn.utils.clip_grad_norm_(plain.parameters(), max_norm) > max_norm
+        optimizer.param_groups[0]["lr"] = 1e-4 * 100 ** (step / 5)
+        optimizer.step()
+        losses.append(loss.item())
+        accuracies.append(sum(map(int, logits.argmax(1) == targets)) / 8)
+    assert (curve.losses, curve.accuracies) == (pytest.approx(losses), pytest.approx(accuracies))
+    assert [is_training for is_training, _ in model.diary] == [True] * 6
+    torch.testing.assert_close([weight for _, weight in model.diary], weights)
+    assert "all 6 steps were made" in curve.end
+
+
+def test_range_test_goes_on_where_nothing_is_lost() -> None:
+    model = Blend()
+    optimizer = torch.optim.SGD(model.parameters(), 1)
+    options = RangeTestOptions(1e-4, 1e-2, 6)
+    curve = range_test(
+        model, optimizer, _batches(), options, AUGMENTATION, CPU, lambda logits, targets: 0 * logits.sum()
+    )
+    assert curve.losses == [0.0] * 6

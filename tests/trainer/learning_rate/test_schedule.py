@@ -67,3 +67,10 @@ def test_constant_schedule_is_constant() -> None:
 )
 def test_auto_epochs_double_up_to_the_most(epochs: int | None, most: int, expected: list[int]) -> None:
     assert cycles(epochs, most) == expected
+
+
+def test_first_and_last_step_of_the_shortest_rises() -> None:
+    for rise in (exponential, linear):
+        assert [rise(0, 1, 0.1, 0.5), rise(0, 2, 0.1, 0.5)] == [0.1, 0.1]
+        assert rise(1, 2, 0.1, 0.5) == pytest.approx(0.5)
+    assert one_cycle(1, 2, 1.0).lr == pytest.approx(1e-5)
