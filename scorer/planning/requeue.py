@@ -38,6 +38,7 @@ def requeued_spec(settings: PlanOptions, asked: RunSpec, earlier: RunSpec) -> Ru
     unchanged = {
         name: getattr(earlier, name) for name in (*_SAME, *(name for name in _LIMITS if name not in given))
     }
+    unchanged["earlier_image_path"] = earlier.earlier_image_path  # of the rows that it carried itself
     if asked.image_path != earlier.image_path:  # as where a decoder was installed for what had failed
         unchanged["earlier_image_path"] = earlier.image_path or "unknown"
     return asked.model_copy(update=unchanged)

@@ -105,7 +105,9 @@ def test_a_file_without_an_ending_is_planned_if_it_begins_as_an_image(
     assert plan_it("--exclude", "IMG_*", "--run-id", "less").images == 11
 
 
-def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan(photos: Path) -> None:
+def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     class Failing(LocalFolder):
         def beginning(self, key: str, size_bytes: int) -> bytes:
             if key.startswith("archived"):
@@ -124,12 +126,15 @@ def test_what_cannot_be_looked_into_stays_and_a_store_that_is_gone_ends_the_plan
     )  # was read before
     images_there = list(images_by_content(images, Failing(photos), left_out))
     assert [image.entry.key for image in images_there] == [*(entry.key for entry in lost[:-1]), "carried"]
+    assert "could not be looked into, and taken for images: 99, the last: lost-098" in caplog.text
     assert left_out.record() == {
         "without an ending": {"files": 1, "names": ["LICENSE"]},
         NOT_GIVEN: {"files": 1, "names": ["archived"]},
     }
     in_turns = [PlannedImage(entry) for entry in (*lost[:-1], *there, *lost[:-1])]
     assert len(list(images_by_content(in_turns, Failing(photos), PassedOver()))) == len(in_turns) - 1
+    with pytest.raises(Unavailable, match="lost-099: no answer"):
+        list(images_by_content([*in_turns, PlannedImage(lost[-1])], Failing(photos), PassedOver()))
     named = [PlannedImage(replace(there[0], key=f"{number}.png")) for number in range(2000)]
     apart = [*map(PlannedImage, lost[:60]), *named, *map(PlannedImage, lost[60:])]
     with pytest.raises(Unavailable, match="lost-099: no answer"):
@@ -188,6 +193,9 @@ def test_of_two_planners_the_first_ones_plan_holds(
     second = make_plan(settings, open_folder(str(output)), first.spec, open_folder(str(photos)))
     assert second == first
     assert planned_keys(second, output) == planned_keys(first, output)
+    another = first.spec.model_copy(update={"top_k": 2})
+    with pytest.raises(SettingsInvalid, match="planned with --top-k 5, not 2"):
+        make_plan(settings, open_folder(str(output)), another, open_folder(str(photos)))
 
 
 def test_of_two_planners_at_once_one_plan_holds_and_all_its_manifests(

@@ -57,10 +57,15 @@ def test_rows_of_other_decoders_are_not_carried_beyond_the_run_that_requeued_the
     first: RunSettings, photos: Path, tiny_models: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the decoder of what had failed was installed: what was ok stays, for this run alone."""
+    older = planned(first).spec.image_path
     newer = {**formats.image_path(), "libheif": "2.0"}
     monkeypatch.setattr(formats, "image_path", lambda: newer)
     (photos / "bad.jpg").write_bytes(tiny.picture("green"))
-    score(requeue(tiny_models, output, "--max-image-pixels", "90000"))
+    settings = requeue(tiny_models, output, "--max-image-pixels", "90000")
+    assert planned(settings).spec.earlier_image_path == older
+    score(settings)  # with the plan that there is
+    chained = requeue(tiny_models, output, of="again", run="once-more")
+    assert planned(chained).spec.earlier_image_path == older
     assert {row["status"] for row in read_rows(output, "again")} == {"ok"}
     same = ("--max-image-pixels", "90000", "--top-k", "2")
     second = settings_for(photos, tiny_models, output, *same, run="night-2")
