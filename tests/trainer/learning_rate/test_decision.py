@@ -218,7 +218,7 @@ def _chosen(
     """What is taken where the suggestions are these. By default the curve's own valley is the middle one."""
     with monkeypatch.context() as patch:
         own = own or valleys[(len(valleys) - 1) // 2]
-        patch.setitem(decisions.OF_LOSSES, "valley", lambda lrs, losses: own)  # type: ignore[arg-type]
+        patch.setitem(decisions.OF_LOSSES, "valley", lambda lrs, losses: own)
         values = {"valley": valleys, "minimum": [minimum]}
         patch.setattr(decisions, "spread", lambda curve, suggestions: values)
         patch.setattr(decisions, "clr", lambda lrs, accuracies: pair)
@@ -259,8 +259,9 @@ def test_ten_usable_points_are_the_fewest_and_a_linear_test_may_end_lower() -> N
     falling = np.linspace(2.3, 1.0, 16).tolist()
     assert decide(_curve(falling), 1e-3).warning is None
     curve = _curve(falling[:-1])
-    for mode, hint in (("exponential", "were made)"), ("linear", "were made; try a lower --end-lr)")):
-        warning = decide(replace(curve, mode=mode), 1e-3).warning
+    hints = {"were made)": curve, "were made; try a lower --end-lr)": replace(curve, mode="linear")}
+    for hint, tested in hints.items():
+        warning = decide(tested, 1e-3).warning
         assert warning is not None
         assert f"9 usable points, fewer than 10 (all steps {hint}" in warning
 
@@ -281,7 +282,8 @@ def test_decision_is_read_back_from_its_run_and_a_damaged_one_is_named(tmp_path:
         read = read_decision(run)
         assert (read.lr, read.curve) == (decision.lr, decision.curve)
         assert json.dumps(read.record()) == file.read_text()
-    for damaged in ({}, {"curve": {"lrs": []}}, {"curve": None, "rate": 1}):
+    records: list[dict[str, object]] = [{}, {"curve": {"lrs": []}}, {"curve": None, "rate": 1}]
+    for damaged in records:
         file.write_text(json.dumps(damaged))
         with pytest.raises(DataInvalid, match=r"lr_find\.json: not the record of a learning rate"):
             read_decision(run)

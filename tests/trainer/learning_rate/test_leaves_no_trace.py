@@ -225,7 +225,8 @@ def test_range_test_trains_as_a_plain_loop_does(max_norm: float | None) -> None:
         optimizer.step()
         losses.append(loss.item())
         accuracies.append(sum(map(int, logits.argmax(1) == targets)) / 8)
-    assert (curve.losses, curve.accuracies) == (pytest.approx(losses), pytest.approx(accuracies))
+    assert curve.losses == pytest.approx(losses)
+    assert curve.accuracies == pytest.approx(accuracies)
     assert [is_training for is_training, _ in model.diary] == [True] * 6
     torch.testing.assert_close([weight for _, weight in model.diary], weights)
     assert "all 6 steps were made" in curve.end

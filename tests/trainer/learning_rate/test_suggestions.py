@@ -27,9 +27,12 @@ def test_slide_moves_on_to_the_first_point_while_the_ends_differ() -> None:
 def test_slide_does_not_count_a_difference_of_its_threshold() -> None:
     """From the knee on the loss rises by twice the threshold a point, so at the knee by the threshold."""
     knee = 45
-    for rise, threshold in ((1.0, {"threshold": 0.5}), (0.008, {})):
+    for rise, threshold in ((1.0, 0.5), (0.008, None)):
         losses = rise * np.maximum(0, np.arange(60) - knee)
-        assert slide(PLACES[:60], losses, **threshold) == PLACES[knee + 1 - 15]
+        suggested = (
+            slide(PLACES[:60], losses, threshold=threshold) if threshold else slide(PLACES[:60], losses)
+        )
+        assert suggested == PLACES[knee + 1 - 15]
 
 
 def test_pair_lies_at_a_tenth_and_nine_tenths_of_a_straight_rise() -> None:
