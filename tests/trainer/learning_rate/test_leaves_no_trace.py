@@ -158,6 +158,27 @@ def test_range_test_puts_back_buffers_that_no_state_dict_has() -> None:
     assert model.calls.item() == 0
 
 
+def test_range_test_trains_with_gradients_of_one_batch_clipped_as_training_will() -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(2))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.weight.expand(len(images), 2)
+
+    def objective(logits: Tensor, targets: Tensor) -> Tensor:
+        """Whose gradient is 1 for each of the two weights."""
+        return 10 + logits.sum(1).mean()
+
+    for max_norm, losses in ((None, [10.0, 9.8, 9.6]), (2**0.5 / 2, [10.0, 9.9, 9.8])):
+        model = Constant()
+        optimizer = torch.optim.SGD(model.parameters(), 1)
+        how = RangeTestOptions(0.1, 0.1, 3, "linear")
+        curve = range_test(model, optimizer, _batches(), how, AUGMENTATION, CPU, objective, max_norm)
+        assert curve.losses == pytest.approx(losses, abs=1e-4)
+
+
 def test_range_test_in_linear_mode_rises_by_equal_differences() -> None:
     network = _network()
     options = RangeTestOptions(0.001, 0.005, 5, "linear")
