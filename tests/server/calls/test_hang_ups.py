@@ -28,13 +28,15 @@ class CallThatEnds:
 
     def __init__(self) -> None:
         self.gone = False
+        self.remaining_s: float | None = None
 
     def peer(self) -> str:
         assert not self.gone
         return "ipv4:10.0.0.7:51234"
 
-    def time_remaining(self) -> None:
+    def time_remaining(self) -> float | None:
         assert not self.gone
+        return self.remaining_s
 
 
 @in_event_loop
@@ -49,6 +51,26 @@ async def test_nothing_is_asked_of_a_call_whose_caller_hung_up(caplog: pytest.Lo
     await answers.aclose()
     (entry,) = [vars(record) for record in caplog.records if record.message == "call"]
     assert (entry["code"], entry["peer"]) == ("CANCELLED", "10.0.0.7")
+
+
+@in_event_loop
+async def test_caller_who_goes_at_its_deadline_was_not_the_one_to_cancel(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics(), AccessLog(1)))
+    for remaining_s, code in (
+        (3600.0, "CANCELLED"),
+        (0.04, "DEADLINE_EXCEEDED"),
+        (-1.0, "DEADLINE_EXCEEDED"),
+    ):
+        caplog.clear()
+        call: Any = CallThatEnds()
+        call.remaining_s = remaining_s
+        answers: Any = service.ClassifyStream(two_requests(), call)
+        assert (await anext(answers)).HasField("error")
+        await answers.aclose()
+        assert [vars(record)["code"] for record in caplog.records if record.message == "call"] == [code]
 
 
 async def two_requests() -> AsyncIterator[pb.ClassifyRequest]:

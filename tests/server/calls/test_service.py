@@ -115,6 +115,7 @@ def test_truncated_image_is_refused_by_name(stub: ClassifierStub) -> None:
         ("min_probability", 1.5),
         ("min_probability", math.nan),
         ("request_id", "x" * 129),
+        ("priority", 3),
     ],
 )
 def test_field_out_of_range_is_refused_by_name(stub: ClassifierStub, field: str, value: Any) -> None:
