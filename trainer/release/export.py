@@ -90,7 +90,7 @@ def _strip(model: onnx.ModelProto) -> None:
 def _check(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise GateRefused(f"export: the graph is not valid ONNX: {str(error).splitlines()[0]}") from error
     opset = {entry.domain: entry.version for entry in model.opset_import}
     if opset != {"": OPSET}:

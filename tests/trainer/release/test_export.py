@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fovea.errors import GateRefused
+from fovea.model.bundle import ModelBundle
 from trainer.release.export import _check
 
 SIDE = 4
@@ -96,3 +97,21 @@ def test_graph_that_is_none_is_refused_by_the_checker() -> None:
     model.graph.node[1].input[1] = "nowhere"
     with pytest.raises(GateRefused, match=r"the graph is not valid ONNX: .*nowhere"):
         _check(model)
+
+
+def test_shapes_that_contradict_each_other_are_refused() -> None:
+    model = _model()
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
+    with pytest.raises(GateRefused, match=r"the graph is not valid ONNX: .*differ in dimension 1"):
+        _check(model)
+
+
+def test_exported_file_holds_no_note_of_what_exported_it(trained: Path) -> None:
+    bundle = ModelBundle.open(trained / "models" / "tiny" / "1")
+    model = onnx.load(bundle.model_path)
+    graph = model.graph
+    assert (model.producer_name, model.producer_version, model.doc_string) == ("fovea", "", "")
+    assert [entry.key for entry in model.metadata_props] == ["fovea"]
+    assert (graph.name, graph.doc_string, len(graph.metadata_props)) == ("classifier", "", 0)
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        assert (part.doc_string, len(part.metadata_props)) == ("", 0), part.name

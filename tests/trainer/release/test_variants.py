@@ -1,26 +1,38 @@
 """The other precisions of an exported model: valid, small, equal each time, and close to fp32."""
 
+import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from fovea.errors import BundleInvalid
-from fovea.images.preprocess import Pixels
+from fovea.errors import BundleInvalid, GateRefused
+from fovea.images.preprocess import Pixels, PreprocessSpec
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.model.sessions import SessionOptions, open_session
 from fovea.stopping import Stopping
 from tests.trainer.conftest import train_settings
-from trainer.images.data import read_images
-from trainer.images.sources import open_source
+from trainer.images.batches import Images
+from trainer.images.data import DataSet, read_images
+from trainer.images.sources import Sample, open_source
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.publishing import Terms
-from trainer.release.release import release
-from trainer.release.variants import write_fp16, write_int8
+from trainer.release.release import read_released, release
+from trainer.release.variants import (
+    _check_drop,
+    _Crops,
+    add_variants,
+    calibration_crops,
+    spread_over_classes,
+    write_fp16,
+    write_int8,
+)
 from trainer.run_folder import RunFolder
 
 Writer = Callable[[Path, Path, Pixels], None]
@@ -79,6 +91,19 @@ def test_precisions_that_hold_their_accuracy_are_released_and_can_be_opened(
     for precision in ("fp32", "fp16", "int8"):
         classifier = Classifier(released, "cpu", 1, precision=precision)
         assert classifier.classify(released.golden().crops).shape == released.golden().probabilities.shape
+    for precision, kind in (("fp16", onnx.TensorProto.FLOAT16), ("int8", onnx.TensorProto.INT8)):
+        weights = onnx.load(released.path / f"model.{precision}.onnx").graph.initializer
+        assert any(tensor.data_type == kind and len(tensor.dims) == 4 for tensor in weights)
+    assert len(released.golden().files) == 16
+    assert (released.path / "report.html").read_bytes() == (own_run / "report.html").read_bytes()
+    found = read_released(RunFolder(own_run))
+    assert found is not None
+    assert (found.uri, found.metrics, found.refusal) == (
+        f"{tmp_path}/models/v/1",
+        released.contract.metrics,
+        None,
+    )
+    assert read_released(RunFolder(tmp_path)) is None
     assert released.digest_of("int8") != released.digest
 
 
@@ -108,10 +133,80 @@ def test_ruined_variant_is_left_out_and_the_rest_is_released(
         Classifier(released, "cpu", 1, precision="fp16")
 
 
+def test_only_the_precisions_asked_for_are_made_and_one_that_fails_says_why(
+    bundle: ModelBundle, trained: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = _data(trained, few_digits, bundle.contract.preprocess)
+    shutil.copy(bundle.model_path, tmp_path)
+    golden = np.array([3, 1])
+    settings = train_settings(few_digits, tmp_path, precisions=("fp32", "int8"), max_accuracy_drop=1.0)
+    released = add_variants(tmp_path, bundle.contract, data, golden, settings, 1)
+    assert (list(released.variants), released.left_out) == (["int8"], {})
+    session = open_session(tmp_path / "model.int8.onnx", "cpu", SessionOptions(1))
+    (found,) = session.run(["probabilities"], {"pixels": data.heldout.pixels(golden)})
+    assert np.array(released.variants["int8"].golden) == pytest.approx(found, abs=1e-3)
+
+    settings = settings.model_copy(update={"precisions": ("fp32", "fp16")})
+    for error, why in ((RuntimeError(), "RuntimeError"), (ValueError("no\nway"), "no")):
+        monkeypatch.setattr("trainer.release.variants.write_fp16", Mock(side_effect=error))
+        released = add_variants(tmp_path, bundle.contract, data, golden, settings, 1)
+        assert (released.variants, released.left_out) == ({}, {"fp16": why})
+
+
+def test_int8_has_a_scale_for_each_channel_and_seven_bits(
+    bundle: ModelBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filters = list(logging.getLogger().filters)
+    write_int8(bundle.model_path, tmp_path / "int8.onnx", bundle.golden().crops)
+    model = onnx.load(tmp_path / "int8.onnx")
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    kernels = {
+        name: values for name, values in tensors.items() if values.dtype == np.int8 and values.ndim == 4
+    }
+    assert len(kernels) == 20
+    for name, values in kernels.items():
+        assert np.abs(values.astype(int)).max() == 64, name
+        assert len(tensors[name.replace("_quantized", "_scale")]) == len(values)
+    assert (model.producer_name, model.producer_version, model.graph.name) == ("fovea", "", "classifier")
+    assert "pre-processing before quantization" not in caplog.text
+    assert logging.getLogger().filters == filters
+
+
+def test_drop_may_be_as_large_as_was_allowed_and_no_larger() -> None:
+    _check_drop(0.9, 0.85, 0.05)
+    with pytest.raises(GateRefused, match=r"85.00%, 5.00% below fp32's, more than --max-accuracy-drop 4.90%"):
+        _check_drop(0.9, 0.85, 0.049)
+
+
+def test_images_are_spread_over_the_classes_in_their_order() -> None:
+    assert spread_over_classes(np.array([0, 0, 0, 1, 1, 2]), 4).tolist() == [0, 3, 5, 1]
+
+
+def test_calibration_is_on_256_centres_spread_over_the_classes() -> None:
+    targets = np.repeat([0, 1, 2], [400, 150, 50])
+    cache = np.random.default_rng(0).integers(0, 256, (600, 6, 10, 3), np.uint8)
+    images = Images(cache, np.arange(600), targets, (Sample(Path("x.png"), "x"),) * 600)
+    crops = calibration_crops(images, 4, seed=1)
+    place_of = {whole[1:5, 3:7].tobytes(): place for place, whole in enumerate(cache)}
+    places = [place_of[crop.tobytes()] for crop in crops]
+    assert places == sorted(set(places))
+    assert np.bincount(targets[places]).tolist() == [103, 103, 50]
+    assert np.array_equal(crops, calibration_crops(images, 4, seed=1))
+    assert not np.array_equal(crops, calibration_crops(images, 4, seed=2))
+    reader, sizes = _Crops(crops[:40]), []
+    while batch := reader.get_next():
+        sizes.append(len(batch["pixels"]))
+    assert sizes == [16, 16, 8]
+
+
+def _data(trained: Path, few_digits: Path, spec: PreprocessSpec) -> DataSet:
+    split = open_source(str(few_digits), val_fraction=0.2, seed=0, cache_dir=trained / "cache")
+    return read_images(split, "few", spec, trained / "cache", max_bad_fraction=0, threads=1)
+
+
 def _release(trained: Path, few_digits: Path, run: Path, root: Path, max_accuracy_drop: float) -> ModelBundle:
     checkpoint = Checkpoint.load(run)
-    split = open_source(str(few_digits), val_fraction=0.2, seed=0, cache_dir=trained / "cache")
-    data = read_images(split, "few", checkpoint.preprocess, trained / "cache", max_bad_fraction=0, threads=1)
+    data = _data(trained, few_digits, checkpoint.preprocess)
     settings = train_settings(
         few_digits, root, precisions=("fp32", "fp16", "int8"), max_accuracy_drop=max_accuracy_drop
     )
