@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -113,5 +114,6 @@ def test_exported_file_holds_no_note_of_what_exported_it(trained: Path) -> None:
     assert (model.producer_name, model.producer_version, model.doc_string) == ("fovea", "", "")
     assert [entry.key for entry in model.metadata_props] == ["fovea"]
     assert (graph.name, graph.doc_string, len(graph.metadata_props)) == ("classifier", "", 0)
-    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+    parts: list[Any] = [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    for part in parts:
         assert (part.doc_string, len(part.metadata_props)) == ("", 0), part.name
