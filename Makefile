@@ -30,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (4 minutes)
 	@$(BIN)/python -m demo
 
-test: $(READY) ## Run the tests (some 8 minutes on 2 cores)
+test: $(READY) ## Run the tests (some 7 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m 'not slow and not gpu and not images'
 
 # What measures a latency, a throughput or memory, and so wants the machine for itself.

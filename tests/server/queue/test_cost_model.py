@@ -46,6 +46,16 @@ def test_a_batch_counts_less_by_a_factor_of_e_after_three_seconds() -> None:
     assert costs.predict_s(1) == pytest.approx((0.1 + 1.1 / math.e) / (1 + 1 / math.e))
 
 
+def test_each_batch_is_forgotten_by_the_time_since_it_was_computed() -> None:
+    clock = ManualClock()
+    costs = CostModel(clock=clock)
+    batches = {0.0: 0.01, MEMORY_S: 0.03, 2 * MEMORY_S: 0.05}
+    for clock.now, seconds in batches.items():
+        costs.observe(1, seconds)
+    weights = [math.exp((computed - clock.now) / MEMORY_S) for computed in batches]
+    assert costs.predict_s(1) == pytest.approx(np.average([*batches.values()], weights=weights))
+
+
 def test_the_line_is_the_best_through_batches_of_different_weight() -> None:
     clock = ManualClock()
     costs = CostModel([(1, 0.02), (4, 0.05)], clock=clock)
