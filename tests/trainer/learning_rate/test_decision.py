@@ -81,53 +81,6 @@ def test_rate_far_from_the_curves_own_valley_is_not_trusted(monkeypatch: pytest.
     assert "own valley" in decision.why
 
 
-def test_a_valley_is_trusted_up_to_the_limits_that_are_stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may wander by a factor of 10, lie 100 below `minimum`, and 3 from the curve's own."""
-    curve = _good(0.05)
-    own = decide(curve, 1e-3).suggestions["valley"]
-    assert own is not None
-    for lowest, middle, highest, minimum, confidence in (
-        (own / 2, own, 4.9 * own, 10 * own, "high"),
-        (own / 2, own, 5.1 * own, 10 * own, "low"),
-        (own, own, own, own, "high"),
-        (own, own, own, 0.99 * own, "low"),
-        (own, own, own, 99 * own, "high"),
-        (own, own, own, 101 * own, "low"),
-        (own / 2.9, own / 2.9, own, own, "high"),
-        (own / 3.1, own / 3.1, own, own, "low"),
-        (own, own * 2.9, own * 2.9, 10 * own, "high"),
-        (own, own * 3.1, own * 3.1, 10 * own, "low"),
-    ):
-        values = {"valley": [lowest, *[middle] * 19, highest], "minimum": [minimum] * 21}
-        monkeypatch.setattr("trainer.learning_rate.decision.spread", lambda curve, suggestions, v=values: v)
-        decision = decide(curve, 1e-3)
-        assert decision.confidence == confidence, values
-        assert decision.lr == min(middle, minimum)
-
-
-def test_the_pair_of_clr_may_lie_off_by_a_factor_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = decide(_good(0.05), 1e-3).suggestions["valley"]
-    assert own is not None
-    values = {"valley": [own] * 21, "minimum": [10 * own] * 21}
-    monkeypatch.setattr("trainer.learning_rate.decision.spread", lambda curve, suggestions: values)
-    curve = _curve(_good(0.05).losses, [0.5] * 100)
-    for pair, confidence in (
-        ((2.9 * own, 10 * own), "high"),
-        ((3.1 * own, 10 * own), "low"),
-        ((own / 10, own / 2.9), "high"),
-        ((own / 10, own / 3.1), "low"),
-    ):
-        monkeypatch.setattr("trainer.learning_rate.decision.clr", lambda lrs, accuracies, p=pair: p)
-        assert decide(curve, 1e-3).confidence == confidence, pair
-
-
-def test_ten_usable_points_are_enough() -> None:
-    for points, problem in ((15, "9 usable points"), (16, "")):
-        assert len(_curve([2.3] * points).usable()[0]) == points - 6
-        warning = decide(_curve(np.linspace(2.3, 0.1, points).tolist()), 4e-4).warning
-        assert (problem in str(warning)) if problem else warning is None
-
-
 def test_spread_is_stated_in_words() -> None:
     decision = decide(_good(0.1), 1e-3)
     lowest, highest = decision.spread["valley"]
