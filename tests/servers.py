@@ -116,8 +116,10 @@ def running_server(models: Path | str, *flags: str, python: str | None = None) -
 
 
 def run_server(*arguments: str, python: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a server that is expected to end by itself."""
-    options: dict[str, Any] = {"timeout": PATIENCE_S, "cwd": ROOT, "env": clean_environment()}
+    """Runs a server that is expected to end by itself; on free ports where nothing else is said."""
+    ports = {f"FOVEA_SERVE_{name}": "0" for name in ("PORT", "METRICS_PORT", "HEALTH_PORT")}
+    environment = {**clean_environment(), **ports}
+    options: dict[str, Any] = {"timeout": PATIENCE_S, "cwd": ROOT, "env": environment}
     if python is None:
         return programs.run("server", *arguments, **options)
     command = server_command(*arguments, python=python)

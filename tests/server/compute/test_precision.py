@@ -88,9 +88,7 @@ def test_the_server_says_which_precision_it_serves(models: Path, tmp_path: Path)
 
 
 def test_a_precision_that_was_not_released_ends_with_65(tiny_models: Path) -> None:
-    ended = run_server(
-        "--models", str(tiny_models), "--precision", "fp16", "--port", "0", "--metrics-port", "0"
-    )
+    ended = run_server("--models", str(tiny_models), "--precision", "fp16")
     assert ended.returncode == BundleInvalid.exit_code
     assert ended.stderr.count("\n") == 1
     assert "has no fp16 model (it has: fp32)" in ended.stderr
