@@ -27,36 +27,7 @@ async def as_they_come(
     """
     room = asyncio.Semaphore(window)
     answers: asyncio.Queue[A | None] = asyncio.Queue()
-
-    async def answer_one(request: Q) -> None:
-        answers.put_nowait(await answer(request))
-
-    async def begin_each(tasks: asyncio.TaskGroup) -> None:
-        async with while_open:
-            await room.acquire()
-            async for request in requests:
-                tasks.create_task(answer_one(request))
-                await room.acquire()
-
-    async def read_all() -> None:
-        failure = None
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                try:
-                    await begin_each(tasks)
-                except Exception as error:
-                    failure = error
-        except ExceptionGroup as failures:
-            failure = failures.exceptions[0]
-        finally:
-            answers.put_nowait(None)
-        try:
-            if failure is not None:
-                raise failure
-        finally:
-            del failure  # its traceback holds this frame
-
-    reader = asyncio.create_task(read_all())
+    reader = asyncio.create_task(_answer_all(requests, answer, answers, room, while_open))
     try:
         while (ready := await answers.get()) is not None:
             yield ready
@@ -65,3 +36,39 @@ async def as_they_come(
     finally:
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
+
+
+async def _answer_all(
+    requests: AsyncIterator[Q],
+    answer: Callable[[Q], Awaitable[A]],
+    answers: "asyncio.Queue[A | None]",
+    room: asyncio.Semaphore,
+    while_open: AbstractAsyncContextManager[None],
+) -> None:
+    """Puts each answer, and None after the last; then raises what went wrong."""
+    failure = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                async with while_open:
+                    await room.acquire()
+                    async for request in requests:
+                        tasks.create_task(_answer_one(request, answer, answers))
+                        await room.acquire()
+            except Exception as error:
+                failure = error
+    except ExceptionGroup as failures:
+        failure = failures.exceptions[0]
+    finally:
+        answers.put_nowait(None)
+    try:
+        if failure is not None:
+            raise failure
+    finally:
+        del failure  # its traceback holds this frame
+
+
+async def _answer_one(
+    request: Q, answer: Callable[[Q], Awaitable[A]], answers: "asyncio.Queue[A | None]"
+) -> None:
+    answers.put_nowait(await answer(request))
