@@ -8,9 +8,9 @@ import contextlib
 import importlib
 import json
 import os
+import select
 import signal
 import sys
-import time
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -21,7 +21,6 @@ OURS: Final = {"fovea", "server", "trainer", "scorer", "tests", "__main__"}
 NOT_TO_BE_FORKED: Final = {"grpc", "grpc_status"}
 """Calls hang in a fork of a process that has it imported."""
 MARKS: Final = "not slow and not gpu and not images"
-LOOK_EVERY_S: Final = 0.01
 
 
 def main() -> None:
@@ -78,15 +77,11 @@ def _wait(child: int, limit_s: float) -> int | None:
         os._exit(1)
 
     signal.signal(signal.SIGTERM, end)
-    give_up_at = time.monotonic() + limit_s
-    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
-        if time.monotonic() > give_up_at:
-            _end(child)
-            os.waitpid(child, 0)
-            return None
-        time.sleep(LOOK_EVERY_S)
+    with os.fdopen(os.pidfd_open(child)) as life:
+        has_ended = bool(select.select([life], [], [], limit_s)[0])
     _end(child)
-    return os.waitstatus_to_exitcode(ended[1])
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) if has_ended else None
 
 
 def _end(group: int) -> None:
