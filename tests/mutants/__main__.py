@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _row(room: Room, options: argparse.Namespace) -> str:
     mutants = mutants_of_room(room)
+    if not mutants:
+        raise ValueError(f"ROOM={room.name}: there is nothing in it that a mutant would change")
     drawn = _draw(room, mutants, options)
     print(f"{room.name}: {len(drawn)} of {len(mutants)} mutants (seed {options.seed})", flush=True)
     fates = Counter(_test(room, drawn, options.jobs, verbose=options.verbose))
