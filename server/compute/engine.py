@@ -18,8 +18,7 @@ from server.compute.process_worker import ProcessWorker
 from server.compute.start_up import ProcessSettings
 from server.compute.warm_up import batch_sizes, warm_up
 from server.config import ServeSettings
-from server.queue.batch_policy import BatchLimits
-from server.queue.cost_model import CostModel
+from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.worker import ThreadWorker, Worker
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from server.errors import ComputeFailed, Draining, NoModelReady
-from server.queue.batch_policy import BatchLimits, BatchPolicy
-from server.queue.cost_model import CostModel
+from server.queue.batch_policy import BatchLimits, BatchPolicy, CostModel
 from server.queue.priority_queue import Item, ItemResult, Priority, PriorityQueue
 from server.queue.worker import Batch, Computed, Worker, WorkerDied
 

@@ -15,8 +15,7 @@ from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.errors import DeadlinePassed
 from server.models.served_model import ServedModel
-from server.queue.batch_policy import BatchLimits
-from server.queue.cost_model import CostModel
+from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.worker import ThreadWorker
 from server.telemetry.metrics import Metrics
 from tests import tiny

@@ -7,8 +7,7 @@ from fovea.model.classifier import CPU
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.models.served_model import ServedModel
-from server.queue.batch_policy import BatchLimits
-from server.queue.cost_model import CostModel
+from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.worker import ThreadWorker
 from server.telemetry.metrics import Metrics
 from tests.server.event_loop import in_event_loop

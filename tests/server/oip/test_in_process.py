@@ -25,8 +25,7 @@ from server.models.served_model import ServedModel
 from server.oip.aliases import aliases_of
 from server.oip.description import model_statistics
 from server.oip.inference import Inference
-from server.queue.batch_policy import BatchLimits
-from server.queue.cost_model import CostModel
+from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.worker import Computed, ThreadWorker
 from server.telemetry.access_log import Call
 from server.telemetry.metrics import Metrics

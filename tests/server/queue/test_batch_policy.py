@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from server.errors import DeadlinePassed
-from server.queue.batch_policy import BatchLimits, BatchPolicy
-from server.queue.cost_model import CostModel
+from server.queue.batch_policy import BatchLimits, BatchPolicy, CostModel
 from server.queue.priority_queue import Item, Priority, PriorityQueue
 from server.queue.worker import Batch
 from tests.server.event_loop import in_event_loop

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from server.queue.cost_model import MANY, MEMORY_S, CostModel
+from server.queue.batch_policy import MANY, MEMORY_S, CostModel
 from tests.server.manual_clock import ManualClock
 
 
