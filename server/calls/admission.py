@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from server.errors import Draining, QueueFull
-from server.queue.priority_queue import Priority
+from server.queue.priorities import Priority
 
 BULK_SHARE: Final = 0.75
 """Of the room, that bulk images may take: interactive ones always find some."""

@@ -19,7 +19,7 @@ from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import Classified, ServedModel
-from server.queue.priority_queue import Priority
+from server.queue.priorities import Priority
 from server.telemetry.access_log import Call
 
 STREAM_WINDOW: Final = 16

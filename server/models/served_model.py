@@ -16,7 +16,7 @@ from server.compute.engine import Engine, open_engine
 from server.config import ServeSettings
 from server.errors import DeadlinePassed
 from server.queue.batcher import Batcher
-from server.queue.priority_queue import Priority
+from server.queue.priorities import Priority
 from server.telemetry.metrics import Metrics
 from server.telemetry.statistics import ModelStatistics
 

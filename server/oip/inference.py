@@ -16,7 +16,7 @@ from server.oip.aliases import ModelAlias, alias_of, version_of
 from server.oip.inputs import Content, Images, images_of
 from server.oip.outputs import response, wanted_of
 from server.oip.parameters import deadline_within, priority_of
-from server.queue.priority_queue import Priority
+from server.queue.priorities import Priority
 from server.telemetry.access_log import Call
 from server.telemetry.statistics import CallTallies
 

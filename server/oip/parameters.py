@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import FieldInvalid
 from server.oip.aliases import quoted
-from server.queue.priority_queue import Priority
+from server.queue.priorities import Priority
 
 Parameters = Mapping[str, pb.InferParameter]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from server.errors import DeadlinePassed
-from server.queue.priority_queue import PriorityQueue
+from server.queue.priorities import PriorityQueue
 from server.queue.worker import Batch
 
 SAFETY_FACTOR: Final = 1.5

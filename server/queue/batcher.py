@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from server.errors import ComputeFailed, Draining, NoModelReady
 from server.queue.batch_policy import BatchLimits, BatchPolicy, CostModel
-from server.queue.priority_queue import Item, ItemResult, Priority, PriorityQueue
+from server.queue.priorities import Item, ItemResult, Priority, PriorityQueue
 from server.queue.worker import Batch, Computed, Worker, WorkerDied
 
 P = TypeVar("P")

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from server.queue.priority_queue import Item
+from server.queue.priorities import Item
 
 P = TypeVar("P")
 

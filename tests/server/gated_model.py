@@ -9,7 +9,7 @@ import numpy as np
 
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.batcher import Batcher
-from server.queue.priority_queue import ItemResult, Priority
+from server.queue.priorities import ItemResult, Priority
 from server.queue.worker import Computed, ThreadWorker
 from tests.server.event_loop import until
 

@@ -4,7 +4,7 @@ import pytest
 
 from server.calls.admission import Admission
 from server.errors import Draining, QueueFull
-from server.queue.priority_queue import Priority
+from server.queue.priorities import Priority
 from tests.server.event_loop import in_event_loop
 
 

@@ -23,7 +23,7 @@ from server.compute.warm_up import WarmUp
 from server.errors import ComputeFailed, NoModelReady
 from server.queue.batch_policy import BatchLimits
 from server.queue.batcher import Batcher
-from server.queue.priority_queue import ItemResult
+from server.queue.priorities import ItemResult
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
 

@@ -6,7 +6,7 @@ import pytest
 
 from server.errors import DeadlinePassed
 from server.queue.batch_policy import BatchLimits, BatchPolicy, CostModel
-from server.queue.priority_queue import Item, Priority, PriorityQueue
+from server.queue.priorities import Item, Priority, PriorityQueue
 from server.queue.worker import Batch
 from tests.server.event_loop import in_event_loop
 from tests.server.manual_clock import ManualClock

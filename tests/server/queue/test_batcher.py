@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.batcher import Batcher
-from server.queue.priority_queue import Priority
+from server.queue.priorities import Priority
 from server.queue.worker import Batch, Owner, ThreadWorker, WorkerDied
 from tests.server.event_loop import all_has_run, in_event_loop, until
 from tests.server.gated_model import GatedModel, batcher_of, busy, queued, submit, values

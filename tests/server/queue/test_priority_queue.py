@@ -2,7 +2,7 @@ import asyncio
 
 import numpy as np
 
-from server.queue.priority_queue import Item, Priority, PriorityQueue
+from server.queue.priorities import Item, Priority, PriorityQueue
 from tests.server.event_loop import in_event_loop
 
 
