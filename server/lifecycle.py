@@ -12,7 +12,6 @@ from grpc_reflection.v1alpha import reflection
 from fovea.errors import ExitCode
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
-from server.calls.admission import Admission
 from server.calls.answering import Calls, add_service
 from server.calls.draining import drain_calls
 from server.calls.request_limits import classifier_limits
@@ -27,6 +26,7 @@ from server.oip.inference import Inference
 from server.oip.repository import Repository
 from server.oip.request_limits import inference_limits
 from server.oip.service import InferenceService
+from server.queue.priorities import Admission
 from server.telemetry.access_log import AccessLog
 from server.telemetry.metrics import Metrics
 

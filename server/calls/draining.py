@@ -8,7 +8,7 @@ from typing import Final
 
 import grpc
 
-from server.calls.admission import Admission
+from server.queue.priorities import Admission
 
 logger = logging.getLogger(__name__)
 

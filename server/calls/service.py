@@ -11,7 +11,6 @@ import numpy as np
 from fovea.model.classifier import top_k
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
-from server.calls.admission import Admission
 from server.calls.answering import Calls, Context, check_request_id, deadline_of, refuse_malformed
 from server.calls.description import model_description
 from server.calls.stream import as_they_come
@@ -19,7 +18,7 @@ from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import Classified, ServedModel
-from server.queue.priorities import Priority
+from server.queue.priorities import Admission, Priority
 from server.telemetry.access_log import Call
 
 STREAM_WINDOW: Final = 16

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.admission import Admission
 from server.calls.answering import check_request_id
 from server.compute.backend import WorkItem
 from server.models.loaded_models import LoadedModels
@@ -16,7 +15,7 @@ from server.oip.aliases import ModelAlias, alias_of, version_of
 from server.oip.inputs import Content, Images, images_of
 from server.oip.outputs import response, wanted_of
 from server.oip.parameters import deadline_within, priority_of
-from server.queue.priorities import Priority
+from server.queue.priorities import Admission, Priority
 from server.telemetry.access_log import Call
 from server.telemetry.statistics import CallTallies
 

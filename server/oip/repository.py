@@ -1,13 +1,13 @@
 """The protocol's model repository: one model's folder of versions, which alone decides what is loaded."""
 
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.admission import Admission
 from server.errors import FieldInvalid, ModelUnknown, Unsupported
 from server.models.loaded_models import LoadedModels
 from server.models.watcher import Watcher
 from server.net.health import Health
 from server.oip.aliases import ONNX_SUFFIX, quoted
 from server.oip.description import index_entries
+from server.queue.priorities import Admission
 
 ModelRequest = pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest
 

@@ -3,9 +3,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from server.calls.admission import Admission
 from server.calls.stream import as_they_come
 from server.errors import Draining
+from server.queue.priorities import Admission
 from tests.server.event_loop import in_event_loop
 
 

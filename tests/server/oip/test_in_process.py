@@ -15,7 +15,6 @@ from fovea.errors import ImageInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.admission import Admission
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
@@ -26,6 +25,7 @@ from server.oip.aliases import aliases_of
 from server.oip.description import model_statistics
 from server.oip.inference import Inference
 from server.queue.batch_policy import BatchLimits, CostModel
+from server.queue.priorities import Admission
 from server.queue.worker import Computed, ThreadWorker
 from server.telemetry.access_log import Call
 from server.telemetry.metrics import Metrics

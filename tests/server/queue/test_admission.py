@@ -2,9 +2,8 @@ import asyncio
 
 import pytest
 
-from server.calls.admission import Admission
 from server.errors import Draining, QueueFull
-from server.queue.priorities import Priority
+from server.queue.priorities import Admission, Priority
 from tests.server.event_loop import in_event_loop
 
 
