@@ -1,8 +1,5 @@
 """A model that is served, with its queue: images in, probabilities out."""
 
-import asyncio
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +9,9 @@ from fovea.cpus import available_cpus
 from fovea.model.bundle import BundleContract, ModelBundle
 from fovea.v1 import classify_pb2 as pb
 from server.compute.backend import Decoder, WorkItem
+from server.compute.decode_ahead import AheadDecoder
 from server.compute.engine import Engine, open_engine
 from server.config import ServeSettings
-from server.errors import DeadlinePassed
 from server.queue.batcher import Batcher
 from server.queue.priorities import Priority
 from server.telemetry.metrics import Metrics
@@ -59,22 +56,23 @@ class ServedModel:
         )
         """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
         self._metrics = metrics
-        self._decode = Decoder(self.contract.preprocess, settings.max_image_bytes, settings.max_image_pixels)
         self.statistics = ModelStatistics(metrics, self.contract, self.precision)
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch
         )
-        self._decoders = None
+        self._ahead: AheadDecoder | None = None
         if engine.decode_ahead:
-            self._decoders = ThreadPoolExecutor(settings.decode_threads or available_cpus(), "decode")
+            limits = (settings.max_image_bytes, settings.max_image_pixels)
+            decoder = Decoder(self.contract.preprocess, *limits)
+            self._ahead = AheadDecoder(decoder, settings.decode_threads or available_cpus())
 
     async def classify(
         self, item: WorkItem, deadline: float | None, priority: Priority = Priority.INTERACTIVE
     ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
-        if self._decoders is not None:
+        if self._ahead is not None:
             self.batcher.check_deadline(deadline, priority)
-            await self._decode_ahead(self._decoders, item, deadline)
+            await self._ahead.decode(item, deadline)
         answer = await self.batcher.classify(item, deadline, priority)
         rows = answer.probabilities
         probabilities, logits = (rows, None) if rows.ndim == 1 else rows
@@ -102,20 +100,5 @@ class ServedModel:
 
     async def close(self) -> None:
         await self.batcher.close()
-        if self._decoders is not None:
-            self._decoders.shutdown(wait=False, cancel_futures=True)
-
-    async def _decode_ahead(
-        self, decoders: ThreadPoolExecutor, item: WorkItem, deadline: float | None
-    ) -> None:
-        if item.is_crop:
-            return
-
-        def decode() -> None:
-            if deadline is not None and time.monotonic() >= deadline:
-                raise DeadlinePassed("the deadline passed before the image was decoded")
-            outcome = item.decode(self._decode)
-            if isinstance(outcome, Exception):
-                raise outcome
-
-        await asyncio.get_running_loop().run_in_executor(decoders, decode)
+        if self._ahead is not None:
+            self._ahead.close()
