@@ -17,7 +17,7 @@ from server.calls.draining import drain_calls
 from server.calls.request_limits import classifier_limits
 from server.calls.service import ClassifierService
 from server.config import ServeSettings
-from server.models.loaded_models import LoadedModels
+from server.models.served_model import LoadedModels
 from server.models.watcher import Watcher
 from server.net.health import CLASSIFIER, INFERENCE, Health
 from server.net.ports import bind_grpc, call_options, serve_metrics

@@ -16,8 +16,7 @@ from server.calls.description import model_description
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
-from server.models.loaded_models import LoadedModels
-from server.models.served_model import Classified, ServedModel
+from server.models.served_model import Classified, LoadedModels, ServedModel
 from server.queue.priorities import Admission, Priority
 from server.telemetry.access_log import Call
 

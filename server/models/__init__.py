@@ -1,5 +1,5 @@
 """The model that is served: loaded, found and swapped as versions come, or refused.
 
-For the rooms above: `loaded_models.LoadedModels`, `served_model` (`ServedModel`, `Classified`),
+For the rooms above: `served_model` (`ServedModel`, `Classified`, `LoadedModels`, `CallTallies`, `Tally`),
 `watcher.Watcher`, `following.VersionSearch`.
 """

@@ -1,21 +1,27 @@
-"""A model that is served, with its queue: images in, probabilities out."""
+"""A model that is served, with its queue and statistics, and which one answers as versions come and go."""
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fovea.cpus import available_cpus
-from fovea.model.bundle import BundleContract, ModelBundle
+from fovea.model.bundle import BundleContract, ModelBundle, Precision
 from fovea.v1 import classify_pb2 as pb
 from server.compute.backend import Decoder, WorkItem
 from server.compute.decode_ahead import AheadDecoder
 from server.compute.engine import Engine, open_engine
 from server.config import ServeSettings
+from server.errors import NoModelReady, VersionNotLoaded
 from server.queue.batcher import Batcher
 from server.queue.priorities import Priority
+from server.telemetry.drift import KINDS, TENTHS, drift_gauges
 from server.telemetry.metrics import Metrics
-from server.telemetry.statistics import ModelStatistics
 
 
 class Classified(NamedTuple):
@@ -102,3 +108,174 @@ class ServedModel:
         await self.batcher.close()
         if self._ahead is not None:
             self._ahead.close()
+
+
+class LoadedModels:
+    """The versions that can be asked for: none while the first one loads, then the current one.
+
+    Lives in one event loop, in which a swap is between two requests.
+    """
+
+    def __init__(self) -> None:
+        self._current: _Loaded | None = None
+        self._replaced: _Loaded | None = None
+        self._may_be_ready = asyncio.Event()
+
+    @property
+    def current(self) -> ServedModel | None:
+        return self._current.model if self._current else None
+
+    @property
+    def is_ready(self) -> bool:
+        """A call can be answered: there is a model, and it has not lost all that compute."""
+        return self.current is not None and self.current.batcher.has_workers
+
+    async def readiness(self) -> AsyncIterator[bool]:
+        """Gives `is_ready` each time that it may have changed; to one reader."""
+        while await self._may_be_ready.wait():
+            self._may_be_ready.clear()
+            yield self.is_ready
+
+    @property
+    def queued(self) -> int:
+        """Images that wait to be computed by the current model."""
+        return self._current.model.batcher.queued if self._current else 0
+
+    def choose(self, version: int) -> ServedModel:
+        """A version's model, to be described; 0 is the current one. Raises NoModelReady, VersionNotLoaded."""
+        return self._find(version).model
+
+    @contextmanager
+    def use(self, version: int) -> Iterator[ServedModel]:
+        """A version's model to answer a request with: it is not closed before the block is left.
+
+        Raises what `choose` does.
+        """
+        with self._find(version).use() as model:
+            yield model
+
+    def swap(self, model: ServedModel) -> None:
+        """Requests from here on go to this model. The one before is `close_replaced`'s."""
+        self._current, self._replaced = _Loaded(model), self._current
+        model.batcher.on_workers_changed = self._may_be_ready.set
+        self._may_be_ready.set()
+
+    async def close_replaced(self) -> None:
+        """Closes the model before the current one, once the requests that it has are answered."""
+        if self._replaced:
+            await self._replaced.unused.wait()
+            await self._replaced.model.close()
+            self._replaced = None
+
+    async def close(self) -> None:
+        """Closes every model, whatever it still has to do."""
+        models = [loaded.model for loaded in (self._replaced, self._current) if loaded]
+        await asyncio.gather(*(model.close() for model in models), return_exceptions=True)
+
+    def _find(self, version: int) -> "_Loaded":
+        if self._current is None:
+            raise NoModelReady("no model is ready yet")
+        loaded = self._current.model.contract.version
+        # Not the replaced one either: whether it has finished yet is chance, and it would never finish if
+        # callers went on asking for it.
+        if version not in (0, loaded):
+            raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
+        return self._current
+
+
+class _Loaded:
+    """A model and the number of requests that use it."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.model = model
+        self.unused = asyncio.Event()
+        self.unused.set()
+        self._uses = 0
+
+    @contextmanager
+    def use(self) -> Iterator[ServedModel]:
+        self._uses += 1
+        self.unused.clear()
+        try:
+            yield self.model
+        finally:
+            self._uses -= 1
+            if not self._uses:
+                self.unused.set()
+
+
+@dataclass
+class Tally:
+    """How often something happened, and what it took in all."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
+
+
+@dataclass
+class CallTallies:
+    """Calls to the model under one of its names; all but `fail` are of those that were answered."""
+
+    success: Tally = field(default_factory=Tally)
+    fail: Tally = field(default_factory=Tally)
+    queue: Tally = field(default_factory=Tally)
+    """The longest wait of the call's images."""
+    decode: Tally = field(default_factory=Tally)
+    """Of all the call's images."""
+    compute: Tally = field(default_factory=Tally)
+    """The longest of the batches that the call's images were in."""
+    answer: Tally = field(default_factory=Tally)
+    """Laying out the answer."""
+    last_ms: int = 0
+    """When the last one came, in milliseconds of Unix time."""
+
+    def begin(self) -> None:
+        self.last_ms = int(time.time() * 1000)
+
+
+class ModelStatistics:
+    """What one version computed and predicted since it went live: for the metrics, and for OIP's statistics.
+
+    Belongs to the event loop that serves.
+    """
+
+    def __init__(self, metrics: Metrics, contract: BundleContract, precision: Precision) -> None:
+        self.images = 0
+        """Computed, whoever asked for them."""
+        self.batches: dict[int, Tally] = {}
+        """By how many images they had."""
+        self.drifts = drift_gauges(contract, precision)
+        """By KINDS."""
+        self._calls: dict[str, CallTallies] = {}
+        self._metrics = metrics
+        # Looking a label up costs more than counting it; and a series has to be there before it is counted.
+        self._by_class = [metrics.predictions.labels(label) for label in contract.labels]
+        self._classes, self._confidences, self._abstentions = (self.drifts[kind].counts for kind in KINDS)
+
+    def calls_to(self, name: str) -> CallTallies:
+        """`name` is one of the model's."""
+        return self._calls.setdefault(name, CallTallies())
+
+    def count_batch(self, images: int, compute_s: float) -> None:
+        self.images += images
+        self.batches.setdefault(images, Tally()).add(compute_s)
+        self._metrics.batch_images.observe(images)
+        self._metrics.compute_seconds.observe(compute_s)
+
+    def count_prediction(self, best: int, confidence: float, abstained: bool) -> None:
+        """`best`: the index of the best class; `confidence`: its probability."""
+        self._by_class[best].inc()
+        self._classes[best] += 1
+        self._confidences[_tenth(confidence)] += 1
+        self._abstentions[0 if abstained else 1] += 1
+        self._metrics.confidence.observe(confidence)
+        if abstained:
+            self._metrics.abstained.inc()
+
+
+def _tenth(confidence: float) -> int:
+    return min(int(confidence * TENTHS), TENTHS - 1) if confidence >= 0 else 0  # also where it is no number

@@ -14,8 +14,7 @@ from server.config import ServeSettings
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.models.demand import Demand
 from server.models.following import Candidate, VersionSearch
-from server.models.loaded_models import LoadedModels
-from server.models.served_model import ServedModel, open_model
+from server.models.served_model import LoadedModels, ServedModel, open_model
 from server.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)

@@ -5,9 +5,8 @@ from typing import Final
 
 from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
-from server.models.served_model import ServedModel
+from server.models.served_model import ServedModel, Tally
 from server.oip.aliases import ModelAlias
-from server.telemetry.statistics import Tally
 
 SERVER_NAME: Final = "fovea"
 SERVER_VERSION: Final = "0.1.0"

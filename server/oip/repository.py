@@ -2,7 +2,7 @@
 
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import FieldInvalid, ModelUnknown, Unsupported
-from server.models.loaded_models import LoadedModels
+from server.models.served_model import LoadedModels
 from server.models.watcher import Watcher
 from server.net.health import Health
 from server.oip.aliases import ONNX_SUFFIX, quoted

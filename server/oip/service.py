@@ -8,8 +8,7 @@ from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from server.calls.answering import Calls, Context, deadline_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
-from server.models.loaded_models import LoadedModels
-from server.models.served_model import ServedModel
+from server.models.served_model import LoadedModels, ServedModel
 from server.net.health import Health
 from server.oip import description
 from server.oip.aliases import ModelAlias, alias_of, aliases_of, version_of

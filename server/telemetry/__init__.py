@@ -1,5 +1,5 @@
-"""What the server tells of itself: metrics, log, statistics, drift.
+"""What the server tells of itself: metrics, log, drift.
 
 For the rooms above: `metrics.Metrics` and its page's `exposition`, `access_log` (`AccessLog`, `Call`),
-`statistics.ModelStatistics`, and for the start `log_queue.QueuedLog` and `grpc_log`.
+`drift.drift_gauges`, and for the start `log_queue.QueuedLog` and `grpc_log`.
 """

@@ -6,8 +6,14 @@ from typing import Final
 
 import numpy as np
 
-from fovea.model.distance import Counts, psi, psi_by_chance
+from fovea.model.bundle import BundleContract, Precision
+from fovea.model.distance import Counts, abstentions, predicted_on_held_out, psi, psi_by_chance, tenths
+from fovea.model.measured import Metrics
 
+KINDS: Final = ("classes", "confidence", "abstentions")
+"""What of the predictions is compared."""
+TENTHS: Final = 10
+"""Of the confidence, from 0 to 1."""
 WINDOW_IMAGES: Final = 1_000
 WINDOW_IMAGES_PER_CLASS: Final = 50
 
@@ -48,3 +54,16 @@ class DriftGauge:
             if counts.sum() - self._newer.sum() >= self._window:
                 self._older, self._newer = self._newer, counts
             return counts - self._older
+
+
+def drift_gauges(contract: BundleContract, precision: Precision) -> dict[str, DriftGauge]:
+    """By KINDS. Older bundles tell of the classes alone: then the others' stay NaN."""
+    measured: Metrics = contract.metrics_of(precision)
+    unknown = np.zeros(TENTHS, np.int64)
+    is_complete = measured.confidences is not None and measured.abstained is not None
+    references = (
+        predicted_on_held_out(contract.labels, measured),
+        tenths(measured.confidences) if measured.confidences else unknown,
+        abstentions(measured.abstained or 0, measured.images if is_complete else 0),
+    )
+    return {kind: DriftGauge(reference) for kind, reference in zip(KINDS, references, strict=True)}

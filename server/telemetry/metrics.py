@@ -10,7 +10,7 @@ from fovea.model.bundle import ModelBundle, Precision
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.statuses import CODES, REASONS
-from server.telemetry.drift import DriftGauge
+from server.telemetry.drift import KINDS, DriftGauge
 
 _METHODS: Final = (
     *classify_pb2.DESCRIPTOR.services_by_name["Classifier"].methods_by_name,
@@ -18,8 +18,6 @@ _METHODS: Final = (
 )
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-KINDS: Final = ("classes", "confidence", "abstentions")
-"""Of what there is a drift."""
 _CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))
 
 # It would double the series, and Prometheus makes no use of it.

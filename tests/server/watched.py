@@ -9,7 +9,7 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.versions import publish
 from fovea.settings import load
 from server.config import PROGRAM, ServeSettings
-from server.models.loaded_models import LoadedModels
+from server.models.served_model import LoadedModels
 from server.models.watcher import Watcher
 from server.telemetry.metrics import Metrics
 from tests import tiny

@@ -12,7 +12,7 @@ from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.calls.answering import Calls
 from server.calls.service import ClassifierService
-from server.models.loaded_models import LoadedModels
+from server.models.served_model import LoadedModels
 from server.queue.priorities import Admission
 from server.telemetry.access_log import AccessLog
 from server.telemetry.metrics import Metrics

@@ -5,8 +5,7 @@ from typing import cast
 import pytest
 
 from server.errors import NoModelReady, VersionNotLoaded
-from server.models.loaded_models import LoadedModels
-from server.models.served_model import ServedModel
+from server.models.served_model import LoadedModels, ServedModel
 from tests.server.event_loop import all_has_run, in_event_loop
 
 

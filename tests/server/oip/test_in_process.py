@@ -19,8 +19,7 @@ from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.errors import Draining, QueueFull, VersionNotLoaded
-from server.models.loaded_models import LoadedModels
-from server.models.served_model import ServedModel
+from server.models.served_model import LoadedModels, ServedModel
 from server.oip.aliases import aliases_of
 from server.oip.description import model_statistics
 from server.oip.inference import Inference

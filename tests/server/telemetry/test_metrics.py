@@ -10,9 +10,10 @@ from fovea.images.preprocess import REASONS as IMAGE_REASONS
 from fovea.model.bundle import ModelBundle
 from fovea.model.measured import Opinion
 from server.errors import Draining, QueueFull
+from server.models.served_model import ModelStatistics
 from server.statuses import REASONS, reason_of
-from server.telemetry.metrics import KINDS, Metrics
-from server.telemetry.statistics import ModelStatistics
+from server.telemetry.drift import KINDS
+from server.telemetry.metrics import Metrics
 from tests import tiny
 
 
