@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from fovea.errors import ExitCode
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
-from server.calls.answering import Calls, add_service
+from server.calls.answering import AccessLog, Calls, add_service
 from server.calls.draining import drain_calls
 from server.calls.request_limits import classifier_limits
 from server.calls.service import ClassifierService
@@ -27,7 +27,6 @@ from server.oip.repository import Repository
 from server.oip.request_limits import inference_limits
 from server.oip.service import InferenceService
 from server.queue.priorities import Admission
-from server.telemetry.access_log import AccessLog
 from server.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)

@@ -1,13 +1,15 @@
 """What every call goes through, whichever service it is of: its bytes checked and parsed, its end told.
 
-It is counted, logged, and ended with its status.
+It is counted, of a sample logged, and ended with its status.
 """
 
+import logging
 import math
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
@@ -18,14 +20,19 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from fovea.v1 import classify_pb2 as pb
 from server.errors import FieldInvalid
 from server.statuses import reason_of, status_of
-from server.telemetry.access_log import AccessLog, Call
 from server.telemetry.metrics import Metrics
+
+logger = logging.getLogger("server.access_log")  # a name of its own, that lines of calls can be told by
 
 MAX_REQUEST_ID_BYTES: Final = 128
 CLOCKS_DIFFER_S: Final = 0.05
 """A caller gives up at its deadline by its own clock, and here that may seem a little early."""
+
+ALWAYS_LOGGED: Final = "INTERNAL"
+"""The code of a bug."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -55,7 +62,7 @@ def add_service(
 class Calls:
     """Shows the calls of the services, and how each ended, to the metrics and the log."""
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog) -> None:
+    def __init__(self, metrics: Metrics, access_log: "AccessLog") -> None:
         self._refused = metrics.refused
         self._requests = cache(metrics.requests.labels)
         self._seconds = cache(metrics.request_seconds.labels)
@@ -64,7 +71,7 @@ class Calls:
     @asynccontextmanager
     async def answering(
         self, method: str, request: object, request_id: str, context: Context, deadline: float | None
-    ) -> AsyncIterator[Call]:
+    ) -> AsyncIterator["Call"]:
         """Ends a call that fails with its status; counts and logs each call, however it ends.
 
         `request` is None for a stream of them.
@@ -92,6 +99,43 @@ class Calls:
         """Counts what was refused, and says it."""
         self._refused.labels(reason_of(error)).inc()
         return status_of(error, request_id)
+
+
+@dataclass(slots=True)
+class Call:
+    """A call that is being answered, and what is known of it so far."""
+
+    method: str
+    request_id: str
+    peer: Callable[[], str]
+    """gRPC's own words for where it comes from."""
+    images: int = 0
+    version: int = 0
+    """Of the model that answered; 0 when none did."""
+    batch_size: int = 0
+    """Of the largest batch that one of its images was in."""
+    started: float = field(default_factory=time.monotonic)
+
+    def note(self, response: pb.ClassifyResponse) -> None:
+        """One more image was answered; an empty response is one that could not be."""
+        self.images += 1
+        self.version = response.model.version or self.version
+        self.batch_size = max(self.batch_size, response.timing.batch_size)
+
+
+class AccessLog:
+    """Draws the calls that are logged; at debug level each one is."""
+
+    def __init__(self, sample: float, draw: Callable[[], float] = random.random) -> None:
+        """`sample`: the share of the calls that get a line; `draw` gives numbers from [0, 1)."""
+        self._sample = sample
+        self._draw = draw
+
+    def show(self, call: Call, code: str, seconds: float) -> None:
+        if self._draw() < self._sample or code == ALWAYS_LOGGED:
+            logger.info("call", extra=_facts(call, code, seconds))
+        elif logger.isEnabledFor(logging.DEBUG):
+            logger.debug("call", extra=_facts(call, code, seconds))
 
 
 def check_request_id(field: str, request_id: str) -> None:
@@ -187,3 +231,25 @@ def _code_of_abandoned(deadline: float | None) -> grpc.StatusCode:
     """Whether the caller went away, or only its deadline passed."""
     in_time = deadline is None or deadline - time.monotonic() > CLOCKS_DIFFER_S
     return grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def _facts(call: Call, code: str, seconds: float) -> dict[str, object]:
+    return {
+        "method": call.method,
+        "code": code,
+        "ms": round(seconds * 1000, 3),
+        "request_id": call.request_id,
+        "peer": address_of(call.peer()),
+        "images": call.images,
+        "model_version": call.version,
+        "batch_size": call.batch_size,
+    }
+
+
+def address_of(peer: str) -> str:
+    """`ipv4:10.0.0.7:51234` -> `10.0.0.7`; the port tells nobody anything."""
+    kind, _, rest = peer.partition(":")
+    if kind not in {"ipv4", "ipv6"}:
+        return kind
+    address = rest.rpartition(":")[0]
+    return address.replace("%5B", "").replace("%5D", "").strip("[]")

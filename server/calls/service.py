@@ -11,14 +11,13 @@ import numpy as np
 from fovea.model.classifier import top_k
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
-from server.calls.answering import Calls, Context, check_request_id, deadline_of, refuse_malformed
+from server.calls.answering import Call, Calls, Context, check_request_id, deadline_of, refuse_malformed
 from server.calls.description import model_description
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
 from server.models.served_model import Classified, LoadedModels, ServedModel
 from server.queue.priorities import Admission, Priority
-from server.telemetry.access_log import Call
 
 STREAM_WINDOW: Final = 16
 """Images of one stream that are in flight together."""

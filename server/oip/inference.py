@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.answering import check_request_id
+from server.calls.answering import Call, check_request_id
 from server.compute.backend import WorkItem
 from server.models.served_model import CallTallies, Classified, LoadedModels, ServedModel
 from server.oip.aliases import ModelAlias, alias_of, version_of
@@ -15,7 +15,6 @@ from server.oip.inputs import Content, Images, images_of
 from server.oip.outputs import response, wanted_of
 from server.oip.parameters import deadline_within, priority_of
 from server.queue.priorities import Admission, Priority
-from server.telemetry.access_log import Call
 
 
 class Inference:

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceServicer
-from server.calls.answering import Calls, Context, deadline_of
+from server.calls.answering import Call, Calls, Context, deadline_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
 from server.models.served_model import LoadedModels, ServedModel
@@ -14,7 +14,6 @@ from server.oip import description
 from server.oip.aliases import ModelAlias, alias_of, aliases_of, version_of
 from server.oip.inference import Inference
 from server.oip.repository import Repository
-from server.telemetry.access_log import Call
 
 Named = pb.ModelReadyRequest | pb.ModelMetadataRequest | pb.ModelConfigRequest | pb.ModelStatisticsRequest
 

@@ -15,6 +15,7 @@ from fovea.errors import ImageInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from fovea.oip import open_inference_pb2 as pb
+from server.calls.answering import Call
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
@@ -26,7 +27,6 @@ from server.oip.inference import Inference
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.priorities import Admission
 from server.queue.worker import Computed, ThreadWorker
-from server.telemetry.access_log import Call
 from server.telemetry.metrics import Metrics
 from tests.server.event_loop import in_event_loop, until
 from tests.server.oip_calls import IMAGES, crops_of, numbers, of_images, of_pixels, wanting, with_parameter

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from fovea.v1 import classify_pb2 as pb
-from server.telemetry.access_log import AccessLog, Call, address_of
+from server.calls.answering import AccessLog, Call, address_of
 
 
 def call() -> Call:
@@ -30,6 +30,7 @@ def test_line_tells_what_is_known_of_the_call(caplog: pytest.LogCaptureFixture) 
         batch.note(pb.ClassifyResponse(model=pb.ModelVersion(version=4), timing=timing))
     batch.note(pb.ClassifyResponse())
     AccessLog(1).show(batch, "OK", 0.01234)
+    assert caplog.records[0].name == "server.access_log"
     facts = vars(caplog.records[0])
     assert (facts["method"], facts["code"], facts["ms"]) == ("Classify", "OK", 12.34)
     assert (facts["request_id"], facts["peer"]) == ("photo-17", "10.0.0.7")
