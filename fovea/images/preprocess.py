@@ -6,18 +6,19 @@ with an image ends in `ImageInvalid`.
 """
 
 import hashlib
+import io
 import math
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, jxl, kinds
 from fovea.images.formats import readable
-from fovea.images.metadata import bare, remaining_turn, turn
+from fovea.images.metadata import JPEG, bare, remaining_turn, turn
 from fovea.images.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
@@ -35,6 +36,9 @@ MAX_IMAGE_PIXELS: Final = 64_000_000
 
 WORTH_CUTTING: Final = 0.8
 """Of an image's rows; a copy of more of them takes longer than resizing those that are left over."""
+
+_SCAN: Final = b"\xff\xda\x00"
+"""The marker of a JPEG's scan, and the higher byte of its header's length."""
 
 _FILTERS: Final = {
     "bilinear": (Image.Resampling.BILINEAR, 1),
@@ -119,7 +123,7 @@ def open_image(
         data = _bare_jxl(data, max_pixels)
     pixels = bare(data)
     image = _open(pixels.data, data, max_pixels)
-    decode_limits.check_pixels(image.size, max_pixels)
+    _check_pixels(image.size, max_pixels)
     reduces = image.format in {"JPEG", "MPO"} and not pixels.is_lossless_jpeg
     return OpenedImage(image, pixels.orientation, reduces, data, max_pixels)
 
@@ -127,7 +131,7 @@ def open_image(
 def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
     """What `decode_image` gives, of an image that was opened; once. Raises ImageInvalid."""
     try:
-        decode_limits.check_storage(image.file, image.max_pixels)
+        _check_storage(image.file, image.max_pixels)
         return _upright_crop(image, spec)
     except ImageInvalid:
         raise
@@ -138,7 +142,7 @@ def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
 def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
     """What its decoder is given, which decodes every frame as soon as it opens the file."""
     header = jxl.read_header(data)
-    decode_limits.check_pixels((header.width, header.height), max_pixels)
+    _check_pixels((header.width, header.height), max_pixels)
     if header.is_animated:
         raise ImageInvalid("undecodable", "the image is an animated JPEG XL, which is not read")
     return jxl.bare(data)
@@ -146,8 +150,8 @@ def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
 
 def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """`pixels` is `data` without its metadata."""
-    decode_limits.check_scans(pixels)
-    file = decode_limits.MeteredFile(pixels)
+    _check_scans(pixels)
+    file = _MeteredFile(pixels)
     try:
         image = Image.open(file, formats=readable())
         file.reads_left = decode_limits.MAX_READS
@@ -162,6 +166,55 @@ def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         raise kinds.damaged(data, error) from error
 
 
+class _MeteredFile(io.BytesIO):
+    """The file in memory, which may be read so many times; then a read raises ImageInvalid."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reads_left = decode_limits.MAX_HEADER_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise ImageInvalid("undecodable", "the image is in too many small pieces")
+        return super().read(size)
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Of the size that a header states. Raises ImageInvalid."""
+    width, height = size
+    if width * height > max_pixels:
+        dimensions = f"{width} x {height} pixels"
+        raise ImageInvalid("too_many_pixels", f"the image has {dimensions}, more than {max_pixels}")
+    if min(size) < 1:
+        raise ImageInvalid("undecodable", "the image has no pixels")
+
+
+def _check_scans(data: bytes) -> None:
+    """Raises ImageInvalid for a JPEG, without its metadata, of more scans than an honest one has."""
+    # Counted anywhere in the file: chance makes two in 32 MB.
+    if data.startswith(JPEG) and (count := data.count(_SCAN)) > decode_limits.MAX_SCANS:
+        raise ImageInvalid("undecodable", f"the image has {count} scans, more than {decode_limits.MAX_SCANS}")
+
+
+def _check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
+    """Of an opened image: whether decoding takes what its size tells. Raises ImageInvalid."""
+    if any(tile.codec_name == "bmp_rle" for tile in image.tile):
+        _check_area("run-length encoded", image.size, min(max_pixels, decode_limits.MAX_RLE_PIXELS))
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tile = (
+            image.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0),
+            image.tag_v2.get(TiffImagePlugin.TILELENGTH, 0),
+        )
+        _check_area("in tiles of", tile, max(max_pixels, decode_limits.ANY_TILE_PIXELS))
+
+
+def _check_area(how: str, size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        dimensions = f"{size[0]} x {size[1]} pixels"
+        raise ImageInvalid("too_many_pixels", f"the image is {how} {dimensions}, more than {max_pixels}")
+
+
 def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
     file, turning = image.file, image.orientation
     if spec.draft and image.can_be_reduced:
@@ -169,8 +222,10 @@ def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
     file.load()
     if turning is None:
         turning = remaining_turn(file)
+    is_plain = file.mode == "RGB" and not file.has_transparency_data
+    rgb = file if is_plain else as_rgb(file)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
-    upright = turn(centre(as_rgb(file), spec.size, spec.resize, spec.interpolation), turning)
+    upright = turn(centre(rgb, spec.size, spec.resize, spec.interpolation), turning)
     return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, tiff
-from fovea.images.preprocess import decode_image
+from fovea.images.preprocess import _MeteredFile, decode_image
 from tests import hostile, odd_images, tiny
 from tests.hostile import Case
 from tests.odd_images import TILE, png, png_chunk, tags
@@ -97,7 +97,7 @@ def test_tile_larger_than_any_image_may_be_is_refused(monkeypatch: pytest.Monkey
 
 
 def test_metered_file_gives_so_many_reads_and_no_more() -> None:
-    file = decode_limits.MeteredFile(b"abc")
+    file = _MeteredFile(b"abc")
     file.reads_left = 1
     assert file.read() == b"abc"
     with pytest.raises(ImageInvalid):
