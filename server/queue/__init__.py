@@ -1,4 +1,4 @@
-"""Images that come one by one are computed together: who waits, how long, with whom.
+"""Images that come one by one are computed together: who is admitted, waits, how long, with whom.
 
 For the rooms above: `batcher.Batcher`, of `priorities` Priority and Admission, of `batch_policy` BatchLimits
 and CostModel, and of `worker` what a worker is and is given.
