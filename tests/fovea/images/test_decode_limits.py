@@ -87,6 +87,15 @@ def test_image_that_asks_more_than_the_limit_is_refused(
         decode_image(data, tiny.SPEC)
 
 
+def test_scans_are_not_looked_for_in_what_a_file_says_beside_its_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scans = b"\xff\xda\0" * 20
+    commented = with_segments(EXIF, b"\xff\xfe" + (len(scans) + 2).to_bytes(2) + scans)
+    monkeypatch.setattr(decode_limits, "MAX_SCANS", 1)
+    assert decode_image(commented, tiny.SPEC).shape == (16, 16, 3)
+
+
 def test_tile_larger_than_any_image_may_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = odd_images.tiff(tags(8, 8, tile=(16, 16), stored=len(TILE)), TILE)
     monkeypatch.setattr(decode_limits, "ANY_TILE_PIXELS", 256)

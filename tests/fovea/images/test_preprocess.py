@@ -85,6 +85,12 @@ def test_transparent_pixels_become_white() -> None:
     assert (decode_image(saved(image), SPEC) == 255).all()
 
 
+def test_the_transparent_colour_of_an_rgb_image_becomes_white() -> None:
+    image = Image.new("RGB", (20, 20), (0, 0, 255))
+    assert (decode_image(saved(image), SPEC) == (0, 0, 255)).all()
+    assert (decode_image(saved(image, transparency=(0, 0, 255)), SPEC) == 255).all()
+
+
 def test_a_transparent_palette_colour_becomes_white() -> None:
     image = Image.new("P", (40, 40), 0)
     image.putpalette([255, 0, 0, 0, 255, 0])
