@@ -2,15 +2,19 @@
 
 import asyncio
 import gc
+import threading
 import time
 import weakref
 
+import numpy as np
 import pytest
 
 from fovea.errors import ImageInvalid
+from fovea.images.preprocess import Pixels
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from server.compute.backend import Decoder, GpuBackend, WorkItem
+from server.compute.decode_ahead import AheadDecoder
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.errors import DeadlinePassed
@@ -67,15 +71,71 @@ async def test_an_image_that_is_late_is_not_decoded(
 
 
 @in_event_loop
-async def test_a_closed_model_is_freed(tiny_bundle: ModelBundle) -> None:
+async def test_a_closed_model_is_freed_and_its_threads_end(tiny_bundle: ModelBundle) -> None:
     classifier = Classifier(tiny_bundle, "cpu", 1)
     freed = weakref.ref(classifier)
+    others = set(threading.enumerate())
     model = served(tiny_bundle, classifier)
     del classifier
     await model.classify(WorkItem(tiny.picture("red")), None)
+    assert set(threading.enumerate()) - others
     gc.disable()  # which would free it some time
     try:
         await model.close()
-        await until(lambda: freed() is None)
+        await until(lambda: freed() is None and not set(threading.enumerate()) - others)
     finally:
         gc.enable()
+
+
+class GatedDecoder:
+    """Decodes to a black crop, once it may."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.may_go_on = threading.Event()
+        self.decoded: list[bytes | memoryview] = []
+
+    def __call__(self, item: WorkItem) -> Pixels:
+        self.begun.release()
+        assert self.may_go_on.wait(20)
+        self.decoded.append(item.content)
+        return np.zeros((16, 16, 3), np.uint8)
+
+
+@in_event_loop
+async def test_an_image_whose_turn_comes_too_late_is_not_decoded() -> None:
+    decode = GatedDecoder()
+    ahead = AheadDecoder(decode, threads=1)
+    with pytest.raises(DeadlinePassed, match="before the image was decoded"):
+        await ahead.decode(WorkItem(b"late"), time.monotonic())
+    assert not decode.begun.acquire(blocking=False)
+    ahead.close()
+
+
+@in_event_loop
+async def test_a_crop_waits_for_no_thread() -> None:
+    decode = GatedDecoder()
+    ahead = AheadDecoder(decode, threads=1)
+    image = asyncio.ensure_future(ahead.decode(WorkItem(b"image"), None))
+    await until(lambda: decode.begun.acquire(blocking=False))
+    await ahead.decode(WorkItem(bytes(768), is_crop=True), None)
+    assert not image.done()
+    decode.may_go_on.set()
+    await image
+    ahead.close()
+
+
+@in_event_loop
+async def test_as_many_images_are_decoded_at_a_time_as_there_are_threads_and_none_after_the_end() -> None:
+    decode = GatedDecoder()
+    ahead = AheadDecoder(decode, threads=2)
+    names = (b"first", b"second", b"third")
+    images = [asyncio.ensure_future(ahead.decode(WorkItem(name), None)) for name in names]
+    for _ in range(2):
+        await until(lambda: decode.begun.acquire(blocking=False))
+    ahead.close()
+    decode.may_go_on.set()
+    first, second, third = await asyncio.gather(*images, return_exceptions=True)
+    assert (first, second) == (None, None)
+    assert isinstance(third, asyncio.CancelledError)
+    assert sorted(map(bytes, decode.decoded)) == [b"first", b"second"]
