@@ -222,7 +222,7 @@ def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
     file.load()
     if turning is None:
         turning = remaining_turn(file)
-    is_plain = file.mode == "RGB" and not file.has_transparency_data
+    is_plain = file.mode == "RGB" and not file.has_transparency_data  # most are: nothing of `values` is asked
     rgb = file if is_plain else as_rgb(file)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
     upright = turn(centre(rgb, spec.size, spec.resize, spec.interpolation), turning)

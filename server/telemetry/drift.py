@@ -8,7 +8,6 @@ import numpy as np
 
 from fovea.model.bundle import BundleContract, Precision
 from fovea.model.distance import Counts, abstentions, predicted_on_held_out, psi, psi_by_chance, tenths
-from fovea.model.measured import Metrics
 
 KINDS: Final = ("classes", "confidence", "abstentions")
 """What of the predictions is compared."""
@@ -58,7 +57,7 @@ class DriftGauge:
 
 def drift_gauges(contract: BundleContract, precision: Precision) -> dict[str, DriftGauge]:
     """By KINDS. Older bundles tell of the classes alone: then the others' stay NaN."""
-    measured: Metrics = contract.metrics_of(precision)
+    measured = contract.metrics_of(precision)
     unknown = np.zeros(TENTHS, np.int64)
     is_complete = measured.confidences is not None and measured.abstained is not None
     references = (
