@@ -26,7 +26,7 @@ from benchmarks.serving_models import photographs, publish_tiny
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 
-SHARD: Final = Between("score_shard", "scorer/scoring/shard.py", 2)
+SHARD: Final = Between("score_shard", "shard.py", 2)
 STEP: Final = Between("backward", "torch/_tensor.py", 6)
 CALLS_BEFORE: Final = 3
 SETTLES_S: Final = 1.0

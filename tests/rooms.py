@@ -165,11 +165,12 @@ def unnamed(package: str, root: Path = ROOT) -> set[str]:
 
 def figures(package: str, root: Path = ROOT) -> Figures:
     written = [m for m in modules(package, root) if m.name != "__init__.py" and "_pb2" not in m.name]
+    users = importers(package, root)
     return Figures(
         modules=len(written),
         rooms=sum((root / package / name).is_dir() for name in rooms(package, root)),
         arrows=len({(room(each.module), room(each.name)) for each in crossing(package, root)}),
-        single=sum(len(users) == 1 for users in importers(package, root).values()),
+        single=sum(len(users.get(dotted(module, root), ())) == 1 for module in written),
     )
 
 
