@@ -1,0 +1,86 @@
+"""What a served model counts shows on the page of the metrics, and as drift."""
+
+import math
+
+import pytest
+
+from fovea.model.bundle import ModelBundle
+from server.models.served_model import ModelStatistics
+from server.telemetry.drift import KINDS
+from server.telemetry.metrics import Metrics
+from tests import tiny
+
+
+@pytest.fixture(name="metrics")
+def fresh_metrics() -> Metrics:
+    return Metrics()
+
+
+def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"fovea_{name}", labels)
+
+
+def drifts_on(metrics: Metrics) -> dict[str, float]:
+    psi = {kind: sample(metrics, "drift_psi", of=kind) for kind in KINDS}
+    return {kind: math.inf if value is None else value for kind, value in psi.items()}
+
+
+def test_every_label_of_a_model_is_there_at_0(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    ModelStatistics(metrics, tiny_bundle.contract, "fp32")
+    assert [sample(metrics, "predictions_total", label=label) for label in tiny.LABELS] == [0, 0, 0]
+
+
+def test_predictions_are_counted_over_the_models_that_made_them(
+    metrics: Metrics, tiny_bundle: ModelBundle
+) -> None:
+    for _ in range(2):
+        ModelStatistics(metrics, tiny_bundle.contract, "fp32").count_prediction(2, 0.4, abstained=True)
+    ModelStatistics(metrics, tiny_bundle.contract, "fp32").count_prediction(0, 0.9, abstained=False)
+    assert [sample(metrics, "predictions_total", label=label) for label in tiny.LABELS] == [1, 0, 2]
+    assert sample(metrics, "abstained_total") == 2
+    assert sample(metrics, "confidence_ratio_bucket", le="0.4") == 2
+    assert sample(metrics, "confidence_ratio_count") == 3
+
+
+def test_batches_are_counted_by_their_images_and_in_the_metrics(
+    metrics: Metrics, tiny_bundle: ModelBundle
+) -> None:
+    statistics = ModelStatistics(metrics, tiny_bundle.contract, "fp32")
+    for images, compute_s in ((4, 0.5), (1, 0.25), (4, 1.0)):
+        statistics.count_batch(images, compute_s)
+    assert statistics.images == 9
+    batches = {images: (tally.count, tally.seconds) for images, tally in statistics.batches.items()}
+    assert batches == {4: (2, 1.5), 1: (1, 0.25)}
+    assert sample(metrics, "batch_images_sum") == 9
+    assert sample(metrics, "compute_seconds_sum") == 1.75
+
+
+def test_drift_is_the_shown_models(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    statistics = ModelStatistics(metrics, tiny_bundle.contract, "fp32")
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts)
+    assert all(map(math.isnan, drifts_on(metrics).values()))
+    assert all(math.isnan(sample(metrics, "drift_psi_chance", of=kind) or 0) for kind in KINDS)
+    for _ in range(1000):
+        statistics.count_prediction(0, 0.9, abstained=False)
+    drifts = drifts_on(metrics)
+    assert drifts["classes"] > 1
+    assert math.isnan(drifts["confidence"])  # of which the tiny model's contract does not tell
+    assert math.isnan(drifts["abstentions"])
+
+
+def test_a_model_that_abstains_and_was_sure_has_drifted(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    contract = tiny_bundle.contract
+    measured = {"images": 1200, "confidences": (*[0] * 18, 300, 900), "abstained": 0}
+    sure = contract.metrics.model_copy(update=measured)
+    statistics = ModelStatistics(metrics, contract.model_copy(update={"metrics": sure}), "fp32")
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts)
+    for n in range(1200):
+        statistics.count_prediction(n % 3, 0.95 if n % 20 else 1.0, abstained=False)
+    assert max(drifts_on(metrics).values()) < 0.1
+    for n in range(3000):
+        statistics.count_prediction(n % 3, 0.35, abstained=True)
+        if n % 1000 == 0:  # what was asked for last begins a window
+            drifts_on(metrics)
+    drifts = drifts_on(metrics)
+    assert drifts["classes"] < 0.1
+    assert min(drifts["confidence"], drifts["abstentions"]) > 1
