@@ -2,13 +2,14 @@
 
 import contextlib
 import warnings
+from itertools import repeat
 from types import ModuleType
 
 import pytest
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, tiff
-from fovea.images.preprocess import _MeteredFile, decode_image
+from fovea.images.preprocess import _MeteredFile, decode_image, open_image
 from tests import hostile, odd_images, tiny
 from tests.hostile import Case
 from tests.odd_images import TILE, png, png_chunk, tags
@@ -103,6 +104,53 @@ def test_tile_larger_than_any_image_may_be_is_refused(monkeypatch: pytest.Monkey
     monkeypatch.setattr(decode_limits, "ANY_TILE_PIXELS", 255)
     with pytest.raises(ImageInvalid, match="in tiles of 16 x 16 pixels, more than 255"):
         decode_image(data, tiny.SPEC, max_pixels=64)
+
+
+def test_image_just_within_a_limit_is_decoded_and_one_beyond_it_is_not() -> None:
+    scan, tables = b"\xff\xda\x00", segment(EXIF, b"\xff\xdb")
+    longest = EXIF + bytes(2**25 - len(EXIF))
+    cases: list[tuple[bytes, bytes, str]] = [
+        (SCANS + scan * 90, SCANS + scan * 91, "101 scans, more than 100"),
+        (with_segments(EXIF, tables * 900), with_segments(EXIF, tables * 1_800), "too many small pieces"),
+        (longest, longest + b"\0", "33554433 bytes, more than 33554432"),
+    ]
+    for within, beyond, complaint in cases:
+        assert decode_image(within, tiny.SPEC).shape == (16, 16, 3)
+        with pytest.raises(ImageInvalid, match=complaint):
+            decode_image(beyond, tiny.SPEC)
+
+
+def test_pixels_are_limited_before_it_is_seen_whether_they_are_there() -> None:
+    tile, taller = (odd_images.tiff(tags(8, 8, tile=(1024, side), stored=0), b"") for side in (1024, 1040))
+    cases: list[tuple[bytes, bytes, str]] = [
+        (png(8_000, 8_000, b""), png(8_000, 8_001, b""), "8000 x 8001 pixels, more than 64000000"),
+        (odd_images.bmp_rle(4_000, 2_500, b""), odd_images.bmp_rle(4_000, 2_501, b""), "more than 10000000"),
+        (tile, taller, "in tiles of 1024 x 1040 pixels, more than 1048576"),
+    ]
+    for within, beyond, complaint in cases:
+        limit = {"max_pixels": 64} if within is tile else {}
+        with pytest.raises(ImageInvalid) as caught:
+            decode_image(within, tiny.SPEC, **limit)
+        assert caught.value.reason == "undecodable"
+        with pytest.raises(ImageInvalid, match=complaint) as caught:
+            decode_image(beyond, tiny.SPEC, **limit)
+        assert caught.value.reason == "too_many_pixels"
+
+
+def test_an_image_may_read_its_file_a_million_times() -> None:
+    file = open_image(IMAGES["bmp"]).file.fp
+    assert file is not None
+    assert sum(map(len, map(file.read, repeat(0, 1_000_000)))) == 0
+    with pytest.raises(ImageInvalid, match="too many small pieces"):
+        file.read(0)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_file_that_is_cut_off_in_its_header_is_invalid_wherever() -> None:
+    for data in IMAGES.values():
+        for cut in range(64):
+            with pytest.raises(ImageInvalid):
+                decode_image(data[:cut], tiny.SPEC)
 
 
 def test_metered_file_gives_so_many_reads_and_no_more() -> None:

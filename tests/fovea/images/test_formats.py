@@ -282,6 +282,14 @@ def test_codestream_in_parts_and_boxes_of_all_kinds_are_read() -> None:
             decode_image((start + parts)[:cut] or b"\xff\x0a", SPEC)
 
 
+def test_ten_thousand_boxes_are_gone_through_and_no_more() -> None:
+    stream = saved(quadrants(), "JXL", effort=1)
+    empty, last = struct.pack(">I4s", 8, b"free"), struct.pack(">I4s", 8 + len(stream), b"jxlc") + stream
+    assert jxl.bare(jxl.CONTAINER + empty * 9_997 + last) == jxl.CONTAINER + last
+    with pytest.raises(ImageInvalid, match="the image has more than 10000 boxes"):
+        jxl.bare(jxl.CONTAINER + empty * 9_999 + last)
+
+
 def test_damaged_files_end_in_pixels_or_invalid_image() -> None:
     chance = random.Random(6)
     whole = [saved(PICTURE, kind) for kind in ("HEIF", "JXL", "AVIF")]

@@ -42,8 +42,8 @@ def in_png(chunk: bytes) -> bytes:
     return PNG[:33] + chunk + PNG[33:]
 
 
-UNDEFINED, ASCII, SHORT, LONG, RATIONAL = 7, 2, 3, 4, 5
-TURNED = (274, SHORT, 1, 6)
+UNDEFINED, BYTE, ASCII, SHORT, LONG, RATIONAL = 7, 1, 2, 3, 4, 5
+TURNED, OTHER = (274, SHORT, 1, 6), (40_000, SHORT, 1, 3)
 CLAIMS = {
     "of 2,555,904 bytes": (37_500, UNDEFINED, 2_555_904, 26),
     "of 2,555,904 values": (37_500, RATIONAL, 2_555_904, 26),
@@ -168,6 +168,52 @@ def test_jpegs_that_libjpeg_is_not_built_for_are_named() -> None:
         assert odd_jpeg(data) == kind
 
 
+def test_every_kind_of_frame_of_a_jpeg_is_judged_by_its_number() -> None:
+    """ISO 10918-1, table B.1."""
+    hierarchical = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
+    others = {0xC4, 0xC8, 0xCC}
+    for marker in range(0xC0, 0xD0):
+        for bits, components in ((8, 0), (8, 1), (8, 2), (8, 3), (8, 4), (8, 5), (7, 1), (9, 1)):
+            data = b"\xff\xd8" + segment(marker, bytes([bits, 0, 1, 0, 1, components]) + bytes(3))
+            kind = "a hierarchical JPEG" if marker in hierarchical else None
+            if components not in {1, 3, 4}:
+                kind = f"a JPEG of {components} components"
+            if bits != 8:
+                kind = f"a JPEG of {bits} bits a sample"
+            assert odd_jpeg(data) == (None if marker in others else kind), (marker, bits, components)
+    assert odd_jpeg(b"\xff\xd8" + segment(0xF6, bytes(9))) is None
+
+
+def test_markers_without_a_length_and_filling_are_passed_by() -> None:
+    alone = {0x00, 0x01, *range(0xD0, 0xD9)}
+    for marker in range(0xFF):
+        between = bytes([0x12, 0xFF, 0xFF, marker])
+        data = b"\xff\xd8" + segment(0xE2, b"x") + between + segment(0xE3, b"y")
+        segments = list(jpeg_segments(data))
+        assert segments[0] == Segment(0xE2, 2, 7, b"x")
+        if marker in alone:
+            assert segments[1:] == [Segment(0xE3, 11, 16, b"y")], marker
+        else:
+            assert segments[1:] == [Segment(marker, 9, len(data), b"")], marker
+
+
+def test_scan_of_a_jpeg_is_left_with_all_that_follows_it() -> None:
+    for marker in (0xDA, 0xD9):
+        end = segment(marker, b"xyz") + b"\xff\xfe\0\2 and so on"
+        assert bare(b"\xff\xd8" + segment(0xFE, b"c") + end).data == b"\xff\xd8" + end
+
+
+def test_of_a_jpegs_segments_those_of_applications_and_comments_are_left_out() -> None:
+    for marker in set(range(0x02, 0xFF)) - {*range(0xD0, 0xDB), 0xD8}:
+        is_dropped = marker in range(0xE0, 0xF0) or marker == 0xFE
+        for body in (b"", b"what it says", b"JFIF\0 and", b"Adobe and", b"JFI", b"Exif\0\0"):
+            is_kept = not is_dropped or (marker in {0xE0, 0xEE} and body[:5] in {b"JFIF\0", b"Adobe"})
+            told, end = segment(marker, body), segment(0xDA, b"") + b"pixels"
+            left = bare(b"\xff\xd8" + told + end)
+            assert left.data == b"\xff\xd8" + (told if is_kept else b"") + end, (marker, body)
+            assert left.is_lossless_jpeg == (marker == 0xC3)
+
+
 def test_decoder_is_given_the_pixels_of_every_sound_image() -> None:
     """What is left decodes to what the whole does, to the bit."""
     for name, data in IMAGES.items():
@@ -197,6 +243,10 @@ def test_orientation_is_found_wherever_it_is_told() -> None:
     xmp = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP)
     assert np.array_equal(crop(JPEG[:2] + xmp + JPEG[2:]), plain)
     assert np.array_equal(crop(in_jpeg(directory((274, SHORT, 1, 6 << 16), order=">"))), plain)
+    parts = [segment(0xE1, b"Exif\0\0" + part) for part in (exif[:15], exif[15:])]
+    assert np.array_equal(crop(b"".join([JPEG[:2], *parts, JPEG[2:]])), plain)
+    webp = [saved(PICTURE, "WEBP", lossless=True, xmp=told) for told in (b"", XMP)]
+    assert np.array_equal(crop(webp[1]), np.rot90(crop(webp[0]), -1))
 
 
 @pytest.mark.parametrize(
@@ -205,6 +255,16 @@ def test_orientation_is_found_wherever_it_is_told() -> None:
         (directory(TURNED), b"", 6),
         (directory((274, SHORT, 1, 1)), XMP, 1),
         (directory((270, SHORT, 1, 1)), XMP, 6),
+        (directory((274, BYTE, 1, 6)), b"", 6),
+        (directory((274, LONG, 1, 6)), b"", 6),
+        (directory((274, BYTE, 1, 6 << 24), order=">"), b"", 6),
+        (directory((274, LONG, 1, 6), order=">"), b"", 6),
+        (directory((274, ASCII, 1, 6)), b"", 1),
+        (directory((274, RATIONAL, 1, 6)), b"", 1),
+        (directory((274, SHORT, 1, 0)), b"", 1),
+        (directory((275, SHORT, 1, 8), TURNED, (274, SHORT, 1, 3)), b"", 6),
+        (directory(*[OTHER] * 999, TURNED), b"", 6),
+        (directory(*[OTHER] * 1_000, TURNED), b"", 1),
         (directory((274, SHORT, 1, 9)), b"", 1),
         (directory((274, SHORT, 2, 6)), b"", 1),
         (directory(TURNED)[:19], b"", 1),

@@ -1,7 +1,7 @@
 """What counts as an image by its name, and how what does not is counted."""
 
 from fovea.images.names import LITTER, NO_ENDING, is_image_name, kind_of
-from fovea.images.passed_over import MOST_KINDS, OTHER, PassedOver
+from fovea.images.passed_over import OTHER, PassedOver
 
 
 def test_an_image_is_known_by_its_ending_in_either_case() -> None:
@@ -54,13 +54,27 @@ def test_only_what_systems_leave_behind_does_not_matter() -> None:
     assert passed_over.matters
 
 
-def test_kinds_are_bounded_and_so_is_the_line() -> None:
+def test_ten_of_each_kind_are_named() -> None:
     passed_over = PassedOver()
-    for index in range(10 * MOST_KINDS):
+    for index in range(12):
+        passed_over.add(f"{index}.mov", ".mov", files=2)
+    assert passed_over.record()[".mov"] == {"files": 24, "names": [f"{index}.mov" for index in range(10)]}
+
+
+def test_forty_kinds_are_told_apart_and_five_are_said() -> None:
+    passed_over = PassedOver()
+    for index in range(100):
         passed_over.add(f"a.x{index}", f".x{index}")
+        passed_over.add("b.x0", ".x0")
     passed_over.add("a", NO_ENDING)
-    assert len(passed_over.kinds) == MOST_KINDS + 2
-    assert passed_over.kinds[OTHER].files == 9 * MOST_KINDS
-    assert passed_over.files == 10 * MOST_KINDS + 1
-    assert len(passed_over.line()) < 300
-    assert passed_over.line().endswith(f"and {MOST_KINDS - 3:,} others")
+    assert list(passed_over.kinds) == [*(f".x{index}" for index in range(40)), OTHER, NO_ENDING]
+    assert passed_over.kinds[OTHER].files == 60
+    assert passed_over.files == 201
+    said = "101 .x0 (a.x0), 60 other endings (a.x40), 1 .x1 (a.x1), 1 .x10 (a.x10), 1 .x11 (a.x11)"
+    assert passed_over.line() == f"{said}, and 37 others"
+
+
+def test_an_ending_has_at_most_twelve_characters() -> None:
+    assert kind_of("a.123456789abc") == ".123456789abc"
+    assert kind_of("a.123456789abcd") == NO_ENDING
+    assert kind_of("a.1") == ".1"

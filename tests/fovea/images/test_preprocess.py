@@ -224,6 +224,21 @@ def test_a_crop_larger_than_the_resized_image_is_refused() -> None:
         PreprocessSpec(size=40, resize=32)
 
 
+def test_specification_is_of_the_first_format() -> None:
+    assert SPEC.model_dump(mode="json") == {
+        "format": 1,
+        "size": 32,
+        "resize": 36,
+        "interpolation": "bilinear",
+        "draft": True,
+    }
+
+
+def test_eight_megabytes_of_an_images_memory_are_kept_for_the_next() -> None:
+    core: Any = vars(Image)["core"]
+    assert core.get_block_size() * core.get_blocks_max() == 8 * 2**20
+
+
 def test_sides_of_a_crop_have_bounds() -> None:
     assert PreprocessSpec(size=1, resize=1).size == 1
     assert PreprocessSpec(size=2048, resize=4096).resize == 4096

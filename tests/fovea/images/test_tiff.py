@@ -3,6 +3,7 @@
 import struct
 
 import pytest
+from PIL import TiffTags
 
 from fovea.errors import ImageInvalid
 from fovea.images import tiff
@@ -10,7 +11,21 @@ from fovea.images import tiff
 LONG = 4
 BYTES_OF_TYPE = {3: 2, 8: 2, 4: 4, 9: 4, 11: 4, 13: 4, 5: 8, 10: 8, 12: 8, 16: 8, 17: 8, 18: 8}
 """TIFF 6.0, page 15, and BigTIFF; the types of one byte are left alone."""
-PIXEL_TAGS = (254, 258, 273, 277, 279, 293, 320, 322, 323, 324, 325, 338, 339, 347, 512, 529, 530, 532)
+TAGS_OF_PIXELS = (
+    *("NewSubfileType", "SubfileType", "ImageWidth", "ImageLength"),
+    *("BitsPerSample", "Compression", "PhotometricInterpretation", "FillOrder"),
+    *("StripOffsets", "Orientation", "SamplesPerPixel", "RowsPerStrip"),
+    *("StripByteCounts", "PlanarConfiguration", "T4Options", "T6Options"),
+    *("Predictor", "ColorMap", "TileWidth", "TileLength"),
+    *("TileOffsets", "TileByteCounts", "InkSet", "NumberOfInks"),
+    *("ExtraSamples", "SampleFormat", "SMinSampleValue", "SMaxSampleValue"),
+    *("JPEGTables", "JPEGProc", "JPEGInterchangeFormat", "JPEGInterchangeFormatLength"),
+    *("JPEGRestartInterval", "JPEGLosslessPredictors", "JPEGPointTransforms", "JPEGQTables"),
+    *("JPEGDCTables", "YCbCrCoefficients", "YCbCrSubSampling", "YCbCrPositioning"),
+    *("ReferenceBlackWhite",),
+)
+"""By their names in TIFF 6.0: what a decoder needs to find the samples, to unpack and to interpret them."""
+NUMBERS = {TiffTags.lookup(number).name: number for number in range(1_000)}
 Entry = tuple[int, int, int, int]
 GREY = ((256, LONG, 1, 5), (257, LONG, 1, 4), (262, LONG, 1, 1))
 
@@ -84,7 +99,7 @@ def test_long_tags_of_every_type_are_shortened_but_the_pixels() -> None:
                     (40_000, kind, len(long) // size_bytes + 1, 50), order=order, is_big=is_big
                 )
                 assert tiff.without_long_metadata(not_there) == not_there
-            for tag in PIXEL_TAGS:
+            for tag in (NUMBERS[name] for name in TAGS_OF_PIXELS):
                 pixels = file_of((tag, LONG, 1001, 50), order=order, is_big=is_big) + bytes(4004)
                 assert tiff.without_long_metadata(pixels) == pixels, tag
 
@@ -118,3 +133,13 @@ def test_sixteen_directories_of_exif_are_read_and_no_more() -> None:
     assert tiff.without_long_exif(b"avif" + one * 16) == b"avif" + short * 16
     with pytest.raises(ImageInvalid, match="more than 16 directories of EXIF"):
         tiff.without_long_exif(b"avif" + one * 17)
+
+
+def test_five_thousand_entries_are_read_and_no_more() -> None:
+    room = bytes(4004)
+    usual = [(40_000, LONG, 1, 50)] * 4_999
+    for is_big in (False, True):
+        last = file_of(*usual, (40_000, LONG, 1001, 50), is_big=is_big) + room
+        assert tiff.without_long_metadata(last) == file_of(*usual, usual[0], is_big=is_big) + room
+        beyond = file_of(*usual, usual[0], (40_000, LONG, 1001, 50), is_big=is_big) + room
+        assert tiff.without_long_metadata(beyond) == beyond

@@ -97,6 +97,53 @@ def test_largest_value_that_is_only_this_images_own_brightens_nothing() -> None:
     assert levels(grey_tiff(U16, (281, SHORT, 1, 1))) == levels(grey_tiff(U16))
 
 
+def of_samples(kind: type[np.generic], *samples: float, more: tuple[Tag, ...] = ()) -> list[int]:
+    """The levels that a row of these samples comes out as."""
+    row = np.array([*samples, *[0] * (SIDE - len(samples))], kind)
+    return levels(grey_tiff(np.tile(row, (SIDE, 1)), *more))[: len(samples)]
+
+
+def test_white_of_integers_is_the_largest_of_the_bits_that_hold_them() -> None:
+    for bits, more in ((8, True), (16, True), (24, True), (32, False)):
+        white, half = 2**bits - 1, 2 ** (bits - 1)
+        assert of_samples(np.uint32, white, white // 5, 0) == [255, 51, 0]
+        assert of_samples(np.int32, -half, 0, half - 1) == [0, 128, 255]
+        if more:
+            assert of_samples(np.uint32, white + 1) == [1]
+            assert of_samples(np.int32, -half - 1, 0) == [127, 128]
+            assert of_samples(np.int32, half, 0, -1)[:2] == [128, 128]
+
+
+def test_white_of_floats_is_1_or_that_of_8_or_16_bits_as_far_as_resizing_overshoots() -> None:
+    for samples, expected in (
+        ((2, 1, 0.2, 0), [255, 255, 51, 0]),
+        ((2.25, 1.25), [2, 1]),
+        ((510, 255, 51), [255, 255, 51]),
+        ((511, 51), [2, 0]),
+        ((131_070, 65_535, 13_107), [255, 255, 51]),
+        ((131_072, 65_536, 0), [255, 128, 0]),
+    ):
+        assert of_samples(np.float32, *samples) == expected, samples
+
+
+def test_stated_largest_value_counts_where_it_fills_bits() -> None:
+    for largest in (255, 511, 1_023, 32_767, 65_535):
+        assert of_samples(np.uint16, largest, largest // 5, more=((281, SHORT, 1, largest),))[0] == 255
+    for odd in (127, 254, 256, 300, 32_768):
+        assert of_samples(np.uint16, 257, 13_107, more=((281, SHORT, 1, odd),)) == [1, 51], odd
+    assert of_samples(np.uint16, 257, more=((281, FLOAT, 1, float_bits(1_023.5)),)) == [1]
+
+
+def test_stated_range_counts_where_it_is_one() -> None:
+    for low, high, expected in ((0, 257, 255), (1, 2, 255), (257, 257, 1), (300, 257, 1)):
+        ends = ((340, SHORT, 1, low), (341, SHORT, 1, high))
+        assert of_samples(np.uint16, 257, more=ends) == [expected], (low, high)
+    assert of_samples(np.uint16, 257, 0, more=((341, SHORT, 1, 1_285),)) == [51, 0]
+    assert of_samples(np.uint16, 257, more=((340, SHORT, 1, 100),)) == [1]
+    for odd in (np.nan, np.inf, -np.inf):
+        assert of_samples(np.uint16, 257, more=((341, FLOAT, 1, float_bits(odd)),)) == [1]
+
+
 def test_grey_floats_of_a_jpeg_xl_are_no_guess() -> None:
     image = Image.new("F", (4, 4), 2)
     assert is_guessed(image)
