@@ -4,7 +4,7 @@ import pytest
 
 from server.errors import Draining, QueueFull
 from server.queue.priorities import Admission, Priority
-from tests.server.event_loop import in_event_loop
+from tests.server.event_loop import all_has_run, in_event_loop
 
 
 def test_full_queue_refuses_at_once() -> None:
@@ -65,6 +65,30 @@ async def test_who_waits_while_admission_is_open_hears_that_it_closes() -> None:
 
 
 @in_event_loop
+async def test_who_no_longer_waits_for_admission_does_not_hear_that_it_closes() -> None:
+    admission = Admission(max_images=10, max_bytes=100)
+    async with admission.while_open():
+        pass
+    admission.close()
+    await all_has_run()
+
+
+@in_event_loop
+async def test_admission_is_empty_whenever_nothing_is_in_flight() -> None:
+    admission = Admission(max_images=10, max_bytes=100)
+    await admission.empty()
+    for _ in range(2):
+        with admission.admit(1, 10):
+            with admission.admit(2, 10, Priority.BULK):
+                waiting = asyncio.create_task(admission.empty())
+                await all_has_run()
+                assert not waiting.done()
+            await all_has_run()
+            assert not waiting.done()
+        await waiting
+
+
+@in_event_loop
 async def test_a_timeout_of_another_kind_is_not_taken_for_a_closed_admission() -> None:
     with pytest.raises(TimeoutError):
         async with Admission(max_images=10, max_bytes=100).while_open():
@@ -117,3 +141,6 @@ def test_a_refusal_carries_the_time_to_come_back_that_was_foreseen() -> None:
     ):
         pass
     assert caught.value.retry_after_s == 2.5
+    with admission.admit(1, 1), pytest.raises(QueueFull) as caught, admission.admit(1, 1):
+        pass
+    assert caught.value.retry_after_s == 0.1

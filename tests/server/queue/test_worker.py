@@ -1,5 +1,6 @@
 """A thread that computes keeps nothing alive that nobody needs."""
 
+import threading
 import weakref
 from collections.abc import Sequence
 
@@ -40,6 +41,13 @@ async def test_a_model_is_not_kept_by_whoever_knows_its_worker() -> None:
     await batcher.close()
     await until(lambda: kept() is None)
     assert batcher.workers == [worker]
+
+
+@in_event_loop
+async def test_a_device_that_hangs_cannot_hold_up_the_end_of_the_process() -> None:
+    batcher = Batcher([ThreadWorker(Model(), "may-hang")], BatchLimits(1))
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "may-hang"] == [True]
+    await batcher.close()
 
 
 def test_what_a_batch_took_is_typical_unless_it_is_said() -> None:
