@@ -29,10 +29,10 @@ def test_line_tells_what_is_known_of_the_call(caplog: pytest.LogCaptureFixture) 
         timing = pb.Timing(batch_size=size)
         batch.note(pb.ClassifyResponse(model=pb.ModelVersion(version=4), timing=timing))
     batch.note(pb.ClassifyResponse())
-    AccessLog(1).show(batch, "OK", 0.01234)
+    AccessLog(1).show(batch, "OK", 0.0123456)
     assert caplog.records[0].name == "server.access_log"
     facts = vars(caplog.records[0])
-    assert (facts["method"], facts["code"], facts["ms"]) == ("Classify", "OK", 12.34)
+    assert (facts["method"], facts["code"], facts["ms"]) == ("Classify", "OK", 12.346)
     assert (facts["request_id"], facts["peer"]) == ("photo-17", "10.0.0.7")
     assert (facts["images"], facts["model_version"], facts["batch_size"]) == (4, 4, 5)
 

@@ -1,8 +1,10 @@
 """Callers who hang up on a stream."""
 
+import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -10,6 +12,7 @@ import pytest
 
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
+from server.calls import answering
 from server.calls.answering import AccessLog, Calls
 from server.calls.service import ClassifierService
 from server.models.served_model import LoadedModels
@@ -54,12 +57,17 @@ async def test_nothing_is_asked_of_a_call_whose_caller_hung_up(caplog: pytest.Lo
 
 @in_event_loop
 async def test_caller_who_goes_at_its_deadline_was_not_the_one_to_cancel(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On a clock that stands still."""
+    monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
     caplog.set_level("INFO")
     service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics(), AccessLog(1)))
     for remaining_s, code in (
+        (None, "CANCELLED"),
+        (math.inf, "CANCELLED"),
         (3600.0, "CANCELLED"),
+        (0.06, "CANCELLED"),
         (0.04, "DEADLINE_EXCEEDED"),
         (-1.0, "DEADLINE_EXCEEDED"),
     ):

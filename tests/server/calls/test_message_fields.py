@@ -33,6 +33,15 @@ def test_fields_of_every_kind_are_found_with_their_places() -> None:
     assert [number for number, *_ in fields(data, starts[2], starts[4])] == [3, 4]
 
 
+def test_numbers_and_lengths_of_several_bytes_are_read() -> None:
+    """300 is ac 02, in groups of seven bits."""
+    data = b"\xe2\x12" + b"\xac\x02" + bytes(300) + b"\x80\x01\x00"
+    assert list(fields(data, 0, len(data))) == [(300, 0, 4, 304), (16, 304, 306, 307)]
+    for cut in (*range(1, 4), 303, 305, 306):
+        with pytest.raises(DecodeError):
+            list(fields(data, 0, cut))
+
+
 def test_what_is_cut_off_or_of_an_unknown_kind_is_no_message() -> None:
     for data in (
         tag(1, VARINT),
@@ -41,7 +50,7 @@ def test_what_is_cut_off_or_of_an_unknown_kind_is_no_message() -> None:
         tag(1, FIXED64) + bytes(7),
         tag(1, FIXED32) + bytes(3),
         tag(1, LENGTH) + b"\x03ab",
-        tag(1, GROUP),
+        *(tag(1, kind) for kind in (GROUP, 4, 6, 7)),
     ):
         with pytest.raises(DecodeError):
             list(fields(data, 0, len(data)))

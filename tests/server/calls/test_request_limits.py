@@ -23,6 +23,7 @@ def test_what_a_call_may_have_passes() -> None:
         request_id="x",
     )
     check(request.SerializeToString())
+    check(b"\x0a\x00" + b"\x10\x00" * 100)
 
 
 @pytest.mark.parametrize(
