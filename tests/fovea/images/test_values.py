@@ -126,6 +126,13 @@ def test_white_of_floats_is_1_or_that_of_8_or_16_bits_as_far_as_resizing_oversho
         assert of_samples(np.float32, *samples) == expected, samples
 
 
+def test_what_is_nearer_to_black_than_to_the_first_level_is_black() -> None:
+    nearest = np.tile(np.array([128, 129] * (SIDE // 2), np.uint16), (SIDE, 1))
+    for data in (grey_tiff(nearest), saved(Image.fromarray(nearest), "PNG")):
+        assert levels(data)[:2] == [0, 1]
+    assert of_samples(np.uint16, 2, 3, more=((281, SHORT, 1, 1_023),)) == [0, 1]
+
+
 def test_stated_largest_value_counts_where_it_fills_bits() -> None:
     for largest in (255, 511, 1_023, 32_767, 65_535):
         assert of_samples(np.uint16, largest, largest // 5, more=((281, SHORT, 1, largest),))[0] == 255
