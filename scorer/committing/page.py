@@ -19,14 +19,13 @@ SHOWN_CLASSES: Final = 40
 def summary_page(summary: RunSummary, thumbnails: Sequence[Thumbnail]) -> bytes:
     """`thumbnails` are of the first examples of changed labels."""
     classes = _classes(summary)
-    widest = max((max(row.share, row.last) for row in classes), default=0) or 1
     page = _templates().get_template("summary.html.j2")
     text = page.render(
         run=summary,
         last=summary.last,
         bad=summary.bad_images,
         classes=classes[:SHOWN_CLASSES],
-        widest=widest,
+        widest=max((max(row.share, row.last) for row in classes), default=0),
         more_classes=max(0, len(classes) - SHOWN_CLASSES),
         histogram=_histogram(summary),
         examples=_examples(summary, thumbnails),
@@ -90,7 +89,7 @@ def _histogram(summary: RunSummary) -> list[_Bar]:
         _Bar(
             f"{place / CONFIDENCE_BINS:g} to {(place + 1) / CONFIDENCE_BINS:g}",
             {name: each[place] for name, each in shares.items()},
-            {name: round(each[place] / top, 4) for name, each in shares.items()},
+            {name: each[place] / top for name, each in shares.items()},
         )
         for place in range(CONFIDENCE_BINS)
     ]
@@ -104,7 +103,7 @@ def _shares(bins: Sequence[int]) -> list[float]:
 
 
 def _share(counts: dict[str, int], label: str) -> float:
-    return round(counts.get(label, 0) / (sum(counts.values()) or 1), 6)
+    return counts.get(label, 0) / (sum(counts.values()) or 1)
 
 
 def _change(drift: DriftScore) -> str:
