@@ -37,14 +37,19 @@ Shards = Sequence[Sequence[Image]]
 
 
 def make_run(
-    output: Path | str, shards: Shards, run: str = "night-1", day: int = 1, **spec: Any
+    output: Path | str,
+    shards: Shards,
+    run: str = "night-1",
+    day: int = 1,
+    elapsed_s: float = 1.0,
+    **spec: Any,
 ) -> tuple[Folder, Plan]:
-    """A run of which every shard is there, planned at noon of the day."""
+    """A run of which every shard is there and took so long, planned at noon of the day."""
     folder = open_folder(str(output))
-    planned = tuple(_make_shard(folder, run, index, images) for index, images in enumerate(shards))
+    planned = tuple(_make_shard(folder, run, index, images, elapsed_s) for index, images in enumerate(shards))
     created = NOON + timedelta(days=day)
     plan = Plan(
-        created=created, spec=_spec(run, spec), shards=planned, previous=f"night-{day - 1}", settings={}
+        created=created, spec=made_spec(run, **spec), shards=planned, previous=f"night-{day - 1}", settings={}
     )
     folder.write(f"{layout.plan_folder(run)}/{layout.PLAN}", plan.model_dump_json().encode())
     return folder, plan
@@ -65,7 +70,8 @@ def rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
     pq.write_table(change(table).replace_schema_metadata({b"fovea": metadata[b"fovea"]}), path)
 
 
-def _spec(run: str, changes: dict[str, Any]) -> RunSpec:
+def made_spec(run: str = "night-1", **changes: Any) -> RunSpec:
+    """What such a run is planned with."""
     fields: dict[str, Any] = {
         "run": run,
         "source": "/nowhere/photos",
@@ -83,7 +89,9 @@ def _spec(run: str, changes: dict[str, Any]) -> RunSpec:
     return RunSpec(**{**fields, **changes})
 
 
-def _make_shard(output: Folder, run: str, index: int, images: Sequence[Image]) -> PlannedShard:
+def _make_shard(
+    output: Folder, run: str, index: int, images: Sequence[Image], elapsed_s: float
+) -> PlannedShard:
     entries = [Entry(image.key, 10, image.etag, NOON) for image in images]
     manifest = f"{layout.plan_folder(run)}/manifest-{index:05}.parquet"
     planned = ManifestWriter()
@@ -97,7 +105,7 @@ def _make_shard(output: Folder, run: str, index: int, images: Sequence[Image]) -
             writer.write(entries, [_outcome(image) for image in images], NOON)
             stages = {"fetch": StageTime(0.5, 1), "decode": StageTime(0.2, 1)}
             carried = sum(image.carried for image in images)
-            writer.write_footer(ShardCounts({}, 1.0, stages, carried, "CPUExecutionProvider"))
+            writer.write_footer(ShardCounts({}, elapsed_s, stages, carried, "CPUExecutionProvider"))
         path = f"{layout.run_folder(run)}/{layout.shard_file(index)}"
         output.write(path, (folder / "shard").read_bytes())
     return PlannedShard(index=index, manifest=manifest, images=len(images), size_bytes=0)

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.committing.changes import EXAMPLES, ChangeCounter, block_of
+from scorer.committing.changes import EXAMPLES, ChangeCounter, ChangedImage, block_of
 
 LABELS = ("cat", "dog", None)
 
@@ -15,13 +16,14 @@ LABELS = ("cat", "dog", None)
 class Row(NamedTuple):
     etag: str
     label: str | None
+    probability: float = 0.75
 
 
 Run = dict[str, Row]
 
 RUNS = st.dictionaries(
     st.text("ab\xe9\uffff\U0001f600", max_size=3),
-    st.builds(Row, st.sampled_from("12"), st.sampled_from(LABELS)),
+    st.builds(Row, st.sampled_from("12"), st.sampled_from(LABELS), st.just(0.75)),
     max_size=12,
 )
 
@@ -35,7 +37,7 @@ def blocks(run: Run, size: int) -> Iterator[pa.Table]:
             "key": some,
             "etag": [run[key].etag for key in some],
             "label": pa.array([run[key].label for key in some], pa.string()).dictionary_encode(),
-            "probability": pa.array([run[key].label and 0.75 for key in some], pa.float32()),
+            "probability": pa.array([run[key].label and run[key].probability for key in some], pa.float32()),
         }
         yield block_of(pa.array([key.encode() for key in some], pa.binary()), pa.table(columns))
 
@@ -80,6 +82,56 @@ def test_the_most_frequent_pairs_come_first() -> None:
         {"from": "cat", "to": "dog", "images": 20},
         {"from": "dog", "to": "cat", "images": 10},
     )
+
+
+def test_of_many_pairs_the_twenty_first_are_told_and_equal_ones_by_their_names() -> None:
+    names = [f"{n:02}" for n in range(30)]
+    old = {f"{name}-{n}": Row("1", name) for name in reversed(names) for n in range(1 + (name == "29"))}
+    new = {key: Row("1", "dog") for key in old}
+    pairs = changes(new, old)["pairs"]
+    assert [(pair["from"], pair["images"]) for pair in pairs] == [("29", 2), *((n, 1) for n in names[:19])]
+
+
+def test_the_surest_of_both_runs_are_the_first_examples() -> None:
+    """An answer that one of the runs gave with 0.3 flips easily, however sure the other was."""
+    sure = {"a": (0.3, 0.99), "b": (0.75, 0.75), "c": (0.99, 0.5), "d": (0.75, 0.9), "e": (0.9, 0.9)}
+    old = {key: Row("1", "cat", before) for key, (before, _) in sure.items()}
+    new = {key: Row("1", "dog", now) for key, (_, now) in sure.items()}
+    for size in (1, 2, 5):
+        joined = ChangeCounter(blocks(old, size))
+        for block in blocks(new, 3):
+            joined.add(block)
+        joined.finish()
+        examples = joined.result().examples
+        assert [example.key for example in examples] == list("ebdca")
+        assert (examples[3].from_probability, examples[3].to_probability) == pytest.approx((0.99, 0.5))
+        assert joined.surest() == [ChangedImage(key, "1") for key in "ebdca"]
+
+
+class Counting(ChangeCounter):
+    """Notes how many rows of either run are joined in one go."""
+
+    def __init__(self, last: Iterator[pa.Table]) -> None:
+        super().__init__(last)
+        self.sizes: list[tuple[int, int]] = []
+
+    def _join(self, new: pa.Table, old: pa.Table) -> None:
+        self.sizes.append((len(new), len(old)))
+        super()._join(new, old)
+
+
+def test_rows_are_joined_by_the_block_and_not_one_by_one() -> None:
+    run = {f"{n:02}": Row("1", "cat") for n in range(12)}
+    for new_size, old_size, sizes in (
+        (12, 12, [(12, 12)]),
+        (6, 12, [(6, 6), (6, 6)]),
+        (12, 6, [(6, 6), (6, 6)]),
+        (8, 6, [(6, 6), (2, 2), (4, 4)]),
+    ):
+        joined = Counting(blocks(run, old_size))
+        for block in blocks(run, new_size):
+            joined.add(block)
+        assert [size for size in joined.sizes if any(size)] == sizes
 
 
 def test_examples_are_bounded() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from fovea.errors import DataInvalid, Unavailable
 from fovea.stores.folder import Folder
+from scorer.files import rows
 from scorer.files.committed import read_committed
 from scorer.files.plan import Plan
 from scorer.files.rows import SCHEMA
@@ -65,7 +66,7 @@ def test_of_many_missing_shards_only_the_first_are_named(output: Path) -> None:
 
 
 def test_a_shard_with_fewer_rows_than_planned_is_named(output: Path, run: tuple[Folder, Plan]) -> None:
-    rewrite(shard(output, 1), lambda rows: rows.slice(1))
+    rewrite(shard(output, 1), lambda table: table.slice(1))
     with pytest.raises(DataInvalid, match=r"shard-00001\.parquet: 1 rows, though 2 are planned"):
         commit(*run)
 
@@ -74,13 +75,13 @@ def test_a_shard_with_fewer_rows_than_planned_is_named(output: Path, run: tuple[
 def test_rows_of_other_keys_than_the_planned_ones_are_named(
     order: list[int], output: Path, run: tuple[Folder, Plan]
 ) -> None:
-    rewrite(shard(output, 0), lambda rows: rows.take(order))
+    rewrite(shard(output, 0), lambda table: table.take(order))
     with pytest.raises(DataInvalid, match=r"shard-00000\.parquet: row \d is of '.\.jpg', though '.\.jpg' is"):
         commit(*run)
 
 
 def test_a_shard_of_other_columns_is_named(output: Path, run: tuple[Folder, Plan]) -> None:
-    rewrite(shard(output, 0), lambda rows: rows.drop_columns(["error"]))
+    rewrite(shard(output, 0), lambda table: table.drop_columns(["error"]))
     with pytest.raises(DataInvalid, match=r"shard-00000\.parquet: its columns are not those"):
         commit(*run)
 
@@ -96,15 +97,22 @@ def test_a_plan_that_is_not_sorted_or_names_a_key_twice_is_refused(
         commit(*run)
 
 
-def test_keys_are_ordered_by_their_bytes_also_where_these_are_not_utf8(output: Path) -> None:
-    keys = ["caf\udce9.jpg", "cafz.jpg", "\U0001f600.jpg", "\uffff.jpg"]
+def test_keys_are_ordered_by_their_bytes_also_where_these_are_not_utf8(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of such keys in any shard, and in any part of one."""
+    monkeypatch.setattr(rows, "PART_ROWS", 2)
+    keys = ["caf\udce9.jpg", "cafz.jpg", "\U0001f600.jpg", "\uffff.jpg", "\udcff.jpg", "\udcfe.jpg"]
     in_order = sorted(keys, key=lambda key: key.encode("utf-8", "surrogateescape"))
-    commit(*make_run(output, [[Image(key) for key in in_order]]))
-    second = commit(*make_run(output, [[Image(key, "blue")] for key in in_order], "night-2", day=2))
-    assert second is not None
-    assert second.last is not None
-    assert second.last.changes.images == ImageChanges(in_both=4, new=0, vanished=0, image_replaced=0)
-    assert second.last.changes.labels.changed == 4
+    for first, second in ((in_order[:0], in_order), (in_order[:1], in_order[1:])):
+        shutil.rmtree(output, ignore_errors=True)
+        for day, label in ((1, "red"), (2, "blue")):
+            shards = [[Image(key, label) for key in some] for some in (first, second)]
+            summary = commit(*make_run(output, shards, f"night-{day}", day=day))
+        assert summary is not None
+        assert summary.last is not None
+        assert summary.last.changes.images == ImageChanges(in_both=6, new=0, vanished=0, image_replaced=0)
+        assert summary.last.changes.labels.changed == 6
 
 
 class Failing(Exception):

@@ -11,8 +11,9 @@ import pytest
 from fovea.errors import DataInvalid
 from fovea.model import versions
 from fovea.model.bundle import seal
+from fovea.model.distance import psi, psi_by_chance
 from scorer.committing.class_distribution import ClassDistribution
-from scorer.committing.drift import Drifts, Reference, drifts
+from scorer.committing.drift import Drifts, Reference, drift_between, drifts, score
 from scorer.files.summary import DRIFTS, DriftScore, HeldOutSummary
 from tests.scorer.committing.test_summary import latest, night, read_summary, summary_page
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
@@ -125,6 +126,38 @@ def test_tenths_that_neither_has_images_in_give_chance_no_room() -> None:
     assert drift is not None
     assert drift.word == "some"
     assert drift.by_chance < 0.07
+
+
+def test_a_class_or_a_tenth_that_one_of_them_lacks_counts_with_no_image() -> None:
+    seen, before = {"a": 90, "b": 10}, {"a": 50, "c": 50}
+    for classes, ours, theirs in (
+        ((), [90, 10, 0], [50, 0, 50]),
+        (("b", "d"), [90, 10, 0, 0], [50, 0, 50, 0]),
+    ):
+        drift = drift_between(seen, before, classes)
+        assert drift == drift_of(ours, theirs)
+    for tenths in (([9, 1], [10, 0]), ([10, 0], [9, 1])):
+        here, there = (_distribution(np.repeat([0.15, 0.95], counts)) for counts in tenths)
+        found = drifts(here, Reference.of(there, same_model=True))
+        assert found["confidence_drift"] == drift_of(*tenths)
+
+
+def drift_of(ours: list[int], theirs: list[int]) -> DriftScore:
+    index = psi(np.array(ours), np.array(theirs))
+    return score(index, psi_by_chance(sum(ours), sum(theirs), len(ours)))
+
+
+def test_where_nothing_can_differ_nothing_drifts() -> None:
+    assert drift_between({"a": 3}, {"a": 4}) is None
+    assert drift_between({"a": 3}, {"a": 4}, ["b"]) is not None
+    assert drift_between({}, {"a": 4, "b": 1}) is None
+    assert drift_between({"a": 4, "b": 1}, {}) is None
+    one, nothing = _distribution(np.array([0.97, 0.93, 0.96])), ClassDistribution()
+    alike = drifts(one, Reference.of(one, same_model=True))
+    assert alike["confidence_drift"] == DriftScore(psi=0, by_chance=0, word="none")
+    for ours, theirs in ((one, nothing), (nothing, one)):
+        found = drifts(ours, Reference.of(theirs, same_model=True))
+        assert (found["drift"], found["abstained_drift"]) == (None, None)
 
 
 def test_the_worst_of_the_drifts_is_the_word_for_all() -> None:

@@ -9,6 +9,7 @@ import pytest
 from fovea.errors import DataInvalid
 from fovea.model.bundle import ModelBundle
 from scorer.committing.drift import score
+from scorer.files.summary import DriftScore
 from tests.scorer.made_runs import Image, commit, make_run, rewrite
 from tests.scorer.runs import last_line, scorer
 
@@ -48,6 +49,15 @@ def test_the_counts_add_up(output: Path) -> None:
     assert summary["bad_examples"] == {"undecodable": [{"key": "bad.jpg", "error": "bad.jpg: not an image"}]}
 
 
+def test_carried_rows_are_told_apart_from_scored_ones_and_times_are_rounded(output: Path) -> None:
+    carried = [Image("a.jpg", carried=True), Image("b.jpg"), Image("c.jpg", carried=True), Image("d.jpg")]
+    commit(*make_run(output, [carried, [Image("e.jpg")]], elapsed_s=1.23456))
+    summary = read_summary(output, "night-1")
+    assert (summary["images"], summary["scored"], summary["carried"]) == (5, 3, 2)
+    assert (summary["seconds"], summary["images_per_s"]) == (2.469, 1.2)
+    assert (summary["bottleneck"], summary["previous"]) == ("fetch", "night-0")
+
+
 def test_the_bottleneck_comes_with_the_knob_to_turn(output: Path) -> None:
     summary = night(output, 1, images(2, 1))
     assert summary["bottleneck"] == "fetch"
@@ -67,7 +77,8 @@ def test_the_confidence_is_a_histogram_with_mean_and_median(output: Path) -> Non
 def test_the_last_run_stands_beside_this_one(output: Path) -> None:
     night(output, 1, images(60, 40))
     last = night(output, 2, images(40, 60, 0.8))["last"]
-    assert last["run"] == "night-1"
+    assert (last["run"], last["images_per_s"], last["abstained"]) == ("night-1", 100, 0)
+    assert last["model"] == {"name": "tiny", "version": 1, "digest": "d" * 64}
     assert last["labels"] == {"red": 60, "blue": 40}
     assert last["confidence"]["mean"] == pytest.approx(0.9)
     assert last["changes"]["images"] == {"in_both": 100, "new": 0, "vanished": 0, "image_replaced": 0}
@@ -138,6 +149,17 @@ def test_a_damaged_last_run_does_not_keep_a_good_one_from_its_commit(
     assert latest(output) == "night-2"
 
 
+def test_what_a_last_run_does_not_tell_of_its_model_and_speed_is_left_out(output: Path) -> None:
+    """As another version may have written it."""
+    night(output, 1, images(2, 1))
+    file = output / "runs/night-1/summary.json"
+    file.write_text(json.dumps({"source": "/nowhere/photos", "model": {"name": 1}, "images_per_s": "fast"}))
+    last = night(output, 2, images(1, 2))["last"]
+    assert (last["run"], last["model"], last["images_per_s"]) == ("night-1", None, None)
+    assert (last["drift"]["word"], last["confidence_drift"], last["abstained_drift"]) == ("none", None, None)
+    assert "<p>Run night-1. Both runs have 3 images;" in summary_page(output, "night-2")
+
+
 def test_a_last_run_of_other_columns_is_not_compared(output: Path) -> None:
     night(output, 1, images(1, 1))
     rewrite(output / "runs/night-1/data/shard-00000.parquet", lambda rows: rows.drop_columns(["abstained"]))
@@ -167,10 +189,17 @@ def test_without_the_planned_bundle_the_held_out_images_are_left_out(
 
 @pytest.mark.parametrize(
     ("psi", "by_chance", "word"),
-    [(0.09, 0.01, "none"), (0.2, 0.01, "some"), (0.2, 0.3, "none"), (0.26, 0.01, "large")],
+    [
+        *((0.09, 0.01, "none"), (0.1, 0.01, "some"), (0.25, 0.01, "some"), (0.26, 0.01, "large")),
+        *((0.2, 0.3, "none"), (0.3, 0.3, "none"), (0.3, 0.29, "large")),
+    ],
 )
 def test_drift_has_a_word(psi: float, by_chance: float, word: str) -> None:
     assert score(psi, by_chance).word == word
+
+
+def test_drift_has_four_digits() -> None:
+    assert score(0.123456, 0.076543) == DriftScore(psi=0.1235, by_chance=0.0765, word="some")
 
 
 def test_a_drift_above_the_limit_writes_the_run_but_leaves_latest(output: Path) -> None:

@@ -2,18 +2,24 @@
 
 import base64
 import io
+import itertools
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import PIL.Image
 import pytest
 from playwright.sync_api import Browser
 
-from fovea.stores.storage import open_folder
-from scorer.committing.thumbnails import MOST
+from fovea.errors import ObjectUnreadable
+from fovea.stores.storage import LocalFolder, open_folder
+from scorer.committing import thumbnails
+from scorer.committing.changes import ChangedImage
+from scorer.committing.thumbnails import MOST, read_thumbnails
 from tests import tiny
 from tests.browser import NARROW, WIDE, Theme, opened
-from tests.scorer.made_runs import Image, commit, make_run
+from tests.scorer.made_runs import Image, commit, made_spec, make_run
 
 
 def labelled(photos: Path, label: str) -> list[Image]:
@@ -36,7 +42,7 @@ def committed(output: Path, photos: Path, second: list[Image]) -> str:
     return (output / "runs" / "night-2" / "summary.html").read_text()
 
 
-def about(photos: Path) -> dict[str, object]:
+def about(photos: Path) -> dict[str, Any]:
     return {"source": str(photos), "max_image_bytes": 1_000_000, "max_image_pixels": 1_000_000}
 
 
@@ -71,6 +77,59 @@ def test_a_source_that_is_gone_costs_the_pictures_and_not_the_run(
     assert (output / "runs" / "night-2" / "_SUCCESS").exists()
 
 
+class Source(LocalFolder):
+    """One of its objects is archived, and each read takes ten seconds by the clock here."""
+
+    now_s = 0.0
+
+    def read(self, key: str, etag: str = "") -> bytes:
+        self.now_s += 10
+        if key == "002.webp":
+            raise ObjectUnreadable(f"{key}: cannot be read: it is archived; restore it first")
+        return super().read(key, etag)
+
+
+def read(source: Source, monkeypatch: pytest.MonkeyPatch, longest_s: float) -> list[str]:
+    """Of each image in its turn why it is not shown; "" where it is."""
+    run = made_spec(source="photos", max_image_bytes=1_000_000, max_image_pixels=1_000_000)
+    monkeypatch.setattr(thumbnails, "open_source", lambda uri: source)
+    monkeypatch.setattr(thumbnails, "PATIENCE_S", longest_s)
+    monkeypatch.setattr(thumbnails, "time", SimpleNamespace(monotonic=lambda: source.now_s))
+    taken = read_thumbnails(run, [ChangedImage(entry.key, entry.etag) for entry in source.entries()])
+    assert all(bool(thumbnail.address) != bool(thumbnail.why_not) for thumbnail in taken)
+    return [thumbnail.why_not for thumbnail in taken]
+
+
+def test_an_image_that_was_archived_since_costs_its_own_picture_alone(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read(Source(photos), monkeypatch, 3600) == ["", "", "cannot be read", *[""] * 9]
+
+
+def test_no_read_is_begun_after_the_time_that_pictures_may_take(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for longest_s, begun in ((0, 0), (10, 1), (50, 5), (51, 6)):
+        taken = read(Source(photos), monkeypatch, longest_s)
+        assert taken == [*["", "", "cannot be read", "", "", ""][:begun], *["not read"] * (12 - begun)]
+
+
+def test_a_picture_is_the_whole_of_a_square_image(tmp_path: Path) -> None:
+    framed = PIL.Image.new("RGB", (400, 400), "red")
+    framed.paste("blue", (50, 50, 350, 350))
+    framed.save(tmp_path / "framed.png")
+    run = made_spec(source=str(tmp_path), max_image_bytes=100_000, max_image_pixels=160_000)
+    (entry,) = open_folder(str(tmp_path)).entries()
+    (taken,) = read_thumbnails(run, [ChangedImage("framed.png", entry.etag)])
+    encoded = (taken.address or "").removeprefix("data:image/webp;base64,")
+    picture = PIL.Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
+    assert picture.size == (96, 96)
+    for place, is_frame in ((6, True), (18, False), (48, False), (78, False), (90, True)):
+        for at in ((place, 48), (48, place)):
+            red, _, blue = picture.getpixel(at)  # type: ignore[misc]
+            assert (red > blue) == (is_frame), at
+
+
 def test_few_of_many_images_are_read(output: Path, tmp_path: Path) -> None:
     tiny.fill_folder(tmp_path / "many", MOST + 6)
     page = two_nights(output, tmp_path / "many", labelled(tmp_path / "many", "dog"))
@@ -86,17 +145,18 @@ def test_the_classes_are_seen_whole_on_a_telephone(browser: Browser, output: Pat
         assert window.page.locator(".histogram i.last").count() == 1  # none where the last run has no image
 
 
-@pytest.mark.parametrize("width", [WIDE, NARROW])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_page_of_a_night_opens_and_everybody_can_read_it(
-    browser: Browser, output: Path, photos: Path, theme: Theme, width: int
+    browser: Browser, output: Path, photos: Path
 ) -> None:
     (photos / "001.jpeg").write_bytes(b"nothing")
     second = [*labelled(photos, "<script>dog</script>"), Image("never-there" * 20 + ".jpg", None)]
     two_nights(output, photos, sorted(second))
-    with opened(browser, output / "runs" / "night-2" / "summary.html", theme=theme, width=width) as window:
-        assert window.violations() == []
-        assert not window.scrolls_sideways()
-        assert window.page.locator("img").count() == 11
-        assert window.broken_images() == []
-        assert window.complaints == []
+    page = output / "runs" / "night-2" / "summary.html"
+    themes: tuple[Theme, ...] = ("light", "dark")
+    for theme, width in itertools.product(themes, (WIDE, NARROW)):
+        with opened(browser, page, theme=theme, width=width) as window:
+            assert window.violations() == [], (theme, width)
+            assert not window.scrolls_sideways(), (theme, width)
+            assert window.page.locator("img").count() == 11
+            assert window.broken_images() == []
+            assert window.complaints == []
