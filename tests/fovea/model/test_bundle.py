@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from fovea.errors import BundleInvalid, ExitCode
-from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, Variant, file_digest, read_contract
+from fovea.model.bundle import (
+    CONTRACT_FILE,
+    BundleContract,
+    Golden,
+    ModelBundle,
+    Variant,
+    canonical_json,
+    file_digest,
+    read_contract,
+    seal,
+    write_golden,
+)
 from tests import tiny
 
 
@@ -82,6 +93,8 @@ def test_a_folder_that_does_not_exist_is_not_a_bundle(tmp_path: Path) -> None:
         ({"abstain_threshold": -0.01}, "abstain_threshold"),
         ({"abstain_threshold": 1.01}, "abstain_threshold"),
         ({"files": {"model.onnx": "00"}}, "lists no golden.npz"),
+        ({"files": {"golden.npz": "00"}}, "lists no model.onnx"),
+        ({"files": {}}, "lists no golden.npz"),
     ],
 )
 def test_a_contract_that_says_nonsense_is_refused(
@@ -109,6 +122,80 @@ def test_a_variant_has_golden_probabilities_of_its_own_for_each_image_and_class(
     for wrong in (rows[:5], [*rows[:5], rows[0][:2]], [row * 2 for row in rows]):
         with pytest.raises(BundleInvalid, match="golden probabilities of fp16 do not fit"):
             with_fp16(copy, wrong).golden_probabilities("fp16")
+
+
+def test_each_precision_has_a_file_a_digest_and_metrics_of_its_own(copy: Path) -> None:
+    contract = read_contract(copy)
+    metrics = contract.metrics.model_copy(update={"accuracy": 0.5})
+    variant = Variant(file="model.fp16.onnx", metrics=metrics, golden=())
+    files = contract.files | {"model.fp16.onnx": "16"}
+    bundle = ModelBundle(copy, contract.model_copy(update={"variants": {"fp16": variant}, "files": files}))
+    assert bundle.contract.metrics_of("fp32") == contract.metrics
+    assert bundle.contract.metrics_of("fp16") == metrics
+    with pytest.raises(KeyError):
+        bundle.contract.metrics_of("int8")
+    assert (bundle.file_of("fp32"), bundle.digest_of("fp32")) == (copy / "model.onnx", bundle.digest)
+    assert (bundle.file_of("fp16"), bundle.digest_of("fp16")) == (copy / "model.fp16.onnx", "16")
+    for of in (bundle.file_of, bundle.digest_of, bundle.golden_probabilities):
+        with pytest.raises(BundleInvalid, match=r"has no int8 model \(it has: fp32, fp16\)"):
+            of("int8")
+
+
+def test_what_was_verified_a_moment_ago_is_verified_again_as_far_as_it_will_be_run(copy: Path) -> None:
+    contract = with_fp16(copy, ()).contract
+    for name in ("model.fp16.onnx", "model.onnx"):
+        (copy / "model.fp16.onnx").write_bytes(b"another model")
+        seal(copy, contract)
+        (copy / "report.html").write_bytes(b"changed")
+        assert ModelBundle.open_again(copy).contract.variants.keys() == {"fp16"}
+        (copy / name).write_bytes(b"changed")
+        with pytest.raises(BundleInvalid, match=f"{name}: changed since it was released"):
+            ModelBundle.open_again(copy)
+        (copy / name).unlink()
+        with pytest.raises(BundleInvalid, match=f"{name}: missing"):
+            ModelBundle.open_again(copy)
+
+
+def test_a_contract_may_say_what_is_just_within_bounds(copy: Path) -> None:
+    for changes in (
+        {"version": 0},
+        {"abstain_threshold": 0},
+        {"abstain_threshold": 1},
+        {"temperature": 0.001},
+        {"labels": ["red", "blue"]},
+    ):
+        change_contract(copy, **changes)
+        assert json.loads(read_contract(copy).model_dump_json()).items() >= changes.items()
+
+
+def test_a_contract_that_leaves_out_its_format_is_of_the_first(copy: Path) -> None:
+    contract = json.loads((copy / CONTRACT_FILE).read_text())
+    del contract["format"]
+    (copy / CONTRACT_FILE).write_text(json.dumps(contract))
+    assert read_contract(copy).format == 1
+
+
+def test_sealing_lists_every_file_but_the_contract_itself(copy: Path) -> None:
+    sealed = seal(copy, read_contract(copy))
+    files = {str(file.relative_to(copy)) for file in copy.rglob("*") if file.is_file()} - {CONTRACT_FILE}
+    assert sealed.contract.files == {name: file_digest(copy / name) for name in files}
+    assert ModelBundle.open(copy) == sealed
+    text = (copy / CONTRACT_FILE).read_text()
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
+
+
+def test_json_to_be_compared_is_the_same_for_equal_values() -> None:
+    assert canonical_json({"b": [1, 2.5], "a": "\u00e4"}) == '{"a":"\u00e4","b":[1,2.5]}'
+
+
+def test_golden_files_have_numbers_for_names(tmp_path: Path, tiny_bundle: ModelBundle) -> None:
+    golden = tiny_bundle.golden()
+    two = Golden(golden.files[:2], golden.crops[:2], golden.probabilities[:2])
+    write_golden(tmp_path, two, (".png", ".jpg"))
+    assert (tmp_path / "golden" / "00.png").read_bytes() == two.files[0]
+    assert (tmp_path / "golden" / "01.jpg").read_bytes() == two.files[1]
+    with pytest.raises(ValueError, match="zip"):
+        write_golden(tmp_path / "golden", two, (".png",))
 
 
 def test_golden_arrays_of_another_shape_or_type_than_the_contract_says_are_refused(copy: Path) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import pytest
@@ -14,7 +16,9 @@ from fovea.errors import BundleInvalid, SettingsInvalid, Unavailable
 from fovea.images.formats import image_path
 from fovea.images.preprocess import decode_image
 from fovea.model import bundle as bundles
-from fovea.model.classifier import Classifier, top_k
+from fovea.model import classifier as classifiers
+from fovea.model.classifier import CPU, Classifier, top_k
+from fovea.model.io_binding import IoBinding
 from tests import tiny
 
 
@@ -116,6 +120,56 @@ def test_probabilities_are_checked_where_golden_images_are_one_level_off(folder:
         np.savez(folder / "golden.npz", crops=arrays["crops"], probabilities=arrays["probabilities"][::-1])
     with pytest.raises(BundleInvalid, match="golden check failed: probabilities are off by"):
         Classifier(reseal(folder))
+
+
+def test_probabilities_may_be_off_by_what_a_precision_costs_and_no_more(folder: Path) -> None:
+    """The variants are copies of the model, with golden answers that are off."""
+    golden = bundles.ModelBundle.open(folder).golden()
+    limits: dict[Literal["fp32", "fp16", "int8"], float] = {"fp32": 0.001, "fp16": 0.02, "int8": 0.05}
+    for precision, limit in limits.items():
+        for off, is_accepted in ((0.95 * limit, True), (1.05 * limit, False)):
+            moved = golden.probabilities.copy()
+            moved[4, 1] += off
+            if precision == "fp32":
+                np.savez(folder / "golden.npz", crops=golden.crops, probabilities=moved)
+                released = reseal(folder)
+            else:
+                np.savez(folder / "golden.npz", crops=golden.crops, probabilities=golden.probabilities)
+                released = with_variant(folder, precision, moved)
+            if is_accepted:
+                assert Classifier(released, precision=precision, threads=1).precision == precision
+            else:
+                with pytest.raises(BundleInvalid, match=f"more than {limit:g}, on {CPU}"):
+                    Classifier(released, precision=precision, threads=1)
+
+
+def with_variant(
+    folder: Path, precision: Literal["fp16", "int8"], golden: npt.NDArray[np.float32]
+) -> bundles.ModelBundle:
+    file, metrics = f"model.{precision}.onnx", bundles.read_contract(folder).metrics
+    shutil.copy(folder / "model.onnx", folder / file)
+    variant = bundles.Variant(file=file, metrics=metrics, golden=tuple(map(tuple, golden.tolist())))
+    return reseal(folder, variants={precision: variant})
+
+
+def test_a_gpu_is_given_batches_of_powers_of_two_up_to_64(
+    tiny_bundle: bundles.ModelBundle, tiny_classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU, taken for a GPU: what differs there is where the buffers lie."""
+    asked: list[Sequence[int]] = []
+
+    def bind(session: ort.InferenceSession, side: int, classes: int, sizes: Sequence[int]) -> IoBinding:
+        asked.append(sizes)
+        return IoBinding(session, side, classes, sizes, device="cpu")
+
+    monkeypatch.setattr(classifiers, "CUDA", CPU)
+    monkeypatch.setattr(classifiers, "IoBinding", bind)
+    on_gpu = Classifier(tiny_bundle, "cpu", threads=1)
+    assert asked == [(1, 2, 4, 8, 16, 32, 64)]
+    pixels = np.random.default_rng(0).integers(0, 256, (67, 16, 16, 3), dtype=np.uint8)
+    assert np.array_equal(on_gpu.classify(pixels), tiny_classifier.classify(pixels))
+    both = on_gpu.classify_with_logits(pixels)
+    assert np.array_equal(both, tiny_classifier.classify_with_logits(pixels))
 
 
 def test_a_golden_image_that_does_not_decode_fails_the_golden_check(folder: Path) -> None:

@@ -64,3 +64,12 @@ def test_classes_that_were_never_right_share_what_is_left() -> None:
     assert distance.predicted_on_held_out(("unknown", "right"), contract).tolist() == [1, 8]
     nothing_left = contract.model_copy(update={"images": 8})
     assert distance.predicted_on_held_out(("right", "never right"), nothing_left).tolist() == [8, 0]
+
+
+def test_finer_bins_are_put_together_to_tenths() -> None:
+    assert distance.tenths(range(20)).tolist() == [1, 5, 9, 13, 17, 21, 25, 29, 33, 37]
+    assert distance.tenths(range(10)).tolist() == list(range(10))
+
+
+def test_images_that_the_model_abstained_from_are_told_from_the_others() -> None:
+    assert distance.abstentions(3, 10).tolist() == [3, 7]

@@ -23,6 +23,10 @@ def test_padded_and_split_batches_give_the_models_own_answers(
     assert np.array_equal(binding.run(pixels), tiny_classifier.classify(pixels))
 
 
+def test_batches_are_split_only_where_they_are_larger_than_any_buffer(binding: IoBinding) -> None:
+    assert binding.largest == 4
+
+
 def test_an_answer_stays_when_the_buffers_are_used_again(binding: IoBinding) -> None:
     pixels = np.zeros((2, 16, 16, 3), np.uint8)
     first = binding.run(pixels)

@@ -1,5 +1,8 @@
 """What is read off the figures of a release."""
 
+import pytest
+from pydantic import ValidationError
+
 from fovea.model.measured import ClassMetrics, Metrics
 
 
@@ -25,3 +28,11 @@ def test_the_majority_is_the_most_frequent_class_and_its_share() -> None:
 
 def test_right_is_a_number_of_images() -> None:
     assert metrics((2, 1.0), (1, 1.0), accuracy=2 / 3).right == 2
+
+
+def test_probabilities_are_counted_in_twenty_bins() -> None:
+    fields = metrics((2, 1.0)).model_dump()
+    assert Metrics(**fields | {"confidences": [0] * 20}).confidences == (0,) * 20
+    for bins in (0, 19, 21):
+        with pytest.raises(ValidationError, match="confidences"):
+            Metrics(**fields | {"confidences": [0] * bins})

@@ -8,7 +8,7 @@ import pytest
 from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
 from fovea.model.bundle import ModelBundle
-from fovea.model.sessions import CPU, CUDA, SessionOptions, open_session
+from fovea.model.sessions import CPU, CUDA, Provider, SessionOptions, open_session
 
 
 def test_threads_spin_only_where_it_is_asked_for(tiny_bundle: ModelBundle) -> None:
@@ -21,6 +21,7 @@ def test_threads_spin_only_where_it_is_asked_for(tiny_bundle: ModelBundle) -> No
         assert options_in_use.intra_op_num_threads == threads
         assert options_in_use.get_session_config_entry("session.intra_op.allow_spinning") == spinning
         assert options_in_use.get_session_config_entry("session.force_spinning_stop") == "1"
+        assert options_in_use.log_severity_level == 3, "errors alone"
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
@@ -36,3 +37,32 @@ def test_auto_takes_the_cpu_where_cuda_does_not_come_up_and_says_so(
     assert f"{CUDA} did not come up (onnxruntime fell back to {CPU}); provider auto takes" in caplog.text
     with pytest.raises(Unavailable, match="did not come up"):
         open_session(tiny_bundle.model_path, "cuda")
+
+
+def test_only_a_gpu_is_told_how_to_use_one(tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What onnxruntime is asked for, on any machine; it then says that it has no room."""
+    asked: list[object] = []
+
+    def refuse(model: object, options: object, providers: object) -> None:
+        asked.append(providers)
+        raise RuntimeError("Failed to allocate memory\nand more of it")
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(ort, "preload_dlls", lambda: asked.append("CUDA's libraries"))
+    monkeypatch.setattr(ort, "InferenceSession", refuse)
+    cases: list[tuple[Provider, SessionOptions]] = [
+        ("cpu", SessionOptions(gpu_memory_bytes=1)),
+        ("cuda", SessionOptions()),
+        ("cuda", SessionOptions(gpu_memory_bytes=2**30)),
+    ]
+    for provider, options in cases:
+        with pytest.raises(Unavailable, match=r"cannot load it now: Failed to allocate memory$"):
+            open_session(tiny_bundle.model_path, provider, options)
+    own = {
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "do_copy_in_default_stream": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+    }
+    limited = own | {"gpu_mem_limit": "1073741824"}
+    loaded = "CUDA's libraries"
+    assert asked == [[(CPU, {})], loaded, [(CUDA, own)], loaded, [(CUDA, limited)]]

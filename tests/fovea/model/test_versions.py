@@ -182,3 +182,48 @@ def test_a_local_version_is_opened_where_it_is(staged: ModelBundle, tmp_path: Pa
     versions.publish(staged, str(models))
     shutil.rmtree(staged.path)
     assert versions.fetch(str(models)).path == models / "1"
+
+
+def test_a_bundle_is_opened_by_its_own_uri_or_as_the_latest_of_its_model(
+    models: str, staged: ModelBundle, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        versions.publish(staged, models)
+    for uri, version in ((models, 2), (f"{models}/1", 1), (f"{models}/2", 2)):
+        opened = versions.open_bundle(uri, tmp_path / "cache")
+        assert opened.contract.version == version
+        assert opened.path.is_relative_to(tmp_path / "cache" if is_bucket(models) else models)
+    with pytest.raises(BundleInvalid, match="no model is published here"):
+        versions.open_bundle(f"{models}/3", tmp_path)
+
+
+def test_a_version_of_a_model_that_has_none_is_said_to_be_missing(models: str) -> None:
+    with pytest.raises(BundleInvalid, match=r"there is no version 2 \(there are: none\)"):
+        versions.fetch(models, 2)
+
+
+def test_models_are_kept_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert versions.default_cache() == tmp_path / "caches" / "fovea"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert versions.default_cache() == tmp_path / ".cache" / "fovea"
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(Unavailable, match="no home folder to keep models in: set XDG_CACHE_HOME"):
+        versions.default_cache()
+
+
+def test_a_buckets_version_comes_into_the_users_cache_unless_told_otherwise(
+    bucket: Bucket, staged: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    models = f"{bucket.uri}/models/pets"
+    versions.publish(staged, models)
+    for opened in (versions.fetch(models), versions.open_bundle(f"{models}/1")):
+        assert opened.path.parent == tmp_path / "fovea" / "models"
+    assert len(cached_versions(tmp_path / "fovea")) == 1
+    assert not list((tmp_path / "fovea" / "models").glob(".partial-*"))
