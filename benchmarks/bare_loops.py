@@ -12,7 +12,6 @@ import io
 import itertools
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks.processes import outputs_of
 
 Loop = Callable[[Sequence[bytes]], object]
 
@@ -37,8 +38,7 @@ class Limit:
 def run(kind: str, models: Path, images: Path, seconds: float, *flags: str, runners: int = 1) -> Limit:
     """Runs a loop in so many processes side by side."""
     words = [sys.executable, "-m", "benchmarks.bare_loops", kind, str(models), str(images), str(seconds)]
-    processes = [subprocess.Popen([*words, *flags], stdout=subprocess.PIPE) for _ in range(runners)]
-    results = [json.loads(process.communicate()[0]) for process in processes]
+    results = [json.loads(output) for output in outputs_of([[*words, *flags]] * runners)]
     images_s = sum(result["images"] / result["seconds"] for result in results)
     images_cpu_s = sum(r["images"] for r in results) / sum(r["cpu_s"] for r in results)
     return Limit(images_s, images_cpu_s, statistics.median(r["p50_ms"] for r in results))

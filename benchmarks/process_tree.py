@@ -14,6 +14,11 @@ def resident_bytes(pid: int) -> int:
     return sum(_anonymous_bytes(each) for each in _tree(pid))
 
 
+def proportional_bytes(pid: int) -> int:
+    """PSS: resident memory, a page that several processes share counted in parts."""
+    return sum(_proportional_bytes(each) for each in _tree(pid))
+
+
 def counts(pid: int) -> tuple[int, int]:
     """Threads and open descriptors."""
     tree = _tree(pid)
@@ -25,14 +30,18 @@ def _entries(tree: list[int], folder: str) -> int:
 
 
 def _tree(pid: int) -> list[int]:
-    children = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in _started_by(task)]
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:  # a process that has just ended
+        return []
+    children = [child for task in tasks for child in _started_by(task)]
     return [pid, *(each for child in children for each in _tree(child))]
 
 
 def _started_by(task: Path) -> list[int]:
     try:
         return [int(child) for child in (task / "children").read_text().split()]
-    except FileNotFoundError:  # a thread that has just ended
+    except (FileNotFoundError, ProcessLookupError):  # a thread that has just ended
         return []
 
 
@@ -44,3 +53,12 @@ def _cpu_seconds(pid: int) -> float:
 def _anonymous_bytes(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+def _proportional_bytes(pid: int) -> int:
+    """0 of a process that has just ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

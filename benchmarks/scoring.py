@@ -12,7 +12,6 @@ is printed, and what each image takes of the CPU: on a busy machine that says mo
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,9 @@ import torch
 
 from benchmarks import scoring_loops
 from benchmarks.machine import describe_machine
+from benchmarks.measuring import write_files
 from benchmarks.process_tree import cpu_seconds
+from benchmarks.processes import run, said_by
 from benchmarks.scoring_loops import Measured
 from benchmarks.serving_models import photographs, publish_tiny, publish_untrained_resnet34
 from benchmarks.static_store import BUCKET, running_store
@@ -47,7 +48,7 @@ def main() -> None:
     print(describe_machine(torch.device("cpu"), available_cpus()), flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        _write_photographs(work / "photographs")
+        write_files(work / "photographs", photographs(DISTINCT, 500, 375))
         PUBLISH[options.model](work / "models", work / "staging")
         with running_store(work / "photographs", options.images) as store:
             os.environ.update(store.environment)
@@ -61,7 +62,7 @@ def _compare(options: argparse.Namespace, work: Path, store_pid: int) -> None:
         images = min(options.images, 1000)
         return lambda: scoring_loops.run(kind, work / "models", SOURCE, images, options.seconds, processes)
 
-    night = _Night(work, store_pid)
+    night = Night(work / "models", work / "output", store_pid)
     measures = {
         "(a) the classifier alone": loop("classify", cores),
         "(b) decoding alone": loop("decode", cores),
@@ -75,11 +76,11 @@ def _compare(options: argparse.Namespace, work: Path, store_pid: int) -> None:
     print(f"The scorer: {night.log}")
 
 
-class _Night:
+class Night:
     """Runs of the real program, each on a plan of its own."""
 
-    def __init__(self, work: Path, store_pid: int) -> None:
-        self._models, self._output, self._store_pid = work / "models", work / "output", store_pid
+    def __init__(self, models: Path, output: Path, store_pid: int) -> None:
+        self._models, self._output, self._store_pid = models, output, store_pid
         self._runs = 0
         self.store_cores: list[float] = []
         self.log = ""
@@ -104,8 +105,7 @@ class _Night:
 
 
 def _scorer(*arguments: str) -> str:
-    command = [sys.executable, "-m", "scorer", *arguments, "--log-format", "json"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return said_by([sys.executable, "-m", "scorer", *arguments, "--log-format", "json"])
 
 
 def _print(rounds: list[dict[str, Measured]]) -> None:
@@ -128,11 +128,5 @@ def _print(rounds: list[dict[str, Measured]]) -> None:
     print()
 
 
-def _write_photographs(folder: Path) -> None:
-    folder.mkdir()
-    for index, data in enumerate(photographs(DISTINCT, 500, 375)):
-        (folder / f"{index:03}.jpg").write_bytes(data)
-
-
 if __name__ == "__main__":
-    main()
+    run(main)

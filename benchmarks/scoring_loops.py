@@ -9,7 +9,6 @@ seconds as JSON.
 
 import itertools
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.builds import THIS, Build
+from benchmarks.processes import outputs_of
 from fovea.images.preprocess import decode_image
 from fovea.model import versions
 from fovea.model.classifier import Classifier
@@ -43,12 +44,13 @@ class Measured:
     images_cpu_s: float
 
 
-def run(kind: str, models: Path, source: str, images: int, seconds: float, processes: int) -> Measured:
-    """Runs the loop in so many processes side by side."""
-    words = [kind, str(models), source, str(images), str(seconds)]
-    command = [sys.executable, "-m", "benchmarks.scoring_loops", *words]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(processes)]
-    results = [json.loads(process.communicate()[0]) for process in started]
+def run(
+    kind: str, models: Path, source: str, images: int, seconds: float, processes: int, build: Build = THIS
+) -> Measured:
+    """Runs that build's loop in so many processes side by side."""
+    words = (kind, str(models.resolve()), source, str(images), str(seconds))
+    command = build.command("benchmarks.scoring_loops", *words)
+    results = [json.loads(output) for output in outputs_of([command] * processes, folder=build.folder)]
     images_s = sum(result["images"] / result["seconds"] for result in results)
     cpu_s = sum(result["cpu_s"] for result in results)
     return Measured(images_s, sum(result["images"] for result in results) / cpu_s)

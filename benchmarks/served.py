@@ -1,44 +1,56 @@
 """A server in a process of its own, for as long as a benchmark needs it."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from benchmarks.builds import THIS, Build
+from benchmarks.processes import Program, running
+from fovea.errors import Unavailable
+
+PORTS: Final = ("--port", "0", "--metrics-port", "0", "--health-port", "0")
+LOG: Final = ("--log-format", "json", "--access-log-sample", "0")
+START_PATIENCE_S: Final = 600
+SETTLE_S: Final = 1.0
+"""Until what starts beside the server has settled."""
 
 
 @dataclass(frozen=True)
 class RunningServer:
     """Its process and addresses."""
 
-    pid: int
+    program: Program
     target: str
     health_target: str
+    ready_s: float
+    """From its start until it was ready."""
+
+    @property
+    def pid(self) -> int:
+        return self.program.pid
 
 
 @contextmanager
-def running_server(models: Path, *flags: str) -> Iterator[RunningServer]:
+def running_server(models: Path, *flags: str, build: Build = THIS) -> Iterator[RunningServer]:
     """Ready when the block begins; ended by SIGTERM after it."""
-    ports = ("--port", "0", "--metrics-port", "0", "--health-port", "0")
-    command = [sys.executable, "-m", "server", "--models", str(models), "--host", "127.0.0.1", *ports, *flags]
-    command += ["--log-format", "json", "--access-log-sample", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield _ready(process)
-        finally:
-            process.terminate()
+    arguments = ("--models", str(models.resolve()), "--host", "127.0.0.1", *PORTS, *flags, *LOG)
+    started = time.perf_counter()
+    with running(build.command("server", *arguments), folder=build.folder) as program:
+        ready = _ready(program)
+        ready_s = time.perf_counter() - started
+        time.sleep(SETTLE_S)
+        port, health = (f"127.0.0.1:{ready[name]}" for name in ("port", "health_port"))
+        yield RunningServer(program, port, health, ready_s)
 
 
-def _ready(process: "subprocess.Popen[str]") -> RunningServer:
-    lines = []
-    for line in process.stderr or ():
-        lines.append(line)
-        if '"ready"' in line:
-            ready = json.loads(line)
-            time.sleep(1)  # until what starts beside it has settled
-            addresses = (f"127.0.0.1:{ready[port]}" for port in ("port", "health_port"))
-            return RunningServer(process.pid, *addresses)
-    raise SystemExit("the server did not start:\n" + "".join(lines))
+def _ready(program: Program) -> dict[str, object]:
+    try:
+        line = program.wait_for('"ready"', START_PATIENCE_S)
+    except Unavailable as error:
+        raise Unavailable(f"the server did not start: {error}") from None
+    fields: dict[str, object] = json.loads(line)
+    return fields

@@ -44,7 +44,8 @@ class RunningStore:
 def running_store(folder: Path, images: int) -> Iterator[RunningStore]:
     """Ready when the block begins, ended after it."""
     command = [sys.executable, "-m", "benchmarks.static_store", str(folder), str(images)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
         assert process.stdout
         yield RunningStore(process.pid, process.stdout.readline().strip())
 

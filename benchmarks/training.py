@@ -14,19 +14,20 @@ import json
 import logging
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
 from benchmarks.machine import describe_machine
-from benchmarks.photographs import write_photographs
+from benchmarks.processes import output_of, run
+from benchmarks.training_options import CLASSES, parse, photographs_of, settings_of
 from fovea.stopping import Stopping
 from trainer.config import TrainSettings
 from trainer.fit.loop import fit
@@ -35,79 +36,68 @@ from trainer.learning_rate.decision import fixed_rate
 from trainer.network.model import adamw
 from trainer.preparation import Start, prepare, recipe_of
 
-CLASSES = 10
+
+@dataclass(frozen=True)
+class Training:
+    """Images a second."""
+
+    alone: list[float]
+    """Of the model alone, round by round."""
+    trained: list[float]
+    """Of the trainer from its second epoch on, round by round."""
+    first: float
+    """Of the trainer's first epoch, with decoding."""
+    images: int
+    """Of an epoch."""
+    settings: TrainSettings
+    device: torch.device
 
 
 def main() -> None:
-    options = _parse()
-    logging.disable(logging.WARNING)
+    options = parse()
     with tempfile.TemporaryDirectory() as work:
-        folder = write_photographs(
-            options.folder or Path(work) / "photographs",
-            options.images,
-            CLASSES,
-            options.width,
-            options.height,
-        )
-        settings = _settings(folder, Path(work), options)
-        started = time.perf_counter()
-        start = prepare(settings)
-        decoding_s = time.perf_counter() - started
-        first = _epoch(start, settings, Path(work) / "first")
-        measured = [_round(start, settings, Path(work) / f"round-{n}") for n in range(options.rounds)]
-        fastai = _fastai(options, folder, settings) if options.fastai else None
+        folder = photographs_of(options, Path(work))
+        seen = measure(options, folder, Path(work))
+        fastai = _fastai(options, folder, seen.settings) if options.fastai else None
+    _print(options, seen, fastai)
+
+
+def measure(options: argparse.Namespace, folder: Path, work: Path) -> Training:
+    """Trains in a new folder of work, whose cache of decoded images is empty."""
+    logging.disable(logging.WARNING)
+    settings = settings_of(options, folder, work)
+    started = time.perf_counter()
+    start = prepare(settings)
+    decoding_s = time.perf_counter() - started
+    first = _epoch(start, settings, work / "first")
+    rounds = [_round(start, settings, work / f"round-{number}") for number in range(options.rounds)]
     images = len(start.data.train) // settings.batch_size * settings.batch_size
-    limit, trainer = (statistics.median(values) for values in zip(*measured, strict=True))
-    ratio = statistics.median(b / a for a, b in measured)
+    alone, trained = ([each[which] for each in rounds] for which in (0, 1))
+    first_images_s = images / (decoding_s + first.train_s)
+    return Training(alone, trained, first_images_s, images, settings, start.precision.device)
+
+
+def _print(options: argparse.Namespace, seen: Training, fastai: float | None) -> None:
+    limit, trainer = statistics.median(seen.alone), statistics.median(seen.trained)
+    ratios = [b / a for a, b in zip(seen.alone, seen.trained, strict=True)]
     rows = [
         ("(a) the model alone, the limit", limit),
         ("(b) the trainer, from the second epoch on", trainer),
-        ("(c) the first epoch, with decoding", images / (decoding_s + first.train_s)),
+        ("(c) the first epoch, with decoding", seen.first),
         *([("(d) fastai, from the second epoch on", fastai)] if fastai else []),
     ]
     print(
-        f"{settings.arch} at {settings.size} px, batch {settings.batch_size}, {images} images an epoch of "
-        f"{options.width} x {options.height} px, {options.rounds} rounds"
+        f"{seen.settings.arch} at {seen.settings.size} px, batch {seen.settings.batch_size}, {seen.images} "
+        f"images an epoch of {options.width} x {options.height} px, {options.rounds} rounds"
     )
-    print(describe_machine(start.precision.device, settings.threads))
+    print(describe_machine(seen.device, seen.settings.threads))
     print("\n| | images/s |\n|---|---:|")
     for name, value in rows:
         print(f"| {name} | {value:.1f} |")
-    spread = ", ".join(f"{b / a:.3f}" for a, b in measured)
-    print(f"\n(b)/(a): {ratio:.3f} (median of {spread})")
+    spread = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+    print(f"\n(b)/(a): {statistics.median(ratios):.3f} (median of {spread})")
     if fastai:
         print(f"(b)/(d): {trainer / fastai:.2f}")
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--arch", default="resnet34")
-    parser.add_argument("--images", type=int, default=640, help="an epoch")
-    parser.add_argument("--width", type=int, default=500, help="of the files, in pixels")
-    parser.add_argument("--height", type=int, default=375)
-    parser.add_argument("--size", type=int, default=128, help="what the model sees, in pixels")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3, help="of (a) and (b) in turn")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--folder", type=Path, help="keep the images here")
-    parser.add_argument("--fastai", type=Path, help="a Python in whose environment fastai is installed")
-    return parser.parse_args()
-
-
-def _settings(folder: Path, work: Path, options: argparse.Namespace) -> TrainSettings:
-    return TrainSettings(
-        data=str(folder),
-        models=str(work / "models"),
-        cache_dir=work / "cache",
-        arch=options.arch,
-        weights="none",
-        size=options.size,
-        batch_size=options.batch_size,
-        lr=1e-3,
-        device=options.device,
-    )
 
 
 def _round(start: Start, settings: TrainSettings, run: Path) -> tuple[float, float]:
@@ -160,10 +150,7 @@ def _fastai(options: argparse.Namespace, folder: Path, settings: TrainSettings) 
         "device": options.device,
     }
     command = [str(options.fastai), str(script), json.dumps(wanted)]
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if result.returncode != 0:
-        sys.exit(f"fastai's own training ended with {result.returncode}")
-    return float(json.loads(result.stdout.splitlines()[-1])["images_per_s"])
+    return float(json.loads(output_of(command).splitlines()[-1])["images_per_s"])
 
 
 def _wait_for(device: torch.device) -> None:
@@ -184,4 +171,4 @@ def _silent() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -4,22 +4,22 @@
 """
 
 import os
-import queue
 import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from benchmarks.builds import ROOT
+from benchmarks.processes import running
+from fovea.errors import Unavailable
+
 ENVIRONMENT: Final = ROOT / ".venv-triton"
 PROJECT_PYTHON: Final = ROOT / ".venv" / "bin" / "python"
-PATIENCE_S: Final = 60
 
 
 @contextmanager
@@ -41,10 +41,7 @@ class TritonServer:
         self._models = models
         self._scratch = scratch
         self.repository = scratch / "repository"
-        self._log = scratch / "log"
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self.log: list[str] = []
-        self._http_port, self._port = _free_ports(2)
+        self._http_port, self._port = free_ports(2)
 
     @property
     def target(self) -> str:
@@ -52,7 +49,7 @@ class TritonServer:
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._program.pid
 
     def lay_out(self, *flags: str) -> None:
         """As a person would, with the project's own Python."""
@@ -68,37 +65,22 @@ class TritonServer:
         Then it loads a version twice, the second time for the bytecode that Python writes beside it.
         """
         mode = ("poll", "--repository-poll-secs", "1") if follows else ("none",)
-        self._process = subprocess.Popen(
-            [*self._command(), "--model-control-mode", *mode],
-            cwd=self._place_of_fovea_alone(),
-            env=_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
-        reader = threading.Thread(target=self._read, daemon=True)
-        reader.start()
-        try:
+        command = [*self._command(), "--model-control-mode", *mode]
+        with running(command, folder=self._place_of_fovea_alone(), environment=_environment()) as program:
+            self._program = program
             yield
-        finally:
-            self._process.terminate()
-            try:
-                self._process.wait(PATIENCE_S)
-            finally:
-                self._process.kill()
-                reader.join(PATIENCE_S)
 
     def wait_for(self, text: str) -> str:
-        """The next line of the log with this text."""
-        while (line := self._lines.get(timeout=PATIENCE_S)) is not None:
-            if text in line:
-                return line
-        raise AssertionError(f"tritonserver ended without saying {text!r}:\n{''.join(self.log)}")
+        """The next line of the log with this text. Raises Unavailable where there is none."""
+        return self._program.wait_for(text)
+
+    @property
+    def log(self) -> list[str]:
+        return self._program.log
 
     def _command(self) -> list[str]:
         return [
-            str(_tritonserver() / "bin" / "tritonserver"),
+            str(tritonserver() / "bin" / "tritonserver"),
             *("--model-repository", str(self.repository)),
             *("--backend-directory", str(_backends(self._scratch))),
             *("--http-address", "127.0.0.1", "--http-port", str(self._http_port)),
@@ -114,18 +96,12 @@ class TritonServer:
         (place / "fovea").symlink_to(ROOT / "fovea")
         return place
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.log.append(line)
-            self._lines.put(line)
-        self._lines.put(None)
 
-
-def _tritonserver() -> Path:
+def tritonserver() -> Path:
+    """Raises Unavailable, with what to run, where there is none."""
     folder = next(ENVIRONMENT.glob("lib/python3*/site-packages/pytriton/tritonserver"), None)
     if folder is None:
-        raise SystemExit(f"there is no tritonserver in {ENVIRONMENT}: `make .venv-triton/.ready` brings one")
+        raise Unavailable(f"there is no tritonserver in {ENVIRONMENT}: run make .venv-triton/.ready")
     return folder
 
 
@@ -133,10 +109,10 @@ def _backends(scratch: Path) -> Path:
     """The python backend with its stub for this Python; the stub finds its libraries beside the real file."""
     backend = scratch / "backends" / "python"
     if not backend.exists():
-        shutil.copytree(_tritonserver() / "backends" / "python", backend)
+        shutil.copytree(tritonserver() / "backends" / "python", backend)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         name = "triton_python_backend_stub"
-        (backend / name).symlink_to(_tritonserver() / "python_backend_stubs" / python / name)
+        (backend / name).symlink_to(tritonserver() / "python_backend_stubs" / python / name)
     return backend.parent
 
 
@@ -148,7 +124,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

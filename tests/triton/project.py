@@ -3,7 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from benchmarks.triton_server import PROJECT_PYTHON, ROOT
+from benchmarks.builds import ROOT
+from benchmarks.triton_server import PROJECT_PYTHON
 from tests.servers import clean_environment
 
 

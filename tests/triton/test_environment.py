@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from benchmarks.triton_server import ROOT
+from benchmarks.builds import ROOT
 
 
 def versions(file: Path) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.triton_server import PROJECT_PYTHON, ROOT
+from benchmarks.builds import ROOT
+from benchmarks.triton_server import PROJECT_PYTHON
 from tests.triton.descriptors import Fields
 
 KSERVES_OWN = {("inference.ModelMetadataResponse", "properties")}
