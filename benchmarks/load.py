@@ -1,10 +1,11 @@
 """Load on a server, from a process of its own: each client sends its next image when the last is answered.
 
-    python -m benchmarks.load TARGET IMAGES CLIENTS SECONDS [--timeout-s 30] [--oip MODEL]
+    python -m benchmarks.load TARGET IMAGES CLIENTS SECONDS [--timeout-s 30] [--oip MODEL | --http]
 
-By Classify or, with `--oip`, by ModelInfer of the Open Inference Protocol, to the model of that name.
-Prints JSON: answered images (all, and those after the first second), seconds, errors by status code, and
-latencies in milliseconds.
+By Classify; with `--oip`, by ModelInfer of the Open Inference Protocol, to the model of that name; with
+`--http`, by a POST of the image to /inference. Prints JSON: answered images (all, and those after the first
+second), seconds, errors by status code, latencies in milliseconds, and the CPU seconds that this process took
+from its first call to its last answer.
 """
 
 import argparse
@@ -14,17 +15,26 @@ import json
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Final
 
 import grpc
 
+from benchmarks.http_calls import BlockingConnection, CallFailed, Connection, post
 from fovea.oip import open_inference_pb2 as oip
 from fovea.v1 import classify_pb2 as pb
 
-CLASSIFY = "/fovea.v1.Classifier/Classify"
-INFER = "/inference.GRPCInferenceService/ModelInfer"
-WARM_UP_S = 1.0
+CLASSIFY: Final = "/fovea.v1.Classifier/Classify"
+INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
+CHANNELS: Final = 8
+"""Over which many clients of gRPC are spread. An HTTP client has a connection of its own."""
+WARM_UP_S: Final = 1.0
+
+Call = Callable[[bytes], object]
+AsyncCall = Callable[[bytes], Awaitable[object]]
+FAILURES: Final = (grpc.RpcError, CallFailed, OSError, TimeoutError)
 
 
 def main() -> None:
@@ -35,19 +45,22 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--timeout-s", type=float, default=60)
     parser.add_argument("--oip", metavar="MODEL")
+    parser.add_argument("--http", action="store_true")
     options = parser.parse_args()
     files = [file.read_bytes() for file in sorted(options.images.iterdir())]
-    requests = [_infer(options.oip, data) if options.oip else _classify(data) for data in files]
-    method = INFER if options.oip else CLASSIFY
-    load = _Load(options.target, method, itertools.cycle(requests), options.timeout_s, options.seconds)
+    load = _Load(itertools.cycle([_request(options, data) for data in files]), options.seconds)
     if options.clients == 1:
-        load.alone()
+        _alone(load, options)
     else:
-        asyncio.run(load.together(options.clients))
+        asyncio.run(_together(load, options))
     print(json.dumps(load.report()))
 
 
-def _classify(image: bytes) -> bytes:
+def _request(options: argparse.Namespace, image: bytes) -> bytes:
+    if options.http:
+        return post(image)
+    if options.oip:
+        return _infer(options.oip, image)
     return pb.ClassifyRequest(image=image).SerializeToString()
 
 
@@ -61,52 +74,74 @@ def _infer(model: str, image: bytes) -> bytes:
     return request.SerializeToString()
 
 
+def _alone(load: "_Load", options: argparse.Namespace) -> None:
+    """One client that blocks, as most do."""
+    if options.http:
+        connection = BlockingConnection(options.target, options.timeout_s)
+        load.send(connection.call)
+        connection.close()
+        return
+    with grpc.insecure_channel(options.target) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_method(options))
+        load.send(lambda request: call(request, timeout=options.timeout_s))
+
+
+async def _together(load: "_Load", options: argparse.Namespace) -> None:
+    async with AsyncExitStack() as stack:
+        calls = [await _open(options, stack) for _ in range(options.clients if options.http else CHANNELS)]
+        clients = (calls[index % len(calls)] for index in range(options.clients))
+        await asyncio.gather(*(load.send_async(call) for call in clients))
+
+
+async def _open(options: argparse.Namespace, stack: AsyncExitStack) -> AsyncCall:
+    timeout_s = options.timeout_s
+    if options.http:
+        connection = await Connection.open(options.target)
+        stack.callback(connection.close)
+        return lambda request: connection.call(request, timeout_s)
+    alone = [("grpc.use_local_subchannel_pool", 1)]
+    channel = await stack.enter_async_context(grpc.aio.insecure_channel(options.target, alone))
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(_method(options))
+    return lambda request: call(request, timeout=timeout_s)
+
+
+def _method(options: argparse.Namespace) -> str:
+    return INFER if options.oip else CLASSIFY
+
+
 class _Load:
-    def __init__(
-        self, target: str, method: str, requests: Iterator[bytes], timeout_s: float, seconds: float
-    ) -> None:
-        self._target = target
-        self._method = method
+    """What is sent, for how long, and what came back."""
+
+    def __init__(self, requests: Iterator[bytes], seconds: float) -> None:
         self._requests = requests
-        self._timeout_s = timeout_s
+        self._cpu_s = time.process_time()
         self._begin = time.perf_counter() + WARM_UP_S
         self._end = self._begin + seconds
         self._latencies: list[float] = []
         self._answered = 0
         self._errors: Counter[str] = Counter()
 
-    def alone(self) -> None:
-        """One client that blocks, as most do."""
-        with grpc.insecure_channel(self._target) as channel:
-            call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self._method)
-            while (started := time.perf_counter()) < self._end:
-                try:
-                    call(next(self._requests), timeout=self._timeout_s)
-                except grpc.RpcError as error:
-                    self._note(error.code())
-                else:
-                    self._note_answer(started)
-
-    async def together(self, clients: int) -> None:
-        channels = [
-            grpc.aio.insecure_channel(self._target, [("grpc.use_local_subchannel_pool", 1)])
-            for _ in range(min(clients, 8))
-        ]
-        await asyncio.gather(*(self._client(channels[index % len(channels)]) for index in range(clients)))
-        await asyncio.gather(*(channel.close() for channel in channels))
-
-    async def _client(self, channel: grpc.aio.Channel) -> None:
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self._method)
+    def send(self, call: Call) -> None:
         while (started := time.perf_counter()) < self._end:
             try:
-                await call(next(self._requests), timeout=self._timeout_s)
-            except grpc.aio.AioRpcError as error:
-                self._note(error.code())
+                call(next(self._requests))
+            except FAILURES as error:
+                self._note(error)
             else:
                 self._note_answer(started)
 
-    def _note(self, code: grpc.StatusCode) -> None:
-        self._errors[code.name] += 1
+    async def send_async(self, call: AsyncCall) -> None:
+        while (started := time.perf_counter()) < self._end:
+            try:
+                await call(next(self._requests))
+            except FAILURES as error:
+                self._note(error)
+            else:
+                self._note_answer(started)
+
+    def _note(self, error: Exception) -> None:
+        code = getattr(error, "code", lambda: None)()
+        self._errors[code.name if isinstance(code, grpc.StatusCode) else str(error)] += 1
 
     def _note_answer(self, started: float) -> None:
         self._answered += 1
@@ -119,6 +154,7 @@ class _Load:
             "images": len(latencies),
             "all_images": self._answered,
             "seconds": self._end - self._begin,
+            "cpu_s": time.process_time() - self._cpu_s,
             "errors": dict(self._errors),
             **{f"p{percent}_ms": _quantile(latencies, percent) for percent in (50, 95, 99)},
         }

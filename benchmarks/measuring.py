@@ -1,14 +1,16 @@
 """What a server reaches under load, and at what cost."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.builds import ROOT
 from benchmarks.process_tree import cpu_seconds
+from benchmarks.processes import output_of
+from fovea.errors import Unavailable
 
 
 @dataclass(frozen=True)
@@ -21,24 +23,31 @@ class Served:
     p50_ms: float
     p95_ms: float
     p99_ms: float
+    caller_cpu_ms: float
+    """CPU milliseconds of the callers' process, for each image."""
     errors: dict[str, int]
 
 
 def measure(pid: int, target: str, images: Path, clients: int, seconds: float, *flags: str) -> Served:
-    """Puts load on the server of that process; `flags` are those of benchmarks.load."""
-    words = [target, str(images), str(clients), str(seconds), *flags]
+    """Puts load on the server of that process; `flags` are those of benchmarks.load.
+
+    Raises Unavailable where no image was answered.
+    """
+    words = [target, str(images.resolve()), str(clients), str(seconds), *flags]
     cpu = cpu_seconds(pid)
-    output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load", *words], capture_output=True, check=True
-    ).stdout
+    seen: dict[str, Any] = json.loads(
+        output_of([sys.executable, "-m", "benchmarks.load", *words], folder=ROOT)
+    )
     cpu = cpu_seconds(pid) - cpu
-    seen: dict[str, Any] = json.loads(output)
+    if not seen["images"]:
+        raise Unavailable(f"no image was answered in {seconds:.1f} s (errors: {seen['errors'] or 'none'})")
     return Served(
         seen["images"] / seen["seconds"],
         seen["all_images"] / cpu,
         seen["p50_ms"],
         seen["p95_ms"],
         seen["p99_ms"],
+        1000 * seen["cpu_s"] / seen["all_images"],
         seen["errors"],
     )
 

@@ -2,12 +2,17 @@
 
     python -m benchmarks.serving
     python -m benchmarks.serving --only tiny --seconds 20 --work .benchmarks
-    python -m benchmarks.serving --peer triton
+    python -m benchmarks.serving --peer triton mosec --build .builds/d1804b7
+    python -m benchmarks.serving --model network.onnx --peer mosec
 
 Images a second, latency and images per server CPU second at 1, 16 and 64 clients, beside two limits of the
 same run: (i) `fovea.images` and `Classifier` in a loop without a server, (ii) a loop of Pillow and
 onnxruntime that shares no code with the project. On resnet34, where the model is the limit, (i) is the best
-of a sweep over processes, threads and batch sizes. With `--peer`, NVIDIA's server on the same model instead.
+of a sweep over processes, threads and batch sizes.
+
+With `--peer` or `--build`, other servers instead, or another checkout of this project: the same bundle,
+images and load, in turns in one run (see `benchmarks.in_turns`), on a network that does next to nothing, on
+the tiny one and on resnet34, or on any ONNX file that takes uint8 NHWC.
 """
 
 import argparse
@@ -19,32 +24,37 @@ import torch
 
 from benchmarks import bare_loops
 from benchmarks.bare_loops import Limit
+from benchmarks.builds import THIS, other_build
+from benchmarks.in_turns import CLIENTS, PEERS, ROUNDS, check_environments, compare, running_contenders
 from benchmarks.machine import describe_machine
 from benchmarks.measuring import Served, measure, write_files
-from benchmarks.peer import compare_with_triton
+from benchmarks.networks import NETWORKS, Bundles
+from benchmarks.processes import run
 from benchmarks.served import running_server
 from benchmarks.serving_models import photographs, publish_resnet34, publish_tiny
 from fovea.cpus import available_cpus
 
-CLIENTS = (1, 16, 64)
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=["tiny", "large", "resnet34", "int8"])
-    parser.add_argument("--peer", choices=["triton"], help="compare with this server; see benchmarks.peer")
+    parser.add_argument("--only", choices=["pool", "tiny", "large", "resnet34", "int8"])
+    parser.add_argument("--model", type=Path, help="an ONNX file that takes uint8 [batch, S, S, 3] instead")
+    parser.add_argument("--peer", choices=PEERS, nargs="+", default=[], help="compare with these servers")
+    parser.add_argument("--build", type=Path, help="compare with this checkout of the project")
     parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
     parser.add_argument("--work", type=Path, help="where models and photographs are kept for the next run")
     options = parser.parse_args()
     print(describe_machine(torch.device("cpu"), available_cpus()))
     with tempfile.TemporaryDirectory() as scratch:
         bench = _Bench(options.work or Path(scratch), options.seconds)
-        if options.peer:
-            bench.against_triton(options.only)
-            return
-        for name in ("tiny", "large", "resnet34", "int8"):
-            if options.only in (None, name):
-                getattr(bench, name)()
+        if options.peer or options.build:
+            bench.against_servers(options)
+        elif options.model:
+            bench.foreign(options.model)
+        else:
+            for name in ("tiny", "large", "resnet34", "int8"):
+                if options.only in (None, name):
+                    getattr(bench, name)()
 
 
 class _Bench:
@@ -54,20 +64,29 @@ class _Bench:
         self._small = write_files(work / "small", photographs(32, 500, 375))
         self._large = work / "large"
 
-    def against_triton(self, only: str | None) -> None:
-        """The tiny network, and resnet34."""
-        for name, models in (("tiny", self._tiny_models), ("resnet34", self._resnet34_models)):
-            if only in (None, name):
-                compare_with_triton(name, models(), self._small, self._seconds)
+    def against_servers(self, options: argparse.Namespace) -> None:
+        """In turns, on one bundle that all of them read."""
+        check_environments(options.peer)
+        builds = [other_build(options.build), THIS] if options.build else [THIS]
+        bundles = Bundles(self._work, self._small, builds[0])
+        names = [options.only] if options.only else list(NETWORKS)
+        for models in [bundles.of_file(options.model)] if options.model else map(bundles.of, names):
+            print(f"\n{models.name}\n")
+            with running_contenders(models, self._small, options.peer, builds) as contenders:
+                compare(contenders, self._small, self._seconds, ROUNDS)
+
+    def foreign(self, file: Path) -> None:
+        """A network that is not ours."""
+        self._against_loops(file.name, self._small, Bundles(self._work, self._small).of_file(file))
 
     def tiny(self) -> None:
         """The server's own work dominates."""
-        self._against_loops("tiny network, JPEG 500 x 375", self._small)
+        self._against_loops("tiny network, JPEG 500 x 375", self._small, self._tiny_models())
 
     def large(self) -> None:
         """Photographs as cameras take them."""
         write_files(self._large, photographs(8, 4000, 3000))
-        self._against_loops("tiny network, JPEG 4000 x 3000", self._large)
+        self._against_loops("tiny network, JPEG 4000 x 3000", self._large, self._tiny_models())
 
     def resnet34(self) -> None:
         """The model dominates, on all cores."""
@@ -85,8 +104,7 @@ class _Bench:
         _table("resnet34, --precision auto", served)
         print(f"server / best bare loop of fp32: {_best(served) / best.images_s:.2f}\n")
 
-    def _against_loops(self, title: str, images: Path) -> None:
-        models = self._tiny_models()
+    def _against_loops(self, title: str, images: Path, models: Path) -> None:
         before = self._loops(models, images)
         served = self._serve(models, images)
         after = self._loops(models, images)
@@ -159,4 +177,4 @@ def _table(title: str, served: dict[int, Served]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

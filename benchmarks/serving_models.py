@@ -3,12 +3,13 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
@@ -46,17 +47,26 @@ def _cutting(picture: Image.Image, width: int, height: int, generator: np.random
 def publish_tiny(models: Path, staging: Path) -> None:
     """Two convolutions: so little work that the server's own dominates."""
     contract = _contract("two convolutions")
-    _publish(models, staging, contract, lambda file: onnx.save(_network(contract), file))
+
+    def save(file: Path) -> None:
+        network = tiny_network()
+        helper.set_model_props(network, {bundles.METADATA_KEY: contract.embedded()})
+        onnx.save(network, file)
+
+    _publish(models, staging, contract, save)
 
 
 def publish_untrained_resnet34(models: Path, staging: Path) -> None:
     """As fast as a trained one."""
+    _publish(models, staging, _contract("resnet34"), export_untrained_resnet34)
+
+
+def export_untrained_resnet34(file: Path) -> None:
     from trainer.network.model import build_network
     from trainer.release.export import ServedNetwork, export_onnx
 
-    contract = _contract("resnet34")
     network = build_network("resnet34", len(LABELS), SPEC.size).eval()
-    _publish(models, staging, contract, lambda file: export_onnx(ServedNetwork(network, 1.0), contract, file))
+    export_onnx(ServedNetwork(network, 1.0), _contract("resnet34"), file)
 
 
 def publish_resnet34(models: Path, work: Path) -> None:
@@ -119,9 +129,9 @@ def _contract(architecture: str) -> bundles.BundleContract:
     )
 
 
-def _network(contract: bundles.BundleContract) -> onnx.ModelProto:
+def tiny_network() -> onnx.ModelProto:
     generator = np.random.default_rng(0)
-    weights: dict[str, Any] = {
+    weights = {
         "w1": generator.normal(0, 0.02, (16, 3, 8, 8)).astype(np.float32),
         "w2": generator.normal(0, 0.1, (32, 16, 3, 3)).astype(np.float32),
         "w3": generator.normal(0, 0.3, (32, len(LABELS))).astype(np.float32),
@@ -138,13 +148,18 @@ def _network(contract: bundles.BundleContract) -> onnx.ModelProto:
         helper.make_node("MatMul", ["flat", "w3"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("pixels", TensorProto.UINT8, list(contract.inputs[0].shape))],
-        [helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape)) for t in contract.outputs],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, {bundles.METADATA_KEY: contract.embedded()})
-    return model
+    return one_graph("tiny", nodes, weights)
+
+
+def one_graph(
+    name: str, nodes: Sequence[onnx.NodeProto], weights: dict[str, npt.NDArray[np.float32]]
+) -> onnx.ModelProto:
+    """`pixels` uint8 [batch, S, S, 3] -> `logits`, `probabilities` float32 [batch, classes]."""
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["batch", SPEC.size, SPEC.size, 3])
+    outputs = [
+        helper.make_tensor_value_info(each, TensorProto.FLOAT, ["batch", len(LABELS)])
+        for each in ("logits", "probabilities")
+    ]
+    initializers = [numpy_helper.from_array(array, key) for key, array in weights.items()]
+    graph = helper.make_graph(nodes, name, [pixels], outputs, initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

@@ -1,0 +1,130 @@
+"""Servers of one bundle measured in turns in one run: builds of this project, NVIDIA's Triton and mosec.
+
+Triton runs what `python -m server.triton` lays out, mosec `benchmarks/mosec_service.py`: both our image path
+and our classifier, in a process for each core, so that what differs is the serving. Triton is called by the
+Open Inference Protocol, mosec by HTTP, ours by Classify (beside Triton by the Open Inference Protocol too).
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from benchmarks.builds import THIS, Build
+from benchmarks.measuring import Served, measure
+from benchmarks.mosec_server import python_of_mosec, running_mosec
+from benchmarks.served import running_server
+from benchmarks.triton_server import running_triton, tritonserver
+from fovea.cpus import available_cpus
+
+CLIENTS: Final = (1, 16, 64)
+ROUNDS: Final = 3
+"""In which the servers take turns, so that what else the machine does meets all of them."""
+PEERS: Final = ("triton", "mosec")
+TRITON: Final = "Triton, ModelInfer"
+MOSEC: Final = "mosec, HTTP"
+COLUMNS: Final = {
+    "images/s": "images_s",
+    "p50 ms": "p50_ms",
+    "p99 ms": "p99_ms",
+    "per CPU s": "images_cpu_s",
+    "caller's CPU ms": "caller_cpu_ms",
+}
+"""As they are called -> of `Served`; the fourth is images per CPU second of the server's processes."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server that runs, and how it is called."""
+
+    name: str
+    pid: int
+    target: str
+    flags: tuple[str, ...] = ()
+    """Of benchmarks.load."""
+
+
+Rounds = Mapping[str, Sequence[Served]]
+"""What was seen of each contender, round by round."""
+
+
+def check_environments(peers: Sequence[str]) -> None:
+    """Raises Unavailable, with what to run, where one of them is not set up."""
+    if "triton" in peers:
+        tritonserver()
+    if "mosec" in peers:
+        python_of_mosec()
+
+
+@contextmanager
+def running_contenders(
+    models: Path, images: Path, peers: Sequence[str], builds: Sequence[Build] = (THIS,)
+) -> Iterator[list[Contender]]:
+    """All of them side by side: those that are not measured are idle."""
+    models, cores = models.resolve(), available_cpus()
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        contenders = []
+        by_oip = ("--oip", models.name)
+        if "triton" in peers:
+            triton = stack.enter_context(running_triton(models, scratch, "--instances", str(cores)))
+            contenders.append(Contender(TRITON, triton.pid, triton.target, by_oip))
+        if "mosec" in peers:
+            image = min(images.iterdir()).read_bytes()
+            mosec = stack.enter_context(running_mosec(models, scratch, cores, image))
+            contenders.append(Contender(MOSEC, mosec.pid, mosec.target, ("--http",)))
+        for build in builds:
+            server = stack.enter_context(running_server(models, build=build))
+            if "triton" in peers and build is THIS:
+                contenders.append(Contender("Fovea, ModelInfer", server.pid, server.target, by_oip))
+            contenders.append(Contender(name_of(build), server.pid, server.target))
+        yield contenders
+
+
+def name_of(build: Build) -> str:
+    """Of the contender that is this build, called by Classify."""
+    return "Fovea, Classify" if build is THIS else f"Fovea {build.name}, Classify"
+
+
+def take_turns(
+    contenders: Sequence[Contender], images: Path, clients: int, seconds: float, rounds: int
+) -> Rounds:
+    """Each round measures all, for `seconds` each, and begins with another one."""
+    seen: dict[str, list[Served]] = {each.name: [] for each in contenders}
+    for number in range(rounds):
+        first = number % len(contenders)
+        for each in (*contenders[first:], *contenders[:first]):
+            seen[each.name].append(measure(each.pid, each.target, images, clients, seconds, *each.flags))
+    return seen
+
+
+def ratio(ours: Sequence[Served], theirs: Sequence[Served], field: str) -> float:
+    """Of each round; then the median."""
+    pairs = zip(ours, theirs, strict=True)
+    return float(median(getattr(a, field) / getattr(b, field) for a, b in pairs))
+
+
+def compare(contenders: Sequence[Contender], images: Path, seconds: float, rounds: int) -> None:
+    """Prints medians, and how many times the others' ours are."""
+    columns = " | ".join(COLUMNS)
+    print(f"| clients | server, call | {columns} | errors |\n|---:|---|{'---:|' * (len(COLUMNS) + 1)}")
+    for clients in CLIENTS:
+        seen = take_turns(contenders, images, clients, seconds / rounds, rounds)
+        ours = {name: each for name, each in seen.items() if name.partition(",")[0] == "Fovea"}
+        for name, each in seen.items():
+            print(f"| {clients} | {name} | {_medians(each)} |")
+        for theirs in seen.keys() - ours.keys():
+            for name in ours:
+                print(f"| {clients} | {name} / {theirs} | {_ratios(ours[name], seen[theirs])} |", flush=True)
+
+
+def _medians(rounds: Sequence[Served]) -> str:
+    numbers = [f"{median(getattr(seen, field) for seen in rounds):.2f}" for field in COLUMNS.values()]
+    return " | ".join([*numbers, str(sum(sum(seen.errors.values()) for seen in rounds))])
+
+
+def _ratios(ours: Sequence[Served], theirs: Sequence[Served]) -> str:
+    return " | ".join([*(f"{ratio(ours, theirs, field):.2f}" for field in COLUMNS.values()), ""])
