@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRITON := .venv-triton
 TRITON_READY := $(TRITON)/.ready
+MOSEC := .venv-mosec
+MOSEC_READY := $(MOSEC)/.ready
 PROTO := .venv-proto
 PROTO_READY := $(PROTO)/.ready
 PACKAGES := fovea trainer server scorer demo benchmarks containers
@@ -13,10 +15,10 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak test-gpu mutants lint types proto manifests options architecture surface images try-images base-image locks release clean
+.PHONY: help setup demo test test-slow test-triton soak bench-serving test-gpu mutants lint types proto manifests options architecture surface images try-images base-image locks release clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Set up .venv with all that development needs
 
@@ -52,6 +54,22 @@ $(TRITON_READY): tests/triton/requirements.txt
 
 soak: $(READY) ## Let all kinds of clients loose on a server for 10 minutes
 	@$(BIN)/python -m benchmarks.soak --seconds 600
+
+# What the table is measured beside: any checkout of the project, or this commit's files, which make fetches.
+OLDER ?= d1804b7
+BUILD ?= .builds/$(OLDER)
+bench-serving: $(READY) $(TRITON_READY) $(MOSEC_READY) $(BUILD) ## Measure this build beside an older one, Triton and mosec (BUILD, ONLY, SECONDS, ROUNDS)
+	@$(BIN)/python -m benchmarks.table --build $(BUILD) $(if $(ONLY),--only $(ONLY)) $(SECONDS:%=--seconds %) $(ROUNDS:%=--rounds %)
+
+.builds/%:
+	@git rev-parse --quiet --verify '$*^{commit}' > /dev/null || { echo "there is no commit $* here: git fetch --unshallow, or BUILD=FOLDER of another checkout"; exit 1; }
+	@rm -rf $@.new && mkdir -p $@.new && git archive $* | tar -x -C $@.new && mv $@.new $@
+
+$(MOSEC_READY): benchmarks/mosec_requirements.txt constraints.txt
+	@echo "Setting up $(MOSEC): mosec and onnxruntime, 60 MB."
+	$(PYTHON) -m venv --clear $(MOSEC)
+	$(MOSEC)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r $<
+	@touch $@
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
