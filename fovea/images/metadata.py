@@ -128,7 +128,8 @@ def odd_jpeg(data: bytes) -> str | None:
 
 
 def _bare_jpeg(data: bytes) -> Bare:
-    segments, exif, xmp, is_lossless = [data[:2]], [], b"", False
+    view = memoryview(data)
+    segments, exif, xmp, is_lossless = [view[:2]], [], b"", False
     for segment in jpeg_segments(data):
         is_lossless = is_lossless or segment.marker == _LOSSLESS
         if segment.marker == 0xE1:
@@ -137,7 +138,7 @@ def _bare_jpeg(data: bytes) -> Bare:
             elif segment.body.startswith(b"http://ns.adobe.com/xap/"):
                 xmp = xmp or segment.body
         elif not _is_comment(segment):
-            segments.append(data[segment.start : segment.end])
+            segments.append(view[segment.start : segment.end])
     return Bare(b"".join(segments), orientation_in(b"".join(exif), xmp), is_lossless)
 
 

@@ -193,8 +193,17 @@ def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
 def _check_scans(data: bytes) -> None:
     """Raises ImageInvalid for a JPEG, without its metadata, of more scans than an honest one has."""
     # Counted anywhere in the file: chance makes two in 32 MB.
-    if data.startswith(JPEG) and (count := data.count(_SCAN)) > decode_limits.MAX_SCANS:
+    if not data.startswith(JPEG) or _pairs(data, _SCAN[:2]) <= decode_limits.MAX_SCANS:
+        return
+    if (count := data.count(_SCAN)) > decode_limits.MAX_SCANS:
         raise ImageInvalid("undecodable", f"the image has {count} scans, more than {decode_limits.MAX_SCANS}")
+
+
+def _pairs(data: bytes, pair: bytes) -> int:
+    """How often two bytes follow each other: a sixth of the time that `bytes.count` takes for them."""
+    wanted = np.frombuffer(pair, np.uint16)
+    halves = (np.frombuffer(data, np.uint16, (len(data) - start) // 2, start) for start in (0, 1))
+    return sum(int(np.count_nonzero(half == wanted)) for half in halves)
 
 
 def _check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
