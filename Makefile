@@ -22,7 +22,8 @@ help: ## List the targets
 
 setup: $(READY) ## Set up .venv with all that development needs
 
-$(READY): pyproject.toml constraints.txt
+# The extension that resizes is compiled by the installation.
+$(READY): pyproject.toml constraints.txt $(wildcard fovea/images/_*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
 	@echo "Setting up $(VENV); the first time this downloads several GB (PyTorch with CUDA)."
 	$(PYTHON) -m venv $(VENV)
@@ -146,11 +147,11 @@ release: $(READY) ## Build wheel and sdist of a clean tree and tag it with pypro
 	@test -z "$$(git status --porcelain)" || { echo "release: there are changes that are not committed: git status"; exit 1; }
 	@grep -q '^## $(VERSION) ' CHANGELOG.md || { echo "release: CHANGELOG.md has no '## $(VERSION) - DATE'"; exit 1; }
 	@! git rev-parse -q --verify refs/tags/v$(VERSION) > /dev/null || { echo "release: there is a tag v$(VERSION); raise the version in pyproject.toml"; exit 1; }
-	rm -rf dist
+	rm -rf dist build *.egg-info
 	$(BIN)/python -m build --no-isolation --outdir dist
 	git tag -a v$(VERSION) -m "Fovea $(VERSION)"
 	@echo "v$(VERSION) is tagged here, its files are in dist/. Out it goes with: git push origin v$(VERSION)"
 
 clean: ## Remove what was built, the demo's results and the caches, but not .venv
-	rm -rf .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .demo dist build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -22,7 +22,16 @@ CARRIERS = {
     "docs/*.md": r"fovea-(?:serve|train|triton):(\d[\w.]*)",
 }
 """Files -> where they say the version."""
-BUILT_FROM = ("Makefile", "README.md", "LICENSE", "pyproject.toml", ".gitignore", "fovea", "proto")
+BUILT_FROM = (
+    "Makefile",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "pyproject.toml",
+    ".gitignore",
+    "fovea",
+    "proto",
+)
 
 
 def test_all_that_carries_a_version_carries_pyprojects() -> None:
@@ -63,8 +72,9 @@ def test_a_release_is_built_and_tagged_from_a_clean_tree_alone(checkout: Path) -
     commit(checkout)
     made = release(checkout)
     assert made.returncode == 0, made.stdout + made.stderr
-    names = {path.name for path in (checkout / "dist").iterdir()}
-    assert names == {f"fovea_vision-{VERSION}-py3-none-any.whl", f"fovea_vision-{VERSION}.tar.gz"}
+    source, wheel = sorted((path.name for path in (checkout / "dist").iterdir()), reverse=True)
+    assert source == f"fovea_vision-{VERSION}.tar.gz"
+    assert re.fullmatch(rf"fovea_vision-{re.escape(VERSION)}-cp311-abi3-\w+\.whl", wheel)
     assert git(checkout, "cat-file", "-t", f"v{VERSION}") == "tag"
     assert git(checkout, "rev-parse", f"v{VERSION}^{{commit}}") == git(checkout, "rev-parse", "HEAD")
     assert git(checkout, "status", "--porcelain") == ""

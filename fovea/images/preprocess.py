@@ -18,34 +18,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, jxl, kinds
 from fovea.images.formats import readable
-from fovea.images.metadata import JPEG, bare, remaining_turn, turn
+from fovea.images.metadata import JPEG, UPRIGHT, bare, remaining_turn, turn
+from fovea.images.resize import Interpolation, centre
 from fovea.images.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
-Interpolation = Literal["bilinear", "bicubic", "lanczos"]
-
-# Pillow would give each image's memory back to the system and fetch it again, page by page, for the next one.
-# Eight megabytes hold a photograph that was decoded at a reduced scale.
-Image.core.set_block_size(1024 * 1024)  # type: ignore[attr-defined]
-Image.core.set_blocks_max(8)  # type: ignore[attr-defined]
 
 REASONS: Final = ("empty", "too_many_bytes", "not_an_image", "too_many_pixels", "undecodable")
 
 MAX_IMAGE_BYTES: Final = 32 * 1024 * 1024
 MAX_IMAGE_PIXELS: Final = 64_000_000
 
-WORTH_CUTTING: Final = 0.8
-"""Of an image's rows; a copy of more of them takes longer than resizing those that are left over."""
-
 _SCAN: Final = b"\xff\xda\x00"
 """The marker of a JPEG's scan, and the higher byte of its header's length."""
-
-_FILTERS: Final = {
-    "bilinear": (Image.Resampling.BILINEAR, 1),
-    "bicubic": (Image.Resampling.BICUBIC, 2),
-    "lanczos": (Image.Resampling.LANCZOS, 3),
-}
-"""With how many pixels of the result each reaches to either side."""
 
 
 class PreprocessSpec(BaseModel):
@@ -233,9 +218,10 @@ def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
         turning = remaining_turn(file)
     is_plain = file.mode == "RGB" and not file.has_transparency_data  # most are: nothing of `values` is asked
     rgb = file if is_plain else as_rgb(file)
+    crop = centre(rgb, spec.size, spec.resize, spec.interpolation)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
-    upright = turn(centre(rgb, spec.size, spec.resize, spec.interpolation), turning)
-    return np.ascontiguousarray(np.asarray(upright, dtype=np.uint8))
+    upright = crop if turning == UPRIGHT else np.asarray(turn(Image.fromarray(crop), turning))
+    return np.ascontiguousarray(upright)
 
 
 def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
@@ -243,25 +229,3 @@ def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
     scale = 2 * spec.resize / min(image.size)
     if scale < 1:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
-
-
-def centre(image: Image.Image, size: int, resize: int, interpolation: Interpolation) -> Image.Image:
-    """Central `size` x `size` pixels of the image when its shorter side is made `resize`.
-
-    No more than these are made: the same field of view in less time, and the same bits by every Pillow that
-    is allowed.
-    """
-    side = min(image.size) * size / resize
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    # Pillow takes the box as float32: rounded before rows are cut off, it is the same in those that are left.
-    left, top, right, bottom = (float(np.float32(edge)) for edge in (left, top, left + side, top + side))
-    resample, reach = _FILTERS[interpolation]
-    margin = reach * max(side / size, 1) + 1
-    first, last = max(0, int(top - margin)), min(image.height, math.ceil(bottom + margin))
-    if last - first > WORTH_CUTTING * image.height:
-        first, last, rows = 0, image.height, image
-    else:
-        rows = image.crop((0, first, image.width, last))
-    # Each axis by itself: in what order Pillow takes the two, and so the last bit, depends on its version.
-    wide = rows.resize((size, rows.height), resample, box=(left, 0, right, rows.height))
-    return wide.resize((size, size), resample, box=(0, top - first, size, bottom - first))
