@@ -460,6 +460,7 @@ async def test_whether_there_is_a_worker_is_told_when_it_changes() -> None:
     batcher.lost(second)
     assert reports == [False]
     batcher.available(second)
+    assert reports == [False, True]
     batcher.available(first)
     assert reports == [False, True]
     await batcher.close()
