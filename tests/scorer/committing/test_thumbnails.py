@@ -2,7 +2,6 @@
 
 import base64
 import io
-import itertools
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from typing import Any
 
 import PIL.Image
 import pytest
-from playwright.sync_api import Browser
 
 from fovea.errors import ObjectUnreadable
 from fovea.stores.storage import LocalFolder, open_folder
@@ -18,7 +16,6 @@ from scorer.committing import thumbnails
 from scorer.committing.changes import ChangedImage
 from scorer.committing.thumbnails import MOST, read_thumbnails
 from tests import tiny
-from tests.browser import NARROW, WIDE, Theme, opened
 from tests.scorer.made_runs import Image, commit, made_spec, make_run
 
 
@@ -135,28 +132,3 @@ def test_few_of_many_images_are_read(output: Path, tmp_path: Path) -> None:
     page = two_nights(output, tmp_path / "many", labelled(tmp_path / "many", "dog"))
     assert page.count("<img") == MOST
     assert "More of them are in summary.json." in page
-
-
-def test_the_classes_are_seen_whole_on_a_telephone(browser: Browser, output: Path, photos: Path) -> None:
-    two_nights(output, photos, labelled(photos, "dog"))
-    with opened(browser, output / "runs" / "night-2" / "summary.html", width=NARROW) as window:
-        classes = window.page.get_by_role("region", name="What the images were taken for")
-        assert classes.evaluate("region => region.scrollWidth <= region.clientWidth")
-        assert window.page.locator(".histogram i.last").count() == 1  # none where the last run has no image
-
-
-def test_the_page_of_a_night_opens_and_everybody_can_read_it(
-    browser: Browser, output: Path, photos: Path
-) -> None:
-    (photos / "001.jpeg").write_bytes(b"nothing")
-    second = [*labelled(photos, "<script>dog</script>"), Image("never-there" * 20 + ".jpg", None)]
-    two_nights(output, photos, sorted(second))
-    page = output / "runs" / "night-2" / "summary.html"
-    themes: tuple[Theme, ...] = ("light", "dark")
-    for theme, width in itertools.product(themes, (WIDE, NARROW)):
-        with opened(browser, page, theme=theme, width=width) as window:
-            assert window.violations() == [], (theme, width)
-            assert not window.scrolls_sideways(), (theme, width)
-            assert window.page.locator("img").count() == 11
-            assert window.broken_images() == []
-            assert window.complaints == []
