@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.committing.changes import EXAMPLES, ChangeCounter, ChangedImage, block_of
@@ -50,6 +50,7 @@ def changes(new: Run, old: Run, new_size: int = 5, old_size: int = 5) -> dict[st
     return joined.result().model_dump(by_alias=True)
 
 
+@settings(deadline=None)
 @given(RUNS, RUNS, st.integers(1, 4), st.integers(1, 4))
 def test_blocks_of_any_size_give_what_dictionaries_give(
     new: Run, old: Run, new_size: int, old_size: int

@@ -46,7 +46,7 @@ ETAGS = st.sampled_from(["1", "1", "2", ""])
 STATUSES = st.sampled_from(["ok", "ok", "undecodable"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     listed=st.dictionaries(KEYS, st.tuples(ETAGS, st.integers(0, 9))),
     earlier=st.dictionaries(KEYS, st.tuples(ETAGS, STATUSES)),
