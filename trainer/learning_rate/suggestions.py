@@ -76,9 +76,9 @@ def clr(lrs: Points, accuracies: Points) -> tuple[float, float] | None:
     noise = float(np.diff(accuracies).std()) / np.sqrt(2 * width)
     if peak < width or rise <= 6 * noise:
         return None
-    low = np.flatnonzero(means[: peak + 1] <= start + rise / 10)
-    base = int(low[-1]) if len(low) else 0
-    slows = base + int(np.argmax(means[base : peak + 1] >= start + 0.9 * rise))
+    is_low, is_high = means <= start + rise / 10, means >= start + 0.9 * rise
+    base = peak - int(np.argmax(is_low[peak::-1]))
+    slows = base + int(np.argmax(is_high[base:]))
     return float(lrs[base]), float(lrs[slows])
 
 

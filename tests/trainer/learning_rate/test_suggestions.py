@@ -198,6 +198,21 @@ def test_pair_lies_at_a_tenth_and_nine_tenths_of_a_straight_rise() -> None:
     assert found[1] == np.ceil(101.5 + 200 * 0.9 * peak)
 
 
+def test_pair_of_a_single_step_is_the_points_on_either_side_of_it() -> None:
+    """Of fewer than 20 points a mean is over one."""
+    for before in (4, 10, 14):
+        step = np.array([0.0] * before + [1.0] * (19 - before))
+        assert clr(PLACES[:19], step) == (before, before + 1)
+
+
+def test_pair_is_of_the_last_rise_before_the_highest_point() -> None:
+    """A first bump and what comes after the highest point make no difference."""
+    heights = [0.0, 0, 0, 0.55, 0.55, 0.02, 0.02, 0.97, 1.0, 0.97, 0.02, 0.02, 0.97]
+    found = clr(np.arange(1.0, 521.0), np.repeat(heights, 40))
+    assert found is not None
+    assert 240 < found[0] < 281 < found[1] < 321
+
+
 def test_three_points_are_the_fewest_with_a_pair() -> None:
     assert clr(PLACES[:2], np.array([0.0, 1.0])) is None
     assert clr(PLACES[:3], np.array([0.0, 0.5, 1.0])) == (1, 3)
