@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -43,19 +44,22 @@ class Classifier:
         *,
         options: SessionOptions | None = None,
         batch_sizes: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
+        shared: Path | None = None,
     ) -> None:
         """Loads the model and makes the golden check.
 
         `threads` are onnxruntime's intra-op threads; by default, the cores that this process may use;
         `options` say more than that. A GPU computes the `batch_sizes` alone: others are padded, or split.
+        `shared` is what `shared_weights.share` made of the precision's model, for a CPU.
         Raises BundleInvalid when the bundle has no such precision or the model is not what its contract
         says, Unavailable when the provider does not come up (a provider that is asked for by name is never
         replaced by another).
         """
         self.bundle = bundle
         self.precision: Precision = precision
-        model = bundle.file_of(precision)
-        self._session = open_session(model, provider, options or SessionOptions(threads))
+        model = shared or bundle.file_of(precision)
+        options = replace(options or SessionOptions(threads), is_optimized=shared is not None)
+        self._session = open_session(model, provider, options)
         self.provider: str = self._session.get_providers()[0]
         """onnxruntime's name of the execution provider."""
         side, classes = bundle.contract.preprocess.size, len(bundle.contract.labels)
@@ -68,15 +72,17 @@ class Classifier:
     def labels(self) -> tuple[str, ...]:
         return self.bundle.contract.labels
 
-    def classify(self, pixels: Pixels) -> Probabilities:
+    def classify(self, pixels: Pixels, *, give_back: bool = False) -> Probabilities:
         """pixels uint8 [n, S, S, 3] RGB, n >= 1 -> probabilities float32 [n, classes]; each row sums to 1.
 
-        Raises ValueError for another shape or dtype.
+        On a CPU, onnxruntime keeps the memory of a run for the next; with `give_back` that of all so far is
+        given back after this one. Raises ValueError for another shape or dtype.
         """
         self._check(pixels)
         if self._binding:
             return self._binding.run(pixels)
-        (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
+        options = _giving_back() if give_back and self.provider == CPU else None
+        (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels}, options)
         return np.asarray(probabilities, dtype=np.float32)
 
     def classify_with_logits(self, pixels: Pixels) -> Probabilities:
@@ -99,6 +105,12 @@ def top_k(probabilities: Probabilities, k: int) -> tuple[npt.NDArray[np.int64], 
     """The k best classes of each row: indices and probabilities, [n, k], best first; ties by lower index."""
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
     return order, np.take_along_axis(probabilities, order, axis=1)
+
+
+def _giving_back() -> ort.RunOptions:
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _check_contract(bundle: ModelBundle, model: Path, session: ort.InferenceSession) -> None:
@@ -151,7 +163,7 @@ def _check_golden(classifier: Classifier) -> None:
     golden = bundle.golden()
     _check_crops(bundle, golden)
     expected = bundle.golden_probabilities(classifier.precision)
-    off = float(np.abs(classifier.classify(golden.crops) - expected).max())
+    off = float(np.abs(classifier.classify(golden.crops, give_back=True) - expected).max())
     tolerance = GOLDEN_TOLERANCES[classifier.precision]
     if not off <= tolerance:
         raise BundleInvalid(

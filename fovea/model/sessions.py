@@ -36,6 +36,8 @@ class SessionOptions:
     the machine for itself; otherwise it starves whoever shares the cores, an image decoder for one."""
     gpu_memory_bytes: int | None = None
     """The most that onnxruntime takes of a GPU's memory for this session."""
+    is_optimized: bool = False
+    """The model is as `fovea.model.shared_weights` wrote it."""
 
 
 def open_session(
@@ -70,7 +72,7 @@ def _open_on(model: Path, provider: str, options: SessionOptions) -> ort.Inferen
         ort.preload_dlls()
     settings = _cuda_options(options) if provider == CUDA else {}
     try:
-        session = ort.InferenceSession(model, _ort_options(options), providers=[(provider, settings)])
+        session = ort.InferenceSession(model, ort_options(options), providers=[(provider, settings)])
     except Exception as error:  # onnxruntime's own types are not public
         reason = str(error).splitlines()[0]
         if _OF_THE_MACHINE.search(reason):
@@ -82,8 +84,11 @@ def _open_on(model: Path, provider: str, options: SessionOptions) -> ort.Inferen
     return session
 
 
-def _ort_options(chosen: SessionOptions) -> ort.SessionOptions:
+def ort_options(chosen: SessionOptions) -> ort.SessionOptions:
+    """onnxruntime's own."""
     options = ort.SessionOptions()
+    if chosen.is_optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = chosen.threads or available_cpus()
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if chosen.spinning else "0")
