@@ -133,3 +133,11 @@ def server_command(*arguments: str, python: str = sys.executable) -> list[str]:
 def clean_environment() -> dict[str, str]:
     """Ours without Fovea's settings."""
     return {name: value for name, value in os.environ.items() if not name.startswith("FOVEA_")}
+
+
+def compute_processes(server: int) -> list[int]:
+    """Of a server, which is a process's number; its template is none."""
+    pids = [
+        pid for task in Path(f"/proc/{server}/task").glob("*/children") for pid in task.read_text().split()
+    ]
+    return [int(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "fovea-compute\n"]

@@ -2,5 +2,6 @@
 
 For the programs: `bundle` (`ModelBundle`, its `BundleContract`, `seal`), `versions` (`fetch`, `publish`),
 `classifier` (`Classifier`, `top_k`), `sessions.open_session`, `providers.Provider` (loads no onnxruntime),
-`measured` (`Metrics`, `Opinion`), and `distance` (how far predictions are from those at the release).
+`shared_weights` (one copy of a model's weights for many processes), `measured` (`Metrics`, `Opinion`), and
+`distance` (how far predictions are from those at the release).
 """

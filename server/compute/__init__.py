@@ -1,5 +1,5 @@
 """What decodes and computes batches: in this process, or in processes of their own.
 
-For the rooms above: `engine.open_engine` and its `Engine`, of `backend` WorkItem and Decoder, and
-`decode_ahead.AheadDecoder`.
+For the rooms above: `engine.open_engine` and its `Engine`, of `backend` WorkItem and Decoder, for the start
+`template.TEMPLATE`, and `decode_ahead.AheadDecoder`.
 """

@@ -14,8 +14,10 @@ from fovea.model.sessions import ort
 from server.background import in_background
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.precision import choose_precision
+from server.compute.private_folder import PrivateFolder, remove_abandoned
 from server.compute.process_worker import ProcessWorker
 from server.compute.start_up import ProcessSettings
+from server.compute.template import TEMPLATE
 from server.compute.warm_up import batch_sizes, warm_up
 from server.config import ServeSettings
 from server.queue.batch_policy import BatchLimits, CostModel
@@ -44,6 +46,8 @@ class Engine:
     costs: CostModel
     decode_ahead: bool
     """Images are decoded by threads beside the event loop, ahead of a device that shall not wait for them."""
+    folder: PrivateFolder | None = None
+    """What the workers share, also those that are started again."""
 
 
 async def open_engine(bundle: ModelBundle, settings: ServeSettings) -> Engine:
@@ -53,51 +57,71 @@ async def open_engine(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     ):
         return await _open_on_cpu(bundle, settings)
     try:
-        return await in_background(lambda: _open_on_gpu(bundle, settings))
+        engine = await in_background(lambda: _open_on_gpu(bundle, settings))
     except Unavailable as error:
         if settings.provider != "auto":
             raise
         logger.warning("%s; provider auto takes the CPU", error)
         return await _open_on_cpu(bundle, settings)
+    TEMPLATE.end()
+    return engine
 
 
 async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     """A process for each core: none shares an interpreter lock with another, or with the event loop."""
     cores = settings.threads or available_cpus()
-    size = settings.max_batch_size or CPU_MAX_BATCH_SIZE
-    first_settings = ProcessSettings(
+    folder = await in_background(_private_folder)
+    first_settings = _process_settings(bundle, settings, cores, folder)
+    workers = [ProcessWorker(first_settings)]
+    try:
+        # Alone at first: a bad model is found once, and nothing disturbs its clock.
+        ready = await workers[0].open()
+        others = replace(first_settings.measured(ready), wide_threads=1)
+        workers += [ProcessWorker(others) for _ in range(cores - 1)]
+        await asyncio.gather(*(worker.open() for worker in workers[1:]))
+    except BaseException:
+        await asyncio.gather(*(worker.end() for worker in workers))
+        if folder is not None:
+            folder.remove()
+        raise
+    costs = CostModel(ready.warm_up.batches, ready.warm_up.least_s)
+    limits = BatchLimits(
+        first_settings.max_batch_size,
+        concurrency=cores,
+        target_batch_s=CPU_BATCH_S,
+        min_efficient_batch=ready.run_images,
+        max_queue_delay_s=_delay_s(settings),
+    )
+    return Engine(bundle, CPU, ready.precision, workers, limits, costs, decode_ahead=False, folder=folder)
+
+
+def _process_settings(
+    bundle: ModelBundle, settings: ServeSettings, cores: int, folder: PrivateFolder | None
+) -> ProcessSettings:
+    return ProcessSettings(
         bundle=str(bundle.path),
         digest=bundle.digest,
         precision=settings.precision,
         model_cache=str(settings.model_cache or ""),
         classes=len(bundle.contract.labels),
         wide_threads=cores,
-        max_batch_size=size,
+        max_batch_size=settings.max_batch_size or CPU_MAX_BATCH_SIZE,
         target_batch_s=CPU_BATCH_S,
         max_bytes=settings.max_image_bytes,
         max_pixels=settings.max_image_pixels,
         log_level=settings.log_level,
         log_format=settings.log_format,
+        shared_weights=str(folder.path) if folder else "",
     )
-    workers = [ProcessWorker(first_settings)]
+
+
+def _private_folder() -> PrivateFolder | None:
+    remove_abandoned()
     try:
-        # Alone at first: a bad model is found once, and nothing disturbs its clock.
-        ready = await workers[0].open()
-        others = replace(first_settings, precision=ready.precision, wide_threads=1)
-        workers += [ProcessWorker(others) for _ in range(cores - 1)]
-        await asyncio.gather(*(worker.open() for worker in workers[1:]))
-    except BaseException:
-        await asyncio.gather(*(worker.end() for worker in workers))
-        raise
-    costs = CostModel(ready.warm_up.batches, ready.warm_up.least_s)
-    limits = BatchLimits(
-        size,
-        concurrency=cores,
-        target_batch_s=CPU_BATCH_S,
-        min_efficient_batch=ready.run_images,
-        max_queue_delay_s=_delay_s(settings),
-    )
-    return Engine(bundle, CPU, ready.precision, workers, limits, costs, decode_ahead=False)
+        return PrivateFolder()
+    except Unavailable as error:
+        logger.warning("each process keeps the model's weights for itself: %s", error)
+        return None
 
 
 def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:

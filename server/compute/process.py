@@ -1,8 +1,9 @@
 """One core's worth of the model: a process that decodes and computes what the server sends it.
 
-`python -m server.compute.process FD`. In a process of its own it shares no interpreter lock with the server's
-event loop, and a decoder that crashes on a hostile image takes neither the server nor other images with it.
-It ends when the server closes the socket, however the server ended.
+In a process of its own it shares no interpreter lock with the server's event loop, and a decoder that crashes
+on a hostile image takes neither the server nor other images with it. It ends when the server closes the
+socket, however the server ended. `server.compute.template` starts it: `python -m server.compute.process fork
+FD` loads all this and then forks one whenever it is asked to.
 """
 
 if __name__ == "__main__":
@@ -17,6 +18,7 @@ if __name__ == "__main__":
     raise SystemExit
 
 import ctypes
+import logging
 import signal
 import socket
 import sys
@@ -27,21 +29,39 @@ from typing import Final
 from fovea import logs
 from fovea.errors import Unavailable
 from fovea.malloc import return_large_blocks
-from fovea.model.bundle import ModelBundle
+from fovea.model import shared_weights
+from fovea.model.bundle import ModelBundle, Precision
 from fovea.model.classifier import Classifier, SessionOptions
-from server.compute import wire
+from server.compute import template, wire
 from server.compute.backend import CpuBackend, Decoder
+from server.compute.forking import fork_on_request
 from server.compute.precision import choose_precision
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
-from server.compute.warm_up import find_run_size, warm_up
+from server.compute.warm_up import find_run_size, run_once, warm_up
+
+logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
 
 
 def main() -> None:
+    """`fork FD`, or `compute FD`, where the other end of the socket is the server's."""
+    what, descriptor = sys.argv[1:]
+    with socket.socket(fileno=int(descriptor)) as server:
+        if what == template.FORK:
+            _name_itself(what)
+            fork_on_request(server, compute)
+        else:
+            compute(server)
+
+
+def compute(server: socket.socket) -> None:
+    """Sets up the model that is asked for, and answers batches."""
     return_large_blocks()
     _end_with_the_server()
-    with socket.socket(fileno=int(sys.argv[1])) as server, suppress(BrokenPipeError, ConnectionResetError):
+    _name_itself(template.COMPUTE)
+    with suppress(BrokenPipeError, ConnectionResetError):
         frames = wire.Frames(server)
         if (first := frames.next()) is None:
             return
@@ -57,29 +77,64 @@ def main() -> None:
 
 
 def _end_with_the_server() -> None:
-    """Also where this process hangs and never sees the socket's end; Linux only."""
+    """Also where this process hangs and never sees the socket's end."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _name_itself(what: str) -> None:
+    """For `top`; the command line of a fork is its template's."""
+    _prctl(_PR_SET_NAME, f"fovea-{what}".encode())
+
+
+def _prctl(option: int, value: int | bytes) -> None:
+    """On Linux; elsewhere nothing."""
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(option, value)
 
 
 def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:
-    bundle = ModelBundle.open_again(Path(settings.bundle))
-    if bundle.digest != settings.digest:
-        raise Unavailable(f"{bundle.path}: another model is here than the one that is served")
+    """The first process measures, and writes what the others map; they take its word."""
+    is_first = not settings.run_images
+    bundle = _open_bundle(settings)
     cache = Path(settings.model_cache) if settings.model_cache else None
     precision = choose_precision(bundle, "cpu", settings.precision, cache, SessionOptions(threads=1))
-    narrow = Classifier(bundle, "cpu", precision=precision, options=SessionOptions(threads=1))
+    shared = _shared_model(bundle, precision, settings)
+    narrow = Classifier(bundle, "cpu", precision=precision, options=SessionOptions(threads=1), shared=shared)
     wide = None
     if settings.wide_threads > 1:
         options = SessionOptions(threads=settings.wide_threads, spinning=True)
-        wide = Classifier(bundle, "cpu", precision=precision, options=options)
+        wide = Classifier(bundle, "cpu", precision=precision, options=options, shared=shared)
     spec = bundle.contract.preprocess
     backend = CpuBackend(narrow, Decoder(spec), wide)
-    backend.run_images = find_run_size(narrow, bundle.golden().crops[0])
-    warmed_up = warm_up(backend, bundle, settings.max_batch_size, settings.target_batch_s)
+    backend.run_images = settings.run_images or find_run_size(narrow, bundle.golden().crops[0])
+    if is_first:
+        warmed_up = warm_up(backend, bundle, settings.max_batch_size, settings.target_batch_s)
+    else:
+        warmed_up = run_once(backend, bundle, is_wide=wide is not None)
     # The golden images are whatever they are; callers' have limits.
     backend.decode = Decoder(spec, settings.max_bytes, settings.max_pixels)
     return backend, ProcessReady(precision, warmed_up, backend.run_images)
+
+
+def _open_bundle(settings: ProcessSettings) -> ModelBundle:
+    bundle = ModelBundle.open_again(Path(settings.bundle))
+    if bundle.digest != settings.digest:
+        raise Unavailable(f"{bundle.path}: another model is here than the one that is served")
+    return bundle
+
+
+def _shared_model(bundle: ModelBundle, precision: Precision, settings: ProcessSettings) -> Path | None:
+    """The model as it is to be opened, None where each process has to keep its weights for itself."""
+    if not settings.shared_weights:
+        return None
+    model = Path(settings.shared_weights, precision, shared_weights.MODEL)
+    file = bundle.file_of(precision)
+    if not settings.run_images and not model.exists():
+        try:
+            shared_weights.share(file, model.parent)
+        except Unavailable as error:
+            logger.warning("each process keeps the model's weights for itself: %s", error)
+    return model if model.exists() else None
 
 
 if __name__ == "__main__":

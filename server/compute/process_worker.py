@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
-import subprocess
-import sys
 from typing import Final, cast
 
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from server.background import in_background
 from server.compute import wire
 from server.compute.backend import WorkItem
+from server.compute.child import Child
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
+from server.compute.template import TEMPLATE
 from server.queue.worker import Batch, Computed, Owner, WorkerDied
 
 logger = logging.getLogger(__name__)
@@ -55,11 +54,13 @@ class ProcessWorker:
         """
         self._connection = connection = Connection(self)
         try:
-            return await connection.open(self._settings)
+            ready = await connection.open(self._settings)
         except BaseException:
             self._connection = None
             await connection.close()
             raise
+        self._settings = self._settings.measured(ready)  # for when it is started again
+        return ready
 
     def attach(self, owner: Owner[WorkItem]) -> None:
         self._owner = owner
@@ -146,7 +147,7 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._socket: socket.socket | None = None
         self._transport: asyncio.Transport | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
         self._is_closing = False
         self._reaping: asyncio.Task[None] | None = None
 
@@ -157,7 +158,8 @@ class Connection(asyncio.Protocol):
     async def open(self, settings: ProcessSettings) -> ProcessReady:
         """Returns what the process says when its model is warm. Raises BundleInvalid, Unavailable."""
         try:
-            self._socket, self._process = _spawn()
+            await in_background(TEMPLATE.load)
+            self._socket, self._process = _start()
         except OSError as error:
             raise Unavailable(f"a compute process cannot be started: {error.strerror}") from error
         self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=self._socket)
@@ -220,7 +222,7 @@ class Connection(asyncio.Protocol):
             self._worker.received(kind, content)
 
     async def _reap(self) -> None:
-        code = await in_background(cast("subprocess.Popen[bytes]", self._process).wait)
+        code = await in_background(cast("Child", self._process).wait)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if self._ready.done():
             logger.error("a compute process died", extra={"pid": self.pid, "how": how})
@@ -230,23 +232,14 @@ class Connection(asyncio.Protocol):
         self._ready.set_exception(failure(f"the compute process ended as it started ({how})"))
 
 
-def _spawn() -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+def _start() -> tuple[socket.socket, Child]:
     """Takes a few milliseconds; in another thread it could outlive whoever gives up waiting for it."""
     ours, theirs = socket.socketpair()
     with theirs:
         try:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            command = [sys.executable, "-m", "server.compute.process", str(theirs.fileno())]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}
-            process = subprocess.Popen(  # noqa: S603
-                command,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                process_group=0,  # a terminal's Ctrl-C is the server's to handle
-            )
+            return ours, TEMPLATE.start(theirs)
         except BaseException:
             ours.close()
             raise
-    return ours, process

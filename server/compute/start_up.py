@@ -1,7 +1,7 @@
 """What the server and a compute process tell each other before the first batch, in JSON."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from fovea.logs import LogFormat, LogLevel
@@ -30,10 +30,19 @@ class ProcessSettings:
     max_pixels: int
     log_level: LogLevel
     log_format: LogFormat
+    shared_weights: str = ""
+    """Where the first process puts the model's weights, that all map; each has its own if empty."""
+    run_images: int = 0
+    """How many images the model runs on at a time, as the first process found; it is 0 for that one, which
+    measures for all."""
 
     @classmethod
     def from_json(cls, content: bytes) -> "ProcessSettings":
         return cls(**json.loads(content))
+
+    def measured(self, ready: "ProcessReady") -> "ProcessSettings":
+        """For a process that takes this one's word, instead of finding out for itself."""
+        return replace(self, precision=ready.precision, run_images=ready.run_images)
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class ProcessReady:
 
     precision: Precision
     warm_up: WarmUp
+    """Of the first process; another one measures nothing."""
     run_images: int
     """How many images its model runs on at a time."""
 

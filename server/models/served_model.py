@@ -62,6 +62,7 @@ class ServedModel:
         )
         """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
         self._metrics = metrics
+        self._folder = engine.folder
         self.statistics = ModelStatistics(metrics, self.contract, self.precision)
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch
@@ -106,6 +107,8 @@ class ServedModel:
 
     async def close(self) -> None:
         await self.batcher.close()
+        if self._folder is not None:
+            self._folder.remove()
         if self._ahead is not None:
             self._ahead.close()
 

@@ -1,5 +1,3 @@
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +6,6 @@ import pytest
 
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1.classify_pb2_grpc import ClassifierStub
-from server.compute import process, process_worker
-from tests.programs import Program
 from tests.server.triton_release import Release
 from tests.servers import ServerProcess, running_server
 
@@ -35,20 +31,6 @@ def stub(channel: grpc.Channel) -> ClassifierStub:
 @pytest.fixture(scope="session")
 def inference(channel: grpc.Channel) -> GRPCInferenceServiceStub:
     return GRPCInferenceServiceStub(channel)
-
-
-@pytest.fixture
-def quick_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of what is done with compute processes: they start with their libraries loaded."""
-
-    def spawn() -> tuple[socket.socket, subprocess.Popen[str]]:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            number = theirs.fileno()
-            return ours, Program("server", str(number), module=process.__name__, pass_fds=[number])
-
-    monkeypatch.setattr(process_worker, "_spawn", spawn)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.rpc import call_of, health_stub
-from tests.servers import ServerProcess, run_server, running_server, started_server
+from tests.servers import ServerProcess, compute_processes, run_server, running_server, started_server
 
 FREE_PORTS = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -157,7 +157,7 @@ def test_server_without_a_compute_process_is_live_but_not_ready(tiny_models: Pat
         watches = [watch(channel, service) for service in ("", "fovea.v1.Classifier")]
         assert [next(each).status for each in watches] == [SERVING] * 2
         models.rename(elsewhere)  # so that no other process can be started
-        (process,) = children(server)
+        (process,) = compute_processes(server.process.pid)
         os.kill(process, signal.SIGKILL)
         assert [next(each).status for each in watches] == [NOT_SERVING] * 2
         for target in (server.target, server.health_target):
@@ -172,11 +172,6 @@ def test_server_without_a_compute_process_is_live_but_not_ready(tiny_models: Pat
 def watch(channel: grpc.Channel, service: str) -> Iterator[health_pb2.HealthCheckResponse]:
     request = health_pb2.HealthCheckRequest(service=service)
     return health_stub(channel).Watch(request, timeout=60)
-
-
-def children(server: ServerProcess) -> list[int]:
-    tasks = Path(f"/proc/{server.process.pid}/task").glob("*/children")
-    return [int(pid) for task in tasks for pid in task.read_text().split()]
 
 
 def slow_batch() -> pb.ClassifyBatchRequest:

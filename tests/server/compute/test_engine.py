@@ -1,11 +1,23 @@
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from fovea.model.bundle import ModelBundle
-from server.compute import engine
+from server.compute import engine, process_worker
+from server.compute.backend import WorkItem
+from server.compute.engine import Engine
 from server.compute.start_up import ProcessReady, ProcessSettings
 from server.compute.warm_up import WarmUp
 from server.config import ServeSettings
-from tests.server.event_loop import in_event_loop
+from server.models.served_model import ServedModel
+from server.telemetry.metrics import Metrics
+from tests import tiny
+from tests.server.event_loop import in_event_loop, until
 
 
 class Opened:
@@ -29,5 +41,59 @@ async def test_on_a_cpu_the_first_worker_takes_all_cores_for_a_lone_image_and_ea
         )
     workers = [worker for worker in opened.workers if isinstance(worker, Opened)]
     assert [worker.settings.wide_threads for worker in workers] == [3, 1, 1]
+    assert [worker.settings.run_images for worker in workers] == [0, 2, 2]  # the first one measures for all
+    assert len({worker.settings.shared_weights for worker in workers} - {""}) == 1
+    assert opened.folder
+    opened.folder.remove()
     assert opened.limits.concurrency == 3
     assert opened.limits.min_efficient_batch == 2
+
+
+SETTINGS = ServeSettings(models="unused", provider="cpu", threads=2)
+
+
+def served(opened: Engine) -> ServedModel:
+    return ServedModel(opened, SETTINGS, Metrics())
+
+
+@in_event_loop
+async def test_a_process_that_is_started_again_checks_the_model_that_all_share(
+    tiny_bundle: ModelBundle,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(process_worker, "RESTART_AFTER_S", (0.0, 0.1))
+    opened = await engine.open_engine(tiny_bundle, SETTINGS)
+    model = served(opened)
+    assert opened.folder
+    shared, whole = opened.folder.path / "fp32" / "model.onnx", tmp_path / "model.onnx"
+    shutil.copy(shared, whole)
+    shutil.copy(tiny.stage_bundle(tmp_path / "other", gain=1.0).model_path, shared)
+    worker = opened.workers[1]
+    os.kill(worker.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    await until(lambda: "a compute process does not start again" in caplog.messages)
+    reason = next(vars(record)["reason"] for record in caplog.records if "again" in record.message)
+    assert "golden check failed" in reason
+    shutil.copy(whole, shared)
+    await until(lambda: "a compute process was started again" in caplog.messages)
+    assert (await model.classify(WorkItem(tiny.picture("green")), None)).best == 1
+    await model.close()
+    assert not opened.folder.path.exists()
+
+
+@in_event_loop
+async def test_where_nothing_can_be_written_each_process_has_its_own_weights_and_the_log_says_so(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
+    with caplog.at_level(logging.WARNING):
+        opened = await engine.open_engine(tiny_bundle, SETTINGS)
+    model = served(opened)
+    assert opened.folder is None
+    assert caplog.messages == [
+        "each process keeps the model's weights for itself: no folder for temporary files: Not a directory"
+    ]
+    assert (await model.classify(WorkItem(tiny.picture("blue")), None)).best == 2
+    await model.close()

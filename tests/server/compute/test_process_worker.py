@@ -185,14 +185,14 @@ async def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
 ) -> None:
     async with batching(tiny_bundle.path) as (batcher, worker):
         failures = iter([BlockingIOError(11, "Resource temporarily unavailable")])
-        spawn = process_worker._spawn
+        start = process_worker._start
 
-        def spawn_after_a_failure() -> Any:
+        def start_after_a_failure() -> Any:
             for failure in failures:
                 raise failure
-            return spawn()
+            return start()
 
-        monkeypatch.setattr(process_worker, "_spawn", spawn_after_a_failure)
+        monkeypatch.setattr(process_worker, "_start", start_after_a_failure)
         os.kill(process_of(worker), signal.SIGKILL)
         assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
 

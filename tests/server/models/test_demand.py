@@ -18,8 +18,6 @@ from tests.server import spoiled
 from tests.server.event_loop import in_event_loop, until
 from tests.server.watched import Watched, watching
 
-pytestmark = pytest.mark.usefixtures("quick_processes")
-
 Following = tuple[Watched, list[float], asyncio.Task[None]]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -23,8 +24,7 @@ from tests.buckets import Bucket
 from tests.server import spoiled
 from tests.server.event_loop import in_event_loop
 from tests.server.watched import watching
-
-pytestmark = pytest.mark.usefixtures("quick_processes")
+from tests.servers import compute_processes
 
 
 @pytest.fixture(params=["local", "bucket"])
@@ -300,7 +300,6 @@ async def test_replaced_version_leaves_the_cache(bucket: Bucket, tmp_path: Path)
 async def test_replaced_and_refused_models_leave_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()  # they are found by their command
     opened = opened_workers(monkeypatch)
     async with watching(tmp_path / "models", tmp_path) as watched:
         watched.publish()
@@ -310,7 +309,7 @@ async def test_replaced_and_refused_models_leave_no_process(
         await watched.watcher.look()
         assert watched.version == 2
         assert [worker.pid is not None for worker in opened] == [False, False, True]
-    assert not children()
+    assert not compute_processes(os.getpid())
 
 
 def refusals(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
@@ -348,11 +347,3 @@ def opened_workers(monkeypatch: pytest.MonkeyPatch) -> list[ProcessWorker]:
 
     monkeypatch.setattr(ProcessWorker, "open", remember_and_open)
     return opened
-
-
-def children() -> list[str]:
-    """The compute processes that this process has started and not seen end."""
-    tasks = Path("/proc/self/task").glob("*/children")
-    pids = [pid for task in tasks for pid in task.read_text().split()]
-    commands = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids]
-    return [command for command in commands if "server.compute.process" in command]

@@ -1,0 +1,75 @@
+"""Compute processes are forks of one that has loaded what they need."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.compute.child import Child
+from server.compute.template import Template
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Template]:
+    template = Template()
+    template.load()
+    yield template
+    template.end()
+
+
+def started(template: Template) -> tuple[Child, socket.socket]:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        return template.start(theirs), ours
+
+
+def parent_of(child: Child) -> int:
+    return int(Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def process_of(template: Template) -> Child:
+    assert template._process is not None
+    return template._process
+
+
+def test_a_fork_is_a_child_that_ends_with_its_socket(template: Template) -> None:
+    child, ours = started(template)
+    assert parent_of(child) == os.getpid()
+    ours.close()
+    assert child.wait() == 0 == child.wait()
+    child.kill()  # which then is nobody's number
+
+
+def test_it_is_told_by_which_signal_a_fork_was_ended(template: Template) -> None:
+    child, ours = started(template)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    ours.close()
+
+
+def test_forks_live_on_where_the_template_dies_and_it_is_loaded_again(template: Template) -> None:
+    before, its_socket = started(template)
+    first = process_of(template)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    with pytest.raises(OSError, match=r"Broken pipe|forks of died|reset"):
+        started(template)
+    template.load()
+    after, other_socket = started(template)
+    assert process_of(template).pid != first.pid
+    for child, ours in ((before, its_socket), (after, other_socket)):
+        assert parent_of(child) == os.getpid()
+        ours.close()
+        assert child.wait() == 0
+
+
+def test_without_a_template_a_process_loads_for_itself() -> None:
+    child, ours = started(Template())
+    ours.close()
+    assert child.wait() == 0
