@@ -116,7 +116,7 @@ def compare(contenders: Sequence[Contender], images: Path, seconds: float, round
         ours = {name: each for name, each in seen.items() if name.partition(",")[0] == "Fovea"}
         for name, each in seen.items():
             print(f"| {clients} | {name} | {_medians(each)} |")
-        for theirs in seen.keys() - ours.keys():
+        for theirs in (name for name in seen if name not in ours):
             for name in ours:
                 print(f"| {clients} | {name} / {theirs} | {_ratios(ours[name], seen[theirs])} |", flush=True)
 

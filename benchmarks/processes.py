@@ -100,7 +100,7 @@ def running(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        start_new_session=True,
+        process_group=0,
     )
     program = Program(process)
     try:
@@ -150,7 +150,7 @@ def _short(
         stderr=stderr,
         text=True,
         errors="replace",
-        start_new_session=True,
+        process_group=0,
     ) as process:
         try:
             yield process
@@ -168,7 +168,7 @@ def _output(process: "subprocess.Popen[str]") -> str:
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
-    """With its whole session, which is its own."""
+    """With its whole group, which is its own: the signals of a terminal do not reach it."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

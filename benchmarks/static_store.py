@@ -45,7 +45,7 @@ def running_store(folder: Path, images: int) -> Iterator[RunningStore]:
     """Ready when the block begins, ended after it."""
     command = [sys.executable, "-m", "benchmarks.static_store", str(folder), str(images)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, process_group=0) as process:
         assert process.stdout
         yield RunningStore(process.pid, process.stdout.readline().strip())
 
