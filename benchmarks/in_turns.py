@@ -26,6 +26,10 @@ ROUNDS: Final = 3
 PEERS: Final = ("triton", "mosec")
 TRITON: Final = "Triton, ModelInfer"
 MOSEC: Final = "mosec, HTTP"
+MOSEC_ALONE: Final = "mosec without batches, HTTP"
+"""A lone image need not wait for others there."""
+MAX_BATCH_SIZE: Final = 16
+"""Of mosec: as our server and Triton have it on a CPU."""
 COLUMNS: Final = {
     "images/s": "images_s",
     "p50 ms": "p50_ms",
@@ -74,8 +78,9 @@ def running_contenders(
             contenders.append(Contender(TRITON, triton.pid, triton.target, by_oip))
         if "mosec" in peers:
             image = min(images.iterdir()).read_bytes()
-            mosec = stack.enter_context(running_mosec(models, scratch, cores, image))
-            contenders.append(Contender(MOSEC, mosec.pid, mosec.target, ("--http",)))
+            for name, size in ((MOSEC, MAX_BATCH_SIZE), (MOSEC_ALONE, 1)):
+                mosec = stack.enter_context(running_mosec(models, scratch, cores, size, image))
+                contenders.append(Contender(name, mosec.pid, mosec.target, ("--http",)))
         for build in builds:
             server = stack.enter_context(running_server(models, build=build))
             if "triton" in peers and build is THIS:

@@ -42,13 +42,22 @@ def python_of_mosec() -> Path:
 
 
 @contextmanager
-def running_mosec(models: Path, scratch: Path, workers: int, image: bytes) -> Iterator[MosecServer]:
+def running_mosec(
+    models: Path, scratch: Path, workers: int, max_batch_size: int, image: bytes
+) -> Iterator[MosecServer]:
     """Ready when the block begins: every worker is up, and an image was answered."""
     (port,) = free_ports(1)
     flags = ("--address", "127.0.0.1", "--port", str(port), "--timeout", str(TIMEOUT_MS))
     service = ROOT / "benchmarks" / "mosec_service.py"
-    command: list[str | Path] = [python_of_mosec(), service, *flags, "--path", scratch / "mosec"]
-    own = {"MODELS": str(models), "WORKERS": str(workers), "PYTHONPATH": str(ROOT)}
+    command: list[str | Path] = [
+        python_of_mosec(),
+        service,
+        *flags,
+        "--path",
+        scratch / f"mosec-{max_batch_size}",
+    ]
+    numbers = {"WORKERS": str(workers), "MAX_BATCH_SIZE": str(max_batch_size)}
+    own = {"MODELS": str(models), "PYTHONPATH": str(ROOT), **numbers}
     with running(command, environment=os.environ | own) as program:
         server = MosecServer(program, f"127.0.0.1:{port}")
         _wait_for_answers(server, workers, image)

@@ -1,6 +1,6 @@
 """What mosec runs: a bundle, with our image path and our classifier, in a process for each core.
 
-    MODELS=models/pets WORKERS=2 python benchmarks/mosec_service.py --address 127.0.0.1 --port 8000
+    MODELS=models/pets WORKERS=2 MAX_BATCH_SIZE=16 python benchmarks/mosec_service.py --port 8000
 
 In `.venv-mosec`, with this checkout in PYTHONPATH. The body of a request is the image as it came; the answer
 is JSON. So decoding and computing cost what they cost in our server, and what differs is the serving.
@@ -18,10 +18,8 @@ from fovea.images.preprocess import Pixels, decode_image
 from fovea.model import versions
 from fovea.model.classifier import Classifier, SessionOptions
 
-MAX_BATCH_SIZE: Final = 16
-"""As our server and Triton have it on a CPU."""
 MAX_WAIT_MS: Final = 1
-"""The least that it takes: a batch waits so long for more images, also where a lone one waits."""
+"""The least that it takes. A batch that is not full waits so long, that of a lone image too."""
 
 
 class Classify(Worker):  # type: ignore[misc]  # mosec is in another environment
@@ -36,7 +34,11 @@ class Classify(Worker):  # type: ignore[misc]  # mosec is in another environment
     def deserialize(self, data: bytes) -> bytes:
         return data
 
-    def forward(self, data: list[bytes]) -> list[dict[str, Any]]:
+    def forward(self, data: Any) -> Any:
+        """Takes a list and gives one; without batching, one image and its answer."""
+        return self._answers(data) if self.max_batch_size > 1 else self._answers([data])[0]
+
+    def _answers(self, data: list[bytes]) -> list[dict[str, Any]]:
         probabilities = self._classifier.classify(np.stack([self._decode(image) for image in data]))
         labels = self._classifier.labels
         return [{"label": labels[int(row.argmax())], "probabilities": row.tolist()} for row in probabilities]
@@ -50,6 +52,10 @@ class Classify(Worker):  # type: ignore[misc]  # mosec is in another environment
 
 if __name__ == "__main__":
     server = Server()
-    workers = int(os.environ["WORKERS"])
-    server.append_worker(Classify, num=workers, max_batch_size=MAX_BATCH_SIZE, max_wait_time=MAX_WAIT_MS)
+    server.append_worker(
+        Classify,
+        num=int(os.environ["WORKERS"]),
+        max_batch_size=int(os.environ["MAX_BATCH_SIZE"]),
+        max_wait_time=MAX_WAIT_MS,
+    )
     server.run()

@@ -27,6 +27,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from benchmarks.machine import describe_machine
 from benchmarks.process_tree import resident_bytes
+from benchmarks.processes import run
 from benchmarks.served import RunningServer, running_server
 from benchmarks.serving_models import photographs, publish_untrained_resnet34
 from fovea.cpus import available_cpus
@@ -195,4 +196,4 @@ def _print_times(name: str, seconds: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

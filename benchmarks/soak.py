@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from benchmarks.process_tree import counts, resident_bytes
+from benchmarks.processes import run
 from benchmarks.served import RunningServer, running_server
 from benchmarks.serving_models import photographs, publish_tiny
 from fovea.v1 import classify_pb2 as pb
@@ -195,4 +196,4 @@ def _print(soaked: Soaked) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

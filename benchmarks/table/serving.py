@@ -1,10 +1,19 @@
 """Throughput and latency beside the older build, Triton and mosec, on a cheap network and on resnet34."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from benchmarks.builds import THIS, Build
-from benchmarks.in_turns import CLIENTS, MOSEC, TRITON, Rounds, name_of, running_contenders, take_turns
+from benchmarks.in_turns import (
+    CLIENTS,
+    MOSEC,
+    MOSEC_ALONE,
+    TRITON,
+    Rounds,
+    name_of,
+    running_contenders,
+    take_turns,
+)
 from benchmarks.table.bench import Bench
 from benchmarks.table.rows import Row, Wanted, served_row
 
@@ -20,17 +29,16 @@ class _Asked(NamedTuple):
     """By whom it is beside."""
 
 
+def _wanted(sign: Literal["<=", ">="], of_peers: float, of_older: float | None = None) -> dict[str, Wanted]:
+    peers = dict.fromkeys((TRITON, MOSEC, MOSEC_ALONE), Wanted(sign, of_peers))
+    return peers | ({OLDER: Wanted(sign, of_older)} if of_older else {})
+
+
 CHEAP: Final = (
-    _Asked(
-        *("images per server CPU s, 64 callers", 64, "images_cpu_s", ""),
-        {OLDER: Wanted(">=", 1.25), TRITON: Wanted(">=", 1.15), MOSEC: Wanted(">=", 1.15)},
-    ),
-    _Asked(
-        *("images/s, 64 callers", 64, "images_s", ""),
-        {OLDER: Wanted(">=", 1.25), TRITON: Wanted(">=", 1.1), MOSEC: Wanted(">=", 1.1)},
-    ),
-    _Asked("lone p50", 1, "p50_ms", "ms", dict.fromkeys((TRITON, MOSEC), Wanted("<=", 0.9))),
-    _Asked("p99, 16 callers", 16, "p99_ms", "ms", dict.fromkeys((TRITON, MOSEC), Wanted("<=", 0.8))),
+    _Asked("images per server CPU s, 64 callers", 64, "images_cpu_s", "", _wanted(">=", 1.15, 1.25)),
+    _Asked("images/s, 64 callers", 64, "images_s", "", _wanted(">=", 1.1, 1.25)),
+    _Asked("lone p50", 1, "p50_ms", "ms", _wanted("<=", 0.9)),
+    _Asked("p99, 16 callers", 16, "p99_ms", "ms", _wanted("<=", 0.8)),
 )
 COSTLY: Final = (
     _Asked("images/s, 64 callers", 64, "images_s", "", {TRITON: Wanted(">=", 1.03)}),
@@ -42,7 +50,7 @@ COSTLY: Final = (
 def cheap(bench: Bench) -> list[Row]:
     """A network that does next to nothing, so that the server's own work is what is measured."""
     seen = _seen(bench, "pool", ("triton", "mosec"), bench.builds)
-    others = {OLDER: name_of(bench.older), TRITON: TRITON, MOSEC: MOSEC}
+    others = {OLDER: name_of(bench.older), TRITON: TRITON, MOSEC: MOSEC, MOSEC_ALONE: MOSEC_ALONE}
     return [
         _row("pool + linear", asked, seen, other, name) for asked in CHEAP for other, name in others.items()
     ]
