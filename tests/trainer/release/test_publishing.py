@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +11,8 @@ from fovea.errors import DataInvalid
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from tests.trainer.conftest import train_settings
-from tests.trainer.report.test_verdict import CALIBRATION, CLEAN, of
 from trainer import job
-from trainer.config import ExportSettings, TrainSettings
-from trainer.release.publishing import Terms
-from trainer.report.verdict import judge
+from trainer.config import TrainSettings
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 
@@ -61,33 +57,3 @@ def test_a_model_no_better_than_the_majority_is_kept_and_not_published(
     assert versions.fetch(noise.models).contract.verdict == kept.verdict
     assert json.loads((run / "summary.json").read_text())["model"] == f"{noise.models}/1"
     assert not (run / "candidate").exists()
-
-
-def test_an_export_keeps_to_its_runs_least_accuracy_unless_it_names_one(tmp_path: Path) -> None:
-    of_the_run = train_settings(tmp_path, tmp_path, min_accuracy=0.9, publish_anyway=False)
-    for given, terms in (
-        ({}, Terms(0.9)),
-        ({"min_accuracy": 0.5}, Terms(0.5)),
-        ({"publish_anyway": True}, Terms(0.9, anyway=True)),
-    ):
-        options: dict[str, Any] = {"run": tmp_path, "models": "models", **given}
-        assert Terms.of(ExportSettings(**options), of_the_run) == terms
-
-
-def test_terms_say_what_is_not_reached() -> None:
-    sound, worthless = of((480, 20), (15, 485)), of((60, 0), (40, 0))
-    for metrics, terms, said in (
-        (sound, Terms(), None),
-        (sound, Terms(0.965), None),
-        (
-            sound,
-            Terms(0.97),
-            "its accuracy of 96.50% is below --min-accuracy 0.97 (965 of 1000 held-out images",
-        ),
-        (sound, Terms(0.97, anyway=True), None),
-        (worthless, Terms(), "it is not better than always answering class 0, which is right for 60.0 % of"),
-        (worthless, Terms(0.5), "it is not better than always"),
-        (worthless, Terms(anyway=True), None),
-    ):
-        refusal = terms.refusal(metrics, judge(metrics, CALIBRATION, CLEAN, 0.99))
-        assert (refusal is None) if said is None else (refusal or "").startswith(said), (terms, refusal)

@@ -11,28 +11,19 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from fovea.errors import BundleInvalid, GateRefused
+from fovea.errors import BundleInvalid
 from fovea.images.preprocess import Pixels, PreprocessSpec
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.model.sessions import SessionOptions, open_session
 from fovea.stopping import Stopping
 from tests.trainer.conftest import train_settings
-from trainer.images.batches import Images
 from trainer.images.data import DataSet, read_images
-from trainer.images.sources import Sample, open_source
+from trainer.images.sources import open_source
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.publishing import Terms
 from trainer.release.release import read_released, release
-from trainer.release.variants import (
-    _check_drop,
-    _Crops,
-    add_variants,
-    calibration_crops,
-    spread_over_classes,
-    write_fp16,
-    write_int8,
-)
+from trainer.release.variants import add_variants, write_fp16, write_int8
 from trainer.run_folder import RunFolder
 
 Writer = Callable[[Path, Path, Pixels], None]
@@ -170,33 +161,6 @@ def test_int8_has_a_scale_for_each_channel_and_seven_bits(
     assert (model.producer_name, model.producer_version, model.graph.name) == ("fovea", "", "classifier")
     assert "pre-processing before quantization" not in caplog.text
     assert logging.getLogger().filters == filters
-
-
-def test_drop_may_be_as_large_as_was_allowed_and_no_larger() -> None:
-    _check_drop(0.9, 0.85, 0.05)
-    with pytest.raises(GateRefused, match=r"85.00%, 5.00% below fp32's, more than --max-accuracy-drop 4.90%"):
-        _check_drop(0.9, 0.85, 0.049)
-
-
-def test_images_are_spread_over_the_classes_in_their_order() -> None:
-    assert spread_over_classes(np.array([0, 0, 0, 1, 1, 2]), 4).tolist() == [0, 3, 5, 1]
-
-
-def test_calibration_is_on_256_centres_spread_over_the_classes() -> None:
-    targets = np.repeat([0, 1, 2], [400, 150, 50])
-    cache = np.random.default_rng(0).integers(0, 256, (600, 6, 10, 3), np.uint8)
-    images = Images(cache, np.arange(600), targets, (Sample(Path("x.png"), "x"),) * 600)
-    crops = calibration_crops(images, 4, seed=1)
-    place_of = {whole[1:5, 3:7].tobytes(): place for place, whole in enumerate(cache)}
-    places = [place_of[crop.tobytes()] for crop in crops]
-    assert places == sorted(set(places))
-    assert np.bincount(targets[places]).tolist() == [103, 103, 50]
-    assert np.array_equal(crops, calibration_crops(images, 4, seed=1))
-    assert not np.array_equal(crops, calibration_crops(images, 4, seed=2))
-    reader, sizes = _Crops(crops[:40]), []
-    while batch := reader.get_next():
-        sizes.append(len(batch["pixels"]))
-    assert sizes == [16, 16, 8]
 
 
 def _data(trained: Path, few_digits: Path, spec: PreprocessSpec) -> DataSet:
