@@ -13,7 +13,7 @@ from tests.trainer.layers import last_layer
 from trainer.fit.recipe import Objective
 from trainer.images.augment import Augmentation, augment
 from trainer.images.batches import Batch
-from trainer.learning_rate.range_test import RangeTestOptions, range_test, smooth
+from trainer.learning_rate.range_test import Curve, RangeTestOptions, range_test, smooth
 from trainer.network.model import Network, adamw, build_network
 from trainer.network.precision import Precision
 
@@ -251,6 +251,16 @@ def test_range_test_trains_as_a_plain_loop_does(max_norm: float | None) -> None:
     assert [is_training for is_training, _ in model.diary] == [True] * 6
     torch.testing.assert_close([weight for _, weight in model.diary], weights)
     assert "all 6 steps were made" in curve.end
+
+
+def test_first_tenth_and_last_five_points_are_of_no_use() -> None:
+    for points, first, end in ((57, 5, 52), (60, 6, 55), (9, 0, 4), (5, 0, 0), (0, 0, 0)):
+        places = [float(place) for place in range(points)]
+        losses = [10 + place for place in places]
+        curve = Curve(places, [0.0] * points, losses, "all")
+        lrs, usable = curve.usable()
+        assert lrs.tolist() == places[first:end]
+        assert usable.tolist() == losses[first:end]
 
 
 def test_range_test_goes_on_where_nothing_is_lost() -> None:
