@@ -63,19 +63,35 @@ def dockerfile(request: pytest.FixtureRequest) -> Dockerfile:
 
 
 def test_every_stage_starts_from_the_base_that_is_asked_for(dockerfile: Dockerfile) -> None:
-    assert [dockerfile.all("FROM", stage)[0].split()[0] for stage in (0, 1)] == ["${BASE_IMAGE}"] * 2
-    assert len(dockerfile.stages) == 2
+    starts = [dockerfile.all("FROM", stage)[0].split() for stage in range(len(dockerfile.stages))]
+    assert [words[0] for words in starts] == ["${BASE_IMAGE}"] * 3
+    assert [words[1:] for words in starts] == [["AS", "dependencies"], ["AS", "extension"], []]
 
 
 def test_what_is_copied_is_there_and_not_ignored(dockerfile: Dockerfile) -> None:
     allowed = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines()}
-    for name in _copied(dockerfile, 0) | _copied(dockerfile, 1):
+    for name in set().union(*(_copied(dockerfile, stage) for stage in range(3))):
         assert (ROOT / name).exists()
         assert {name, str(PurePosixPath(name).parent)} & allowed
+    assert "**/*.so" in allowed  # what was compiled for the machine that builds
 
 
 def test_image_holds_its_programs_and_no_other(dockerfile: Dockerfile) -> None:
-    assert _copied(dockerfile, 1) == {"fovea", *PROGRAMS[dockerfile.name]}
+    assert _copied(dockerfile, -1) == {"fovea", *PROGRAMS[dockerfile.name]}
+
+
+def test_image_holds_the_extension_where_it_is_imported_from(dockerfile: Dockerfile) -> None:
+    """Compiled from all the sources that an installation compiles it from."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    (extension,) = tools["ext-modules"]
+    (compiled,) = (run for run in dockerfile.all("RUN", 1) if run.startswith("gcc "))
+    assert {str(path.relative_to(ROOT)) for path in ROOT.glob("fovea/images/_*.c")} == set(
+        extension["sources"]
+    )
+    assert "fovea/images/_*.c -o _resize.abi3.so" in compiled
+    (copied,) = (copy for copy in dockerfile.all("COPY") if "--from=extension" in copy)
+    (place,) = (copy.split()[-1] for copy in dockerfile.all("COPY") if copy.startswith("fovea "))
+    assert copied.split()[1:] == ["/build/_resize.abi3.so", f"{place}/images/"]
 
 
 def test_image_runs_as_the_pods_do(dockerfile: Dockerfile) -> None:
@@ -121,8 +137,8 @@ def test_nothing_is_reported_to_the_makers_of_onnxruntime(dockerfile: Dockerfile
 
 
 def test_image_has_no_build_tools(dockerfile: Dockerfile) -> None:
-    for stage in (0, 1):
-        assert not any(BUILD_TOOLS.search(run) for run in dockerfile.all("RUN", stage))
+    assert not any(BUILD_TOOLS.search(run) for run in dockerfile.all("RUN", 0))
+    assert not any(BUILD_TOOLS.search(run) for run in dockerfile.all("RUN"))
 
 
 def test_image_says_which_version_it_is(dockerfile: Dockerfile) -> None:
