@@ -29,7 +29,7 @@ Seen = dict[str, dict[str, Any]]
 
 def measure(bench: Bench) -> list[Row]:
     """`decode_image` of each kind; then how many files have another outcome than in the older build."""
-    folder = _write_files(bench.work / "decoding")
+    folder = write_kinds(bench.work / "decoding")
 
     def once(build: Build) -> Seen:
         seen: Seen = json.loads(build.run_script("decode_cost.py", str(folder), str(bench.seconds)))
@@ -56,7 +56,7 @@ def _different(theirs: Seen, ours: Seen, kinds: Iterable[str]) -> int:
     return sum(a != b for each in pairs for a, b in each)
 
 
-def _write_files(folder: Path) -> Path:
+def write_kinds(folder: Path) -> Path:
     small = photographs(32, 500, 375)
     write_files(folder / "baseline", small)
     write_files(folder / "progressive", [_progressive(data) for data in small])
