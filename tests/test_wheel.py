@@ -1,6 +1,7 @@
 """What `pip install fovea-vision` gives a caller: the client, and nothing named `server`."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -49,6 +50,15 @@ def test_the_wheel_holds_fovea_alone(wheel: Path) -> None:
     assert "fovea/py.typed" in names
     assert ("fovea/images/_resize.abi3.so" in names) == resize.is_built()
     assert wheel.name.startswith("fovea_vision-")
+
+
+@pytest.mark.slow
+def test_a_wheel_is_built_where_the_compiler_fails_and_has_no_extension(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "CC": "false"})
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert "fovea/images/resize.py" in names
+    assert not [name for name in names if name.endswith(".so")]
 
 
 def test_the_client_works_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:

@@ -21,7 +21,12 @@ SAME_EVERYWHERE = "aaa7bbbcbc17c5ab7ac817c6881737ffc0d6d9fa04a8e312d29743c0d4481
 """sha256 of the lines of `crop_digests`; with it goes `fovea.images.formats.REVISION`."""
 
 
-def test_crops_have_the_bits_that_they_always_had() -> None:
+@pytest.mark.parametrize("resizes", ["the extension", "Pillow"])
+def test_crops_have_the_bits_that_they_always_had(resizes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if resizes == "Pillow":
+        monkeypatch.setattr(resize, "_extension", None)
+    elif not resize.is_built():
+        pytest.skip("the extension was not built here")
     assert hashlib.sha256("\n".join(crop_digests.digests()).encode()).hexdigest() == SAME_EVERYWHERE
 
 
@@ -48,14 +53,18 @@ def test_crops_are_the_same_by_the_oldest_pillow_and_by_the_newest(tmp_path: Pat
     expected = list(crop_digests.digests())
     for wanted in (oldest, "pillow"):
         version, digests = digests_by(wanted, tmp_path / wanted)
-        assert digests == expected, f"Pillow {version} crops otherwise than {PIL.__version__}"
+        assert digests == 2 * expected, f"Pillow {version} crops otherwise than {PIL.__version__}"
 
 
 def digests_by(pillow: str, folder: Path) -> tuple[str, list[str]]:
-    """Pillow's version, and its crops' digests, in an interpreter of its own."""
+    """Pillow's version, and its crops' digests, by the extension and by itself, in another interpreter."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     subprocess.run([*pip, "--target", str(folder), pillow], check=True, capture_output=True)
-    code = "from tests.fovea.crop_digests import *; print(PIL.__version__, *digests(), sep='\\n')"
+    code = (
+        "from fovea.images import resize; from tests.fovea.crop_digests import *\n"
+        "print(PIL.__version__, *digests(), sep='\\n')\n"
+        "resize._extension = None; print(*digests(), sep='\\n')"
+    )
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
