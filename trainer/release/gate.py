@@ -84,7 +84,8 @@ def _chunks(heldout: Images, description: str) -> Iterator[int]:
 
 
 def _check_shapes(session: "InferenceSession", contract: BundleContract, reference: Reference) -> None:
-    classes = session.get_outputs()[-1].shape[-1]
+    shapes = {output.name: output.shape for output in session.get_outputs()}
+    classes = shapes["probabilities"][-1]
     if not classes == len(contract.labels) == len(reference.labels):
         raise GateRefused(
             f"labels: the model gives {classes} probabilities, the contract has "
