@@ -73,6 +73,7 @@ def test_a_label_that_one_of_them_does_not_have_has_no_probability() -> None:
     """Of another model, whose labels are others: a probability of next to nothing is none."""
     small = judged(answer(cat=0.9996, emu=0.0004), row(cat=0.9996, dog=0.0004), provider=CUDA)
     assert (small.mismatches, small.largest_difference) == (0, 0.0004)
+    assert judged(answer(emu=0.04), row(cat=0.04), "int8").mismatches == 0
     large = judged(answer(emu=1.0), row(cat=1.0), provider=CUDA)
     assert (large.mismatches, large.largest_difference) == (1, 1.0)
     assert large.first == "a.jpg: the row says cat 1.0000, the server says emu 1.0000"
