@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fovea.errors import GateRefused
-from fovea.model.bundle import ModelBundle
 from trainer.release.export import _check
 
 SIDE = 4
@@ -105,15 +103,3 @@ def test_shapes_that_contradict_each_other_are_refused() -> None:
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
     with pytest.raises(GateRefused, match=r"the graph is not valid ONNX: .*differ in dimension 1"):
         _check(model)
-
-
-def test_exported_file_holds_no_note_of_what_exported_it(trained: Path) -> None:
-    bundle = ModelBundle.open(trained / "models" / "tiny" / "1")
-    model = onnx.load(bundle.model_path)
-    graph = model.graph
-    assert (model.producer_name, model.producer_version, model.doc_string) == ("fovea", "", "")
-    assert [entry.key for entry in model.metadata_props] == ["fovea"]
-    assert (graph.name, graph.doc_string, len(graph.metadata_props)) == ("classifier", "", 0)
-    parts: list[Any] = [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
-    for part in parts:
-        assert (part.doc_string, len(part.metadata_props)) == ("", 0), part.name
