@@ -57,6 +57,11 @@ def test_image_to_serve_has_no_torch_and_no_compiler(serving_image: Image) -> No
     ]
 
 
+def test_images_are_resized_by_the_extension(image: Image, tmp_path: Path) -> None:
+    code = "from fovea.images import resize; print(resize.is_built())"
+    assert run(Container(image, ["python", "-c", code]), tmp_path) == (0, "True\n")
+
+
 def test_no_pip_is_left(image: Image, tmp_path: Path) -> None:
     assert "pip" not in _packages(image)
     code, output = run(Container(image, ["python", "-m", "pip", "--version"]), tmp_path)
