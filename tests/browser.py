@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Playwright, Request, sync_playwright
+
+if TYPE_CHECKING:  # loaded with a browser: every test loads this module, those for a machine without one too
+    from playwright.sync_api import Browser, Page, Playwright, Request
 
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 WIDE, NARROW = 1280, 390
@@ -24,11 +25,13 @@ Theme = Literal["light", "dark"]
 class OpenPage:
     """A page that is open; `complaints` are what its console says and what it asks of elsewhere."""
 
-    page: Page
+    page: "Page"
     complaints: list[str] = field(default_factory=list)
 
     def violations(self) -> list[str]:
         """What axe finds that is serious or critical: a line each, with the first element of it."""
+        from axe_playwright_python.sync_playwright import Axe
+
         found = Axe().run(self.page).response["violations"]
         return [
             f"{v['id']} ({v['impact']}): {v['help']}; {len(v['nodes'])} times, as in {v['nodes'][0]['html']}"
@@ -52,18 +55,20 @@ class OpenPage:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """One for a module: it is ended with it, for asyncio cannot run beside it. Skips where Chromium is
     missing, but not when CI=true."""
     program = shutil.which("chromium")
     if program is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing("chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         yield from _launched(playwright, program)
 
 
-def _launched(playwright: Playwright, program: str) -> Iterator[Browser]:
+def _launched(playwright: "Playwright", program: str) -> "Iterator[Browser]":
     browser = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS])
     try:
         yield browser
@@ -73,7 +78,7 @@ def _launched(playwright: Playwright, program: str) -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, file: Path, *, theme: Theme = "light", width: int = WIDE, scripts: bool = True
+    browser: "Browser", file: Path, *, theme: Theme = "light", width: int = WIDE, scripts: bool = True
 ) -> Iterator[OpenPage]:
     """The page in a window of its own, `width` pixels wide, with its scripts or without."""
     context = browser.new_context(
@@ -94,7 +99,7 @@ def opened(
 
 
 def _listen(found: OpenPage, own: str) -> None:
-    def note_request(request: Request) -> None:
+    def note_request(request: "Request") -> None:
         if not request.url.startswith(("data:", f"{own}#")) and request.url != own:
             found.complaints.append(f"asks for {request.url}")
 
