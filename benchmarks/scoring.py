@@ -79,25 +79,32 @@ def _compare(options: argparse.Namespace, work: Path, store_pid: int) -> None:
 class Night:
     """Runs of the real program, each on a plan of its own."""
 
-    def __init__(self, models: Path, output: Path, store_pid: int) -> None:
+    def __init__(self, models: Path, output: Path, store_pid: int, provider: str = "cpu") -> None:
         self._models, self._output, self._store_pid = models, output, store_pid
+        self._provider = provider
         self._runs = 0
         self.store_cores: list[float] = []
         self.log = ""
         """The last shard's line."""
 
     def score(self) -> Measured:
+        counts = self.run()
+        images = sum(counts.statuses.values())
+        return Measured(images / counts.elapsed_s, images / counts.stages["cpu"].busy_s)
+
+    def run(self) -> ShardCounts:
+        """One night, of which every image is scored."""
         self._runs += 1
-        run = ("--output", str(self._output), "--run-id", f"night-{self._runs}")
-        _scorer("plan", SOURCE, "--models", str(self._models), *run, "--shard-images", "1000000")
+        night = ("--output", str(self._output), "--run-id", f"night-{self._runs}")
+        _scorer("plan", SOURCE, "--models", str(self._models), *night, "--shard-images", "1000000")
         started, store_s = time.perf_counter(), cpu_seconds(self._store_pid)
-        self.log = _scorer("work", *run, "--provider", "cpu").splitlines()[-1]
+        self.log = _scorer("work", *night, "--provider", self._provider).splitlines()[-1]
         seconds = time.perf_counter() - started
         self.store_cores.append((cpu_seconds(self._store_pid) - store_s) / seconds)
         counts = self._counts()
         images = sum(counts.statuses.values())
         assert counts.statuses == {"ok": images}, counts.statuses
-        return Measured(images / counts.elapsed_s, images / counts.stages["cpu"].busy_s)
+        return counts
 
     def _counts(self) -> ShardCounts:
         path = f"{layout.run_folder(f'night-{self._runs}')}/{layout.shard_file(0)}"

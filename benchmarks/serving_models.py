@@ -69,14 +69,14 @@ def export_untrained_resnet34(file: Path) -> None:
     export_onnx(ServedNetwork(network, 1.0), _contract("resnet34"), file)
 
 
-def publish_resnet34(models: Path, work: Path) -> None:
-    """By the trainer, through its gate, with an int8 variant; two classes of photographs, hardly trained."""
+def publish_resnet34(models: Path, work: Path, other: str = "int8") -> None:
+    """By the trainer, through its gate, with another precision; two classes of images, hardly trained."""
     for index, data in enumerate(photographs(80, 300, 225)):
         file = work / "photos" / ("temple", "flower")[index % 2] / f"{index:03d}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     command = [
-        *(sys.executable, "-m", "trainer", "train", "--weights", "none", "--precisions", "int8"),
+        *(sys.executable, "-m", "trainer", "train", "--weights", "none", "--precisions", other),
         *(
             "--data",
             work / "photos",

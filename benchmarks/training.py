@@ -103,12 +103,12 @@ def _print(options: argparse.Namespace, seen: Training, fastai: float | None) ->
 def _round(start: Start, settings: TrainSettings, run: Path) -> tuple[float, float]:
     """Images/s of (a) and of (b)."""
     steps = len(start.data.train) // settings.batch_size
-    limit = steps * settings.batch_size / _model_alone_s(start, settings, steps)
+    limit = steps * settings.batch_size / model_alone_s(start, settings, steps)
     epoch = _epoch(start, settings, run)
     return limit, steps * settings.batch_size / epoch.train_s
 
 
-def _model_alone_s(start: Start, settings: TrainSettings, steps: int) -> float:
+def model_alone_s(start: Start, settings: TrainSettings, steps: int) -> float:
     """Seconds of so many optimizer steps on one batch that is there already."""
     network, precision = start.checkpoint.network, start.precision
     shape = (settings.batch_size, settings.size, settings.size, 3)
@@ -133,7 +133,7 @@ def _model_alone_s(start: Start, settings: TrainSettings, steps: int) -> float:
 def _epoch(start: Start, settings: TrainSettings, run: Path) -> EpochRecord:
     """One, by the trainer."""
     run.mkdir()
-    with _silent():
+    with silent():
         recipe = recipe_of(settings, start, fixed_rate(1e-3))
         _, epochs = fit(start.checkpoint, start.data, recipe, start.precision, Stopping(), run)
     return epochs[0]
@@ -159,7 +159,7 @@ def _wait_for(device: torch.device) -> None:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Without the line an epoch."""
     stdout = sys.stdout
     with Path(os.devnull).open("w") as sink:
