@@ -15,7 +15,7 @@ CODE := $(PACKAGES) tests
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak bench-serving test-gpu mutants lint types proto manifests options architecture surface images try-images base-image locks release clean
+.PHONY: help setup demo test test-slow test-triton soak bench-serving test-gpu gpu-kit mutants lint types proto manifests options architecture surface images try-images base-image locks release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,11 @@ $(MOSEC_READY): benchmarks/mosec_requirements.txt constraints.txt
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
+
+REHEARSE ?=
+PART_MIB ?=
+gpu-kit: $(READY) ## Prepare what measures all of this on a machine with a GPU and no internet (PART_MIB; REHEARSE=1 tries it here, on the CPU)
+	@$(BIN)/python -m benchmarks.gpu $(if $(REHEARSE),--rehearse) $(PART_MIB:%=--part-mib=%)
 
 mutants: $(READY) $(VENV)/.mutants ## Look for faults that no test would find, in copies of the checkout (ROOM, SAMPLE, SEED)
 	@$(BIN)/python -m tests.mutants $(ROOM) $(SAMPLE:%=--sample=%) $(SEED:%=--seed=%)

@@ -29,7 +29,9 @@ from trainer.config import TrainSettings
 OF_OTHERS = {
     "README.md": {"--user"},
     "docs/kubernetes.md": {"--local"},
-    "docs/benchmarks.md": {"--work", "--peer", "--only", "--seconds", "--build", "--model", "--rounds"},
+    "docs/benchmarks.md": {
+        *("--work", "--peer", "--only", "--seconds", "--build", "--model", "--rounds", "--source"),
+    },
     "docs/options.md": {"--no-"},
 }
 """Options of pip, kubectl and the benchmarks; and how those begin that turn a switch off."""
