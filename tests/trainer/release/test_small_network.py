@@ -126,6 +126,17 @@ def test_whatever_an_exporter_notes_is_taken_out(small: Small) -> None:
     assert b"/home/me" not in model.SerializeToString()
 
 
+def test_a_graph_that_was_not_meant_is_not_written(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = onnx.load(small.model)
+    other.opset_import[0].version = 19
+    monkeypatch.setattr("trainer.release.export._export", lambda served, size: other)
+    with pytest.raises(GateRefused, match=r"^export: "):
+        export_onnx(small.served, small.contract, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_inputs_and_outputs_are_described_by_their_names_types_and_shapes() -> None:
     inputs, outputs = describe_tensors(224, 37)
     assert inputs == (TensorSpec(name="pixels", dtype="uint8", shape=("batch", 224, 224, 3)),)
@@ -148,10 +159,13 @@ def test_half_precision_keeps_its_types_outside_and_is_half_as_large(small: Smal
         assert found == pytest.approx(expected, abs=0.01)
 
 
-def test_int8_has_seven_bits_and_a_scale_for_each_channel(small: Small, tmp_path: Path) -> None:
+def test_int8_has_seven_bits_and_a_scale_for_each_channel(
+    small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     filters = list(logging.getLogger().filters)
     write_int8(small.model, tmp_path / "int8.onnx", crops(40))
     assert logging.getLogger().filters == filters
+    assert "pre-processing before quantization" not in caplog.text
     model = onnx.load(tmp_path / "int8.onnx")
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     (kernels,) = [values for values in tensors.values() if values.dtype == np.int8 and values.ndim == 4]
