@@ -38,7 +38,7 @@ test: $(READY) ## Run the tests (some 7 minutes on 2 cores)
 
 # What measures a latency, a throughput or memory, and so wants the machine for itself.
 QUIET := $(addprefix tests/,fovea/client/test_rollout.py scorer/test_many_keys.py scorer/test_memory.py \
-	server/test_overload.py server/test_reload_under_load.py server/test_soak.py)
+	server/test_cost_of_a_core.py server/test_overload.py server/test_reload_under_load.py server/test_soak.py)
 test-slow: $(READY) test-triton ## Run the long tests that need no GPU, those with Triton too
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow $(QUIET:%=--ignore=%)
 	@$(BIN)/python -m pytest -m slow $(QUIET)
