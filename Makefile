@@ -59,7 +59,7 @@ soak: $(READY) ## Let all kinds of clients loose on a server for 10 minutes
 # What the table is measured beside: any checkout of the project, or this commit's files, which make fetches.
 OLDER ?= d1804b7
 BUILD ?= .builds/$(OLDER)
-bench-serving: $(READY) $(TRITON_READY) $(MOSEC_READY) $(BUILD) ## Measure this build beside an older one, Triton and mosec (BUILD, ONLY, SECONDS, ROUNDS)
+bench-serving: $(READY) $(TRITON_READY) $(MOSEC_READY) $(filter .builds/%,$(BUILD)) ## Measure this build beside an older one, Triton and mosec (BUILD, ONLY, SECONDS, ROUNDS)
 	@$(BIN)/python -m benchmarks.table --build $(BUILD) $(if $(ONLY),--only $(ONLY)) $(SECONDS:%=--seconds %) $(ROUNDS:%=--rounds %)
 
 .builds/%:

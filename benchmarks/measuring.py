@@ -40,7 +40,10 @@ def measure(pid: int, target: str, images: Path, clients: int, seconds: float, *
     )
     cpu = cpu_seconds(pid) - cpu
     if not seen["images"]:
-        raise Unavailable(f"no image was answered in {seconds:.1f} s (errors: {seen['errors'] or 'none'})")
+        failed = f"calls that failed: {seen['errors']}" if seen["errors"] else "more --seconds are needed"
+        raise Unavailable(
+            f"{clients} callers had no answer in {seconds:.1f} s to what they sent then: {failed}"
+        )
     return Served(
         seen["images"] / seen["seconds"],
         seen["all_images"] / cpu,
