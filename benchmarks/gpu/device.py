@@ -10,14 +10,17 @@ EVERY_MS = 50
 
 
 def query(*fields: str) -> list[str]:
-    """Of the first GPU, as nvidia-smi names them; OSError where there is none of it."""
+    """Of the first GPU, as nvidia-smi names them. Raises OSError where it is missing."""
     output = subprocess.run(_smi(*fields), capture_output=True, text=True, check=True).stdout
     return [value.strip() for value in output.splitlines()[0].split(",")]
 
 
-def used_mb() -> int:
-    """Memory of the device that is taken, by whomever."""
-    return int(query("memory.used")[0])
+def used_mb() -> int | None:
+    """Memory of the device that is taken, by whomever; None where nvidia-smi does not say."""
+    try:
+        return int(query("memory.used")[0])
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return None
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What the machine is, and the tests that need a GPU."""
 
+import os
 import platform
 import re
 import subprocess
@@ -86,7 +87,8 @@ def _collect() -> None:
 
 def _test() -> None:
     """Each is said as soon as it has passed; of what has not, the summary at the end says why."""
-    with subprocess.Popen(_pytest("-v"), stdout=subprocess.PIPE, text=True) as process:
+    wide = {**os.environ, "COLUMNS": "400"}  # or reasons are cut at 80
+    with subprocess.Popen(_pytest("-v"), stdout=subprocess.PIPE, text=True, env=wide) as process:
         for line in process.stdout or ():
             sys.stderr.write(line)
             if passed := re.search(r"::(\w+) PASSED", line):

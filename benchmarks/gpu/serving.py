@@ -100,7 +100,7 @@ def _limits(bundle: ModelBundle, content: Path, sizes: Sizes) -> dict[Precision,
 
 
 def _serve(setup: Setup, content: Path, sizes: Sizes, limits: Mapping[Precision, float]) -> None:
-    before = device.used_mb() if sizes.on_gpu else 0
+    before = device.used_mb() if sizes.on_gpu else None
     flags = ("--provider", sizes.device, "--precision", setup.precision, *setup.flags)
     with _variables(setup.variables), running_server(models_in(content), *flags) as server:
         with Client(server.target) as client:
@@ -113,10 +113,11 @@ def _serve(setup: Setup, content: Path, sizes: Sizes, limits: Mapping[Precision,
             share = {"of min(decoding, session)": seen.images_s / limit} if limit else {}
             note = PUBLISHED["server"] if callers == sizes.callers[-1] else ""
             measured(f"{setup.title}, {callers} callers", {**seen.values(), **share}, note)
-        if sizes.on_gpu:
-            measured(f"{setup.title}: memory on the device", {"MB": device.used_mb() - before})
+        after = device.used_mb()
+        if before is None or after is None:
+            not_run(f"{setup.title}: memory on the device", "there is no GPU, or nvidia-smi does not say")
         else:
-            not_run(f"{setup.title}: memory on the device", "this is a rehearsal on the CPU")
+            measured(f"{setup.title}: memory on the device", {"MB": after - before})
 
 
 def _refuses(models: Path, devices: str, what: str) -> None:
