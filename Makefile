@@ -64,7 +64,9 @@ bench-serving: $(READY) $(TRITON_READY) $(MOSEC_READY) $(filter .builds/%,$(BUIL
 
 .builds/%:
 	@git rev-parse --quiet --verify '$*^{commit}' > /dev/null || { echo "there is no commit $* here: git fetch --unshallow, or BUILD=FOLDER of another checkout"; exit 1; }
-	@rm -rf $@.new && mkdir -p $@.new && git archive $* | tar -x -C $@.new && mv $@.new $@
+	@rm -rf $@.new && mkdir -p $@.new && git archive $* | tar -x -C $@.new
+	@test ! -e $@.new/fovea/images/_resize.c || (cd $@.new && $(CURDIR)/$(BIN)/python -c 'import setuptools; setuptools.setup()' -q build_ext --inplace)
+	@mv $@.new $@
 
 $(MOSEC_READY): benchmarks/mosec_requirements.txt constraints.txt
 	@echo "Setting up $(MOSEC): mosec and onnxruntime, 60 MB."

@@ -163,7 +163,7 @@ class Tester:
 
 
 def _copy(target: Path) -> None:
-    """What is in git, and what may come into it."""
+    """What is in git, what may come into it, and the extension, as it was compiled here."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -171,7 +171,8 @@ def _copy(target: Path) -> None:
         capture_output=True,
         text=True,
     )
-    for name in filter(None, listed.stdout.split("\0")):
+    compiled = [str(path.relative_to(ROOT)) for path in ROOT.glob("fovea/images/_resize.*.so")]
+    for name in filter(None, [*listed.stdout.split("\0"), *compiled]):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
