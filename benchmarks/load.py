@@ -31,6 +31,8 @@ INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
 CHANNELS: Final = 8
 """Over which many clients of gRPC are spread. An HTTP client has a connection of its own."""
 WARM_UP_S: Final = 1.0
+LONGER_S: Final = 30.0
+"""For which a load goes on that has nothing to report yet."""
 
 Call = Callable[[bytes], object]
 AsyncCall = Callable[[bytes], Awaitable[object]]
@@ -122,7 +124,7 @@ class _Load:
         self._errors: Counter[str] = Counter()
 
     def send(self, call: Call) -> None:
-        while (started := time.perf_counter()) < self._end:
+        while self._goes_on(started := time.perf_counter()):
             try:
                 call(next(self._requests))
             except FAILURES as error:
@@ -131,13 +133,17 @@ class _Load:
                 self._note_answer(started)
 
     async def send_async(self, call: AsyncCall) -> None:
-        while (started := time.perf_counter()) < self._end:
+        while self._goes_on(started := time.perf_counter()):
             try:
                 await call(next(self._requests))
             except FAILURES as error:
                 self._note(error)
             else:
                 self._note_answer(started)
+
+    def _goes_on(self, now: float) -> bool:
+        """Until the end; for some time more where no call was answered that was sent after the warm-up."""
+        return now < self._end or (not self._latencies and now < self._end + LONGER_S)
 
     def _note(self, error: Exception) -> None:
         code = getattr(error, "code", lambda: None)()
@@ -146,7 +152,10 @@ class _Load:
     def _note_answer(self, started: float) -> None:
         self._answered += 1
         if self._begin <= started:
-            self._latencies.append((time.perf_counter() - started) * 1000)
+            now = time.perf_counter()
+            if not self._latencies:
+                self._end = max(self._end, now)
+            self._latencies.append((now - started) * 1000)
 
     def report(self) -> dict[str, object]:
         latencies = sorted(self._latencies)

@@ -47,6 +47,7 @@ def test_http_callers_count_answers_and_failures(
 ) -> None:
     (tmp_path / "image.jpg").write_bytes(IMAGE)
     monkeypatch.setattr(load, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(load, "LONGER_S", 0.1)
 
     def report_of(status: int) -> dict[str, Any]:
         bodies: list[bytes] = []
@@ -66,6 +67,19 @@ def test_http_callers_count_answers_and_failures(
     bad = report_of(503)
     assert bad["all_images"] == 0
     assert set(bad["errors"]) == {"503"}
+
+
+def test_load_goes_on_until_there_is_an_answer_to_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "image.jpg").write_bytes(IMAGE)
+    monkeypatch.setattr(load, "WARM_UP_S", 0.0)
+    with server(200, []) as target:
+        monkeypatch.setattr(sys, "argv", ["load", target, str(tmp_path), "1", "0", "--http"])
+        load.main()
+    report = json.loads(capsys.readouterr().out)
+    assert report["images"] == 1
+    assert report["seconds"] >= report["p50_ms"] / 1000 > 0
 
 
 def test_answer_is_whole_with_its_last_byte() -> None:
