@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,8 @@ def test_a_file_of_equal_weights_is_equal_and_holds_the_contract_and_no_note_of_
     small: Small, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     small.served.train()
+    for name, level in ((None, logging.INFO), *((name, logging.NOTSET) for name in EXPORTERS)):
+        caplog.set_level(level, name)
     export_onnx(small.served, small.contract, tmp_path / "again.onnx")
     assert not small.served.training  # else a batch norm would be of the batch
     assert (tmp_path / "again.onnx").read_bytes() == small.model.read_bytes()
@@ -131,9 +134,13 @@ def test_a_graph_that_was_not_meant_is_not_written(
 ) -> None:
     other = onnx.load(small.model)
     other.opset_import[0].version = 19
-    monkeypatch.setattr("trainer.release.export._export", lambda served, size: other)
-    with pytest.raises(GateRefused, match=r"^export: "):
-        export_onnx(small.served, small.contract, tmp_path / "model.onnx")
+    for made, said in (
+        (None, "torch gave no ONNX program"),
+        (SimpleNamespace(model_proto=other), "the opsets"),
+    ):
+        monkeypatch.setattr(torch.onnx, "export", lambda *_, made=made, **__: made)
+        with pytest.raises(GateRefused, match=rf"^export: .*{said}"):
+            export_onnx(small.served, small.contract, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
