@@ -1,0 +1,150 @@
+"""A release from a run's files to a version, by a network of one convolution that takes no training."""
+
+import json
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fovea.errors import GateRefused
+from fovea.images.preprocess import decode_image
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
+from fovea.stopping import Stopping
+from tests.tiny import LABELS, SPEC, picture
+from tests.trainer.conftest import train_settings
+from trainer.config import TrainSettings
+from trainer.evaluate.metrics import softmax
+from trainer.evaluate.prediction import predict
+from trainer.history import FitRecord
+from trainer.images.audit import AuditRecord
+from trainer.images.batches import Images
+from trainer.images.data import DataSet
+from trainer.images.sources import Sample
+from trainer.learning_rate.decision import fixed_rate
+from trainer.lineage import RunOrigin
+from trainer.network.checkpoint import Checkpoint
+from trainer.network.model import Network
+from trainer.release.lineage import lineage_of
+from trainer.release.publishing import Terms
+from trainer.release.release import Released, read_released, release
+from trainer.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("known_exports")
+OF_EACH = 10
+
+
+def colour_network(gain: float) -> Network:
+    """It looks at the mean colour. With a gain of 1 it is as sure as it should be, with 2 it is too sure."""
+    backbone, head = nn.Conv2d(3, 3, 1), nn.Linear(3, 3)
+    for layer, weights in ((backbone, torch.eye(3)[:, :, None, None]), (head, gain * torch.eye(3))):
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        layer.weight = nn.Parameter(weights.clone())
+    parts = nn.AdaptiveAvgPool2d(1), nn.Flatten(), head
+    return Network(nn.Sequential(backbone), nn.Sequential(*parts)).eval()
+
+
+def images(folder: Path) -> Images:
+    """Ten of each colour; one of each is labelled as another."""
+    folder.mkdir()
+    samples = []
+    for place in range(3 * OF_EACH):
+        label = LABELS[place // OF_EACH]
+        shown = label if place % OF_EACH else LABELS[place // OF_EACH - 1]
+        file = folder / f"{place}.PNG"
+        file.write_bytes(picture(shown, (24 + place, 30)))
+        samples.append(Sample(file, label))
+    crops = np.stack([decode_image(sample.read(), SPEC) for sample in samples])
+    rows = np.arange(len(samples))
+    return Images(crops, rows, rows // OF_EACH, tuple(samples))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What there is when a training has ended."""
+
+    run: RunFolder
+    checkpoint: Checkpoint
+    data: DataSet
+    settings: TrainSettings
+
+    def release(self, terms: Terms) -> Released:
+        models = self.settings.models
+        return release(self.run, self.checkpoint, self.data, self.settings, models, terms, 1, Stopping())
+
+
+@pytest.fixture
+def ended(tmp_path: Path) -> Trained:
+    settings = train_settings(tmp_path, tmp_path, precisions=("fp32", "fp16"))
+    heldout, run = images(tmp_path / "heldout"), RunFolder(tmp_path / "runs" / "a")
+    classes = {label: {"train": OF_EACH, "heldout": OF_EACH} for label in LABELS}
+    RunOrigin(data_digest="d1", weights_sha256=None).write(run)
+    run.write_json("lr_find.json", fixed_rate(0.01).record())
+    run.write_json("settings.json", settings.model_dump(mode="json"))
+    run.write_record("audit.json", AuditRecord(digest="d1", classes=classes, not_heldout=[], conflicts=[]))
+    run.write_record("fit.json", FitRecord(epochs=0, decisions=[], kept_epoch=0, advice="train it"))
+    fields: dict[str, Any] = dict.fromkeys(DataSet.__dataclass_fields__)
+    fields.update(labels=LABELS, train=heldout, heldout=heldout)
+    checkpoint = Checkpoint(colour_network(2), "resnet18", LABELS, SPEC, epochs=0)
+    return Trained(run, checkpoint, DataSet(**fields), settings)
+
+
+def test_a_release_is_whole_and_says_what_the_network_says(ended: Trained) -> None:
+    run, models = ended.run, ended.settings.models
+    assert read_released(run) is None
+    kept = ended.release(Terms(min_accuracy=0.95))
+    assert kept.uri == str(run.path / "candidate")
+    assert kept.metrics.accuracy == pytest.approx(0.9)
+    assert "below --min-accuracy 0.95" in (kept.refusal or "")
+    assert ModelBundle.open(run.path / "candidate").contract.version == 0
+    assert read_released(run) is None
+    assert not Path(models).exists()
+    assert "fp16" in (run.path / "report.html").read_text()
+
+    (run.path / "report.html").unlink()
+    released = ended.release(Terms())
+    assert (released.uri, released.refusal) == (f"{models}/1", None)
+    assert read_released(run) == released
+    assert not (run.path / "candidate").exists()
+    assert not list(run.path.glob(".staging-*"))
+    bundle = versions.fetch(models)
+    contract, golden, heldout = bundle.contract, bundle.golden(), ended.data.heldout
+    assert (contract.metrics, contract.verdict) == (released.metrics, released.opinion)
+    assert contract.temperature == pytest.approx(2.05, abs=0.01)
+    assert contract.training == lineage_of(run, ended.checkpoint, ended.settings).record()
+    assert json.loads((run.path / "released.json").read_text())["temperature"] == contract.temperature
+    assert (bundle.path / "report.html").read_bytes() == (run.path / "report.html").read_bytes()
+    assert {"report.html", "golden.npz", "golden/15.png", "model.fp16.onnx"} <= contract.files.keys()
+
+    place_of = {sample.read(): place for place, sample in enumerate(heldout.samples)}
+    places = [place_of[file] for file in golden.files]
+    assert sorted(Counter(heldout.targets[places].tolist()).values()) == [5, 5, 6]
+    assert np.array_equal(golden.crops, heldout.pixels(np.array(places)))
+    logits = predict(ended.checkpoint.network, heldout, 16)
+    assert golden.probabilities == pytest.approx(softmax(logits / contract.temperature)[places], abs=1e-6)
+
+
+def test_a_model_that_the_gate_refuses_leaves_nothing(
+    ended: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its files are not those any longer that it was measured on."""
+    ended.data.heldout.samples[-1].path.write_bytes(picture((9, 9, 9)))
+    before = sorted(path.name for path in ended.run.path.iterdir())
+    caplog.set_level(logging.INFO, "trainer.release.release")
+    for gain, said in (
+        (2, []),
+        (1, ["the temperature stays 1: the fitted one, 1.03, makes the calibration error worse"]),
+    ):
+        caplog.clear()
+        checkpoint = replace(ended.checkpoint, network=colour_network(gain))
+        with pytest.raises(GateRefused, match=r"29\.PNG decodes to other pixels"):
+            replace(ended, checkpoint=checkpoint).release(Terms(anyway=True))
+        assert [r.getMessage() for r in caplog.records if r.name == "trainer.release.release"] == said
+        assert sorted(path.name for path in ended.run.path.iterdir()) == before
+    assert not Path(ended.settings.models).exists()
