@@ -76,7 +76,8 @@ lone() {
   wait "$server" || true
   server=
   echo "$1: $took ms"
-  python3 -c 'import sys; took, least, most = map(float, sys.argv[1:]); sys.exit(not least <= took < most)' "$took" "$2" "$3"
+  python3 -c 'import sys; took, least, most = map(float, sys.argv[1:]); sys.exit(not least <= took < most)' "$took" "$2" "$3" ||
+    { echo "the behaviour changed"; exit 1; }
 }
 
 lone '{"max_batch_size": 8, "max_wait_time": 300}' 300 350
