@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from fovea.logs import LogFormat, LogLevel
 from fovea.model.bundle import Precision
 from server.compute.warm_up import WarmUp
-from server.config import ServedPrecision
+
+if TYPE_CHECKING:  # which would take a compute process as long as Pillow to load
+    from server.config import ServedPrecision
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class ProcessSettings:
     """The bundle's folder."""
     digest: str
     """Of its model.onnx: another bundle may be there when the process is started again."""
-    precision: ServedPrecision
+    precision: "ServedPrecision"
     model_cache: str
     """Where a choice of precision is remembered; the default cache if empty."""
     classes: int
