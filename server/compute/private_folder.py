@@ -26,22 +26,38 @@ class PrivateFolder:
         """Raises Unavailable where there is no temporary folder that can be written to."""
         try:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock: int | None = _lock(self.path)
         except OSError as error:
             raise Unavailable(f"no folder for temporary files: {error.strerror or error}") from error
 
     def remove(self) -> None:
-        """At most once; nothing in the folder can be opened after it."""
+        """Nothing in the folder can be opened after it."""
         shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._lock)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
 
 def remove_abandoned() -> None:
     """Removes the folders of servers that were killed: a pod's /tmp outlives its containers."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            _remove_if_abandoned(folder)
+    with suppress(OSError):  # there is no temporary folder, or it cannot be listed
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            with suppress(OSError):
+                _remove_if_abandoned(folder)
+
+
+def _lock(folder: Path) -> int:
+    """Returns what holds the lock until it is closed. Where there are no locks, the folder is gone again."""
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        folder.rmdir()
+        raise
+    return descriptor
 
 
 def _remove_if_abandoned(folder: Path) -> None:

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import logging
 import os
 import tempfile
@@ -21,8 +23,9 @@ def test_it_is_this_users_alone_and_gone_once_it_is_removed(temporary: Path) -> 
     assert folder.path.parent == temporary
     assert folder.path.stat().st_mode & 0o777 == 0o700
     (folder.path / "file").touch()
-    folder.remove()
-    assert not list(temporary.iterdir())
+    for _ in range(2):
+        folder.remove()
+        assert not list(temporary.iterdir())
 
 
 def test_only_folders_that_nobody_holds_any_longer_are_removed(
@@ -43,8 +46,27 @@ def test_only_folders_that_nobody_holds_any_longer_are_removed(
     held.remove()
 
 
-def test_without_a_folder_for_temporary_files_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
-    with pytest.raises(Unavailable, match="no folder for temporary files: Not a directory"):
+def test_where_there_are_no_locks_no_folder_is_left(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    descriptors = len(os.listdir("/dev/fd"))
+    with pytest.raises(Unavailable, match="no folder for temporary files: No locks available"):
+        PrivateFolder()
+    assert not list(temporary.iterdir())
+    assert len(os.listdir("/dev/fd")) == descriptors
+
+
+@pytest.mark.parametrize(
+    ("tempdir", "candidates", "reason"),
+    [("/dev/null", [], "Not a directory"), (None, ["/dev/null"], "No usable temporary directory")],
+)
+def test_without_a_folder_for_temporary_files_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, tempdir: str | None, candidates: list[str], reason: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", tempdir)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: candidates)
+    with pytest.raises(Unavailable, match=f"no folder for temporary files: {reason}"):
         PrivateFolder()
     remove_abandoned()
