@@ -21,6 +21,12 @@ class Child:
             if self._code is None:
                 os.kill(self.pid, signal.SIGKILL)
 
+    def has_ended(self) -> bool:
+        with self._reaping:
+            if self._code is not None:
+                return True
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
     def wait(self) -> int:
         """Its exit code, below 0 that of the signal which ended it."""
         with suppress(ChildProcessError):  # another thread waited for it

@@ -2,7 +2,8 @@
 
 A fork is there in milliseconds, and what it has loaded is memory that it shares with the others. The template
 has no threads and runs no model. The forks are this process's own children, which adopts them: they live on
-where the template ends, and it is only started again. Elsewhere than on Linux each loads for itself.
+where the template ends, and it is only started again. Where the kernel cannot do that (it is no Linux, or a
+sandbox without it), each loads for itself.
 """
 
 import contextlib
@@ -24,6 +25,10 @@ FORK, COMPUTE = "fork", "compute"
 LOADED: Final = b"loaded"
 """What a template says at first. Then it answers each socket with the new process's number, or -errno."""
 
+LOADS_WITHIN_S: Final = 600.0
+FORKS_WITHIN_S: Final = 10.0
+"""Takes milliseconds; meanwhile the event loop waits."""
+
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 
@@ -39,19 +44,21 @@ class Template:
     def begin(self) -> None:
         """Lets it load, unless it did already. Raises OSError where there is no room for a process."""
         with self._one_at_a_time:
-            if sys.platform != "linux" or self._control is not None:
+            if self._control is not None or not _adopt_orphans(False):
                 return
             self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs, self._ending_at_failure():
                 self._process = child.start(MODULE, FORK, theirs)
 
     def load(self) -> None:
-        """Waits until a process can be forked at once. Raises OSError."""
+        """Waits until a process can be forked at once, by another template if this one died. Raises OSError."""
         with self._one_at_a_time:
+            if self._is_loaded and self._process is not None and self._process.has_ended():
+                self.end()
             self.begin()
             if self._control is not None and not self._is_loaded:
                 with self._ending_at_failure():
-                    self._is_loaded = _answer(self._control) == LOADED
+                    self._is_loaded = _answer(self._control, LOADS_WITHIN_S) == LOADED
 
     def start(self, theirs: socket.socket) -> Child:
         """A process that computes for the other end of `theirs`. Raises OSError."""
@@ -60,13 +67,15 @@ class Template:
                 return child.start(MODULE, COMPUTE, theirs)
             with self._ending_at_failure(), _adopting_orphans():
                 socket.send_fds(self._control, [COMPUTE.encode()], [theirs.fileno()])
-                number = int(_answer(self._control))
+                number = int(_answer(self._control, FORKS_WITHIN_S))
         if number < 0:
             raise OSError(-number, os.strerror(-number))
         return Child(number)
 
     def end(self) -> None:
-        """What it forked lives on."""
+        """What it forked lives on. Whoever waits for the template in another thread gets an OSError."""
+        if (waited_for := self._process) is not None:
+            waited_for.kill()
         with self._one_at_a_time:
             self._is_loaded = False
             control, self._control = self._control, None
@@ -90,23 +99,28 @@ TEMPLATE: Final = Template()
 """This process's. What it loads does not depend on the model."""
 
 
-def _answer(control: socket.socket) -> bytes:
-    if answer := control.recv(100):
-        return answer
-    raise OSError(errno.ECHILD, "the process that they are forks of died")
+def _answer(control: socket.socket, within_s: float) -> bytes:
+    control.settimeout(within_s)
+    try:
+        answer = control.recv(100)
+    except TimeoutError:
+        raise OSError(errno.ETIMEDOUT, "the process that they are forks of does not answer") from None
+    if not answer:
+        raise OSError(errno.ECHILD, "the process that they are forks of died")
+    return answer
 
 
 @contextlib.contextmanager
 def _adopting_orphans() -> Iterator[None]:
-    """A process whose parent ends becomes a child of this one."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def adopt(yes: bool) -> None:
-        if libc.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl")
-
-    adopt(True)
+    _adopt_orphans(True)
     try:
         yield
     finally:
-        adopt(False)
+        _adopt_orphans(False)
+
+
+def _adopt_orphans(yes: bool) -> bool:
+    """A process whose parent ends becomes a child of this one, or no longer; False where that cannot be."""
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) == 0)

@@ -4,11 +4,13 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from server.compute import template as module
 from server.compute.child import Child
 from server.compute.template import Template
 
@@ -57,9 +59,7 @@ def test_forks_live_on_where_the_template_dies_and_it_is_loaded_again(template: 
     before, its_socket = started(template)
     first = process_of(template)
     os.kill(first.pid, signal.SIGKILL)
-    first.wait()
-    with pytest.raises(OSError, match=r"Broken pipe|forks of died|reset"):
-        started(template)
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
     template.load()
     after, other_socket = started(template)
     assert process_of(template).pid != first.pid
@@ -67,6 +67,65 @@ def test_forks_live_on_where_the_template_dies_and_it_is_loaded_again(template: 
         assert parent_of(child) == os.getpid()
         ours.close()
         assert child.wait() == 0
+
+
+@pytest.fixture
+def stopped() -> Iterator[Template]:
+    """A template that has not loaded, and does not go on."""
+    template = Template()
+    template.begin()
+    os.kill(process_of(template).pid, signal.SIGSTOP)
+    yield template
+    template.end()
+
+
+def test_a_template_that_dies_as_it_forks_is_told_and_left_behind(stopped: Template) -> None:
+    process_of(stopped).kill()
+    with pytest.raises(OSError, match=r"Broken pipe|forks of died|reset"):
+        started(stopped)
+    assert stopped._process is None
+
+
+def test_a_template_that_does_not_answer_holds_up_the_event_loop_for_a_while_only(
+    stopped: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FORKS_WITHIN_S", 0.05)
+    with pytest.raises(OSError, match="does not answer"):
+        started(stopped)
+    assert stopped._process is None
+
+
+def test_the_end_does_not_wait_until_the_template_has_loaded(
+    stopped: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def load() -> None:
+        with pytest.raises(OSError, match=r"forks of died|reset") as raised:
+            stopped.load()
+        told.append(str(raised.value))
+
+    waits = threading.Event()
+    answer = module._answer
+
+    def waiting_answer(control: socket.socket, within_s: float) -> bytes:
+        waits.set()
+        return answer(control, within_s)
+
+    monkeypatch.setattr(module, "_answer", waiting_answer)
+    loading = threading.Thread(target=load)
+    loading.start()
+    waits.wait()
+    stopped.end()
+    loading.join()
+    assert told
+
+
+def test_where_orphans_are_not_adopted_there_is_no_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_adopt_orphans", lambda yes: False)
+    template = Template()
+    template.begin()
+    assert template._process is None
 
 
 def test_without_a_template_a_process_loads_for_itself() -> None:
