@@ -52,7 +52,9 @@ async def serve(settings: ServeSettings) -> ExitCode:
         signum = await stop
         loading.cancel()
         logger.info("draining", extra={"signal": signum.name})
-        return _exit_code(signum, drained=await server.drain())
+        drained = await server.drain()
+        await asyncio.wait((loading,))  # it ends the processes that it has started
+        return _exit_code(signum, drained=drained)
     finally:
         await server.close()
 

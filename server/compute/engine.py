@@ -70,7 +70,8 @@ async def open_engine(bundle: ModelBundle, settings: ServeSettings) -> Engine:
 async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     """A process for each core: none shares an interpreter lock with another, or with the event loop."""
     cores = settings.threads or available_cpus()
-    folder = await in_background(_private_folder)
+    await in_background(remove_abandoned)
+    folder = _private_folder()
     first_settings = _process_settings(bundle, settings, cores, folder)
     workers = [ProcessWorker(first_settings)]
     try:
@@ -80,9 +81,11 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
         workers += [ProcessWorker(others) for _ in range(cores - 1)]
         await asyncio.gather(*(worker.open() for worker in workers[1:]))
     except BaseException:
-        await asyncio.gather(*(worker.end() for worker in workers))
-        if folder is not None:
-            folder.remove()
+        try:
+            await asyncio.gather(*(worker.end() for worker in workers))
+        finally:
+            if folder is not None:
+                folder.remove()
         raise
     costs = CostModel(ready.warm_up.batches, ready.warm_up.least_s)
     limits = BatchLimits(
@@ -116,7 +119,7 @@ def _process_settings(
 
 
 def _private_folder() -> PrivateFolder | None:
-    remove_abandoned()
+    """Takes no time; in another thread it could outlive whoever gives up waiting for it."""
     try:
         return PrivateFolder()
     except Unavailable as error:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from fovea.cpus import available_cpus
 from fovea.model.bundle import BundleContract, ModelBundle, Precision
 from fovea.v1 import classify_pb2 as pb
+from server.background import in_background
 from server.compute.backend import Decoder, WorkItem
 from server.compute.decode_ahead import AheadDecoder
 from server.compute.engine import Engine, open_engine
@@ -108,7 +109,7 @@ class ServedModel:
     async def close(self) -> None:
         await self.batcher.close()
         if self._folder is not None:
-            self._folder.remove()
+            await in_background(self._folder.remove)  # a disk may take a while to free it
         if self._ahead is not None:
             self._ahead.close()
 

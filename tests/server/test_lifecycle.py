@@ -1,3 +1,4 @@
+import asyncio
 import io
 import os
 import shutil
@@ -13,10 +14,15 @@ import pytest
 from grpc_health.v1 import health_pb2
 from PIL import Image
 
+from fovea.errors import ExitCode
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
+from server import lifecycle
+from server.config import ServeSettings
+from server.lifecycle import Ports, Server
 from tests import tiny
 from tests.rpc import call_of, health_stub
+from tests.server.event_loop import all_has_run, in_event_loop
 from tests.servers import ServerProcess, compute_processes, run_server, running_server, started_server
 
 FREE_PORTS = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
@@ -95,6 +101,41 @@ def test_server_that_waits_ends_at_sigterm(tmp_path: Path) -> None:
         server.wait_for("waiting for a version to be published")
         server.send(signal.SIGTERM)
         assert server.exit_code() == 0
+
+
+class StoppedAsItLoads(Server):
+    """Gets SIGTERM as it loads a model, which takes longer to give up than there is to drain."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        super().__init__(settings)
+        self.has_given_up = False
+        self._has_drained = asyncio.Event()
+
+    async def load(self, ports: Ports) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._has_drained.wait()
+            await all_has_run()
+            self.has_given_up = True
+
+    async def drain(self) -> bool:
+        drained = await super().drain()
+        self._has_drained.set()
+        return drained
+
+    async def close(self) -> None:
+        assert self.has_given_up
+        await super().close()
+
+
+@in_event_loop
+async def test_what_loads_has_been_given_up_before_the_server_ends() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifecycle, "Server", StoppedAsItLoads)
+        settings = ServeSettings(models="unused", port=0, metrics_port=0, health_port=0, drain_delay_s=0)
+        assert await lifecycle.serve(settings) == ExitCode.DONE
 
 
 def test_older_version_is_served_when_it_is_asked_for(tiny_models: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import os
 import shutil
@@ -18,6 +19,9 @@ from server.models.served_model import ServedModel
 from server.telemetry.metrics import Metrics
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
+
+
+SETTINGS = ServeSettings(models="unused", provider="cpu", threads=2)
 
 
 class Opened:
@@ -49,7 +53,34 @@ async def test_on_a_cpu_the_first_worker_takes_all_cores_for_a_lone_image_and_ea
     assert opened.limits.min_efficient_batch == 2
 
 
-SETTINGS = ServeSettings(models="unused", provider="cpu", threads=2)
+class NeverOpen(Opened):
+    """A worker that is still opening when it is ended, which never ends either."""
+
+    ending = asyncio.Event()
+
+    async def open(self) -> ProcessReady:
+        assert [path.stat().st_mode & 0o777 for path in Path(tempfile.gettempdir()).iterdir()] == [0o700]
+        return await asyncio.get_running_loop().create_future()
+
+    async def end(self) -> None:
+        self.ending.set()
+        await asyncio.get_running_loop().create_future()
+
+
+@in_event_loop
+async def test_a_model_that_is_given_up_as_it_opens_leaves_no_folder(
+    tiny_bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(engine, "ProcessWorker", NeverOpen)
+    opening = asyncio.create_task(engine.open_engine(tiny_bundle, SETTINGS))
+    await until(lambda: any(tmp_path.iterdir()))
+    opening.cancel()
+    await NeverOpen.ending.wait()
+    opening.cancel()
+    await asyncio.wait((opening,))
+    assert opening.cancelled()
+    assert not any(tmp_path.iterdir())
 
 
 def served(opened: Engine) -> ServedModel:
