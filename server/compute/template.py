@@ -51,7 +51,7 @@ class Template:
                 self._process = child.start(MODULE, FORK, theirs)
 
     def load(self) -> None:
-        """Waits until a process can be forked at once, by another template if this one died. Raises OSError."""
+        """Waits until a process can be forked at once, by another one if this died. Raises OSError."""
         with self._one_at_a_time:
             if self._is_loaded and self._process is not None and self._process.has_ended():
                 self.end()

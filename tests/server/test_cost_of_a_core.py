@@ -12,7 +12,7 @@ CORES = 16
 
 @pytest.mark.slow
 def test_a_core_more_costs_little_memory_and_no_start_of_its_own(tmp_path: Path) -> None:
-    """Weights of its own would be 87 MB or more; a start of its own, on two cores, seven times that of one."""
+    """Weights of its own would be 87 MB or more; starts of their own, on two cores, seven times one."""
     publish_untrained_resnet34(tmp_path / "models", tmp_path / "staging")
     one_s, one_bytes = startup(tmp_path / "models", 1)
     all_s, all_bytes = startup(tmp_path / "models", CORES)

@@ -20,7 +20,6 @@ from server.telemetry.metrics import Metrics
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
 
-
 SETTINGS = ServeSettings(models="unused", provider="cpu", threads=2)
 
 
@@ -59,12 +58,16 @@ class NeverOpen(Opened):
     ending = asyncio.Event()
 
     async def open(self) -> ProcessReady:
-        assert [path.stat().st_mode & 0o777 for path in Path(tempfile.gettempdir()).iterdir()] == [0o700]
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
 
     async def end(self) -> None:
         self.ending.set()
         await asyncio.get_running_loop().create_future()
+
+
+def files_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 @in_event_loop
@@ -74,13 +77,13 @@ async def test_a_model_that_is_given_up_as_it_opens_leaves_no_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(engine, "ProcessWorker", NeverOpen)
     opening = asyncio.create_task(engine.open_engine(tiny_bundle, SETTINGS))
-    await until(lambda: any(tmp_path.iterdir()))
+    await until(lambda: bool(files_in(tmp_path)))
     opening.cancel()
     await NeverOpen.ending.wait()
     opening.cancel()
     await asyncio.wait((opening,))
     assert opening.cancelled()
-    assert not any(tmp_path.iterdir())
+    assert not files_in(tmp_path)
 
 
 def served(opened: Engine) -> ServedModel:

@@ -35,6 +35,7 @@ def test_only_folders_that_nobody_holds_any_longer_are_removed(
     other.mkdir()
     (temporary / f"{private_folder.PREFIX}link").symlink_to(other)
     (abandoned.path / "weights.bin").touch()
+    assert abandoned._lock is not None
     os.close(abandoned._lock)  # as the end of its process does
     remove_abandoned()
     assert abandoned.path.exists()  # it may be so new that it is about to be locked
@@ -51,11 +52,11 @@ def test_where_there_are_no_locks_no_folder_is_left(temporary: Path, monkeypatch
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    descriptors = len(os.listdir("/dev/fd"))
+    descriptors = len(list(Path("/dev/fd").iterdir()))
     with pytest.raises(Unavailable, match="no folder for temporary files: No locks available"):
         PrivateFolder()
     assert not list(temporary.iterdir())
-    assert len(os.listdir("/dev/fd")) == descriptors
+    assert len(list(Path("/dev/fd").iterdir())) == descriptors
 
 
 @pytest.mark.parametrize(
