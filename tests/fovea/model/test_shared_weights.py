@@ -15,7 +15,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from fovea.errors import BundleInvalid, Unavailable
 from fovea.model import shared_weights
-from fovea.model.sessions import SessionOptions, open_session
+from fovea.model.sessions import SessionOptions, open_session, ort, ort_options
 
 SIDE, CLASSES = 64, 10
 WIDE = 640
@@ -95,6 +95,11 @@ def test_a_session_has_no_weights_of_its_own(tmp_path: Path) -> None:
     plain, mapped = (_added_kb(path, path is shared) for path in (model, shared))
     assert plain > 30_000
     assert mapped < plain / 10
+
+
+def test_what_is_optimised_already_is_loaded_as_it_is() -> None:
+    level = ort_options(SessionOptions(is_optimized=True)).graph_optimization_level
+    assert level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 
 def _added_kb(model: Path, is_optimized: bool) -> int:

@@ -13,6 +13,7 @@ from server.compute import engine, process_worker
 from server.compute.backend import WorkItem
 from server.compute.engine import Engine
 from server.compute.start_up import ProcessReady, ProcessSettings
+from server.compute.template import Template
 from server.compute.warm_up import WarmUp
 from server.config import ServeSettings
 from server.models.served_model import ServedModel
@@ -88,6 +89,18 @@ async def test_a_model_that_is_given_up_as_it_opens_leaves_no_folder(
 
 def served(opened: Engine) -> ServedModel:
     return ServedModel(opened, SETTINGS, Metrics())
+
+
+@in_event_loop
+async def test_where_a_gpu_computes_there_is_no_template(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = Template()
+    template.begin()
+    monkeypatch.setattr(engine, "TEMPLATE", template)
+    monkeypatch.setattr(engine, "_open_on_gpu", lambda bundle, settings: None)
+    await engine.open_engine(tiny_bundle, ServeSettings(models="unused", provider="cuda"))
+    assert template._process is None
 
 
 @in_event_loop

@@ -43,6 +43,9 @@ def process_of(template: Template) -> Child:
 def test_a_fork_is_a_child_that_ends_with_its_socket(template: Template) -> None:
     child, ours = started(template)
     assert parent_of(child) == os.getpid()
+    assert os.getpgid(child.pid) != os.getpgid(0)  # a terminal's Ctrl-C goes to the server alone
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(child.pid, signum)
     ours.close()
     assert child.wait() == 0 == child.wait()
     child.kill()  # which then is nobody's number
@@ -76,6 +79,8 @@ def stopped() -> Iterator[Template]:
     template.begin()
     os.kill(process_of(template).pid, signal.SIGSTOP)
     yield template
+    if template._process is not None:
+        template._process.kill()
     template.end()
 
 
@@ -116,8 +121,8 @@ def test_the_end_does_not_wait_until_the_template_has_loaded(
     loading = threading.Thread(target=load)
     loading.start()
     waits.wait()
-    stopped.end()
-    loading.join()
+    threading.Thread(target=stopped.end).start()
+    loading.join(timeout=20)
     assert told
 
 
