@@ -129,12 +129,13 @@ def _shared_model(bundle: ModelBundle, precision: Precision, settings: ProcessSe
         return None
     model = Path(settings.shared_weights, precision, shared_weights.MODEL)
     file = bundle.file_of(precision)
-    if not settings.run_images and not model.exists():
-        try:
-            shared_weights.share(file, model.parent)
-        except Unavailable as error:
-            logger.warning("each process keeps the model's weights for itself: %s", error)
-    return model if model.exists() else None
+    if settings.run_images:
+        return model if model.exists() else None
+    try:
+        return shared_weights.share(file, model.parent)
+    except Unavailable as error:
+        logger.warning("each process keeps the model's weights for itself: %s", error)
+        return None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from fovea.model.bundle import ModelBundle
 from server.compute import engine, process_worker
 from server.compute.backend import WorkItem
 from server.compute.engine import Engine
+from server.compute.private_folder import PrivateFolder
 from server.compute.start_up import ProcessReady, ProcessSettings
 from server.compute.template import Template
 from server.compute.warm_up import WarmUp
@@ -144,3 +145,16 @@ async def test_where_nothing_can_be_written_each_process_has_its_own_weights_and
     ]
     assert (await model.classify(WorkItem(tiny.picture("blue")), None)).best == 2
     await model.close()
+
+
+@in_event_loop
+async def test_what_the_first_process_has_not_written_is_not_loaded(
+    tiny_bundle: ModelBundle, tmp_path: Path
+) -> None:
+    folder = PrivateFolder()
+    (folder.path / "fp32").mkdir()
+    shutil.copy(tiny.stage_bundle(tmp_path / "other", gain=1.0).model_path, folder.path / "fp32")
+    worker = process_worker.ProcessWorker(engine._process_settings(tiny_bundle, SETTINGS, 1, folder))
+    assert (await worker.open()).precision == "fp32"  # the golden check would refuse what is there
+    await worker.end()
+    folder.remove()
