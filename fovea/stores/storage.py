@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fovea.errors import ObjectChanged, ObjectMissing, SettingsInvalid
-from fovea.stores.buckets import open_bucket, open_reachable_bucket
 from fovea.stores.folder import Entry, Folder
 from fovea.stores.local_listing import TEMPORARY, list_local, local_entry, local_etag, local_failure
 
@@ -33,6 +32,8 @@ def open_folder(uri: str, *, long_retries: bool = False) -> Folder:
     """
     scheme = uri.split("://", 1)[0] if "://" in uri else ""
     if scheme in BUCKET_SCHEMES:
+        from fovea.stores.buckets import open_bucket  # with the stores' libraries
+
         return open_bucket(uri, long_retries=long_retries)
     if scheme == "file":
         return LocalFolder(_file_path(uri))
@@ -49,7 +50,11 @@ def open_reachable(uri: str) -> Folder:
 
     Raises Unavailable then.
     """
-    return open_reachable_bucket(uri) if is_bucket(uri) else open_folder(uri)
+    if not is_bucket(uri):
+        return open_folder(uri)
+    from fovea.stores.buckets import open_reachable_bucket
+
+    return open_reachable_bucket(uri)
 
 
 def _file_path(uri: str) -> Path:

@@ -30,7 +30,7 @@ from fovea import logs
 from fovea.errors import Unavailable
 from fovea.malloc import return_large_blocks
 from fovea.model import shared_weights
-from fovea.model.bundle import ModelBundle, Precision
+from fovea.model.bundle import ModelBundle, Precision, read_contract
 from fovea.model.classifier import Classifier, SessionOptions
 from server.compute import template, wire
 from server.compute.backend import CpuBackend, Decoder
@@ -95,10 +95,12 @@ def _prctl(option: int, value: int | bytes) -> None:
 def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:
     """The first process measures, and writes what the others map; they take its word."""
     is_first = not settings.run_images
-    bundle = _open_bundle(settings)
+    shared = None if is_first else _shared_by_the_first(settings)
+    bundle = _open_bundle(settings, shared)
     cache = Path(settings.model_cache) if settings.model_cache else None
     precision = choose_precision(bundle, "cpu", settings.precision, cache, SessionOptions(threads=1))
-    shared = _shared_model(bundle, precision, settings)
+    if is_first:
+        shared = _share(bundle, precision, settings)
     narrow = Classifier(bundle, "cpu", precision=precision, options=SessionOptions(threads=1), shared=shared)
     wide = None
     if settings.wide_threads > 1:
@@ -116,23 +118,28 @@ def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:
     return backend, ProcessReady(precision, warmed_up, backend.run_images)
 
 
-def _open_bundle(settings: ProcessSettings) -> ModelBundle:
-    bundle = ModelBundle.open_again(Path(settings.bundle))
+def _open_bundle(settings: ProcessSettings, shared: Path | None) -> ModelBundle:
+    """What is not run here, because the model that all share is, is not verified again by each."""
+    path = Path(settings.bundle)
+    bundle = ModelBundle(path, read_contract(path)) if shared else ModelBundle.open_again(path)
     if bundle.digest != settings.digest:
         raise Unavailable(f"{bundle.path}: another model is here than the one that is served")
     return bundle
 
 
-def _shared_model(bundle: ModelBundle, precision: Precision, settings: ProcessSettings) -> Path | None:
+def _shared_by_the_first(settings: ProcessSettings) -> Path | None:
     """The model as it is to be opened, None where each process has to keep its weights for itself."""
+    model = Path(settings.shared_weights, settings.precision, shared_weights.MODEL)
+    return model if settings.shared_weights and model.exists() else None
+
+
+def _share(bundle: ModelBundle, precision: Precision, settings: ProcessSettings) -> Path | None:
+    """The same, of what this process writes for all."""
     if not settings.shared_weights:
         return None
-    model = Path(settings.shared_weights, precision, shared_weights.MODEL)
     file = bundle.file_of(precision)
-    if settings.run_images:
-        return model if model.exists() else None
     try:
-        return shared_weights.share(file, model.parent)
+        return shared_weights.share(file, Path(settings.shared_weights, precision))
     except Unavailable as error:
         logger.warning("each process keeps the model's weights for itself: %s", error)
         return None
