@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fovea.images import resize
+from fovea.images import preprocess
 from tests import tiny
 from tests.environments import environment
 from tests.servers import ServerProcess, clean_environment, running_server
@@ -48,7 +48,7 @@ def test_the_wheel_holds_fovea_alone(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"fovea"}
     assert "fovea/v1/classify_pb2.py" in names
     assert "fovea/py.typed" in names
-    assert ("fovea/images/_resize.abi3.so" in names) == resize.is_built()
+    assert ("fovea/images/_resize.abi3.so" in names) == preprocess.is_built()
     assert wheel.name.startswith("fovea_vision-")
 
 
@@ -57,7 +57,7 @@ def test_a_wheel_is_built_where_the_compiler_fails_and_has_no_extension(tmp_path
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "CC": "false"})
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    assert "fovea/images/resize.py" in names
+    assert "fovea/images/preprocess.py" in names
     assert not [name for name in names if name.endswith(".so")]
 
 

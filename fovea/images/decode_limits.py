@@ -2,7 +2,7 @@
 
 The pixels are bounded elsewhere; here it is what a decoder does again and again. Each scan of a JPEG goes
 over the whole image, however few bytes it has; each small piece of a header is a turn of a loop in Python.
-`preprocess` applies these numbers where it opens an image; `metadata`, `gif` and `png` to its pieces.
+`metadata` has what applies these numbers as an image is opened; it, `gif` and `png` apply them to pieces.
 """
 
 from typing import Final

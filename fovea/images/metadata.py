@@ -2,6 +2,7 @@
 
 Decoders unpack texts, join segments and make an object of each value, and refuse a sound image for what they
 meet there. They are given the pixels alone: what metadata claims can neither cost time nor spoil an image.
+Nor can what the file asks of its decoder beside pixels: see `decode_limits`, which are applied here.
 
 Which way up an image is, each format has its own rule for, and each decoder follows it as far as it likes:
 
@@ -12,12 +13,14 @@ HEIC, HEIF        `irot` and `imir`, which libheif applies; EXIF is informative 
 JPEG XL           the codestream's own, which libjxl applies; of a recompressed JPEG, the JPEG's EXIF
 """
 
+import io
 import re
 import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, gif, png, tiff
@@ -41,6 +44,8 @@ _NUMBERS: Final = {1: "B", 3: "H", 4: "I"}
 """Types of an entry that an orientation is written in, with their layout (TIFF 6.0, page 15)."""
 
 JPEG: Final = b"\xff\xd8\xff"
+_SCAN_START: Final = b"\xff\xda\x00"
+"""The marker of a JPEG's scan, and the higher byte of its header's length."""
 AVIF: Final = (b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1")
 """From the fifth byte on."""
 
@@ -196,3 +201,61 @@ def _in_exif(exif: bytes) -> int | None:
     except struct.error:
         pass
     return None
+
+
+class MeteredFile(io.BytesIO):
+    """The file in memory, which may be read so many times; then a read raises ImageInvalid."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reads_left = decode_limits.MAX_HEADER_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise ImageInvalid("undecodable", "the image is in too many small pieces")
+        return super().read(size)
+
+
+def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Of the size that a header states. Raises ImageInvalid."""
+    width, height = size
+    if width * height > max_pixels:
+        dimensions = f"{width} x {height} pixels"
+        raise ImageInvalid("too_many_pixels", f"the image has {dimensions}, more than {max_pixels}")
+    if min(size) < 1:
+        raise ImageInvalid("undecodable", "the image has no pixels")
+
+
+def check_scans(data: bytes) -> None:
+    """Raises ImageInvalid for a JPEG, without its metadata, of more scans than an honest one has."""
+    # Counted anywhere in the file: chance makes two in 32 MB.
+    if not data.startswith(JPEG) or _pairs(data, _SCAN_START[:2]) <= decode_limits.MAX_SCANS:
+        return
+    if (count := data.count(_SCAN_START)) > decode_limits.MAX_SCANS:
+        raise ImageInvalid("undecodable", f"the image has {count} scans, more than {decode_limits.MAX_SCANS}")
+
+
+def _pairs(data: bytes, pair: bytes) -> int:
+    """How often two bytes follow each other: a sixth of the time that `bytes.count` takes for them."""
+    wanted = np.frombuffer(pair, np.uint16)
+    halves = (np.frombuffer(data, np.uint16, (len(data) - start) // 2, start) for start in (0, 1))
+    return sum(int(np.count_nonzero(half == wanted)) for half in halves)
+
+
+def check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
+    """Of an opened image: whether decoding takes what its size tells. Raises ImageInvalid."""
+    if any(tile.codec_name == "bmp_rle" for tile in image.tile):
+        _check_area("run-length encoded", image.size, min(max_pixels, decode_limits.MAX_RLE_PIXELS))
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tile = (
+            image.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0),
+            image.tag_v2.get(TiffImagePlugin.TILELENGTH, 0),
+        )
+        _check_area("in tiles of", tile, max(max_pixels, decode_limits.ANY_TILE_PIXELS))
+
+
+def _check_area(how: str, size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        dimensions = f"{size[0]} x {size[1]} pixels"
+        raise ImageInvalid("too_many_pixels", f"the image is {how} {dimensions}, more than {max_pixels}")

@@ -3,34 +3,72 @@
 What is done to an image is written down in a `PreprocessSpec`, which is part of the model bundle. The
 bytes may come from anybody: size and pixels are bounded before anything is decoded, and whatever is wrong
 with an image ends in `ImageInvalid`.
+
+What resizes is the extension `_resize`, built where the installation finds a C compiler: it takes the pixels
+from Pillow's memory as they lie there, both passes at once, by the processor's vectors. Elsewhere it is
+Pillow, with the same bits.
 """
 
 import hashlib
-import io
+import importlib
 import math
+from types import ModuleType
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, jxl, kinds
 from fovea.images.formats import readable
-from fovea.images.metadata import JPEG, UPRIGHT, bare, remaining_turn, turn
-from fovea.images.resize import Interpolation, centre
+from fovea.images.metadata import (
+    UPRIGHT,
+    MeteredFile,
+    bare,
+    check_pixels,
+    check_scans,
+    check_storage,
+    remaining_turn,
+    turn,
+)
 from fovea.images.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+
+
+def _built() -> ModuleType | None:
+    try:
+        return importlib.import_module("fovea.images._resize")
+    except ImportError:
+        return None
+
+
+_extension = _built()
+
+# Pillow would give each image's memory back to the system and fetch it again, page by page, for the next one.
+# It exports what is one block, and 8 MB hold a photograph that was decoded at a reduced scale. Where Pillow
+# resizes, small results take turns with images for the blocks that are kept, and would shrink such a one.
+_BLOCK_BYTES, _BLOCKS_KEPT = (8 << 20, 1) if _extension is not None else (1 << 20, 8)
+Image.core.set_block_size(_BLOCK_BYTES)  # type: ignore[attr-defined]
+Image.core.set_blocks_max(_BLOCKS_KEPT)  # type: ignore[attr-defined]
 
 REASONS: Final = ("empty", "too_many_bytes", "not_an_image", "too_many_pixels", "undecodable")
 
 MAX_IMAGE_BYTES: Final = 32 * 1024 * 1024
 MAX_IMAGE_PIXELS: Final = 64_000_000
 
-_SCAN: Final = b"\xff\xda\x00"
-"""The marker of a JPEG's scan, and the higher byte of its header's length."""
+WORTH_CUTTING: Final = 0.8
+"""Of an image's rows; a copy of more of them takes longer than resizing those that are left over."""
+
+_FILTERS: Final = {
+    "bilinear": (Image.Resampling.BILINEAR, 0, 1),
+    "bicubic": (Image.Resampling.BICUBIC, 1, 2),
+    "lanczos": (Image.Resampling.LANCZOS, 2, 3),
+}
+"""Pillow's, the extension's, and with how many pixels of the result each reaches to either side."""
 
 
 class PreprocessSpec(BaseModel):
@@ -108,7 +146,7 @@ def open_image(
         data = _bare_jxl(data, max_pixels)
     pixels = bare(data)
     image = _open(pixels.data, data, max_pixels)
-    _check_pixels(image.size, max_pixels)
+    check_pixels(image.size, max_pixels)
     reduces = image.format in {"JPEG", "MPO"} and not pixels.is_lossless_jpeg
     return OpenedImage(image, pixels.orientation, reduces, data, max_pixels)
 
@@ -116,7 +154,7 @@ def open_image(
 def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
     """What `decode_image` gives, of an image that was opened; once. Raises ImageInvalid."""
     try:
-        _check_storage(image.file, image.max_pixels)
+        check_storage(image.file, image.max_pixels)
         return _upright_crop(image, spec)
     except ImageInvalid:
         raise
@@ -127,7 +165,7 @@ def crop_image(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
 def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
     """What its decoder is given, which decodes every frame as soon as it opens the file."""
     header = jxl.read_header(data)
-    _check_pixels((header.width, header.height), max_pixels)
+    check_pixels((header.width, header.height), max_pixels)
     if header.is_animated:
         raise ImageInvalid("undecodable", "the image is an animated JPEG XL, which is not read")
     return jxl.bare(data)
@@ -135,8 +173,8 @@ def _bare_jxl(data: bytes, max_pixels: int) -> bytes:
 
 def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """`pixels` is `data` without its metadata."""
-    _check_scans(pixels)
-    file = _MeteredFile(pixels)
+    check_scans(pixels)
+    file = MeteredFile(pixels)
     try:
         image = Image.open(file, formats=readable())
         file.reads_left = decode_limits.MAX_READS
@@ -149,64 +187,6 @@ def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         raise ImageInvalid("too_many_pixels", f"the image has far more pixels than {max_pixels}") from error
     except Exception as error:  # a header that lies
         raise kinds.damaged(data, error) from error
-
-
-class _MeteredFile(io.BytesIO):
-    """The file in memory, which may be read so many times; then a read raises ImageInvalid."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.reads_left = decode_limits.MAX_HEADER_READS
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.reads_left -= 1
-        if self.reads_left < 0:
-            raise ImageInvalid("undecodable", "the image is in too many small pieces")
-        return super().read(size)
-
-
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
-    """Of the size that a header states. Raises ImageInvalid."""
-    width, height = size
-    if width * height > max_pixels:
-        dimensions = f"{width} x {height} pixels"
-        raise ImageInvalid("too_many_pixels", f"the image has {dimensions}, more than {max_pixels}")
-    if min(size) < 1:
-        raise ImageInvalid("undecodable", "the image has no pixels")
-
-
-def _check_scans(data: bytes) -> None:
-    """Raises ImageInvalid for a JPEG, without its metadata, of more scans than an honest one has."""
-    # Counted anywhere in the file: chance makes two in 32 MB.
-    if not data.startswith(JPEG) or _pairs(data, _SCAN[:2]) <= decode_limits.MAX_SCANS:
-        return
-    if (count := data.count(_SCAN)) > decode_limits.MAX_SCANS:
-        raise ImageInvalid("undecodable", f"the image has {count} scans, more than {decode_limits.MAX_SCANS}")
-
-
-def _pairs(data: bytes, pair: bytes) -> int:
-    """How often two bytes follow each other: a sixth of the time that `bytes.count` takes for them."""
-    wanted = np.frombuffer(pair, np.uint16)
-    halves = (np.frombuffer(data, np.uint16, (len(data) - start) // 2, start) for start in (0, 1))
-    return sum(int(np.count_nonzero(half == wanted)) for half in halves)
-
-
-def _check_storage(image: ImageFile.ImageFile, max_pixels: int) -> None:
-    """Of an opened image: whether decoding takes what its size tells. Raises ImageInvalid."""
-    if any(tile.codec_name == "bmp_rle" for tile in image.tile):
-        _check_area("run-length encoded", image.size, min(max_pixels, decode_limits.MAX_RLE_PIXELS))
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        tile = (
-            image.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0),
-            image.tag_v2.get(TiffImagePlugin.TILELENGTH, 0),
-        )
-        _check_area("in tiles of", tile, max(max_pixels, decode_limits.ANY_TILE_PIXELS))
-
-
-def _check_area(how: str, size: tuple[int, int], max_pixels: int) -> None:
-    if size[0] * size[1] > max_pixels:
-        dimensions = f"{size[0]} x {size[1]} pixels"
-        raise ImageInvalid("too_many_pixels", f"the image is {how} {dimensions}, more than {max_pixels}")
 
 
 def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
@@ -229,3 +209,65 @@ def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
     scale = 2 * spec.resize / min(image.size)
     if scale < 1:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+
+
+class _Square(NamedTuple):
+    """What is resized: the box in the rows `first` to `last`, from the first of which it is counted."""
+
+    first: int
+    last: int
+    box: tuple[float, float, float, float]
+
+
+def is_built() -> bool:
+    """Whether the extension is there."""
+    return _extension is not None
+
+
+def centre(image: Image.Image, size: int, resize: int, interpolation: Interpolation) -> Pixels:
+    """Central `size` x `size` pixels of an RGB image when its shorter side is made `resize`: uint8
+    [size, size, 3].
+
+    No more than these are made: the same field of view in less time, and the same bits by every Pillow that
+    is allowed, with the extension and without it.
+    """
+    square = _square(image, size, resize, interpolation)
+    pixels = _by_extension(image, size, square, interpolation)
+    return _by_pillow(image, size, square, interpolation) if pixels is None else pixels
+
+
+def _square(image: Image.Image, size: int, resize: int, interpolation: Interpolation) -> _Square:
+    side = min(image.size) * size / resize
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    # Pillow takes the box as float32: rounded before rows are cut off, it is the same in those that are left.
+    left, top, right, bottom = (float(np.float32(edge)) for edge in (left, top, left + side, top + side))
+    reach = _FILTERS[interpolation][2]
+    margin = reach * max(side / size, 1) + 1
+    first, last = max(0, int(top - margin)), min(image.height, math.ceil(bottom + margin))
+    if last - first > WORTH_CUTTING * image.height:
+        first, last = 0, image.height
+    return _Square(first, last, (left, top - first, right, bottom - first))
+
+
+def _by_extension(
+    image: Image.Image, size: int, square: _Square, interpolation: Interpolation
+) -> Pixels | None:
+    """None where it is not done: without it, and of an image in several blocks of Pillow's memory."""
+    if _extension is None or image.mode != "RGB":
+        return None
+    pixels = np.empty((size, size, 3), np.uint8)
+    how = (size, _FILTERS[interpolation][1], False)
+    try:
+        _extension.centre(*image.__arrow_c_array__(), pixels, *image.size, *square, *how)
+    except ValueError:
+        return None
+    return pixels
+
+
+def _by_pillow(image: Image.Image, size: int, square: _Square, interpolation: Interpolation) -> Pixels:
+    first, last, (left, top, right, bottom) = square
+    resample = _FILTERS[interpolation][0]
+    rows = image if (first, last) == (0, image.height) else image.crop((0, first, image.width, last))
+    # Each axis by itself: in what order Pillow takes the two, and so the last bit, depends on its version.
+    wide = rows.resize((size, rows.height), resample, box=(left, 0, right, rows.height))
+    return np.asarray(wide.resize((size, size), resample, box=(0, top, size, bottom)), dtype=np.uint8)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers import ROOT
 
-MOST: Final = 13
+MOST: Final = 12
 
 
 @pytest.mark.slow  # a server is started with every step of it looked at

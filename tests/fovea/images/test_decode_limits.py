@@ -9,7 +9,8 @@ import pytest
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, tiff
-from fovea.images.preprocess import _MeteredFile, decode_image, open_image
+from fovea.images.metadata import MeteredFile
+from fovea.images.preprocess import decode_image, open_image
 from tests import hostile, odd_images, tiny
 from tests.hostile import Case
 from tests.odd_images import TILE, png, png_chunk, tags
@@ -154,7 +155,7 @@ def test_file_that_is_cut_off_in_its_header_is_invalid_wherever() -> None:
 
 
 def test_metered_file_gives_so_many_reads_and_no_more() -> None:
-    file = _MeteredFile(b"abc")
+    file = MeteredFile(b"abc")
     file.reads_left = 1
     assert file.read() == b"abc"
     with pytest.raises(ImageInvalid):
