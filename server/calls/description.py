@@ -1,10 +1,10 @@
 """How classify.proto describes the model that is served."""
 
 from fovea.v1 import classify_pb2 as pb
-from server.models.served_model import ServedModel
+from server.models.model import Model
 
 
-def model_description(model: ServedModel) -> pb.GetModelResponse:
+def model_description(model: Model) -> pb.GetModelResponse:
     contract = model.contract
     described = pb.GetModelResponse(
         model=model.identity,
@@ -20,14 +20,14 @@ def model_description(model: ServedModel) -> pb.GetModelResponse:
     return described
 
 
-def _preprocess(model: ServedModel) -> pb.Preprocess:
+def _preprocess(model: Model) -> pb.Preprocess:
     spec = model.contract.preprocess
     return pb.Preprocess(
         size=spec.size, resize=spec.resize, interpolation=spec.interpolation, digest=spec.digest
     )
 
 
-def _metrics(model: ServedModel) -> pb.Metrics:
+def _metrics(model: Model) -> pb.Metrics:
     measured = model.contract.metrics
     return pb.Metrics(
         accuracy=measured.accuracy, loss=measured.loss, ece=measured.ece, images=measured.images

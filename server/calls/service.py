@@ -16,7 +16,7 @@ from server.calls.description import model_description
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
-from server.models.served_model import Classified, LoadedModels, ServedModel
+from server.models.model import Classified, Model, Models
 from server.queue.priorities import Admission, Priority
 
 STREAM_WINDOW: Final = 16
@@ -30,7 +30,7 @@ class ClassifierService(ClassifierServicer):
 
     def __init__(
         self,
-        models: LoadedModels,
+        models: Models,
         admission: Admission,
         calls: Calls,
     ) -> None:
@@ -115,13 +115,13 @@ class ClassifierService(ClassifierServicer):
         return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
 
     async def _classify_image(
-        self, model: ServedModel, image: bytes, query: Query, deadline: float | None, priority: Priority
+        self, model: Model, image: bytes, query: Query, deadline: float | None, priority: Priority
     ) -> pb.ClassifyResponse:
         classified = await model.classify(WorkItem(image), deadline, priority)
         return _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
     @contextmanager
-    def _model_for(self, query: Query) -> Iterator[ServedModel]:
+    def _model_for(self, query: Query) -> Iterator[Model]:
         """The model that answers, to the block's end. Raises FieldInvalid, NoModelReady, VersionNotLoaded."""
         check_request_id("request_id", query.request_id)
         if not 0 <= query.min_probability <= 1:
@@ -154,7 +154,7 @@ def _priority_of(priority: "pb.Priority.ValueType", default: Priority) -> Priori
 
 
 def _response(
-    model: ServedModel, classified: Classified, count: int, min_probability: float, request_id: str
+    model: Model, classified: Classified, count: int, min_probability: float, request_id: str
 ) -> pb.ClassifyResponse:
     """`count` predictions at most, best first, none below `min_probability`."""
     labels, probabilities = model.contract.labels, classified.probabilities

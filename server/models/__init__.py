@@ -1,5 +1,5 @@
 """The model that is served: loaded, found and swapped as versions come, or refused.
 
-For the rooms above: `served_model` (`ServedModel`, `Classified`, `LoadedModels`, `CallTallies`, `Tally`),
-`watcher.Watcher`, `following.VersionSearch`.
+For the rooms above: `model` (`Model`, `Models`, `Versions`, `Classified`, `CallTimes`, `ModelFigures`),
+`served_model` (`ServedModel`, `LoadedModels`), `watcher.Watcher`, `following.VersionSearch`.
 """

@@ -1,14 +1,9 @@
 """A model that is served, with its queue and statistics, and which one answers as versions come and go."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import Generic, TypeVar
 
 from fovea.cpus import available_cpus
 from fovea.model.bundle import BundleContract, ModelBundle, Precision
@@ -19,27 +14,13 @@ from server.compute.decode_ahead import AheadDecoder
 from server.compute.engine import Engine, open_engine
 from server.config import ServeSettings
 from server.errors import NoModelReady, VersionNotLoaded
+from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
 from server.queue.batcher import Batcher
-from server.queue.priorities import Priority
+from server.queue.priorities import ItemResult, Priority
 from server.telemetry.drift import KINDS, TENTHS, drift_gauges
 from server.telemetry.metrics import Metrics
 
-
-class Classified(NamedTuple):
-    """One image's answer, and what it took."""
-
-    probabilities: npt.NDArray[np.float32]
-    """[classes]"""
-    best: int
-    """Index of the most probable class."""
-    abstained: bool
-    """The best probability is below the model's threshold."""
-    batch_size: int
-    decode_s: float
-    queue_s: float
-    compute_s: float
-    logits: npt.NDArray[np.float32] | None = None
-    """[classes], where they were wanted"""
+M = TypeVar("M", bound=Model)
 
 
 async def open_model(bundle: ModelBundle, settings: ServeSettings, metrics: Metrics) -> "ServedModel":
@@ -79,9 +60,22 @@ class ServedModel:
     ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
         if self._ahead is not None:
+            await self.decode_ahead(item, deadline, priority)
+        return self.counted(await self.batcher.classify(item, deadline, priority))
+
+    @property
+    def decodes_ahead(self) -> bool:
+        """Images are decoded before they are queued."""
+        return self._ahead is not None
+
+    async def decode_ahead(self, item: WorkItem, deadline: float | None, priority: Priority) -> None:
+        """Where the model does. Raises what `classify` does."""
+        if self._ahead is not None:
             self.batcher.check_deadline(deadline, priority)
             await self._ahead.decode(item, deadline)
-        answer = await self.batcher.classify(item, deadline, priority)
+
+    def counted(self, answer: ItemResult) -> Classified:
+        """What the queue gave of an image, as its caller gets it."""
         rows = answer.probabilities
         probabilities, logits = (rows, None) if rows.ndim == 1 else rows
         best = int(probabilities.argmax())
@@ -102,6 +96,29 @@ class ServedModel:
             logits,
         )
 
+    @property
+    def has_workers(self) -> bool:
+        return self.batcher.has_workers
+
+    @property
+    def queued(self) -> int:
+        return self.batcher.queued
+
+    @property
+    def on_workers_changed(self) -> Callable[[], None]:
+        """See `Model`."""
+        return self.batcher.on_workers_changed
+
+    @on_workers_changed.setter
+    def on_workers_changed(self, tell: Callable[[], None]) -> None:
+        self.batcher.on_workers_changed = tell
+
+    def count_call(self, name: str, times: CallTimes) -> None:
+        self.statistics.count_call(name, times)
+
+    async def figures(self) -> ModelFigures:
+        return self.statistics.figures()
+
     def retry_after_s(self) -> float:
         """When a full queue will have moved on noticeably."""
         return min(max(self.batcher.wait_s() / 4, 0.05), 10.0)
@@ -114,25 +131,27 @@ class ServedModel:
             self._ahead.close()
 
 
-class LoadedModels:
+class LoadedModels(Generic[M]):
     """The versions that can be asked for: none while the first one loads, then the current one.
 
     Lives in one event loop, in which a swap is between two requests.
     """
 
     def __init__(self) -> None:
-        self._current: _Loaded | None = None
-        self._replaced: _Loaded | None = None
+        self._current: _Loaded[M] | None = None
+        self._replaced: _Loaded[M] | None = None
         self._may_be_ready = asyncio.Event()
+        self.on_swap: Callable[[], None] = lambda: None
+        """Is told when another model is the current one, before any request goes to it."""
 
     @property
-    def current(self) -> ServedModel | None:
+    def current(self) -> M | None:
         return self._current.model if self._current else None
 
     @property
     def is_ready(self) -> bool:
         """A call can be answered: there is a model, and it has not lost all that compute."""
-        return self.current is not None and self.current.batcher.has_workers
+        return self.current is not None and self.current.has_workers
 
     async def readiness(self) -> AsyncIterator[bool]:
         """Gives `is_ready` each time that it may have changed; to one reader."""
@@ -143,14 +162,14 @@ class LoadedModels:
     @property
     def queued(self) -> int:
         """Images that wait to be computed by the current model."""
-        return self._current.model.batcher.queued if self._current else 0
+        return self._current.model.queued if self._current else 0
 
-    def choose(self, version: int) -> ServedModel:
+    def choose(self, version: int) -> M:
         """A version's model, to be described; 0 is the current one. Raises NoModelReady, VersionNotLoaded."""
         return self._find(version).model
 
     @contextmanager
-    def use(self, version: int) -> Iterator[ServedModel]:
+    def use(self, version: int) -> Iterator[M]:
         """A version's model to answer a request with: it is not closed before the block is left.
 
         Raises what `choose` does.
@@ -158,11 +177,12 @@ class LoadedModels:
         with self._find(version).use() as model:
             yield model
 
-    def swap(self, model: ServedModel) -> None:
+    def swap(self, model: M) -> None:
         """Requests from here on go to this model. The one before is `close_replaced`'s."""
         self._current, self._replaced = _Loaded(model), self._current
-        model.batcher.on_workers_changed = self._may_be_ready.set
+        model.on_workers_changed = self._may_be_ready.set
         self._may_be_ready.set()
+        self.on_swap()
 
     async def close_replaced(self) -> None:
         """Closes the model before the current one, once the requests that it has are answered."""
@@ -176,7 +196,7 @@ class LoadedModels:
         models = [loaded.model for loaded in (self._replaced, self._current) if loaded]
         await asyncio.gather(*(model.close() for model in models), return_exceptions=True)
 
-    def _find(self, version: int) -> "_Loaded":
+    def _find(self, version: int) -> "_Loaded[M]":
         if self._current is None:
             raise NoModelReady("no model is ready yet")
         loaded = self._current.model.contract.version
@@ -187,17 +207,17 @@ class LoadedModels:
         return self._current
 
 
-class _Loaded:
+class _Loaded(Generic[M]):
     """A model and the number of requests that use it."""
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: M) -> None:
         self.model = model
         self.unused = asyncio.Event()
         self.unused.set()
         self._uses = 0
 
     @contextmanager
-    def use(self) -> Iterator[ServedModel]:
+    def use(self) -> Iterator[M]:
         self._uses += 1
         self.unused.clear()
         try:
@@ -206,39 +226,6 @@ class _Loaded:
             self._uses -= 1
             if not self._uses:
                 self.unused.set()
-
-
-@dataclass
-class Tally:
-    """How often something happened, and what it took in all."""
-
-    count: int = 0
-    seconds: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.count += 1
-        self.seconds += seconds
-
-
-@dataclass
-class CallTallies:
-    """Calls to the model under one of its names; all but `fail` are of those that were answered."""
-
-    success: Tally = field(default_factory=Tally)
-    fail: Tally = field(default_factory=Tally)
-    queue: Tally = field(default_factory=Tally)
-    """The longest wait of the call's images."""
-    decode: Tally = field(default_factory=Tally)
-    """Of all the call's images."""
-    compute: Tally = field(default_factory=Tally)
-    """The longest of the batches that the call's images were in."""
-    answer: Tally = field(default_factory=Tally)
-    """Laying out the answer."""
-    last_ms: int = 0
-    """When the last one came, in milliseconds of Unix time."""
-
-    def begin(self) -> None:
-        self.last_ms = int(time.time() * 1000)
 
 
 class ModelStatistics:
@@ -260,13 +247,17 @@ class ModelStatistics:
         self._by_class = [metrics.predictions.labels(label) for label in contract.labels]
         self._classes, self._confidences, self._abstentions = (self.drifts[kind].counts for kind in KINDS)
 
-    def calls_to(self, name: str) -> CallTallies:
+    def count_call(self, name: str, times: CallTimes) -> None:
         """`name` is one of the model's."""
-        return self._calls.setdefault(name, CallTallies())
+        self._calls.setdefault(name, CallTallies()).add(times)
+
+    def figures(self) -> ModelFigures:
+        return ModelFigures(self.images, self.batches, self._calls)
 
     def count_batch(self, images: int, compute_s: float) -> None:
         self.images += images
-        self.batches.setdefault(images, Tally()).add(compute_s)
+        before = self.batches.get(images, NEVER)
+        self.batches[images] = Tally(before.count + 1, before.seconds + compute_s)
         self._metrics.batch_images.observe(images)
         self._metrics.compute_seconds.observe(compute_s)
 

@@ -27,7 +27,7 @@ class Watcher:
     more than two in memory. Lives in the event loop that serves; what takes long is done in threads.
     """
 
-    def __init__(self, settings: ServeSettings, models: LoadedModels, metrics: Metrics) -> None:
+    def __init__(self, settings: ServeSettings, models: LoadedModels[ServedModel], metrics: Metrics) -> None:
         """Raises SettingsInvalid where --models names no folder."""
         self._settings = settings
         self._models = models
@@ -73,6 +73,10 @@ class Watcher:
     def refused(self) -> dict[int, str]:
         """The versions that might be served next but were refused, and why, as callers may know it."""
         return {version: refusal.public_reason for version, refusal in self._search.refused.items()}
+
+    async def refused_now(self) -> dict[int, str]:
+        """See `Versions`."""
+        return self.refused()
 
     def look_now(self) -> None:
         """Has everything looked at again at once, refused versions too; after the load that is under way."""

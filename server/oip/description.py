@@ -5,7 +5,7 @@ from typing import Final
 
 from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
-from server.models.served_model import ServedModel, Tally
+from server.models.model import CallTallies, Model, ModelFigures, Tally
 from server.oip.aliases import ModelAlias
 
 SERVER_NAME: Final = "fovea"
@@ -24,7 +24,7 @@ def server_metadata() -> pb.ServerMetadataResponse:
     return pb.ServerMetadataResponse(name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS)
 
 
-def model_metadata(model: ServedModel, alias: ModelAlias) -> pb.ModelMetadataResponse:
+def model_metadata(model: Model, alias: ModelAlias) -> pb.ModelMetadataResponse:
     contract = model.contract
     tensor = pb.ModelMetadataResponse.TensorMetadata
     return pb.ModelMetadataResponse(
@@ -46,7 +46,7 @@ def model_metadata(model: ServedModel, alias: ModelAlias) -> pb.ModelMetadataRes
 
 
 def model_config(
-    model: ServedModel, alias: ModelAlias, max_images: int, max_queue_delay_ms: float
+    model: Model, alias: ModelAlias, max_images: int, max_queue_delay_ms: float
 ) -> pb.ModelConfigResponse:
     crops = alias.takes_crops
     entry = pb.ModelInput(
@@ -73,15 +73,14 @@ def model_config(
     return pb.ModelConfigResponse(config=config)
 
 
-def model_statistics(model: ServedModel, alias: ModelAlias) -> pb.ModelStatistics:
-    statistics = model.statistics
-    calls = statistics.calls_to(alias.name)
+def model_statistics(figures: ModelFigures, version: int, alias: ModelAlias) -> pb.ModelStatistics:
+    calls = figures.calls.get(alias.name, CallTallies())
     return pb.ModelStatistics(
         name=alias.name,
-        version=str(model.contract.version),
+        version=str(version),
         last_inference=calls.last_ms,
-        inference_count=statistics.images,
-        execution_count=sum(tally.count for tally in statistics.batches.values()),
+        inference_count=figures.images,
+        execution_count=sum(tally.count for tally in figures.batches.values()),
         inference_stats=pb.InferStatistics(
             success=_duration(calls.success),
             fail=_duration(calls.fail),
@@ -92,7 +91,7 @@ def model_statistics(model: ServedModel, alias: ModelAlias) -> pb.ModelStatistic
         ),
         batch_stats=[
             pb.InferBatchStatistics(batch_size=size, compute_infer=_duration(tally))
-            for size, tally in sorted(statistics.batches.items())
+            for size, tally in sorted(figures.batches.items())
         ],
     )
 

@@ -9,7 +9,7 @@ from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.answering import Call, check_request_id
 from server.compute.backend import WorkItem
-from server.models.served_model import CallTallies, Classified, LoadedModels, ServedModel
+from server.models.model import CallTimes, Classified, Model, Models
 from server.oip.aliases import ModelAlias, alias_of, version_of
 from server.oip.inputs import Content, Images, images_of
 from server.oip.outputs import response, wanted_of
@@ -20,7 +20,7 @@ from server.queue.priorities import Admission, Priority
 class Inference:
     """Answers calls with the loaded models; lives in the event loop that they live in."""
 
-    def __init__(self, models: LoadedModels, admission: Admission, max_images_per_call: int) -> None:
+    def __init__(self, models: Models, admission: Admission, max_images_per_call: int) -> None:
         self._models = models
         self._admission = admission
         self._max_images_per_call = max_images_per_call
@@ -35,24 +35,24 @@ class Inference:
         check_request_id("id", request.id)
         alias = alias_of(self._models.choose(0).contract, request.model_name)
         with self._models.use(version_of("model_version", request.model_version)) as model:
-            tallies = model.statistics.calls_to(alias.name)
-            tallies.begin()
+            began_ms = int(time.time() * 1000)
             try:
-                answer = await self._answer(request, alias, model, deadline, call)
+                answer, timing, answer_s = await self._answer(request, alias, model, deadline, call)
             except Exception:
-                tallies.fail.add(time.monotonic() - call.started)
+                model.count_call(alias.name, CallTimes(False, began_ms, time.monotonic() - call.started))
                 raise
-            tallies.success.add(time.monotonic() - call.started)
+            model.count_call(alias.name, timing.of_call(began_ms, time.monotonic() - call.started, answer_s))
             return answer
 
     async def _answer(
         self,
         request: pb.ModelInferRequest,
         alias: ModelAlias,
-        model: ServedModel,
+        model: Model,
         deadline: float | None,
         call: Call,
-    ) -> pb.ModelInferResponse:
+    ) -> tuple[pb.ModelInferResponse, "_Timing", float]:
+        """With what its images took, and the seconds of laying out the answer."""
         images = images_of(request, alias, model.contract, self._max_images_per_call)
         wanted = wanted_of(request, alias)
         priority = priority_of(request.parameters, images.count)
@@ -66,10 +66,7 @@ class Inference:
         timing = _Timing.of(classified)
         timing.write_to(answer)
         call.images, call.version, call.batch_size = images.count, model.contract.version, timing.batch_size
-        tallies = model.statistics.calls_to(alias.name)
-        timing.add_to(tallies)
-        tallies.answer.add(time.monotonic() - classified_at)
-        return answer
+        return answer, timing, time.monotonic() - classified_at
 
 
 class _Queue:
@@ -77,7 +74,7 @@ class _Queue:
 
     def __init__(
         self,
-        model: ServedModel,
+        model: Model,
         alias: ModelAlias,
         wants_logits: bool,
         deadline: float | None,
@@ -145,7 +142,6 @@ class _Timing:
             answer.parameters[f"{name}_us"].int64_param = round(getattr(self, f"{name}_s") * 1e6)
         answer.parameters["batch_size"].int64_param = self.batch_size
 
-    def add_to(self, tallies: CallTallies) -> None:
-        tallies.decode.add(self.decode_s)
-        tallies.queue.add(self.queue_s)
-        tallies.compute.add(self.compute_s)
+    def of_call(self, began_ms: int, seconds: float, answer_s: float) -> CallTimes:
+        """A call that was answered; `answer_s` is what laying out the answer took."""
+        return CallTimes(True, began_ms, seconds, self.queue_s, self.decode_s, self.compute_s, answer_s)

@@ -9,7 +9,7 @@ from fovea.model.bundle import BundleContract
 from fovea.model.classifier import Probabilities, top_k
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import FieldInvalid
-from server.models.served_model import Classified
+from server.models.model import Classified
 from server.oip.aliases import OUTPUTS, ModelAlias, quoted
 from server.oip.inputs import LENGTH
 from server.oip.parameters import classification_of, refuse_shared_memory

@@ -2,8 +2,7 @@
 
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import FieldInvalid, ModelUnknown, Unsupported
-from server.models.served_model import LoadedModels
-from server.models.watcher import Watcher
+from server.models.model import Models, Versions
 from server.net.health import Health
 from server.oip.aliases import ONNX_SUFFIX, quoted
 from server.oip.description import index_entries
@@ -15,17 +14,18 @@ ModelRequest = pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest
 class Repository:
     """Lives in the event loop that serves."""
 
-    def __init__(self, models: LoadedModels, watcher: Watcher, admission: Admission, health: Health) -> None:
+    def __init__(self, models: Models, versions: Versions, admission: Admission, health: Health) -> None:
         self._models = models
-        self._watcher = watcher
+        self._versions = versions
         self._admission = admission
         self._health = health
 
-    def index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
+    async def index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         """Raises FieldInvalid."""
         _check_repository(request.repository_name)
         current = self._models.current.contract.version if self._models.current else None
-        entries = index_entries(self._names(), current, self._watcher.refused(), self._health.is_ready)
+        refused = await self._versions.refused_now()
+        entries = index_entries(self._names(), current, refused, self._health.is_ready)
         shown_ones = [entry for entry in entries if entry.state == "READY" or not request.ready]
         return pb.RepositoryIndexResponse(models=shown_ones)
 
@@ -38,7 +38,7 @@ class Repository:
         if request.parameters:
             raise Unsupported("a model is loaded as its bundle says: a load takes no parameters")
         async with self._admission.while_open():
-            await self._watcher.look_on_demand()
+            await self._versions.look_on_demand()
 
     def refuse_unload(self, request: pb.RepositoryModelUnloadRequest) -> Exception:
         self._check_model(request)
@@ -56,7 +56,7 @@ class Repository:
     def _names(self) -> tuple[str, str]:
         """Known before a version is: the folder has the model's name."""
         current = self._models.current
-        name = current.contract.name if current else self._watcher.name
+        name = current.contract.name if current else self._versions.name
         return name, f"{name}{ONNX_SUFFIX}"
 
 

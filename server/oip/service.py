@@ -8,7 +8,7 @@ from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from server.calls.answering import Call, Calls, Context, deadline_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.model import Model, Models
 from server.net.health import Health
 from server.oip import description
 from server.oip.aliases import ModelAlias, alias_of, aliases_of, version_of
@@ -23,7 +23,7 @@ class InferenceService(GRPCInferenceServiceServicer):
 
     def __init__(
         self,
-        models: LoadedModels,
+        models: Models,
         inference: Inference,
         repository: Repository,
         calls: Calls,
@@ -82,15 +82,19 @@ class InferenceService(GRPCInferenceServiceServicer):
             else:
                 model = self._models.choose(version_of("version", request.version))
                 described = [(model, alias) for alias in aliases_of(model.contract)]
+            figures = await described[0][0].figures()
             return pb.ModelStatisticsResponse(
-                model_stats=[description.model_statistics(model, alias) for model, alias in described]
+                model_stats=[
+                    description.model_statistics(figures, model.contract.version, alias)
+                    for model, alias in described
+                ]
             )
 
     async def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: Context
     ) -> pb.RepositoryIndexResponse:
         async with self._call("RepositoryIndex", request, context):
-            return self._repository.index(request)
+            return await self._repository.index(request)
 
     async def RepositoryModelLoad(
         self, request: pb.RepositoryModelLoadRequest, context: Context
@@ -105,7 +109,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         async with self._call("RepositoryModelUnload", request, context):
             raise self._repository.refuse_unload(request)
 
-    def _find(self, request: Named) -> tuple[ServedModel, ModelAlias]:
+    def _find(self, request: Named) -> tuple[Model, ModelAlias]:
         """Raises NoModelReady, ModelUnknown, FieldInvalid, VersionNotLoaded."""
         alias = alias_of(self._models.choose(0).contract, request.name)
         return self._models.choose(version_of("version", request.version)), alias

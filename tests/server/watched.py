@@ -9,7 +9,7 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.versions import publish
 from fovea.settings import load
 from server.config import PROGRAM, ServeSettings
-from server.models.served_model import LoadedModels
+from server.models.served_model import LoadedModels, ServedModel
 from server.models.watcher import Watcher
 from server.telemetry.metrics import Metrics
 from tests import tiny
@@ -23,7 +23,7 @@ class Watched:
     def __init__(self, models: str, work: Path, *flags: str) -> None:
         flags = ("--provider", "cpu", "--threads", "1", "--model-cache", str(work / "cache"), *flags)
         self.settings = load(ServeSettings, ["--models", models, *flags], PROGRAM)
-        self.models = LoadedModels()
+        self.models: LoadedModels[ServedModel] = LoadedModels()
         self.metrics = Metrics()
         self.watcher = Watcher(self.settings, self.models, self.metrics)
         self._work = work

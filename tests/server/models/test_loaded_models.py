@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
@@ -14,14 +15,15 @@ class Model:
 
     def __init__(self, version: int) -> None:
         self.contract = SimpleNamespace(version=version)
-        self.batcher = SimpleNamespace(has_workers=True, on_workers_changed=None)
+        self.has_workers = True
+        self.on_workers_changed: Callable[[], None] = lambda: None
         self.closed = False
 
     async def close(self) -> None:
         self.closed = True
 
 
-def swap(models: LoadedModels, version: int) -> Model:
+def swap(models: LoadedModels[ServedModel], version: int) -> Model:
     model = Model(version)
     models.swap(cast("ServedModel", model))
     return model
@@ -35,7 +37,7 @@ async def test_nothing_can_be_asked_for_before_there_is_a_model() -> None:
 
 @in_event_loop
 async def test_requests_after_a_swap_go_to_the_new_model() -> None:
-    models = LoadedModels()
+    models: LoadedModels[ServedModel] = LoadedModels()
     swap(models, 1)
     second = cast("ServedModel", swap(models, 2))
     with models.use(0) as current, models.use(2) as named:
@@ -44,7 +46,7 @@ async def test_requests_after_a_swap_go_to_the_new_model() -> None:
 
 @in_event_loop
 async def test_replaced_model_is_closed_when_its_last_request_is_answered() -> None:
-    models = LoadedModels()
+    models: LoadedModels[ServedModel] = LoadedModels()
     first = swap(models, 1)
     with models.use(0):
         with models.use(1):
@@ -58,7 +60,7 @@ async def test_replaced_model_is_closed_when_its_last_request_is_answered() -> N
 
 @in_event_loop
 async def test_request_that_fails_does_not_hold_its_model() -> None:
-    models = LoadedModels()
+    models: LoadedModels[ServedModel] = LoadedModels()
     first = swap(models, 1)
     with pytest.raises(ZeroDivisionError), models.use(0):
         raise ZeroDivisionError
@@ -69,7 +71,7 @@ async def test_request_that_fails_does_not_hold_its_model() -> None:
 
 @in_event_loop
 async def test_model_without_requests_is_closed_at_once() -> None:
-    models = LoadedModels()
+    models: LoadedModels[ServedModel] = LoadedModels()
     first, second = swap(models, 1), swap(models, 2)
     await models.close_replaced()
     assert (first.closed, second.closed) == (True, False)
@@ -77,7 +79,7 @@ async def test_model_without_requests_is_closed_at_once() -> None:
 
 @in_event_loop
 async def test_replaced_version_cannot_be_asked_for_although_it_still_finishes() -> None:
-    models = LoadedModels()
+    models: LoadedModels[ServedModel] = LoadedModels()
     swap(models, 1)
     with models.use(1):
         swap(models, 2)
@@ -87,7 +89,7 @@ async def test_replaced_version_cannot_be_asked_for_although_it_still_finishes()
 
 @in_event_loop
 async def test_closing_ends_the_replaced_model_too_whatever_it_still_has_to_do() -> None:
-    models = LoadedModels()
+    models: LoadedModels[ServedModel] = LoadedModels()
     first = swap(models, 1)
     with models.use(0):
         second = swap(models, 2)
@@ -98,14 +100,14 @@ async def test_closing_ends_the_replaced_model_too_whatever_it_still_has_to_do()
 
 @in_event_loop
 async def test_readiness_is_told_when_the_current_model_can_no_longer_answer_and_when_it_can() -> None:
-    models = LoadedModels()
+    models: LoadedModels[ServedModel] = LoadedModels()
     readiness = models.readiness()
     assert not models.is_ready
     first = swap(models, 1)
     assert await anext(readiness)
     for able in (False, True, False):
-        first.batcher.has_workers = able
-        first.batcher.on_workers_changed()
+        first.has_workers = able
+        first.on_workers_changed()
         assert await anext(readiness) is able
     swap(models, 2)
     assert await anext(readiness)

@@ -43,7 +43,7 @@ class Served:
         self.metrics = Metrics()
         self.model = ServedModel(engine, ServeSettings(models="unused"), self.metrics)
         self.admission = Admission(max_images, 10**9)
-        models = LoadedModels()
+        models: LoadedModels[ServedModel] = LoadedModels()
         models.swap(self.model)
         self._inference = Inference(models, self.admission, 8)
         self.call = Call("ModelInfer", "", lambda: "")
@@ -56,7 +56,8 @@ class Served:
 
     def statistics(self) -> dict[str, pb.ModelStatistics]:
         aliases = aliases_of(self.model.contract)
-        return {alias.name: model_statistics(self.model, alias) for alias in aliases}
+        figures, version = self.model.statistics.figures(), self.model.contract.version
+        return {alias.name: model_statistics(figures, version, alias) for alias in aliases}
 
     def _gated(self, items: Sequence[WorkItem], is_alone: bool) -> Computed:
         assert self.gate.acquire(timeout=20)
