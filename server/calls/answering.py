@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 from fovea.v1 import classify_pb2 as pb
 from server.errors import FieldInvalid
 from server.statuses import reason_of, status_of
-from server.telemetry.metrics import Metrics
+from server.telemetry.call_metrics import CallMetrics
 
 logger = logging.getLogger("server.access_log")  # a name of its own, that lines of calls can be told by
 
@@ -62,7 +62,7 @@ def add_service(
 class Calls:
     """Shows the calls of the services, and how each ended, to the metrics and the log."""
 
-    def __init__(self, metrics: Metrics, access_log: "AccessLog") -> None:
+    def __init__(self, metrics: CallMetrics, access_log: "AccessLog") -> None:
         self._refused = metrics.refused
         self._requests = cache(metrics.requests.labels)
         self._seconds = cache(metrics.request_seconds.labels)

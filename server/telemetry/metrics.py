@@ -1,27 +1,17 @@
 """What Prometheus sees, on a registry of its own."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
 
 import prometheus_client as prometheus
+from prometheus_client.registry import Collector
 
 from fovea.model.bundle import ModelBundle, Precision
-from fovea.oip import open_inference_pb2
-from fovea.v1 import classify_pb2
-from server.statuses import CODES, REASONS
+from server.telemetry.call_metrics import SECONDS, OwnCallMetrics
 from server.telemetry.drift import KINDS, DriftGauge
 
-_METHODS: Final = (
-    *classify_pb2.DESCRIPTOR.services_by_name["Classifier"].methods_by_name,
-    *open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name,
-)
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))
-
-# It would double the series, and Prometheus makes no use of it.
-prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -30,26 +20,24 @@ class Metrics:
     Every series that can be foreseen is there from the start, at 0: `rate` misses the first count of others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calls_elsewhere: Collector | None = None) -> None:
+        """`calls_elsewhere` shows the families of `call_metrics`, where other processes answer the calls."""
         self.registry = prometheus.CollectorRegistry()
-        self.requests = self._counter("requests", "Calls, by method and gRPC status code.", "method", "code")
-        self.refused = self._counter(
-            "refused", "Calls, and images of calls, that were not answered, by reason.", "reason"
-        )
+        self.calls = OwnCallMetrics(self.registry if calls_elsewhere is None else None)
+        """Of the calls that this process answers."""
+        if calls_elsewhere is not None:
+            self.registry.register(calls_elsewhere)
         self.predictions = self._counter(
             "predictions", "Images classified, by best label: a series for each label of the model.", "label"
         )
         self.abstained = self._counter("abstained", "Images whose best probability was below the threshold.")
-        self.request_seconds = self._histogram(
-            "request_seconds", "From a call's arrival to its answer, by method.", _SECONDS, "method"
-        )
         self.decode_seconds = self._histogram(
-            "decode_seconds", "Decoding, resizing and cropping one image.", _SECONDS
+            "decode_seconds", "Decoding, resizing and cropping one image.", SECONDS
         )
         self.queue_seconds = self._histogram(
-            "queue_seconds", "How long an image waits for its batch to start.", _SECONDS
+            "queue_seconds", "How long an image waits for its batch to start.", SECONDS
         )
-        self.compute_seconds = self._histogram("compute_seconds", "One batch in the model.", _SECONDS)
+        self.compute_seconds = self._histogram("compute_seconds", "One batch in the model.", SECONDS)
         self.batch_images = self._histogram("batch_images", "Images computed together.", _IMAGES)
         self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
         self.queued_images = self._gauge("queued_images", "Images that wait for the model.")
@@ -57,17 +45,7 @@ class Metrics:
         self.inflight_bytes = self._gauge("inflight_bytes", "Bytes of the images in flight.")
         self._model: prometheus.Info | None = None
         prometheus.ProcessCollector(registry=self.registry)
-        self.expect_calls(_METHODS)
-        for reason in REASONS:
-            self.refused.labels(reason)
         self._show_no_model_yet()
-
-    def expect_calls(self, methods: Iterable[str]) -> None:
-        """Makes the series of these methods."""
-        for method in methods:
-            self.request_seconds.labels(method)
-            for code in CODES:
-                self.requests.labels(method, code)
 
     def _show_no_model_yet(self) -> None:
         self._drift_psi = self._gauge(

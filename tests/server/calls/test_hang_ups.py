@@ -45,7 +45,7 @@ class CallThatEnds:
 async def test_nothing_is_asked_of_a_call_whose_caller_hung_up(caplog: pytest.LogCaptureFixture) -> None:
     """With no model, which makes the answer an error and the stream a stream all the same."""
     caplog.set_level("INFO")
-    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics(), AccessLog(1)))
+    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics().calls, AccessLog(1)))
     call: Any = CallThatEnds()
     answers: Any = service.ClassifyStream(two_requests(), call)
     assert (await anext(answers)).HasField("error")
@@ -62,7 +62,7 @@ async def test_caller_who_goes_at_its_deadline_was_not_the_one_to_cancel(
     """On a clock that stands still."""
     monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
     caplog.set_level("INFO")
-    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics(), AccessLog(1)))
+    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics().calls, AccessLog(1)))
     for remaining_s, code in (
         (None, "CANCELLED"),
         (math.inf, "CANCELLED"),

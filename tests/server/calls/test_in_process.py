@@ -73,11 +73,12 @@ CALL: Any = PlainCall()
 
 @asynccontextmanager
 async def service_of(bundle: ModelBundle, worker: KnownWorker) -> AsyncIterator[ClassifierService]:
-    metrics, models = Metrics(), LoadedModels()
+    metrics = Metrics()
+    models: LoadedModels[ServedModel] = LoadedModels()
     engine = Engine(bundle, CPU, "fp32", [worker], BatchLimits(4), CostModel(), decode_ahead=False)
     model = ServedModel(engine, ServeSettings(models="unused"), metrics)
     models.swap(model)
-    yield ClassifierService(models, Admission(8, 100), Calls(metrics, AccessLog(1)))
+    yield ClassifierService(models, Admission(8, 100), Calls(metrics.calls, AccessLog(1)))
     await model.close()
 
 
