@@ -74,12 +74,7 @@ class Batcher(Generic[P]):
         the image was in, Draining after `close`, or what is wrong with this image.
         An image whose caller is cancelled before its batch starts is not computed either.
         """
-        if self._is_closed:
-            raise Draining("this model's queue is closed")
-        self.check_deadline(deadline, priority)
-        item = Item(payload, priority, deadline, self._loop.create_future(), self._clock())
-        self._queue.put(item)
-        self._look_soon()
+        item = self.put(payload, deadline, priority)
         try:
             return await item.answer
         except asyncio.CancelledError:
@@ -87,6 +82,24 @@ class Batcher(Generic[P]):
             raise
         finally:
             del item  # a failure's traceback holds this frame, and with it the image that holds the failure
+
+    def put(
+        self, payload: P, deadline: float | None = None, priority: Priority = Priority.INTERACTIVE
+    ) -> Item[P]:
+        """In the queue, with the future of its answer. Raises DeadlinePassed, NoModelReady, Draining."""
+        if self._is_closed:
+            raise Draining("this model's queue is closed")
+        self.check_deadline(deadline, priority)
+        item = Item(payload, priority, deadline, self._loop.create_future(), self._clock())
+        self._queue.put(item)
+        self._look_soon()
+        return item
+
+    def give_up(self, item: Item[P]) -> None:
+        """Nobody waits for it. Its future ends, cancelled or not, when no worker has it any more."""
+        item.is_given_up = True
+        if self._queue.discard(item):
+            item.answer.cancel()
 
     def check_deadline(self, deadline: float | None, priority: Priority) -> None:
         """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
@@ -143,6 +156,8 @@ class Batcher(Generic[P]):
         for item in reversed(batch.items):
             if item.is_suspect:
                 _fail(batch, cause)
+            elif item.is_given_up:
+                item.answer.cancel()
             elif not item.is_abandoned():
                 item.is_suspect = True
                 self._queue.put_back(item)

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -33,6 +33,31 @@ class Priority(Enum):
     BULK = "bulk"
 
 
+@dataclass(slots=True)
+class InFlight:
+    """Images that were admitted and not yet answered."""
+
+    images: int = 0
+    bytes: int = 0
+    bulk_images: int = 0
+    bulk_bytes: int = 0
+
+
+class Ledger:
+    """What is in flight, kept by a process that admits by itself."""
+
+    def __init__(self) -> None:
+        self.own = InFlight()
+        self._deciding = nullcontext(self.own)
+
+    def deciding(self) -> AbstractContextManager[InFlight]:
+        """What is in flight in all; inside the block nobody else admits."""
+        return self._deciding
+
+    def changed(self) -> None:
+        """`own` was."""
+
+
 class Admission:
     """Counts the images in flight, and their bytes, from before they are decoded until they are answered.
 
@@ -40,19 +65,27 @@ class Admission:
     Used from the event loop alone.
     """
 
-    def __init__(self, max_images: int, max_bytes: int) -> None:
-        self.images = 0
-        self.bytes = 0
+    def __init__(self, max_images: int, max_bytes: int, ledger: Ledger | None = None) -> None:
+        """The limits are of all whose ledgers know of each other."""
         self._max_images = max_images
         self._max_bytes = max_bytes
+        self._ledger = ledger or Ledger()
+        self._own = self._ledger.own
         self._open = True
-        self._bulk_images = 0
-        self._bulk_bytes = 0
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._until_closed: set[asyncio.Timeout] = set()
         self.last_refusal = 0.0
         """When `close` last was the reason to refuse something, on `time.monotonic`'s clock."""
+
+    @property
+    def images(self) -> int:
+        """That this process has in flight, as `bytes`."""
+        return self._own.images
+
+    @property
+    def bytes(self) -> int:
+        return self._own.bytes
 
     @contextmanager
     def admit(
@@ -65,9 +98,12 @@ class Admission:
         """Holds room for this many images and bytes. Raises Draining, or QueueFull with `retry_after_s`."""
         if not self._open:
             raise self._draining()
-        if why := self._why_full(images, size_bytes, priority):
+        with self._ledger.deciding() as in_flight:
+            why = self._why_full(in_flight, images, size_bytes, priority)
+            if not why:
+                self._add(images, size_bytes, priority)
+        if why:
             raise QueueFull(why, retry_after_s())
-        self._add(images, size_bytes, priority)
         try:
             yield
         finally:
@@ -105,27 +141,31 @@ class Admission:
         return Draining("the server is shutting down; another replica will answer")
 
     def _add(self, images: int, size_bytes: int, priority: Priority) -> None:
-        self.images += images
-        self.bytes += size_bytes
+        own = self._own
+        own.images += images
+        own.bytes += size_bytes
         if priority is Priority.BULK:
-            self._bulk_images += images
-            self._bulk_bytes += size_bytes
-        if self.images:
+            own.bulk_images += images
+            own.bulk_bytes += size_bytes
+        self._ledger.changed()
+        if own.images:
             self._is_empty.clear()
         else:
             self._is_empty.set()
 
-    def _why_full(self, images: int, size_bytes: int, priority: Priority) -> str:
-        if self.images + images > self._max_images:
-            return f"{self.images} images are in flight, of {self._max_images}; {images} more do not fit"
-        if self.bytes + size_bytes > self._max_bytes:
-            return f"{self.bytes} bytes are in flight, of {self._max_bytes}; {size_bytes} more do not fit"
+    def _why_full(self, in_flight: InFlight, images: int, size_bytes: int, priority: Priority) -> str:
+        there, bytes_there = in_flight.images, in_flight.bytes
+        if there + images > self._max_images:
+            return f"{there} images are in flight, of {self._max_images}; {images} more do not fit"
+        if bytes_there + size_bytes > self._max_bytes:
+            return f"{bytes_there} bytes are in flight, of {self._max_bytes}; {size_bytes} more do not fit"
         # A call larger than the share is admitted when no other bulk one is in flight.
-        if priority is Priority.BULK and self._bulk_images:
-            if self._bulk_images + images > self._max_images * BULK_SHARE:
-                return f"{self._bulk_images} images of bulk calls are in flight; {images} more do not fit"
-            if self._bulk_bytes + size_bytes > self._max_bytes * BULK_SHARE:
-                return f"{self._bulk_bytes} bytes of bulk calls are in flight; {size_bytes} more do not fit"
+        if priority is Priority.BULK and in_flight.bulk_images:
+            there, bytes_there = in_flight.bulk_images, in_flight.bulk_bytes
+            if there + images > self._max_images * BULK_SHARE:
+                return f"{there} images of bulk calls are in flight; {images} more do not fit"
+            if bytes_there + size_bytes > self._max_bytes * BULK_SHARE:
+                return f"{bytes_there} bytes of bulk calls are in flight; {size_bytes} more do not fit"
         return ""
 
 
@@ -153,6 +193,8 @@ class Item(Generic[P]):
     arrived: float
     is_suspect: bool = False
     """It was in a batch whose worker died: it is tried once more, by itself."""
+    is_given_up: bool = False
+    """Nobody waits for it, but for the end of what is done with it."""
 
     def is_abandoned(self) -> bool:
         """True when nobody waits for it any longer."""
@@ -209,10 +251,16 @@ class PriorityQueue(Generic[P]):
         self._waiting_of(item).popleft()
         self._since_bulk = 0 if item.priority is Priority.BULK else self._since_bulk + 1
 
-    def discard(self, item: Item[P]) -> None:
-        """Removes an item whose caller went away, so that its bytes do not wait for their turn."""
-        with suppress(ValueError):  # it is being computed
+    def discard(self, item: Item[P]) -> bool:
+        """Removes an item whose caller went away, so that its bytes do not wait for their turn.
+
+        False where it is being computed.
+        """
+        try:
             self._waiting_of(item).remove(item)
+        except ValueError:
+            return False
+        return True
 
     def _waiting_of(self, item: Item[P]) -> deque[Item[P]]:
         return self._bulk if item.priority is Priority.BULK else self._interactive
