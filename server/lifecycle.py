@@ -6,26 +6,14 @@ import os
 import signal
 from dataclasses import asdict, dataclass
 
-import grpc
-from grpc_reflection.v1alpha import reflection
-
 from fovea.errors import ExitCode
-from fovea.oip import open_inference_pb2
-from fovea.v1 import classify_pb2
-from server.calls.answering import AccessLog, Calls, add_service
-from server.calls.draining import drain_calls
-from server.calls.request_limits import classifier_limits
-from server.calls.service import ClassifierService
 from server.config import ServeSettings
-from server.models.served_model import LoadedModels
+from server.fronts.call_server import CallServer, Door
+from server.models.served_model import LoadedModels, ServedModel
 from server.models.watcher import Watcher
-from server.net.health import CLASSIFIER, INFERENCE, Health
-from server.net.ports import bind_grpc, call_options, serve_metrics
+from server.net.health import Health
+from server.net.ports import serve_metrics
 from server.net.tls import certificates_of
-from server.oip.inference import Inference
-from server.oip.repository import Repository
-from server.oip.request_limits import inference_limits
-from server.oip.service import InferenceService
 from server.queue.priorities import Admission
 from server.telemetry.metrics import Metrics
 
@@ -76,41 +64,31 @@ class Server:
         self._certificates = certificates_of(settings)
         self._metrics = Metrics()
         self._health = Health()
-        self._models = LoadedModels()
+        self._models: LoadedModels[ServedModel] = LoadedModels()
         self._watcher = Watcher(settings, self._models, self._metrics)
-        self._admission = Admission(settings.queue_capacity, settings.max_inflight_bytes)
-        self._calls = grpc.aio.server(options=call_options(settings))
+        self._door = self._own_door()
         self._telling: asyncio.Task[None] | None = None
+
+    def _own_door(self) -> Door:
+        settings = self._settings
+        admission = Admission(settings.queue_capacity, settings.max_inflight_bytes)
+        metrics = self._metrics.calls
+        watcher, health = self._watcher, self._health
+        return CallServer(settings, self._certificates, self._models, watcher, admission, health, metrics)
 
     async def open_ports(self) -> Ports:
         """Answers from here on: health says live, calls are refused until there is a model."""
         settings = self._settings
-        calls = Calls(self._metrics, AccessLog(settings.access_log_sample))
-        service = ClassifierService(self._models, self._admission, calls)
-        descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
-        add_service(self._calls, descriptor, service, classifier_limits(settings.max_images_per_call))
-        self._add_inference_service(calls)
-        names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._calls)
-        credentials = self._certificates.credentials() if self._certificates else None
-        port = bind_grpc(self._calls, "--port", settings.host, settings.port, credentials)
+        port = await self._door.open()
         metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
-        health_port = self._health.start(self._calls, settings.host, settings.health_port)
-        await self._calls.start()
+        health_port = self._health.start(settings.host, settings.health_port)
         return Ports(port, metrics_port, health_port)
-
-    def _add_inference_service(self, calls: Calls) -> None:
-        inference = Inference(self._models, self._admission, self._settings.max_images_per_call)
-        repository = Repository(self._models, self._watcher, self._admission, self._health)
-        service = InferenceService(self._models, inference, repository, calls, self._settings, self._health)
-        descriptor = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-        add_service(self._calls, descriptor, service, inference_limits())
 
     async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""
         self._metrics.queued_images.set_function(lambda: self._models.queued)
-        self._metrics.inflight_images.set_function(lambda: self._admission.images)
-        self._metrics.inflight_bytes.set_function(lambda: self._admission.bytes)
+        self._metrics.inflight_images.set_function(lambda: self._door.in_flight.images)
+        self._metrics.inflight_bytes.set_function(lambda: self._door.in_flight.bytes)
         waits = {"models": self._settings.models, **asdict(ports)}
         await self._watcher.load_first(
             lambda: logger.info("waiting for a version to be published", extra=waits)
@@ -119,7 +97,9 @@ class Server:
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
         model = self._models.choose(0)
-        self._health.set_ready(self._models.is_ready)
+        await self._door.has_heard()
+        self._set_ready(self._models.is_ready)
+        await self._door.has_heard()
         self._telling = asyncio.create_task(self._tell_readiness())
         facts = {
             "model": model.contract.name,
@@ -142,19 +122,23 @@ class Server:
         """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
         if self._telling is not None:
             self._telling.cancel()
-        self._health.set_ready(False)
+        self._set_ready(False)
         if self._models.current:
             await asyncio.sleep(self._settings.drain_delay_s)
-        return await drain_calls(self._calls, self._admission, self._settings.grace_s)
+        return await self._door.drain(self._settings.grace_s)
 
     async def _tell_readiness(self) -> None:
         """Health follows the model: without a process that computes, others shall get the calls."""
         async for ready in self._models.readiness():
-            self._health.set_ready(ready)
+            self._set_ready(ready)
+
+    def _set_ready(self, ready: bool) -> None:
+        self._health.set_ready(ready)
+        self._door.follow_health()
 
     async def close(self) -> None:
         try:
-            await self._calls.stop(grace=None)
+            await self._door.close()
             await self._models.close()
         finally:
             self._health.stop()

@@ -14,6 +14,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "server": (
         "__main__",
         "lifecycle",
+        "fronts",
         "oip triton",
         "calls",
         "models net",

@@ -137,7 +137,12 @@ def clean_environment() -> dict[str, str]:
 
 def compute_processes(server: int) -> list[int]:
     """Of a server, which is a process's number; its template is none."""
+    return processes(server, "fovea-compute")
+
+
+def processes(server: int, name: str) -> list[int]:
+    """Those that a server has started and that call themselves so."""
     pids = [
         pid for task in Path(f"/proc/{server}/task").glob("*/children") for pid in task.read_text().split()
     ]
-    return [int(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "fovea-compute\n"]
+    return [int(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"]

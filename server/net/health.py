@@ -27,20 +27,22 @@ class Health:
     def __init__(self) -> None:
         self.is_ready = False
         self._states = _ServingStates()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="health")
-        self._server = grpc.server(self._threads, options=[("grpc.so_reuseport", 0)])
-
-    def start(self, calls: grpc.aio.Server, host: str, port: int) -> int:
-        """Joins the server of the calls and opens the port of its own, whose number it returns.
-
-        Raises Unavailable when the port cannot be bound.
-        """
+        self._probes: tuple[grpc.Server, ThreadPoolExecutor] | None = None
         self._states.set(LIVE, serving=True)
         self.set_ready(False)
+
+    def join(self, calls: grpc.aio.Server) -> None:
+        """Answers beside the calls."""
         health_pb2_grpc.add_HealthServicer_to_server(_BesideCalls(self._states), calls)
-        health_pb2_grpc.add_HealthServicer_to_server(_ForProbes(self._states), self._server)
-        bound = bind_grpc(self._server, "--health-port", host, port)
-        self._server.start()
+
+    def start(self, host: str, port: int) -> int:
+        """Opens the port of its own, whose number it returns. Raises Unavailable where it cannot be bound."""
+        threads = ThreadPoolExecutor(2, thread_name_prefix="health")
+        server = grpc.server(threads, options=[("grpc.so_reuseport", 0)])
+        self._probes = server, threads
+        health_pb2_grpc.add_HealthServicer_to_server(_ForProbes(self._states), server)
+        bound = bind_grpc(server, "--health-port", host, port)
+        server.start()
         return bound
 
     def set_ready(self, ready: bool) -> None:
@@ -50,8 +52,10 @@ class Health:
             self._states.set(service, serving=ready)
 
     def stop(self) -> None:
-        self._server.stop(grace=None)
-        self._threads.shutdown(wait=False)
+        if self._probes is not None:
+            server, threads = self._probes
+            server.stop(grace=None)
+            threads.shutdown(wait=False)
 
 
 class _ServingStates:

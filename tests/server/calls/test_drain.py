@@ -17,15 +17,19 @@ CLIENTS = 8
 
 
 class Clients:
-    """Threads that classify until they are refused; they count how each call ended."""
+    """Threads that classify until they are refused, or stopped; they count how each call ended."""
 
     def __init__(self, target: str) -> None:
         self.ends: Counter[str] = Counter()
         self.wrong = 0
         self.answered = threading.Semaphore(0)
+        self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(target, n)) for n in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
 
     def join(self) -> None:
         for thread in self._threads:
@@ -38,7 +42,7 @@ class Clients:
         # A connection of its own, so that each client sees the server go by itself.
         with grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
             stub = ClassifierStub(channel)
-            while True:
+            while not self._stopped.is_set():
                 try:
                     response = stub.Classify(request, timeout=30)
                 except grpc.RpcError as error:

@@ -1,0 +1,113 @@
+"""Every service on the port of the calls, answered by this process."""
+
+from typing import Protocol
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from fovea.oip import open_inference_pb2
+from fovea.v1 import classify_pb2
+from server.calls.answering import AccessLog, Calls, add_service
+from server.calls.draining import drain_calls
+from server.calls.request_limits import classifier_limits
+from server.calls.service import ClassifierService
+from server.config import ServeSettings
+from server.models.model import Models, Versions
+from server.net.health import CLASSIFIER, INFERENCE, Health
+from server.net.ports import bind_grpc, call_options
+from server.net.tls import Certificates
+from server.oip.inference import Inference
+from server.oip.repository import Repository
+from server.oip.request_limits import inference_limits
+from server.oip.service import InferenceService
+from server.queue.priorities import Admission, InFlight
+from server.telemetry.call_metrics import CallMetrics
+
+
+class Door(Protocol):
+    """Who answers the calls, as the server's life goes on."""
+
+    @property
+    def in_flight(self) -> InFlight:
+        """Images admitted and not yet answered."""
+
+    async def open(self) -> int:
+        """Answers from here on; returns the port's number. Raises Unavailable, DataInvalid."""
+
+    def follow_health(self) -> None:
+        """Health has changed."""
+
+    async def has_heard(self) -> None:
+        """Returns when whoever answers has the current model, and says what health does."""
+
+    async def drain(self, grace_s: float) -> bool:
+        """Finishes what is in flight, and refuses what comes. False when calls had to be cut."""
+
+    async def close(self) -> None:
+        """Calls that are left are cut."""
+
+
+class CallServer:
+    """Answers the calls in the event loop that it is made in."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        certificates: Certificates | None,
+        models: Models,
+        versions: Versions,
+        admission: Admission,
+        health: Health,
+        metrics: CallMetrics,
+        *,
+        shares_port: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._certificates = certificates
+        self._admission = admission
+        self._shares_port = shares_port
+        self._server = grpc.aio.server(options=call_options(settings, is_shared=shares_port))
+        calls = Calls(metrics, AccessLog(settings.access_log_sample))
+        service = ClassifierService(models, admission, calls)
+        descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
+        add_service(self._server, descriptor, service, classifier_limits(settings.max_images_per_call))
+        inference = InferenceService(
+            models,
+            Inference(models, admission, settings.max_images_per_call),
+            Repository(models, versions, admission, health),
+            calls,
+            settings,
+            health,
+        )
+        descriptor = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+        add_service(self._server, descriptor, inference, inference_limits())
+        names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        health.join(self._server)
+
+    @property
+    def in_flight(self) -> InFlight:
+        return InFlight(self._admission.images, self._admission.bytes)
+
+    async def open(self, port: int | None = None) -> int:
+        """As Door's; on `port` where it is not the settings' own."""
+        settings = self._settings
+        credentials = self._certificates.credentials() if self._certificates else None
+        port = settings.port if port is None else port
+        bound = bind_grpc(
+            self._server, "--port", settings.host, port, credentials, is_shared=self._shares_port
+        )
+        await self._server.start()
+        return bound
+
+    def follow_health(self) -> None:
+        """It is this process's own, as the model is."""
+
+    async def has_heard(self) -> None:
+        """At once."""
+
+    async def drain(self, grace_s: float) -> bool:
+        return await drain_calls(self._server, self._admission, grace_s)
+
+    async def close(self) -> None:
+        await self._server.stop(grace=None)
