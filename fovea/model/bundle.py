@@ -109,6 +109,10 @@ class Golden:
     probabilities: npt.NDArray[np.float32]
     """[n, classes]"""
 
+    def first(self, images: int | None) -> "Golden":
+        """So many of them, or as many as there are."""
+        return Golden(self.files[:images], self.crops[:images], self.probabilities[:images])
+
 
 @dataclass(frozen=True)
 class ModelBundle:

@@ -23,6 +23,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +38,7 @@ from server.compute.backend import CpuBackend, Decoder
 from server.compute.forking import fork_on_request
 from server.compute.precision import choose_precision
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
-from server.compute.warm_up import find_run_size, run_once, warm_up
+from server.compute.warm_up import WarmUp, find_run_size, warm_up
 
 logger = logging.getLogger(__name__)
 
@@ -101,18 +102,20 @@ def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:
     precision = choose_precision(bundle, "cpu", settings.precision, cache, SessionOptions(threads=1))
     if is_first:
         shared = _share(bundle, precision, settings)
-    narrow = Classifier(bundle, "cpu", precision=precision, options=SessionOptions(threads=1), shared=shared)
+    classifier = partial(Classifier, bundle, "cpu", precision=precision, shared=shared)
+    # Where all golden images were seen to be right, that of a session more is seen by a few.
+    narrow = classifier(options=SessionOptions(threads=1), golden_images=settings.run_images or None)
     wide = None
     if settings.wide_threads > 1:
         options = SessionOptions(threads=settings.wide_threads, spinning=True)
-        wide = Classifier(bundle, "cpu", precision=precision, options=options, shared=shared)
+        wide = classifier(options=options, golden_images=1)
     spec = bundle.contract.preprocess
     backend = CpuBackend(narrow, Decoder(spec), wide)
     backend.run_images = settings.run_images or find_run_size(narrow, bundle.golden().crops[0])
     if is_first:
         warmed_up = warm_up(backend, bundle, settings.max_batch_size, settings.target_batch_s)
     else:
-        warmed_up = run_once(backend, bundle, is_wide=wide is not None)
+        warmed_up = WarmUp(0.0, ())
     # The golden images are whatever they are; callers' have limits.
     backend.decode = Decoder(spec, settings.max_bytes, settings.max_pixels)
     return backend, ProcessReady(precision, warmed_up, backend.run_images)

@@ -13,6 +13,7 @@ from fovea.model.classifier import Classifier
 from server.compute.backend import CpuBackend, GpuBackend, WorkItem
 
 RUN_SIZES: Final = (1, 2, 4)
+TRIES: Final = 3
 GAIN: Final = 0.97
 """A larger size is taken where it takes less than this of the time an image."""
 
@@ -48,22 +49,15 @@ def warm_up(
     return WarmUp(least_s, tuple(batches))
 
 
-def run_once(backend: CpuBackend, bundle: ModelBundle, *, is_wide: bool) -> WarmUp:
-    """Of a model that another process has measured: no caller shall wait for a first run."""
-    if is_wide:
-        _seconds(backend, bundle, 1, is_alone=True)
-    _seconds(backend, bundle, backend.run_images, is_alone=False)
-    return WarmUp(0.0, ())
-
-
 def find_run_size(classifier: Classifier, crop: Pixels) -> int:
     """How many images a CPU's model is fastest on: a few gain a tenth on some processors."""
     best, best_s = 1, math.inf
     for size in RUN_SIZES:
         pixels = np.repeat(crop[np.newaxis], size, axis=0)
-        seconds = min(_run_seconds(classifier, pixels) for _ in range(3)) / size
-        if seconds < GAIN * best_s:
-            best, best_s = size, seconds
+        seconds = min(_run_seconds(classifier, pixels) for _ in range(TRIES)) / size
+        if seconds >= GAIN * best_s:
+            break
+        best, best_s = size, seconds
     classifier.classify(crop[np.newaxis], give_back=True)  # of sizes that are not run again
     return best
 
