@@ -4,6 +4,8 @@ import asyncio
 import logging
 import signal
 import socket
+from collections import deque
+from contextlib import suppress
 from typing import Final, cast
 
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
@@ -32,10 +34,14 @@ OPEN_WITHIN_S: Final = 600.0
 class ProcessWorker:
     """Images -> probabilities, in a process. Belongs to the event loop that it is made in."""
 
+    capacity = 2
+    """The second batch waits in the socket."""
+
     def __init__(self, settings: ProcessSettings) -> None:
         self._settings = settings
         self._owner: Owner[WorkItem] | None = None
-        self._batch: Batch[WorkItem] | None = None
+        self._batches: deque[Batch[WorkItem]] = deque()
+        """The first is computed."""
         self._overdue: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
         self._is_ending = False
@@ -72,9 +78,9 @@ class ProcessWorker:
 
     def start(self, batch: Batch[WorkItem]) -> None:
         assert self._connection is not None  # noqa: S101 - it is not available otherwise
-        self._batch = batch
-        limit_s = max(HANGS_AFTER_S, HANGS_AFTER_TIMES * batch.expected_s)
-        self._overdue = asyncio.get_running_loop().call_later(limit_s, self._hangs)
+        self._batches.append(batch)
+        if len(self._batches) == 1:
+            self._watch(batch)
         items = [item.payload for item in batch.items]
         self._connection.send(wire.batch_frame(items, batch.is_alone))
 
@@ -86,7 +92,7 @@ class ProcessWorker:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-        self._finish(WorkerDied("the server has given up the batch"))
+        self._lose(WorkerDied("the server has given up the batch"))
 
     def received(self, kind: bytes, content: bytes) -> None:
         """A frame from the process, after it was ready."""
@@ -95,8 +101,6 @@ class ProcessWorker:
             self._finish(wire.read_result(content, self._settings.classes))
         else:
             self._finish(RuntimeError(content.decode()))
-        if self._owner is not None:
-            self._owner.available(self)
 
     def lost(self) -> None:
         """The process has left, though nobody ended it."""
@@ -104,15 +108,31 @@ class ProcessWorker:
         if self._is_ending or self._owner is None:  # `attach` sees to it in the latter case
             return
         self._owner.lost(self)
-        self._finish(WorkerDied("the process that computed it died"))
+        self._lose(WorkerDied("the process that computed it died"))
         self._restart_soon()
 
     def _finish(self, result: Computed | Exception) -> None:
+        batch = self._batches.popleft()
+        self._watch(self._batches[0] if self._batches else None)
+        if self._owner is not None:
+            self._owner.finished(batch, result)
+
+    def _lose(self, cause: WorkerDied) -> None:
+        """All that it has, the last one first: that was not begun."""
+        self._watch(None)
+        while self._batches:
+            batch = self._batches.pop()
+            if self._owner is not None:
+                self._owner.finished(batch, cause)
+
+    def _watch(self, batch: Batch[WorkItem] | None) -> None:
+        """From now on it takes so long."""
         if self._overdue is not None:
             self._overdue.cancel()
-        batch, self._batch = self._batch, None
-        if batch is not None and self._owner is not None:
-            self._owner.finished(batch, result)
+            self._overdue = None
+        if batch is not None:
+            limit_s = max(HANGS_AFTER_S, HANGS_AFTER_TIMES * batch.expected_s)
+            self._overdue = asyncio.get_running_loop().call_later(limit_s, self._hangs)
 
     def _hangs(self) -> None:
         logger.error("a compute process hangs and is ended", extra={"pid": self.pid})
@@ -172,10 +192,10 @@ class Connection(asyncio.Protocol):
     def send(self, parts: list[bytes | memoryview]) -> None:
         """What the kernel takes at once is not copied here."""
         assert self._socket and self._transport  # noqa: PT018, S101 - it is open
-        try:
-            sent = self._socket.sendmsg(parts)
-        except OSError:  # full, or gone, which the transport will tell
-            sent = 0
+        sent = 0
+        if not self._transport.get_write_buffer_size():  # of the batch before
+            with suppress(OSError):  # full, or gone, which the transport will tell
+                sent = self._socket.sendmsg(parts)
         if sent < sum(map(len, parts)):
             self._transport.write(b"".join(parts)[sent:])
 

@@ -57,6 +57,11 @@ class BatchPolicy:
         size = max(self._limits.min_efficient_batch, self._costs.images_within(self._limits.target_batch_s))
         return min(self._limits.max_batch_size, size)
 
+    def fills_a_hand(self, queued: int) -> bool:
+        """So many are a full batch more, which is so short that a pause before it would count."""
+        size = self.batch_limit()
+        return queued >= size and self._costs.predict_s(size) <= self._limits.target_batch_s
+
     def wait_s(self, running: Collection[Batch[Any]], ahead: int) -> float:
         """Until an image is answered that comes after the running batches and those ahead in the queue."""
         size = self.batch_limit()

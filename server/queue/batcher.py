@@ -1,14 +1,17 @@
 """One owner of one queue: images that arrive one by one are computed together.
 
 Batching is greedy. While the workers are busy the next batch forms; one that is free takes all there is, up
-to a limit. Nothing polls: the owner looks when an image arrives, when a batch ends and, with a queue delay,
-when the oldest image has waited long enough.
+to a limit. Where batches are short, a worker gets the next one in hand while it computes, as soon as it is
+full: it need not wait then for the event loop, which has calls to answer. Nothing polls: the owner looks when
+an image arrives, when a batch ends and, with a queue delay, when the oldest image has waited long enough.
 """
 
 import asyncio
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from server.errors import ComputeFailed, Draining, NoModelReady
@@ -39,7 +42,9 @@ class Batcher(Generic[P]):
         self._policy = BatchPolicy(limits, self._costs, clock)
         self._queue: PriorityQueue[P] = PriorityQueue()
         self._free: list[Worker[P]] = []
-        self._running: list[Batch[P]] = []
+        self._running: dict[Worker[P], Batch[P]] = {}
+        self._in_hand: dict[Worker[P], Batch[P]] = {}
+        """What a worker computes after the batch that is running."""
         self._loop = asyncio.get_running_loop()
         self._look_is_due = False
         self._delay_is_over: asyncio.TimerHandle | None = None
@@ -57,13 +62,14 @@ class Batcher(Generic[P]):
 
     @property
     def queued(self) -> int:
-        """Images that wait to be computed."""
+        """Images that no worker has yet."""
         return len(self._queue)
 
     @property
     def running(self) -> int:
-        """Images that are being computed."""
-        return sum(len(batch.items) for batch in self._running)
+        """Images that the workers have."""
+        batches = itertools.chain(self._running.values(), self._in_hand.values())
+        return sum(len(batch.items) for batch in batches)
 
     async def classify(
         self, payload: P, deadline: float | None = None, priority: Priority = Priority.INTERACTIVE
@@ -72,7 +78,7 @@ class Batcher(Generic[P]):
 
         Raises DeadlinePassed at once or from the queue, ComputeFailed when the model failed on the batch that
         the image was in, Draining after `close`, or what is wrong with this image.
-        An image whose caller is cancelled before its batch starts is not computed either.
+        An image whose caller is cancelled before a worker has it is not computed either.
         """
         item = self.put(payload, deadline, priority)
         try:
@@ -107,12 +113,12 @@ class Batcher(Generic[P]):
             raise NoModelReady("the processes that compute are being started again")
         if deadline is not None:
             is_idle = not self._queue and self._can_start()
-            ahead = None if is_idle else self._queue.ahead_of(priority)
-            self._policy.check_deadline(deadline, self._running, ahead)
+            ahead = None if is_idle else self._ahead_of(priority)
+            self._policy.check_deadline(deadline, self._running.values(), ahead)
 
     def wait_s(self, priority: Priority = Priority.INTERACTIVE) -> float:
         """From now until an image that comes now would be answered, as far as can be foreseen."""
-        return self._policy.wait_s(self._running, self._queue.ahead_of(priority))
+        return self._policy.wait_s(self._running.values(), self._ahead_of(priority))
 
     async def close(self) -> None:
         """Refuses what is queued and ends the workers, whatever they do."""
@@ -143,25 +149,48 @@ class Batcher(Generic[P]):
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
         """See `server.queue.worker.Owner`."""
-        self._running.remove(batch)
+        is_suspect = self._put_away(batch)
         if isinstance(result, WorkerDied) and not self._is_closed:
-            self._try_again(batch, result)
+            self._try_again(batch, result, is_suspect)
         elif isinstance(result, Exception):
             _fail(batch, result)
         else:
             self._answer(batch, result)
+        self._look_soon()
 
-    def _try_again(self, batch: Batch[P], cause: WorkerDied) -> None:
+    def _ahead_of(self, priority: Priority) -> int:
+        """Images that are computed before one that comes now, and after the batches that are running."""
+        in_hand = sum(len(batch.items) for batch in self._in_hand.values())
+        return in_hand + self._queue.ahead_of(priority)
+
+    def _put_away(self, batch: Batch[P]) -> bool:
+        """Its worker goes on to the one in hand, or is free; False where this was the one in hand."""
+        worker = next(
+            worker
+            for worker in self.workers
+            if batch in (self._running.get(worker), self._in_hand.get(worker))
+        )
+        following = self._in_hand.pop(worker, None)
+        if following is batch:
+            return False
+        del self._running[worker]
+        if following is not None:
+            following.started = self._clock()
+            self._running[worker] = following
+        elif worker not in self._lost:
+            self._free.append(worker)
+        return True
+
+    def _try_again(self, batch: Batch[P], cause: WorkerDied, is_suspect: bool) -> None:
         """Once, and one by one: if it was one of the images that did it, then only that one fails."""
         for item in reversed(batch.items):
-            if item.is_suspect:
+            if item.is_suspect and is_suspect:
                 _fail(batch, cause)
             elif item.is_given_up:
                 item.answer.cancel()
             elif not item.is_abandoned():
-                item.is_suspect = True
+                item.is_suspect |= is_suspect
                 self._queue.put_back(item)
-        self._look_soon()
 
     def _look_soon(self) -> None:
         """In the next turn of the loop, so that all that came in this one goes together."""
@@ -172,9 +201,12 @@ class Batcher(Generic[P]):
     def _look(self) -> None:
         self._look_is_due = False
         while self._queue and self._can_start() and self._is_due():
-            items = self._take(self._share())
+            items = self._take(self._share(), self._clock())
             if items:
                 self._start(items)
+        while self._policy.fills_a_hand(len(self._queue)) and (worker := self._next_to_be_free()):
+            if not self._hand_over(worker):
+                break
 
     def _can_start(self) -> bool:
         """A batch more may be computed, or a full one be prepared for when one more may."""
@@ -201,7 +233,25 @@ class Batcher(Generic[P]):
         free = max(1, self._limits.concurrency - len(self._running))
         return min(self._policy.batch_limit(), math.ceil(len(self._queue) / free))
 
-    def _take(self, size: int) -> list[Item[P]]:
+    def _next_to_be_free(self) -> Worker[P] | None:
+        """The soonest of those with nothing in hand; None where one is free, that waits for more images."""
+        now = self._clock()
+        able = [
+            (batch.remaining_s(now), worker)
+            for worker, batch in self._running.items()
+            if worker.capacity > 1 and worker not in self._in_hand and worker not in self._lost
+        ]
+        return None if self._free else min(able, key=itemgetter(0), default=(0.0, None))[1]
+
+    def _hand_over(self, worker: Worker[P]) -> bool:
+        """False where nothing could be computed by its deadline then; an earlier worker still may."""
+        now = self._clock()
+        items = self._take(self._policy.batch_limit(), now + self._running[worker].remaining_s(now))
+        if items:
+            self._give(worker, items, self._in_hand, is_alone=False)
+        return bool(items)
+
+    def _take(self, size: int, begins: float) -> list[Item[P]]:
         """Up to `size` images, no more than lets the earliest deadline among them hold."""
         items: list[Item[P]] = []
         now, earliest = self._clock(), math.inf
@@ -212,7 +262,8 @@ class Batcher(Generic[P]):
                 self._queue.take(item)
                 item.refuse("the deadline passed, or would pass, before the image is computed")
                 continue
-            if items and now + self._costs.predict_s(len(items) + 1) > min(earliest, deadline):
+            is_first = not items and begins <= now
+            if not is_first and begins + self._costs.predict_s(len(items) + 1) > min(earliest, deadline):
                 break
             if items and (item.is_suspect or items[0].is_suspect):
                 break
@@ -223,11 +274,16 @@ class Batcher(Generic[P]):
 
     def _start(self, items: list[Item[P]]) -> None:
         is_alone = len(items) == 1 and not self._queue and not self._running
-        batch = Batch(items, is_alone, self._costs.predict_s(len(items)), self._clock())
         lone_worker = self.workers[0]
         worker = lone_worker if is_alone and lone_worker in self._free else self._free[-1]
         self._free.remove(worker)
-        self._running.append(batch)
+        self._give(worker, items, self._running, is_alone=is_alone)
+
+    def _give(
+        self, worker: Worker[P], items: list[Item[P]], batches: dict[Worker[P], Batch[P]], *, is_alone: bool
+    ) -> None:
+        batch = Batch(items, is_alone, self._costs.predict_s(len(items)), self._clock())
+        batches[worker] = batch
         worker.start(batch)
 
     def _answer(self, batch: Batch[P], result: Computed) -> None:

@@ -43,7 +43,8 @@ class Batch(Generic[P]):
     """There is no other image in the server."""
     expected_s: float
     started: float
-    """On the clock of whoever owns the queue, as `now` is."""
+    """On the clock of whoever owns the queue, as `now` is; of one that waits with its worker, when it was
+    given to it."""
 
     def remaining_s(self, now: float) -> float:
         return max(0.0, self.started + self.expected_s - now)
@@ -53,23 +54,27 @@ class Owner(Protocol[P]):
     """Who gives a worker its batches; is told in the event loop."""
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
-        """The batch was computed, or failed as a whole."""
+        """The batch was computed, or failed as a whole: its worker, unless it is lost, can take another."""
 
     def available(self, worker: "Worker[P]") -> None:
-        """The worker can take a batch."""
+        """The worker can take batches, and has none."""
 
     def lost(self, worker: "Worker[P]") -> None:
-        """The worker cannot take a batch until it is available again."""
+        """The worker cannot take a batch until it is available again; those that it has are yet to fail, the
+        last one first."""
 
 
 class Worker(Protocol[P]):
     """Computes one batch at a time."""
 
+    capacity: int
+    """Batches that it can be given: 1, or 2 where the second waits with it for the end of the first."""
+
     def attach(self, owner: Owner[P]) -> None:
         """The worker begins to work for this owner."""
 
     def start(self, batch: Batch[P]) -> None:
-        """Is only called while the worker is available, which it then is no longer."""
+        """Is only called while the worker has fewer than its capacity."""
 
     async def end(self) -> None:
         """It takes no more batches; one that it computes may be lost."""
@@ -82,7 +87,8 @@ Compute = Callable[[Sequence[P], bool], Computed]
 class ThreadWorker(Generic[P]):
     """A daemon thread: a device that hangs cannot hold up the end of the process."""
 
-    def __init__(self, compute: Compute[P], name: str = "compute") -> None:
+    def __init__(self, compute: Compute[P], name: str = "compute", capacity: int = 1) -> None:
+        self.capacity = capacity
         self._compute = compute
         self._name = name
         self._inbox: SimpleQueue[Batch[P] | None] = SimpleQueue()
@@ -99,10 +105,6 @@ class ThreadWorker(Generic[P]):
         self._inbox.put(None)
 
     def _work(self, loop: asyncio.AbstractEventLoop, owner: Owner[P]) -> None:
-        def report(batch: Batch[P], result: Computed | Exception) -> None:
-            owner.finished(batch, result)
-            owner.available(self)
-
         while (batch := self._inbox.get()) is not None:
             result: Computed | Exception
             try:
@@ -110,7 +112,7 @@ class ThreadWorker(Generic[P]):
             except Exception as error:  # whatever the model's runtime raises
                 result = error
             try:
-                loop.call_soon_threadsafe(report, batch, result)
+                loop.call_soon_threadsafe(owner.finished, batch, result)
             except RuntimeError:  # the loop was closed: nobody waits any longer
                 break
             del batch, result  # images are not to be kept until the next batch comes

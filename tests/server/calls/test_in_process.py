@@ -31,6 +31,8 @@ DECODE_S, COMPUTE_S = 0.25, 0.5
 class KnownWorker:
     """Answers every image alike, and keeps how urgent each was."""
 
+    capacity = 1
+
     def __init__(self) -> None:
         self.priorities: list[Priority] = []
 
@@ -48,7 +50,6 @@ class KnownWorker:
     def _finish(self, batch: Batch[WorkItem]) -> None:
         count = len(batch.items)
         self._owner.finished(batch, Computed([PROBABILITIES] * count, [DECODE_S] * count, COMPUTE_S, 0.75))
-        self._owner.available(self)
 
 
 class Ended(Exception):

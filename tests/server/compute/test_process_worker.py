@@ -27,6 +27,8 @@ from server.queue.priorities import ItemResult
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
 
+MAX_BATCH_SIZE = 4
+
 
 def settings(bundle: Path) -> ProcessSettings:
     return ProcessSettings(
@@ -49,7 +51,7 @@ def settings(bundle: Path) -> ProcessSettings:
 async def batching(bundle: Path) -> AsyncIterator[tuple[Batcher[WorkItem], ProcessWorker]]:
     worker = ProcessWorker(settings(bundle))
     await worker.open()
-    batcher = Batcher([worker], BatchLimits(4))
+    batcher = Batcher([worker], BatchLimits(MAX_BATCH_SIZE))
     try:
         yield batcher, worker
     finally:
@@ -146,6 +148,19 @@ async def test_a_process_that_died_is_replaced_and_its_images_are_answered(tiny_
 
 
 @in_event_loop
+async def test_the_batch_in_the_hand_of_a_process_that_died_is_answered_too(tiny_bundle: ModelBundle) -> None:
+    async with batching(tiny_bundle.path) as (batcher, worker):
+        os.kill(process_of(worker), signal.SIGSTOP)
+        labels = [*tiny.LABELS * 4][: 2 * MAX_BATCH_SIZE]
+        images = [tiny.picture(label) for label in labels]
+        batches = [asyncio.create_task(batcher.classify(WorkItem(image))) for image in images]
+        await until(lambda: batcher.running == 2 * MAX_BATCH_SIZE)
+        os.kill(process_of(worker), signal.SIGKILL)
+        answers = await asyncio.gather(*batches)
+    assert [tiny.LABELS[answer.probabilities.argmax()] for answer in answers] == labels
+
+
+@in_event_loop
 async def test_a_process_that_dies_idle_costs_no_image(tiny_bundle: ModelBundle) -> None:
     async with batching(tiny_bundle.path) as (batcher, worker):
         os.kill(process_of(worker), signal.SIGKILL)
@@ -222,6 +237,9 @@ class Opened:
     async def open(self, settings: ProcessSettings) -> ProcessReady:
         return READY
 
+    def send(self, parts: list[bytes | memoryview]) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 
@@ -239,7 +257,11 @@ async def test_pauses_grow_only_with_deaths_in_a_row_that_nothing_was_computed_b
     for _ in range(9):
         worker.lost()
         await until(lambda: worker.pid is not None)
-    worker.received(wire.FAILED, b'"a batch that failed, but the process lives"')
+    batch = asyncio.create_task(batcher.classify(WorkItem(b"")))
+    await until(lambda: batcher.running == 1)
+    worker.received(wire.FAILED, b"a batch that failed, but the process lives")
+    with pytest.raises(ComputeFailed):
+        await batch
     for _ in range(2):
         worker.lost()
         await until(lambda: worker.pid is not None)

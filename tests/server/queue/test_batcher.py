@@ -9,10 +9,11 @@ from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.batcher import Batcher
 from server.queue.priorities import Priority
-from server.queue.worker import Batch, Owner, ThreadWorker, WorkerDied
-from tests.server.event_loop import all_has_run, in_event_loop, until
+from server.queue.worker import ThreadWorker, WorkerDied
+from tests.server.event_loop import all_has_run, in_event_loop
 from tests.server.gated_model import GatedModel, batcher_of, busy, queued, submit, values
 from tests.server.manual_clock import ManualClock
+from tests.server.manual_worker import ManualWorker
 
 
 @in_event_loop
@@ -509,33 +510,18 @@ async def test_queue_delay_ends_by_itself() -> None:
     await batcher.close()
 
 
-class HandWorker:
-    """A worker that keeps its batches."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch[int]] = []
-
-    def attach(self, owner: Owner[int]) -> None:
-        owner.available(self)
-
-    def start(self, batch: Batch[int]) -> None:
-        self.batches.append(batch)
-
-    async def end(self) -> None:
-        pass
-
-
 @in_event_loop
 async def test_images_of_a_worker_that_died_go_to_one_that_is_free() -> None:
-    first, second = HandWorker(), HandWorker()
+    first, second = ManualWorker(), ManualWorker()
     batcher = Batcher([first, second], BatchLimits(4, concurrency=2))
     (answer,) = submit(batcher, 1)
-    await until(lambda: bool(first.batches))
-    batcher.lost(first)
-    batcher.finished(first.batches[0], WorkerDied("killed"))
-    await until(lambda: bool(second.batches))
-    assert [item.payload for item in second.batches[0].items] == [1]
-    answer.cancel()
+    await all_has_run()
+    assert first.images == [[1]]
+    first.die(WorkerDied("killed"))
+    await all_has_run()
+    assert second.images == [[1]]
+    second.finish()
+    assert values([await answer]) == [1]
     await batcher.close()
 
 
