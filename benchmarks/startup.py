@@ -1,18 +1,28 @@
-"""How soon a server is ready, how much memory it takes, and how much more while a new version takes over."""
+"""How soon a server is ready, how much memory it takes, and how much more while a new version takes over.
 
+`python -m benchmarks.startup MODELS --threads N` shows where the seconds go.
+"""
+
+import argparse
+import json
 import os
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import torch
+
 from benchmarks.builds import THIS, Build
+from benchmarks.machine import describe_machine
 from benchmarks.process_tree import proportional_bytes
-from benchmarks.processes import Program
+from benchmarks.processes import Program, run
 from benchmarks.served import running_server
+from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
 
 RELOAD_PATIENCE_S: Final = 300
@@ -25,6 +35,19 @@ def startup(models: Path, threads: int, build: Build = THIS) -> tuple[float, int
     """Seconds until a server with so many threads is ready, and then the PSS of its processes, in bytes."""
     with running_server(models, "--threads", str(threads), build=build) as server:
         return server.ready_s, proportional_bytes(server.pid)
+
+
+def parts(models: Path, threads: int) -> Iterator[tuple[str, float]]:
+    """What the server says at debug level as it starts, and the seconds since what it said before."""
+    with running_server(models, "--threads", str(threads), "--log-level", "debug") as server:
+        lines = [json.loads(line) for line in server.program.log if line.startswith("{")]
+    times = [datetime.fromisoformat(line["time"]).timestamp() for line in lines]
+    last = times[[line["message"] for line in lines].index("ready")] - server.ready_s
+    for line, now in zip(lines, times, strict=True):
+        yield line["message"], now - last
+        last = now
+        if line["message"] == "ready":
+            return
 
 
 def reload_bytes(
@@ -52,3 +75,17 @@ def _highest_until_replaced(program: Program) -> int:
         highest = max(highest, proportional_bytes(program.pid))
         time.sleep(LOOK_EVERY_S)
     return highest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
+    parser.add_argument("models", type=Path, help="a models folder, as the server takes it")
+    parser.add_argument("--threads", type=int, default=available_cpus(), help="the server's")
+    arguments = parser.parse_args()
+    print(describe_machine(torch.device("cpu"), arguments.threads))
+    for said, seconds in parts(arguments.models, arguments.threads):
+        print(f"{seconds:8.3f} s  {said}")
+
+
+if __name__ == "__main__":
+    run(main)

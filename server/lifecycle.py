@@ -82,6 +82,7 @@ class Server:
         port = await self._door.open()
         metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
         health_port = self._health.start(settings.host, settings.health_port)
+        logger.debug("the ports are open")
         return Ports(port, metrics_port, health_port)
 
     async def load(self, ports: Ports) -> None:

@@ -77,6 +77,7 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     try:
         # Alone at first: a bad model is found once, and nothing disturbs its clock.
         ready = await workers[0].open()
+        logger.debug("the first compute process is ready")
         others = replace(first_settings.measured(ready), wide_threads=1)
         workers += [ProcessWorker(others) for _ in range(cores - 1)]
         await asyncio.gather(*(worker.open() for worker in workers[1:]))

@@ -157,6 +157,7 @@ class Watcher:
         settings = self._settings
         fetch = partial(versions.fetch, settings.models, version, settings.model_cache)
         bundle = await in_background(fetch)
+        logger.debug("a version is fetched and verified", extra={"version": version})
         try:
             return await open_model(bundle, settings, self._metrics)
         except BundleInvalid:
