@@ -83,6 +83,18 @@ def other_crops(folder: Path, levels: int) -> None:
     np.savez(folder / "golden.npz", crops=crops.astype(np.uint8), probabilities=probabilities)
 
 
+def test_so_many_golden_images_are_checked_as_are_asked_for(folder: Path) -> None:
+    other_crops(folder, 2)  # of the third one
+    bundle = reseal(folder)
+    Classifier(bundle, golden_images=2)
+    with pytest.raises(BundleInvalid, match="golden image 2"):
+        Classifier(bundle, golden_images=3)
+    with np.load(folder / "golden.npz") as arrays:
+        np.savez(folder / "golden.npz", crops=arrays["crops"], probabilities=arrays["probabilities"][::-1])
+    with pytest.raises(BundleInvalid, match="golden check failed: probabilities are off by"):
+        Classifier(reseal(folder), golden_images=1)
+
+
 def test_golden_images_that_are_one_level_off_load_and_are_said(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
