@@ -82,7 +82,7 @@ class CpuBackend:
         self.decode = decode
         self._wide = wide
         self.run_images = 1
-        """How many images the model runs on at a time."""
+        """How many images the model runs on at a time: 1, 2, 4, ..."""
 
     def __call__(self, items: Sequence[WorkItem], is_alone: bool) -> Computed:
         wide = self._wide if is_alone else None
@@ -93,8 +93,9 @@ class CpuBackend:
         run = _run_for(items, wide or self._classifier)
         rows: list[Probabilities] = []
         while len(rows) < len(good):
-            # That many or one: no other size is ever run, whose memory would be kept as well.
-            size = self.run_images if len(good) - len(rows) >= self.run_images else 1
+            rest = len(good) - len(rows)
+            # Of other sizes than these the memory would be kept as well.
+            size = min(self.run_images, 2 ** (rest.bit_length() - 1))
             rows += list(run(np.stack(good[len(rows) : len(rows) + size])))
         ended = time.monotonic()
         outcomes = _outcomes(items, crops, rows)

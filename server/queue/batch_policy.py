@@ -36,7 +36,7 @@ class BatchLimits:
     target_batch_s: float = math.inf
     """A batch is not made larger than takes so long,"""
     min_efficient_batch: int = 1
-    """or than this, up to which the model is faster the more images it has."""
+    """or than this, up to which the model is faster the more images it has; larger are multiples of it."""
     max_queue_delay_s: float = 0.0
     """How long a batch that is not full waits for more."""
 
@@ -54,8 +54,9 @@ class BatchPolicy:
 
     def batch_limit(self) -> int:
         """How many images a batch has at most."""
-        size = max(self._limits.min_efficient_batch, self._costs.images_within(self._limits.target_batch_s))
-        return min(self._limits.max_batch_size, size)
+        efficient = self._limits.min_efficient_batch
+        size = self._costs.images_within(self._limits.target_batch_s)
+        return min(self._limits.max_batch_size, max(efficient, size - size % efficient))
 
     def fills_a_hand(self, queued: int) -> bool:
         """So many are a full batch more, which is so short that a pause before it would count."""

@@ -15,9 +15,11 @@ class Counting:
 
     def __init__(self) -> None:
         self.images = 0
+        self.runs: list[int] = []
 
     def classify(self, pixels: Pixels) -> Probabilities:
         self.images += len(pixels)
+        self.runs.append(len(pixels))
         return np.full((len(pixels), 2), 0.5, np.float32)
 
 
@@ -43,6 +45,15 @@ def test_a_lone_image_takes_all_cores_and_tells_nothing_of_other_batches() -> No
     assert compute([good()], False).is_typical
     assert compute([good(), good()], False).is_typical
     assert (narrow.images, wide.images) == (3, 1)
+
+
+def test_the_model_runs_on_as_many_images_as_it_is_fast_on_and_on_halves_of_that_at_the_end() -> None:
+    for run_images, batch, runs in ((1, 3, [1, 1, 1]), (4, 11, [4, 4, 2, 1]), (4, 2, [2]), (2, 4, [2, 2])):
+        model = Counting()
+        compute = CpuBackend(cast("Classifier", model), decode)
+        compute.run_images = run_images
+        assert len(compute([good() for _ in range(batch)], False).outcomes) == batch
+        assert model.runs == runs
 
 
 def test_a_batch_with_a_bad_image_tells_nothing_of_other_batches() -> None:

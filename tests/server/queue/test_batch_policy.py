@@ -45,6 +45,13 @@ def test_a_batch_is_as_large_as_takes_long_enough_or_as_the_model_gains_by() -> 
     assert policy(BatchLimits(4, target_batch_s=0.065, min_efficient_batch=8)).batch_limit() == 4
 
 
+def test_a_batch_has_no_few_images_more_than_the_model_is_fast_on() -> None:
+    """It would run on those by themselves; 12 fit into the time."""
+    for fast_on, limit in ((1, 12), (2, 12), (4, 12), (8, 8)):
+        limits = BatchLimits(16, target_batch_s=0.135, min_efficient_batch=fast_on)
+        assert policy(limits).batch_limit() == limit
+
+
 def test_the_wait_is_the_first_runner_to_be_free_and_the_images_ahead_and_ones_own_batch() -> None:
     two = policy(BatchLimits(8, concurrency=2))
     assert two.wait_s([], ahead=0) == pytest.approx(0.02)
