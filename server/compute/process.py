@@ -97,6 +97,16 @@ def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:
     """The first process measures, and writes what the others map; they take its word."""
     is_first = not settings.run_images
     shared = None if is_first else _shared_by_the_first(settings)
+    try:
+        return _open(settings, is_first, shared)
+    except Exception as error:
+        if shared is None:
+            raise
+        logger.warning("those that all share are no more, this process keeps weights for itself: %s", error)
+        return _open(settings, is_first, None)
+
+
+def _open(settings: ProcessSettings, is_first: bool, shared: Path | None) -> tuple[CpuBackend, ProcessReady]:
     bundle = _open_bundle(settings, shared)
     cache = Path(settings.model_cache) if settings.model_cache else None
     precision = choose_precision(bundle, "cpu", settings.precision, cache, SessionOptions(threads=1))
