@@ -39,20 +39,30 @@ Context = grpc.aio.ServicerContext[Any, Any]
 RequestLimit = Callable[[bytes], None]
 """Raises FieldInvalid for bytes that shall not be parsed, DecodeError for those that cannot be."""
 
+Parse = Callable[[bytes], Any]
+"""Gives a method its request. Raises DecodeError."""
+
+NO_PARSERS: Final[Mapping[str, Parse]] = {}
+
 
 def add_service(
     calls: grpc.aio.Server,
     service: ServiceDescriptor,
     servicer: object,
     limits: Mapping[str, RequestLimit],
+    parsers: Mapping[str, Parse] = NO_PARSERS,
 ) -> None:
     """As the generated `add_...Servicer_to_server`, but each method must `refuse_malformed` requests.
 
     gRPC would end such a call by itself: as UNKNOWN, with a traceback in the log and in no metric.
-    `limits` are by the methods' names; not every one has a limit.
+    `limits` and `parsers` are by the methods' names; not every one has a limit, or any parser but protobuf's.
     """
     handlers = {
-        method.name: _handler(method, getattr(servicer, method.name), limits.get(method.name))
+        method.name: _handler(
+            method,
+            getattr(servicer, method.name),
+            _parser(method, limits.get(method.name), parsers.get(method.name)),
+        )
         for method in service.methods
     }
     calls.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
@@ -165,7 +175,7 @@ def refuse_malformed(request: object) -> None:
 
 
 def _handler(
-    method: MethodDescriptor, answer: Callable[..., Any], limit: RequestLimit | None
+    method: MethodDescriptor, answer: Callable[..., Any], parse: Parse
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     kinds = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -174,7 +184,7 @@ def _handler(
     is_unary = not method.server_streaming
     return kinds[method.client_streaming, method.server_streaming](
         _without_references(answer) if is_unary else answer,
-        request_deserializer=_parser(method, limit),
+        request_deserializer=parse,
         response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
 
@@ -202,13 +212,13 @@ def _without_references(answer: Callable[..., Any]) -> Callable[..., Any]:
     return answer_without_references
 
 
-def _parser(method: MethodDescriptor, limit: RequestLimit | None) -> Callable[[bytes], Any]:
-    from_string = GetMessageClass(method.input_type).FromString
+def _parser(method: MethodDescriptor, limit: RequestLimit | None, parser: Parse | None) -> Parse:
+    from_bytes = parser or GetMessageClass(method.input_type).FromString
     malformed = Malformed(f"the request is not a {method.input_type.full_name} in protobuf's encoding")
 
     def parse(data: bytes) -> Any:
         try:
-            return from_string(data)
+            return from_bytes(data)
         except DecodeError:
             return malformed
 

@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,28 @@ from server.queue.priorities import Admission, Priority
 STREAM_WINDOW: Final = 16
 """Images of one stream that are in flight together."""
 
-Query = pb.ClassifyRequest | pb.ClassifyBatchRequest
+FIRST_IS_IMAGE: Final = 0x0A
+"""The tag of `image`."""
+MAY_BE_IMAGE: Final = (FIRST_IS_IMAGE, FIRST_IS_IMAGE | 0x80)
+"""How this tag begins: it may be written longer than it need be."""
+MAX_REST_BYTES: Final = 1024
+"""Of a request beside its image; requests of well-meaning callers have less."""
+
+
+@dataclass(slots=True)
+class ImageRequest:
+    """A ClassifyRequest whose image lies where it was received: protobuf would copy it twice."""
+
+    image: memoryview
+    top_k: int
+    min_probability: float
+    model_version: int
+    priority: "pb.Priority.ValueType"
+    request_id: str
+
+
+OneImage = ImageRequest | pb.ClassifyRequest
+Query = OneImage | pb.ClassifyBatchRequest
 
 
 class ClassifierService(ClassifierServicer):
@@ -38,7 +60,7 @@ class ClassifierService(ClassifierServicer):
         self._admission = admission
         self._calls = calls
 
-    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+    async def Classify(self, request: OneImage, context: Context) -> pb.ClassifyResponse:
         deadline = deadline_of(context)
         async with self._call("Classify", request, context, deadline) as call:
             response = await self._classify(request, deadline, Priority.INTERACTIVE)
@@ -56,11 +78,11 @@ class ClassifierService(ClassifierServicer):
             return response
 
     async def ClassifyStream(
-        self, request_iterator: AsyncIterator[pb.ClassifyRequest], context: Context
+        self, request_iterator: AsyncIterator[OneImage], context: Context
     ) -> AsyncIterator[pb.ClassifyStreamResponse]:
         deadline = deadline_of(context)
 
-        async def answer(request: pb.ClassifyRequest) -> pb.ClassifyStreamResponse:
+        async def answer(request: OneImage) -> pb.ClassifyStreamResponse:
             refuse_malformed(request)  # which ends the stream: an answer would be to nobody knows which image
             try:
                 response = await self._classify(request, deadline, Priority.BULK)
@@ -83,10 +105,10 @@ class ClassifierService(ClassifierServicer):
             return model_description(self._models.choose(request.model_version))
 
     async def _classify(
-        self, request: pb.ClassifyRequest, deadline: float | None, default_priority: Priority
+        self, request: OneImage, deadline: float | None, default_priority: Priority
     ) -> pb.ClassifyResponse:
         priority = _priority_of(request.priority, default_priority)
-        image = request.image  # which copies it, each time
+        image = request.image  # of protobuf's messages it is a copy, each time
         with (
             self._model_for(request) as model,
             self._admission.admit(1, len(image), priority, model.retry_after_s),
@@ -115,7 +137,12 @@ class ClassifierService(ClassifierServicer):
         return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
 
     async def _classify_image(
-        self, model: Model, image: bytes, query: Query, deadline: float | None, priority: Priority
+        self,
+        model: Model,
+        image: bytes | memoryview,
+        query: Query,
+        deadline: float | None,
+        priority: Priority,
     ) -> pb.ClassifyResponse:
         classified = await model.classify(WorkItem(image), deadline, priority)
         return _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
@@ -140,6 +167,38 @@ class ClassifierService(ClassifierServicer):
     ) -> AbstractAsyncContextManager[Call]:
         request_id = getattr(request, "request_id", "")
         return self._calls.answering(method, request, request_id, context, deadline)
+
+
+def image_request(data: bytes) -> OneImage:
+    """What protobuf would make of it. Raises DecodeError."""
+    start, end = _image_ahead(data)
+    rest = data[end:]
+    if not start or len(rest) > MAX_REST_BYTES or any(byte in rest for byte in MAY_BE_IMAGE):
+        return pb.ClassifyRequest.FromString(data)  # of several images the last one counts
+    query = pb.ClassifyRequest.FromString(rest)
+    return ImageRequest(
+        memoryview(data)[start:end],
+        query.top_k,
+        query.min_probability,
+        query.model_version,
+        query.priority,
+        query.request_id,
+    )
+
+
+PARSERS: Final = {"Classify": image_request, "ClassifyStream": image_request}
+
+
+def _image_ahead(data: bytes) -> tuple[int, int]:
+    """Where the image begins and ends which is the first field, as encoders write it; 0 where it is not."""
+    size = shift = 0
+    if data[:1] == bytes([FIRST_IS_IMAGE]):
+        for start, byte in enumerate(data[1:6], 2):  # a length has no more bytes
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return (start, start + size) if start + size <= len(data) else (0, 0)
+    return 0, 0
 
 
 def _priority_of(priority: "pb.Priority.ValueType", default: Priority) -> Priority:

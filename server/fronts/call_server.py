@@ -10,7 +10,7 @@ from fovea.v1 import classify_pb2
 from server.calls.answering import AccessLog, Calls, add_service
 from server.calls.draining import drain_calls
 from server.calls.request_limits import classifier_limits
-from server.calls.service import ClassifierService
+from server.calls.service import PARSERS, ClassifierService
 from server.config import ServeSettings
 from server.models.model import Models, Versions
 from server.net.health import CLASSIFIER, INFERENCE, Health
@@ -70,7 +70,8 @@ class CallServer:
         calls = Calls(metrics, AccessLog(settings.access_log_sample))
         service = ClassifierService(models, admission, calls)
         descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
-        add_service(self._server, descriptor, service, classifier_limits(settings.max_images_per_call))
+        limits = classifier_limits(settings.max_images_per_call)
+        add_service(self._server, descriptor, service, limits, PARSERS)
         inference = InferenceService(
             models,
             Inference(models, admission, settings.max_images_per_call),
