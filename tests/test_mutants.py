@@ -2,6 +2,8 @@
 
 import pytest
 
+from fovea.errors import ExitCode
+from tests.mutants import __main__ as command
 from tests.mutants.rooms import ROOMS, ROOT, Room
 
 
@@ -21,3 +23,13 @@ def test_what_is_no_room_is_named() -> None:
     for name in ("server/nowhere", "server/queue/nowhere.py"):
         with pytest.raises(ValueError, match=f"ROOM={name}: there is no"):
             Room.named(name)
+
+
+def test_packages_that_are_missing_are_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "NEEDED", {"not_installed_here": "not-installed", "pytest": "pytest"})
+    assert command.main() == ExitCode.UNAVAILABLE
+    assert capsys.readouterr().err == (
+        "python -m tests.mutants needs not-installed, which `make mutants` installs first\n"
+    )

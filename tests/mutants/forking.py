@@ -49,8 +49,8 @@ def _run(order: dict[str, Any]) -> dict[str, Any]:
     if not child:
         _test(order, report)
     has_ended = _wait(child, order["limit_s"])
-    told = json.loads(report.read_text()) if report.exists() else {}
-    return {"code": has_ended, **told}
+    outcome = json.loads(report.read_text()) if report.exists() else {}
+    return {"code": has_ended, **outcome}
 
 
 def _test(order: dict[str, Any], report: Path) -> NoReturn:

@@ -91,12 +91,12 @@ class Tester:
 
     def baseline(self) -> Baseline:
         """Runs all the tests of the room. Raises BaselineFailed."""
-        told = self._ask(tests=self._room.tests, modules=self._room.modules)
-        if told["code"] != 0:
-            failed = ", ".join(told.get("failed") or ["pytest itself"])
+        answer = self._ask(tests=self._room.tests, modules=self._room.modules)
+        if answer["code"] != 0:
+            failed = ", ".join(answer.get("failed") or ["pytest itself"])
             end = self._end_of_output()
             raise BaselineFailed(f"{self._room.name}: tests fail without any mutant: {failed}\n{end}")
-        return Baseline(told["seconds"], told["tests_of_line"], told["imported"])
+        return Baseline(answer["seconds"], answer["tests_of_line"], answer["imported"])
 
     def import_ahead(self, names: Iterable[str]) -> None:
         """What every run of the tests will import."""
@@ -123,11 +123,13 @@ class Tester:
     def _verdict(self, tests: Sequence[str], baseline: Baseline) -> Verdict:
         seconds = {test: baseline.seconds_of_test[test] for test in tests}
         files = dict.fromkeys(test.partition("::")[0] for test in tests)
-        told = self._ask(tests=list(files), seconds=seconds)
-        if told["code"] is None or (told["code"] == 1 and "test" not in told):  # ended by pytest-timeout
+        answer = self._ask(tests=list(files), seconds=seconds)
+        if answer["code"] is None or (answer["code"] == 1 and "test" not in answer):  # by pytest-timeout
             return Verdict(Fate.TIMEOUT)
         return (
-            Verdict(Fate.SURVIVED) if told["code"] == 0 else Verdict(Fate.KILLED, told.get("test", "pytest"))
+            Verdict(Fate.SURVIVED)
+            if answer["code"] == 0
+            else Verdict(Fate.KILLED, answer.get("test", "pytest"))
         )
 
     def _end_of_output(self) -> str:
