@@ -35,10 +35,10 @@ class Limit:
     """Of a batch."""
 
 
-def run(kind: str, models: Path, images: Path, seconds: float, *flags: str, runners: int = 1) -> Limit:
+def run(kind: str, models: Path, images: Path, seconds: float, *flags: str, processes: int = 1) -> Limit:
     """Runs a loop in so many processes side by side."""
     words = [sys.executable, "-m", "benchmarks.bare_loops", kind, str(models), str(images), str(seconds)]
-    results = [json.loads(output) for output in outputs_of([[*words, *flags]] * runners)]
+    results = [json.loads(output) for output in outputs_of([[*words, *flags]] * processes)]
     images_s = sum(result["images"] / result["seconds"] for result in results)
     images_cpu_s = sum(r["images"] for r in results) / sum(r["cpu_s"] for r in results)
     return Limit(images_s, images_cpu_s, statistics.median(r["p50_ms"] for r in results))

@@ -76,6 +76,8 @@ def in_one_form(file: Path) -> onnx.ModelProto:
     try:
         network = onnx.load(file)
         session = ort.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
+    except OSError as error:
+        raise DataInvalid(f"{file}: cannot be read: {error.strerror}") from error
     except Exception as error:  # onnx and onnxruntime raise what their parsers do
         raise DataInvalid(f"{file}: no ONNX model that runs: {error}") from error
     return _renamed(network, _form(file, session))
@@ -95,8 +97,8 @@ def _form(file: Path, session: Any) -> _Form:
     match inputs[0].shape if len(inputs) == 1 and inputs[0].type == "tensor(uint8)" else []:
         case [batch, int(side), int(width), 3] if not isinstance(batch, int) and side == width:
             return _Form(inputs[0].name, side, *_outputs(file, session, side))
-    found = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
-    raise DataInvalid(f"{file}: takes {found}; {WANTED}")
+    signature = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
+    raise DataInvalid(f"{file}: takes {signature}; {WANTED}")
 
 
 def _outputs(file: Path, session: Any, side: int) -> tuple[str, str | None, int]:

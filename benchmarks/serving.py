@@ -140,10 +140,10 @@ class _Bench:
         """The best throughput of the sweep, and the lone latency on all cores."""
         models, cores = self._resnet34_models(), available_cpus()
         limits = []
-        for runners, threads, batch in ((cores, 1, 1), (cores, 1, 4), (1, cores, 1), (1, cores, 8)):
+        for processes, threads, batch in ((cores, 1, 1), (cores, 1, 4), (1, cores, 1), (1, cores, 8)):
             flags = ("--threads", str(threads), "--batch", str(batch), "--precision", precision)
-            limit = bare_loops.run("fovea", models, self._small, self._seconds, *flags, runners=runners)
-            shape = f"{runners} x {threads} threads, batch {batch}"
+            limit = bare_loops.run("fovea", models, self._small, self._seconds, *flags, processes=processes)
+            shape = f"{processes} x {threads} threads, batch {batch}"
             print(f"bare {precision}, {shape}: {limit.images_s:.1f} images/s")
             limits.append(limit)
         alone = ("--threads", str(cores), "--spinning", "--precision", precision)

@@ -31,10 +31,10 @@ from benchmarks.training_options import CLASSES, parse, photographs_of, settings
 from fovea.stopping import Stopping
 from trainer.config import TrainSettings
 from trainer.fit.loop import fit
-from trainer.history import EpochRecord
 from trainer.learning_rate.decision import fixed_rate
 from trainer.network.model import adamw
 from trainer.preparation import Start, prepare, recipe_of
+from trainer.runs.history import EpochRecord
 
 
 @dataclass(frozen=True)

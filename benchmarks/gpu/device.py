@@ -41,8 +41,8 @@ def busy() -> Iterator[Busy]:
             yield seen
         finally:
             watching.terminate()
-            shown = [int(line) for line in watching.communicate()[0].split() if line.isdecimal()]
-    seen.share = statistics.median(shown) / 100 if shown else 0.0
+            readings = [int(line) for line in watching.communicate()[0].split() if line.isdecimal()]
+    seen.share = statistics.median(readings) / 100 if readings else 0.0
 
 
 def _smi(*fields: str) -> list[str]:

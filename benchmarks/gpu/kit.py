@@ -32,12 +32,12 @@ def main() -> None:
     parser.add_argument("--source", type=Path, help="a checkout with mended code, in place of the kit's own")
     options, others = parser.parse_known_args()
     manifest = json.loads((HERE / MANIFEST).read_text())
-    kept = _own_folder(options.home) / manifest["digest"]
-    missing = keep_parts(kept, manifest)
+    folder = _own_folder(options.home) / manifest["digest"]
+    missing = keep_parts(folder, manifest)
     if missing:
         print(f"kept; still to be brought: {', '.join(missing)}")
         return
-    content = unpack(kept, manifest)
+    content = unpack(folder, manifest)
     source = (options.source or content / "source").resolve()
     out = Path(os.environ.get("OUT", "results")).resolve()
     os.chdir(source)
@@ -53,30 +53,30 @@ def _own_folder(wanted: Path | None) -> Path:
     return home
 
 
-def keep_parts(kept: Path, manifest: dict[str, Any]) -> list[str]:
+def keep_parts(folder: Path, manifest: dict[str, Any]) -> list[str]:
     """Copies into `kept` what was brought; gives the names of the parts that are missing."""
-    kept.mkdir(exist_ok=True)
-    (kept / MANIFEST).write_text(json.dumps(manifest))
+    folder.mkdir(exist_ok=True)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
     for part in manifest["parts"]:
-        place = kept / part["name"]
+        place = folder / part["name"]
         brought = next(iter(HERE.parent.glob(f"*/{part['name']}")), None)
         if brought and not place.exists():
             _check(brought, brought.read_bytes(), part["sha256"])
             shutil.copy(brought, place.with_suffix(".partial"))
             place.with_suffix(".partial").rename(place)
-    return [part["name"] for part in manifest["parts"] if not (kept / part["name"]).exists()]
+    return [part["name"] for part in manifest["parts"] if not (folder / part["name"]).exists()]
 
 
-def unpack(kept: Path, manifest: dict[str, Any]) -> Path:
+def unpack(folder: Path, manifest: dict[str, Any]) -> Path:
     """Joins the parts and installs the wheels into a folder, once. Gives the folder of what was in them."""
-    content = kept / "content"
+    content = folder / "content"
     if content.exists():
         return content
     import pyarrow as pa
 
-    joined = b"".join((kept / part["name"]).read_bytes() for part in manifest["parts"])
-    _check(kept, joined, manifest["digest"])
-    scratch = Path(tempfile.mkdtemp(dir=kept))
+    joined = b"".join((folder / part["name"]).read_bytes() for part in manifest["parts"])
+    _check(folder, joined, manifest["digest"])
+    scratch = Path(tempfile.mkdtemp(dir=folder))
     stream: Any = pa.CompressedInputStream(pa.BufferReader(joined), "zstd")
     with tarfile.open(fileobj=io.BufferedReader(stream), mode="r|") as archive:
         archive.extractall(scratch, filter="data")
@@ -95,9 +95,9 @@ def _check(what: Path, data: bytes, sha256: str) -> None:
 
 def _link_libraries(site: Path) -> None:
     """onnxruntime looks for CUDA's libraries beside itself, and not beside the torch that brought them."""
-    found = importlib.util.find_spec("nvidia")
-    if found and found.submodule_search_locations and not (site / "nvidia").exists():
-        (site / "nvidia").symlink_to(next(iter(found.submodule_search_locations)))
+    spec = importlib.util.find_spec("nvidia")
+    if spec and spec.submodule_search_locations and not (site / "nvidia").exists():
+        (site / "nvidia").symlink_to(next(iter(spec.submodule_search_locations)))
 
 
 def environment(content: Path, source: Path) -> dict[str, str]:

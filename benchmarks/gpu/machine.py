@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def _origin(module: str) -> str:
-    found = find_spec(module)
-    return (found and found.origin) or ""
+    spec = find_spec(module)
+    return (spec and spec.origin) or ""
 
 
 def _version(package: str) -> str:
@@ -79,9 +79,9 @@ def _pytest(*flags: str) -> list[str]:
 def _collect() -> None:
     """Loads them, with all that they import, and runs none."""
     ended = subprocess.run(_pytest("--collect-only", "-q"), capture_output=True, text=True, check=False)
-    found = sum("::" in line for line in ended.stdout.splitlines())
+    tests = sum("::" in line for line in ended.stdout.splitlines())
     last = "".join(ended.stdout.splitlines()[-1:])
-    expect("the tests for a GPU load", ended.returncode == 0 and found > 0, f"{found}: {last}")
+    expect("the tests for a GPU load", ended.returncode == 0 and tests > 0, f"{tests}: {last}")
     not_run("make test-gpu", "this is a rehearsal on the CPU")
 
 

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def write_photographs(folder: Path, count: int) -> None:
-    """A folder a class, a tenth of the images held out; each is another cutting of a photograph."""
+    """A folder a class, a tenth of the images held out; each is cut another way from a photograph."""
     parts = 16
     with ProcessPoolExecutor() as pool:
         shares = [(folder, part, -(-count // parts)) for part in range(parts)]
