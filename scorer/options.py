@@ -1,19 +1,21 @@
 """The options of `python -m scorer`, in groups: each command's settings put together those that it needs."""
 
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from fovea.command_line import flag
 from fovea.cpus import available_cpus
 from fovea.images.names import IMAGE_GLOBS
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
 from fovea.model.providers import Provider
-from fovea.settings import CommaSeparated, ProgramSettings
+from fovea.settings import CommaSeparated, ProgramSettings, variable
 from fovea.stores.patience import MAX_PATIENCE_S
 
 
@@ -206,12 +208,24 @@ class CommitOptions(CommonOptions):
             raise ValueError("--verify-tls-cert and --verify-tls-key go together: one of them is missing")
         return self
 
+    @model_validator(mode="after")
+    def _something_is_to_be_verified(self) -> Self:
+        given = [name for name in _OF_VERIFY if name in self.model_fields_set and getattr(self, name)]
+        # In a pod's environment it may stand for those nights that ask a server.
+        given = [name for name in given if variable(type(self), name) not in os.environ]
+        if given and self.verify is None:
+            raise ValueError(f"{flag(given[0])} is for --verify, which is not given")
+        return self
+
     @field_validator("verify")
     @classmethod
     def _server_has_a_port(cls, value: str | None) -> str | None:
         # Found before the night, and not at its end; gRPC has other names, too, such as dns:///fovea:8001.
         server = r"(dns|ipv4|ipv6|unix):\S+|[^\s/]+:[0-9]{1,5}"
         return value and matching(server, value, "a server is written host:port, such as localhost:8001")
+
+
+_OF_VERIFY: Final = ("verify_tls", "verify_tls_ca", "verify_tls_cert", "verify_tls_key", "verify_images")
 
 
 def _as_run_id(value: str) -> str:

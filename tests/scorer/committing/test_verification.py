@@ -235,5 +235,18 @@ def test_tls_files_that_are_missing_are_found_before_the_night(
         settings_for(photos, tiny_models, output, "--verify-tls-cert", "driver.crt")
 
 
+def test_how_to_ask_is_refused_where_no_server_is_asked_but_may_stand_in_a_pods_environment(
+    photos: Path, tiny_models: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = ("--verify-tls-cert", "a.crt", "--verify-tls-key", "a.key")
+    for given in (("--verify-tls",), ("--verify-tls-ca", "ca.crt"), pair, ("--verify-images", "9")):
+        with pytest.raises(SettingsInvalid, match=f"^{given[0]} is for --verify, which is not given$"):
+            settings_for(photos, tiny_models, output, *given)
+        assert settings_for(photos, tiny_models, output, "--verify", "localhost:1", *given).verify
+    assert settings_for(photos, tiny_models, output, "--no-verify-tls").verify is None
+    monkeypatch.setenv("FOVEA_SCORE_VERIFY_TLS_CA", "ca.crt")
+    assert settings_for(photos, tiny_models, output).verify_tls_ca == Path("ca.crt")
+
+
 def _pair(flags: tuple[str, str], folder: Path) -> list[str]:
     return [flags[0], str(folder / "tls.crt"), flags[1], str(folder / "tls.key")]
