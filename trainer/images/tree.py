@@ -20,8 +20,8 @@ READ_TWICE: Final = "links to a folder of the class itself"
 
 
 @dataclass
-class Branch:
-    """A folder, what lies in it, and what it is called from the source on."""
+class SourceFolder:
+    """A folder of a source: what lies in it, and what it is called from the source on."""
 
     path: Path
     name: str
@@ -29,7 +29,7 @@ class Branch:
     real: str
     """the path without links"""
     images: list[Path] = field(default_factory=list)
-    folders: list["Branch"] = field(default_factory=list)
+    folders: list["SourceFolder"] = field(default_factory=list)
     """also those that a link leads to"""
 
     @property
@@ -40,7 +40,7 @@ class Branch:
     def is_link(self) -> bool:
         return self.path.is_symlink()
 
-    def filled(self) -> list["Branch"]:
+    def folders_with_images(self) -> list["SourceFolder"]:
         """The folders directly below that hold an image, at any depth."""
         return [folder for folder in self.folders if folder.holds_images()]
 
@@ -65,10 +65,10 @@ class Branch:
                 yield from folder._images_once(passed_over, seen)
 
 
-def read_tree(path: Path, source: str, passed_over: PassedOver, ignored: frozenset[str]) -> Branch:
+def read_tree(path: Path, source: str, passed_over: PassedOver, ignored: frozenset[str]) -> SourceFolder:
     """All of a folder but what is `ignored` directly in it, links followed. Raises DataInvalid, with the name
     that it has in `source`, for a folder that cannot be read."""
-    root = Branch(path, "", os.path.realpath(path))
+    root = SourceFolder(path, "", os.path.realpath(path))
     _read(root, (root.real,), _Context(source, passed_over, ignored))
     return root
 
@@ -80,32 +80,34 @@ class _Context:
     ignored: frozenset[str]
 
 
-def _read(branch: Branch, above: tuple[str, ...], context: _Context) -> None:
+def _read(folder: SourceFolder, above: tuple[str, ...], context: _Context) -> None:
     try:
-        with os.scandir(branch.path) as entries:
+        with os.scandir(folder.path) as entries:
             children = sorted(entries, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
-        where = printable(f"{context.source}/{branch.name}".rstrip("/"))
+        where = printable(f"{context.source}/{folder.name}".rstrip("/"))
         raise DataInvalid(f"{where}: this folder cannot be read: {error.strerror}") from error
     for child in children:
-        if branch.name or child.name not in context.ignored:
-            _add_entry(child, branch, above, context)
+        if folder.name or child.name not in context.ignored:
+            _add_entry(child, folder, above, context)
 
 
-def _add_entry(child: os.DirEntry[str], branch: Branch, above: tuple[str, ...], context: _Context) -> None:
-    name = f"{branch.name}/{child.name}".lstrip("/")
+def _add_entry(
+    child: os.DirEntry[str], folder: SourceFolder, above: tuple[str, ...], context: _Context
+) -> None:
+    name = f"{folder.name}/{child.name}".lstrip("/")
     if is_folder(child):
-        below = Branch(Path(child.path), name, os.path.realpath(child.path))
+        below = SourceFolder(Path(child.path), name, os.path.realpath(child.path))
         kind = kind_of(child.name) if is_litter(child.name) else LOOP
-        if is_litter(child.name) or any(lies_in(folder, below.real) for folder in above):
+        if is_litter(child.name) or any(lies_in(upper, below.real) for upper in above):
             context.passed_over.add(f"{name}/", kind)
             return
-        branch.folders.append(below)
+        folder.folders.append(below)
         _read(below, (*above, below.real), context)
     elif not _is_file(child):
         context.passed_over.add(name, DEAD_LINK if child.is_symlink() else NO_FILE)
     elif is_image_name(child.name) or _has_only_the_bytes_of_an_image(child):
-        branch.images.append(Path(child.path))
+        folder.images.append(Path(child.path))
     else:
         context.passed_over.add(name, kind_of(child.name))
 
