@@ -9,9 +9,9 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, TypeVar, get_args
+from typing import Annotated, Final, TypeVar, get_args
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, JsonValue, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliPositionalArg,
@@ -50,6 +50,9 @@ class ProgramSettings(BaseSettings):
         allow_inf_nan=False,
     )
 
+
+SavedSettings = dict[str, JsonValue]
+"""Options by their names, as JSON has them."""
 
 S = TypeVar("S", bound=ProgramSettings)
 
@@ -145,6 +148,6 @@ def _help(settings: type[ProgramSettings], name: str) -> str:
     return settings.model_fields[name].description or ""
 
 
-def as_saved(settings: ProgramSettings) -> dict[str, Any]:
-    """The effective settings as JSON-ready values, to be saved with what they made."""
+def as_saved(settings: ProgramSettings) -> SavedSettings:
+    """The effective settings, to be saved with what they made."""
     return settings.model_dump(mode="json")

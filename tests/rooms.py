@@ -31,9 +31,8 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "fit explain",
         "learning_rate evaluate resuming",
         "images network config",
-        "options progress release_record",
-        "lineage",
-        "history pages run_folder",
+        "options progress",
+        "pages runs",
     ),
     "scorer": (
         "__main__",

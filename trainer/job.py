@@ -10,11 +10,9 @@ from fovea.stores.conditional_puts import require_conditional_puts
 from fovea.stores.storage import LocalFolder, open_folder
 from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.fit.loop import fit
-from trainer.history import FitRecord
 from trainer.images.audit import read_audit
 from trainer.images.data import DataSet
-from trainer.learning_rate.decision import Decision, fixed_rate, read_decision
-from trainer.lineage import RunOrigin
+from trainer.learning_rate.decision import Decision, fixed_rate, read_decision, write_decision
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
 from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
@@ -22,10 +20,11 @@ from trainer.release.publishing import Terms, describe_refusal
 from trainer.release.release import Released, read_released, release
 from trainer.report.rate_curve import write_curve
 from trainer.resuming import check_same, read_settings, with_continued
-from trainer.run_folder import (
+from trainer.runs.history import FitRecord
+from trainer.runs.lineage import RunOrigin
+from trainer.runs.run_folder import (
     AUDIT_FILE,
     CURVE_FILE,
-    DECISION_FILE,
     FIT_FILE,
     RANGE_TESTS,
     SETTINGS_FILE,
@@ -155,6 +154,6 @@ def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> Non
 
 
 def _write_decision(folder: RunFolder, decision: Decision) -> None:
-    folder.write_json(DECISION_FILE, decision.record())
+    write_decision(folder, decision)
     if decision.curve is not None:
         write_curve(folder.path / CURVE_FILE, decision)

@@ -27,7 +27,7 @@ from trainer.network.precision import Precision, check_compiler, choose_precisio
 from trainer.network.weights import load_weights
 from trainer.options import DIGITS
 from trainer.progress import show_progress
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 

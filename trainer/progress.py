@@ -12,7 +12,7 @@ from rich.progress import track
 
 from fovea.progress import logged
 from fovea.stopping import raise_lost
-from trainer.history import EpochRecord
+from trainer.runs.history import EpochRecord
 
 T = TypeVar("T")
 

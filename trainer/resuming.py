@@ -1,7 +1,7 @@
 """What a run takes over from one before: its own settings when it goes on, another run's to train further."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -10,7 +10,7 @@ from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.settings import as_saved
 from trainer.config import TrainSettings
 from trainer.options import RecipeOptions
-from trainer.run_folder import SETTINGS_FILE, RunFolder
+from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
 CONTINUED: Final = ("schedule", "precisions", "max_accuracy_drop", "target_precision")
 """Options of a run that one which continues it takes over, as it does the recipe."""
@@ -81,5 +81,5 @@ def _check_network(settings: TrainSettings, before: TrainSettings, run: Path) ->
             )
 
 
-def _as_option(name: str, value: Any) -> str:
+def _as_option(name: str, value: object) -> str:
     return f"no {flag(name)}" if value is None else f"{flag(name)} {value}"

@@ -7,12 +7,12 @@ from pydantic import BaseModel
 from fovea.model.bundle import REPORT_FILE
 from fovea.model.measured import Opinion
 from trainer.evaluate.descriptions import describe_beside, describe_verdict
-from trainer.evaluate.metrics import accuracy_interval
-from trainer.history import FitRecord
+from trainer.evaluate.metrics import Majority, accuracy_interval
 from trainer.images.data import DataSet
 from trainer.learning_rate.decision import Decision
 from trainer.release.release import Released
-from trainer.run_folder import SUMMARY_FILE, RunFolder
+from trainer.runs.history import FitRecord
+from trainer.runs.run_folder import SUMMARY_FILE, RunFolder
 
 
 def describe_decision(decision: Decision) -> str:
@@ -29,13 +29,6 @@ def _describe_range(decision: Decision, name: str) -> str:
         return f"the highest; the lowest is {decision.base_lr:.3g}"
     lowest, highest = decision.spread.get(name, (None, None))
     return f"{lowest:.2g} to {highest:.2g}" if lowest and highest else ""
-
-
-class Majority(BaseModel, frozen=True):
-    """Always naming the most frequent class."""
-
-    label: str
-    accuracy: float
 
 
 class SummaryRecord(BaseModel, frozen=True, extra="allow"):

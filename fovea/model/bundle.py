@@ -15,11 +15,11 @@ import zipfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from fovea.errors import BundleInvalid, ObjectMissing
 from fovea.images.preprocess import Pixels, PreprocessSpec
@@ -74,7 +74,9 @@ class BundleContract(Frozen):
     temperature: float = Field(gt=0)
     abstain_threshold: float = Field(ge=0, le=1)
     verdict: Opinion | None = Field(None, description="whether to ship; not in older bundles")
-    training: dict[str, Any] = Field(description="architecture, weights, data digest, decisions, versions")
+    training: dict[str, JsonValue] = Field(
+        description="architecture, weights, data digest, decisions, versions"
+    )
     image_path: dict[str, str] = Field(
         default={},
         description="revision and decoders that the golden crops were made by; of old bundles, none",

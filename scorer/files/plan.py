@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, ObjectMissing, SettingsInvalid
 from fovea.images.passed_over import summary_line
+from fovea.settings import SavedSettings
 from fovea.stores.folder import Folder
 from scorer.files import layout
 
@@ -80,7 +81,7 @@ class Plan(_Frozen):
     left_out_kinds: dict[str, LeftOut] = Field({}, description="these files by their endings")
     previous: str | None = Field(None, description="the run whose rows are carried forward")
     requeues: str | None = Field(None, description="the run whose bad images are tried again")
-    settings: dict[str, Any] = Field(description="the planner's settings, to look up later")
+    settings: SavedSettings = Field(description="the planner's settings, to look up later")
 
     @property
     def left_out_line(self) -> str:

@@ -13,10 +13,10 @@ from tests.trainer.exported import made_once
 from trainer import job
 from trainer.config import TrainSettings
 from trainer.fit.loop import fit
-from trainer.history import EpochRecord
 from trainer.images.digits import write_digits
 from trainer.learning_rate.decision import Decision, fixed_rate
 from trainer.preparation import find_learning_rate, prepare, recipe_of
+from trainer.runs.history import EpochRecord
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def train_only(
     start = prepare(settings)
     assert isinstance(settings.lr, float)
     decision = fixed_rate(settings.lr)
-    found = find_learning_rate(start, settings) if range_test else decision
+    suggestion = find_learning_rate(start, settings) if range_test else decision
     run = root / f"run-{len(list(root.iterdir()))}"
     _, epochs = fit(
         start.checkpoint,
@@ -101,7 +101,7 @@ def train_only(
         Stopping(),
         run,
     )
-    return epochs, start.checkpoint.network.state_dict(), found
+    return epochs, start.checkpoint.network.state_dict(), suggestion
 
 
 @pytest.fixture(scope="session")

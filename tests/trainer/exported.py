@@ -27,14 +27,14 @@ def made_once(folder: Path) -> Iterator[None]:
     def remembered(
         network: nn.Module, arguments: tuple[torch.Tensor, ...], **options: Any
     ) -> SimpleNamespace:
-        kept = folder / f"{_digest(network, arguments, options)}.onnx"
-        if not kept.exists():
+        file = folder / f"{_digest(network, arguments, options)}.onnx"
+        if not file.exists():
             program = export(network, arguments, **options)
             assert program is not None
-            partial = folder / f"{kept.name}.{os.getpid()}"
+            partial = folder / f"{file.name}.{os.getpid()}"
             partial.write_bytes(program.model_proto.SerializeToString())
-            partial.replace(kept)
-        return SimpleNamespace(model_proto=onnx.load(kept))
+            partial.replace(file)
+        return SimpleNamespace(model_proto=onnx.load(file))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", remembered)

@@ -10,7 +10,7 @@ from tests.trainer.conftest import train_settings
 from trainer import job, preparation
 from trainer.config import TrainSettings
 from trainer.resuming import with_continued
-from trainer.run_folder import SETTINGS_FILE, RunFolder
+from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
 
 def _before(root: Path, *arguments: str) -> Path:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.trainer.conftest import train_only
-from trainer.history import EpochRecord
 from trainer.learning_rate.schedule import triangular
+from trainer.runs.history import EpochRecord
 
 STEPS_PER_EPOCH = 6
 """48 images in batches of 8"""

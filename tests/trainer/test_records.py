@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel
 
 from fovea.errors import DataInvalid
-from trainer.history import FitRecord
 from trainer.images.audit import AuditRecord, read_audit
-from trainer.run_folder import AUDIT_FILE, RunFolder
+from trainer.runs.history import FitRecord
+from trainer.runs.run_folder import AUDIT_FILE, RunFolder
 from trainer.summary import SummaryRecord
 
 AUDIT: dict[str, object] = {

@@ -32,7 +32,7 @@ from trainer.evaluate import prediction
 from trainer.fit import loop
 from trainer.images.batches import training_batches
 from trainer.network.checkpoint import CHECKPOINT_FILE
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 
@@ -100,8 +100,18 @@ def test_ctrl_c_saves_too(few_digits: Path, tmp_path: Path, monkeypatch: pytest.
     signal_at(2, signal.SIGINT, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         job.train(train_settings(few_digits, tmp_path, **QUICK))
-    saved = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
-    assert len(saved["step_losses"]) == 2
+    content = torch.load(tmp_path / "runs" / "a" / CHECKPOINT_FILE, weights_only=True)
+    training = content["training"]
+    assert len(training["state"]["step_losses"]) == 2
+    # What earlier and later versions read.
+    assert " ".join(content) == "network arch labels preprocess epochs training"
+    assert " ".join(training) == "state optimizer scaler generators made_on"
+    assert " ".join(training["generators"]) == "python numpy torch cuda"
+    assert " ".join(training["made_on"]) == "device threads torch"
+    assert " ".join(training["state"]) == (
+        "first_loss best_loss epochs_before kept_epoch kept_loss kept_weights phase epochs_in_phase "
+        "step_losses step_lrs train_s records decisions improved finished"
+    )
 
 
 def test_run_that_trained_and_was_not_released_is_released_without_training_again(
@@ -180,10 +190,10 @@ def test_training_goes_on_from_a_finished_run_with_its_options(
     saved = json.loads((root / "runs" / "b" / "settings.json").read_text())
     assert (saved["arch"], saved["batch_size"], saved["size"]) == ("squeezenet1_1", 8, 32)
     (record,) = (json.loads(line) for line in (root / "runs/b/metrics.jsonl").read_text().splitlines())
-    kept = json.loads((uninterrupted / "fit.json").read_text())["kept_epoch"]
-    assert record["epoch"] == kept + 1
+    kept_epoch = json.loads((uninterrupted / "fit.json").read_text())["kept_epoch"]
+    assert record["epoch"] == kept_epoch + 1
     training = versions.fetch(str(tmp_path / "models")).contract.training
-    assert (training["continued_from"], training["epochs"]) == ("a", kept + 1)
+    assert (training["continued_from"], training["epochs"]) == ("a", kept_epoch + 1)
 
 
 def test_other_architecture_cannot_go_on_from_a_run(uninterrupted: Path, few_digits: Path) -> None:

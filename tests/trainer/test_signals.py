@@ -24,8 +24,8 @@ from trainer import job
 from trainer.config import TrainSettings
 from trainer.fit import loop
 from trainer.fit.state import begin
-from trainer.history import EpochRecord
 from trainer.network.checkpoint import CHECKPOINT_FILE
+from trainer.runs.history import EpochRecord
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 

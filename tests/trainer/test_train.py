@@ -21,6 +21,7 @@ from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.config import ExportSettings, LrFindSettings
 from trainer.release import gate
+from trainer.runs.lineage import Lineage
 
 
 def test_training_publishes_a_model_that_serves_what_its_contract_says(
@@ -65,13 +66,15 @@ def test_auto_epochs_say_why_more_are_run(trained: Path) -> None:
 
 
 def test_lineage_tells_how_to_do_it_again(trained: Path) -> None:
-    training = versions.fetch(str(trained / "models" / "tiny")).contract.training
-    assert training["architecture"] == "resnet18"
-    assert training["settings"]["seed"] == 0
-    assert training["data_digest"] == json.loads((trained / "runs/a/audit.json").read_text())["digest"]
-    assert set(training["learning_rate"]) >= {"lr", "why", "suggestions"}
-    assert "curve" not in training["learning_rate"]
-    assert training["versions"]["torch"] == torch.__version__
+    lineage = Lineage.of(versions.fetch(str(trained / "models" / "tiny")).contract.training)
+    assert lineage.architecture == "resnet18"
+    assert lineage.settings["seed"] == 0
+    assert lineage.data_digest == json.loads((trained / "runs/a/audit.json").read_text())["digest"]
+    assert lineage.learning_rate is not None
+    decision = lineage.learning_rate.model_dump()
+    assert decision.keys() >= {"lr", "why", "suggestions"}
+    assert "curve" not in decision
+    assert lineage.versions["torch"] == torch.__version__
 
 
 def test_golden_images_are_spread_over_the_classes(trained: Path, few_digits: Path) -> None:

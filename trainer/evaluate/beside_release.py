@@ -1,8 +1,7 @@
 """A model on other images, beside what its bundle says of those that it was released on."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from fovea.model.measured import Metrics
 from trainer.evaluate.metrics import accuracy_interval
@@ -22,9 +21,6 @@ class Change:
         low, high = self.interval
         return low > 0 or high < 0
 
-    def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "interval": list(self.interval), "beyond_chance": self.is_beyond_chance}
-
 
 @dataclass(frozen=True)
 class BesideRelease:
@@ -33,14 +29,6 @@ class BesideRelease:
     accuracy: Change | None
     abstained: Change | None
     """None also of a bundle that was released before this was counted"""
-
-    def record(self) -> dict[str, Any]:
-        """JSON-ready, with what a person is told."""
-        return {
-            "accuracy": self.accuracy.as_json() if self.accuracy else None,
-            "abstained": self.abstained.as_json() if self.abstained else None,
-            "words": self.words(),
-        }
 
     def words(self) -> list[str]:
         """A line each."""

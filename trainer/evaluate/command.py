@@ -9,15 +9,15 @@ from fovea.errors import BundleInvalid, DataInvalid
 from fovea.model import versions
 from fovea.model.bundle import METADATA_KEY, BundleContract, ModelBundle, Precision
 from fovea.model.classifier import Classifier
-from fovea.settings import as_saved
 from fovea.stopping import Stopping
 from trainer.config import EvaluateSettings, InspectSettings
 from trainer.evaluate.descriptions import describe_bundle, describe_evaluation
 from trainer.evaluate.evaluation import Evaluation, evaluate_samples
+from trainer.evaluate.evaluation_record import record_of
 from trainer.images.audit import left_out
 from trainer.images.sources import open_heldout
-from trainer.lineage import Lineage
-from trainer.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
+from trainer.runs.lineage import Lineage
+from trainer.runs.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +46,8 @@ def evaluate(settings: EvaluateSettings) -> None:
     if evaluation.bad:
         logger.warning("%s", left_out(evaluation.bad))
     folder = folder.claim()
-    folder.write_json(
-        EVALUATION_FILE,
-        {"settings": as_saved(settings), **evaluation.record(), "not_taken": held.passed_over.record()},
-    )
+    record = record_of(evaluation, settings, held.passed_over)
+    folder.write_json(EVALUATION_FILE, record.model_dump(mode="json"))
     try:
         print("\n".join(describe_evaluation(evaluation, bundle.contract)))
         print(f"\n{folder.path / EVALUATION_FILE}", flush=True)

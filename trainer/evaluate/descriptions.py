@@ -10,7 +10,7 @@ from fovea.model.measured import Metrics, Opinion
 from fovea.printable import printable, shortened
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.metrics import accuracy_interval
-from trainer.lineage import ChosenRate, Lineage
+from trainer.runs.lineage import ChosenRate, Lineage
 
 MOST_ROWS: Final = 20
 """Classes and labels beyond these are in the JSON alone."""

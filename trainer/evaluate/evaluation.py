@@ -1,11 +1,10 @@
 """A released model on labelled images, as it would answer if they were sent to the server."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fovea.errors import DataInvalid
 from fovea.model.bundle import Precision
@@ -63,7 +62,7 @@ class Misclassification:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptImages:
     """What is left where the model abstains below its threshold."""
 
     threshold: float
@@ -85,35 +84,12 @@ class Evaluation:
     """int64 [classes, classes]: rows are the truth, columns the predictions"""
     most_confused: list[Pair]
     reliability: list[Bin]
-    kept: Kept
+    kept: KeptImages
     worst: list[Misclassification]
     """wrong answers, the one that gave the truth least first; 100 at most"""
     bad: tuple[BadFile, ...]
     """files that cannot be decoded, and count nowhere else"""
     beside_release: BesideRelease
-
-    def record(self) -> dict[str, Any]:
-        """JSON-ready."""
-        majority, share = self.metrics.majority
-        return {
-            "model": asdict(self.model),
-            "metrics": self.metrics.model_dump(mode="json"),
-            "right": self.right,
-            "accuracy_interval_95": list(self.interval),
-            "macro_recall": self.metrics.macro_recall,
-            "majority": {"label": majority, "accuracy": share},
-            "beside_release": self.beside_release.record(),
-            "labels": list(self.labels),
-            "confusion": [
-                {"truth": self.labels[truth], "predicted": self.labels[predicted], "images": int(count)}
-                for truth, predicted, count in _cells(self.confusion)
-            ],
-            "most_confused": [asdict(pair) for pair in self.most_confused],
-            "reliability": [asdict(b) for b in self.reliability],
-            "kept": asdict(self.kept),
-            "worst": [asdict(wrong) for wrong in self.worst],
-            "quarantined": [asdict(bad) for bad in self.bad],
-        }
 
 
 def evaluate_samples(
@@ -144,7 +120,7 @@ def evaluate_samples(
         confusion=counts,
         most_confused=most_confused(counts, labels),
         reliability=reliability(probabilities, targets),
-        kept=Kept(
+        kept=KeptImages(
             contract.abstain_threshold, int(answered.sum()), int((predicted == targets)[answered].sum())
         ),
         worst=_worst(usable, probabilities, targets, labels),
@@ -182,9 +158,3 @@ def _worst(
         )
         for place in order
     ]
-
-
-def _cells(counts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
-    """Row, column and count of what is not zero."""
-    for row, column in zip(*counts.nonzero(), strict=True):
-        yield int(row), int(column), int(counts[row, column])

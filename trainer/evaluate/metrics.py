@@ -49,6 +49,14 @@ def accuracy_interval(right: int, images: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
+class Majority:
+    """Always naming the most frequent class."""
+
+    label: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
 class Bin:
     """The images whose confidence lies between `low` and `high`."""
 

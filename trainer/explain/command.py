@@ -15,10 +15,10 @@ from fovea.stores.storage import open_folder
 from trainer.config import LookSettings
 from trainer.explain import explanation
 from trainer.explain.page import Origin, render_page
-from trainer.lineage import Lineage
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
-from trainer.release_record import ReleaseRecord
-from trainer.run_folder import LOOKS, RunFolder
+from trainer.runs.lineage import Lineage
+from trainer.runs.release_record import ReleaseRecord
+from trainer.runs.run_folder import LOOKS, RunFolder
 
 LONGEST_NAME_BYTES: Final = 200
 """Of a page's file, without its ending: a file system takes 255, of which some are kept for writing it."""

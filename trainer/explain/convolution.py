@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,22 @@ class Channel:
     """the kernel's slice for this channel"""
 
 
+class ChannelNumbers(TypedDict):
+    values: list[list[float]]
+    weights: list[list[float]]
+
+
+class ConvolutionNumbers(TypedDict):
+    """What the page's script computes with: see WorkedConvolution."""
+
+    side: int
+    stride: int
+    channels: list[ChannelNumbers]
+    rest: list[list[float]]
+    bias: float
+    expected: list[list[float]]
+
+
 @dataclass(frozen=True)
 class WorkedConvolution:
     """One kernel of one layer over one patch of its input."""
@@ -72,8 +88,7 @@ class WorkedConvolution:
         """Number of input channels that `rest` stands for."""
         return self.group - len(self.channels)
 
-    def data(self) -> dict[str, Any]:
-        """What the page computes with."""
+    def numbers(self) -> ConvolutionNumbers:
         return {
             "side": self.side,
             "stride": self.stride,

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Final, TypedDict
 
 import numpy as np
 from matplotlib import colormaps
 from PIL import Image
 
-from trainer.explain.convolution import Channel, WorkedConvolution
+from trainer.explain.convolution import Channel, ConvolutionNumbers, WorkedConvolution
 from trainer.explain.explanation import NamedImage
 from trainer.explain.kernels import FirstKernels
 from trainer.explain.pictures import Floats, as_png, data_uri, overlay, picture
@@ -56,6 +56,20 @@ def signed(value: float, decimals: int) -> str:
     return f"−{text}" if value < 0 and float(text) else text
 
 
+class Rounding(TypedDict):
+    """A NumberFormat, as the page's script takes it."""
+
+    decimals: int
+    scale: float
+
+
+class ShownNumbers(ConvolutionNumbers):
+    """What the page's script computes and shows with."""
+
+    products: Rounding
+    sums: Rounding
+
+
 @dataclass(frozen=True)
 class NumberFormat:
     """How the numbers of one kind are written."""
@@ -68,6 +82,9 @@ class NumberFormat:
     def of(cls, values: Iterable[float]) -> "NumberFormat":
         scale = max(map(abs, values), default=0.0) or 1.0
         return cls(min(3, max(2, 2 - math.floor(math.log10(scale)))), scale)
+
+    def rounding(self) -> Rounding:
+        return {"decimals": self.decimals, "scale": self.scale}
 
     def amount(self, value: float) -> str:
         """A magnitude as a share of the largest, for the colour."""
@@ -107,11 +124,11 @@ class Arithmetic:
         """The network's own first layer sees colours."""
         return COLOURS[channel.index] if self.worked.input_shape[0] == len(COLOURS) else str(channel.index)
 
-    def data(self) -> dict[str, Any]:
-        """What the page's script computes and shows with."""
-        kinds = {"products": self.products, "sums": self.sums}
-        return self.worked.data() | {
-            name: {"decimals": kind.decimals, "scale": kind.scale} for name, kind in kinds.items()
+    def numbers(self) -> ShownNumbers:
+        return {
+            **self.worked.numbers(),
+            "products": self.products.rounding(),
+            "sums": self.sums.rounding(),
         }
 
 

@@ -5,7 +5,7 @@ epochs on the same images go together, so that theirs is smaller than twice as l
 nothing.
 """
 
-from trainer.history import EpochRecord
+from trainer.runs.history import EpochRecord
 
 OVERFITTED = 1.05
 """A held-out loss of this many times its best is overfitting, if the training loss fell on."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fovea.errors import DataInvalid
 from trainer.fit.advice import describe_cycle
 from trainer.fit.recipe import Phase
-from trainer.history import EpochRecord
+from trainer.runs.history import EpochRecord
 
 
 @dataclass(frozen=True)

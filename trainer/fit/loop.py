@@ -14,7 +14,6 @@ from trainer.fit.advice import advise
 from trainer.fit.early_stopping import after_phase, check_finite
 from trainer.fit.recipe import Recipe, phases, schedule_of
 from trainer.fit.state import TrainingState, begin, resume
-from trainer.history import EpochRecord, FitRecord, write_records
 from trainer.images.augment import augment
 from trainer.images.batches import Batch, steps_per_epoch, training_batches
 from trainer.images.data import DataSet
@@ -22,6 +21,7 @@ from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import adamw, freeze_backbone, unfreeze
 from trainer.network.precision import Precision, clip_gradients
 from trainer.progress import show_epoch, show_progress
+from trainer.runs.history import EpochRecord, FitRecord, write_records
 
 logger = logging.getLogger(__name__)
 

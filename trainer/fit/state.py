@@ -5,7 +5,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -13,15 +13,36 @@ from torch import Tensor
 from fovea.errors import DataInvalid
 from trainer.evaluate.prediction import Score
 from trainer.fit.early_stopping import PhaseDecision
-from trainer.history import EpochRecord
-from trainer.network.checkpoint import Checkpoint, read_training
+from trainer.network.checkpoint import Checkpoint, Weights, read_training
 from trainer.network.model import Network
 from trainer.network.precision import Precision
-from trainer.network.snapshot import generator_states, set_generators
+from trainer.network.snapshot import GeneratorStates, generator_states, set_generators
+from trainer.runs.history import EpochRecord
 
 logger = logging.getLogger(__name__)
 
-Weights = dict[str, Tensor]
+TorchState = dict[str, Any]
+"""What an optimizer or a scaler of torch makes of its own state."""
+
+
+class MadeOn(TypedDict):
+    """What equal weights after equal steps depend on, beside the state."""
+
+    device: str
+    threads: int
+    torch: str
+    """its version"""
+
+
+class SavedTraining(TypedDict):
+    """What a checkpoint says of how to go on."""
+
+    state: dict[str, Any]
+    """a TrainingState's fields but for NOT_PROGRESS; the epochs' records are dicts in it"""
+    optimizer: TorchState | None
+    scaler: TorchState
+    generators: GeneratorStates
+    made_on: MadeOn
 
 
 @dataclass
@@ -55,9 +76,9 @@ class TrainingState:
     optimizer: torch.optim.Optimizer | None = None
     """of the phase that is under way"""
     scaler: torch.amp.GradScaler | None = None
-    resumed_optimizer: dict[str, Any] | None = None
+    resumed_optimizer: TorchState | None = None
     """of a phase that was broken off, until it goes on"""
-    resumed_scaler: dict[str, Any] = field(default_factory=dict)
+    resumed_scaler: TorchState = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -129,7 +150,7 @@ class TrainingState:
         progress = {name: value for name, value in vars(self).items() if name not in NOT_PROGRESS}
         progress["records"] = [asdict(record) for record in self.records]
         progress["step_losses"] = _read(self.step_losses)
-        training = {
+        training: SavedTraining = {
             "state": progress,
             "optimizer": self.optimizer.state_dict() if self.optimizer else self.resumed_optimizer,
             "scaler": self.scaler.state_dict() if self.scaler else self.resumed_scaler,
@@ -156,9 +177,9 @@ def resume(run: Path, network: Network, precision: Precision) -> TrainingState |
     saved = read_training(run)
     if saved is None:
         return None
-    training = saved["training"]
+    weights, training = saved[0], cast("SavedTraining", saved[1])
     try:
-        network.load_state_dict(saved["network"])
+        network.load_state_dict(weights)
         records = [EpochRecord(**record) for record in training["state"]["records"]]
         state = TrainingState(
             **{**training["state"], "records": records},
@@ -182,8 +203,7 @@ def _read(losses: list[Tensor | float]) -> list[float]:
     return [*read, *(torch.stack(waiting).tolist() if waiting else [])]
 
 
-def _made_on(precision: Precision) -> dict[str, Any]:
-    """What equal weights after equal steps depend on, beside the state."""
+def _made_on(precision: Precision) -> MadeOn:
     return {
         "device": precision.device.type,
         "threads": torch.get_num_threads(),
@@ -191,7 +211,10 @@ def _made_on(precision: Precision) -> dict[str, Any]:
     }
 
 
-def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
-    changed = [f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name) != now[name]]
+def _compare(before: MadeOn, now: MadeOn) -> None:
+    pairs = {name: (before.get(name), value) for name, value in now.items()}
+    changed = [
+        f"{name} {earlier}, now {value}" for name, (earlier, value) in pairs.items() if earlier != value
+    ]
     if changed:
         logger.warning("the run was begun with %s: its end may differ in the last bits", "; ".join(changed))

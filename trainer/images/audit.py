@@ -13,7 +13,7 @@ from fovea.errors import DataInvalid
 from trainer.images.labels import look_alikes
 from trainer.images.listing import Sample
 from trainer.images.traits import DOUBTFUL, TRAITS
-from trainer.run_folder import AUDIT_FILE, RunFolder
+from trainer.runs.run_folder import AUDIT_FILE, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def left_out(bad: Sequence[BadFile]) -> str:
     return f"images left out: {len(bad)}; the first is {bad[0].path}: {bad[0].reason}"
 
 
-class KindRecord(BaseModel, frozen=True):
+class NotTakenRecord(BaseModel, frozen=True):
     """Files of one kind that were not taken."""
 
     files: int
@@ -71,7 +71,7 @@ class AuditRecord(BaseModel, frozen=True):
 
     digest: str
     """sha256 over the contents and labels of all images, hexadecimal"""
-    not_taken: dict[str, KindRecord] = {}
+    not_taken: dict[str, NotTakenRecord] = {}
     """kind -> files that are no images by their names, or have no label"""
     left_for_evaluate: dict[str, int] = {}
     """part -> its images"""

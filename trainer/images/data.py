@@ -15,7 +15,7 @@ from trainer.images.audit import (
     Audit,
     AuditRecord,
     BadFile,
-    KindRecord,
+    NotTakenRecord,
     UsableFile,
     audit,
     check_bad,
@@ -49,7 +49,7 @@ class DataSet:
         comparison = self.comparison
         return AuditRecord(
             digest=self.digest,
-            not_taken={kind: KindRecord(**files) for kind, files in self.passed_over.record().items()},
+            not_taken={kind: NotTakenRecord(**files) for kind, files in self.passed_over.record().items()},
             left_for_evaluate=self.left_for_evaluate,
             quarantined=list(self.bad),
             classes=comparison.classes,

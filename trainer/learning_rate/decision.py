@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from fovea.errors import DataInvalid
 from trainer.learning_rate.range_test import Curve
 from trainer.learning_rate.spread import SEEDS, Suggestion, falls_beyond_noise, lower_median, spread
 from trainer.learning_rate.suggestions import clr, minimum, slide, steep, valley
-from trainer.run_folder import DECISION_FILE, RunFolder
+from trainer.runs.run_folder import DECISION_FILE, RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +48,6 @@ class Decision:
     """the other half of `clr`"""
     spread: dict[str, tuple[float, float]] = field(default_factory=dict)
     """lowest and highest of a suggestion over the curve and 20 resamplings of its noise"""
-
-    def record(self) -> dict[str, Any]:
-        """JSON-ready, with the curve."""
-        return asdict(self)
 
     def log(self) -> None:
         """One line, a warning where the curve suggested nothing."""
@@ -130,6 +126,11 @@ def _choose(
         )
         trusted = trusted and within
     return at_valley, why, "high" if trusted else "low"
+
+
+def write_decision(run: RunFolder, decision: Decision) -> None:
+    """`run`'s lr_find.json, with the curve."""
+    run.write_json(DECISION_FILE, asdict(decision))
 
 
 def read_decision(run: RunFolder) -> Decision:

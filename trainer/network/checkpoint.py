@@ -2,17 +2,35 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
+from torch import Tensor
 
 from fovea.errors import DataInvalid, Unavailable
 from fovea.images.preprocess import PreprocessSpec
 from trainer.network.model import Network, build_network
 
 CHECKPOINT_FILE = "checkpoint.pt"
+
+Weights = dict[str, Tensor]
+"""A network's, by the names of its state dict."""
+
+
+class CheckpointContent(TypedDict):
+    """checkpoint.pt, in types that load safely."""
+
+    network: Weights
+    arch: str
+    labels: list[str]
+    preprocess: str
+    """a PreprocessSpec as JSON"""
+    epochs: int
+    training: Mapping[str, object]
+    """how to go on"""
 
 
 @dataclass(frozen=True)
@@ -29,12 +47,12 @@ class Checkpoint:
         """The same network, some epochs later."""
         return replace(self, epochs=epochs)
 
-    def save(self, run: Path, training: dict[str, Any]) -> None:
+    def save(self, run: Path, training: Mapping[str, object]) -> None:
         """Writes `run`/checkpoint.pt, whole or not at all; `training` is what `read_training` gives back.
 
         Raises Unavailable when it cannot be written.
         """
-        content = {
+        content: CheckpointContent = {
             "network": self.network.state_dict(),
             "arch": self.arch,
             "labels": list(self.labels),
@@ -61,8 +79,8 @@ class Checkpoint:
             raise _damaged(run) from error
 
 
-def read_training(run: Path) -> dict[str, Any] | None:
-    """The weights ("network") and what `save` was given ("training"), None where there is no checkpoint.
+def read_training(run: Path) -> tuple[Weights, Mapping[str, object]] | None:
+    """The network's weights and the training that `save` was given, None where there is no checkpoint.
 
     Raises DataInvalid when it is damaged.
     """
@@ -71,10 +89,10 @@ def read_training(run: Path) -> dict[str, Any] | None:
     content = _read(run)
     if not {"network", "training"} <= content.keys():
         raise _damaged(run)
-    return {"network": content["network"], "training": content["training"]}
+    return content["network"], content["training"]
 
 
-def _write(content: dict[str, Any], path: Path) -> Path:
+def _write(content: CheckpointContent, path: Path) -> Path:
     with path.open("wb") as file:
         torch.save(content, file)
         file.flush()
@@ -82,13 +100,12 @@ def _write(content: dict[str, Any], path: Path) -> Path:
     return path
 
 
-def _read(run: Path) -> dict[str, Any]:
+def _read(run: Path) -> CheckpointContent:
     path = run / CHECKPOINT_FILE
     if not path.is_file():
         raise DataInvalid(f"{run}: not a training run (there is no {CHECKPOINT_FILE} in it)")
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return {**content}
+        return cast("CheckpointContent", {**torch.load(path, map_location="cpu", weights_only=True)})
     except Exception as error:  # pickle raises whatever a damaged file makes it
         raise _damaged(run) from error
 

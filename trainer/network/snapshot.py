@@ -5,11 +5,23 @@ import itertools
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+
+class GeneratorStates(TypedDict):
+    """Of the random generators, in types that load safely from a file."""
+
+    python: list[Any]
+    """as random.getstate tells it"""
+    numpy: list[Any]
+    """as its legacy get_state does, the keys as a tensor"""
+    torch: Tensor
+    cuda: list[Tensor]
+    """of each device"""
 
 
 @contextmanager
@@ -35,8 +47,8 @@ def untouched(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[No
         set_generators(generators)
 
 
-def generator_states() -> dict[str, Any]:
-    """Of the random generators of python, numpy, torch and CUDA, in types that load safely from a file."""
+def generator_states() -> GeneratorStates:
+    """As they are now."""
     version, words, gauss = random.getstate()
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
@@ -47,7 +59,7 @@ def generator_states() -> dict[str, Any]:
     }
 
 
-def set_generators(states: dict[str, Any]) -> None:
+def set_generators(states: GeneratorStates) -> None:
     """CUDA's are left alone where the number of devices is another."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))

@@ -2,7 +2,7 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypedDict
 
 from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
@@ -11,7 +11,24 @@ from fovea.model.versions import default_cache
 from trainer.options.architectures import ARCHITECTURES
 from trainer.options.program import TrainerOptions
 
-DIGITS: Final[dict[str, Any]] = {
+
+class ImpliedOptions(TypedDict, total=False):
+    """Options that others set where nothing else is said."""
+
+    weights: str
+    size: int
+    resize: int
+    batch_size: int
+    num_steps: int
+    max_epochs: int
+    min_crop: float
+    max_warp: float
+    max_lighting: float
+    flip: bool
+    end_lr: float
+
+
+DIGITS: Final[ImpliedOptions] = {
     "weights": "none",
     "size": 24,
     "resize": 24,
@@ -29,10 +46,11 @@ LINEAR_END_LR: Final = 0.01
 """A hundred equal steps up to 10 would be over after the first."""
 
 
-def implied_by(data: object, mode: object) -> dict[str, Any]:
+def implied_by(data: object, mode: object) -> ImpliedOptions:
     """The options that --data and --mode set where nothing else is said."""
-    linear = {"end_lr": LINEAR_END_LR} if mode == "linear" else {}
-    return {**(DIGITS if data == "digits" else {}), **linear}
+    linear: ImpliedOptions = {"end_lr": LINEAR_END_LR} if mode == "linear" else {}
+    digits: ImpliedOptions = DIGITS if data == "digits" else {}
+    return {**digits, **linear}
 
 
 class ImageOptions(TrainerOptions):
@@ -114,8 +132,11 @@ class RecipeOptions(ImageOptions):
     @classmethod
     def _fill_in_what_is_implied(cls, values: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
         """What is implied is not in `model_fields_set`: nobody gave it."""
-        implied = implied_by(values.get("data"), values.get("mode"))
-        implied = {n: v for n, v in implied.items() if n in cls.model_fields and n not in values}
+        implied = {
+            name: value
+            for name, value in implied_by(values.get("data"), values.get("mode")).items()
+            if name in cls.model_fields and name not in values
+        }
         settings = make({**implied, **values})
         settings.__pydantic_fields_set__.difference_update(implied)
         return settings

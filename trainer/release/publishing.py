@@ -8,9 +8,9 @@ from typing import Final
 
 from fovea.model.bundle import REPORT_FILE
 from fovea.model.measured import Metrics
-from trainer.options import PublishingOptions
+from trainer.config import ExportSettings, TrainSettings
 from trainer.report.verdict import Verdict
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 CANDIDATE_FOLDER: Final = "candidate"
 """In a run's folder: the whole bundle of a model that was not published, as version 0."""
@@ -24,10 +24,10 @@ class Terms:
     anyway: bool = False
 
     @classmethod
-    def of(cls, *options: PublishingOptions) -> "Terms":
+    def of(cls, *settings: ExportSettings | TrainSettings) -> "Terms":
         """The first that says something counts: those of an export, then those of its run."""
-        least = next((given.min_accuracy for given in options if given.min_accuracy is not None), None)
-        return cls(least, any(given.publish_anyway for given in options))
+        least = next((given.min_accuracy for given in settings if given.min_accuracy is not None), None)
+        return cls(least, any(given.publish_anyway for given in settings))
 
     def refusal(self, metrics: Metrics, verdict: Verdict) -> str | None:
         """Why the model is not published; None where it is."""

@@ -31,19 +31,19 @@ from trainer.evaluate.prediction import predict
 from trainer.images.audit import read_audit
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
-from trainer.lineage import Lineage
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import Reference, pass_gate
-from trainer.release.lineage import lineage_of
+from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
-from trainer.release_record import ReleaseRecord
 from trainer.report.contents import Evidence
 from trainer.report.page import render_report
 from trainer.report.released import ReleasedFiles, describe_files
 from trainer.report.verdict import Verdict, judge
-from trainer.run_folder import RunFolder
+from trainer.runs.lineage import Lineage
+from trainer.runs.release_record import ReleaseRecord
+from trainer.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 

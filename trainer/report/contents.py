@@ -1,20 +1,19 @@
 """What the page says, by the names that its templates know it by."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, cast
 
 from markupsafe import Markup
 
 from fovea.model.bundle import BundleContract
 from fovea.model.measured import Metrics
+from fovea.settings import SavedSettings
 from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.metrics import ECE_BINS, Bin, Logits, Targets, coverage, reliability, softmax
-from trainer.history import EpochRecord, FitRecord, read_records
 from trainer.images.audit import AuditRecord
 from trainer.images.batches import Images
 from trainer.images.traits import TRAITS
 from trainer.learning_rate.decision import Decision, read_decision
-from trainer.lineage import Lineage
 from trainer.network.model import Network
 from trainer.report.classes import MOST_ROWS, ClassRow, list_classes
 from trainer.report.confidence import Step, draw_coverage, draw_reliability, list_steps
@@ -22,7 +21,9 @@ from trainer.report.learning import draw_accuracy, draw_losses, draw_rates
 from trainer.report.rate_curve import draw_curve
 from trainer.report.reproduction import command_again
 from trainer.report.verdict import Verdict, judge
-from trainer.run_folder import FIT_FILE, SETTINGS_FILE, RunFolder
+from trainer.runs.history import EpochRecord, FitRecord, read_records
+from trainer.runs.lineage import Lineage
+from trainer.runs.run_folder import FIT_FILE, SETTINGS_FILE, RunFolder
 
 TINY: Final = 48
 """Images of fewer pixels a side are enlarged in squares."""
@@ -71,7 +72,7 @@ class RunContents:
     accuracies: Markup
     rates: Markup
     lineage: Lineage
-    settings: dict[str, Any]
+    settings: SavedSettings
     """those of the model, as they are saved"""
     command: list[str]
     meanings: dict[str, str]
@@ -140,7 +141,7 @@ def contents_of_confidence(
 ) -> ConfidenceContents:
     """probabilities float32 [n, classes]: the evidence's, after the temperature."""
     targets, calibration = evidence.heldout.targets, evidence.calibration
-    wanted: float = Lineage.of(contract.training).settings["target_precision"]
+    wanted = cast("float", Lineage.of(contract.training).settings["target_precision"])
     before, after = reliability(softmax(evidence.logits), targets), reliability(probabilities, targets)
     answered = coverage(probabilities, targets)
     return ConfidenceContents(

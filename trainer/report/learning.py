@@ -8,9 +8,9 @@ import numpy.typing as npt
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from trainer.history import EpochRecord
 from trainer.learning_rate.range_test import smooth
 from trainer.report.drawing import FAINT, FIRST, SECOND, THIRD, as_svg, house_style, plot
+from trainer.runs.history import EpochRecord
 
 MOST_POINTS: Final = 500
 """More steps than this are put together with their neighbours: a drawing weighs by its points."""

@@ -17,7 +17,7 @@ from trainer.report.explanation import render_explanation
 from trainer.report.mistakes import show_matrix, show_pairs, show_worst
 from trainer.report.outcomes import Outcomes
 from trainer.report.released import ReleasedFiles
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 HERE: Final = Path(__file__).parent
 PAGE_BYTES: Final = 4_800_000

@@ -1,10 +1,12 @@
 """How to do it again: the command that a run was started with, from what was saved of its settings."""
 
 import shlex
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
+
+from pydantic import JsonValue
 
 from fovea.command_line import flag
+from fovea.settings import SavedSettings
 from trainer.config import TrainSettings
 from trainer.options import implied_by
 
@@ -13,14 +15,14 @@ OF_THE_NETWORK: Final = {"weights", "weights_sha256", "frozen_epochs"}
 
 
 def command_again(
-    settings: Mapping[str, Any], model: str, threads: int, continued_from: str | None = None
+    settings: SavedSettings, model: str, threads: int, continued_from: str | None = None
 ) -> list[str]:
     """The command, an entry a line: what differs from the defaults is given.
 
     `settings` are the contract's, JSON-ready; the model is published under models/`model`. Threads are given,
     for the last bit of a sum depends on their number.
     """
-    start = f"python -m trainer train --data {shlex.quote(settings['data'])}"
+    start = f"python -m trainer train --data {shlex.quote(str(settings['data']))}"
     options = [_option(name, settings[name]) for name in settings if _differs(settings, name)]
     if continued_from:
         unfit = tuple(flag(name) for name in OF_THE_NETWORK)
@@ -29,7 +31,7 @@ def command_again(
     return [start, f"--models {shlex.quote(f'models/{model}')}", *options, f"--threads {threads}"]
 
 
-def _differs(settings: Mapping[str, Any], name: str) -> bool:
+def _differs(settings: SavedSettings, name: str) -> bool:
     field = TrainSettings.model_fields.get(name)
     if field is None or field.is_required() or settings[name] is None:
         return False
@@ -37,7 +39,7 @@ def _differs(settings: Mapping[str, Any], name: str) -> bool:
     return bool(settings[name] != (list(usual) if isinstance(usual, tuple) else usual))
 
 
-def _option(name: str, value: Any) -> str:
+def _option(name: str, value: JsonValue) -> str:
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")
     written = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -14,8 +14,8 @@ def test_temperature_undoes_a_scaling_of_calibrated_logits() -> None:
 
 def test_calibration_counts_what_it_keeps_and_how_much_of_that_is_right() -> None:
     logits = np.array([[4, 0], [3, 0], [2, 0], [1, 0]], np.float32)
-    found = calibrate(logits, np.array([0, 0, 1, 0]), target_precision=0.9)
-    assert (found.kept, found.kept_right) == (2, 2)
+    calibration = calibrate(logits, np.array([0, 0, 1, 0]), target_precision=0.9)
+    assert (calibration.kept, calibration.kept_right) == (2, 2)
 
 
 def test_temperature_that_makes_the_calibration_error_worse_is_not_kept() -> None:
@@ -25,10 +25,10 @@ def test_temperature_that_makes_the_calibration_error_worse_is_not_kept() -> Non
         for _ in range(20):
             logits = generator.normal(0, 2, (images, 4)).astype(np.float32)
             targets = np.array([generator.choice(4, p=row) for row in softmax(logits.astype(np.float64))])
-            found = calibrate(logits, targets, 0.99)
-            assert found.ece_after <= found.ece_before
-            assert found.temperature in (found.fitted, 1.0)
-            refused += found.temperature != found.fitted
+            calibration = calibrate(logits, targets, 0.99)
+            assert calibration.ece_after <= calibration.ece_before
+            assert calibration.temperature in (calibration.fitted, 1.0)
+            refused += calibration.temperature != calibration.fitted
     assert 0 < refused < 60
 
 

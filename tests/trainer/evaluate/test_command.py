@@ -39,8 +39,8 @@ def images(tmp_path: Path) -> Path:
     for label in COLOURS:
         (tmp_path / "images" / label).mkdir(parents=True)
         for index in range(10):
-            shown = "red" if label == "blue" and index < 2 else label
-            (tmp_path / "images" / label / f"{index}.png").write_bytes(picture(shown, (50 + index, 40)))
+            colour = "red" if label == "blue" and index < 2 else label
+            (tmp_path / "images" / label / f"{index}.png").write_bytes(picture(colour, (50 + index, 40)))
     return tmp_path / "images"
 
 
@@ -79,9 +79,9 @@ def test_accuracy_is_counted_to_the_image_with_its_interval(
 def test_difference_of_two_shares_has_newcombes_interval() -> None:
     """Newcombe 1998, Statistics in Medicine 17:873-890, table II: contrasts (a) and (b), method 10."""
     for counts, low, high in (((56, 70, 48, 80), 0.0524, 0.3339), ((9, 10, 3, 10), 0.1705, 0.8090)):
-        found = change(*counts)
-        assert found.interval == pytest.approx((low, high), abs=1e-4)
-        assert found.is_beyond_chance
+        difference = change(*counts)
+        assert difference.interval == pytest.approx((low, high), abs=1e-4)
+        assert difference.is_beyond_chance
         released, images = counts[2:], counts[:2]
         back = change(*released, *images).interval
         assert back == pytest.approx((-high, -low), abs=1e-4)
@@ -111,10 +111,11 @@ def test_images_of_another_kind_are_told_from_chance(
 
 def test_more_abstentions_than_at_the_release_are_told() -> None:
     released = of((50, 0), (0, 50)).model_copy(update={"abstained": 3})
-    found = of((50, 0), (0, 50)).model_copy(update={"abstained": 60})
-    beside = beside_release(found, released)
+    here = of((50, 0), (0, 50)).model_copy(update={"abstained": 60})
+    beside = beside_release(here, released)
     assert "It abstains on 60.0% of these images, at its release on 3.0%, further than" in beside.words()[-1]
-    assert beside.record()["abstained"]["beyond_chance"] is True
+    assert beside.abstained is not None
+    assert beside.abstained.is_beyond_chance
     assert len(beside_release(released, released).words()) == 1
 
 
@@ -147,15 +148,47 @@ def test_record_holds_confusion_classes_calibration_and_the_worst_images(
     assert record["model"]["digest"] == ModelBundle.open(model).digest
 
 
+def test_record_has_the_keys_that_it_always_had_in_their_order(
+    model: Path, images: Path, tmp_path: Path
+) -> None:
+    (images / "blue" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    (images / "notes.txt").write_text("not taken")
+    record = _evaluate(model, images, tmp_path, max_bad_fraction=1)
+    keys = "settings model metrics right accuracy_interval_95 macro_recall majority beside_release labels"
+    more = "confusion most_confused reliability kept worst quarantined not_taken"
+    assert " ".join(record) == f"{keys} {more}"
+    assert {name: " ".join(part) for name, part in record.items() if isinstance(part, dict)} == {
+        "settings": " ".join(record["settings"]),
+        "model": "name version precision provider digest",
+        "metrics": "images accuracy loss ece per_class confidences abstained",
+        "majority": "label accuracy",
+        "beside_release": "accuracy abstained words",
+        "kept": "threshold images right",
+        "not_taken": ".txt",
+    }
+    assert {name: " ".join(part[0]) for name, part in record.items() if name in LISTED} == {
+        "confusion": "truth predicted images",
+        "most_confused": "truth predicted count",
+        "reliability": "low high images confidence accuracy",
+        "worst": "path truth predicted probability probability_of_truth",
+        "quarantined": "path reason",
+    }
+    assert " ".join(record["beside_release"]["accuracy"]) == "released found interval beyond_chance"
+    assert record["not_taken"] == {".txt": {"files": 1, "names": ["notes.txt"]}}
+
+
+LISTED = {"confusion", "most_confused", "reliability", "worst", "quarantined"}
+
+
 def _kept_by_hand(model: Path, images: Path) -> dict[str, float]:
     bundle = ModelBundle.open(model)
     files = sorted(images.rglob("*.png"))
     crops = np.stack([decode_image(file.read_bytes(), bundle.contract.preprocess) for file in files])
     probabilities = Classifier(bundle, "cpu", 1).classify(crops)
     threshold = bundle.contract.abstain_threshold
-    kept = [(file, row) for file, row in zip(files, probabilities, strict=True) if row.max() >= threshold]
-    right = sum(bundle.contract.labels[row.argmax()] == file.parent.name for file, row in kept)
-    return {"threshold": threshold, "images": len(kept), "right": right}
+    answered = [(file, row) for file, row in zip(files, probabilities, strict=True) if row.max() >= threshold]
+    right = sum(bundle.contract.labels[row.argmax()] == file.parent.name for file, row in answered)
+    return {"threshold": threshold, "images": len(answered), "right": right}
 
 
 def test_worst_class_is_printed_first(

@@ -14,6 +14,7 @@ from tests.buckets import Bucket
 from tests.tiny import publish_bundle
 from trainer.config import InspectSettings
 from trainer.evaluate import command
+from trainer.runs.lineage import Lineage
 
 
 def _inspect(bundle: Path | str, capsys: pytest.CaptureFixture[str], **options: Any) -> str:
@@ -27,13 +28,15 @@ def test_trained_model_tells_what_it_does_and_where_it_comes_from(
 ) -> None:
     model = trained / "models" / "tiny" / "1"
     said, contract = _inspect(model, capsys), ModelBundle.open(model).contract
+    lineage = Lineage.of(contract.training)
+    assert lineage.learning_rate is not None
     for fact in (
         "tiny version 1, of ",
         "2: 0, 1",
         "uint8 [batch, 32, 32, 3]",
         "resnet18",
-        contract.training["data_digest"],
-        contract.training["learning_rate"]["why"],
+        str(lineage.data_digest),
+        str(lineage.learning_rate.why),
         f"fp32: {contract.metrics.accuracy:.2%} of 20 images right",
         *contract.files.values(),
     ):

@@ -4,10 +4,10 @@ from trainer.evaluate.latency import BATCH_SIZE, describe_machine, measure_laten
 
 def test_latency_is_measured_of_single_images_and_of_batches(tiny_classifier: Classifier) -> None:
     crops = tiny_classifier.bundle.golden().crops
-    found = measure_latency(tiny_classifier, crops)
-    assert 0 < found.single_ms < 1000
-    assert found.images_per_s > 10
-    assert found.batch_size == BATCH_SIZE
+    latency = measure_latency(tiny_classifier, crops)
+    assert 0 < latency.single_ms < 1000
+    assert latency.images_per_s > 10
+    assert latency.batch_size == BATCH_SIZE
 
 
 def test_the_machine_is_described_in_one_line(tiny_classifier: Classifier) -> None:

@@ -61,10 +61,10 @@ def test_accuracy_interval_refuses_impossible_counts(right: int, images: int) ->
 
 def test_reliability_gives_confidence_and_accuracy_of_each_bin_that_has_images() -> None:
     probabilities = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 2 + [[0.0, 1.0]], np.float32)
-    found = reliability(probabilities, np.array([0, 0, 0, 1, 0, 1, 1]))
-    assert [(b.images, b.accuracy) for b in found] == [(2, 0.5), (4, 0.75), (1, 1.0)]
-    assert [b.confidence for b in found] == pytest.approx([0.6, 0.9, 1.0])
-    assert all(b.low <= b.confidence <= b.high for b in found)
+    bins = reliability(probabilities, np.array([0, 0, 0, 1, 0, 1, 1]))
+    assert [(b.images, b.accuracy) for b in bins] == [(2, 0.5), (4, 0.75), (1, 1.0)]
+    assert [b.confidence for b in bins] == pytest.approx([0.6, 0.9, 1.0])
+    assert all(b.low <= b.confidence <= b.high for b in bins)
 
 
 def test_most_confused_pairs_are_the_largest_off_the_diagonal() -> None:

@@ -35,10 +35,10 @@ def torchs_map(network: Network, pixels: Pixels, worked: WorkedConvolution) -> T
     with torch.no_grad():
         network.eval()(torch.tensor(pixels[None]))
         hook.remove()
-        made = functional.conv2d(
+        result = functional.conv2d(
             inputs[0], layer.weight, layer.bias, layer.stride, layer.padding, groups=layer.groups
         )
-    return made[0, worked.kernel, worked.patch.rows, worked.patch.columns]
+    return result[0, worked.kernel, worked.patch.rows, worked.patch.columns]
 
 
 @pytest.mark.parametrize("side", [3, 1])
@@ -71,8 +71,8 @@ def test_kernel_that_takes_the_middle_gives_the_input_again() -> None:
     """The patch lies at the edge: a row or column of zeros, and then the image as it is."""
     worked = worked_convolution(colour_network(), corners(), 3)
     assert worked is not None
-    shown = np.array(worked.channels[worked.kernel].values)
-    np.testing.assert_allclose(list(sums(worked)), shown[1:-1, 1:-1], rtol=1e-6)
+    values = np.array(worked.channels[worked.kernel].values)
+    np.testing.assert_allclose(list(sums(worked)), values[1:-1, 1:-1], rtol=1e-6)
 
 
 def test_padding_is_shown_and_is_zero(pixels: Pixels) -> None:

@@ -15,7 +15,7 @@ from tests import programs
 from tests.buckets import Bucket
 from trainer.config import LookSettings
 from trainer.explain import command, explanation
-from trainer.run_folder import RELEASED_FILE
+from trainer.runs.run_folder import RELEASED_FILE
 
 ROOT = Path(__file__).parents[3]
 

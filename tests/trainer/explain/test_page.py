@@ -18,11 +18,11 @@ from trainer.network.model import Network, build_network
 def test_page_is_sound_in_both_themes_and_widths(
     browser: Browser, file: Path, theme: Theme, width: int
 ) -> None:
-    with opened(browser, file, theme=theme, width=width) as found:
-        assert found.violations() == []
-        assert not found.scrolls_sideways()
-        assert found.broken_images() == []
-        assert found.complaints == []
+    with opened(browser, file, theme=theme, width=width) as tab:
+        assert tab.violations() == []
+        assert not tab.scrolls_sideways()
+        assert tab.broken_images() == []
+        assert tab.complaints == []
 
 
 def test_page_without_scripts_shows_the_first_position(
@@ -30,14 +30,14 @@ def test_page_without_scripts_shows_the_first_position(
 ) -> None:
     worked = explanation.convolutions[0][1]
     assert worked is not None
-    with opened(browser, file, scripts=False) as found:
-        figure = found.page.locator("[data-convolution]").first
+    with opened(browser, file, scripts=False) as tab:
+        figure = tab.page.locator("[data-convolution]").first
         assert not figure.locator(".stepper").is_visible()
         assert "With scripts allowed" in figure.inner_text()
-        shown = [
+        numbers = [
             float(text.replace("\u2212", "-")) for text in figure.locator("[data-made] td").all_inner_texts()
         ]
-        assert shown == pytest.approx(list(chain(*worked.expected)), abs=6e-3)
+        assert numbers == pytest.approx(list(chain(*worked.expected)), abs=6e-3)
         assert len(figure.locator("[data-products] td").all_inner_texts()) == 3 * 9
 
 
@@ -51,10 +51,10 @@ def test_page_tells_how_it_counts_and_what_comes_after_the_convolution(
 
 
 def test_printed_page_has_no_controls(browser: Browser, file: Path) -> None:
-    with opened(browser, file) as found:
-        found.page.emulate_media(media="print")
-        assert not found.page.locator(".stepper").first.is_visible()
-        assert found.page.locator("[data-made]").first.is_visible()
+    with opened(browser, file) as tab:
+        tab.page.emulate_media(media="print")
+        assert not tab.page.locator(".stepper").first.is_visible()
+        assert tab.page.locator("[data-made]").first.is_visible()
 
 
 def test_page_says_what_an_architecture_does_not_have(browser: Browser, tmp_path: Path) -> None:
@@ -78,19 +78,19 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
     name = f"{HOSTILE[1]}{{{{ 7 * 7 }}}}.png"
     image = NamedImage(name, corners(), truth=HOSTILE[0])
     file.write_text(render_page(explain(colour_network(), HOSTILE, [image]), ORIGIN), encoding="utf-8")
-    with opened(browser, file) as found:
-        assert found.page.title() == f"{name}: what the network sees"
-        assert found.page.inner_text("h1") == name
-        assert set(found.page.locator(".answers tbody th").all_inner_texts()) == set(HOSTILE)
-        assert found.complaints == []
+    with opened(browser, file) as tab:
+        assert tab.page.title() == f"{name}: what the network sees"
+        assert tab.page.inner_text("h1") == name
+        assert set(tab.page.locator(".answers tbody th").all_inner_texts()) == set(HOSTILE)
+        assert tab.complaints == []
 
 
 def test_policy_lets_no_other_script_run(browser: Browser, file: Path, tmp_path: Path) -> None:
     slipped, another = tmp_path / "page.html", "<script>document.title = 'taken'</script>"
     slipped.write_text(file.read_text().replace("</main>", f"{another}</main>"))
-    with opened(browser, slipped) as found:
-        assert found.page.title() == "barn.png: what the network sees"
-        assert found.page.locator(".stepper").first.is_visible()  # its own does
+    with opened(browser, slipped) as tab:
+        assert tab.page.title() == "barn.png: what the network sees"
+        assert tab.page.locator(".stepper").first.is_visible()  # its own does
 
 
 def test_page_and_fragment_are_small(file: Path, network: Network, image: NamedImage) -> None:
@@ -114,14 +114,14 @@ def test_fragment_is_a_sound_part_of_another_page(
     part = render_fragment(network, LABELS, [hostile, image])
     file = tmp_path / "page.html"
     file.write_text(OTHER_PAGE.format(part=part), encoding="utf-8")
-    with opened(browser, file, width=NARROW) as found:
-        found.page.locator("[data-convolution]").first.get_by_role("button", name="Step").click()
+    with opened(browser, file, width=NARROW) as tab:
+        tab.page.locator("[data-convolution]").first.get_by_role("button", name="Step").click()
         assert (
-            found.page.locator("[data-convolution]").first.locator(".place").inner_text()
+            tab.page.locator("[data-convolution]").first.locator(".place").inner_text()
             == "row 1 of 5, column 2 of 5"
         )
-        assert f"in truth {HOSTILE[0]}" in found.page.inner_text("main")
-        assert found.page.title() == "report"
-        assert found.violations() == []
-        assert not found.scrolls_sideways()
-        assert found.complaints == []
+        assert f"in truth {HOSTILE[0]}" in tab.page.inner_text("main")
+        assert tab.page.title() == "report"
+        assert tab.violations() == []
+        assert not tab.scrolls_sideways()
+        assert tab.complaints == []

@@ -15,8 +15,8 @@ from trainer.network.model import Network
 
 @pytest.fixture(scope="module")
 def open_page(browser: Browser, file: Path) -> Iterator[OpenPage]:
-    with opened(browser, file) as found:
-        yield found
+    with opened(browser, file) as tab:
+        yield tab
 
 
 @pytest.fixture
@@ -73,17 +73,17 @@ def test_products_shown_are_the_numbers_under_the_kernel_times_its_weights(
     figure = _figure(page)
     figure.get_by_role("slider").press("ArrowRight")
     cells = figure.locator("[data-products]").first.locator("td")
-    shown = [_number(text) for text in cells.all_inner_texts()]
+    numbers = [_number(text) for text in cells.all_inner_texts()]
     channel = worked.channels[0]
     under = [row[1:4] for row in channel.values[:3]]
     products = [v * w for v, w in zip(chain(*under), chain(*channel.weights), strict=True)]
-    assert shown == pytest.approx(products, abs=6e-3)
+    assert numbers == pytest.approx(products, abs=6e-3)
 
 
 def test_keys_walk_over_rows_and_columns(page: Page) -> None:
     figure = _figure(page)
     place = figure.locator(".place")
-    for key, found in (
+    for key, text in (
         ("ArrowRight", "row 1 of 5, column 2 of 5"),
         ("ArrowDown", "row 2 of 5, column 2 of 5"),
         ("ArrowLeft", "row 2 of 5, column 1 of 5"),
@@ -93,7 +93,7 @@ def test_keys_walk_over_rows_and_columns(page: Page) -> None:
         ("Home", "row 1 of 5, column 1 of 5"),
     ):
         figure.get_by_role("slider").press(key)
-        assert place.inner_text() == found
+        assert place.inner_text() == text
     assert figure.get_by_role("slider").get_attribute("aria-valuetext") == "row 1 of 5, column 1 of 5"
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 
 from trainer.fit.advice import advise, describe_cycle
-from trainer.history import EpochRecord
+from trainer.runs.history import EpochRecord
 
 
 def _records(*losses: tuple[float, float]) -> list[EpochRecord]:

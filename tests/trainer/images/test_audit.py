@@ -219,15 +219,15 @@ def test_every_trait_has_words_for_the_report() -> None:
         _encoded(Image.new("P", (8, 8)), "GIF", transparency=0),
         _encoded(Image.new("CMYK", (8, 8)), "TIFF"),
     ]
-    found = {trait for file in files for trait in traits_of(open_image(file))}
-    assert found == {"grey", "16-bit", "alpha", "cmyk", "range guessed"}
-    assert found <= TRAITS.keys()
+    seen = {trait for file in files for trait in traits_of(open_image(file))}
+    assert seen == {"grey", "16-bit", "alpha", "cmyk", "range guessed"}
+    assert seen <= TRAITS.keys()
 
 
 def test_three_thousand_classes_are_audited_as_three() -> None:
     train = [UsableFile(Sample(Path(f"{n}.png"), f"class {n % 3000}"), str(n)) for n in range(9000)]
     heldout = [UsableFile(Sample(Path(f"h{n}.png"), f"class {n}"), str(n)) for n in range(3000)]
-    found = audit(train, heldout)
-    assert len(found.leaked) == 3000
-    assert len(found.tiny) == len(found.classes) == 3000
-    assert next(found.findings()).startswith("images left out of training for they are held out too: 3000")
+    result = audit(train, heldout)
+    assert len(result.leaked) == 3000
+    assert len(result.tiny) == len(result.classes) == 3000
+    assert next(result.findings()).startswith("images left out of training for they are held out too: 3000")

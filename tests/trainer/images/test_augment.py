@@ -66,9 +66,9 @@ def test_tilted_crop_s_corners_lie_where_its_homography_says() -> None:
         read = (
             torch.stack([x / depth, y / depth], 1) * 128 + 127.5
         )  # pixel i's centre is at (2 i + 1) / 256 - 1
-        kept = ((read > 0) & (read < 255)).all(1)
-        inside += int(kept.sum())
-        assert torch.allclose(out[kept, row, column, :2].double(), read[kept], atol=0.05)
+        visible = ((read > 0) & (read < 255)).all(1)
+        inside += int(visible.sum())
+        assert torch.allclose(out[visible, row, column, :2].double(), read[visible], atol=0.05)
     assert inside > 40
 
 

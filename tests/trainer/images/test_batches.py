@@ -50,16 +50,16 @@ def test_reading_ahead_keeps_items_and_order() -> None:
 
 
 def test_reading_ahead_has_the_next_item_ready_before_it_is_asked_for() -> None:
-    made = [threading.Event() for _ in range(4)]
+    events = [threading.Event() for _ in range(4)]
 
     def items() -> Iterator[int]:
-        for number, event in enumerate(made):
+        for number, event in enumerate(events):
             event.set()
             yield number
 
     ahead = read_ahead(items(), 2)
     assert next(ahead) == 0
-    assert made[2].wait(5)
+    assert events[2].wait(5)
     ahead.close()  # type: ignore[attr-defined]
 
 

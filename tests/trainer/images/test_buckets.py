@@ -66,7 +66,7 @@ def test_a_key_that_can_be_no_file_costs_itself_alone(
     bucket.client.put_object(Bucket=bucket.name, **cold)
     split = open_source(f"{bucket.uri}/digits", val_fraction=0.2, seed=0, cache_dir=tmp_path)
     assert len(split.train) + len(split.heldout) == 68
-    names = {kind: sorted(found.names) for kind, found in split.passed_over.kinds.items()}
+    names = {kind: sorted(files.names) for kind, files in split.passed_over.kinds.items()}
     assert names["whose key can be no file's name"] == sorted(printable(key) for key in (*odd, long))
     assert names["whose key is a folder's too"] == ["train/0", "train/1/9.png"]
     assert names["that the store does not give"] == ["train/0/cold.png"]

@@ -8,7 +8,7 @@ import pytest
 from fovea.errors import DataInvalid
 from fovea.images.preprocess import PreprocessSpec, decode_image
 from tests.tiny import picture
-from trainer.images.audit import KindRecord
+from trainer.images.audit import NotTakenRecord
 from trainer.images.data import DataSet, read_images
 from trainer.images.pixels import _in_use
 from trainer.images.sources import open_source
@@ -123,8 +123,8 @@ def test_what_is_not_taken_and_what_is_alike_by_name_is_in_the_audit_and_is_said
     (folder / "red" / "._1.png").write_bytes(b"")
     data = _read(tmp_path / "data", tmp_path / "cache")
     assert data.audit().not_taken == {
-        ".mov": KindRecord(files=1, names=["train/red/IMG_1.MOV"]),
-        "hidden or system files": KindRecord(files=1, names=["train/red/._1.png"]),
+        ".mov": NotTakenRecord(files=1, names=["train/red/IMG_1.MOV"]),
+        "hidden or system files": NotTakenRecord(files=1, names=["train/red/._1.png"]),
     }
     assert data.audit().left_for_evaluate == {"test": 6}
     assert data.audit().look_alikes == [("Red", "red")]

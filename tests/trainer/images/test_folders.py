@@ -82,7 +82,7 @@ TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 def test_layouts_are_taken_for_what_they_mean(tmp_path: Path) -> None:
     for name, (files, expected) in TAKEN.items():
         split = opened(lay_out(tmp_path / name, *files))
-        kinds = {kind: found.files for kind, found in split.passed_over.kinds.items()}
+        kinds = {kind: counted.files for kind, counted in split.passed_over.kinds.items()}
         # `lay_out` writes a file of a fixed name four times.
         once = {kind: 1 if kind == NO_ENDING else count for kind, count in expected["not_taken"].items()}
         if name == "stray images in a part":
@@ -175,10 +175,10 @@ def test_links_are_followed_once_and_not_round_in_circles(tmp_path: Path) -> Non
     split = opened(data)
     labels = [sample.label for sample in (*split.train, *split.heldout)]
     assert {label: labels.count(label) for label in split.labels} == {"bird": 4, "cat": 12, "dog": 4}
-    found = split.passed_over.record()
-    assert set(found[READ_TWICE]["names"]) == {"cat/again", "cat/pool too"}
-    assert set(found[LOOP]["names"]) >= {"cat/self/", "cat/up/", "cat/pool/back/"}
-    assert found[DEAD_LINK]["names"] == ["dog/dead.jpg", "dog/self.jpg"]
+    record = split.passed_over.record()
+    assert set(record[READ_TWICE]["names"]) == {"cat/again", "cat/pool too"}
+    assert set(record[LOOP]["names"]) >= {"cat/self/", "cat/up/", "cat/pool/back/"}
+    assert record[DEAD_LINK]["names"] == ["dog/dead.jpg", "dog/self.jpg"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

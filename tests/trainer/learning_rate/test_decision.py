@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from trainer.learning_rate import decision as decisions
 from trainer.learning_rate.decision import Decision, decide, fixed_rate, read_decision
 from trainer.learning_rate.range_test import Curve, smooth
 from trainer.learning_rate.suggestions import Points
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 LRS = np.logspace(-7, 1, 100)
 
@@ -152,7 +152,7 @@ def test_noise_alone_is_no_fall(seed: int) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3, 12, 40, 100])
 def test_record_is_strict_json_and_reads_back(count: int) -> None:
     decision = decide(_curve(_good(0.1).losses[:count]), 1e-3)
-    text = json.dumps(decision.record(), allow_nan=False)
+    text = json.dumps(asdict(decision), allow_nan=False)
     assert json.loads(text)["lr"] == decision.lr
 
 
@@ -231,10 +231,10 @@ def test_decision_is_logged_and_one_without_a_curve_as_a_warning(caplog: pytest.
 def test_decision_is_read_back_from_its_run_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     run, file = RunFolder(tmp_path), tmp_path / "lr_find.json"
     for decision in (decide(_good(0.1), 1e-3), fixed_rate(3e-3)):
-        file.write_text(json.dumps(decision.record()))
+        file.write_text(json.dumps(asdict(decision)))
         read = read_decision(run)
         assert (read.lr, read.curve) == (decision.lr, decision.curve)
-        assert json.dumps(read.record()) == file.read_text()
+        assert json.dumps(asdict(read)) == file.read_text()
     records: list[dict[str, object]] = [{}, {"curve": {"lrs": []}}, {"curve": None, "rate": 1}]
     for damaged in records:
         file.write_text(json.dumps(damaged))

@@ -66,9 +66,9 @@ def test_valley_of_a_fall_from_the_first_point_does_not_index_from_the_end() -> 
 def test_valley_lies_below_minimums_trough_on_noisy_curves(seed: int) -> None:
     noise = np.random.default_rng(seed).normal(0, 0.05, 81)
     losses = 2.3 - 1.5 / (1 + np.exp(-3 * (np.log10(LRS) + 3.5))) + 30 * np.maximum(0, LRS - 1) + noise
-    found, trough = valley(LRS, np.array(smooth(losses.tolist()))), LRS[np.argmin(losses)]
-    assert found is not None
-    assert found < trough
+    rate, trough = valley(LRS, np.array(smooth(losses.tolist()))), LRS[np.argmin(losses)]
+    assert rate is not None
+    assert rate < trough
 
 
 def test_valley_agrees_with_the_quadratic_definition() -> None:
@@ -88,10 +88,10 @@ def _valley_by_definition(lrs: Points, losses: Points) -> float:
 
 def test_slide_stops_where_the_window_s_ends_are_equally_flat() -> None:
     losses = np.concatenate([np.full(50, 1.0), 1.0 + 0.05 * np.arange(31) ** 1.5])
-    found = slide(LRS, losses)
-    assert found is not None
+    rate = slide(LRS, losses)
+    assert rate is not None
     # The window's right end has left the rise, so its left end is 15 points before it.
-    assert LRS[30] <= found <= LRS[40]
+    assert LRS[30] <= rate <= LRS[40]
 
 
 def test_slide_ends_where_the_gradients_differ_by_no_more_than_its_threshold() -> None:
@@ -126,18 +126,18 @@ def _logistic(centre: float) -> Points:
 
 
 def test_clr_is_from_a_tenth_to_nine_tenths_of_the_rise() -> None:
-    found = clr(LRS, 0.1 + 0.6 * _logistic(1e-3))
-    assert found is not None
+    pair = clr(LRS, 0.1 + 0.6 * _logistic(1e-3))
+    assert pair is not None
     # A logistic is at a tenth and nine tenths where 3 ln(lr / 1e-3) is -ln 9 and ln 9; the mean over eight
     # points, .8 decades, moves that outwards by less than half its width.
-    assert 9 ** (-1 / 3) * 10**-0.4 < found[0] / 1e-3 <= 9 ** (-1 / 3)
-    assert 9 ** (1 / 3) <= found[1] / 1e-3 < 9 ** (1 / 3) * 10**0.4
+    assert 9 ** (-1 / 3) * 10**-0.4 < pair[0] / 1e-3 <= 9 ** (-1 / 3)
+    assert 9 ** (1 / 3) <= pair[1] / 1e-3 < 9 ** (1 / 3) * 10**0.4
 
 
 def test_clr_ends_before_the_accuracy_falls_again() -> None:
-    found = clr(LRS, 0.1 + 0.6 * _logistic(1e-4) * (1 - _logistic(1e-1)))
-    assert found is not None
-    assert 1e-5 < found[0] < 1e-4 < found[1] < 1e-2
+    pair = clr(LRS, 0.1 + 0.6 * _logistic(1e-4) * (1 - _logistic(1e-1)))
+    assert pair is not None
+    assert 1e-5 < pair[0] < 1e-4 < pair[1] < 1e-2
 
 
 @pytest.mark.parametrize("points", [0, 1, 2, 81])
@@ -192,10 +192,10 @@ def test_pair_lies_at_a_tenth_and_nine_tenths_of_a_straight_rise() -> None:
     rise = np.clip((PLACES - 101) / 200, 0, 1)
     rise[300:] = 1 - (PLACES[:100] - 1) / 1000
     peak = centred_means(rise, 40).max()
-    found = clr(PLACES, rise)
-    assert found is not None
-    assert found[0] == np.floor(101.5 + 200 * peak / 10)
-    assert found[1] == np.ceil(101.5 + 200 * 0.9 * peak)
+    pair = clr(PLACES, rise)
+    assert pair is not None
+    assert pair[0] == np.floor(101.5 + 200 * peak / 10)
+    assert pair[1] == np.ceil(101.5 + 200 * 0.9 * peak)
 
 
 def test_pair_of_a_single_step_is_the_points_on_either_side_of_it() -> None:
@@ -208,9 +208,9 @@ def test_pair_of_a_single_step_is_the_points_on_either_side_of_it() -> None:
 def test_pair_is_of_the_last_rise_before_the_highest_point() -> None:
     """A first bump and what comes after the highest point make no difference."""
     heights = [0.0, 0, 0, 0.55, 0.55, 0.02, 0.02, 0.97, 1.0, 0.97, 0.02, 0.02, 0.97]
-    found = clr(np.arange(1.0, 521.0), np.repeat(heights, 40))
-    assert found is not None
-    assert 240 < found[0] < 281 < found[1] < 321
+    pair = clr(np.arange(1.0, 521.0), np.repeat(heights, 40))
+    assert pair is not None
+    assert 240 < pair[0] < 281 < pair[1] < 321
 
 
 def test_three_points_are_the_fewest_with_a_pair() -> None:

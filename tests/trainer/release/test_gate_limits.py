@@ -135,11 +135,11 @@ def test_numbers_may_be_off_by_a_thousandth_and_one_answer_in_a_thousand(many: C
         (0, 2, True),
         (float("nan"), 0, True),
     ):
-        found = expected.copy()
-        found[7, 2] = off
-        found[:turned, 0] = 0.5001
+        probabilities = expected.copy()
+        probabilities[7, 2] = off
+        probabilities[:turned, 0] = 0.5001
         with pytest.raises(GateRefused) if is_refused else nullcontext():
-            gate._check_numbers(found, reference, 1)
+            gate._check_numbers(probabilities, reference, 1)
 
 
 def test_accuracy_under_the_contracts_labels_may_be_off_by_a_thousandth(many: Candidate) -> None:
@@ -149,7 +149,7 @@ def test_accuracy_under_the_contracts_labels_may_be_off_by_a_thousandth(many: Ca
     heldout = Images(answers, np.arange(4000), np.zeros(4000, np.int64), samples)
     reference = Reference(heldout, answers, many.contract.labels)
     for wrong in (3, 5):
-        found = answers.copy()
-        found[:wrong] = np.eye(3)[1]
+        probabilities = answers.copy()
+        probabilities[:wrong] = np.eye(3)[1]
         with pytest.raises(GateRefused) if wrong > 4 else nullcontext():
-            gate._check_accuracy(found, many.contract, reference)
+            gate._check_accuracy(probabilities, many.contract, reference)

@@ -48,12 +48,12 @@ def test_a_model_no_better_than_the_majority_is_kept_and_not_published(
     assert f"verdict         Not fit to ship\n                {summary['verdict']['against'][0]}\n" in said
     assert not Path(noise.models).exists()
     assert (run / "report.html").is_file()
-    kept = ModelBundle.open(run / "candidate").contract
-    assert kept.version == 0
-    assert kept.verdict is not None
-    assert kept.verdict.model_dump(mode="json") == summary["verdict"]
+    candidate = ModelBundle.open(run / "candidate").contract
+    assert candidate.version == 0
+    assert candidate.verdict is not None
+    assert candidate.verdict.model_dump(mode="json") == summary["verdict"]
 
     job.train(noise.model_copy(update={"publish_anyway": True}))  # which does not take it for finished
-    assert versions.fetch(noise.models).contract.verdict == kept.verdict
+    assert versions.fetch(noise.models).contract.verdict == candidate.verdict
     assert json.loads((run / "summary.json").read_text())["model"] == f"{noise.models}/1"
     assert not (run / "candidate").exists()

@@ -22,19 +22,19 @@ from tests.trainer.conftest import train_settings
 from trainer.config import TrainSettings
 from trainer.evaluate.metrics import softmax
 from trainer.evaluate.prediction import predict
-from trainer.history import FitRecord
 from trainer.images.audit import AuditRecord
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.images.sources import Sample
-from trainer.learning_rate.decision import fixed_rate
-from trainer.lineage import RunOrigin
+from trainer.learning_rate.decision import fixed_rate, write_decision
 from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import Network
-from trainer.release.lineage import lineage_of
+from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms
 from trainer.release.release import Released, read_released, release
-from trainer.run_folder import RunFolder
+from trainer.runs.history import FitRecord
+from trainer.runs.lineage import RunOrigin
+from trainer.runs.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 OF_EACH = 10
@@ -56,9 +56,9 @@ def images(folder: Path) -> Images:
     samples = []
     for place in range(3 * OF_EACH):
         label = LABELS[place // OF_EACH]
-        shown = label if place % OF_EACH else LABELS[place // OF_EACH - 1]
+        colour = label if place % OF_EACH else LABELS[place // OF_EACH - 1]
         file = folder / f"{place}.PNG"
-        file.write_bytes(picture(shown, (24 + place, 30)))
+        file.write_bytes(picture(colour, (24 + place, 30)))
         samples.append(Sample(file, label))
     crops = np.stack([decode_image(sample.read(), SPEC) for sample in samples])
     rows = np.arange(len(samples))
@@ -85,7 +85,7 @@ def ended(tmp_path: Path) -> Trained:
     heldout, run = images(tmp_path / "heldout"), RunFolder(tmp_path / "runs" / "a")
     classes = {label: {"train": OF_EACH, "heldout": OF_EACH} for label in LABELS}
     RunOrigin(data_digest="d1", weights_sha256=None).write(run)
-    run.write_json("lr_find.json", fixed_rate(0.01).record())
+    write_decision(run, fixed_rate(0.01))
     run.write_json("settings.json", settings.model_dump(mode="json"))
     run.write_record("audit.json", AuditRecord(digest="d1", classes=classes, not_heldout=[], conflicts=[]))
     run.write_record("fit.json", FitRecord(epochs=0, decisions=[], kept_epoch=0, advice="train it"))
@@ -98,10 +98,10 @@ def ended(tmp_path: Path) -> Trained:
 def test_a_release_is_whole_and_says_what_the_network_says(ended: Trained) -> None:
     run, models = ended.run, ended.settings.models
     assert read_released(run) is None
-    kept = ended.release(Terms(min_accuracy=0.95))
-    assert kept.uri == str(run.path / "candidate")
-    assert kept.metrics.accuracy == pytest.approx(0.9)
-    assert "below --min-accuracy 0.95" in (kept.refusal or "")
+    candidate = ended.release(Terms(min_accuracy=0.95))
+    assert candidate.uri == str(run.path / "candidate")
+    assert candidate.metrics.accuracy == pytest.approx(0.9)
+    assert "below --min-accuracy 0.95" in (candidate.refusal or "")
     assert ModelBundle.open(run.path / "candidate").contract.version == 0
     assert read_released(run) is None
     assert not Path(models).exists()

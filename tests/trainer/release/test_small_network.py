@@ -72,10 +72,10 @@ def run(model: Path, pixels: Pixels) -> tuple[Logits, Logits]:
 
 def test_the_file_says_what_torch_says_at_any_batch_size(small: Small) -> None:
     for count in (1, 2, 5):
-        for found, expected in zip(
+        for answer, expected in zip(
             run(small.model, crops(count)), small.torch_says(crops(count)), strict=True
         ):
-            assert found == pytest.approx(expected, abs=1e-5)
+            assert answer == pytest.approx(expected, abs=1e-5)
 
 
 def test_probabilities_are_the_softmax_of_logits_over_the_temperature(small: Small) -> None:
@@ -134,11 +134,11 @@ def test_a_graph_that_was_not_meant_is_not_written(
 ) -> None:
     other = onnx.load(small.model)
     other.opset_import[0].version = 19
-    for made, said in (
+    for program, said in (
         (None, "torch gave no ONNX program"),
         (SimpleNamespace(model_proto=other), "the opsets"),
     ):
-        monkeypatch.setattr(torch.onnx, "export", lambda *_, made=made, **__: made)
+        monkeypatch.setattr(torch.onnx, "export", lambda *_, program=program, **__: program)
         with pytest.raises(GateRefused, match=rf"^export: .*{said}"):
             export_onnx(small.served, small.contract, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
@@ -160,10 +160,10 @@ def test_half_precision_keeps_its_types_outside_and_is_half_as_large(small: Smal
     types = [value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)]
     assert types == [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.FLOAT]
     assert_is_of(small, model)
-    for found, expected in zip(
+    for answer, expected in zip(
         run(tmp_path / "fp16.onnx", crops(5)), small.torch_says(crops(5)), strict=True
     ):
-        assert found == pytest.approx(expected, abs=0.01)
+        assert answer == pytest.approx(expected, abs=0.01)
 
 
 def test_int8_has_seven_bits_and_a_scale_for_each_channel(
@@ -179,8 +179,8 @@ def test_int8_has_seven_bits_and_a_scale_for_each_channel(
     assert np.abs(kernels.astype(int)).max() == 64
     assert sum(values.shape == (64,) and values.dtype == np.float32 for values in tensors.values()) >= 1
     assert_is_of(small, model)
-    _, found = run(tmp_path / "int8.onnx", crops(5))
-    assert found == pytest.approx(small.torch_says(crops(5))[1], abs=0.05)
+    _, probabilities = run(tmp_path / "int8.onnx", crops(5))
+    assert probabilities == pytest.approx(small.torch_says(crops(5))[1], abs=0.05)
 
 
 def assert_is_of(small: Small, variant: onnx.ModelProto) -> None:
@@ -217,14 +217,14 @@ def test_variants_are_measured_on_the_held_out_images_and_carry_their_golden_ans
     contract, golden = small.contract.model_copy(update={"metrics": metrics}), np.array([69, 3])
     for asked in (("fp32",), ("fp32", "int8"), ("fp32", "fp16"), ("fp32", "fp16", "int8")):
         settings = train_settings(tmp_path, tmp_path, precisions=asked, max_accuracy_drop=0.5)
-        made = add_variants(tmp_path, contract, data, golden, settings, 1)
-        assert list(made.variants) == [each for each in asked if each != "fp32"]
-        assert made.left_out == {}
-        for precision, variant in made.variants.items():
+        released = add_variants(tmp_path, contract, data, golden, settings, 1)
+        assert list(released.variants) == [each for each in asked if each != "fp32"]
+        assert released.left_out == {}
+        for precision, variant in released.variants.items():
             assert variant.file == f"model.{precision}.onnx"
             assert variant.metrics.images == 70
-            _, found = run(tmp_path / variant.file, data.heldout.pixels(golden))
-            assert np.array(variant.golden) == pytest.approx(found, abs=1e-3)
+            _, answers = run(tmp_path / variant.file, data.heldout.pixels(golden))
+            assert np.array(variant.golden) == pytest.approx(answers, abs=1e-3)
             (tmp_path / variant.file).unlink()
 
 
@@ -238,11 +238,11 @@ def test_a_variant_that_loses_too_much_or_fails_is_taken_away_and_says_why(
     (tmp_path / "model.onnx").write_bytes(small.model.read_bytes())
     contract = small.contract  # whose accuracy is said to be 1
     settings = train_settings(tmp_path, tmp_path, precisions=("fp32", "fp16"), max_accuracy_drop=0.01)
-    made = add_variants(tmp_path, contract, data, np.array([0]), settings, 1)
-    assert made.variants == {}
-    assert made.left_out["fp16"].startswith("its held-out accuracy is ")
+    released = add_variants(tmp_path, contract, data, np.array([0]), settings, 1)
+    assert released.variants == {}
+    assert released.left_out["fp16"].startswith("its held-out accuracy is ")
     assert not (tmp_path / "model.fp16.onnx").exists()
-    assert f"fp16 is left out of the release: {made.left_out['fp16']}" in caplog.text
+    assert f"fp16 is left out of the release: {released.left_out['fp16']}" in caplog.text
 
     def failing(error: Exception) -> Any:
         def write(model: Path, target: Path) -> None:

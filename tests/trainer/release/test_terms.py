@@ -8,7 +8,7 @@ from tests.trainer.report.test_verdict import CALIBRATION, CLEAN, of
 from trainer.config import ExportSettings
 from trainer.release.publishing import Terms, describe_refusal, drop_candidate, keep_candidate
 from trainer.report.verdict import judge
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 
 def staged(folder: Path, *names: str) -> Path:
@@ -23,9 +23,9 @@ def test_a_candidate_takes_the_place_of_the_one_before_as_a_whole(tmp_path: Path
     run.path.mkdir()
     drop_candidate(run)  # of which there is none
     for name, files in (("first", ("model.onnx", "model.int8.onnx")), ("second", ("model.onnx",))):
-        kept = keep_candidate(run, staged(tmp_path / name, *files))
-        assert kept == run.path / "candidate"
-        assert {file.name: file.read_text() for file in kept.iterdir()} == {
+        folder = keep_candidate(run, staged(tmp_path / name, *files))
+        assert folder == run.path / "candidate"
+        assert {file.name: file.read_text() for file in folder.iterdir()} == {
             file: f"{file} of {name}" for file in files
         }
     drop_candidate(run)

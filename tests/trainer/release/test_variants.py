@@ -24,7 +24,7 @@ from trainer.network.checkpoint import Checkpoint
 from trainer.release.publishing import Terms
 from trainer.release.release import read_released, release
 from trainer.release.variants import add_variants, write_fp16, write_int8
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 Writer = Callable[[Path, Path, Pixels], None]
 
@@ -49,9 +49,9 @@ def test_variant_answers_nearly_as_fp32_at_any_batch_size(
     write(bundle.model_path, tmp_path / "variant.onnx", crops)
     session = open_session(tmp_path / "variant.onnx", "cpu", SessionOptions(1))
     for count in (1, 3, len(crops)):
-        logits, found = session.run(["logits", "probabilities"], {"pixels": crops[:count]})
-        assert logits.dtype == found.dtype == np.float32
-        assert np.abs(found - bundle.golden().probabilities[:count]).max() < tolerance
+        logits, probabilities = session.run(["logits", "probabilities"], {"pixels": crops[:count]})
+        assert logits.dtype == probabilities.dtype == np.float32
+        assert np.abs(probabilities - bundle.golden().probabilities[:count]).max() < tolerance
 
 
 @WRITERS
@@ -87,9 +87,9 @@ def test_precisions_that_hold_their_accuracy_are_released_and_can_be_opened(
         assert any(tensor.data_type == kind and len(tensor.dims) == 4 for tensor in weights)
     assert len(released.golden().files) == 16
     assert (released.path / "report.html").read_bytes() == (own_run / "report.html").read_bytes()
-    found = read_released(RunFolder(own_run))
-    assert found is not None
-    assert (found.uri, found.metrics, found.refusal) == (
+    recorded = read_released(RunFolder(own_run))
+    assert recorded is not None
+    assert (recorded.uri, recorded.metrics, recorded.refusal) == (
         f"{tmp_path}/models/v/1",
         released.contract.metrics,
         None,
@@ -134,8 +134,8 @@ def test_only_the_precisions_asked_for_are_made_and_one_that_fails_says_why(
     released = add_variants(tmp_path, bundle.contract, data, golden, settings, 1)
     assert (list(released.variants), released.left_out) == (["int8"], {})
     session = open_session(tmp_path / "model.int8.onnx", "cpu", SessionOptions(1))
-    (found,) = session.run(["probabilities"], {"pixels": data.heldout.pixels(golden)})
-    assert np.array(released.variants["int8"].golden) == pytest.approx(found, abs=1e-3)
+    (probabilities,) = session.run(["probabilities"], {"pixels": data.heldout.pixels(golden)})
+    assert np.array(released.variants["int8"].golden) == pytest.approx(probabilities, abs=1e-3)
 
     settings = settings.model_copy(update={"precisions": ("fp32", "fp16")})
     for error, why in ((RuntimeError(), "RuntimeError"), (ValueError("no\nway"), "no")):

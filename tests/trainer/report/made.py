@@ -17,7 +17,7 @@ from trainer.network.model import build_network
 from trainer.report.contents import Evidence
 from trainer.report.page import render_report
 from trainer.report.released import ReleasedFile, ReleasedFiles
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 DISTINCT = 50
 """Pictures, of which every image has one: large ones are not kept by the thousand."""

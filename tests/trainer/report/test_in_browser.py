@@ -14,19 +14,19 @@ from tests.trainer.report.made import ANSWERS, make_page
 def test_report_opens_and_everybody_can_read_it(
     browser: Browser, page_file: Path, theme: Theme, width: int
 ) -> None:
-    with opened(browser, page_file, theme=theme, width=width) as found:
-        found.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-        assert found.violations() == []
-        assert not found.scrolls_sideways()
-        assert found.broken_images() == []
-        assert found.complaints == []
+    with opened(browser, page_file, theme=theme, width=width) as tab:
+        tab.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        assert tab.violations() == []
+        assert not tab.scrolls_sideways()
+        assert tab.broken_images() == []
+        assert tab.complaints == []
 
 
 def test_no_column_is_out_of_sight_in_a_wide_window(browser: Browser, trained: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(make_page(trained, ("a" * 200, "dog", "owl"), ANSWERS))
-    with opened(browser, file) as found:
-        hidden = found.page.locator(".scroll").evaluate_all(
+    with opened(browser, file) as tab:
+        hidden = tab.page.locator(".scroll").evaluate_all(
             "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel)"
         )
         assert hidden == []
@@ -35,14 +35,14 @@ def test_no_column_is_out_of_sight_in_a_wide_window(browser: Browser, trained: P
 def test_upright_names_stay_below_the_caption(browser: Browser, trained: Path, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(make_page(trained, ("W" * 200, "dog", "owl"), ANSWERS))
-    with opened(browser, file) as found:
-        tops = found.page.locator(".matrix thead th span").evaluate_all(
+    with opened(browser, file) as tab:
+        tops = tab.page.locator(".matrix thead th span").evaluate_all(
             "all => all.map(e => e.getBoundingClientRect().top)"
         )
-        caption = found.page.locator(".matrix caption").bounding_box()
+        caption = tab.page.locator(".matrix caption").bounding_box()
         assert caption is not None
         assert min(tops) >= caption["y"] + caption["height"]
-        label = found.page.locator(".matrix thead bdi").first.evaluate(
+        label = tab.page.locator(".matrix thead bdi").first.evaluate(
             "e => [e.parentElement.scrollHeight, e.parentElement.clientHeight, "
             "getComputedStyle(e.parentElement).overflow]"
         )
@@ -50,67 +50,67 @@ def test_upright_names_stay_below_the_caption(browser: Browser, trained: Path, t
 
 
 def test_report_of_a_whole_training_opens(browser: Browser, trained: Path) -> None:
-    with opened(browser, trained / "runs" / "a" / "report.html") as found:
-        assert found.violations() == []
-        assert found.broken_images() == []
-        assert found.page.locator("img").count() > 12
-        assert found.complaints == []
+    with opened(browser, trained / "runs" / "a" / "report.html") as tab:
+        assert tab.violations() == []
+        assert tab.broken_images() == []
+        assert tab.page.locator("img").count() > 12
+        assert tab.complaints == []
 
 
 def test_a_click_on_a_cell_shows_its_images(browser: Browser, page_file: Path) -> None:
-    with opened(browser, page_file) as found:
-        found.page.get_by_role("link", name="owl taken for cat: 1 image").click()
-        shown = found.page.locator(".cell:visible")
-        expect(shown).to_have_count(1)
-        expect(shown).to_contain_text("owl taken for cat: 1 image")
-        image = shown.get_by_role("img", name="owl, taken for cat")
+    with opened(browser, page_file) as tab:
+        tab.page.get_by_role("link", name="owl taken for cat: 1 image").click()
+        cell = tab.page.locator(".cell:visible")
+        expect(cell).to_have_count(1)
+        expect(cell).to_contain_text("owl taken for cat: 1 image")
+        image = cell.get_by_role("img", name="owl, taken for cat")
         expect(image).to_be_visible()
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
 
 
 def test_cells_are_walked_and_chosen_by_keyboard(browser: Browser, page_file: Path) -> None:
-    with opened(browser, page_file) as found:
-        keyboard, shown = found.page.keyboard, found.page.locator(".cell:visible")
-        found.page.get_by_role("link", name="cat taken for dog: 2 images").focus()
+    with opened(browser, page_file) as tab:
+        keyboard, cell = tab.page.keyboard, tab.page.locator(".cell:visible")
+        tab.page.get_by_role("link", name="cat taken for dog: 2 images").focus()
         keyboard.press("ArrowDown")
-        expect(found.page.get_by_role("link", name="dog recognised: 10 images")).to_be_focused()
+        expect(tab.page.get_by_role("link", name="dog recognised: 10 images")).to_be_focused()
         keyboard.press("Space")
-        expect(shown).to_contain_text("dog recognised: 10 images, 4 of them shown")
+        expect(cell).to_contain_text("dog recognised: 10 images, 4 of them shown")
         keyboard.press("ArrowUp")
         keyboard.press("Enter")
-        expect(shown).to_contain_text("cat taken for dog")
-        assert found.page.locator(".matrix a[tabindex='0']").count() == 1
+        expect(cell).to_contain_text("cat taken for dog")
+        assert tab.page.locator(".matrix a[tabindex='0']").count() == 1
 
 
 def test_cells_show_their_images_without_scripts_too(browser: Browser, page_file: Path) -> None:
-    with opened(browser, page_file, scripts=False) as found:
-        found.page.get_by_role("link", name="owl taken for cat: 1 image").click()
-        expect(found.page.locator(".cell:visible")).to_contain_text("owl taken for cat")
+    with opened(browser, page_file, scripts=False) as tab:
+        tab.page.get_by_role("link", name="owl taken for cat: 1 image").click()
+        expect(tab.page.locator(".cell:visible")).to_contain_text("owl taken for cat")
 
 
 def test_the_table_of_classes_is_sorted_by_its_headings(browser: Browser, page_file: Path) -> None:
-    with opened(browser, page_file) as found:
-        table = found.page.locator("table.sortable")
+    with opened(browser, page_file) as tab:
+        table = tab.page.locator("table.sortable")
         names = table.locator("tbody th")
         assert names.all_inner_texts() == ["cat", "owl", "dog"]
         expect(table.get_by_role("columnheader", name="Found")).to_have_attribute("aria-sort", "ascending")
         table.get_by_role("button", name="Found").click()
         assert names.all_inner_texts() == ["dog", "owl", "cat"]
         table.get_by_role("button", name="Class").focus()
-        found.page.keyboard.press("Enter")
+        tab.page.keyboard.press("Enter")
         assert names.all_inner_texts() == ["cat", "dog", "owl"]
         expect(table.get_by_role("columnheader", name="Class")).to_have_attribute("aria-sort", "ascending")
         assert table.locator("[aria-sort]").count() == 1
 
 
 def test_what_is_folded_away_is_printed(browser: Browser, page_file: Path) -> None:
-    with opened(browser, page_file) as found:
-        found.page.emulate_media(media="print")
-        found.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        expect(found.page.get_by_text("Those of the model, also where they are the defaults")).to_be_visible()
-        expect(found.page.locator("nav")).to_be_hidden()
-        found.page.evaluate("dispatchEvent(new Event('afterprint'))")
-        assert found.page.locator("details[open]").count() == 0
+    with opened(browser, page_file) as tab:
+        tab.page.emulate_media(media="print")
+        tab.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        expect(tab.page.get_by_text("Those of the model, also where they are the defaults")).to_be_visible()
+        expect(tab.page.locator("nav")).to_be_hidden()
+        tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert tab.page.locator("details[open]").count() == 0
 
 
 def test_a_class_named_as_a_script_does_not_run(browser: Browser, trained: Path, tmp_path: Path) -> None:
@@ -119,10 +119,10 @@ def test_a_class_named_as_a_script_does_not_run(browser: Browser, trained: Path,
     file.write_text(
         make_page(trained, (hostile, "dog", "owl"), ANSWERS, name=hostile, file_name=hostile + "{}")
     )
-    with opened(browser, file) as found:
-        assert found.page.title() != "taken"
-        assert found.violations() == []
-        assert found.complaints == []
+    with opened(browser, file) as tab:
+        assert tab.page.title() != "taken"
+        assert tab.violations() == []
+        assert tab.complaints == []
 
 
 def test_forty_classes_of_long_names_fit_the_window(browser: Browser, trained: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_forty_classes_of_long_names_fit_the_window(browser: Browser, trained: P
     file = tmp_path / "report.html"
     file.write_text(make_page(trained, labels, answers))
     for width in (WIDE, NARROW):
-        with opened(browser, file, width=width) as found:
-            assert not found.scrolls_sideways()
-            assert found.page.locator(".matrix a").count() == 80
-            assert found.complaints == []
+        with opened(browser, file, width=width) as tab:
+            assert not tab.scrolls_sideways()
+            assert tab.page.locator(".matrix a").count() == 80
+            assert tab.complaints == []

@@ -10,7 +10,7 @@ import pytest
 from fovea.printable import shortened
 from tests.trainer.report.made import ANIMALS, ANSWERS, make_page
 from trainer.pages.markup import code
-from trainer.run_folder import RunFolder
+from trainer.runs.run_folder import RunFolder
 
 HOSTILE = """<script>alert("1")</script>'\u202e&amp;"""
 
@@ -126,14 +126,14 @@ def test_hostile_names_are_no_markup_wherever_they_stand(trained: Path, tmp_path
     run.write_json("audit.json", audit)
     labels = (HOSTILE, "dog", "owl")
     page = make_page(trained, labels, ANSWERS, run=run.path, name=HOSTILE, file_name=HOSTILE + "{}.png")
-    found = Elements(page)
-    assert found.programs == 2
-    assert "alert" not in found.names
-    assert not [name for name, _ in found.attributes if name.startswith("on")]
-    assert found.text.count("<script>alert") > 20
-    assert "1,234 images of test, left for" in " ".join(found.text.split())
+    elements = Elements(page)
+    assert elements.programs == 2
+    assert "alert" not in elements.names
+    assert not [name for name, _ in elements.attributes if name.startswith("on")]
+    assert elements.text.count("<script>alert") > 20
+    assert "1,234 images of test, left for" in " ".join(elements.text.split())
     assert "\u202e" not in page
-    assert r"\u202e" in found.text
+    assert r"\u202e" in elements.text
 
 
 def test_long_names_are_shown_by_their_ends(page: str, trained: Path) -> None:
@@ -153,10 +153,10 @@ def test_the_same_training_gives_the_same_report(page: str, trained: Path) -> No
 
 def test_it_is_the_logits_that_a_temperature_divides_or_is_told_not_to(page: str) -> None:
     """These few answers are calibrated worse by the temperature that fits them best."""
-    kept = r"The logits are divided by a temperature of \d.\d{3} before they become"
+    divided = r"The logits are divided by a temperature of \d.\d{3} before they become"
     left = r"The logits are taken as they are: the temperature that fits them best, \d.\d{3}, would make"
     assert re.search(left, said(page))
-    assert not re.search(kept, said(page))
+    assert not re.search(divided, said(page))
 
 
 def test_a_number_and_its_percent_sign_stay_on_one_line(page: str) -> None:

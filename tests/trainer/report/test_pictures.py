@@ -40,9 +40,9 @@ def test_a_full_album_takes_no_more() -> None:
     (first,) = [album(10_000_000).thumbnail(0)]
     assert first is not None
     small = album(3 * len(first.address))
-    shown = [cell for row in show_matrix(small, OUTCOMES, COUNTS) for cell in row if cell.pictures]
-    assert 2 <= sum(len(cell.pictures) for cell in shown) <= 4
-    assert {(cell.truth, cell.predicted) for cell in shown} >= {(0, 1), (0, 0)}
+    cells = [cell for row in show_matrix(small, OUTCOMES, COUNTS) for cell in row if cell.pictures]
+    assert 2 <= sum(len(cell.pictures) for cell in cells) <= 4
+    assert {(cell.truth, cell.predicted) for cell in cells} >= {(0, 1), (0, 0)}
 
 
 def test_pairs_come_with_their_images() -> None:

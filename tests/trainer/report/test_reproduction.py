@@ -8,7 +8,7 @@ import pytest
 
 from fovea.settings import as_saved, load
 from trainer.config import TrainSettings
-from trainer.release.lineage import settings_of_the_model
+from trainer.release.model_lineage import settings_of_the_model
 from trainer.report.reproduction import command_again
 
 

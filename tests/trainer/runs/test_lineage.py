@@ -7,9 +7,9 @@ from typing import Any, Final
 import pytest
 
 from fovea.errors import DataInvalid
-from trainer.lineage import ChosenRate, Lineage, RunOrigin
-from trainer.release_record import ReleaseRecord
-from trainer.run_folder import LINEAGE_FILE, RELEASED_FILE, RunFolder
+from trainer.runs.lineage import ChosenRate, Lineage, RunOrigin
+from trainer.runs.release_record import ReleaseRecord
+from trainer.runs.run_folder import LINEAGE_FILE, RELEASED_FILE, RunFolder
 
 STARTED: Final = '{\n  "data_digest": "d1",\n  "weights_sha256": null\n}\n'
 CONTINUED: Final = """{

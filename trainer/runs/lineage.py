@@ -1,19 +1,20 @@
 """Where a model comes from: what a run notes of it when it begins, and what the model's bundle tells."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
 from fovea.errors import DataInvalid
-from trainer.run_folder import LINEAGE_FILE, RunFolder
+from trainer.runs.run_folder import LINEAGE_FILE, RunFolder
 
 
 def _or_none(value: object, validate: ValidatorFunctionWrapHandler) -> object:
@@ -30,7 +31,7 @@ def _or_empty(value: object, validate: ValidatorFunctionWrapHandler) -> object:
 T = TypeVar("T")
 Noted = Annotated[T | None, WrapValidator(_or_none)]
 """None where it is not noted, or as something else: by another version, or by no trainer of ours."""
-NotedByName = Annotated[dict[str, Any], WrapValidator(_or_empty)]
+NotedByName = Annotated[dict[str, JsonValue], WrapValidator(_or_empty)]
 
 
 class RunOrigin(BaseModel):
@@ -89,9 +90,9 @@ class Lineage(BaseModel):
     """those of the model, as they are saved"""
 
     @classmethod
-    def of(cls, training: Mapping[str, Any]) -> "Lineage":
+    def of(cls, training: Mapping[str, JsonValue]) -> "Lineage":
         return cls.model_validate(training)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, JsonValue]:
         """JSON-ready: what was noted, and no more."""
         return self.model_dump(mode="json", exclude_unset=True)

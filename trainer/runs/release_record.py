@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.errors import DataInvalid
 from fovea.model.measured import Metrics, Opinion
-from trainer.lineage import Noted
-from trainer.run_folder import RELEASED_FILE, RunFolder
+from trainer.runs.lineage import Noted
+from trainer.runs.run_folder import RELEASED_FILE, RunFolder
 
 
 class ReleaseRecord(BaseModel):

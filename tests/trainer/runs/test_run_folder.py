@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer import run_folder
-from trainer.run_folder import SETTINGS_FILE, RunFolder
+from trainer.runs import run_folder
+from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
 
 @pytest.fixture(autouse=True)

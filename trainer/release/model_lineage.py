@@ -2,15 +2,15 @@
 
 import importlib.metadata
 import platform
-from typing import Any, Final
+from typing import Final
 
 import torch
 
-from fovea.settings import as_saved
+from fovea.settings import SavedSettings, as_saved
 from trainer.config import TrainSettings
-from trainer.lineage import ChosenRate, Lineage, RunOrigin
 from trainer.network.checkpoint import Checkpoint
-from trainer.run_folder import DECISION_FILE, RunFolder
+from trainer.runs.lineage import ChosenRate, Lineage, RunOrigin
+from trainer.runs.run_folder import DECISION_FILE, RunFolder
 
 LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from"}
 """Settings that tell of the machine and not of the model."""
@@ -37,7 +37,7 @@ def lineage_of(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) 
     )
 
 
-def settings_of_the_model(settings: TrainSettings) -> dict[str, Any]:
+def settings_of_the_model(settings: TrainSettings) -> SavedSettings:
     """Without what tells of the machine and the moment alone."""
     saved = as_saved(settings)
     return {name: saved[name] for name in saved if name not in LOCAL and not name.startswith("log_")}
