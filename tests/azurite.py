@@ -26,7 +26,7 @@ def azurite(folder: Path) -> Iterator[str]:
         try:
             assert process.stdout
             listening = (re.search(r"listens on (http://\S+)", line) for line in process.stdout)
-            url = next(found[1] for found in listening if found)
+            url = next(match[1] for match in listening if match)
             known = {**_EMULATED, "BlobEndpoint": f"{url}/{_EMULATED['AccountName']}"}
             yield ";".join(f"{name}={value}" for name, value in known.items())
         finally:

@@ -32,10 +32,10 @@ class OpenPage:
         """What axe finds that is serious or critical: a line each, with the first element of it."""
         from axe_playwright_python.sync_playwright import Axe
 
-        found = Axe().run(self.page).response["violations"]
+        violations = Axe().run(self.page).response["violations"]
         return [
             f"{v['id']} ({v['impact']}): {v['help']}; {len(v['nodes'])} times, as in {v['nodes'][0]['html']}"
-            for v in found
+            for v in violations
             if v["impact"] in LOUD
         ]
 
@@ -90,24 +90,24 @@ def opened(
     )
     context.set_default_timeout(PATIENCE_MS)
     try:
-        found = OpenPage(context.new_page())
-        _listen(found, file.as_uri())
-        found.page.goto(file.as_uri(), wait_until="load")
-        yield found
+        tab = OpenPage(context.new_page())
+        _listen(tab, file.as_uri())
+        tab.page.goto(file.as_uri(), wait_until="load")
+        yield tab
     finally:
         context.close()
 
 
-def _listen(found: OpenPage, own: str) -> None:
+def _listen(tab: OpenPage, own: str) -> None:
     def note_request(request: "Request") -> None:
         if not request.url.startswith(("data:", f"{own}#")) and request.url != own:
-            found.complaints.append(f"asks for {request.url}")
+            tab.complaints.append(f"asks for {request.url}")
 
-    found.page.on("request", note_request)
-    found.page.on("pageerror", lambda error: found.complaints.append(f"raises {error}"))
-    found.page.on(
+    tab.page.on("request", note_request)
+    tab.page.on("pageerror", lambda error: tab.complaints.append(f"raises {error}"))
+    tab.page.on(
         "console",
         lambda message: (
-            found.complaints.append(f"says {message.text}") if message.type in {"error", "warning"} else None
+            tab.complaints.append(f"says {message.text}") if message.type in {"error", "warning"} else None
         ),
     )

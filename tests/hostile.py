@@ -39,7 +39,7 @@ def corpus(seed: int = 0) -> list[Case]:
         "lying": lying_structures(),
         "foreign": foreign(),
     }
-    return [Case(kind, name, data) for kind, made in kinds.items() for name, data in made]
+    return [Case(kind, name, data) for kind, files in kinds.items() for name, data in files]
 
 
 def sample(cases: list[Case], count: int) -> list[Case]:

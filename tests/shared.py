@@ -19,11 +19,11 @@ class SharedFolder:
 
     def once(self, name: str, make: Callable[[Path], object]) -> Path:
         """The file or folder of that name; whoever asks first makes it, the others wait."""
-        made, done = self.path / name, self.path / f"{name}.done"
+        target, done = self.path / name, self.path / f"{name}.done"
         with (self.path / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not done.exists():
-                shutil.rmtree(made, ignore_errors=True)  # of one that failed, with its test
-                make(made)
+                shutil.rmtree(target, ignore_errors=True)  # of one that failed, with its test
+                make(target)
                 done.touch()
-        return made
+        return target

@@ -57,7 +57,7 @@ def test_what_the_programs_need_is_brought_or_there() -> None:
 
 def _needed(name: str, extras: tuple[str, ...], stop: set[str] | frozenset[str]) -> set[str]:
     """With all that they need in turn, but nothing of those to stop at."""
-    found = {name}
+    needed = {name}
     for text in distribution(name).requires or ():
         wanted = Requirement(text)
         known = {"python_version": packages.PYTHON, "python_full_version": f"{packages.PYTHON}.1"}
@@ -65,10 +65,10 @@ def _needed(name: str, extras: tuple[str, ...], stop: set[str] | frozenset[str])
         if wanted.marker is None or any(wanted.marker.evaluate(each) for each in asked):
             other = canonicalize_name(wanted.name)
             if other == name:
-                found |= _needed(name, tuple(wanted.extras - set(extras)), stop)
+                needed |= _needed(name, tuple(wanted.extras - set(extras)), stop)
             else:
-                found |= {other} if other in stop else _needed(other, tuple(wanted.extras), stop)
-    return found
+                needed |= {other} if other in stop else _needed(other, tuple(wanted.extras), stop)
+    return needed
 
 
 def test_parts_are_kept_one_after_the_other_and_checked(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def workspace(tmp_path: Path) -> Path:
     for seed, folder in enumerate(("photos", "new-photos")):
         make_photos(tmp_path / "made" / folder, 10, seed)
         (tmp_path / folder).mkdir()
-        for made, label in labels.items():
-            (tmp_path / "made" / folder / made).rename(tmp_path / folder / label)
+        for drawn, label in labels.items():
+            (tmp_path / "made" / folder / drawn).rename(tmp_path / folder / label)
     return tmp_path
 
 

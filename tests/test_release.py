@@ -35,14 +35,14 @@ BUILT_FROM = (
 
 
 def test_all_that_carries_a_version_carries_pyprojects() -> None:
-    found = {
+    carriers = {
         (str(path.relative_to(ROOT)), version)
         for files, pattern in CARRIERS.items()
         for path in ROOT.glob(files)
         for version in re.findall(pattern, path.read_text(), re.MULTILINE)
     }
-    assert len(found) >= 10
-    assert {carrier for carrier in found if carrier[1] != VERSION} == set()
+    assert len(carriers) >= 10
+    assert {carrier for carrier in carriers if carrier[1] != VERSION} == set()
     assert SERVER_VERSION == VERSION
 
 
@@ -70,8 +70,8 @@ def test_a_release_is_built_and_tagged_from_a_clean_tree_alone(checkout: Path) -
     (checkout / "CHANGELOG.md").write_text(f"# Changes\n\n## {VERSION} - 2026-01-31\n")
     assert "not committed" in refusal(checkout)
     commit(checkout)
-    made = release(checkout)
-    assert made.returncode == 0, made.stdout + made.stderr
+    ended = release(checkout)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     source, wheel = sorted((path.name for path in (checkout / "dist").iterdir()), reverse=True)
     assert source == f"fovea_vision-{VERSION}.tar.gz"
     assert re.fullmatch(rf"fovea_vision-{re.escape(VERSION)}-cp311-abi3-\w+\.whl", wheel)

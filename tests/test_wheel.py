@@ -120,15 +120,17 @@ def test_the_client_works_in_one_process_with_those_of_triton_and_kserve(
 def assert_calls(
     python: Path, server: ServerProcess, image: Path, *modules: str, extra_is_missing: bool = False
 ) -> None:
-    told: dict[str, Any] = json.loads(run(python, "-W", "error", CALLER, server.target, image, *modules))
-    assert told["label"] == told["awaited"] == "green"
-    assert told["many"] == ["green", "green"]
-    assert told["labels"] == list(tiny.LABELS)
-    assert told["no image"].startswith("CallFailed the bytes are not an image")
-    assert told["no image"].endswith(" image")
+    answer: dict[str, Any] = json.loads(run(python, "-W", "error", CALLER, server.target, image, *modules))
+    assert answer["label"] == answer["awaited"] == "green"
+    assert answer["many"] == ["green", "green"]
+    assert answer["labels"] == list(tiny.LABELS)
+    assert answer["no image"].startswith("CallFailed the bytes are not an image")
+    assert answer["no image"].endswith(" image")
     if extra_is_missing:
-        assert told["no picture"].startswith("ExtraMissing ")
-        assert told["no picture"].endswith("a picture or an array needs: pip install 'fovea-vision[images]'")
+        assert answer["no picture"].startswith("ExtraMissing ")
+        assert answer["no picture"].endswith(
+            "a picture or an array needs: pip install 'fovea-vision[images]'"
+        )
 
 
 def run(python: Path, *arguments: str | Path) -> str:

@@ -52,9 +52,9 @@ def mounted(name: str) -> Iterator[Image]:
 
 def inspect(name: str) -> tuple[dict[str, Any], dict[str, int]]:
     """Its configuration as docker keeps it, and its layers."""
-    found = json.loads(str(_buildah("inspect", "--type", "image", name)))
-    layers = json.loads(found["Manifest"])["layers"]
-    return found["Docker"]["config"], {layer["digest"]: layer["size"] for layer in layers}
+    description = json.loads(str(_buildah("inspect", "--type", "image", name)))
+    layers = json.loads(description["Manifest"])["layers"]
+    return description["Docker"]["config"], {layer["digest"]: layer["size"] for layer in layers}
 
 
 def _buildah(*arguments: str) -> str | None:

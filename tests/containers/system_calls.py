@@ -17,12 +17,12 @@ def default_system_calls() -> dict[str, Any] | None:
         return None
     profile = json.loads(SECCOMP.read_text())
     rules = [rule for rule in profile["syscalls"] if _holds(rule.get("includes") or {})]
-    kept = ("names", "action", "args", "errnoRet")
+    keys = ("names", "action", "args", "errnoRet")
     return {
         "defaultAction": profile["defaultAction"],
         "defaultErrnoRet": profile.get("defaultErrnoRet", 1),
         "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"],
-        "syscalls": [{key: rule[key] for key in kept if rule.get(key) is not None} for rule in rules],
+        "syscalls": [{key: rule[key] for key in keys if rule.get(key) is not None} for rule in rules],
     }
 
 

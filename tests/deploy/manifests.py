@@ -31,8 +31,8 @@ class Rendering:
         return [manifest for manifest in self.manifests if manifest["kind"] == kind]
 
     def named(self, kind: str, name: str) -> Manifest:
-        (found,) = [one for one in self.of_kind(kind) if one["metadata"].get("name") == name]
-        return found
+        (manifest,) = [one for one in self.of_kind(kind) if one["metadata"].get("name") == name]
+        return manifest
 
     def pods(self, name: str) -> "Workload":
         """Of the Deployment or CronJob of this name, or of job.yaml."""

@@ -14,10 +14,10 @@ Selector = tuple[str, dict[str, str]]
 
 def selectors(query: str) -> Iterator[Selector]:
     bare = re.sub(r"\[[^]]*\]", "", GROUPING.sub("", query))
-    for found in re.finditer(rf"({NAME})\s*(\{{[^}}]*\}})?(\s*\()?", _without_strings(bare)):
-        name, braces, call = found.groups()
+    for match in re.finditer(rf"({NAME})\s*(\{{[^}}]*\}})?(\s*\()?", _without_strings(bare)):
+        name, braces, call = match.groups()
         if not call and name not in OPERATORS:
-            yield name, _matchers(bare, found.start(2)) if braces else {}
+            yield name, _matchers(bare, match.start(2)) if braces else {}
 
 
 def _matchers(query: str, start: int) -> dict[str, str]:
@@ -30,4 +30,4 @@ def _matchers(query: str, start: int) -> dict[str, str]:
 
 def _without_strings(query: str) -> str:
     """The same length, so that places in it are places in the query."""
-    return re.sub(r'"(?:[^"\\]|\\.)*"', lambda found: '"' + " " * (len(found[0]) - 2) + '"', query)
+    return re.sub(r'"(?:[^"\\]|\\.)*"', lambda match: '"' + " " * (len(match[0]) - 2) + '"', query)

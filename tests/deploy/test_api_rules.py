@@ -116,8 +116,8 @@ def test_autoscaler_measures_what_pods_request(serving: Workload) -> None:
 
 def _assert_distinct(name: str, manifest: dict[str, Any], keys: tuple[str, ...]) -> None:
     for items in _lists(manifest, name):
-        found = [tuple(item.get(key) for key in keys) for item in items]
-        assert len(found) == len(set(found)), f"{name}: {found}"
+        identities = [tuple(item.get(key) for key in keys) for item in items]
+        assert len(identities) == len(set(identities)), f"{name}: {identities}"
 
 
 def _lists(value: Any, name: str) -> Iterator[list[dict[str, Any]]]:

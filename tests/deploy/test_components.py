@@ -159,10 +159,10 @@ def _claim_of_models(rendering: Rendering) -> str:
 
 def _numbers_of_servers(rendering: Rendering) -> range:
     """How many there may be at a time."""
-    found = rendering.of_kind("HorizontalPodAutoscaler")
-    if not found:
+    autoscalers = rendering.of_kind("HorizontalPodAutoscaler")
+    if not autoscalers:
         return range(1, 2)
-    return range(found[0]["spec"]["minReplicas"], found[0]["spec"]["maxReplicas"] + 1)
+    return range(autoscalers[0]["spec"]["minReplicas"], autoscalers[0]["spec"]["maxReplicas"] + 1)
 
 
 def _rollout_ends(servers: int, surge: int, unavailable: int, gpus: int) -> bool:

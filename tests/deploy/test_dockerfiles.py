@@ -31,7 +31,7 @@ class Dockerfile:
     stages: tuple[tuple[tuple[str, str], ...], ...]
 
     def all(self, word: str, stage: int = -1) -> list[str]:
-        return [rest for found, rest in self.stages[stage] if found == word]
+        return [rest for instruction, rest in self.stages[stage] if instruction == word]
 
     def only(self, word: str) -> str:
         (rest,) = self.all(word)

@@ -32,8 +32,8 @@ OPTIONS = re.findall(r"create job (\S+) --from=cronjob/(\S+) .* \| (kubectl set 
 
 
 def overlay(name: str) -> Rendering:
-    (found,) = [composition for composition in COMPOSITIONS if composition.name == name]
-    return render(found)
+    (single,) = [composition for composition in COMPOSITIONS if composition.name == name]
+    return render(single)
 
 
 def test_every_command_is_of_a_kind_that_is_checked() -> None:
@@ -76,16 +76,16 @@ def test_secret_comes_before_the_pods_that_look_for_it() -> None:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_objects_that_commands_name_are_deployed(name: str) -> None:
-    found = re.findall(r"\b(deployment|service|cronjob|job)[/ ]([a-z][a-z0-9-]+)", "\n".join(KUBECTL))
-    assert len(found) >= 10
+    objects = re.findall(r"\b(deployment|service|cronjob|job)[/ ]([a-z][a-z0-9-]+)", "\n".join(KUBECTL))
+    assert len(objects) >= 10
     kinds = {"deployment": "Deployment", "service": "Service", "cronjob": "CronJob"}
-    for kind, named in found:
+    for kind, named in objects:
         of_run = CREATED | {job_name(run) for run in CREATED}
         assert named in of_run if kind == "job" else overlay(name).named(kinds[kind], named)
 
 
 def test_namespace_is_where_everything_is() -> None:
-    named = {found for command in KUBECTL for found in re.findall(r"-n (\S+)", command)}
+    named = {namespace for command in KUBECTL for namespace in re.findall(r"-n (\S+)", command)}
     assert named == {overlay("gpu").of_kind("Namespace")[0]["metadata"]["name"]}
     assert all(
         " -n fovea " in command
@@ -171,8 +171,8 @@ def test_network_policy_of_the_page_is_one(tmp_path: Path) -> None:
 def test_ports_and_files_of_the_laptop_are_those_of_its_overlay() -> None:
     local = overlay("local-cpu")
     environment = local.pods("fovea-serve").environment()
-    shown = re.findall(r"-- cat (/models/\S+)", TEXT)
-    assert shown == [
+    files = re.findall(r"-- cat (/models/\S+)", TEXT)
+    assert files == [
         f"{environment['FOVEA_SERVE_MODELS']}/1/{name}" for name in ("golden/00.png", "report.html")
     ]
     (port,) = re.findall(r"port-forward service/fovea-serve (\d+)", TEXT)

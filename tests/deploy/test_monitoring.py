@@ -60,14 +60,14 @@ def alerts() -> list[Manifest]:
 
 
 def dashboard() -> Manifest:
-    (found,) = render(MONITORED).named("ConfigMap", "fovea-dashboard")["data"].values()
-    panels: Manifest = json.loads(found)
+    (text,) = render(MONITORED).named("ConfigMap", "fovea-dashboard")["data"].values()
+    panels: Manifest = json.loads(text)
     return panels
 
 
 def queries() -> list[str]:
-    shown = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
-    return [*(alert["expr"] for alert in alerts()), *shown]
+    expressions = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
+    return [*(alert["expr"] for alert in alerts()), *expressions]
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +189,9 @@ def _is_exported(metric: str, wanted: dict[str, str], exported: Series) -> bool:
     for known in (KUBE_STATE_METRICS, LATER):
         if metric in known:
             return set(labels) <= known[metric]
-    series = [of for name, of in exported if name == metric]
+    series = [own for name, own in exported if name == metric]
     return bool(series) and all(
-        any(of.get(label) == value for of in series)
+        any(own.get(label) == value for own in series)
         for label, values in labels.items()
         for value in values.split("|")
     )

@@ -51,8 +51,8 @@ def test_one_file_says_where_everything_is(overlay: Path) -> None:
 
 def test_a_job_keeps_the_parameters_that_it_began_with(rendering: Rendering) -> None:
     """Other values are another ConfigMap, whose name says so, and the one that pods read cannot be edited."""
-    found = [m for m in rendering.of_kind("ConfigMap") if m["metadata"]["name"].startswith("fovea-")]
-    parameters = [m for m in found if "params" in m["metadata"]["name"]]
+    config_maps = [m for m in rendering.of_kind("ConfigMap") if m["metadata"]["name"].startswith("fovea-")]
+    parameters = [m for m in config_maps if "params" in m["metadata"]["name"]]
     assert len(parameters) >= len(rendering.composition.folders[:1])
     for one in parameters:
         assert one["immutable"] is True

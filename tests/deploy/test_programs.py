@@ -127,13 +127,13 @@ def test_pod_outlives_its_drain(serving: Workload, monkeypatch: pytest.MonkeyPat
 
 def test_job_fails_at_once_on_what_cannot_heal(whole_job: Workload) -> None:
     job = whole_job
-    disruption, hopeless = job.job["podFailurePolicy"]["rules"]
+    disruption, permanent = job.job["podFailurePolicy"]["rules"]
     assert disruption == {
         "action": "Ignore",
         "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
     }
-    assert hopeless["action"] == "FailJob"
-    assert hopeless["onExitCodes"] == {
+    assert permanent["action"] == "FailJob"
+    assert permanent["onExitCodes"] == {
         "containerName": job.container["name"],
         "operator": "In",
         "values": sorted([ExitCode.USAGE, ExitCode.BAD_DATA]),

@@ -50,8 +50,8 @@ def test_every_kind_is_rendered(rendering: Rendering) -> None:
 
 def test_every_component_is_in_some_rendering_of_every_overlay() -> None:
     for overlay in ("gpu", "local-cpu"):
-        made = [composition.components for composition in COMPOSITIONS if composition.overlay == overlay]
-        assert set().union(*made) == set(COMPONENTS)
+        choices = [composition.components for composition in COMPOSITIONS if composition.overlay == overlay]
+        assert set().union(*choices) == set(COMPONENTS)
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])

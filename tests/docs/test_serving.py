@@ -16,8 +16,8 @@ from tests.markdown import amount
 def test_metrics_that_the_page_names_are_the_servers() -> None:
     named = {code for code in SERVING.code if code.startswith("fovea_")}
     families = Metrics().registry.collect()
-    shown = {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
-    ours = {name for name in shown if name.startswith("fovea_")}
+    series = {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
+    ours = {name for name in series if name.startswith("fovea_")}
     assert named == ours | {"fovea_model_info"}
 
 

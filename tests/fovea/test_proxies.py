@@ -106,7 +106,7 @@ def test_a_failure_names_the_proxy_without_its_password(proxy: Proxy) -> None:
 def test_only_the_proxies_that_grpc_takes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    for given, shown in {
+    for given, address in {
         "http://user:p@ss/word@proxy.example:3128": "http://proxy.example:3128",
         "proxy.example:3128": "",
         "https://proxy.example:3128": "",
@@ -114,7 +114,7 @@ def test_only_the_proxies_that_grpc_takes_are_named(monkeypatch: pytest.MonkeyPa
         "http://[bad": "http://[bad",
     }.items():
         monkeypatch.setenv("grpc_proxy", given)
-        assert grpc_proxy("fovea.other:8001").removeprefix("grpc_proxy=") == shown
+        assert grpc_proxy("fovea.other:8001").removeprefix("grpc_proxy=") == address
 
 
 def test_a_store_on_this_machine_is_reached_past_the_proxy(

@@ -41,8 +41,8 @@ class Night:
     def only(self, kind: str, name: str) -> Manifest:
         if kind == "CronJob":
             return self.fake.cron_jobs[name]
-        (found,) = [m for m in self.manifests if (m["kind"], m["metadata"]["name"]) == (kind, name)]
-        return found
+        (manifest,) = [m for m in self.manifests if (m["kind"], m["metadata"]["name"]) == (kind, name)]
+        return manifest
 
     def allow_tries(self, tries: int) -> None:
         """Of each index: fewer than there are, for each takes seconds."""

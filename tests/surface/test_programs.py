@@ -57,10 +57,10 @@ def test_help_is_as_recorded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 def programs() -> list[str]:
     """What `python -m` runs: each such module begins by handing itself to `fovea.entry`."""
     files = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
-    found = (
+    paths = (
         file.relative_to(ROOT).with_suffix("") for file in files if "\n    entry.run(" in file.read_text()
     )
-    return sorted(".".join(path.parts).removesuffix(".__main__") for path in found)
+    return sorted(".".join(path.parts).removesuffix(".__main__") for path in paths)
 
 
 def commands_in(help_text: str) -> list[str]:

@@ -54,8 +54,8 @@ def members(public: object) -> object:
     if not inspect.isclass(public):
         return None
     names = {*dir(public), *getattr(public, "__annotations__", {})} - {*dir(Exception)}
-    shown = sorted(name for name in names if not name.startswith("_"))
-    return {name: parameters(getattr(public, name, None)) for name in ("__init__", *shown)}
+    members = sorted(name for name in names if not name.startswith("_"))
+    return {name: parameters(getattr(public, name, None)) for name in ("__init__", *members)}
 
 
 def parameters(member: object) -> str:

@@ -46,10 +46,10 @@ def enums(descriptors: Any) -> Iterator[tuple[str, Fields]]:
 
 
 if __name__ == "__main__":
-    found: dict[str, Fields] = {}
+    fields: dict[str, Fields] = {}
     for name in sys.argv[1:]:
         file = import_module(name).DESCRIPTOR
-        found |= dict(messages(file.message_types_by_name.values()))
-        found |= dict(calls(file.services_by_name.values()))
-        found |= dict(enums(file.enum_types_by_name.values()))
-    print(json.dumps(found))
+        fields |= dict(messages(file.message_types_by_name.values()))
+        fields |= dict(calls(file.services_by_name.values()))
+        fields |= dict(enums(file.enum_types_by_name.values()))
+    print(json.dumps(fields))

@@ -79,8 +79,8 @@ def test_typed_pixels_are_as_good_as_raw_ones(
 
 def test_best_classes_of_pixels_are_told_by_label(client: oip.InferenceServerClient, crops: Pixels) -> None:
     answer = client.infer("tiny_onnx", pixels_input(crops), outputs=classes("probabilities", 1))
-    told = [entry.decode().split(":")[1:] for (entry,) in answer.as_numpy("probabilities")]
-    assert told == [["0", "red"], ["1", "green"], ["2", "blue"]] * 2
+    best = [entry.decode().split(":")[1:] for (entry,) in answer.as_numpy("probabilities")]
+    assert best == [["0", "red"], ["1", "green"], ["2", "blue"]] * 2
 
 
 def test_pixels_of_another_size_are_told_the_right_one(
@@ -109,12 +109,12 @@ def test_request_is_made_from_what_the_server_says_alone(client: oip.InferenceSe
         (taken,) = client.get_model_metadata(name).inputs
         most = client.get_model_config(name).config.max_batch_size
         shape = [min(2, most), *taken.shape[1:]]
-        made = oip.InferInput(taken.name, shape, taken.datatype)
+        tensor = oip.InferInput(taken.name, shape, taken.datatype)
         if taken.datatype == "BYTES":
-            made.set_data_from_numpy(np.array([[picture(0)], [picture(1)]], dtype=np.object_))
+            tensor.set_data_from_numpy(np.array([[picture(0)], [picture(1)]], dtype=np.object_))
         else:
-            made.set_data_from_numpy(np.zeros(shape, np.uint8))
-        assert client.infer(name, [made]).as_numpy("label").shape == (2, 1)
+            tensor.set_data_from_numpy(np.zeros(shape, np.uint8))
+        assert client.infer(name, [tensor]).as_numpy("label").shape == (2, 1)
 
 
 def test_answer_says_what_it_took(client: oip.InferenceServerClient) -> None:

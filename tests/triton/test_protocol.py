@@ -136,9 +136,9 @@ def test_best_classes_are_told_with_value_index_and_label(
 ) -> None:
     images = digits.images[:4]
     rows = expected(digits, images)[0 if output == "probabilities" else 1]
-    told = infer(client, "digits", images, outputs=classes(output, 3)).as_numpy(output)
-    assert told.shape == (4, 3)
-    for row, best in zip(rows, told, strict=True):
+    classification = infer(client, "digits", images, outputs=classes(output, 3)).as_numpy(output)
+    assert classification.shape == (4, 3)
+    for row, best in zip(rows, classification, strict=True):
         values, indices, labels = zip(*(entry.decode().split(":") for entry in best), strict=True)
         assert [int(index) for index in indices] == np.argsort(-row, kind="stable")[:3].tolist()
         np.testing.assert_allclose([float(value) for value in values], np.sort(row)[::-1][:3], atol=2e-6)
@@ -197,9 +197,9 @@ def test_timeout_that_is_over_is_an_error(client: oip.InferenceServerClient, dig
 
 
 def tensor(name: str, shape: list[int], datatype: str, values: Any) -> list[oip.InferInput]:
-    made = oip.InferInput(name, shape, datatype)
-    made.set_data_from_numpy(values)
-    return [made]
+    given = oip.InferInput(name, shape, datatype)
+    given.set_data_from_numpy(values)
+    return [given]
 
 
 WORDS = np.array([[b"one", b"two"]], dtype=np.object_)

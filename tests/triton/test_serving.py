@@ -166,11 +166,11 @@ def test_version_that_is_published_is_taken_up_and_no_call_fails(models: Path, t
         stop.set()
         caller.join(30)
         after = infer(client, "tiny", [picture(0)])
-        told = infer(client, "tiny", [picture(0)], outputs=classes("logits", 1)).as_numpy("logits")
+        best = infer(client, "tiny", [picture(0)], outputs=classes("logits", 1)).as_numpy("logits")
     assert set(outcomes) == {"1", "2"}
     assert after.get_response().model_version == "2"
     assert abs(after.as_numpy("probabilities") - before).max() > 0.01
-    assert told[0, 0].decode().endswith(":0:rot")
+    assert best[0, 0].decode().endswith(":0:rot")
 
 
 def test_version_with_wrong_golden_answers_is_not_ready_and_the_log_says_why(

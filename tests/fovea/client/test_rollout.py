@@ -163,10 +163,10 @@ def calling(target: str) -> Iterator[list[Caller]]:
             caller.thread.join(PATIENCE_S)
 
 
-def waited_until_each(callers: list[Caller], has: Callable[[Caller], bool]) -> float:
+def waited_until_each(callers: list[Caller], condition: Callable[[Caller], bool]) -> float:
     """The seconds that it took."""
     began = time.monotonic()
-    while lack := [caller.name for caller in callers if not has(caller)]:
+    while lack := [caller.name for caller in callers if not condition(caller)]:
         assert time.monotonic() < began + PATIENCE_S, lack
         callers[0].stop.wait(PAUSE_S)
     return time.monotonic() - began

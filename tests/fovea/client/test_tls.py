@@ -151,7 +151,7 @@ def test_the_command_hints_at_tls(server: StubClassifier, folder: Path) -> None:
     assert ended.stderr.endswith("are --target and --tls right?\n")
 
 
-def test_the_command_says_why_the_handshake_failed_without_the_librarys_riddles(
+def test_the_command_says_why_the_handshake_failed_in_place_of_the_librarys_words(
     server: StubClassifier, folder: Path
 ) -> None:
     untrusted = command(folder / "ca.pem", "--target", server.address, "--tls").stderr

@@ -79,8 +79,8 @@ def check(samples: Any, size: int, shorter: int, number: int, *, at_end: bool) -
         ctypes.memset(result.address, 0, size * size * 3)
         arguments = (width, height, *square, size, number, plain)
         preprocess._extension.centre(*capsules, result.bytes, *arguments)
-        made = np.frombuffer(bytes(result.bytes), np.uint8).reshape(size, size, 3)
-        if not np.array_equal(made, _by_pillow(image, size, square, FILTERS[number])):
+        crop = np.frombuffer(bytes(result.bytes), np.uint8).reshape(size, size, 3)
+        if not np.array_equal(crop, _by_pillow(image, size, square, FILTERS[number])):
             raise SystemExit(f"{width} x {height} -> {size} of {shorter}, {FILTERS[number]}, {plain}")
 
 

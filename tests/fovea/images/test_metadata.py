@@ -208,9 +208,9 @@ def test_of_a_jpegs_segments_those_of_applications_and_comments_are_left_out() -
         is_dropped = marker in range(0xE0, 0xF0) or marker == 0xFE
         for body in (b"", b"what it says", b"JFIF\0 and", b"Adobe and", b"JFI", b"Exif\0\0"):
             is_kept = not is_dropped or (marker in {0xE0, 0xEE} and body[:5] in {b"JFIF\0", b"Adobe"})
-            told, end = segment(marker, body), segment(0xDA, b"") + b"pixels"
-            left = bare(b"\xff\xd8" + told + end)
-            assert left.data == b"\xff\xd8" + (told if is_kept else b"") + end, (marker, body)
+            comment, end = segment(marker, body), segment(0xDA, b"") + b"pixels"
+            left = bare(b"\xff\xd8" + comment + end)
+            assert left.data == b"\xff\xd8" + (comment if is_kept else b"") + end, (marker, body)
             assert left.is_lossless_jpeg == (marker == 0xC3)
 
 
@@ -245,7 +245,7 @@ def test_orientation_is_found_wherever_it_is_told() -> None:
     assert np.array_equal(crop(in_jpeg(directory((274, SHORT, 1, 6 << 16), order=">"))), plain)
     parts = [segment(0xE1, b"Exif\0\0" + part) for part in (exif[:15], exif[15:])]
     assert np.array_equal(crop(b"".join([JPEG[:2], *parts, JPEG[2:]])), plain)
-    webp = [saved(PICTURE, "WEBP", lossless=True, xmp=told) for told in (b"", XMP)]
+    webp = [saved(PICTURE, "WEBP", lossless=True, xmp=xmp_packet) for xmp_packet in (b"", XMP)]
     assert np.array_equal(crop(webp[1]), np.rot90(crop(webp[0]), -1))
 
 

@@ -60,8 +60,8 @@ def test_the_extension_gives_the_bits_of_pillow_ten_thousand_times() -> None:
     assert_equal(cases(np.random.default_rng(2), 10_000))
 
 
-def assert_equal(made: Iterator[Case]) -> None:
-    for case in made:
+def assert_equal(series: Iterator[Case]) -> None:
+    for case in series:
         expected = _by_pillow(*case)
         assert np.array_equal(by_extension(case, plain=False), expected), case.name
         assert np.array_equal(by_extension(case, plain=True), expected), f"{case.name}, without vectors"

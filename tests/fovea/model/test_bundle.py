@@ -136,9 +136,9 @@ def test_each_precision_has_a_file_a_digest_and_metrics_of_its_own(copy: Path) -
         bundle.contract.metrics_of("int8")
     assert (bundle.file_of("fp32"), bundle.digest_of("fp32")) == (copy / "model.onnx", bundle.digest)
     assert (bundle.file_of("fp16"), bundle.digest_of("fp16")) == (copy / "model.fp16.onnx", "16")
-    for of in (bundle.file_of, bundle.digest_of, bundle.golden_probabilities):
+    for lookup in (bundle.file_of, bundle.digest_of, bundle.golden_probabilities):
         with pytest.raises(BundleInvalid, match=r"has no int8 model \(it has: fp32, fp16\)"):
-            of("int8")
+            lookup("int8")
 
 
 def test_what_was_verified_a_moment_ago_is_verified_again_as_far_as_it_will_be_run(copy: Path) -> None:

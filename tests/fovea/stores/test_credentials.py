@@ -53,10 +53,10 @@ def write_profiles(folder: Path) -> Path:
 
 def who_asked(bucket: Bucket, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Writes an object; what the store was told of the writer: KEY/DATE/REGION/..."""
-    told: list[str] = []
+    headers: list[str] = []
 
     def listen(handler: object) -> None:
-        told.append(handler.headers["Authorization"])  # type: ignore[attr-defined]
+        headers.append(handler.headers["Authorization"])  # type: ignore[attr-defined]
         handler.send(handler.forward())  # type: ignore[attr-defined]
 
     with faulty_store(endpoint) as store:
@@ -64,7 +64,7 @@ def who_asked(bucket: Bucket, endpoint: str, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         open_folder(f"{bucket.uri}/place").write("a", b"x")
     assert bucket.get("place/a") == b"x"
-    return told[0].partition("Credential=")[2]
+    return headers[0].partition("Credential=")[2]
 
 
 def test_a_profile_of_aws_is_read(

@@ -138,8 +138,8 @@ def test_a_class_or_a_tenth_that_one_of_them_lacks_counts_with_no_image() -> Non
         assert drift == drift_of(ours, theirs)
     for tenths in (([9, 1], [10, 0]), ([10, 0], [9, 1])):
         here, there = (_distribution(np.repeat([0.15, 0.95], counts)) for counts in tenths)
-        found = drifts(here, Reference.of(there, same_model=True))
-        assert found["confidence_drift"] == drift_of(*tenths)
+        scores = drifts(here, Reference.of(there, same_model=True))
+        assert scores["confidence_drift"] == drift_of(*tenths)
 
 
 def drift_of(ours: list[int], theirs: list[int]) -> DriftScore:
@@ -156,8 +156,8 @@ def test_where_nothing_can_differ_nothing_drifts() -> None:
     alike = drifts(one, Reference.of(one, same_model=True))
     assert alike["confidence_drift"] == DriftScore(psi=0, by_chance=0, word="none")
     for ours, theirs in ((one, nothing), (nothing, one)):
-        found = drifts(ours, Reference.of(theirs, same_model=True))
-        assert (found["drift"], found["abstained_drift"]) == (None, None)
+        scores = drifts(ours, Reference.of(theirs, same_model=True))
+        assert (scores["drift"], scores["abstained_drift"]) == (None, None)
 
 
 def test_the_worst_of_the_drifts_is_the_word_for_all() -> None:

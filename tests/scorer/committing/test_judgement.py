@@ -31,13 +31,13 @@ def row(key: str = "a.jpg", provider: str = CPU, **probabilities: float) -> Samp
 
 def judged(
     said: Classification | FoveaError,
-    of: SampledRow,
+    sampled: SampledRow,
     precision: str = "fp32",
     provider: str = CPU,
     other: str = "",
 ) -> Verification:
     tally = _Tally("there:1", provider, precision, other)
-    _judge(tally, of, said)
+    _judge(tally, sampled, said)
     return tally.result()
 
 
@@ -54,16 +54,16 @@ def test_probabilities_may_differ_by_what_the_hardware_and_the_precision_explain
     ):
         for off, mismatches in ((0.9 * tolerance, 0), (-0.9 * tolerance, 0), (1.1 * tolerance, 1)):
             said = answer(cat=0.7 - off, dog=0.2, emu=0.1)
-            found = judged(said, row(provider=rows_by, cat=0.7, dog=0.2), precision, provider, other)
-            assert found.mismatches == mismatches, (precision, provider, rows_by, other, off)
-            assert found.largest_difference == pytest.approx(abs(off), rel=1e-2)
-            assert bool(found.first) == bool(mismatches)
+            verification = judged(said, row(provider=rows_by, cat=0.7, dog=0.2), precision, provider, other)
+            assert verification.mismatches == mismatches, (precision, provider, rows_by, other, off)
+            assert verification.largest_difference == pytest.approx(abs(off), rel=1e-2)
+            assert bool(verification.first) == bool(mismatches)
 
 
 def test_a_best_label_may_be_another_where_the_two_are_as_good_as_equal() -> None:
-    told = row(cat=0.5001, dog=0.4999)
-    assert judged(answer(dog=0.5002, cat=0.4998), told, provider=CUDA).mismatches == 0
-    assert judged(answer(dog=0.5009, cat=0.4992), told, provider=CUDA).mismatches == 1
+    close = row(cat=0.5001, dog=0.4999)
+    assert judged(answer(dog=0.5002, cat=0.4998), close, provider=CUDA).mismatches == 0
+    assert judged(answer(dog=0.5009, cat=0.4992), close, provider=CUDA).mismatches == 1
     only_the_best = row(cat=0.4)
     assert judged(answer(dog=0.55, cat=0.4), only_the_best, provider=CUDA).mismatches == 1
     assert judged(answer(dog=0.4004, cat=0.4), only_the_best, provider=CUDA).mismatches == 0
@@ -99,9 +99,9 @@ def test_mismatches_are_counted_the_first_told_and_the_largest_difference_kept()
         _judge(tally, row(key, cat=0.9), answer(cat=said))
     _judge(tally, row("e", cat=0.9), CallFailed(grpc.StatusCode.INVALID_ARGUMENT, "it is no image"))
     _judge(tally, row("f", cat=0.9), DataInvalid("nothing in it"))
-    found = tally.result()
-    assert (found.mismatches, found.largest_difference) == (4, 0.7)
-    assert found.first == r"b\xe9: the row says cat 0.9000, the server says cat 0.6543"
+    verification = tally.result()
+    assert (verification.mismatches, verification.largest_difference) == (4, 0.7)
+    assert verification.first == r"b\xe9: the row says cat 0.9000, the server says cat 0.6543"
     refused = judged(CallFailed(grpc.StatusCode.INVALID_ARGUMENT, "it is no image"), row(cat=0.9))
     assert refused.first == "a.jpg: the row says cat 0.9000, the server refuses it: it is no image"
     assert judged(answer(cat=0.123456), row(cat=0)).largest_difference == 0.123
@@ -144,8 +144,13 @@ def test_what_is_not_there_any_more_is_counted_and_not_asked(tmp_path: Path) -> 
     replay = _Replay(Source(tmp_path), rows, tally)
     assert list(replay.images()) == [b"a", b"b", b"c"]
     assert [sent.key for sent in replay.sent] == ["a", "b", "c"]
-    found = tally.result()
-    assert (found.asked, found.changed, found.gone, found.unreadable) == (3, 2, 3, 1)
+    verification = tally.result()
+    assert (verification.asked, verification.changed, verification.gone, verification.unreadable) == (
+        3,
+        2,
+        3,
+        1,
+    )
 
 
 def test_another_model_is_told_by_the_digest_of_its_precision(tiny_bundle: ModelBundle) -> None:

@@ -114,10 +114,10 @@ def test_a_night_without_a_label_stands_beside_the_others_all_the_same() -> None
 
 
 def test_what_is_not_shown_of_the_classes_is_counted() -> None:
-    for classes, told in ((39, None), (40, None), (41, "The 1 other classes"), (61, "The 21 other classes")):
+    for classes, line in ((39, None), (40, None), (41, "The 1 other classes"), (61, "The 21 other classes")):
         html = summary_page(summary({f"class {n:02}": 1 for n in range(classes)}), []).decode()
         assert len(classes_of(html)) == min(classes, 40)
-        assert (told in html) if told else ("other classes" not in html)
+        assert (line in html) if line else ("other classes" not in html)
 
 
 def test_bars_are_as_high_as_shares_and_the_highest_fills_its_place() -> None:

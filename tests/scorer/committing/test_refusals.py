@@ -96,7 +96,7 @@ def test_as_much_may_drift_as_was_allowed_or_chance_gives() -> None:
         drift = DriftScore(psi=psi, by_chance=by_chance, word="some")
         calm = DriftScore(psi=0.01, by_chance=0.1, word="none")
         for name, what in TOO_FAR.items():
-            field = next(field for field, of in DRIFTS.items() if of == name)
+            field = next(field for field, title in DRIFTS.items() if title == name)
             others: dict[str, Any] = {**dict.fromkeys(DRIFTS, calm), field: drift}
             held_out = HeldOutSummary(images=1, labels={}, **others)
             refusal = too_far(compared(last=None, held_out=held_out), limit)

@@ -42,8 +42,8 @@ def test_the_first_five_of_each_bad_status_are_examples() -> None:
     totals = Totals()
     for start in (0, 4, 8):
         totals.add(rows("gone", "ok", "gone", "too_large", start=start))
-    found = {status: [row.key for row in examples] for status, examples in totals.bad_examples.items()}
-    assert found == {
+    keys = {status: [row.key for row in examples] for status, examples in totals.bad_examples.items()}
+    assert keys == {
         "gone": ["0.jpg", "2.jpg", "4.jpg", "6.jpg", "8.jpg"],
         "too_large": ["3.jpg", "7.jpg", "11.jpg"],
     }

@@ -157,11 +157,11 @@ def test_the_time_spans_what_the_slowest_and_the_fastest_part_make_of_it() -> No
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("seconds", "text"),
     [(0.2, "1 s"), (59.6, "1 min 0 s"), (250, "4 min 10 s"), (3599.6, "1 h 0 min"), (12_000, "3 h 20 min")],
 )
-def test_a_time_is_shown_in_two_units_at_most(seconds: float, shown: str) -> None:
-    assert in_time(seconds) == shown
+def test_a_time_is_shown_in_two_units_at_most(seconds: float, text: str) -> None:
+    assert in_time(seconds) == text
 
 
 def test_a_sample_is_spread_over_the_listing_and_always_the_same(photos: Path) -> None:

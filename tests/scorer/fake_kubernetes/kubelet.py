@@ -44,7 +44,7 @@ class Kubelet:
 
     def of_index(self, index: int) -> list[subprocess.Popen[str]]:
         """The pods of this index of a Job, in the order of their starts."""
-        return [pod for found, pod in self._started if found == str(index)]
+        return [pod for own_index, pod in self._started if own_index == str(index)]
 
     def start(self, template: Body, more: Mapping[str, str]) -> subprocess.Popen[str]:
         """Starts the pod's container, with `more` variables."""

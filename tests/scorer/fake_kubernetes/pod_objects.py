@@ -35,4 +35,4 @@ class PodObjects:
         self._of_index[job, index][-1]["status"] = {"phase": phase, "containerStatuses": [state]}
 
     def of(self, job: str) -> list[Body]:
-        return [pod for (of, _), pods in list(self._of_index.items()) for pod in pods if of == job]
+        return [pod for (owner, _), pods in list(self._of_index.items()) for pod in pods if owner == job]

@@ -107,7 +107,7 @@ class Progress:
 
     def _shown(self) -> Body:
         indexes = {"completedIndexes": self._completed, "failedIndexes": self._failed}
-        written = {name: as_ranges(found) for name, found in indexes.items() if found}
+        written = {name: as_ranges(numbers) for name, numbers in indexes.items() if numbers}
         return {**self._counts, "succeeded": len(self._completed), **written}
 
 

@@ -126,8 +126,8 @@ def test_what_could_not_be_read_is_tried_again(photos: Path, tiny_models: Path, 
     score(first)
     statuses = {row["key"]: row["status"] for row in read_rows(output)}
     assert [statuses[path.name] for path in aside] == ["changed", "gone", "unreadable"]
-    for path, kept in aside.items():
-        kept.replace(path)
+    for path, backup in aside.items():
+        backup.replace(path)
     night(2, photos, tiny_models, output)
     assert {key for key, run in made_by(output, "night-2").items() if run == "night-2"} == {
         path.name for path in aside

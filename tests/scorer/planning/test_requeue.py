@@ -28,8 +28,10 @@ def first(photos: Path, tiny_models: Path, output: Path) -> RunSettings:
     return settings
 
 
-def requeue(models: Path, output: Path, *more: str, of: str = "night-1", run: str = "again") -> RunSettings:
-    places = ("--models", str(models), "--output", str(output), "--requeue", of, "--run-id", run)
+def requeue(
+    models: Path, output: Path, *more: str, earlier: str = "night-1", run: str = "again"
+) -> RunSettings:
+    places = ("--models", str(models), "--output", str(output), "--requeue", earlier, "--run-id", run)
     return load(RunSettings, [*places, "--provider", "cpu", "--threads", "1", *more], "scorer")
 
 
@@ -64,7 +66,7 @@ def test_rows_of_other_decoders_are_not_carried_beyond_the_run_that_requeued_the
     settings = requeue(tiny_models, output, "--max-image-pixels", "90000")
     assert planned(settings).spec.earlier_image_path == older
     score(settings)  # with the plan that there is
-    chained = requeue(tiny_models, output, of="again", run="once-more")
+    chained = requeue(tiny_models, output, earlier="again", run="once-more")
     assert planned(chained).spec.earlier_image_path == older
     assert {row["status"] for row in read_rows(output, "again")} == {"ok"}
     same = ("--max-image-pixels", "90000", "--top-k", "2")
@@ -92,7 +94,7 @@ def test_what_is_still_bad_gets_its_row(
 
 def test_a_requeue_can_be_requeued(first: RunSettings, tiny_models: Path, output: Path) -> None:
     score(requeue(tiny_models, output))
-    score(requeue(tiny_models, output, "--max-image-pixels", "90000", of="again", run="once-more"))
+    score(requeue(tiny_models, output, "--max-image-pixels", "90000", earlier="again", run="once-more"))
     assert statuses(output, "once-more")["wide.png"] == "ok"
     assert latest(output) == "once-more"
 

@@ -103,12 +103,12 @@ def test_a_template_that_does_not_answer_holds_up_the_event_loop_for_a_while_onl
 def test_the_end_does_not_wait_until_the_template_has_loaded(
     stopped: Template, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    reasons: list[str] = []
 
     def load() -> None:
         with pytest.raises(OSError, match=r"forks of died|reset") as raised:
             stopped.load()
-        told.append(str(raised.value))
+        reasons.append(str(raised.value))
 
     waits = threading.Event()
     answer = module._answer
@@ -123,7 +123,7 @@ def test_the_end_does_not_wait_until_the_template_has_loaded(
     waits.wait()
     threading.Thread(target=stopped.end).start()
     loading.join(timeout=20)
-    assert told
+    assert reasons
 
 
 def test_where_orphans_are_not_adopted_there_is_no_template(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,9 +64,9 @@ def test_a_result_crosses_as_it_was(logits: tuple[bool, bool]) -> None:
         False,
     )
     first, empty, last, odd = got.outcomes
-    for found, expected in ((first, outcomes[0]), (last, outcomes[2])):
-        assert isinstance(found, np.ndarray)
-        np.testing.assert_array_equal(found, expected)
+    for outcome, expected in ((first, outcomes[0]), (last, outcomes[2])):
+        assert isinstance(outcome, np.ndarray)
+        np.testing.assert_array_equal(outcome, expected)
     assert isinstance(empty, ImageInvalid)
     assert empty.reason == "empty"
     assert isinstance(odd, ComputeFailed)

@@ -11,7 +11,7 @@ PLACES = "s3://bucket/models/pets", "/var/cache/my models"
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "public"),
     [
         ("s3://bucket/models/pets/3: its name is another", "its name is another"),
         ("s3://bucket/models/pets/3/model.onnx: changed", "model.onnx: changed"),
@@ -23,9 +23,9 @@ PLACES = "s3://bucket/models/pets", "/var/cache/my models"
         ("the image has 3/4 of its pixels", "the image has 3/4 of its pixels"),
     ],
 )
-def test_callers_are_told_without_the_place(reason: str, told: str) -> None:
+def test_callers_are_told_without_the_place(reason: str, public: str) -> None:
     refusal = refusal_of(Candidate(3, ()), BundleInvalid(reason), PLACES)
-    assert (refusal.reason, refusal.public_reason) == (reason, told)
+    assert (refusal.reason, refusal.public_reason) == (reason, public)
 
 
 def test_what_was_not_foreseen_is_for_the_log_alone() -> None:

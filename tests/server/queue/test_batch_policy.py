@@ -52,7 +52,7 @@ def test_a_batch_has_no_few_images_more_than_the_model_is_fast_on() -> None:
         assert policy(limits).batch_limit() == limit
 
 
-def test_the_wait_is_the_first_runner_to_be_free_and_the_images_ahead_and_ones_own_batch() -> None:
+def test_the_wait_is_the_first_worker_to_be_free_and_the_images_ahead_and_ones_own_batch() -> None:
     two = policy(BatchLimits(8, concurrency=2))
     assert two.wait_s([], ahead=0) == pytest.approx(0.02)
     assert two.wait_s([batch(0.3)], ahead=0) == pytest.approx(0.02)

@@ -80,7 +80,7 @@ async def test_batch_may_be_as_large_as_the_model_gains_by_however_long_it_takes
 
 
 @in_event_loop
-async def test_runners_compute_side_by_side_and_share_what_there_is() -> None:
+async def test_workers_compute_side_by_side_and_share_what_there_is() -> None:
     model = GatedModel()
     batcher = batcher_of(model, 8, concurrency=2)
     answers = submit(batcher, 1, 2, 3, 4)
@@ -211,13 +211,13 @@ async def test_image_whose_deadline_passes_in_the_queue_is_never_computed() -> N
     model, clock = GatedModel(), ManualClock()
     batcher = batcher_of(model, clock=clock)
     await busy(model, batcher)
-    (late,), (patient,) = submit(batcher, 1, deadline=5.0), submit(batcher, 2, deadline=5.1)
+    (late,), (timely,) = submit(batcher, 1, deadline=5.0), submit(batcher, 2, deadline=5.1)
     await queued(batcher, 2)
     clock.now = 5.0
     model.let_through()
     with pytest.raises(DeadlinePassed):
         await late
-    await patient
+    await timely
     assert model.batches == [[0], [2]]
     await batcher.close()
 

@@ -25,21 +25,21 @@ class Model:
 async def test_an_image_is_not_kept_until_the_next_batch_comes() -> None:
     batcher: Batcher[Image] = Batcher([ThreadWorker(Model())], BatchLimits(1))
     image = Image()
-    kept = weakref.ref(image)
+    reference = weakref.ref(image)
     await batcher.classify(image)
     del image
-    await until(lambda: kept() is None)
+    await until(lambda: reference() is None)
     await batcher.close()
 
 
 @in_event_loop
 async def test_a_model_is_not_kept_by_whoever_knows_its_worker() -> None:
     model = Model()
-    kept, worker = weakref.ref(model), ThreadWorker[Image](model)
+    reference, worker = weakref.ref(model), ThreadWorker[Image](model)
     batcher = Batcher([worker], BatchLimits(1))
     del model
     await batcher.close()
-    await until(lambda: kept() is None)
+    await until(lambda: reference() is None)
     assert batcher.workers == [worker]
 
 
