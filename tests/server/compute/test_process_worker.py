@@ -1,10 +1,11 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -17,13 +18,14 @@ from fovea.model.bundle import ModelBundle, read_contract
 from fovea.model.classifier import Classifier
 from server.compute import process_worker, wire
 from server.compute.backend import WorkItem
-from server.compute.process_worker import ProcessWorker
+from server.compute.process_worker import Connection, ProcessWorker
 from server.compute.start_up import ProcessReady, ProcessSettings
 from server.compute.warm_up import WarmUp
 from server.errors import ComputeFailed, NoModelReady
 from server.queue.batch_policy import BatchLimits
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult
+from server.queue.worker import Batch, Computed, Worker
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
 
@@ -240,6 +242,11 @@ class Opened:
     def send(self, parts: list[bytes | memoryview]) -> None:
         pass
 
+    def kill(self) -> None:
+        self.is_killed = True
+
+    is_killed = False
+
     async def close(self) -> None:
         pass
 
@@ -279,6 +286,64 @@ async def test_a_process_that_hangs_is_ended_and_its_image_is_tried_again(
         os.kill(first, signal.SIGSTOP)
         assert (await batcher.classify(WorkItem(tiny.picture("red")))).probabilities.argmax() == 0
         assert worker.pid != first
+
+
+class Listener:
+    """Keeps which batches ended, in their order."""
+
+    def __init__(self) -> None:
+        self.ended: list[Batch[WorkItem]] = []
+
+    def finished(self, batch: Batch[WorkItem], result: Computed | Exception) -> None:
+        self.ended.append(batch)
+
+    def available(self, worker: Worker[WorkItem]) -> None:
+        pass
+
+    def lost(self, worker: Worker[WorkItem]) -> None:
+        pass
+
+
+@in_event_loop
+async def test_the_batch_in_hand_may_take_as_long_as_any_and_is_the_first_to_be_lost(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_worker, "Connection", Opened)
+    worker, listener = ProcessWorker(settings(tiny_bundle.path)), Listener()
+    await worker.open()
+    worker.attach(listener)
+    first, second, third = (Batch[WorkItem]([], False, 0.0, 0.0) for _ in range(3))
+    worker.start(first)
+    worker.start(second)
+    monkeypatch.setattr(process_worker, "HANGS_AFTER_S", 0.001)  # from now on
+    worker.received(wire.FAILED, b"")
+    worker.start(third)
+    connection = cast("Opened", worker._connection)
+    await until(lambda: connection.is_killed)
+    worker.lost()
+    assert listener.ended == [first, third, second]
+    await worker.end()
+
+
+@in_event_loop
+async def test_a_batch_comes_after_what_is_still_to_be_sent_of_the_one_before(
+    tiny_bundle: ModelBundle,
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connection = Connection(ProcessWorker(settings(tiny_bundle.path)))
+    loop = asyncio.get_running_loop()
+    connection._socket = ours
+    connection._transport, _ = await loop.create_unix_connection(lambda: connection, sock=ours)
+    with theirs:
+        connection.send([b"1" * 2_000_000])
+        received = theirs.recv(100_000)  # which makes room in the socket
+        connection.send([b"2" * 1000])
+        theirs.setblocking(False)
+        while len(received) < 2_001_000:
+            received += await loop.sock_recv(theirs, 1_000_000)
+    assert received == b"1" * 2_000_000 + b"2" * 1000
+    await connection.close()
 
 
 @in_event_loop

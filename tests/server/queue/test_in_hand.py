@@ -7,6 +7,7 @@ import pytest
 from server.errors import ComputeFailed
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.batcher import Batcher
+from server.queue.priorities import Priority
 from server.queue.worker import WorkerDied
 from tests.server.event_loop import all_has_run, in_event_loop
 from tests.server.gated_model import submit, values
@@ -115,20 +116,27 @@ async def test_nothing_is_handed_over_while_a_free_worker_waits_for_the_queue_de
 
 
 @in_event_loop
-async def test_a_deadline_counts_the_batch_before_and_is_left_to_an_earlier_worker() -> None:
-    clock, worker = ManualClock(), ManualWorker(capacity=2)
-    batcher = before(worker, clock=clock)
-    others = submit(batcher, 0, 1)
-    await all_has_run()
-    clock.now = 0.9 * IMAGE_S  # of 2 * IMAGE_S; an image more is foreseen at 3 * IMAGE_S
-    tight = submit(batcher, 2, deadline=clock.now + 1.5 * 2.2 * IMAGE_S)
-    tight += submit(batcher, 3)
-    await all_has_run()
-    assert worker.images == [[0, 1], [2, 3]]
-    worker.finish()
-    worker.finish()
-    await asyncio.gather(*others, *tight)
-    await batcher.close()
+async def test_a_deadline_counts_the_batch_before_and_what_it_leaves_no_time_for_is_not_handed_over() -> None:
+    for interactive, handed_over in ((2, []), (3, [[4]])):
+        clock, worker = ManualClock(), ManualWorker(capacity=2)
+        batcher = before(worker, clock=clock)
+        submit(batcher, 0, 1)
+        (tight,) = submit(batcher, 5, deadline=4.55 * IMAGE_S, priority=Priority.BULK)
+        await all_has_run()
+        clock.now = 1.95 * IMAGE_S
+        submit(batcher, *range(2, 2 + interactive))
+        submit(batcher, 7, priority=Priority.BULK)
+        worker.finish()
+        await all_has_run()
+        assert worker.images == [[2, 3], *handed_over]
+        clock.now = 2.5 * IMAGE_S  # sooner than was foreseen
+        for _ in worker.images:
+            worker.finish()
+        await all_has_run()
+        assert worker.images[0][0] == 5
+        worker.finish()
+        assert values([await tight]) == [5]
+        await batcher.close()
 
 
 @in_event_loop
@@ -173,13 +181,29 @@ async def test_what_was_in_the_hand_of_a_worker_that_died_is_computed_without_su
     worker.finish()
     await all_has_run()
     assert worker.images == [[2, 3]]
-    worker.die(WorkerDied("killed"))
-    worker.come_back()
+    worker.finish()
     await all_has_run()
-    for _ in range(3):
-        worker.finish()
-        await all_has_run()
+    worker.finish()
     assert values(await asyncio.gather(*answers)) == list(range(5))
+    await batcher.close()
+
+
+@in_event_loop
+async def test_a_suspect_in_hand_is_not_the_one_that_killed_the_worker() -> None:
+    worker = ManualWorker(capacity=2)
+    batcher = before(worker)
+    answers = submit(batcher, *range(3))
+    await all_has_run()
+    for _ in range(2):
+        worker.die(WorkerDied("killed"))
+        worker.come_back()
+        await all_has_run()
+    worker.finish()
+    await all_has_run()
+    worker.finish()
+    with pytest.raises(ComputeFailed):
+        await answers[0]
+    assert values(await asyncio.gather(*answers[1:])) == [1, 2]
     await batcher.close()
 
 
