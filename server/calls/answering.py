@@ -7,8 +7,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -78,37 +77,58 @@ class Calls:
         self._seconds = cache(metrics.request_seconds.labels)
         self._access_log = access_log
 
-    @asynccontextmanager
-    async def answering(
+    def answering(
         self, method: str, request: object, request_id: str, context: Context, deadline: float | None
-    ) -> AsyncIterator["Call"]:
+    ) -> "Answering":
         """Ends a call that fails with its status; counts and logs each call, however it ends.
 
         `request` is None for a stream of them.
         """
         call = Call(method, request_id[:MAX_REQUEST_ID_BYTES], context.peer)
-        code = None  # what remains when the caller no longer waits
-        failure = None
-        try:
-            refuse_malformed(request)
-            yield call
-            code = grpc.StatusCode.OK
-        except Exception as error:
-            failure = rpc_status.to_status(self.status(error, call.request_id))
-            code = failure.code
-        finally:
-            ended_as = (code or _code_of_abandoned(deadline)).name
-            seconds = time.monotonic() - call.started
-            self._requests(method, ended_as).inc()
-            self._seconds(method).observe(seconds)
-            self._access_log.show(call, ended_as, seconds)
-        if failure is not None:  # after it is counted, so that a caller who knows of it finds it counted
-            await context.abort_with_status(failure)
+        return Answering(self, call, request, context, deadline)
+
+    def ended(self, call: "Call", code: str) -> None:
+        """Counts and logs it."""
+        seconds = time.monotonic() - call.started
+        self._requests(call.method, code).inc()
+        self._seconds(call.method).observe(seconds)
+        self._access_log.show(call, code, seconds)
 
     def status(self, error: Exception, request_id: str) -> Status:
         """Counts what was refused, and says it."""
         self._refused.labels(reason_of(error)).inc()
         return status_of(error, request_id)
+
+
+@dataclass(slots=True)
+class Answering:
+    """The block in which a call is answered."""
+
+    calls: Calls
+    call: "Call"
+    request: object
+    context: Context
+    deadline: float | None
+
+    async def __aenter__(self) -> "Call":
+        try:
+            refuse_malformed(self.request)
+        except FieldInvalid as error:
+            await self._fail(error)
+        return self.call
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self.calls.ended(self.call, grpc.StatusCode.OK.name)
+        elif isinstance(error, Exception):
+            await self._fail(error)
+        else:  # the caller no longer waits
+            self.calls.ended(self.call, _code_of_abandoned(self.deadline).name)
+
+    async def _fail(self, error: Exception) -> None:
+        status = rpc_status.to_status(self.calls.status(error, self.call.request_id))
+        self.calls.ended(self.call, status.code.name)  # first, so that who knows of it finds it counted
+        await self.context.abort_with_status(status)
 
 
 @dataclass(slots=True)

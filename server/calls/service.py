@@ -2,8 +2,8 @@
 """The service fovea.v1.Classifier: checks a call, admits it, lets the model answer, says what went wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,13 @@ MAY_BE_IMAGE: Final = (FIRST_IS_IMAGE, FIRST_IS_IMAGE | 0x80)
 """How this tag begins: it may be written longer than it need be."""
 MAX_REST_BYTES: Final = 1024
 """Of a request beside its image; requests of well-meaning callers have less."""
+
+
+PRIORITIES: Final = {
+    pb.PRIORITY_UNSPECIFIED: None,
+    pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    pb.PRIORITY_BULK: Priority.BULK,
+}
 
 
 @dataclass(slots=True)
@@ -109,11 +116,11 @@ class ClassifierService(ClassifierServicer):
     ) -> pb.ClassifyResponse:
         priority = _priority_of(request.priority, default_priority)
         image = request.image  # of protobuf's messages it is a copy, each time
-        with (
-            self._model_for(request) as model,
-            self._admission.admit(1, len(image), priority, model.retry_after_s),
-        ):
-            return await self._classify_image(model, image, request, deadline, priority)
+        _check(request)
+        with self._models.use(request.model_version) as model:
+            _check_top_k(request, model)
+            with self._admission.admit(1, len(image), priority, model.retry_after_s):
+                return await self._classify_image(model, image, request, deadline, priority)
 
     async def _classify_batch(
         self, request: pb.ClassifyBatchRequest, deadline: float | None
@@ -128,11 +135,12 @@ class ClassifierService(ClassifierServicer):
                 return pb.ClassifyResult(error=self._calls.status(error, request.request_id))
 
         priority, images = _priority_of(request.priority, Priority.BULK), list(request.images)
-        with (
-            self._model_for(request) as model,
-            self._admission.admit(len(images), sum(map(len, images)), priority, model.retry_after_s),
-        ):
-            results = await asyncio.gather(*map(result, images))
+        size_bytes = sum(map(len, images))
+        _check(request)
+        with self._models.use(request.model_version) as model:
+            _check_top_k(request, model)
+            with self._admission.admit(len(images), size_bytes, priority, model.retry_after_s):
+                results = await asyncio.gather(*map(result, images))
             identity = model.identity
         return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
 
@@ -147,26 +155,28 @@ class ClassifierService(ClassifierServicer):
         classified = await model.classify(WorkItem(image), deadline, priority)
         return _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
-    @contextmanager
-    def _model_for(self, query: Query) -> Iterator[Model]:
-        """The model that answers, to the block's end. Raises FieldInvalid, NoModelReady, VersionNotLoaded."""
-        check_request_id("request_id", query.request_id)
-        if not 0 <= query.min_probability <= 1:
-            raise FieldInvalid(
-                "min_probability", f"min_probability must be from 0 to 1, not {query.min_probability:g}"
-            )
-        with self._models.use(query.model_version) as model:
-            classes = len(model.contract.labels)
-            if query.top_k > classes:
-                there_are = f"as many as there are labels, not {query.top_k}"
-                raise FieldInvalid("top_k", f"top_k must be at most {classes}, {there_are}")
-            yield model
-
     def _call(
         self, method: str, request: object, context: Context, deadline: float | None
     ) -> AbstractAsyncContextManager[Call]:
         request_id = getattr(request, "request_id", "")
         return self._calls.answering(method, request, request_id, context, deadline)
+
+
+def _check(query: Query) -> None:
+    """Raises FieldInvalid."""
+    check_request_id("request_id", query.request_id)
+    if not 0 <= query.min_probability <= 1:
+        raise FieldInvalid(
+            "min_probability", f"min_probability must be from 0 to 1, not {query.min_probability:g}"
+        )
+
+
+def _check_top_k(query: Query, model: Model) -> None:
+    """Raises FieldInvalid."""
+    classes = len(model.contract.labels)
+    if query.top_k > classes:
+        there_are = f"as many as there are labels, not {query.top_k}"
+        raise FieldInvalid("top_k", f"top_k must be at most {classes}, {there_are}")
 
 
 def image_request(data: bytes) -> OneImage:
@@ -202,14 +212,10 @@ def _image_ahead(data: bytes) -> tuple[int, int]:
 
 
 def _priority_of(priority: "pb.Priority.ValueType", default: Priority) -> Priority:
-    priorities = {
-        pb.PRIORITY_UNSPECIFIED: default,
-        pb.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
-        pb.PRIORITY_BULK: Priority.BULK,
-    }
-    if priority not in priorities:
-        raise FieldInvalid("priority", f"priority must be from 0 to 2, not {priority}")
-    return priorities[priority]
+    try:
+        return PRIORITIES[priority] or default
+    except KeyError:
+        raise FieldInvalid("priority", f"priority must be from 0 to 2, not {priority}") from None
 
 
 def _response(

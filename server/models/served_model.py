@@ -1,8 +1,8 @@
 """A model that is served, with its queue and statistics, and which one answers as versions come and go."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
 from fovea.cpus import available_cpus
@@ -168,14 +168,12 @@ class LoadedModels(Generic[M]):
         """A version's model, to be described; 0 is the current one. Raises NoModelReady, VersionNotLoaded."""
         return self._find(version).model
 
-    @contextmanager
-    def use(self, version: int) -> Iterator[M]:
+    def use(self, version: int) -> AbstractContextManager[M]:
         """A version's model to answer a request with: it is not closed before the block is left.
 
         Raises what `choose` does.
         """
-        with self._find(version).use() as model:
-            yield model
+        return self._find(version)
 
     def swap(self, model: M) -> None:
         """Requests from here on go to this model. The one before is `close_replaced`'s."""
@@ -208,7 +206,7 @@ class LoadedModels(Generic[M]):
 
 
 class _Loaded(Generic[M]):
-    """A model and the number of requests that use it."""
+    """A model and the number of requests that use it, each in a block of its own."""
 
     def __init__(self, model: M) -> None:
         self.model = model
@@ -216,16 +214,15 @@ class _Loaded(Generic[M]):
         self.unused.set()
         self._uses = 0
 
-    @contextmanager
-    def use(self) -> Iterator[M]:
+    def __enter__(self) -> M:
         self._uses += 1
         self.unused.clear()
-        try:
-            yield self.model
-        finally:
-            self._uses -= 1
-            if not self._uses:
-                self.unused.set()
+        return self.model
+
+    def __exit__(self, *_: object) -> None:
+        self._uses -= 1
+        if not self._uses:
+            self.unused.set()
 
 
 class ModelStatistics:

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -87,27 +87,33 @@ class Admission:
     def bytes(self) -> int:
         return self._own.bytes
 
-    @contextmanager
     def admit(
         self,
         images: int,
         size_bytes: int,
         priority: Priority = Priority.INTERACTIVE,
         retry_after_s: Callable[[], float] = lambda: 0.1,
-    ) -> Iterator[None]:
-        """Holds room for this many images and bytes. Raises Draining, or QueueFull with `retry_after_s`."""
+    ) -> "Room":
+        """Holds room for this many images and bytes, in a block.
+
+        It raises Draining, or QueueFull with `retry_after_s`.
+        """
+        return Room(self, images, size_bytes, priority, retry_after_s)
+
+    def take(self, room: "Room") -> None:
+        """Raises what `admit` says."""
         if not self._open:
             raise self._draining()
         with self._ledger.deciding() as in_flight:
-            why = self._why_full(in_flight, images, size_bytes, priority)
+            why = self._why_full(in_flight, room.images, room.size_bytes, room.priority)
             if not why:
-                self._add(images, size_bytes, priority)
+                self._add(room.images, room.size_bytes, room.priority)
         if why:
-            raise QueueFull(why, retry_after_s())
-        try:
-            yield
-        finally:
-            self._add(-images, -size_bytes, priority)
+            raise QueueFull(why, room.retry_after_s())
+
+    def give_back(self, room: "Room") -> None:
+        """What was taken."""
+        self._add(-room.images, -room.size_bytes, room.priority)
 
     @asynccontextmanager
     async def while_open(self) -> AsyncIterator[None]:
@@ -167,6 +173,23 @@ class Admission:
             if bytes_there + size_bytes > self._max_bytes * BULK_SHARE:
                 return f"{bytes_there} bytes of bulk calls are in flight; {size_bytes} more do not fit"
         return ""
+
+
+@dataclass(slots=True)
+class Room:
+    """What the images of a call take, while its block lasts."""
+
+    admission: Admission
+    images: int
+    size_bytes: int
+    priority: Priority
+    retry_after_s: Callable[[], float]
+
+    def __enter__(self) -> None:
+        self.admission.take(self)
+
+    def __exit__(self, *_: object) -> None:
+        self.admission.give_back(self)
 
 
 class ItemResult(NamedTuple):
