@@ -9,7 +9,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -48,11 +48,10 @@ class Ledger:
 
     def __init__(self) -> None:
         self.own = InFlight()
-        self._deciding = nullcontext(self.own)
 
-    def deciding(self) -> AbstractContextManager[InFlight]:
-        """What is in flight in all; inside the block nobody else admits."""
-        return self._deciding
+    def total(self) -> InFlight:
+        """What is in flight in all."""
+        return self.own
 
     def changed(self) -> None:
         """`own` was."""
@@ -104,11 +103,10 @@ class Admission:
         """Raises what `admit` says."""
         if not self._open:
             raise self._draining()
-        with self._ledger.deciding() as in_flight:
-            why = self._why_full(in_flight, room.images, room.size_bytes, room.priority)
-            if not why:
-                self._add(room.images, room.size_bytes, room.priority)
-        if why:
+        # First added, then looked: of two processes that do so at once, no more than fits is admitted.
+        self._add(room.images, room.size_bytes, room.priority)
+        if why := self._why_full(room.images, room.size_bytes, room.priority):
+            self.give_back(room)
             raise QueueFull(why, room.retry_after_s())
 
     def give_back(self, room: "Room") -> None:
@@ -159,19 +157,23 @@ class Admission:
         else:
             self._is_empty.set()
 
-    def _why_full(self, in_flight: InFlight, images: int, size_bytes: int, priority: Priority) -> str:
-        there, bytes_there = in_flight.images, in_flight.bytes
-        if there + images > self._max_images:
-            return f"{there} images are in flight, of {self._max_images}; {images} more do not fit"
-        if bytes_there + size_bytes > self._max_bytes:
-            return f"{bytes_there} bytes are in flight, of {self._max_bytes}; {size_bytes} more do not fit"
+    def _why_full(self, images: int, size_bytes: int, priority: Priority) -> str:
+        """Why these, which are counted already, are too many."""
+        total = self._ledger.total()
+        if total.images > self._max_images:
+            there = f"{total.images - images} images are in flight, of {self._max_images}"
+            return f"{there}; {images} more do not fit"
+        if total.bytes > self._max_bytes:
+            there = f"{total.bytes - size_bytes} bytes are in flight, of {self._max_bytes}"
+            return f"{there}; {size_bytes} more do not fit"
         # A call larger than the share is admitted when no other bulk one is in flight.
-        if priority is Priority.BULK and in_flight.bulk_images:
-            there, bytes_there = in_flight.bulk_images, in_flight.bulk_bytes
-            if there + images > self._max_images * BULK_SHARE:
-                return f"{there} images of bulk calls are in flight; {images} more do not fit"
-            if bytes_there + size_bytes > self._max_bytes * BULK_SHARE:
-                return f"{bytes_there} bytes of bulk calls are in flight; {size_bytes} more do not fit"
+        if priority is Priority.BULK and total.bulk_images > images:
+            if total.bulk_images > self._max_images * BULK_SHARE:
+                there = f"{total.bulk_images - images} images of bulk calls are in flight"
+                return f"{there}; {images} more do not fit"
+            if total.bulk_bytes > self._max_bytes * BULK_SHARE:
+                there = f"{total.bulk_bytes - size_bytes} bytes of bulk calls are in flight"
+                return f"{there}; {size_bytes} more do not fit"
         return ""
 
 
