@@ -16,18 +16,27 @@ from fovea.images.preprocess import (
     decode_image,
 )
 from fovea.model.classifier import Classifier, Probabilities
+from server.compute.arenas import Place
 from server.queue.worker import Computed
 
 
 class WorkItem:
     """One image on its way to the model, and what is wanted of it."""
 
-    __slots__ = ("_outcome", "content", "decode_s", "is_crop", "wants_logits")
+    __slots__ = ("_outcome", "content", "decode_s", "is_crop", "place", "wants_logits")
 
     def __init__(
-        self, content: bytes | memoryview, is_crop: bool = False, wants_logits: bool = False
+        self,
+        content: bytes | memoryview,
+        is_crop: bool = False,
+        wants_logits: bool = False,
+        place: Place | None = None,
     ) -> None:
-        """`content` is an encoded image, or the uint8 pixels of a crop [S, S, 3], row by row."""
+        """`content` is an encoded image, or the uint8 pixels of a crop [S, S, 3], row by row.
+
+        With a `place` it lies in memory that compute processes can read too.
+        """
+        self.place = place
         self.content = content
         self.is_crop = is_crop
         self.wants_logits = wants_logits

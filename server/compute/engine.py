@@ -12,6 +12,7 @@ from fovea.model.bundle import ModelBundle, Precision
 from fovea.model.classifier import CPU, CUDA, Classifier, SessionOptions
 from fovea.model.sessions import ort
 from server.background import in_background
+from server.compute.arenas import own_descriptors
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.precision import choose_precision
 from server.compute.private_folder import PrivateFolder, remove_abandoned
@@ -116,6 +117,7 @@ def _process_settings(
         log_level=settings.log_level,
         log_format=settings.log_format,
         shared_weights=str(folder.path) if folder else "",
+        descriptors=own_descriptors(),
     )
 
 

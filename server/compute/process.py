@@ -17,15 +17,13 @@ if __name__ == "__main__":
     run()
     raise SystemExit
 
-import ctypes
 import logging
-import signal
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from fovea import logs
 from fovea.errors import Unavailable
@@ -34,16 +32,15 @@ from fovea.model import shared_weights
 from fovea.model.bundle import ModelBundle, Precision, read_contract
 from fovea.model.classifier import Classifier, SessionOptions
 from server.compute import template, wire
+from server.compute.arenas import Arenas
 from server.compute.backend import CpuBackend, Decoder
 from server.compute.forking import fork_on_request
+from server.compute.own_end import end_with_the_server, name_itself
 from server.compute.precision import choose_precision
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 from server.compute.warm_up import WarmUp, find_run_size, warm_up
 
 logger = logging.getLogger(__name__)
-
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_NAME: Final = 15
 
 
 def main() -> None:
@@ -51,7 +48,7 @@ def main() -> None:
     what, descriptor = sys.argv[1:]
     with socket.socket(fileno=int(descriptor)) as server:
         if what == template.FORK:
-            _name_itself(what)
+            name_itself(what)
             fork_on_request(server, compute)
         else:
             compute(server)
@@ -60,8 +57,8 @@ def main() -> None:
 def compute(server: socket.socket) -> None:
     """Sets up the model that is asked for, and answers batches."""
     return_large_blocks()
-    _end_with_the_server()
-    _name_itself(template.COMPUTE)
+    end_with_the_server()
+    name_itself(template.COMPUTE)
     with suppress(BrokenPipeError, ConnectionResetError):
         frames = wire.Frames(server)
         if (first := frames.next()) is None:
@@ -73,24 +70,10 @@ def compute(server: socket.socket) -> None:
         except Exception as error:  # what a model that is not ours makes its runtime raise is not known
             server.sendall(wire.frame(wire.REFUSED, to_json(ProcessRefusal.of(error))))
             return
+        frames.arenas = arenas = Arenas(settings.descriptors)
+        ready = replace(ready, reads_arenas=bool(settings.descriptors) and arenas.can_be_read)
         server.sendall(wire.frame(wire.READY, to_json(ready)))
         frames.answer_batches(backend)
-
-
-def _end_with_the_server() -> None:
-    """Also where this process hangs and never sees the socket's end."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _name_itself(what: str) -> None:
-    """For `top`; the command line of a fork is its template's."""
-    _prctl(_PR_SET_NAME, f"fovea-{what}".encode())
-
-
-def _prctl(option: int, value: int | bytes) -> None:
-    """On Linux; elsewhere nothing."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(option, value)
 
 
 def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:

@@ -45,6 +45,7 @@ class ProcessWorker:
         self._overdue: asyncio.TimerHandle | None = None
         self._connection: Connection | None = None
         self._is_ending = False
+        self._reads_arenas = False
         self._restarts = 0
         self._restarting: asyncio.Task[None] | None = None
 
@@ -65,6 +66,7 @@ class ProcessWorker:
             self._connection = None
             await connection.close()
             raise
+        self._reads_arenas = ready.reads_arenas
         self._settings = self._settings.measured(ready)  # for when it is started again
         return ready
 
@@ -82,7 +84,7 @@ class ProcessWorker:
         if len(self._batches) == 1:
             self._watch(batch)
         items = [item.payload for item in batch.items]
-        self._connection.send(wire.batch_frame(items, batch.is_alone))
+        self._connection.send(wire.batch_frame(items, batch.is_alone, by_place=self._reads_arenas))
 
     async def end(self) -> None:
         self._is_ending = True

@@ -35,6 +35,8 @@ class ProcessSettings:
     log_format: LogFormat
     shared_weights: str = ""
     """Where the first process puts the model's weights, that all map; each has its own if empty."""
+    descriptors: str = ""
+    """Where images lie that do not come in the frames, see `arenas`."""
     run_images: int = 0
     """How many images the model runs on at a time, as the first process found; it is 0 for that one, which
     measures for all."""
@@ -57,13 +59,15 @@ class ProcessReady:
     """Of the first process; another one measures nothing."""
     run_images: int
     """How many images its model runs on at a time."""
+    reads_arenas: bool = False
+    """It can read images where they lie."""
 
     @classmethod
     def from_json(cls, content: bytes) -> "ProcessReady":
         fields = json.loads(content)
         batches = tuple((images, seconds) for images, seconds in fields["warm_up"]["batches"])
         warm_up = WarmUp(fields["warm_up"]["least_s"], batches)
-        return cls(fields["precision"], warm_up, fields["run_images"])
+        return cls(fields["precision"], warm_up, fields["run_images"], fields["reads_arenas"])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ before the first batch is JSON, see `start_up`; a batch and its result are packe
 for every few images:
 
 batch    flags uint8, n uint32, n lengths uint64, n kinds uint8; then the n images, encoded unless their kind
-         says CROP
+         says CROP; of one that says PLACED it is where the image lies, see `arenas`
 result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n decode_s float64; with LOGITS
          m uint8 that are 2 for a row with logits and 1 for others; m rows of float32, each the probabilities
          of all classes, then the logits where it has them; and in JSON [[index, reason, message], ...] of
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fovea.errors import ImageInvalid
+from server.compute.arenas import Arenas
 from server.compute.backend import WorkItem
 from server.errors import ComputeFailed
 from server.queue.worker import Compute, Computed
@@ -37,6 +38,7 @@ ALONE: Final = 1
 """Flag of a batch."""
 CROP: Final = 1
 WITH_LOGITS: Final = 2
+PLACED: Final = 4
 """Flags of an image's kind."""
 TYPICAL: Final = 1
 LOGITS: Final = 2
@@ -57,12 +59,14 @@ class Frames:
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server
+        self.arenas: Arenas | None = None
+        """Where images lie that do not come in the frames."""
         self._buffer = bytearray(KEPT_BYTES)
 
     def answer_batches(self, run: Compute[WorkItem]) -> None:
         """Returns at the socket's end."""
         while (content := self.next()) is not None:
-            self._server.sendall(answer(content, run))
+            self._server.sendall(answer(content, run, self.arenas))
 
     def next(self) -> memoryview | None:
         """The content of the next frame, until the one after it is asked for; None at the socket's end."""
@@ -87,31 +91,43 @@ def frame(kind: bytes, content: bytes) -> bytes:
     return HEADER.pack(kind, len(content)) + content
 
 
-def batch_frame(items: Sequence[WorkItem], is_alone: bool) -> list[bytes | memoryview]:
-    """In parts, so that the images need not be copied."""
-    count, lengths = len(items), list(map(len, items))
-    kinds = [item.is_crop * CROP | item.wants_logits * WITH_LOGITS for item in items]
+def batch_frame(
+    items: Sequence[WorkItem], is_alone: bool, *, by_place: bool = False
+) -> list[bytes | memoryview]:
+    """In parts, so that the images need not be copied; `by_place` leaves where they are those that can be."""
+    contents: list[bytes | memoryview] = []
+    kinds: list[int] = []
+    for item in items:
+        kind = item.is_crop * CROP | item.wants_logits * WITH_LOGITS
+        if by_place and item.place is not None:
+            contents.append(item.place.packed(len(item.content)))
+            kind |= PLACED
+        else:
+            contents.append(item.content)
+        kinds.append(kind)
+    count, lengths = len(items), list(map(len, contents))
     head = _BATCH.pack(is_alone * ALONE, count) + struct.pack(f"<{count}Q{count}B", *lengths, *kinds)
-    return [HEADER.pack(BATCH, len(head) + sum(lengths)) + head, *(item.content for item in items)]
+    return [HEADER.pack(BATCH, len(head) + sum(lengths)) + head, *contents]
 
 
-def read_batch(content: memoryview) -> tuple[list[WorkItem], bool]:
+def read_batch(content: memoryview, arenas: Arenas | None = None) -> tuple[list[WorkItem], bool]:
     """The items, with bytes of their own, and whether there is no other image in the server."""
     flags, count = _BATCH.unpack_from(content)
     heads = struct.Struct(f"<{count}Q{count}B")
     numbers, at = heads.unpack_from(content, _BATCH.size), _BATCH.size + heads.size
     items = []
     for length, kind in zip(numbers[:count], numbers[count:], strict=True):
-        image = bytes(content[at : at + length])
+        sent = content[at : at + length]
+        image = arenas.image_at(sent) if arenas is not None and kind & PLACED else bytes(sent)
         items.append(WorkItem(image, bool(kind & CROP), bool(kind & WITH_LOGITS)))
         at += length
     return items, bool(flags & ALONE)
 
 
-def answer(content: memoryview, run: Compute[WorkItem]) -> bytes:
+def answer(content: memoryview, run: Compute[WorkItem], arenas: Arenas | None = None) -> bytes:
     """The frame that answers a batch."""
-    items, is_alone = read_batch(content)
     try:
+        items, is_alone = read_batch(content, arenas)
         return result_frame(run(items, is_alone))
     except Exception as error:  # whatever the model's runtime raises
         return frame(FAILED, f"{type(error).__name__}: {error}".encode())
