@@ -29,6 +29,18 @@ LATEST: Final = "latest"
 VersionChoice = Annotated[str, AfterValidator(_latest_or_number)]
 """latest, or a version's number."""
 
+
+def _auto_or_number(value: str) -> str:
+    if value != AUTO and not (value.isdecimal() and 1 <= int(value) <= MAX_FRONTS):
+        raise ValueError(f"must be auto or a number from 1 to {MAX_FRONTS}")
+    return value
+
+
+AUTO: Final = "auto"
+MAX_FRONTS: Final = 16
+FrontsChoice = Annotated[str, AfterValidator(_auto_or_number)]
+"""auto, or how many."""
+
 LARGEST_MESSAGE_BYTES: Final = 2**31 - 1
 """gRPC counts a message's bytes in 32 bits."""
 
@@ -68,6 +80,12 @@ class ServeSettings(ProgramSettings):
     )
     health_port: int = Field(
         HEALTH_PORT, ge=0, le=65535, description="gRPC health alone, for probes; 0 takes a free port"
+    )
+
+    fronts: FrontsChoice = Field(
+        "auto",
+        description="processes that speak gRPC on --port: a number, or auto, which is one unless there are "
+        "8 cores, or 4 and a GPU",
     )
 
     precision: ServedPrecision = Field(

@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from fovea.errors import ExitCode
 from server.config import ServeSettings
 from server.fronts.call_server import CallServer, Door
+from server.fronts.count import fronts_of
+from server.fronts.fronts import Fronts
+from server.fronts.page import Page, SummedCallMetrics
 from server.models.served_model import LoadedModels, ServedModel
 from server.models.watcher import Watcher
 from server.net.health import Health
@@ -62,11 +65,13 @@ class Server:
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
         self._certificates = certificates_of(settings)
-        self._metrics = Metrics()
+        fronts = fronts_of(settings)
+        page = Page.create(fronts) if fronts > 1 else None
+        self._metrics = Metrics(SummedCallMetrics(page) if page else None)
         self._health = Health()
         self._models: LoadedModels[ServedModel] = LoadedModels()
         self._watcher = Watcher(settings, self._models, self._metrics)
-        self._door = self._own_door()
+        self._door = self._fronts(page) if page else self._own_door()
         self._telling: asyncio.Task[None] | None = None
 
     def _own_door(self) -> Door:
@@ -75,6 +80,9 @@ class Server:
         metrics = self._metrics.calls
         watcher, health = self._watcher, self._health
         return CallServer(settings, self._certificates, self._models, watcher, admission, health, metrics)
+
+    def _fronts(self, page: Page) -> Door:
+        return Fronts(self._settings, self._models, self._watcher, self._health, page)
 
     async def open_ports(self) -> Ports:
         """Answers from here on: health says live, calls are refused until there is a model."""
@@ -91,9 +99,21 @@ class Server:
         self._metrics.inflight_images.set_function(lambda: self._door.in_flight.images)
         self._metrics.inflight_bytes.set_function(lambda: self._door.in_flight.bytes)
         waits = {"models": self._settings.models, **asdict(ports)}
-        await self._watcher.load_first(
-            lambda: logger.info("waiting for a version to be published", extra=waits)
-        )
+
+        def announce(_: object) -> None:
+            logger.info("waiting for a version to be published", extra=waits)
+
+        opening = asyncio.create_task(self._door.has_opened())
+        loading = asyncio.create_task(self._watcher.load_first(lambda: opening.add_done_callback(announce)))
+        try:
+            await asyncio.wait((opening, loading), return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in (opening, loading):
+                task.cancel()  # which one that is done does not mind
+            await asyncio.gather(opening, loading, return_exceptions=True)
+        for task in (loading, opening):
+            if not task.cancelled():
+                task.result()
 
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""

@@ -1,4 +1,4 @@
-"""The port of the calls, and all services on it.
+"""The port of the calls: answered by this process, or by several that share it, the fronts.
 
-For the rooms above: `call_server` (`CallServer`, `Door`).
+For the rooms above: `call_server` (`CallServer`, `Door`), `fronts.Fronts` with its `page`, `count.fronts_of`.
 """

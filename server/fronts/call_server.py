@@ -32,7 +32,10 @@ class Door(Protocol):
         """Images admitted and not yet answered."""
 
     async def open(self) -> int:
-        """Answers from here on; returns the port's number. Raises Unavailable, DataInvalid."""
+        """Takes the port, whose number it returns. Raises Unavailable, DataInvalid."""
+
+    async def has_opened(self) -> None:
+        """Returns when calls are answered. Raises what `open` does."""
 
     def follow_health(self) -> None:
         """Health has changed."""
@@ -100,6 +103,9 @@ class CallServer:
         )
         await self._server.start()
         return bound
+
+    async def has_opened(self) -> None:
+        """At once."""
 
     def follow_health(self) -> None:
         """It is this process's own, as the model is."""

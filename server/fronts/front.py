@@ -1,0 +1,285 @@
+"""The server's side of a front: starts it, hears of its calls, starts it again when it died."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from typing import Any, Final, Protocol
+
+from fovea.errors import FoveaError, Unavailable
+from server.background import in_background
+from server.compute.child import Child
+from server.compute.process_worker import RESTART_AFTER_S
+from server.fronts import frames
+from server.fronts.frames import Link
+from server.fronts.images import FrontImages
+from server.fronts.process import SetUp
+from server.fronts.start import end_front, start_front
+from server.fronts.told import LiveModel, error_from_json, error_to_json
+from server.models.model import CallTimes
+from server.models.served_model import LoadedModels, ServedModel
+
+logger = logging.getLogger(__name__)
+
+OPENS_WITHIN_S: Final = 60.0
+HANGS_AFTER_S: Final = 30.0
+"""It confirms in milliseconds what it is told."""
+
+
+class Server(Protocol):
+    """What a front asks of the server."""
+
+    models: LoadedModels[ServedModel]
+    generation: int
+    """Of the current model; 0 while there is none."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    def open_images(self, models: dict[int, ServedModel]) -> FrontImages:
+        """For a front that starts."""
+
+    def page_descriptor(self) -> int: ...
+
+    def ended(self, front: "Front") -> None:
+        """Nothing of it is in flight any more."""
+
+    def publish(self) -> None:
+        """Something was put in the queue."""
+
+    async def asked(self, what: str, model: ServedModel | None) -> Any:
+        """What a front asks for its callers."""
+
+
+class Front:
+    """One of the processes that speak gRPC. Belongs to the event loop that it is made in."""
+
+    def __init__(self, set_up: SetUp, server: Server) -> None:
+        self._set_up = set_up
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._link: Link | None = None
+        self._process: Child | None = None
+        self._images: FrontImages | None = None
+        self._uses: dict[int, ExitStack] = {}
+        self._models: dict[int, ServedModel] = {}
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._drained: asyncio.Future[bool] | None = None
+        self._told = asyncio.Condition()
+        self._live_generation = 0
+        self._unheard = 0
+        """Times that it was told of health, and has not confirmed it."""
+        self._deaths = 0
+        self._is_ending = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def pid(self) -> int | None:
+        """None while there is no process."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def number(self) -> int:
+        return self._set_up.front
+
+    async def open(self) -> None:
+        """Returns when it answers calls. Raises Unavailable, or what it found."""
+        self._opened = self._loop.create_future()
+        self._uses, self._models = {}, {}
+        self._live_generation = self._unheard = 0
+        self._images = images = self._server.open_images(self._models)
+        try:
+            page = self._server.page_descriptor()
+            ours, self._process = start_front(self._set_up, images.descriptor, page)
+            link = Link(self._received, self._lost)
+            await self._loop.create_unix_connection(lambda: link, sock=ours)
+            self._link = images.link = link
+            if self._server.generation:
+                self.tell_model()
+            self.tell_health()
+            await asyncio.wait_for(asyncio.shield(self._opened), OPENS_WITHIN_S)
+        except BaseException as error:
+            await self._give_up()
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise Unavailable(f"a front cannot be started: {error.strerror}") from error
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"a front is not there after {OPENS_WITHIN_S:.0f} s") from None
+            raise
+
+    def tell_model(self) -> None:
+        """It may use the current one until it says that it does not."""
+        generation = self._server.generation
+        if self._link is None or generation in self._uses:
+            return
+        self._uses[generation] = use = ExitStack()
+        self._models[generation] = model = use.enter_context(self._server.models.use(0))
+        self._link.send_json(frames.MODEL, LiveModel.of(generation, model).to_json())
+        self._begin(self.has_heard())
+
+    def tell_health(self) -> None:
+        if self._link is not None:
+            self._unheard += 1
+            self._link.send(frames.READY, bytes([self._server.is_ready]))
+
+    async def has_heard(self) -> None:
+        """Returns when it has the current model, and health says what it is to; or when it is gone."""
+        generation = self._server.generation
+
+        def has_heard() -> bool:
+            return self._link is None or (self._live_generation >= generation and not self._unheard)
+
+        await asyncio.wait((self._opened,))
+        async with self._told:
+            try:
+                await asyncio.wait_for(self._told.wait_for(has_heard), HANGS_AFTER_S)
+            except TimeoutError:
+                logger.error("a front hangs and is ended", extra={"pid": self.pid})
+                if self._process is not None:
+                    self._process.kill()
+
+    async def drain(self, grace_s: float) -> bool:
+        """False when calls had to be cut; nothing is left of one that is not there."""
+        self._is_ending = True
+        if self._link is None:
+            return True
+        self._drained = self._loop.create_future()
+        self._link.send(frames.DRAIN, frames.SECONDS.pack(grace_s))
+        try:
+            return await asyncio.wait_for(self._drained, grace_s + OPENS_WITHIN_S)
+        except TimeoutError:
+            return False
+
+    async def end(self) -> None:
+        self._is_ending = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._give_up()
+
+    def _received(self, kind: bytes, content: memoryview) -> None:
+        assert self._images is not None  # noqa: S101 - they are there before it
+        if kind == frames.IMAGE:
+            self._deaths = 0
+            self._images.take(content)
+            self._server.publish()
+        elif kind == frames.LEFT:
+            self._images.leave(*frames.NUMBER.unpack(content))
+        else:
+            _KINDS[kind](self, content)
+
+    def _called(self, content: memoryview) -> None:
+        generation, is_answered, began_ms, *seconds = frames.OF_CALL.unpack_from(content)
+        name = bytes(content[frames.OF_CALL.size :]).decode()
+        if generation in self._models:
+            self._models[generation].count_call(name, CallTimes(bool(is_answered), began_ms, *seconds))
+
+    def _has_gone_live(self, content: memoryview) -> None:
+        (self._live_generation,) = frames.NUMBER.unpack(content)
+        self._begin(self._tell_who_waits())
+
+    def _has_heard(self, content: memoryview) -> None:
+        self._unheard -= 1
+        self._begin(self._tell_who_waits())
+
+    async def _tell_who_waits(self) -> None:
+        async with self._told:
+            self._told.notify_all()
+
+    def _uses_no_more(self, content: memoryview) -> None:
+        (generation,) = frames.NUMBER.unpack(content)
+        self._models.pop(generation, None)
+        if use := self._uses.pop(generation, None):
+            use.close()
+
+    def _asked(self, content: memoryview) -> None:
+        self._begin(self._answer(frames.from_json(content)))
+
+    async def _answer(self, asked: dict[str, Any]) -> None:
+        reply: dict[str, Any] = {"number": asked["number"]}
+        try:
+            reply["value"] = await self._server.asked(asked["what"], self._models.get(asked["generation"]))
+        except Exception as error:
+            reply["error"] = error_to_json(error)
+        if self._link is not None:
+            self._link.send_json(frames.REPLY, reply)
+
+    def _has_opened(self, content: memoryview) -> None:
+        told = frames.from_json(content)
+        if self._opened.done():
+            return
+        if "error" in told:
+            self._opened.set_exception(error_from_json(told["error"]))
+        else:
+            self._opened.set_result(None)
+
+    def _has_drained(self, content: memoryview) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(bool(content[0]))
+
+    def _lost(self) -> None:
+        """It has left, though nobody ended it."""
+        is_open = self._opened.done()
+        self._forget()
+        if not is_open:
+            self._opened.set_exception(Unavailable("a front ended as it started"))
+            return
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(False)
+        self._begin(self._start_again())
+
+    def _forget(self) -> None:
+        """Gives up what the process had."""
+        self._link = None
+        if self._images is not None:
+            self._images.end()
+        for use in self._uses.values():
+            use.close()
+        self._uses, self._models = {}, {}
+        self._server.ended(self)
+        self._begin(self._tell_who_waits())
+
+    async def _start_again(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            code = await in_background(process.wait)
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            logger.error("a front died", extra={"pid": process.pid, "how": how})
+        while not self._is_ending:
+            await asyncio.sleep(RESTART_AFTER_S[min(self._deaths, len(RESTART_AFTER_S) - 1)])
+            self._deaths += 1
+            try:
+                await self.open()
+            except Exception as error:  # whatever a machine in need gives as its reason
+                unforeseen = None if isinstance(error, FoveaError) else error
+                reason = {"reason": str(error)}
+                logger.error("a front does not start again", extra=reason, exc_info=unforeseen)
+            else:
+                logger.info("a front was started again", extra={"pid": self.pid})
+                return
+
+    async def _give_up(self) -> None:
+        link, process = self._link, self._process
+        self._opened.cancel()
+        self._forget()
+        self._process = None
+        if link is not None:
+            link.close()
+        if process is not None:
+            await end_front(process)
+
+    def _begin(self, work: Awaitable[Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+_KINDS: Final[dict[bytes, Callable[[Front, memoryview], None]]] = {
+    frames.CALL: Front._called,
+    frames.LIVE: Front._has_gone_live,
+    frames.HEARD: Front._has_heard,
+    frames.UNUSED: Front._uses_no_more,
+    frames.ASK: Front._asked,
+    frames.OPENED: Front._has_opened,
+    frames.DRAINED: Front._has_drained,
+}

@@ -1,0 +1,122 @@
+"""Several processes answer the calls; what computes, and all that there is once, stays in this one."""
+
+import asyncio
+import itertools
+from typing import Any
+
+from fovea.settings import as_saved
+from server.config import ServeSettings
+from server.fronts.arena import size_of_arena
+from server.fronts.front import Front
+from server.fronts.images import FrontImages
+from server.fronts.page import Page
+from server.fronts.process import SetUp
+from server.fronts.told import figures_to_json
+from server.models.served_model import LoadedModels, ServedModel
+from server.models.watcher import Watcher
+from server.net.health import Health
+from server.net.ports import HeldPort
+from server.queue.priorities import InFlight
+
+
+class Fronts:
+    """The door of a server whose calls others answer; see `Door`."""
+
+    def __init__(
+        self,
+        settings: ServeSettings,
+        models: LoadedModels[ServedModel],
+        watcher: Watcher,
+        health: Health,
+        page: Page,
+    ) -> None:
+        self._settings = settings
+        self.models = models
+        models.on_swap = self._swapped
+        self.generation = 0
+        self._watcher = watcher
+        self._health = health
+        self._page = page
+        self._fronts: list[Front] = []
+        self._arenas = itertools.count(1)
+        self._port: HeldPort | None = None
+        self._is_to_publish = False
+        self._opening: asyncio.Future[list[None]] | None = None
+
+    @property
+    def in_flight(self) -> InFlight:
+        return self._page.in_flight()
+
+    @property
+    def is_ready(self) -> bool:
+        return self._health.is_ready
+
+    async def open(self) -> int:
+        self._port = held = HeldPort("--port", self._settings.host, self._settings.port)
+        settings, name, count = as_saved(self._settings), self._watcher.name, self._page.fronts
+        self._fronts = [
+            Front(SetUp(settings, name, held.number, number, count), self) for number in range(count)
+        ]
+        self._opening = asyncio.gather(*(front.open() for front in self._fronts))
+        return held.number
+
+    async def has_opened(self) -> None:
+        """They start while the model loads."""
+        if self._opening is not None:
+            await self._opening
+
+    def follow_health(self) -> None:
+        for front in self._fronts:
+            front.tell_health()
+
+    async def has_heard(self) -> None:
+        await asyncio.gather(*(front.has_heard() for front in self._fronts))
+
+    async def drain(self, grace_s: float) -> bool:
+        return all(await asyncio.gather(*(front.drain(grace_s) for front in self._fronts)))
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        await asyncio.gather(*(front.end() for front in self._fronts), return_exceptions=True)
+        if self._port is not None:
+            self._port.close()
+
+    def open_images(self, models: dict[int, ServedModel]) -> FrontImages:
+        """For a front that starts; `models` are those that it may use."""
+        size = size_of_arena(self._settings.queue_capacity, self._settings.max_inflight_bytes)
+        return FrontImages(next(self._arenas), size, models)
+
+    def page_descriptor(self) -> int:
+        return self._page.descriptor
+
+    def ended(self, front: Front) -> None:
+        self._page.end(front.number)
+
+    def publish(self) -> None:
+        """When a full queue will have moved on, once a turn of the loop: fronts refuse, and say it."""
+        if not self._is_to_publish:
+            self._is_to_publish = True
+            asyncio.get_running_loop().call_soon(self._publish)
+
+    def _publish(self) -> None:
+        self._is_to_publish = False
+        if (model := self.models.current) is not None:
+            self._page.retry_after_s = model.retry_after_s()
+
+    async def asked(self, what: str, model: ServedModel | None) -> Any:
+        """See `remote`."""
+        if what == "refused":
+            return await self._watcher.refused_now()
+        if what == "figures" and model is not None:
+            return figures_to_json(await model.figures())
+        await self._watcher.look_on_demand()
+        await self.has_heard()
+        return None
+
+    def _swapped(self) -> None:
+        self.generation += 1
+        self._publish()
+        for front in self._fronts:
+            front.tell_model()

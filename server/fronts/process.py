@@ -1,0 +1,175 @@
+"""A front: a process that speaks gRPC on the port that it shares, and has its images computed by the server.
+
+`python -m server.fronts.process front FD` ends when the server closes the socket, however the server ended.
+"""
+
+if __name__ == "__main__":
+    import signal
+
+    # Before anything that takes time: the server alone decides when this process ends.
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    from server.fronts.process import main as run
+
+    run()
+    raise SystemExit
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from fovea import logs
+from fovea.errors import FoveaError
+from fovea.malloc import return_large_blocks, share_one_heap
+from server.compute.own_end import end_with_the_server, name_itself
+from server.config import ServeSettings
+from server.fronts import frames
+from server.fronts.arena import Arena, size_of_arena
+from server.fronts.call_server import CallServer
+from server.fronts.frames import Link
+from server.fronts.page import Page, SharedCallMetrics, SharedLedger
+from server.fronts.remote import Owner, RemoteModel, RemoteVersions
+from server.fronts.told import LiveModel, error_to_json
+from server.models.served_model import LoadedModels
+from server.net.health import Health
+from server.net.tls import certificates_of
+from server.queue.priorities import Admission
+from server.telemetry.grpc_log import leave_out_what_callers_do
+from server.telemetry.log_queue import QueuedLog
+
+logger = logging.getLogger(__name__)
+
+NAME: Final = "front"
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What a front is told first."""
+
+    settings: dict[str, Any]
+    """ServeSettings, as JSON has them."""
+    model_name: str
+    """That of the folder of versions."""
+    port: int
+    front: int
+    """Which of them it is, from 0."""
+    fronts: int
+
+
+def main() -> None:
+    """`front FD`, where the other end of the socket is the server's."""
+    end_with_the_server()
+    name_itself(NAME)
+    server = socket.socket(fileno=int(sys.argv[2]))
+    told = _receive(server)
+    if told is None:
+        return
+    set_up, arena, page = told
+    settings = ServeSettings(**set_up.settings)
+    share_one_heap()
+    return_large_blocks()
+    log = QueuedLog(sys.stderr.fileno())
+    logs.set_up(settings.log_level, settings.log_format, log)
+    leave_out_what_callers_do()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    size = size_of_arena(settings.queue_capacity, settings.max_inflight_bytes)
+    asyncio.run(Front(set_up, settings, Arena(arena, size), Page(page, set_up.fronts), log).answer(server))
+
+
+class Front:
+    """The services, and what the server tells of the model, of health and of the end."""
+
+    def __init__(
+        self, set_up: SetUp, settings: ServeSettings, arena: Arena, page: Page, log: QueuedLog
+    ) -> None:
+        self._set_up = set_up
+        self._settings = settings
+        self._arena = arena
+        self._page = page
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def answer(self, server: socket.socket) -> None:
+        """Until the server ends, and this process with it."""
+        settings, number = self._settings, self._set_up.front
+        self._health = Health()
+        self._models: LoadedModels[RemoteModel] = LoadedModels()
+        self._owner = Owner(self._arena, self._page)
+        ledger = SharedLedger(self._page, number)
+        admission = Admission(settings.queue_capacity, settings.max_inflight_bytes, ledger)
+        loop = asyncio.get_running_loop()
+        link = Link(self._received, self._end)
+        try:
+            self._door = CallServer(
+                settings,
+                certificates_of(settings),
+                self._models,
+                RemoteVersions(self._set_up.model_name, self._owner),
+                admission,
+                self._health,
+                SharedCallMetrics(self._page, number),
+                shares_port=True,
+            )
+            opened: dict[str, Any] = {"port": await self._door.open(self._set_up.port)}
+        except FoveaError as error:
+            opened = {"error": error_to_json(error)}
+        server.setblocking(False)
+        await loop.create_unix_connection(lambda: link, sock=server)
+        self._owner.link = link
+        link.send_json(frames.OPENED, opened)
+        await loop.create_future()
+
+    def _received(self, kind: bytes, content: memoryview) -> None:
+        if kind == frames.ANSWER:
+            self._owner.answered(content)
+        elif kind == frames.REFUSED:
+            self._owner.refused(content)
+        elif kind == frames.GONE:
+            self._owner.gone(content)
+        elif kind == frames.REPLY:
+            self._owner.replied(content)
+        elif kind == frames.READY:
+            self._health.set_ready(bool(content[0]))
+            self._owner.send(frames.HEARD)
+        elif kind == frames.MODEL:
+            self._begin(self._take_live(LiveModel.from_json(frames.from_json(content))))
+        else:
+            self._begin(self._drain(*frames.SECONDS.unpack(content)))
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take_live(self, live: LiveModel) -> None:
+        """New calls go to it; the server hears when the one before has no calls any more."""
+        self._models.swap(RemoteModel(live, self._owner))
+        self._owner.send(frames.LIVE, frames.NUMBER.pack(live.generation))
+        await self._models.close_replaced()
+
+    async def _drain(self, grace_s: float) -> None:
+        drained = await self._door.drain(grace_s)
+        self._owner.send(frames.DRAINED, bytes([drained]))
+
+    def _end(self) -> NoReturn:
+        """The server has: callers hear it from the kernel, which closes their connections."""
+        self._log.flush()
+        os._exit(0)
+
+
+def _receive(server: socket.socket) -> tuple[SetUp, int, int] | None:
+    """What the front is told, the arena's descriptor and the page's; None where the server has ended."""
+    header, descriptors, _, _ = socket.recv_fds(server, frames.HEADER.size, 2)
+    if len(header) < frames.HEADER.size or len(descriptors) < 2:
+        return None
+    _, length = frames.HEADER.unpack(header)
+    content = server.recv(length, socket.MSG_WAITALL)
+    if len(content) < length:
+        return None
+    arena, page = descriptors
+    return SetUp(**json.loads(content)), arena, page

@@ -1,0 +1,223 @@
+"""Images on their way from a front to the model and back, both ends in this process.
+
+The model takes the way to a GPU, with decoding ahead, a CPU in its place; each batch waits for `gate`.
+"""
+
+import asyncio
+import mmap
+import socket
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fovea.errors import ImageInvalid
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import CPU, Classifier
+from server.compute.backend import Decoder, GpuBackend, WorkItem
+from server.compute.engine import Engine
+from server.config import ServeSettings
+from server.errors import ComputeFailed, DeadlinePassed, NoModelReady
+from server.fronts import frames
+from server.fronts.arena import Arena
+from server.fronts.frames import Link
+from server.fronts.images import FrontImages
+from server.fronts.page import Page
+from server.fronts.remote import Owner, RemoteModel
+from server.fronts.told import LiveModel
+from server.models.served_model import ServedModel
+from server.queue.batch_policy import BatchLimits, CostModel
+from server.queue.worker import Computed, ThreadWorker
+from server.telemetry.metrics import Metrics
+from tests import tiny
+from tests.server.event_loop import in_event_loop, until
+from tests.server.oip_calls import IMAGES, crops_of
+
+GENERATION = 3
+
+
+class Ends:
+    """A front's end and the server's, with a model between them."""
+
+    def __init__(self, bundle: ModelBundle, classifier: Classifier, size_bytes: int, ahead: bool) -> None:
+        self.gate = threading.Semaphore(0)
+        self.failure: Exception | None = None
+        self._compute = GpuBackend(classifier, Decoder(bundle.contract.preprocess))
+        worker = ThreadWorker[Any](self._gated)
+        engine = Engine(bundle, CPU, "fp32", [worker], BatchLimits(4), CostModel(), ahead)
+        self.metrics = Metrics()
+        self.served = ServedModel(engine, ServeSettings(models="unused"), self.metrics)
+        self.images = FrontImages(1, size_bytes, {GENERATION: self.served})
+        self.arena = Arena(self.images.descriptor, size_bytes)
+        self.owner = Owner(self.arena, Page.create(2))
+        self.model = RemoteModel(LiveModel.of(GENERATION, self.served), self.owner)
+        self.inline = 0
+
+    async def connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        front, server = socket.socketpair()
+        at_front = Link(self._to_front, lambda: None)
+        at_server = Link(self._to_server, self.images.end)
+        await loop.create_unix_connection(lambda: at_front, sock=front)
+        await loop.create_unix_connection(lambda: at_server, sock=server)
+        self.owner.link, self.images.link = at_front, at_server
+
+    async def classify(self, image: bytes, **named: Any) -> Any:
+        return await self.model.classify(WorkItem(image, **named), None)
+
+    def open_gate(self) -> None:
+        self.gate.release(1000)
+
+    def has_room(self) -> bool:
+        """For a whole arena's image."""
+        if (start := self.arena.put(b"x")) is not None:
+            self.arena.free(start, 1)
+        return start is not None
+
+    def _to_server(self, kind: bytes, content: memoryview) -> None:
+        if kind == frames.IMAGE:
+            self.inline += len(content) > frames.OF_IMAGE.size
+            self.images.take(content)
+        else:
+            assert kind == frames.LEFT
+            self.images.leave(*frames.NUMBER.unpack(content))
+
+    def _to_front(self, kind: bytes, content: memoryview) -> None:
+        take = {
+            frames.ANSWER: self.owner.answered,
+            frames.REFUSED: self.owner.refused,
+            frames.GONE: self.owner.gone,
+        }
+        take[kind](content)
+
+    def _gated(self, items: Sequence[WorkItem], is_alone: bool) -> Computed:
+        assert self.gate.acquire(timeout=20)
+        if self.failure is not None:
+            raise self.failure
+        return self._compute(items, is_alone)
+
+
+@asynccontextmanager
+async def both_ends(
+    bundle: ModelBundle, classifier: Classifier, size_bytes: int = 64 * mmap.PAGESIZE, *, ahead: bool = True
+) -> AsyncIterator[Ends]:
+    ends = Ends(bundle, classifier, size_bytes, ahead)
+    await ends.connect()
+    try:
+        yield ends
+    finally:
+        ends.open_gate()
+        await ends.served.close()
+
+
+@in_event_loop
+async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classifier: Classifier) -> None:
+    crops = crops_of(IMAGES)
+    expected = tiny_classifier.classify_with_logits(crops)
+    for ahead in (True, False):
+        async with both_ends(tiny_bundle, tiny_classifier, ahead=ahead) as ends:
+            ends.open_gate()
+            encoded = await asyncio.gather(*map(ends.classify, IMAGES))
+            pixels = [await ends.classify(crop.tobytes(), is_crop=True, wants_logits=True) for crop in crops]
+            assert ends.inline == 0
+            assert ends.metrics.registry.get_sample_value("fovea_queue_seconds_count") == 6
+        for answer, row in zip((*encoded, *pixels), (*expected, *expected), strict=True):
+            assert np.array_equal(answer.probabilities, row[0])
+            assert answer.best == row[0].argmax()
+        assert all(
+            np.array_equal(answer.logits, row[1]) for answer, row in zip(pixels, expected, strict=True)
+        )
+        assert all(answer.logits is None and answer.decode_s > 0 for answer in encoded)
+
+
+@in_event_loop
+async def test_what_is_wrong_with_an_image_its_caller_hears(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    async with both_ends(tiny_bundle, tiny_classifier) as ends:
+        with pytest.raises(ImageInvalid) as bad:
+            await ends.classify(b"no image")
+        assert bad.value.reason == "not_an_image"
+        with pytest.raises(ImageInvalid):
+            await ends.classify(b"")
+        with pytest.raises(DeadlinePassed):
+            await ends.model.classify(WorkItem(IMAGES[0]), 0.0)
+        ends.failure = RuntimeError("it does not compute")
+        ends.open_gate()
+        with pytest.raises(ComputeFailed, match="it does not compute"):
+            await ends.classify(IMAGES[0])
+        stranger = RemoteModel(LiveModel.of(GENERATION + 1, ends.served), ends.owner)
+        with pytest.raises(NoModelReady):
+            await stranger.classify(WorkItem(IMAGES[0]), None)
+        assert ends.arena.put(bytes(64 * mmap.PAGESIZE)) == 0, "nothing lies there any more"
+
+
+@in_event_loop
+async def test_an_image_for_which_there_is_no_room_goes_over_the_socket(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    async with both_ends(tiny_bundle, tiny_classifier, mmap.PAGESIZE) as ends:
+        large = tiny.picture("red", (900, 700), "BMP")
+        ends.open_gate()
+        answer = await ends.classify(large)
+        assert ends.inline == 1
+    assert tiny.LABELS[answer.best] == "red"
+
+
+@in_event_loop
+async def test_where_an_image_lies_is_free_when_nobody_reads_it_though_its_caller_left_before(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    image = tiny.picture("blue", (20, 20))
+    for ahead in (True, False):
+        async with both_ends(tiny_bundle, tiny_classifier, mmap.PAGESIZE, ahead=ahead) as ends:
+            leaving = asyncio.create_task(ends.classify(image))
+            await until(lambda ends=ends: ends.served.batcher.running == 1)  # type: ignore[misc]
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+            other = asyncio.create_task(ends.classify(image))
+            await until(lambda ends=ends: ends.inline == 1)  # type: ignore[misc]
+            assert not ends.has_room()
+            ends.open_gate()
+            assert (await other).best == tiny.LABELS.index("blue")
+            await until(ends.has_room)
+            assert len(ends.images) == 0
+            sample = ends.metrics.registry.get_sample_value
+            assert sample("fovea_predictions_total", {"label": "blue"}) == 1, "nobody asked for the other"
+
+
+@in_event_loop
+async def test_what_waits_for_a_caller_who_left_is_never_computed(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    async with both_ends(tiny_bundle, tiny_classifier, ahead=False) as ends:
+        first = asyncio.create_task(ends.classify(IMAGES[0]))
+        await until(lambda: ends.served.batcher.running == 1)
+        waiting = [asyncio.create_task(ends.classify(image)) for image in IMAGES]
+        await until(lambda: ends.served.batcher.queued == len(IMAGES))
+        for each in waiting:
+            each.cancel()
+        await until(lambda: ends.served.batcher.queued == 0)
+        ends.open_gate()
+        await first
+        assert (await ends.served.figures()).images == 1
+
+
+@in_event_loop
+async def test_a_front_that_ends_has_its_images_given_up(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    async with both_ends(tiny_bundle, tiny_classifier, ahead=False) as ends:
+        lost = [asyncio.create_task(ends.classify(image)) for image in IMAGES]
+        await until(lambda: ends.served.batcher.running + ends.served.batcher.queued == len(IMAGES))
+        assert ends.owner.link is not None
+        ends.owner.link.close()
+        await until(lambda: ends.served.batcher.queued == 0)
+        assert ends.images.descriptor >= 0, "what is computed is still read"
+        ends.open_gate()
+        await until(lambda: ends.images.descriptor < 0)
+        for each in lost:
+            each.cancel()
