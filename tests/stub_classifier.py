@@ -24,6 +24,8 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
     def __init__(self) -> None:
         self.address = ""
         self.requests: list[classify_pb2.ClassifyRequest] = []
+        self.connections: set[str] = set()
+        """That calls came by."""
         self.statuses: list[grpc.StatusCode] = []
         self.always: grpc.StatusCode | None = None
         self.gate = threading.Event()
@@ -43,6 +45,7 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
         self, request: classify_pb2.ClassifyRequest, context: grpc.ServicerContext
     ) -> classify_pb2.ClassifyResponse:
         self.requests.append(request)
+        self.connections.add(context.peer())
         context.add_callback(self.ended.release)
         self.arrived.release()
         if request.image == HELD:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 
 from fovea.client.answers import CallFailed, Classification, classification, failure
-from fovea.client.channel import DEFAULT_TIMEOUT_S, PathOrName, checked_timeout, options_for, tls_credentials
+from fovea.client.channel import (
+    DEFAULT_TIMEOUT_S,
+    PathOrName,
+    checked_timeout,
+    connections_of,
+    options_for,
+    tls_credentials,
+)
 from fovea.client.obstacle import async_obstacle
 from fovea.client.request import (
     ImageLike,
@@ -54,6 +61,7 @@ class AsyncClient:
         """As Client's; raises what that does."""
         self._target, self._proxy = target, grpc_proxy(target)
         self._timeout_s = checked_timeout(timeout_s)
+        self._more: list[tuple[grpc.aio.Channel, ClassifierAsyncStub]] = []
         self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
 
     async def __aenter__(self) -> Self:
@@ -63,7 +71,8 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        await self._channel.close()
+        for channel in (self._channel, *(channel for channel, _ in self._more)):
+            await channel.close()
 
     async def classify(
         self,
@@ -84,7 +93,7 @@ class AsyncClient:
             priority=priority,
             request_id=request_id,
         )
-        return await self._classify(ask, image, name_of(image))
+        return await self._classify(ask, image, name_of(image), self._stub)
 
     def classify_many(
         self,
@@ -113,8 +122,9 @@ class AsyncClient:
 
         async def outcome(numbered: tuple[int, ImageLike]) -> Classification | FoveaError:
             index, image = numbered
+            stub = self._stub_of(index % connections_of(window))
             try:
-                return await self._classify(ask, image, name_of(image, index))
+                return await self._classify(ask, image, name_of(image, index), stub)
             except FoveaError as error:
                 return error
 
@@ -129,11 +139,15 @@ class AsyncClient:
             raise await self._failure(error) from error
 
     async def _classify(
-        self, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]", image: ImageLike, name: str
+        self,
+        ask: "Callable[[bytes], classify_pb2.ClassifyRequest]",
+        image: ImageLike,
+        name: str,
+        stub: "ClassifierAsyncStub",
     ) -> Classification:
         try:
             data = image if isinstance(image, bytes) else await asyncio.to_thread(encoded_as, name, image)
-            return classification(await self._stub.Classify(ask(data), timeout=self._timeout_s))
+            return classification(await stub.Classify(ask(data), timeout=self._timeout_s))
         except grpc.RpcError as error:
             raise await self._failure(error, name) from error
 
@@ -143,10 +157,22 @@ class AsyncClient:
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         # Not before the first call: a channel needs a running event loop, and a client may be made earlier.
-        options = options_for(self._target)
+        return self._open()
+
+    def _open(self, *, is_one_more: bool = False) -> grpc.aio.Channel:
+        options = options_for(self._target, is_one_more=is_one_more)
         if self._credentials:
             return grpc.aio.secure_channel(self._target, self._credentials, options)
         return grpc.aio.insecure_channel(self._target, options)
+
+    def _stub_of(self, connection: int) -> "ClassifierAsyncStub":
+        """Counted from 0, which is that of all other calls."""
+        from fovea.v1 import classify_pb2_grpc
+
+        while len(self._more) < connection:
+            channel = self._open(is_one_more=True)
+            self._more.append((channel, classify_pb2_grpc.ClassifierStub(channel)))
+        return self._more[connection - 1][1] if connection else self._stub
 
     @cached_property
     def _stub(self) -> "ClassifierAsyncStub":

@@ -15,6 +15,9 @@ MAX_TIMEOUT_S: Final = 86_400.0
 """A day; gRPC cannot count to just any number."""
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 
+CALLS_OF_A_CONNECTION: Final = 64
+MOST_CONNECTIONS: Final = 4
+
 PathOrName = str | PathLike[str]
 
 _SERVICE: Final = "fovea.v1.Classifier"
@@ -55,10 +58,26 @@ OPTIONS: Final[list[tuple[str, str | int]]] = [
 ]
 """For grpc and grpc.aio alike."""
 
+# Each channel counts its failures by itself, and there are several.
+_FEWER_RETRIES: Final = {"retryThrottling": {"maxTokens": 400, "tokenRatio": 0.1}}
+_OF_ONE_MORE: Final[dict[str, str | int]] = {
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.service_config": json.dumps({**_SERVICE_CONFIG, **_FEWER_RETRIES}),
+}
 
-def options_for(target: str) -> list[tuple[str, str | int]]:
-    """OPTIONS, and past any proxy where none is meant for this target."""
-    return [*OPTIONS, ("grpc.enable_http_proxy", int(bool(grpc_proxy(target))))]
+
+def options_for(target: str, *, is_one_more: bool = False) -> list[tuple[str, str | int]]:
+    """OPTIONS, and past any proxy where none is meant for this target.
+
+    A channel that `is_one_more` has connections of its own; all others of a process share them.
+    """
+    options = {**dict(OPTIONS), "grpc.enable_http_proxy": int(bool(grpc_proxy(target)))}
+    return list({**options, **(_OF_ONE_MORE if is_one_more else {})}.items())
+
+
+def connections_of(window: int) -> int:
+    """Over how many the calls of a window go: a server of several processes shares its calls by them."""
+    return min(MOST_CONNECTIONS, -(-window // CALLS_OF_A_CONNECTION))
 
 
 def checked_timeout(timeout_s: float) -> float:

@@ -1,8 +1,9 @@
 """The client for threads; `fovea.client` is where callers find it."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from itertools import cycle
 from typing import TYPE_CHECKING, Self
 
 import grpc
@@ -13,7 +14,14 @@ from fovea.client.answers import (
     classification,
     failure,
 )
-from fovea.client.channel import DEFAULT_TIMEOUT_S, PathOrName, checked_timeout, options_for, tls_credentials
+from fovea.client.channel import (
+    DEFAULT_TIMEOUT_S,
+    PathOrName,
+    checked_timeout,
+    connections_of,
+    options_for,
+    tls_credentials,
+)
 from fovea.client.obstacle import obstacle
 from fovea.client.request import (
     ImageLike,
@@ -30,6 +38,7 @@ from fovea.proxies import grpc_proxy
 
 if TYPE_CHECKING:
     from fovea.v1 import classify_pb2
+    from fovea.v1.classify_pb2_grpc import ClassifierStub
 
     _Call = grpc._CallFuture[classify_pb2.ClassifyResponse]
 
@@ -62,13 +71,10 @@ class Client:
         a file that cannot be read, DataInvalid for one that holds something else.
         """
         self._timeout_s = checked_timeout(timeout_s)
-        credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
-        self._proxy, options = grpc_proxy(target), options_for(target)
-        self._channel = (
-            grpc.secure_channel(target, credentials, options)
-            if credentials
-            else grpc.insecure_channel(target, options)
-        )
+        self._target, self._proxy = target, grpc_proxy(target)
+        self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
+        self._channel = self._open()
+        self._more: list[grpc.Channel] = []
         from fovea.v1 import classify_pb2_grpc  # with the first client: a fifth of what it takes to load
 
         self._stub = classify_pb2_grpc.ClassifierStub(self._channel)
@@ -80,7 +86,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._channel.close()
+        for channel in (self._channel, *self._more):
+            channel.close()
 
     def classify(
         self,
@@ -151,10 +158,11 @@ class Client:
         window: int,
     ) -> Generator[Classification | FoveaError, None, None]:
         pending: deque[tuple[str, _Call | DataInvalid]] = deque()
+        stubs = self._stubs(window)
         try:
             for index, image in enumerate(images):
                 name = name_of(image, index)
-                pending.append((name, self._send(image, name, ask)))
+                pending.append((name, self._send(image, name, ask, next(stubs))))
                 if len(pending) >= window:
                     yield self._outcome(*pending.popleft())
             while pending:
@@ -165,13 +173,32 @@ class Client:
                     call.cancel()
 
     def _send(
-        self, image: ImageLike, name: str, ask: "Callable[[bytes], classify_pb2.ClassifyRequest]"
+        self,
+        image: ImageLike,
+        name: str,
+        ask: "Callable[[bytes], classify_pb2.ClassifyRequest]",
+        stub: "ClassifierStub",
     ) -> "_Call | DataInvalid":
         try:
             data = encoded_as(name, image)
         except DataInvalid as error:
             return error
-        return self._stub.Classify.future(ask(data), timeout=self._timeout_s)
+        return stub.Classify.future(ask(data), timeout=self._timeout_s)
+
+    def _stubs(self, window: int) -> "Iterator[ClassifierStub]":
+        """Of as many connections as the window has, in turn."""
+        from fovea.v1.classify_pb2_grpc import ClassifierStub
+
+        more = connections_of(window) - 1
+        while len(self._more) < more:
+            self._more.append(self._open(is_one_more=True))
+        return cycle([self._stub, *map(ClassifierStub, self._more[:more])])
+
+    def _open(self, *, is_one_more: bool = False) -> grpc.Channel:
+        options = options_for(self._target, is_one_more=is_one_more)
+        if self._credentials:
+            return grpc.secure_channel(self._target, self._credentials, options)
+        return grpc.insecure_channel(self._target, options)
 
     def _outcome(self, name: str, call: "_Call | DataInvalid") -> Classification | FoveaError:
         if isinstance(call, FoveaError):

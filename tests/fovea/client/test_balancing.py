@@ -125,3 +125,18 @@ def test_a_client_without_a_sensible_deadline_is_refused(timeout_s: float) -> No
     for kind in (Client, AsyncClient):
         with pytest.raises(ValueError, match="timeout_s must be"):
             kind("127.0.0.1:1", timeout_s=timeout_s)
+
+
+def test_a_large_window_goes_over_several_connections(stub: StubClassifier) -> None:
+    async def classify_many(window: int) -> None:
+        async with AsyncClient(stub.address) as client:
+            assert len([each async for each in client.classify_many([b"image"] * 300, window=window)]) == 300
+
+    for window, connections in ((16, 1), (64, 1), (65, 2), (300, 4)):
+        stub.connections.clear()
+        with Client(stub.address) as client:
+            assert len(list(client.classify_many([b"image"] * 300, window=window))) == 300
+        assert len(stub.connections) == connections
+        stub.connections.clear()
+        asyncio.run(classify_many(window))
+        assert len(stub.connections) == connections
