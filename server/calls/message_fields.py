@@ -33,6 +33,22 @@ def fields(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int, int]
         at += size
 
 
+def take_out(data: bytes, number: int) -> tuple[bytes, list[memoryview]]:
+    """The contents of a field of bytes, where they are, and all other fields. `number` is below 16.
+
+    A field whose tag is longer than it need be stays among the others. Raises DecodeError.
+    """
+    contents: list[memoryview] = []
+    others: list[bytes] = []
+    kept = 0
+    for found, tag, start, end in fields(data, 0, len(data)):
+        if found == number and data[tag] == number << 3 | _LENGTH:
+            contents.append(memoryview(data)[start:end])
+            others.append(data[kept:tag])
+            kept = end
+    return b"".join((*others, data[kept:])), contents
+
+
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     """The number, and where it ends."""
     value = shift = 0

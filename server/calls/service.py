@@ -14,6 +14,7 @@ from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server.calls.answering import Call, Calls, Context, check_request_id, deadline_of, refuse_malformed
 from server.calls.description import model_description
+from server.calls.message_fields import take_out
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
 from server.errors import FieldInvalid
@@ -23,6 +24,7 @@ from server.queue.priorities import Admission, Priority
 STREAM_WINDOW: Final = 16
 """Images of one stream that are in flight together."""
 
+_IMAGES: Final = pb.ClassifyBatchRequest.DESCRIPTOR.fields_by_name["images"].number
 FIRST_IS_IMAGE: Final = 0x0A
 """The tag of `image`."""
 MAY_BE_IMAGE: Final = (FIRST_IS_IMAGE, FIRST_IS_IMAGE | 0x80)
@@ -39,10 +41,9 @@ PRIORITIES: Final = {
 
 
 @dataclass(slots=True)
-class ImageRequest:
-    """A ClassifyRequest whose image lies where it was received: protobuf would copy it twice."""
+class Asked:
+    """What a caller wants to know of images."""
 
-    image: memoryview
     top_k: int
     min_probability: float
     model_version: int
@@ -50,8 +51,23 @@ class ImageRequest:
     request_id: str
 
 
+@dataclass(slots=True)
+class ImageRequest(Asked):
+    """A ClassifyRequest whose image lies where it was received: protobuf would copy it twice."""
+
+    image: memoryview
+
+
+@dataclass(slots=True)
+class BatchRequest(Asked):
+    """A ClassifyBatchRequest, of the same kind."""
+
+    images: list[memoryview]
+
+
 OneImage = ImageRequest | pb.ClassifyRequest
-Query = OneImage | pb.ClassifyBatchRequest
+Images = BatchRequest | pb.ClassifyBatchRequest
+Query = OneImage | Images
 
 
 class ClassifierService(ClassifierServicer):
@@ -74,9 +90,7 @@ class ClassifierService(ClassifierServicer):
             call.note(response)
             return response
 
-    async def ClassifyBatch(
-        self, request: pb.ClassifyBatchRequest, context: Context
-    ) -> pb.ClassifyBatchResponse:
+    async def ClassifyBatch(self, request: Images, context: Context) -> pb.ClassifyBatchResponse:
         deadline = deadline_of(context)
         async with self._call("ClassifyBatch", request, context, deadline) as call:
             response = await self._classify_batch(request, deadline)
@@ -122,19 +136,18 @@ class ClassifierService(ClassifierServicer):
             with self._admission.admit(1, len(image), priority, model.retry_after_s):
                 return await self._classify_image(model, image, request, deadline, priority)
 
-    async def _classify_batch(
-        self, request: pb.ClassifyBatchRequest, deadline: float | None
-    ) -> pb.ClassifyBatchResponse:
+    async def _classify_batch(self, request: Images, deadline: float | None) -> pb.ClassifyBatchResponse:
         """How many images there may be is checked before the request is parsed: see `request_limits`."""
 
-        async def result(image: bytes) -> pb.ClassifyResult:
+        async def result(image: bytes | memoryview) -> pb.ClassifyResult:
             try:
                 response = await self._classify_image(model, image, request, deadline, priority)
                 return pb.ClassifyResult(response=response)
             except Exception as error:
                 return pb.ClassifyResult(error=self._calls.status(error, request.request_id))
 
-        priority, images = _priority_of(request.priority, Priority.BULK), list(request.images)
+        priority = _priority_of(request.priority, Priority.BULK)
+        images: list[bytes | memoryview] = [*request.images]
         size_bytes = sum(map(len, images))
         _check(request)
         with self._models.use(request.model_version) as model:
@@ -186,17 +199,29 @@ def image_request(data: bytes) -> OneImage:
     if not start or len(rest) > MAX_REST_BYTES or any(byte in rest for byte in MAY_BE_IMAGE):
         return pb.ClassifyRequest.FromString(data)  # of several images the last one counts
     query = pb.ClassifyRequest.FromString(rest)
-    return ImageRequest(
-        memoryview(data)[start:end],
-        query.top_k,
-        query.min_probability,
-        query.model_version,
-        query.priority,
-        query.request_id,
-    )
+    return ImageRequest(*_asked(query), memoryview(data)[start:end])
 
 
-PARSERS: Final = {"Classify": image_request, "ClassifyStream": image_request}
+def batch_request(data: bytes) -> Images:
+    """What protobuf would make of it. Raises DecodeError."""
+    rest, images = take_out(data, _IMAGES)
+    query = pb.ClassifyBatchRequest.FromString(rest)
+    if query.images:  # by a tag that is longer than it need be
+        return pb.ClassifyBatchRequest.FromString(data)
+    return BatchRequest(*_asked(query), images)
+
+
+PARSERS: Final = {
+    "Classify": image_request,
+    "ClassifyBatch": batch_request,
+    "ClassifyStream": image_request,
+}
+
+
+def _asked(
+    query: pb.ClassifyRequest | pb.ClassifyBatchRequest,
+) -> tuple[int, float, int, "pb.Priority.ValueType", str]:
+    return query.top_k, query.min_probability, query.model_version, query.priority, query.request_id
 
 
 def _image_ahead(data: bytes) -> tuple[int, int]:

@@ -7,15 +7,16 @@ from grpc_reflection.v1alpha import reflection
 
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
+from server.calls import service as classifier
 from server.calls.answering import AccessLog, Calls, add_service
 from server.calls.draining import drain_calls
 from server.calls.request_limits import classifier_limits
-from server.calls.service import PARSERS, ClassifierService
 from server.config import ServeSettings
 from server.models.model import Models, Versions
 from server.net.health import CLASSIFIER, INFERENCE, Health
 from server.net.ports import bind_grpc, call_options
 from server.net.tls import Certificates
+from server.oip import infer_request
 from server.oip.inference import Inference
 from server.oip.repository import Repository
 from server.oip.request_limits import inference_limits
@@ -71,10 +72,10 @@ class CallServer:
         self._shares_port = shares_port
         self._server = grpc.aio.server(options=call_options(settings, is_shared=shares_port))
         calls = Calls(metrics, AccessLog(settings.access_log_sample))
-        service = ClassifierService(models, admission, calls)
+        service = classifier.ClassifierService(models, admission, calls)
         descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
         limits = classifier_limits(settings.max_images_per_call)
-        add_service(self._server, descriptor, service, limits, PARSERS)
+        add_service(self._server, descriptor, service, limits, classifier.PARSERS)
         inference = InferenceService(
             models,
             Inference(models, admission, settings.max_images_per_call),
@@ -84,7 +85,7 @@ class CallServer:
             health,
         )
         descriptor = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-        add_service(self._server, descriptor, inference, inference_limits())
+        add_service(self._server, descriptor, inference, inference_limits(), infer_request.PARSERS)
         names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         health.join(self._server)

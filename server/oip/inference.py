@@ -11,7 +11,8 @@ from server.calls.answering import Call, check_request_id
 from server.compute.backend import WorkItem
 from server.models.model import CallTimes, Classified, Model, Models
 from server.oip.aliases import ModelAlias, alias_of, version_of
-from server.oip.inputs import Content, Images, images_of
+from server.oip.infer_request import Content, InferRequest
+from server.oip.inputs import Images, images_of
 from server.oip.outputs import response, wanted_of
 from server.oip.parameters import deadline_within, priority_of
 from server.queue.priorities import Admission, Priority
@@ -26,18 +27,19 @@ class Inference:
         self._max_images_per_call = max_images_per_call
 
     async def infer(
-        self, request: pb.ModelInferRequest, deadline: float | None, call: Call
+        self, received: InferRequest, deadline: float | None, call: Call
     ) -> pb.ModelInferResponse:
         """`deadline` is on `time.monotonic`'s clock.
 
         Raises whatever a call may be refused for; of a bad image ImageInvalid, which says which one it is.
         """
+        request = received.message
         check_request_id("id", request.id)
         alias = alias_of(self._models.choose(0).contract, request.model_name)
         with self._models.use(version_of("model_version", request.model_version)) as model:
             began_ms = int(time.time() * 1000)
             try:
-                answer, timing, answer_s = await self._answer(request, alias, model, deadline, call)
+                answer, timing, answer_s = await self._answer(received, alias, model, deadline, call)
             except Exception:
                 model.count_call(alias.name, CallTimes(False, began_ms, time.monotonic() - call.started))
                 raise
@@ -46,14 +48,15 @@ class Inference:
 
     async def _answer(
         self,
-        request: pb.ModelInferRequest,
+        received: InferRequest,
         alias: ModelAlias,
         model: Model,
         deadline: float | None,
         call: Call,
     ) -> tuple[pb.ModelInferResponse, "_Timing", float]:
         """With what its images took, and the seconds of laying out the answer."""
-        images = images_of(request, alias, model.contract, self._max_images_per_call)
+        request = received.message
+        images = images_of(received, alias, model.contract, self._max_images_per_call)
         wanted = wanted_of(request, alias)
         priority = priority_of(request.parameters, images.count)
         deadline = deadline_within(request.parameters, deadline)

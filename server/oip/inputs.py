@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +10,10 @@ from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import FieldInvalid
 from server.oip.aliases import ModelAlias, aliases_of, quoted
+from server.oip.infer_request import Content, InferRequest
 from server.oip.parameters import refuse_shared_memory
 
 Tensor = pb.ModelInferRequest.InferInputTensor
-Content = bytes | memoryview
 
 LENGTH: Final = struct.Struct("<I")
 """Stands before each element of raw BYTES."""
@@ -35,17 +35,15 @@ class Images:
     """`content` is some milliseconds' work: the pixels are typed numbers."""
 
 
-def images_of(
-    request: pb.ModelInferRequest, alias: ModelAlias, contract: BundleContract, max_images: int
-) -> Images:
+def images_of(request: InferRequest, alias: ModelAlias, contract: BundleContract, max_images: int) -> Images:
     """Raises FieldInvalid, which says what is expected."""
-    tensor = _only_input(request, alias, contract)
+    tensor = _only_input(request.message, alias, contract)
     refuse_shared_memory(tensor.parameters, tensor.name)
     if tensor.datatype != alias.datatype:
         raise FieldInvalid("inputs", f"the datatype of {alias} must not be {quoted(tensor.datatype)}")
     count = _count_of(tensor, alias, max_images)
-    if request.raw_input_contents:
-        return _raw(request, tensor, alias, count)
+    if request.raw:
+        return _raw(request.raw, tensor, alias, count)
     return _typed(tensor, alias, count)
 
 
@@ -78,13 +76,13 @@ def _count_of(tensor: Tensor, alias: ModelAlias, max_images: int) -> int:
     return count
 
 
-def _raw(request: pb.ModelInferRequest, tensor: Tensor, alias: ModelAlias, count: int) -> Images:
+def _raw(contents: Sequence[Content], tensor: Tensor, alias: ModelAlias, count: int) -> Images:
     if tensor.HasField("contents"):
         raise FieldInvalid("inputs", "contents must not be there when raw_input_contents is")
-    if len(request.raw_input_contents) != 1:
-        entries = f"1 entry, for the 1 input, not {len(request.raw_input_contents)}"
+    if len(contents) != 1:
+        entries = f"1 entry, for the 1 input, not {len(contents)}"
         raise FieldInvalid("raw_input_contents", f"raw_input_contents must have {entries}")
-    data = memoryview(request.raw_input_contents[0])
+    data = memoryview(contents[0])
     if not alias.takes_crops:
         encoded = list(_elements(data, count))
         return Images(count, len(data), encoded.__getitem__)

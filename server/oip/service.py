@@ -12,6 +12,7 @@ from server.models.model import Model, Models
 from server.net.health import Health
 from server.oip import description
 from server.oip.aliases import ModelAlias, alias_of, aliases_of, version_of
+from server.oip.infer_request import InferRequest
 from server.oip.inference import Inference
 from server.oip.repository import Repository
 
@@ -69,9 +70,12 @@ class InferenceService(GRPCInferenceServiceServicer):
             limits = self._settings.max_images_per_call, self._settings.max_queue_delay_ms
             return description.model_config(*self._find(request), *limits)
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+    async def ModelInfer(
+        self, request: pb.ModelInferRequest | InferRequest, context: Context
+    ) -> pb.ModelInferResponse:
         async with self._call("ModelInfer", request, context) as call:
-            return await self._inference.infer(request, deadline_of(context), call)
+            received = request if isinstance(request, InferRequest) else InferRequest.of(request)
+            return await self._inference.infer(received, deadline_of(context), call)
 
     async def ModelStatistics(
         self, request: pb.ModelStatisticsRequest, context: Context

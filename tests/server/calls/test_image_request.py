@@ -1,4 +1,4 @@
-"""A request whose image stays where it was received says what protobuf says of the same bytes."""
+"""A request whose images stay where they were received says what protobuf says of the same bytes."""
 
 import random
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from fovea.v1 import classify_pb2 as pb
-from server.calls.service import ImageRequest, OneImage, image_request
+from server.calls.service import BatchRequest, ImageRequest, OneImage, batch_request, image_request
 
 FIELDS: Final = ("image", "top_k", "min_probability", "model_version", "priority", "request_id")
 
@@ -62,3 +62,18 @@ def test_any_bytes_are_taken_or_refused_as_protobuf_does() -> None:
         ]
         data = b"".join(chance.choices(parts, k=chance.randint(1, 3)))
         outcome(data[: chance.randrange(len(data) + 1)] if chance.random() < 0.2 else data)
+
+
+def batch_said(request: BatchRequest | pb.ClassifyBatchRequest) -> list[object]:
+    return [[bytes(image) for image in request.images], *(getattr(request, name) for name in FIELDS[1:])]
+
+
+def test_images_of_a_batch_stay_where_they_were_received() -> None:
+    data = pb.ClassifyBatchRequest(images=[b"one", b"", b"x" * 300], top_k=2).SerializeToString()
+    received = batch_request(data)
+    assert isinstance(received, BatchRequest)
+    assert [image.obj for image in received.images] == [data] * 3
+    for more in (b"", b"\x0a\x01z", b"\x8a\x00\x01c", b"\x30\x05\x0a\x02ab", b"\x32\x01a\x0a\x00\x10\x07"):
+        assert batch_said(batch_request(data + more)) == batch_said(
+            pb.ClassifyBatchRequest.FromString(data + more)
+        )

@@ -23,6 +23,7 @@ from server.errors import Draining, QueueFull, VersionNotLoaded
 from server.models.served_model import LoadedModels, ServedModel
 from server.oip.aliases import aliases_of
 from server.oip.description import model_statistics
+from server.oip.infer_request import InferRequest
 from server.oip.inference import Inference
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.priorities import Admission
@@ -49,7 +50,7 @@ class Served:
         self.call = Call("ModelInfer", "", lambda: "")
 
     async def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
-        return await self._inference.infer(request, None, self.call)
+        return await self._inference.infer(InferRequest.parse(request.SerializeToString()), None, self.call)
 
     def open_gate(self) -> None:
         self.gate.release(1000)
