@@ -2,6 +2,7 @@
 
 For the programs: `bundle` (`ModelBundle`, its `BundleContract`, `seal`), `versions` (`fetch`, `publish`),
 `classifier` (`Classifier`, `top_k`), `sessions.open_session`, `providers.Provider` (loads no onnxruntime),
-`shared_weights` (one copy of a model's weights for many processes), `measured` (`Metrics`, `Opinion`), and
-`distance` (how far predictions are from those at the release).
+`saturation` (whether sums of int8 are exact here), `shared_weights` (one copy of a model's weights for many
+processes), `measured` (`Metrics`, `Opinion`), and `distance` (how far predictions are from those at the
+release).
 """

@@ -1,7 +1,8 @@
 """The model bundle: one folder that holds a released model and everything needed to use it rightly.
 
 model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [batch, classes]
-model.fp16.onnx, model.int8.onnx   where released: the same inputs and outputs, at another precision
+model.fp16.onnx, model.int8.onnx, model.int8-full.onnx   where released: the same inputs and outputs, at
+               another precision
 golden.npz     `crops` uint8 [n, S, S, 3] and the `probabilities` float32 [n, classes] expected of them
 golden/        the files that those crops were decoded from, in the order of their names
 report.html    what happened in training
@@ -31,7 +32,9 @@ MODEL_FILE: Final = "model.onnx"
 GOLDEN_FILE: Final = "golden.npz"
 GOLDEN_FOLDER: Final = "golden"
 REPORT_FILE: Final = "report.html"
-Precision = Literal["fp32", "fp16", "int8"]
+OtherPrecision = Literal["fp16", "int8", "int8-full"]
+"""int8 has weights of seven bits, whose sums every processor computes exactly; int8-full has eight."""
+Precision = Literal["fp32", OtherPrecision]
 
 METADATA_KEY: Final = "fovea"
 """Where the ONNX file's own metadata_props carry `BundleContract.embedded()`."""
@@ -68,7 +71,7 @@ class BundleContract(Frozen):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metrics: Metrics
-    variants: dict[Literal["fp16", "int8"], Variant] = Field(
+    variants: dict[OtherPrecision, Variant] = Field(
         default={}, description="the other precisions that were released"
     )
     temperature: float = Field(gt=0)

@@ -14,6 +14,7 @@ from fovea.images.formats import differences, image_path
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import METADATA_KEY, Golden, ModelBundle, Precision
 from fovea.model.io_binding import IoBinding
+from fovea.model.saturation import needs_exact_sums
 from fovea.model.sessions import CPU, CUDA, Provider, SessionOptions, open_session, ort
 
 __all__ = ["CPU", "CUDA", "Classifier", "Probabilities", "Provider", "SessionOptions", "top_k"]
@@ -22,7 +23,12 @@ logger = logging.getLogger(__name__)
 
 Probabilities = npt.NDArray[np.float32]
 
-GOLDEN_TOLERANCES: Final[dict[Precision, float]] = {"fp32": 1e-3, "fp16": 2e-2, "int8": 5e-2}
+GOLDEN_TOLERANCES: Final[dict[Precision, float]] = {
+    "fp32": 1e-3,
+    "fp16": 2e-2,
+    "int8": 5e-2,
+    "int8-full": 5e-2,
+}
 """Largest difference of a probability from the golden one of the same precision."""
 LARGEST_CROP_DIFFERENCE: Final = 1
 """Of a pixel from the golden crop's, in levels of 255."""
@@ -61,7 +67,9 @@ class Classifier:
         self.bundle = bundle
         self.precision: Precision = precision
         model = shared or bundle.file_of(precision)
-        options = replace(options or SessionOptions(threads), is_optimized=shared is not None)
+        options = options or SessionOptions(threads)
+        exact_sums = options.exact_sums or (shared is None and needs_exact_sums(precision))
+        options = replace(options, is_optimized=shared is not None, exact_sums=exact_sums)
         self._session = open_session(model, provider, options)
         self.provider: str = self._session.get_providers()[0]
         """onnxruntime's name of the execution provider."""

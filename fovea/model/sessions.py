@@ -38,6 +38,9 @@ class SessionOptions:
     """The most that onnxruntime takes of a GPU's memory for this session."""
     is_optimized: bool = False
     """The model is as `fovea.model.shared_weights` wrote it."""
+    exact_sums: bool = False
+    """Products of int8 are summed by kernels that cannot saturate, which may be slower ones: see
+    `fovea.model.saturation`."""
 
 
 def open_session(
@@ -94,6 +97,8 @@ def ort_options(chosen: SessionOptions) -> ort.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if chosen.spinning else "0")
     # Without this, threads would go on spinning for a while when a run has ended.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if chosen.exact_sums:  # weights become unsigned, for which there are no others than exact kernels
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 

@@ -21,9 +21,10 @@ SMALLEST_BYTES: Final = 1024
 """Of a weight that is put into the file; smaller ones stay in the graph."""
 
 
-def share(model: Path, folder: Path) -> Path:
+def share(model: Path, folder: Path, *, exact_sums: bool = False) -> Path:
     """Writes the form of `model`, for sessions on a CPU, to a new `folder`, whole or not at all.
 
+    `exact_sums` are as in `SessionOptions`, and part of the form.
     Returns its ONNX file, to be opened with `SessionOptions(is_optimized=True)`. Raises BundleInvalid when
     the file is no ONNX model, Unavailable when it cannot be written.
     """
@@ -32,7 +33,7 @@ def share(model: Path, folder: Path) -> Path:
     except OSError as error:
         raise Unavailable(f"{folder.parent}: cannot be written to: {error.strerror}") from error
     try:
-        _optimize(model, draft)
+        _optimize(model, draft, SessionOptions(threads=1, exact_sums=exact_sums))
         draft.rename(folder)
     except OSError as error:
         raise Unavailable(f"{folder}: cannot be written: {error.strerror}") from error
@@ -42,8 +43,8 @@ def share(model: Path, folder: Path) -> Path:
     return folder / MODEL
 
 
-def _optimize(model: Path, folder: Path) -> None:
-    options = ort_options(SessionOptions(threads=1))
+def _optimize(model: Path, folder: Path, chosen: SessionOptions) -> None:
+    options = ort_options(chosen)
     options.optimized_model_filepath = str(folder / MODEL)
     for name, value in (
         ("session.optimized_model_external_initializers_file_name", WEIGHTS),
@@ -55,6 +56,6 @@ def _optimize(model: Path, folder: Path) -> None:
     try:
         ort.InferenceSession(model, options, providers=[CPU])
     except Exception as error:  # onnxruntime's own types are not public
-        open_session(model, "cpu", SessionOptions(threads=1))  # which says so where it is the model's fault
+        open_session(model, "cpu", chosen)  # which says so where it is the model's fault
         reason = str(error).splitlines()[0]
         raise Unavailable(f"{folder}: onnxruntime cannot write the optimised model: {reason}") from error

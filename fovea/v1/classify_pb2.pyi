@@ -365,7 +365,7 @@ class GetModelResponse(_message.Message):
     provider: _builtins.str
     """The onnxruntime execution provider in use, for example CPUExecutionProvider."""
     precision: _builtins.str
-    """fp32, fp16 or int8."""
+    """fp32, fp16, int8 or int8-full."""
     @_builtins.property
     def model(self) -> Global___ModelVersion: ...
     @_builtins.property

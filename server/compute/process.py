@@ -31,6 +31,7 @@ from fovea.malloc import return_large_blocks
 from fovea.model import shared_weights
 from fovea.model.bundle import ModelBundle, Precision, read_contract
 from fovea.model.classifier import Classifier, SessionOptions
+from fovea.model.saturation import needs_exact_sums
 from server.compute import template, wire
 from server.compute.arenas import Arenas
 from server.compute.backend import CpuBackend, Decoder
@@ -139,7 +140,8 @@ def _share(bundle: ModelBundle, precision: Precision, settings: ProcessSettings)
         return None
     file = bundle.file_of(precision)
     try:
-        return shared_weights.share(file, Path(settings.shared_weights, precision))
+        folder = Path(settings.shared_weights, precision)
+        return shared_weights.share(file, folder, exact_sums=needs_exact_sums(precision))
     except Unavailable as error:
         logger.warning("each process keeps the model's weights for itself: %s", error)
         return None

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +137,7 @@ def test_probabilities_are_checked_where_golden_images_are_one_level_off(folder:
 def test_probabilities_may_be_off_by_what_a_precision_costs_and_no_more(folder: Path) -> None:
     """The variants are copies of the model, with golden answers that are off."""
     golden = bundles.ModelBundle.open(folder).golden()
-    limits: dict[Literal["fp32", "fp16", "int8"], float] = {"fp32": 0.001, "fp16": 0.02, "int8": 0.05}
+    limits: dict[bundles.Precision, float] = {"fp32": 0.001, "fp16": 0.02, "int8": 0.05, "int8-full": 0.05}
     for precision, limit in limits.items():
         for off, is_accepted in ((0.95 * limit, True), (1.05 * limit, False)):
             moved = golden.probabilities.copy()
@@ -156,7 +156,7 @@ def test_probabilities_may_be_off_by_what_a_precision_costs_and_no_more(folder: 
 
 
 def with_variant(
-    folder: Path, precision: Literal["fp16", "int8"], golden: npt.NDArray[np.float32]
+    folder: Path, precision: bundles.OtherPrecision, golden: npt.NDArray[np.float32]
 ) -> bundles.ModelBundle:
     file, metrics = f"model.{precision}.onnx", bundles.read_contract(folder).metrics
     shutil.copy(folder / "model.onnx", folder / file)

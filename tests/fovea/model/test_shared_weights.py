@@ -88,6 +88,18 @@ def test_answers_are_equal_to_the_bit_in_every_precision(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["fp16", "fp32", "int8"]
 
 
+def test_weights_that_were_made_unsigned_are_shared_so(tmp_path: Path) -> None:
+    model = tmp_path / "int8.onnx"
+    quantize_dynamic(write_network(tmp_path / "fp32.onnx"), model, weight_type=QuantType.QInt8)
+    exact = SessionOptions(threads=1, exact_sums=True)
+    shared = shared_weights.share(model, tmp_path / "shared", exact_sums=True)
+    tensors = onnx.load(shared, load_external_data=False).graph.initializer
+    (first,) = [tensor for tensor in tensors if tensor.name.startswith("first") and len(tensor.dims) == 2]
+    assert first.data_type == TensorProto.UINT8
+    mapped = answers(shared, SessionOptions(threads=1, is_optimized=True))
+    assert np.array_equal(answers(model, exact), mapped)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_session_has_no_weights_of_its_own(tmp_path: Path) -> None:
     model = write_network(tmp_path / "wide.onnx", hidden=WIDE)

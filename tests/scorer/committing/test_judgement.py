@@ -51,6 +51,7 @@ def test_probabilities_may_differ_by_what_the_hardware_and_the_precision_explain
         ("fp32", CUDA, CUDA, "", 1e-3),
         ("fp16", CPU, CPU, "", 2e-2),
         ("int8", CPU, CPU, "", 5e-2),
+        ("int8-full", CPU, CPU, "", 5e-2),
     ):
         for off, mismatches in ((0.9 * tolerance, 0), (-0.9 * tolerance, 0), (1.1 * tolerance, 1)):
             said = answer(cat=0.7 - off, dog=0.2, emu=0.1)
