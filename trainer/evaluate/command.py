@@ -1,7 +1,7 @@
 """`evaluate` and `inspect`: the commands that examine a released model. They need no torch."""
 
 import logging
-from typing import Final
+from typing import get_args
 
 import onnx
 
@@ -20,8 +20,6 @@ from trainer.runs.lineage import Lineage
 from trainer.runs.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
 
 logger = logging.getLogger(__name__)
-
-PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8")
 
 
 def evaluate(settings: EvaluateSettings) -> None:
@@ -70,7 +68,7 @@ def _trained_on(contract: BundleContract) -> object:
 
 def _check_embedded(bundle: ModelBundle) -> None:
     """The contract stands in the ONNX files too, whose digests bundle.json cannot change unseen."""
-    for precision in PRECISIONS:
+    for precision in get_args(Precision):
         if precision != "fp32" and precision not in bundle.contract.variants:
             continue
         model = onnx.load(bundle.file_of(precision), load_external_data=False)

@@ -10,7 +10,9 @@ from trainer.options.program import TrainerOptions
 
 
 class EvaluationOptions(TrainerOptions):
-    precision: Precision = Field("fp32", description="which of the bundle's models: fp32, fp16 or int8")
+    precision: Precision = Field(
+        "fp32", description="which of the bundle's models: fp32, fp16, int8 or int8-full"
+    )
     min_accuracy: float | None = Field(
         None,
         ge=0,

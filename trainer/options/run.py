@@ -1,10 +1,11 @@
 """What a training run takes beside its recipe: how long, on which schedule, what it releases."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator
 
+from fovea.model.bundle import Precision
 from fovea.settings import CommaSeparated
 from trainer.options.program import TrainerOptions
 
@@ -62,10 +63,13 @@ class RunOptions(TrainerOptions):
     )
     precisions: CommaSeparated = Field(
         ("fp32",),
-        description="what to release: fp32 always, and where their accuracy holds fp16 and int8 beside it",
+        description="what to release: fp32 always, and beside it fp16, int8, int8-full where accuracy holds",
     )
     max_accuracy_drop: float = Field(
-        0.005, ge=0, le=1, description="largest share of accuracy that fp16 or int8 may lose and be released"
+        0.005,
+        ge=0,
+        le=1,
+        description="largest share of accuracy that another precision may lose and be released",
     )
     target_precision: float = Field(
         0.99, gt=0, le=1, description="the abstain threshold is where kept predictions are right this often"
@@ -80,9 +84,10 @@ class RunOptions(TrainerOptions):
     @field_validator("precisions")
     @classmethod
     def _precisions_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or not set(names) <= {"fp32", "fp16", "int8"}:
-            raise ValueError("it should be some of fp32, fp16 and int8, as in fp32,int8")
-        return tuple(name for name in ("fp32", "fp16", "int8") if name in {"fp32", *names})
+        known = get_args(Precision)
+        if not names or not set(names) <= set(known):
+            raise ValueError("it should be some of fp32, fp16, int8 and int8-full, as in fp32,int8")
+        return tuple(name for name in known if name in {"fp32", *names})
 
 
 class PublishingOptions(TrainerOptions):

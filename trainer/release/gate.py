@@ -59,14 +59,14 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
 
 
 def measure_variant(
-    model: Path, contract: BundleContract, heldout: Images, threads: int
+    model: Path, contract: BundleContract, heldout: Images, options: SessionOptions
 ) -> tuple[Metrics, Logits]:
     """What a variant makes of the held-out images, by onnxruntime, under the labels that passed the gate.
 
     `contract` and the images' pixels must have passed `pass_gate`. Returns the metrics and the
     probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
     """
-    session = open_session(model, "cpu", SessionOptions(threads))
+    session = open_session(model, "cpu", options)
     probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
     for start in _chunks(heldout, f"measuring {model.name}"):
         chunk = slice(start, start + CHUNK)

@@ -98,7 +98,7 @@ def release(
         verdict = judge(metrics, calibration, read_audit(run), settings.target_precision)
         contract = contract.model_copy(update={"metrics": metrics, "verdict": verdict.opinion})
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
-        released = add_variants(folder, contract, data, golden, settings, threads)
+        released = add_variants(folder, contract, data, probabilities, golden, settings, threads)
         contract = contract.model_copy(update={"variants": released.variants})
         _write_golden(folder, heldout, probabilities, golden)
         files = _try_out(seal(folder, contract), released.left_out, threads)

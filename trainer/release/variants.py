@@ -4,7 +4,7 @@ import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, get_args
 
 import numpy as np
 import onnx
@@ -13,27 +13,30 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels
-from fovea.model.bundle import METADATA_KEY, MODEL_FILE, BundleContract, Variant
+from fovea.model.bundle import METADATA_KEY, MODEL_FILE, BundleContract, OtherPrecision, Variant
+from fovea.model.sessions import SessionOptions
 from trainer.config import TrainSettings
-from trainer.evaluate.metrics import Targets
+from trainer.evaluate.metrics import Logits, Targets
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.release.gate import measure_variant
 
 logger = logging.getLogger(__name__)
 
-OTHER_PRECISIONS: Final[tuple[Literal["fp16", "int8"], ...]] = ("fp16", "int8")
+OTHER_PRECISIONS: Final[tuple[OtherPrecision, ...]] = get_args(OtherPrecision)
 CALIBRATION_IMAGES = 256
 CALIBRATION_BATCH = 16
 QUANTIZED = ("Conv", "Gemm", "MatMul")
 """The rest, the normalisation and softmax among it, stays float: it costs little and loses much."""
+MOST_OF_THE_DISTANCE: Final = 0.9
+"""Of int8's probabilities from fp32's, that int8-full may have and be worth a file."""
 
 
 @dataclass(frozen=True)
 class ReleasedVariants:
     """Which of the other precisions are released, and why the rest is not."""
 
-    variants: dict[Literal["fp16", "int8"], Variant]
+    variants: dict[OtherPrecision, Variant]
     left_out: dict[str, str]
     """precision -> why"""
 
@@ -42,6 +45,7 @@ def add_variants(
     folder: Path,
     contract: BundleContract,
     data: DataSet,
+    expected: Logits,
     golden: Targets,
     settings: TrainSettings,
     threads: int,
@@ -49,9 +53,11 @@ def add_variants(
     """Writes the precisions that `settings` asks for beside the model.onnx that passed the gate.
 
     One whose held-out accuracy is more than `max_accuracy_drop` below fp32's is taken away again, with a
-    warning. `golden` int64 [n] are the golden images' places in data.heldout.
+    warning; int8-full also where it gains nothing over int8. `expected` float32 [n, classes] are fp32's
+    probabilities of data.heldout, `golden` int64 [n] the golden images' places in it.
     """
-    variants: dict[Literal["fp16", "int8"], Variant] = {}
+    variants: dict[OtherPrecision, Variant] = {}
+    distances: dict[OtherPrecision, float] = {}
     left_out: dict[str, str] = {}
     for precision in OTHER_PRECISIONS:
         if precision not in settings.precisions:
@@ -59,8 +65,13 @@ def add_variants(
         file = folder / f"model.{precision}.onnx"
         try:
             _write(precision, folder / MODEL_FILE, file, data, contract, settings.seed)
-            metrics, probabilities = measure_variant(file, contract, data.heldout, threads)
+            # Also where fast kernels are exact: those of a server may not be, and it must open it so.
+            options = SessionOptions(threads, exact_sums=precision == "int8-full")
+            metrics, probabilities = measure_variant(file, contract, data.heldout, options)
             _check_drop(contract.metrics.accuracy, metrics.accuracy, settings.max_accuracy_drop)
+            distances[precision] = float(np.abs(probabilities - expected).max(axis=1).mean())
+            if precision == "int8-full" and "int8" in variants:
+                _check_gain(distances["int8-full"], distances["int8"])
         except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
             file.unlink(missing_ok=True)
             left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]
@@ -79,13 +90,22 @@ def _check_drop(expected: float, accuracy: float, allowed: float) -> None:
         )
 
 
+def _check_gain(distance: float, of_seven_bits: float) -> None:
+    if distance > MOST_OF_THE_DISTANCE * of_seven_bits:
+        raise GateRefused(
+            f"it is no better than int8: its probabilities are {distance:.2g} from fp32's, "
+            f"those of int8 {of_seven_bits:.2g}"
+        )
+
+
 def _write(
-    precision: str, model: Path, target: Path, data: DataSet, contract: BundleContract, seed: int
+    precision: OtherPrecision, model: Path, target: Path, data: DataSet, contract: BundleContract, seed: int
 ) -> None:
     if precision == "fp16":
         write_fp16(model, target)
     else:
-        write_int8(model, target, calibration_crops(data.train, contract.preprocess.size, seed))
+        crops = calibration_crops(data.train, contract.preprocess.size, seed)
+        write_int8(model, target, crops, full_range=precision == "int8-full")
 
 
 def calibration_crops(images: Images, size: int, seed: int) -> Pixels:
@@ -114,10 +134,11 @@ def write_fp16(model: Path, target: Path) -> None:
     _finish(half, model, target)
 
 
-def write_int8(model: Path, target: Path, crops: Pixels) -> None:
+def write_int8(model: Path, target: Path, crops: Pixels, *, full_range: bool = False) -> None:
     """Static QDQ quantization, per channel; crops uint8 [n, S, S, 3] are training images, n >= 1.
 
-    Seven bits for the weights (`reduce_range`), as sums of eight-bit products overflow on CPUs without VNNI.
+    Weights have seven bits, or eight with `full_range`, whose sums saturate on processors without VNNI
+    unless a session has `exact_sums`.
     """
     logging.getLogger("root").addFilter(_is_no_advice)
     try:
@@ -129,7 +150,7 @@ def write_int8(model: Path, target: Path, crops: Pixels) -> None:
                 _Crops(crops),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
-                reduce_range=True,
+                reduce_range=not full_range,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=list(QUANTIZED),

@@ -14,6 +14,7 @@ from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import BundleContract
 from fovea.model.classifier import Classifier
+from fovea.model.sessions import SessionOptions
 from tests.tiny import picture, stage_bundle
 from trainer.evaluate.metrics import Logits
 from trainer.images.batches import Images
@@ -81,7 +82,9 @@ def test_all_images_are_run_and_the_first_chunk_at_each_batch_size(
     assert (measured.images, measured.accuracy) == (300, 1)
     assert {row.images for row in measured.per_class.values()} == {100}
     assert seen == [(256, 1), (256, 2), (256, 7), (256, 64), (44, 64)]
-    metrics, probabilities = measure_variant(many.model, many.contract, many.reference.heldout, threads=1)
+    metrics, probabilities = measure_variant(
+        many.model, many.contract, many.reference.heldout, SessionOptions(1)
+    )
     assert (metrics.images, metrics.accuracy) == (300, 1)
     assert probabilities == pytest.approx(many.reference.probabilities, abs=1e-6)
 
@@ -120,7 +123,9 @@ def test_a_variant_without_numbers_is_refused(many: Candidate, tmp_path: Path) -
     weights.CopyFrom(numpy_helper.from_array(np.full((3, 3), np.nan, np.float32), "weights"))
     onnx.save(model, tmp_path / "model.fp16.onnx")
     with pytest.raises(GateRefused, match=r"model\.fp16\.onnx gives probabilities that are no numbers"):
-        measure_variant(tmp_path / "model.fp16.onnx", many.contract, many.reference.heldout, threads=1)
+        measure_variant(
+            tmp_path / "model.fp16.onnx", many.contract, many.reference.heldout, SessionOptions(1)
+        )
     with pytest.raises(GateRefused, match=r"^weights: at batch size 1 "):
         replace(many, model=tmp_path / "model.fp16.onnx").measure()
 

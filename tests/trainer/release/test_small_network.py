@@ -29,6 +29,7 @@ from trainer.release.variants import add_variants, write_fp16, write_int8
 
 SIDE = 16
 TEMPERATURE = 2.5
+EXPECTED = np.full((70, 3), 1 / 3, np.float32)
 EXPORTERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
@@ -64,7 +65,7 @@ def crops(count: int, seed: int = 0) -> Pixels:
 
 
 def run(model: Path, pixels: Pixels) -> tuple[Logits, Logits]:
-    session = open_session(model, "cpu", SessionOptions(1))
+    session = open_session(model, "cpu", SessionOptions(1, exact_sums=True))
     logits, probabilities = session.run(["logits", "probabilities"], {"pixels": pixels})
     assert logits.dtype == probabilities.dtype == np.float32
     return logits, probabilities
@@ -166,17 +167,18 @@ def test_half_precision_keeps_its_types_outside_and_is_half_as_large(small: Smal
         assert answer == pytest.approx(expected, abs=0.01)
 
 
-def test_int8_has_seven_bits_and_a_scale_for_each_channel(
-    small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("full_range", "largest"), [(False, 64), (True, 127)])
+def test_int8_has_seven_bits_or_eight_and_a_scale_for_each_channel(
+    small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture, full_range: bool, largest: int
 ) -> None:
     filters = list(logging.getLogger().filters)
-    write_int8(small.model, tmp_path / "int8.onnx", crops(40))
+    write_int8(small.model, tmp_path / "int8.onnx", crops(40), full_range=full_range)
     assert logging.getLogger().filters == filters
     assert "pre-processing before quantization" not in caplog.text
     model = onnx.load(tmp_path / "int8.onnx")
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     (kernels,) = [values for values in tensors.values() if values.dtype == np.int8 and values.ndim == 4]
-    assert np.abs(kernels.astype(int)).max() == 64
+    assert np.abs(kernels.astype(int)).max() == largest
     assert sum(values.shape == (64,) and values.dtype == np.float32 for values in tensors.values()) >= 1
     assert_is_of(small, model)
     _, probabilities = run(tmp_path / "int8.onnx", crops(5))
@@ -215,9 +217,15 @@ def test_variants_are_measured_on_the_held_out_images_and_carry_their_golden_ans
     accuracy = float((probabilities.argmax(1) == data.heldout.targets).mean())
     metrics = small.contract.metrics.model_copy(update={"accuracy": accuracy})
     contract, golden = small.contract.model_copy(update={"metrics": metrics}), np.array([69, 3])
-    for asked in (("fp32",), ("fp32", "int8"), ("fp32", "fp16"), ("fp32", "fp16", "int8")):
+    for asked in (
+        ("fp32",),
+        ("fp32", "int8"),
+        ("fp32", "fp16"),
+        ("fp32", "int8-full"),
+        ("fp32", "fp16", "int8", "int8-full"),
+    ):
         settings = train_settings(tmp_path, tmp_path, precisions=asked, max_accuracy_drop=0.5)
-        released = add_variants(tmp_path, contract, data, golden, settings, 1)
+        released = add_variants(tmp_path, contract, data, probabilities, golden, settings, 1)
         assert list(released.variants) == [each for each in asked if each != "fp32"]
         assert released.left_out == {}
         for precision, variant in released.variants.items():
@@ -238,7 +246,7 @@ def test_a_variant_that_loses_too_much_or_fails_is_taken_away_and_says_why(
     (tmp_path / "model.onnx").write_bytes(small.model.read_bytes())
     contract = small.contract  # whose accuracy is said to be 1
     settings = train_settings(tmp_path, tmp_path, precisions=("fp32", "fp16"), max_accuracy_drop=0.01)
-    released = add_variants(tmp_path, contract, data, np.array([0]), settings, 1)
+    released = add_variants(tmp_path, contract, data, EXPECTED, np.array([0]), settings, 1)
     assert released.variants == {}
     assert released.left_out["fp16"].startswith("its held-out accuracy is ")
     assert not (tmp_path / "model.fp16.onnx").exists()
@@ -256,4 +264,30 @@ def test_a_variant_that_loses_too_much_or_fails_is_taken_away_and_says_why(
         (GateRefused("x"), "x"),
     ):
         monkeypatch.setattr("trainer.release.variants.write_fp16", failing(error))
-        assert add_variants(tmp_path, contract, data, np.array([0]), settings, 1).left_out == {"fp16": why}
+        assert add_variants(tmp_path, contract, data, EXPECTED, np.array([0]), settings, 1).left_out == {
+            "fp16": why
+        }
+
+
+def test_eight_bits_are_released_beside_seven_where_they_are_nearer_to_fp32(
+    small: Small, data: DataSet, tmp_path: Path
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(small.model.read_bytes())
+    pixels = data.heldout.pixels(slice(0, 70))
+    settings = train_settings(
+        tmp_path, tmp_path, precisions=("fp32", "int8", "int8-full"), max_accuracy_drop=1.0
+    )
+    _, expected = small.torch_says(pixels)
+    both = add_variants(tmp_path, small.contract, data, expected, np.array([0]), settings, 1)
+    assert list(both.variants) == ["int8", "int8-full"]
+    distances = {
+        name: np.abs(run(tmp_path / variant.file, pixels)[1] - expected).max(1).mean()
+        for name, variant in both.variants.items()
+    }
+    assert distances["int8-full"] < 0.9 * distances["int8"]
+
+    of_seven_bits = run(tmp_path / "model.int8.onnx", pixels)[1]  # which are then the right answers
+    one = add_variants(tmp_path, small.contract, data, of_seven_bits, np.array([0]), settings, 1)
+    assert list(one.variants) == ["int8"]
+    assert one.left_out["int8-full"].startswith("it is no better than int8: its probabilities are ")
+    assert not (tmp_path / "model.int8-full.onnx").exists()
