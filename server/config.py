@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
+from fovea.model.bundle import Precision
 from fovea.model.providers import Provider
 from fovea.settings import ProgramSettings
 
@@ -16,7 +17,7 @@ PORT: Final = 8001
 METRICS_PORT: Final = 8002
 HEALTH_PORT: Final = 8003
 
-ServedPrecision = Literal["fp32", "fp16", "int8", "auto"]
+ServedPrecision = Literal[Precision, "auto"]
 
 
 def _latest_or_number(value: str) -> str:
@@ -90,7 +91,7 @@ class ServeSettings(ProgramSettings):
 
     precision: ServedPrecision = Field(
         "fp32",
-        description="fp16 and int8 where the bundle has them; auto takes the one that is fastest here",
+        description="fp16, int8, int8-full where the bundle has them; auto takes the best that is fast here",
     )
     gpu_memory_bytes: int | None = Field(
         None, ge=64 * 1024 * 1024, description="the most that the model takes of the GPU's memory"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
@@ -46,7 +46,7 @@ class TritonSettings(ProgramSettings):
     )
 
     provider: Literal["cpu", "cuda"] = Field("cpu", description="where Triton runs the model")
-    precision: Precision = Field("fp32", description="fp16 and int8 where the bundle has them")
+    precision: Precision = Field("fp32", description="fp16, int8 and int8-full where the bundle has them")
     instances: int = Field(
         1, ge=1, le=1024, description="processes with the model; on a CPU, one for each core computes most"
     )
@@ -80,6 +80,15 @@ class TritonSettings(ProgramSettings):
         if value == "":  # would be the working folder
             raise ValueError("must be the path of a folder")
         return value
+
+    @model_validator(mode="after")
+    def _sums_are_exact_everywhere(self) -> "TritonSettings":
+        if self.with_onnx and self.precision == "int8-full":
+            raise ValueError(
+                "--with-onnx cannot have --precision int8-full: Triton's onnxruntime backend has no setting "
+                "that keeps its sums right on processors without VNNI; int8 is right on all"
+            )
+        return self
 
     @property
     def version(self) -> int | None:

@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import get_args
 
 import grpc
 import pytest
 
 from fovea.errors import BundleInvalid
-from fovea.model.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle, Precision
 from fovea.model.sessions import SessionOptions
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
@@ -42,6 +43,24 @@ def test_auto_takes_the_fastest(
     assert choose_precision(bundle, "cpu", "auto", tmp_path, OPTIONS) == "int8"
     measured["int8"] = 0.03
     assert choose_precision(bundle, "cpu", "auto", tmp_path / "other", OPTIONS) == "fp32"
+
+
+def test_auto_prefers_the_better_answers_of_those_that_are_as_fast(
+    tmp_path: Path, measured: dict[str, float | None]
+) -> None:
+    assert set(precision.FROM_THE_BEST) == set(get_args(Precision))
+    gains: dict[str, float] = {"fp16": 8.0, "int8": 7.9, "int8-full": 7.95}
+    bundle = tiny.stage_bundle(tmp_path / "bundle", variants=gains)
+    for number, (fp16, full, int8, chosen) in enumerate(
+        (
+            (0.03, 0.0108, 0.010, "int8-full"),  # as on processors with VNNI
+            (0.03, 0.0160, 0.010, "int8"),  # and on those without
+            (0.0205, 0.0215, 0.0212, "fp32"),
+            (0.0105, 0.0100, 0.030, "fp16"),
+        )
+    ):
+        measured |= {"fp32": 0.02, "fp16": fp16, "int8-full": full, "int8": int8}
+        assert choose_precision(bundle, "cpu", "auto", tmp_path / str(number), OPTIONS) == chosen
 
 
 def test_auto_remembers_what_it_measured(

@@ -38,6 +38,14 @@ def test_plain_model_is_there_where_it_is_asked_for(tmp_path: Path) -> None:
     assert 'backend: "onnxruntime"' in release.config("tiny_onnx")
 
 
+def test_eight_bits_are_for_our_own_sessions_alone(release: Release) -> None:
+    assert release.settings("--precision", "int8-full").precision == "int8-full"
+    with pytest.raises(
+        SettingsInvalid, match=r"--with-onnx cannot have --precision int8-full: .* int8 is right"
+    ):
+        release.settings("--with-onnx", "--precision", "int8-full")
+
+
 def test_model_from_a_bucket_leaves_no_second_copy(bucket: Bucket, tmp_path: Path) -> None:
     release = Release(tmp_path, f"{bucket.uri}/models/tiny")
     release.publish()
