@@ -46,7 +46,7 @@ def _cutting(picture: Image.Image, width: int, height: int, generator: np.random
 
 def publish_tiny(models: Path, staging: Path) -> None:
     """Two convolutions: so little work that the server's own dominates."""
-    contract = _contract("two convolutions")
+    contract = contract_of("two convolutions")
 
     def save(file: Path) -> None:
         network = tiny_network()
@@ -58,7 +58,7 @@ def publish_tiny(models: Path, staging: Path) -> None:
 
 def publish_untrained_resnet34(models: Path, staging: Path) -> None:
     """As fast as a trained one."""
-    _publish(models, staging, _contract("resnet34"), export_untrained_resnet34)
+    _publish(models, staging, contract_of("resnet34"), export_untrained_resnet34)
 
 
 def export_untrained_resnet34(file: Path) -> None:
@@ -66,7 +66,7 @@ def export_untrained_resnet34(file: Path) -> None:
     from trainer.release.export import ServedNetwork, export_onnx
 
     network = build_network("resnet34", len(LABELS), SPEC.size).eval()
-    export_onnx(ServedNetwork(network, 1.0), _contract("resnet34"), file)
+    export_onnx(ServedNetwork(network, 1.0), contract_of("resnet34"), file)
 
 
 def publish_resnet34(models: Path, work: Path, other: str = "int8") -> None:
@@ -107,20 +107,23 @@ def _publish(
     versions.publish(bundles.seal(staging, contract), str(models))
 
 
-def _contract(architecture: str) -> bundles.BundleContract:
-    shape = ("batch", SPEC.size, SPEC.size, 3)
-    per_class = {label: ClassMetrics(images=1, precision=1.0, recall=1.0) for label in LABELS}
+def contract_of(
+    architecture: str, spec: PreprocessSpec = SPEC, labels: tuple[str, ...] = LABELS
+) -> bundles.BundleContract:
+    """Of a model that nobody has measured."""
+    shape = ("batch", spec.size, spec.size, 3)
+    per_class = {label: ClassMetrics(images=1, precision=1.0, recall=1.0) for label in labels}
     outputs = ("logits", "probabilities")
     return bundles.BundleContract(
         name=architecture,
         version=0,
         created=datetime(2026, 1, 1, tzinfo=UTC),
         files={},
-        labels=LABELS,
-        preprocess=SPEC,
+        labels=labels,
+        preprocess=spec,
         inputs=(bundles.TensorSpec(name="pixels", dtype="uint8", shape=shape),),
         outputs=tuple(
-            bundles.TensorSpec(name=n, dtype="float32", shape=("batch", len(LABELS))) for n in outputs
+            bundles.TensorSpec(name=n, dtype="float32", shape=("batch", len(labels))) for n in outputs
         ),
         metrics=Metrics(images=10, accuracy=1.0, loss=0.0, ece=0.0, per_class=per_class),
         temperature=1.0,
