@@ -13,8 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fovea.model import saturation
 from fovea.model.bundle import Precision
+from fovea.model.classifier import Classifier
 from fovea.model.saturation import CHANNELS, EXACT, needs_exact_sums, saturates, sums_are_exact
 from fovea.model.sessions import SessionOptions
+from tests import tiny
 
 ROOT = Path(__file__).parents[3]
 WEIGHT, BRIGHTEST = 127, 255
@@ -90,3 +92,24 @@ def test_only_eight_bits_need_them_and_only_where_sums_saturate(
     monkeypatch.setattr(saturation, "saturates", lambda: here)
     asked: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int8-full")
     assert [name for name in asked if needs_exact_sums(name)] == (["int8-full"] if here else [])
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_classifier_opens_eight_bits_so_that_they_are_exact(
+    here: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saturation, "saturates", lambda: here)
+    bundle = tiny.stage_bundle(tmp_path / "bundle", variants={"int8": 7.9, "int8-full": 7.95})
+    asked: tuple[Precision, ...] = ("fp32", "int8", "int8-full")
+    exact = [name for name in asked if has_exact_sums(Classifier(bundle, "cpu", 1, name))]
+    assert exact == (["int8-full"] if here else [])
+    wherever = SessionOptions(threads=1, exact_sums=True)
+    assert has_exact_sums(Classifier(bundle, "cpu", precision="int8-full", options=wherever))
+
+
+def has_exact_sums(classifier: Classifier) -> bool:
+    options = classifier._session.get_session_options()
+    try:
+        return bool(options.get_session_config_entry("session.x64quantprecision") == "1")
+    except RuntimeError:  # there is none
+        return False
