@@ -9,6 +9,7 @@ import grpc
 
 from fovea.client.answers import CallFailed, Classification, classification, failure
 from fovea.client.channel import (
+    CLASSIFY,
     DEFAULT_TIMEOUT_S,
     PathOrName,
     checked_timeout,
@@ -32,6 +33,8 @@ from fovea.proxies import grpc_proxy
 if TYPE_CHECKING:
     from fovea.v1 import classify_pb2
     from fovea.v1.classify_pb2_grpc import ClassifierAsyncStub
+
+    _Way = grpc.aio.UnaryUnaryMultiCallable[bytes, classify_pb2.ClassifyResponse]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +64,7 @@ class AsyncClient:
         """As Client's; raises what that does."""
         self._target, self._proxy = target, grpc_proxy(target)
         self._timeout_s = checked_timeout(timeout_s)
-        self._more: list[tuple[grpc.aio.Channel, ClassifierAsyncStub]] = []
+        self._more: list[tuple[grpc.aio.Channel, _Way]] = []
         self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
 
     async def __aenter__(self) -> Self:
@@ -93,7 +96,7 @@ class AsyncClient:
             priority=priority,
             request_id=request_id,
         )
-        return await self._classify(ask, image, name_of(image), self._stub)
+        return await self._classify(ask, image, name_of(image), self._way)
 
     def classify_many(
         self,
@@ -122,9 +125,9 @@ class AsyncClient:
 
         async def outcome(numbered: tuple[int, ImageLike]) -> Classification | FoveaError:
             index, image = numbered
-            stub = self._stub_of(index % connections_of(window))
+            way = self._way_by(index % connections_of(window))
             try:
-                return await self._classify(ask, image, name_of(image, index), stub)
+                return await self._classify(ask, image, name_of(image, index), way)
             except FoveaError as error:
                 return error
 
@@ -140,14 +143,14 @@ class AsyncClient:
 
     async def _classify(
         self,
-        ask: "Callable[[bytes], classify_pb2.ClassifyRequest]",
+        ask: Callable[[bytes], bytes],
         image: ImageLike,
         name: str,
-        stub: "ClassifierAsyncStub",
+        way: "_Way",
     ) -> Classification:
         try:
             data = image if isinstance(image, bytes) else await asyncio.to_thread(encoded_as, name, image)
-            return classification(await stub.Classify(ask(data), timeout=self._timeout_s))
+            return classification(await way(ask(data), timeout=self._timeout_s))
         except grpc.RpcError as error:
             raise await self._failure(error, name) from error
 
@@ -165,20 +168,28 @@ class AsyncClient:
             return grpc.aio.secure_channel(self._target, self._credentials, options)
         return grpc.aio.insecure_channel(self._target, options)
 
-    def _stub_of(self, connection: int) -> "ClassifierAsyncStub":
+    def _way_by(self, connection: int) -> "_Way":
         """Counted from 0, which is that of all other calls."""
-        from fovea.v1 import classify_pb2_grpc
-
         while len(self._more) < connection:
             channel = self._open(is_one_more=True)
-            self._more.append((channel, classify_pb2_grpc.ClassifierStub(channel)))
-        return self._more[connection - 1][1] if connection else self._stub
+            self._more.append((channel, _way_by(channel)))
+        return self._more[connection - 1][1] if connection else self._way
+
+    @cached_property
+    def _way(self) -> "_Way":
+        return _way_by(self._channel)
 
     @cached_property
     def _stub(self) -> "ClassifierAsyncStub":
         from fovea.v1 import classify_pb2_grpc  # with the first client: a fifth of what it takes to load
 
         return classify_pb2_grpc.ClassifierStub(self._channel)
+
+
+def _way_by(channel: grpc.aio.Channel) -> "_Way":
+    from fovea.v1 import classify_pb2
+
+    return channel.unary_unary(CLASSIFY, response_deserializer=classify_pb2.ClassifyResponse.FromString)
 
 
 async def _numbered(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[tuple[int, T], None]:

@@ -21,6 +21,8 @@ MOST_CONNECTIONS: Final = 4
 PathOrName = str | PathLike[str]
 
 _SERVICE: Final = "fovea.v1.Classifier"
+CLASSIFY: Final = f"/{_SERVICE}/Classify"
+"""The method, to be called with the bytes of a request."""
 _SERVICE_CONFIG: Final = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": _SERVICE},

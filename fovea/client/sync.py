@@ -15,6 +15,7 @@ from fovea.client.answers import (
     failure,
 )
 from fovea.client.channel import (
+    CLASSIFY,
     DEFAULT_TIMEOUT_S,
     PathOrName,
     checked_timeout,
@@ -38,9 +39,9 @@ from fovea.proxies import grpc_proxy
 
 if TYPE_CHECKING:
     from fovea.v1 import classify_pb2
-    from fovea.v1.classify_pb2_grpc import ClassifierStub
 
     _Call = grpc._CallFuture[classify_pb2.ClassifyResponse]
+    _Way = grpc.UnaryUnaryMultiCallable[bytes, classify_pb2.ClassifyResponse]
 
 
 class Client:
@@ -78,6 +79,7 @@ class Client:
         from fovea.v1 import classify_pb2_grpc  # with the first client: a fifth of what it takes to load
 
         self._stub = classify_pb2_grpc.ClassifierStub(self._channel)
+        self._way = _way_by(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +114,7 @@ class Client:
             request_id=request_id,
         )
         try:
-            return classification(self._stub.Classify(request, timeout=self._timeout_s))
+            return classification(self._way(request, timeout=self._timeout_s))
         except grpc.RpcError as error:
             raise self._failure(error, name_of(image)) from error
 
@@ -153,16 +155,16 @@ class Client:
 
     def _in_order(
         self,
-        ask: "Callable[[bytes], classify_pb2.ClassifyRequest]",
+        ask: Callable[[bytes], bytes],
         images: Iterable[ImageLike],
         window: int,
     ) -> Generator[Classification | FoveaError, None, None]:
         pending: deque[tuple[str, _Call | DataInvalid]] = deque()
-        stubs = self._stubs(window)
+        ways = self._ways(window)
         try:
             for index, image in enumerate(images):
                 name = name_of(image, index)
-                pending.append((name, self._send(image, name, ask, next(stubs))))
+                pending.append((name, self._send(image, name, ask, next(ways))))
                 if len(pending) >= window:
                     yield self._outcome(*pending.popleft())
             while pending:
@@ -176,23 +178,21 @@ class Client:
         self,
         image: ImageLike,
         name: str,
-        ask: "Callable[[bytes], classify_pb2.ClassifyRequest]",
-        stub: "ClassifierStub",
+        ask: Callable[[bytes], bytes],
+        way: "_Way",
     ) -> "_Call | DataInvalid":
         try:
             data = encoded_as(name, image)
         except DataInvalid as error:
             return error
-        return stub.Classify.future(ask(data), timeout=self._timeout_s)
+        return way.future(ask(data), timeout=self._timeout_s)
 
-    def _stubs(self, window: int) -> "Iterator[ClassifierStub]":
-        """Of as many connections as the window has, in turn."""
-        from fovea.v1.classify_pb2_grpc import ClassifierStub
-
+    def _ways(self, window: int) -> "Iterator[_Way]":
+        """By as many connections as the window has, in turn."""
         more = connections_of(window) - 1
         while len(self._more) < more:
             self._more.append(self._open(is_one_more=True))
-        return cycle([self._stub, *map(ClassifierStub, self._more[:more])])
+        return cycle([self._way, *map(_way_by, self._more[:more])])
 
     def _open(self, *, is_one_more: bool = False) -> grpc.Channel:
         options = options_for(self._target, is_one_more=is_one_more)
@@ -210,3 +210,9 @@ class Client:
 
     def _failure(self, error: grpc.RpcError, name: str = "") -> CallFailed:
         return failure(error, name, self._proxy, obstacle(self._channel, error))
+
+
+def _way_by(channel: grpc.Channel) -> "_Way":
+    from fovea.v1 import classify_pb2
+
+    return channel.unary_unary(CLASSIFY, response_deserializer=classify_pb2.ClassifyResponse.FromString)
