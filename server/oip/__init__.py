@@ -3,6 +3,6 @@
 Specification: https://github.com/kserve/open-inference-protocol; the extensions are described in Triton's
 docs/protocol.
 
-For the rooms above: `service.InferenceService` with its `inference.Inference`, `repository.Repository` and
-`request_limits.inference_limits`.
+For the rooms above: `service.InferenceService` with its `inference.Inference`, `repository.Repository`,
+`request_limits.inference_limits` and `infer_request.PARSERS`.
 """
