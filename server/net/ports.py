@@ -122,7 +122,9 @@ def _addresses(host: str) -> list[tuple[int, str]]:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
         return []
-    return [(int(family), str(address[0])) for family, _, _, _, address in found]
+    addresses = [(int(family), str(address[0])) for family, _, _, _, address in found]
+    # gRPC takes that name for both, whatever the machine says of it.
+    return list(dict.fromkeys([*addresses, (socket.AF_INET6, "::1")] if host == "localhost" else addresses))
 
 
 def _bind(unbound: socket.socket, address: str, port: int) -> None:
