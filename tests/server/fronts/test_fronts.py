@@ -32,6 +32,7 @@ PATIENCE_S = 30
 CONNECTIONS = 16
 """That all of them reach the same of two fronts happens once in 33,000 times."""
 CAPACITY = 24
+LOAD = oip.RepositoryModelLoadRequest(model_name="tiny")
 
 
 class Served(NamedTuple):
@@ -212,8 +213,7 @@ def test_a_deadline_is_kept_and_who_leaves_is_not_computed(served: Served) -> No
 def test_a_new_version_serves_on_every_front_when_its_load_returns(served: Served) -> None:
     for gain in (3, 4):
         served.publish(gain)
-        request = oip.RepositoryModelLoadRequest(model_name="tiny")
-        served.inferences[gain].RepositoryModelLoad(request, timeout=PATIENCE_S)
+        served.inferences[gain].RepositoryModelLoad(LOAD, timeout=PATIENCE_S)
         for stub in served.stubs:
             answer = stub.Classify(pb.ClassifyRequest(image=tiny.picture("red")), timeout=PATIENCE_S)
             assert answer.model.version == served.latest
@@ -240,9 +240,8 @@ def test_a_bad_version_is_told_of_by_every_front(served: Served) -> None:
     current = served.version
     publish(spoiled.change_a_byte(tiny.stage_bundle(served.work / "bad", gain=9)), str(served.models))
     for inference in served.inferences[:4]:
-        request = oip.RepositoryModelLoadRequest(model_name="tiny")
         with pytest.raises(grpc.RpcError) as raised:
-            inference.RepositoryModelLoad(request, timeout=PATIENCE_S)
+            inference.RepositoryModelLoad(LOAD, timeout=PATIENCE_S)
         assert call_of(raised.value).code() is grpc.StatusCode.FAILED_PRECONDITION
         models = inference.RepositoryIndex(oip.RepositoryIndexRequest(), timeout=PATIENCE_S).models
         states = {(entry.name, entry.version): entry.state for entry in models}
@@ -271,6 +270,9 @@ def test_a_front_that_is_killed_takes_its_calls_with_it_and_comes_back(served: S
     assert victim not in served.fronts()
     assert ends_of(classify_on_all(served)) == Counter(OK=CONNECTIONS)
     assert served.metrics()[counted] == before + left + CONNECTIONS, "what it counted stays"
+    served.publish(7)
+    served.inferences[0].RepositoryModelLoad(LOAD, timeout=PATIENCE_S)  # nothing holds the one before
+    assert served.version == served.latest
 
 
 def test_a_compute_process_that_is_killed_takes_no_call_with_it(served: Served) -> None:

@@ -5,6 +5,7 @@ The model takes the way to a GPU, with decoding ahead, a CPU in its place; each 
 
 import asyncio
 import mmap
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -216,8 +217,11 @@ async def test_a_front_that_ends_has_its_images_given_up(
         assert ends.owner.link is not None
         ends.owner.link.close()
         await until(lambda: ends.served.batcher.queued == 0)
-        assert ends.images.descriptor >= 0, "what is computed is still read"
+        kept = os.dup(ends.images.descriptor)
+        assert os.fstat(kept).st_blocks, "what is computed is still read"
         ends.open_gate()
         await until(lambda: ends.images.descriptor < 0)
+        assert not os.fstat(kept).st_blocks, "whoever has it mapped keeps no memory"
+        os.close(kept)
         for each in lost:
             each.cancel()

@@ -607,3 +607,22 @@ def test_every_answer_is_its_own_images_among_thousands(
     assert max(map(len, model.batches), default=0) <= max_batch_size
     if not to_cancel:
         assert sorted(computed) == list(range(500))
+
+
+@in_event_loop
+async def test_an_image_that_is_given_up_ends_when_no_worker_has_it_and_is_not_tried_again() -> None:
+    worker = ManualWorker()
+    batcher = Batcher([worker], BatchLimits(max_batch_size=2))
+    computed, lost, waits = (batcher.put(number) for number in range(3))
+    await all_has_run()
+    for item in (computed, lost, waits):
+        batcher.give_up(item)
+    assert waits.answer.cancelled()
+    assert batcher.queued == 0
+    assert not computed.answer.done()
+    assert not lost.answer.done()
+    worker.die(WorkerDied("killed"))
+    worker.come_back()
+    await all_has_run()
+    assert lost.answer.cancelled()
+    assert worker.images == []
