@@ -17,18 +17,16 @@ def nights(keys: int, models: Path, output: Path) -> tuple[Step, Step]:
     return first, run_step("plan", models, output, "night-2", keys)
 
 
-def test_memory_does_not_grow_with_the_keys(tiny_models: Path, output: Path) -> None:
-    few = nights(20_000, tiny_models, output / "few")
+def test_memory_does_not_grow_with_the_keys_and_many_rows_are_copied_as_they_are(
+    tiny_models: Path, output: Path
+) -> None:
+    few = nights(22_000, tiny_models, output / "few")  # shards of two row groups, and a smaller one
     many = nights(80_000, tiny_models, output / "many")
     for some, more in zip(few, many, strict=True):
         assert more.peak_bytes < some.peak_bytes + 15 * MB
-    assert [step.carried for step in (*few, *many)] == [0, 20_000, 0, 80_000]
-
-
-def test_many_rows_are_copied_as_they_are(tiny_models: Path, output: Path) -> None:
-    nights(12_000, tiny_models, output)  # a shard of two row groups, and a smaller one
-    assert run_step("score", tiny_models, output, "night-2", 12_000).carried == 12_000
-    assert read_rows(output, "night-2") == read_rows(output, "night-1")
+    assert [step.carried for step in (*few, *many)] == [0, 22_000, 0, 80_000]
+    assert run_step("score", tiny_models, output / "few", "night-2", 22_000).carried == 22_000
+    assert read_rows(output / "few", "night-2") == read_rows(output / "few", "night-1")
 
 
 @pytest.mark.slow
