@@ -53,7 +53,7 @@ def small_network() -> Network:
     }
     head = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(16, 2))
     with torch.no_grad():
-        layers["norm"].running_var.uniform_(0.05, 0.2)  # type: ignore[operator,union-attr]
+        layers["norm"].running_var.uniform_(0.05, 0.2)  # type: ignore[operator]
     return Network(nn.Sequential(OrderedDict(layers)), head).eval()
 
 
