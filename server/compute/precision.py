@@ -28,7 +28,7 @@ GPU_BATCH: Final = 32
 
 FROM_THE_BEST: Final[tuple[Precision, ...]] = ("fp32", "fp16", "int8-full", "int8")
 AS_FAST: Final = 1.1
-"""Within this of the fastest, the better answers are preferred: the times of two runs differ as much."""
+"""Within this of the fastest, the better answers are preferred: what two measurements differ by."""
 
 
 def choose_precision(
@@ -62,7 +62,7 @@ def choose_precision(
 def _seconds_an_image(
     bundle: ModelBundle, precision: Precision, provider: Provider, options: SessionOptions
 ) -> float | None:
-    """The median, None for a precision that does not pass the golden check on this device."""
+    """Of the run that other work disturbed least; None for a precision that fails the golden check here."""
     try:
         classifier = Classifier(
             bundle, provider, precision=precision, options=options, batch_sizes=(GPU_BATCH,)
@@ -82,7 +82,7 @@ def _seconds_an_image(
         started = time.perf_counter()
         classifier.classify(pixels)
         times.append((time.perf_counter() - started) / batch)
-    return float(np.median(times))
+    return min(times)
 
 
 def _key(bundle: ModelBundle, released: list[Precision], provider: Provider) -> str:
