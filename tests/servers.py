@@ -145,4 +145,12 @@ def processes(server: int, name: str) -> list[int]:
     pids = [
         pid for task in Path(f"/proc/{server}/task").glob("*/children") for pid in task.read_text().split()
     ]
-    return [int(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"]
+    return [int(pid) for pid in pids if _name_of(pid) == name]
+
+
+def _name_of(pid: str) -> str:
+    """Empty where it has just ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
