@@ -41,6 +41,10 @@ WHOLE: dict[str, Any] = {"train": 6, "heldout": 2, "left": {}, "not_taken": {}}
 """Eight images, of which a quarter is held out."""
 TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "kaggle's": ((*both("Training"), *both("Testing")), WHOLE | {"left": {"test": 8}}),
+    "a folder without images beside the only part": (
+        (*both("train"), "notes/#.mov"),
+        WHOLE | {"not_taken": {".mov": 4}},
+    ),
     "upper case": ((*both("TRAIN"), *both("VALID")), WHOLE | {"train": 8, "heldout": 8}),
     "wrapped parts": (
         (*both("training_set/training_set"), *both("test_set/test_set")),
