@@ -101,10 +101,10 @@ def compare_answers(architecture: str, epochs: int, folder: Path) -> Iterator[st
         quantized = folder / f"{architecture}.{full_range}.onnx"
         if not quantized.exists():
             write_int8(model, quantized, calibration, full_range=full_range)
-        found = answers(quantized, pixels, SessionOptions(exact_sums=exact_sums))
-        off = np.abs(found - expected).max(axis=1)
-        same = (found.argmax(1) == expected.argmax(1)).mean()
-        right = (found.argmax(1) == targets).mean()
+        probabilities = answers(quantized, pixels, SessionOptions(exact_sums=exact_sums))
+        off = np.abs(probabilities - expected).max(axis=1)
+        same = (probabilities.argmax(1) == expected.argmax(1)).mean()
+        right = (probabilities.argmax(1) == targets).mean()
         yield f"| | {kind} | {right:.2%} | {same:.2%} | {off.mean():.4f} | {off.max():.3f} |"
 
 

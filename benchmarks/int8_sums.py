@@ -40,8 +40,8 @@ def share(layer: str, kind: str, bits: int, exact: bool) -> float:
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     brightest = np.iinfo(KINDS[kind][0]).max
     shape = [1, LAYERS[layer], *([3, 3] if layer != "MatMul" else [])]
-    (found,) = session.run(None, {"pixels": np.full(shape, brightest, np.float32)})
-    return float(found.min())
+    (answer,) = session.run(None, {"pixels": np.full(shape, brightest, np.float32)})
+    return float(answer.min())
 
 
 def network(layer: str, kind: str, bits: int) -> ModelProto:

@@ -40,13 +40,13 @@ def take_out(data: bytes, number: int) -> tuple[bytes, list[memoryview]]:
     """
     contents: list[memoryview] = []
     others: list[bytes] = []
-    kept = 0
-    for found, tag, start, end in fields(data, 0, len(data)):
-        if found == number and data[tag] == number << 3 | _LENGTH:
+    copied_to = 0
+    for field, tag, start, end in fields(data, 0, len(data)):
+        if field == number and data[tag] == number << 3 | _LENGTH:
             contents.append(memoryview(data)[start:end])
-            others.append(data[kept:tag])
-            kept = end
-    return b"".join((*others, data[kept:])), contents
+            others.append(data[copied_to:tag])
+            copied_to = end
+    return b"".join((*others, data[copied_to:])), contents
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -119,10 +119,10 @@ def _addresses(host: str) -> list[tuple[int, str]]:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - what is asked for
         return [(socket.AF_INET6, "::") if socket.has_dualstack_ipv6() else (socket.AF_INET, "0.0.0.0")]  # noqa: S104
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        candidates = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:
         return []
-    addresses = [(int(family), str(address[0])) for family, _, _, _, address in found]
+    addresses = [(int(family), str(address[0])) for family, _, _, _, address in candidates]
     # gRPC takes that name for both, whatever the machine says of it.
     return list(dict.fromkeys([*addresses, (socket.AF_INET6, "::1")] if host == "localhost" else addresses))
 

@@ -23,11 +23,11 @@ def outcome(data: bytes) -> list[object] | None:
     except DecodeError:
         expected = None
     try:
-        found = said(image_request(data))
+        result = said(image_request(data))
     except DecodeError:
-        found = None
-    assert found == expected, data
-    return found
+        result = None
+    assert result == expected, data
+    return result
 
 
 def test_image_stays_where_it_was_received() -> None:
@@ -44,9 +44,9 @@ def test_image_stays_where_it_was_received() -> None:
 def test_last_of_several_images_counts_also_an_empty_one() -> None:
     first = pb.ClassifyRequest(image=b"first", top_k=2).SerializeToString()
     for another in (b"\x0a\x00", b"\x0a\x03new", b"\x8a\x00\x00", b"\x8a\x80\x00\x01z", b"\x0a\x80\x00"):
-        found = outcome(first + another)
-        assert found is not None
-        assert found[0] != b"first"
+        result = outcome(first + another)
+        assert result is not None
+        assert result[0] != b"first"
 
 
 def test_any_bytes_are_taken_or_refused_as_protobuf_does() -> None:
