@@ -30,7 +30,7 @@ OF_OTHERS = {
     "README.md": {"--user"},
     "docs/kubernetes.md": {"--local"},
     "docs/benchmarks.md": {
-        *("--work", "--peer", "--only", "--seconds", "--build", "--model", "--rounds", "--source"),
+        *("--work", "--peer", "--only", "--seconds", "--build", "--model", "--rounds", "--source", "--flame"),
     },
     "docs/options.md": {"--no-"},
 }
