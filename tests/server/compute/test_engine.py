@@ -15,7 +15,7 @@ from server.compute.backend import WorkItem
 from server.compute.engine import Engine
 from server.compute.private_folder import PrivateFolder
 from server.compute.start_up import ProcessReady, ProcessSettings
-from server.compute.template import Template
+from server.compute.template import TEMPLATE, Template
 from server.compute.warm_up import WarmUp
 from server.config import ServeSettings
 from server.models.served_model import ServedModel
@@ -115,6 +115,7 @@ async def test_a_process_that_is_started_again_checks_the_model_that_all_share_a
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(process_worker, "RESTART_AFTER_S", (0.0, 3600.0))
+    TEMPLATE.end()  # another one has this test's stderr
     opened = await engine.open_engine(tiny_bundle, SETTINGS)
     model = served(opened)
     assert opened.folder
