@@ -57,9 +57,17 @@ ABSTAINED, LOGITS = 1, 2
 class Link(asyncio.BufferedProtocol):
     """Frames to and from the other side; those of one turn of the loop go out together."""
 
-    def __init__(self, received: Callable[[bytes, memoryview], None], lost: Callable[[], None]) -> None:
-        """`received` is told of each frame; its content is `bytes` beneath, and stays as it is."""
-        self._loop = asyncio.get_running_loop()
+    def __init__(
+        self,
+        received: Callable[[bytes, memoryview], None],
+        lost: Callable[[], None],
+        soon: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        """`received` is told of each frame; its content is `bytes` beneath, and stays as it is.
+
+        `soon` has what is sent go out together; by default, that of a turn of the loop.
+        """
+        self._soon = soon or asyncio.get_running_loop().call_soon
         self._received = received
         self._lost = lost
         self._transport: asyncio.Transport | None = None
@@ -74,7 +82,7 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         if not self._outgoing:
-            self._loop.call_soon(self._flush)
+            self._soon(self._flush)
         self._outgoing.append(HEADER.pack(kind, sum(map(len, parts))))
         self._outgoing += parts
 

@@ -32,6 +32,7 @@ from server.fronts import frames
 from server.fronts.arena import Arena, size_of_arena
 from server.fronts.call_server import CallServer
 from server.fronts.frames import Link
+from server.fronts.idle import IdleSelector
 from server.fronts.page import Page, SharedCallMetrics, SharedLedger
 from server.fronts.remote import Owner, RemoteModel, RemoteVersions
 from server.fronts.told import LiveModel, error_to_json
@@ -78,15 +79,25 @@ def main() -> None:
     leave_out_what_callers_do()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     size = size_of_arena(settings.queue_capacity, settings.max_inflight_bytes)
-    asyncio.run(Front(set_up, settings, Arena(arena, size), Page(page, set_up.fronts), log).answer(server))
+    selector = IdleSelector()
+    front = Front(set_up, settings, Arena(arena, size), Page(page, set_up.fronts), log, selector)
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(front.answer(server))
 
 
 class Front:
     """The services, and what the server tells of the model, of health and of the end."""
 
     def __init__(
-        self, set_up: SetUp, settings: ServeSettings, arena: Arena, page: Page, log: QueuedLog
+        self,
+        set_up: SetUp,
+        settings: ServeSettings,
+        arena: Arena,
+        page: Page,
+        log: QueuedLog,
+        selector: IdleSelector,
     ) -> None:
+        self._selector = selector
         self._set_up = set_up
         self._settings = settings
         self._arena = arena
@@ -103,7 +114,7 @@ class Front:
         ledger = SharedLedger(self._page, number)
         admission = Admission(settings.queue_capacity, settings.max_inflight_bytes, ledger)
         loop = asyncio.get_running_loop()
-        link = Link(self._received, self._end)
+        link = Link(self._received, self._end, self._selector.when_idle)
         try:
             self._door = CallServer(
                 settings,
