@@ -23,6 +23,8 @@ from server.models.served_model import LoadedModels, ServedModel
 logger = logging.getLogger(__name__)
 
 OPENS_WITHIN_S: Final = 60.0
+ASKED_EVERY_S: Final = 10.0
+"""A front that hangs does not say so, and callers go on to connect to it."""
 HANGS_AFTER_S: Final = 30.0
 """It confirms in milliseconds what it is told."""
 
@@ -99,6 +101,7 @@ class Front:
                 self.tell_model()
             self.tell_health()
             await asyncio.wait_for(asyncio.shield(self._opened), OPENS_WITHIN_S)
+            self._begin(self._ask_again_and_again(link))
         except BaseException as error:
             await self._give_up()
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
@@ -132,11 +135,13 @@ class Front:
         await asyncio.wait((self._opened,))
         async with self._told:
             try:
-                await asyncio.wait_for(self._told.wait_for(has_heard), HANGS_AFTER_S)
+                async with asyncio.timeout(HANGS_AFTER_S):  # wait_for may swallow that it is cancelled
+                    await self._told.wait_for(has_heard)
             except TimeoutError:
+                if has_heard() or self._process is None:  # or this process was the one that stood still
+                    return
                 logger.error("a front hangs and is ended", extra={"pid": self.pid})
-                if self._process is not None:
-                    self._process.kill()
+                self._process.kill()
 
     async def drain(self, grace_s: float) -> bool:
         """False when calls had to be cut; nothing is left of one that is not there."""
@@ -156,6 +161,13 @@ class Front:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._give_up()
+
+    async def _ask_again_and_again(self, link: Link) -> None:
+        """Until this process of the front has ended."""
+        while self._link is link:
+            self.tell_health()
+            await self.has_heard()
+            await asyncio.sleep(ASKED_EVERY_S)
 
     def _received(self, kind: bytes, content: memoryview) -> None:
         assert self._images is not None  # noqa: S101 - they are there before it
@@ -245,8 +257,10 @@ class Front:
             code = await in_background(process.wait)
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             logger.error("a front died", extra={"pid": process.pid, "how": how})
-        while not self._is_ending:
+        while True:
             await asyncio.sleep(RESTART_AFTER_S[min(self._deaths, len(RESTART_AFTER_S) - 1)])
+            if self._is_ending:
+                return
             self._deaths += 1
             try:
                 await self.open()

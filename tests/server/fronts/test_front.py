@@ -1,11 +1,12 @@
 """A front as its server keeps it: a real process, started, watched and ended by this one."""
 
+import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -63,18 +64,55 @@ async def test_a_front_says_what_health_does_when_it_has_heard_and_leaves_with_i
 
 
 @in_event_loop
-async def test_a_front_that_hangs_is_ended_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(front, "HANGS_AFTER_S", 0.2)
+async def test_a_front_that_hangs_is_ended_though_nobody_had_anything_to_tell_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(front, "ASKED_EVERY_S", 0.01)
+    monkeypatch.setattr(front, "HANGS_AFTER_S", 1.0)
     async with one_front() as (fronts, health, port):
         (hanging,) = fronts_of_this_process()
         os.kill(hanging, signal.SIGSTOP)
+        await until(lambda: hanging not in fronts_of_this_process())
+        monkeypatch.undo()
         health.set_ready(True)
         fronts.follow_health()
-        await fronts.has_heard()
-        monkeypatch.undo()
-        await until(lambda: fronts_of_this_process() not in ([], [hanging]))
+        await until(lambda: fronts_of_this_process() != [])
         await fronts.has_heard()
         assert says_ready(port)
+
+
+class PauseInWhich(tuple[float, ...]):
+    """A pause before a front is started again, at whose beginning something else begins."""
+
+    begin: Callable[[], object]
+
+    def __getitem__(self, index: Any) -> Any:
+        self.begin()
+        return super().__getitem__(index)
+
+
+@in_event_loop
+async def test_a_front_that_died_as_the_server_ends_is_not_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(front, "ASKED_EVERY_S", 0.01)
+    caplog.set_level("INFO", front.logger.name)
+    async with one_front() as (fronts, _, _):
+        (only,) = fronts._fronts
+        drained = asyncio.get_running_loop().create_future()
+
+        def drain() -> None:
+            draining = asyncio.ensure_future(fronts.drain(0.0))
+            draining.add_done_callback(lambda done: drained.set_result(done.result()))
+
+        pauses = PauseInWhich([0.5])
+        pauses.begin = drain
+        monkeypatch.setattr(front, "RESTART_AFTER_S", pauses)
+        (pid,) = fronts_of_this_process()
+        os.kill(pid, signal.SIGKILL)
+        assert await drained, "nothing is left of one that is not there"
+        await until(lambda: not only._tasks)
+    assert caplog.messages == ["a front died"]
 
 
 @in_event_loop
