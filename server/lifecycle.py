@@ -119,7 +119,7 @@ class Server:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
         model = self._models.choose(0)
         await self._door.has_heard()
-        self._set_ready(self._models.is_ready)
+        self._set_ready(self._models.is_ready and self._door.is_open)
         await self._door.has_heard()
         self._telling = asyncio.create_task(self._tell_readiness())
         facts = {
@@ -149,9 +149,9 @@ class Server:
         return await self._door.drain(self._settings.grace_s)
 
     async def _tell_readiness(self) -> None:
-        """Health follows the model: without a process that computes, others shall get the calls."""
+        """Without a process that computes, or one that answers, others shall get the calls."""
         async for ready in self._models.readiness():
-            self._set_ready(ready)
+            self._set_ready(ready and self._door.is_open)
 
     def _set_ready(self, ready: bool) -> None:
         self._health.set_ready(ready)

@@ -32,6 +32,10 @@ class Door(Protocol):
     def in_flight(self) -> InFlight:
         """Images admitted and not yet answered."""
 
+    @property
+    def is_open(self) -> bool:
+        """Somebody answers calls. When that changes, the models are told that they may be ready."""
+
     async def open(self) -> int:
         """Takes the port, whose number it returns. Raises Unavailable, DataInvalid."""
 
@@ -93,6 +97,10 @@ class CallServer:
     @property
     def in_flight(self) -> InFlight:
         return InFlight(self._admission.images, self._admission.bytes)
+
+    @property
+    def is_open(self) -> bool:
+        return True
 
     async def open(self, port: int | None = None) -> int:
         """As Door's; on `port` where it is not the settings' own."""

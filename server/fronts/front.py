@@ -44,6 +44,9 @@ class Server(Protocol):
 
     def page_descriptor(self) -> int: ...
 
+    def opened(self) -> None:
+        """Now calls are answered, if they were not before."""
+
     def ended(self, front: "Front") -> None:
         """Nothing of it is in flight any more."""
 
@@ -82,6 +85,11 @@ class Front:
         return None if self._process is None else self._process.pid
 
     @property
+    def is_open(self) -> bool:
+        """It answers calls."""
+        return self._link is not None and self._opened.done()
+
+    @property
     def number(self) -> int:
         return self._set_up.front
 
@@ -90,8 +98,8 @@ class Front:
         self._opened = self._loop.create_future()
         self._uses, self._models = {}, {}
         self._live_generation = self._unheard = 0
-        self._images = images = self._server.open_images(self._models)
         try:
+            self._images = images = self._server.open_images(self._models)
             page = self._server.page_descriptor()
             ours, self._process = start_front(self._set_up, images.descriptor, page)
             link = Link(self._received, self._lost)
@@ -102,6 +110,7 @@ class Front:
             self.tell_health()
             await asyncio.wait_for(asyncio.shield(self._opened), OPENS_WITHIN_S)
             self._begin(self._ask_again_and_again(link))
+            self._server.opened()
         except BaseException as error:
             await self._give_up()
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):

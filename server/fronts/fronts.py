@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from typing import Any
 
+from fovea.errors import Unavailable
 from fovea.settings import as_saved
 from server.config import ServeSettings
 from server.fronts.arena import size_of_arena
@@ -48,6 +49,10 @@ class Fronts:
         return self._page.in_flight()
 
     @property
+    def is_open(self) -> bool:
+        return any(front.is_open for front in self._fronts)
+
+    @property
     def is_ready(self) -> bool:
         return self._health.is_ready
 
@@ -84,15 +89,25 @@ class Fronts:
             self._port.close()
 
     def open_images(self, models: dict[int, ServedModel]) -> FrontImages:
-        """For a front that starts; `models` are those that it may use."""
+        """For a front that starts; `models` are those that it may use. Raises Unavailable."""
         size = size_of_arena(self._settings.queue_capacity, self._settings.max_inflight_bytes)
-        return FrontImages(next(self._arenas), size, models)
+        try:
+            return FrontImages(next(self._arenas), size, models)
+        except OSError as error:
+            raise Unavailable(
+                f"--fronts: memory for the images in flight cannot be had: {error.strerror}; choose a "
+                "smaller --queue-capacity or --max-inflight-bytes, or --fronts 1"
+            ) from error
 
     def page_descriptor(self) -> int:
         return self._page.descriptor
 
+    def opened(self) -> None:
+        self.models.may_be_ready()
+
     def ended(self, front: Front) -> None:
         self._page.end(front.number)
+        self.models.may_be_ready()
 
     def publish(self) -> None:
         """When a full queue will have moved on, once a turn of the loop: fronts refuse, and say it."""

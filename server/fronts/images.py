@@ -41,11 +41,18 @@ class FrontImages:
     """Reads them where the front has put them. Belongs to the event loop that serves."""
 
     def __init__(self, arena: int, size_bytes: int, models: Mapping[int, ServedModel]) -> None:
-        """`arena` is a number of its own; `models` are by generation those that the front may still use."""
+        """`arena` is a number of its own; `models` are by generation those that the front may still use.
+
+        Raises OSError.
+        """
         self.descriptor = os.memfd_create("fovea-arena")
-        os.ftruncate(self.descriptor, size_bytes)
+        try:
+            os.ftruncate(self.descriptor, size_bytes)
+            self._memory = memoryview(mmap.mmap(self.descriptor, size_bytes, prot=mmap.PROT_READ))
+        except BaseException:
+            os.close(self.descriptor)
+            raise
         self._arena = arena
-        self._memory = memoryview(mmap.mmap(self.descriptor, size_bytes, prot=mmap.PROT_READ))
         self._models = models
         self._images: dict[int, _Image] = {}
         self._has_ended = False

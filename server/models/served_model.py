@@ -140,7 +140,7 @@ class LoadedModels(Generic[M]):
     def __init__(self) -> None:
         self._current: _Loaded[M] | None = None
         self._replaced: _Loaded[M] | None = None
-        self._may_be_ready = asyncio.Event()
+        self._look = asyncio.Event()
         self.on_swap: Callable[[], None] = lambda: None
         """Is told when another model is the current one, before any request goes to it."""
 
@@ -153,10 +153,14 @@ class LoadedModels(Generic[M]):
         """A call can be answered: there is a model, and it has not lost all that compute."""
         return self.current is not None and self.current.has_workers
 
+    def may_be_ready(self) -> None:
+        """Has whoever follows `readiness` look again."""
+        self._look.set()
+
     async def readiness(self) -> AsyncIterator[bool]:
         """Gives `is_ready` each time that it may have changed; to one reader."""
-        while await self._may_be_ready.wait():
-            self._may_be_ready.clear()
+        while await self._look.wait():
+            self._look.clear()
             yield self.is_ready
 
     @property
@@ -178,8 +182,8 @@ class LoadedModels(Generic[M]):
     def swap(self, model: M) -> None:
         """Requests from here on go to this model. The one before is `close_replaced`'s."""
         self._current, self._replaced = _Loaded(model), self._current
-        model.on_workers_changed = self._may_be_ready.set
-        self._may_be_ready.set()
+        model.on_workers_changed = self.may_be_ready
+        self.may_be_ready()
         self.on_swap()
 
     async def close_replaced(self) -> None:

@@ -22,6 +22,7 @@ from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
+from tests.certificates import Authority, write
 from tests.rpc import call_of, health_stub
 from tests.server import spoiled
 from tests.server.calls.test_drain import CLIENTS, Clients
@@ -31,6 +32,7 @@ from tests.servers import ServerProcess, compute_processes, processes, run_serve
 PATIENCE_S = 30
 CONNECTIONS = 16
 """That all of them reach the same of two fronts happens once in 33,000 times."""
+OWN = [("grpc.use_local_subchannel_pool", 1)]
 CAPACITY = 24
 LOAD = oip.RepositoryModelLoadRequest(model_name="tiny")
 
@@ -79,9 +81,8 @@ def serving(work: Path, *flags: str) -> Iterator[Served]:
     tiny.publish_bundle(models, work / "staged")
     limits = ("--watch-interval-s", "0", "--queue-capacity", str(CAPACITY), "--max-images-per-call", "8")
     with running_server(models, "--fronts", "2", *limits, *flags) as server, contextlib.ExitStack() as stack:
-        own = [("grpc.use_local_subchannel_pool", 1)]
         channels = [
-            stack.enter_context(grpc.insecure_channel(server.target, own)) for _ in range(CONNECTIONS)
+            stack.enter_context(grpc.insecure_channel(server.target, OWN)) for _ in range(CONNECTIONS)
         ]
         yield Served(server, models, work, channels)
 
@@ -295,6 +296,46 @@ def test_a_second_server_on_the_port_is_refused_whatever_its_fronts(served: Serv
             f"error: --port {port}: cannot listen on 127.0.0.1:{port}; it is taken, or not this machine's: "
             "choose another --port (0 for a free one) or another --host"
         ]
+
+
+def test_every_front_speaks_tls_and_without_any_the_server_is_not_ready(tmp_path: Path) -> None:
+    authority = Authority.create()
+    write(tmp_path, authority, authority.issue("server"))
+    files = {"--tls-cert": "tls.crt", "--tls-key": "tls.key", "--tls-client-ca": "ca.pem"}
+    flags = [part for flag, file in files.items() for part in (flag, str(tmp_path / file))]
+    caller = authority.issue("caller")
+    with serving(tmp_path, *flags) as served:
+        for own, ends in (((caller.key, caller.certificate), "OK"), ((), "UNAVAILABLE")):
+            with contextlib.ExitStack() as stack:
+                credentials = grpc.ssl_channel_credentials(authority.pem, *own)
+                channels = [
+                    stack.enter_context(grpc.secure_channel(served.server.target, credentials, OWN))
+                    for _ in range(CONNECTIONS)
+                ]
+                calls = classify_on_all(served._replace(channels=channels))
+                assert ends_of(calls) == Counter({ends: CONNECTIONS})
+        (tmp_path / "tls.key").write_bytes(caller.key)
+        with grpc.insecure_channel(served.server.health_target) as probe:
+            for pid in served.fronts():
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: not says_ready(probe))
+            reason = served.server.wait_for("a front does not start again")["reason"]
+            assert "does not belong to the certificate" in reason
+            write(tmp_path, authority, authority.issue("server"))
+            until(lambda: says_ready(probe))
+
+
+def says_ready(channel: grpc.Channel) -> bool:
+    status = health_stub(channel).Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status
+    return status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_more_in_flight_than_can_be_mapped_ends_the_server_with_a_line(served: Served) -> None:
+    limits = ("--queue-capacity", str(10**15), "--fronts", "2")
+    refused = run_server("--models", str(served.models), "--host", "127.0.0.1", *limits)
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("error: --fronts: memory for the images in flight cannot be had: ")
+    assert refused.returncode == 69
 
 
 def test_sigterm_under_load_answers_what_was_accepted(tmp_path: Path) -> None:
