@@ -9,12 +9,15 @@ what it takes of the cores is counted apart. The servers take turns.
 
 import argparse
 import json
+import re
 import resource
 import shutil
 import struct
 import subprocess
 import tempfile
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +27,7 @@ from typing import Final
 from benchmarks import processes
 from benchmarks.builds import THIS
 from benchmarks.process_tree import cpu_seconds
-from benchmarks.processes import Program, running
+from benchmarks.processes import running
 from benchmarks.served import LOG, PORTS
 from benchmarks.serving_models import photographs, publish_tiny
 from fovea.cpus import available_cpus, processor_name
@@ -77,12 +80,15 @@ def main() -> None:
 def measured(work: Path, fronts: int, seconds: float) -> Seen:
     flags = ("--models", str(work / "tiny"), "--host", "127.0.0.1", "--fronts", str(fronts), *PORTS, *LOG)
     with running(THIS.command("benchmarks.standin_server", *flags), folder=THIS.folder) as program:
-        port = _port(program)
+        ready = json.loads(program.wait_for('"ready"'))
+        port = int(ready["port"])
         _load(work / "call", port, WARM_UP_S)
         cpu_s, callers_s, started = cpu_seconds(program.pid), _children_s(), time.perf_counter()
         calls = _load(work / "call", port, seconds)
         took_s = time.perf_counter() - started
         cpu_s, callers_s = cpu_seconds(program.pid) - cpu_s, _children_s() - callers_s
+        if failed := failures(int(ready["metrics_port"])):
+            raise Unavailable(f"calls failed: {failed}")
     return Seen(calls / took_s, cpu_s / took_s, callers_s / took_s, 1000 * cpu_s / calls)
 
 
@@ -106,12 +112,23 @@ def table(seen: Mapping[int, Sequence[Seen]]) -> list[str]:
     return lines
 
 
-def _port(program: Program) -> int:
-    return int(json.loads(program.wait_for('"ready"'))["port"])
+def failures(metrics_port: int) -> dict[str, int]:
+    """Calls by the codes that they failed with, as the server counts them; without those that h2load left.
+
+    To h2load any answer is a good one.
+    """
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=60) as page:
+        counts = re.findall(
+            r'^fovea_requests_total{code="(\w+)",[^}]*} (\S+)$', page.read().decode(), re.MULTILINE
+        )
+    failed: Counter[str] = Counter()
+    for code, count in counts:
+        failed[code] += int(float(count))
+    return {code: count for code, count in failed.items() if count and code not in ("OK", "CANCELLED")}
 
 
 def _load(call: Path, port: int, seconds: float) -> int:
-    """Calls that were answered. Raises Unavailable where one failed."""
+    """Calls that were answered, whatever with. Raises Unavailable where none was."""
     command = [
         *("h2load", "--clients", str(CONNECTIONS), "--max-concurrent-streams", str(CALLS_OF_A_CONNECTION)),
         *("--duration", str(max(1, round(seconds))), "--data", str(call), "--log-file", "/dev/null"),

@@ -9,8 +9,8 @@ HELD_S: Final = 0.001
 """Until then it is done though the loop is busy."""
 
 
-class IdleSelector(selectors.EpollSelector):
-    """What a loop waits by."""
+class IdleSelector(selectors.DefaultSelector):
+    """What a loop waits by; the best of the platform, as a server of one process is not for Linux alone."""
 
     def __init__(self) -> None:
         super().__init__()

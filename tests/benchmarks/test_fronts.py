@@ -4,13 +4,14 @@ import asyncio
 
 import numpy as np
 
-from benchmarks.fronts import Seen, table
+from benchmarks.fronts import Seen, failures, table
 from benchmarks.standin_server import open_free_engine
 from fovea.cpus import available_cpus
 from fovea.model.bundle import ModelBundle
 from server.compute.backend import WorkItem
 from server.config import ServeSettings
 from server.models.served_model import ServedModel
+from server.net.ports import serve_metrics
 from server.telemetry.metrics import Metrics
 from tests.server.event_loop import in_event_loop
 
@@ -22,6 +23,15 @@ def test_medians_are_told_and_several_fronts_have_what_the_callers_leave() -> No
     *_, first, second = table({1: one, 2: two})
     assert first == "| 1 | 0.250 | 200 | 1.00 | 0.50 | 200 |"
     assert second == f"| 2 | 0.750 | 300 | 1.50 | {cores / 4:.2f} | 400 |"
+
+
+def test_calls_that_failed_are_told_from_answers() -> None:
+    metrics = Metrics()
+    for code, count in (("OK", 9), ("CANCELLED", 2), ("INVALID_ARGUMENT", 3), ("RESOURCE_EXHAUSTED", 1)):
+        metrics.calls.requests.labels("Classify", code).inc(count)
+    metrics.calls.requests.labels("ModelInfer", "INVALID_ARGUMENT").inc()
+    port = serve_metrics(metrics.registry, "127.0.0.1", 0)
+    assert failures(port) == {"INVALID_ARGUMENT": 4, "RESOURCE_EXHAUSTED": 1}
 
 
 @in_event_loop
