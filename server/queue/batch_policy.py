@@ -54,9 +54,9 @@ class BatchPolicy:
 
     def batch_limit(self) -> int:
         """How many images a batch has at most."""
-        efficient = self._limits.min_efficient_batch
-        size = self._costs.images_within(self._limits.target_batch_s)
-        return min(self._limits.max_batch_size, max(efficient, size - size % efficient))
+        most, efficient = self._limits.max_batch_size, self._limits.min_efficient_batch
+        size = min(most, self._costs.images_within(self._limits.target_batch_s))
+        return min(most, max(efficient, size - size % efficient))
 
     def fills_a_hand(self, queued: int) -> bool:
         """So many are a full batch more, which is so short that a pause before it would count."""

@@ -50,6 +50,9 @@ def test_a_batch_has_no_few_images_more_than_the_model_is_fast_on() -> None:
     for fast_on, limit in ((1, 12), (2, 12), (4, 12), (8, 8)):
         limits = BatchLimits(16, target_batch_s=0.135, min_efficient_batch=fast_on)
         assert policy(limits).batch_limit() == limit
+    for largest, limit in ((7, 4), (3, 3)):  # the size that was asked for is no multiple either
+        limits = BatchLimits(largest, target_batch_s=0.135, min_efficient_batch=4)
+        assert policy(limits).batch_limit() == limit
 
 
 def test_the_wait_is_the_first_worker_to_be_free_and_the_images_ahead_and_ones_own_batch() -> None:

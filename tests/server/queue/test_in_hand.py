@@ -36,6 +36,7 @@ async def test_a_worker_gets_its_next_batch_while_it_computes() -> None:
     answers = submit(batcher, *range(6))
     await all_has_run()
     assert worker.images == [[0, 1], [2, 3]]
+    assert not any(batch.is_alone for batch in worker.batches)
     assert (batcher.running, batcher.queued) == (4, 2)
     worker.finish()
     await all_has_run()
@@ -102,6 +103,19 @@ async def test_whoever_is_free_goes_first_then_whoever_is_free_soonest() -> None
         submit(batcher, *images)
         await all_has_run()
     assert images_of(workers) == [[[4, 5], [10, 11]], [[6, 7], [12, 13]], [[0, 1], [8, 9]]]
+    await batcher.close()
+
+
+@in_event_loop
+async def test_a_worker_that_is_lost_is_given_nothing_more() -> None:
+    workers = [ManualWorker(capacity=2) for _ in range(2)]
+    batcher = before(*workers)
+    submit(batcher, *range(4))
+    await all_has_run()
+    batcher.lost(workers[1])  # and what it has is yet to fail
+    submit(batcher, 4, 5)
+    await all_has_run()
+    assert images_of(workers) == [[[2, 3], [4, 5]], [[0, 1]]]
     await batcher.close()
 
 
