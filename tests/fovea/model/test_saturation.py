@@ -16,16 +16,19 @@ from fovea.model.bundle import Precision
 from fovea.model.classifier import Classifier
 from fovea.model.saturation import CHANNELS, EXACT, needs_exact_sums, saturates, sums_are_exact
 from fovea.model.sessions import SessionOptions
+from fovea.model.shared_weights import share
 from tests import tiny
 
 ROOT = Path(__file__).parents[3]
 WEIGHT, BRIGHTEST = 127, 255
 
 
-def known_answer() -> onnx.ModelProto:
+def known_answer(in_kernel: int = WEIGHT, in_matrix: int = WEIGHT) -> onnx.ModelProto:
     """A convolution and a matrix product of the largest numbers, both by kernels of int8."""
     scale = CHANNELS * BRIGHTEST * WEIGHT / EXACT
-    weight = helper.make_tensor("value", TensorProto.INT8, [1], [WEIGHT])
+    kernel, matrix = (
+        helper.make_tensor("value", TensorProto.INT8, [1], [weight]) for weight in (in_kernel, in_matrix)
+    )
     constants = {
         "kernel_shape": np.array([16, CHANNELS, 1, 1]),
         "matrix_shape": np.array([CHANNELS, 16]),
@@ -37,8 +40,8 @@ def known_answer() -> onnx.ModelProto:
     }
     pixels, sums = ["one", "zero"], ["scale", "zero"]
     nodes = [
-        helper.make_node("ConstantOfShape", ["kernel_shape"], ["kernel"], value=weight),
-        helper.make_node("ConstantOfShape", ["matrix_shape"], ["matrix"], value=weight),
+        helper.make_node("ConstantOfShape", ["kernel_shape"], ["kernel"], value=kernel),
+        helper.make_node("ConstantOfShape", ["matrix_shape"], ["matrix"], value=matrix),
         helper.make_node(
             "QLinearConv", ["pixels", *pixels, "kernel", "one", "kernel_zero", *sums], ["convolved"]
         ),
@@ -69,8 +72,10 @@ def test_the_known_answer_is_that_of_the_largest_numbers() -> None:
 def test_kernels_that_are_asked_to_be_exact_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sums_are_exact(SessionOptions(threads=1, exact_sums=True))
     assert saturates() == (not sums_are_exact(SessionOptions(threads=1)))
-    monkeypatch.setattr(saturation, "EXACT", EXACT - 1)
-    assert not sums_are_exact(SessionOptions(threads=1, exact_sums=True))
+    for wrong in ({"in_kernel": 64}, {"in_matrix": 64}):  # as of kernels that lose a half, for either
+        answer = base64.b64encode(known_answer(**wrong).SerializeToString())
+        monkeypatch.setattr(saturation, "KNOWN_ANSWER", answer)
+        assert not sums_are_exact(SessionOptions(threads=1, exact_sums=True))
 
 
 @pytest.mark.slow
@@ -105,6 +110,8 @@ def test_a_classifier_opens_eight_bits_so_that_they_are_exact(
     assert exact == (["int8-full"] if here else [])
     wherever = SessionOptions(threads=1, exact_sums=True)
     assert has_exact_sums(Classifier(bundle, "cpu", precision="int8-full", options=wherever))
+    as_written = share(bundle.file_of("int8-full"), tmp_path / "shared", exact_sums=here)
+    assert not has_exact_sums(Classifier(bundle, "cpu", 1, "int8-full", shared=as_written))
 
 
 def has_exact_sums(classifier: Classifier) -> bool:

@@ -1,17 +1,22 @@
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import grpc
 import pytest
 
 from fovea.errors import BundleInvalid
+from fovea.images.preprocess import Pixels
 from fovea.model.bundle import ModelBundle, Precision
+from fovea.model.classifier import Classifier, Probabilities
 from fovea.model.sessions import SessionOptions
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.compute import precision
 from server.compute.precision import choose_precision
 from tests import tiny
+from tests.server.manual_clock import ManualClock
 from tests.servers import run_server, running_server
 
 OPTIONS = SessionOptions(threads=1)
@@ -61,6 +66,21 @@ def test_auto_prefers_the_better_answers_of_those_that_are_as_fast(
     ):
         measured |= {"fp32": 0.02, "fp16": fp16, "int8-full": full, "int8": int8}
         assert choose_precision(bundle, "cpu", "auto", tmp_path / str(number), OPTIONS) == chosen
+
+
+def test_of_what_is_measured_the_run_counts_that_was_disturbed_least(
+    bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, runs_s = ManualClock(), itertools.cycle((0.02, 0.01, 0.04))
+
+    class Slow(Classifier):
+        def classify(self, pixels: Pixels, *, give_back: bool = False) -> Probabilities:
+            clock.now += next(runs_s)
+            return super().classify(pixels, give_back=give_back)
+
+    monkeypatch.setattr(precision, "Classifier", Slow)
+    monkeypatch.setattr(precision, "time", SimpleNamespace(perf_counter=clock))
+    assert precision._seconds_an_image(bundle, "int8", "cpu", OPTIONS) == pytest.approx(0.01)
 
 
 def test_auto_remembers_what_it_measured(
