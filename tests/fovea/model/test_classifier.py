@@ -14,10 +14,10 @@ import pytest
 
 from fovea.errors import BundleInvalid, SettingsInvalid, Unavailable
 from fovea.images.formats import image_path
-from fovea.images.preprocess import decode_image
+from fovea.images.preprocess import Pixels, decode_image
 from fovea.model import bundle as bundles
 from fovea.model import classifier as classifiers
-from fovea.model.classifier import CPU, Classifier, top_k
+from fovea.model.classifier import CPU, Classifier, Probabilities, top_k
 from fovea.model.io_binding import IoBinding
 from tests import tiny
 
@@ -93,6 +93,22 @@ def test_so_many_golden_images_are_checked_as_are_asked_for(folder: Path) -> Non
         np.savez(folder / "golden.npz", crops=arrays["crops"], probabilities=arrays["probabilities"][::-1])
     with pytest.raises(BundleInvalid, match="golden check failed: probabilities are off by"):
         Classifier(reseal(folder), golden_images=1)
+
+
+def test_the_memory_of_a_check_of_all_is_given_back_and_that_of_a_few_kept_as_their_size_is_run_next(
+    folder: Path,
+) -> None:
+    given_back: list[int | None] = []
+
+    class Watched(Classifier):
+        def classify(self, pixels: Pixels, *, give_back: bool = False) -> Probabilities:
+            given_back.append(len(pixels) if give_back else None)
+            return super().classify(pixels, give_back=give_back)
+
+    bundle = reseal(folder)
+    for images in (None, 2):
+        Watched(bundle, golden_images=images)
+    assert given_back == [6, None]
 
 
 def test_golden_images_that_are_one_level_off_load_and_are_said(

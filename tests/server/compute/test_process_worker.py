@@ -317,7 +317,8 @@ async def test_the_batch_in_hand_may_take_as_long_as_any_and_is_the_first_to_be_
     worker.start(second)
     monkeypatch.setattr(process_worker, "HANGS_AFTER_S", 0.001)  # from now on
     worker.received(wire.FAILED, b"")
-    worker.start(third)
+    monkeypatch.setattr(process_worker, "HANGS_AFTER_S", 3600.0)
+    worker.start(third)  # which does not put off the end of the second
     connection = cast("Opened", worker._connection)
     await until(lambda: connection.is_killed)
     worker.lost()

@@ -1,6 +1,7 @@
 """What crosses to a compute process, and back from it, before the first batch."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_settings_cross_as_they_were() -> None:
 def test_readiness_crosses_as_it_was() -> None:
     ready = ProcessReady("int8", WarmUp(0.01, ((1, 0.02), (2, 0.03))), run_images=4)
     assert ProcessReady.from_json(to_json(ready)) == ready
+
+
+def test_other_processes_take_the_first_ones_word_for_what_it_chose_and_measured() -> None:
+    told = SETTINGS.measured(ProcessReady("int8", WarmUp(0.01, ()), run_images=4))
+    assert told == replace(SETTINGS, precision="int8", run_images=4)
 
 
 @pytest.mark.parametrize(
