@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 OPENS_WITHIN_S: Final = 60.0
 ASKED_EVERY_S: Final = 10.0
 """A front that hangs does not say so, and callers go on to connect to it."""
+DRAINS_LATE_S: Final = 5.0
+"""After the grace period it still sends what is ready, and refuses; see `drain_calls`."""
 HANGS_AFTER_S: Final = 30.0
 """It confirms in milliseconds what it is told."""
 
@@ -160,7 +162,7 @@ class Front:
         self._drained = self._loop.create_future()
         self._link.send(frames.DRAIN, frames.SECONDS.pack(grace_s))
         try:
-            return await asyncio.wait_for(self._drained, grace_s + OPENS_WITHIN_S)
+            return await asyncio.wait_for(self._drained, grace_s + DRAINS_LATE_S)
         except TimeoutError:
             return False
 

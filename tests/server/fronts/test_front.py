@@ -1,6 +1,7 @@
 """A front as its server keeps it: a real process, started, watched and ended by this one."""
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +14,9 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from fovea.errors import Unavailable
+from server.compute.process_worker import RESTART_AFTER_S
 from server.config import ServeSettings
-from server.fronts import front
+from server.fronts import front, start
 from server.fronts.fronts import Fronts
 from server.fronts.page import Page
 from server.models.served_model import LoadedModels, ServedModel
@@ -79,6 +81,49 @@ async def test_a_front_that_hangs_is_ended_though_nobody_had_anything_to_tell_it
         await until(lambda: fronts_of_this_process() != [])
         await fronts.has_heard()
         assert says_ready(port)
+
+
+class NoPauses(tuple[float, ...]):
+    """It is known which they would have been."""
+
+    def __init__(self, _: object) -> None:
+        self.taken: list[Any] = []
+
+    def __getitem__(self, index: Any) -> Any:
+        self.taken.append(index)
+        return 0.0
+
+
+@in_event_loop
+async def test_a_front_that_does_not_start_is_tried_again_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def cannot_start(*_: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    async with one_front() as (fronts, _, _):
+        pauses = NoPauses(RESTART_AFTER_S)
+        monkeypatch.setattr(front, "RESTART_AFTER_S", pauses)
+        monkeypatch.setattr(front, "start_front", cannot_start)
+        (pid,) = fronts_of_this_process()
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(pauses.taken) > 9)
+        assert not fronts.is_open
+        assert pauses.taken[:9] == [0, 1, 2, 3, 4, 5, 6, 6, 6]
+        assert caplog.records[-1].__dict__["reason"] == "a front cannot be started: Cannot allocate memory"
+        monkeypatch.undo()
+        await until(lambda: fronts.is_open)
+
+
+@in_event_loop
+async def test_a_front_that_hangs_cannot_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("DRAINS_LATE_S", "ENDS_WITHIN_S"):
+        monkeypatch.setattr(front if hasattr(front, limit) else start, limit, 0.1)
+    async with one_front() as (fronts, _, _):
+        (hanging,) = fronts_of_this_process()
+        os.kill(hanging, signal.SIGSTOP)
+        assert not await fronts.drain(0.0)
+    assert fronts_of_this_process() == []
 
 
 class PauseInWhich(tuple[float, ...]):

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import grpc
 import numpy as np
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
 from grpc_health.v1 import health_pb2
+from grpc_status import rpc_status
 
 from fovea.model.classifier import Classifier
 from fovea.model.versions import publish
@@ -114,6 +116,15 @@ def ends_of(calls: Sequence["grpc.Future[pb.ClassifyBatchResponse]"]) -> Counter
     return Counter("OK" if (error := call.exception()) is None else code_of(error) for call in calls)
 
 
+def retry_after_s(error: BaseException) -> float:
+    """As the server foresees it."""
+    assert isinstance(error, grpc.RpcError)
+    status, told = rpc_status.from_call(call_of(error)), RetryInfo()
+    assert status is not None
+    assert status.details[0].Unpack(told)
+    return float(told.retry_delay.ToMilliseconds()) / 1000
+
+
 def code_of(error: BaseException) -> str:
     assert isinstance(error, grpc.RpcError)
     return call_of(error).code().name
@@ -190,6 +201,8 @@ def test_limits_hold_over_all_fronts_together(served: Served) -> None:
     ends = ends_of(first) + ends_of(more)
     assert ends["OK"] == 0.75 * CAPACITY, "bulk calls have three quarters of the room"
     assert ends["RESOURCE_EXHAUSTED"] == 2 * CONNECTIONS - 0.75 * CAPACITY
+    refused = next(error for call in more if (error := call.exception()) and code_of(error) != "OK")
+    assert retry_after_s(refused) >= 0.05
     until(lambda: served.metrics()["fovea_inflight_images"] == 0)
 
 
@@ -276,6 +289,15 @@ def test_a_front_that_is_killed_takes_its_calls_with_it_and_comes_back(served: S
     assert served.version == served.latest
 
 
+def test_what_ends_other_programs_does_not_end_a_front(served: Served) -> None:
+    fronts = served.fronts()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for pid in fronts:
+            os.kill(pid, signum)
+    assert ends_of(classify_on_all(served)) == Counter(OK=CONNECTIONS)
+    assert served.fronts() == fronts
+
+
 def test_a_compute_process_that_is_killed_takes_no_call_with_it(served: Served) -> None:
     (worker,) = compute_processes(served.server.process.pid)
     with held_up(served):
@@ -349,6 +371,15 @@ def test_sigterm_under_load_answers_what_was_accepted(tmp_path: Path) -> None:
         clients.join()
     assert (set(clients.ends), clients.wrong) == ({"OK", "UNAVAILABLE"}, 0)
     assert all(has_ended(pid) for pid in fronts)
+
+
+def test_calls_that_are_cut_at_the_end_of_the_grace_period_are_told_by_the_exit_code(tmp_path: Path) -> None:
+    with serving(tmp_path, "--grace-s", "0.1") as served, held_up(served):
+        calls = classify_on_all(served)
+        until(lambda: served.metrics()["fovea_inflight_images"] == CONNECTIONS)
+        served.server.send(signal.SIGTERM)
+        assert served.server.exit_code() == 143
+        assert "OK" not in ends_of(calls)
 
 
 def test_the_servers_death_is_that_of_its_fronts(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from server.fronts.remote import Owner, RemoteModel
 from server.fronts.told import LiveModel
 from server.models.served_model import ServedModel
 from server.queue.batch_policy import BatchLimits, CostModel
+from server.queue.priorities import Priority
 from server.queue.worker import Computed, ThreadWorker
 from server.telemetry.metrics import Metrics
 from tests import tiny
@@ -132,6 +133,25 @@ async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classif
             np.array_equal(answer.logits, row[1]) for answer, row in zip(pixels, expected, strict=True)
         )
         assert all(answer.logits is None and answer.decode_s > 0 for answer in encoded)
+
+
+@in_event_loop
+async def test_interactive_images_go_before_bulk_ones(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    async with both_ends(tiny_bundle, tiny_classifier) as ends:
+        first = asyncio.create_task(ends.classify(IMAGES[0]))
+        await until(lambda: ends.served.batcher.running == 1)
+        bulk, interactive = (
+            [asyncio.create_task(ends.model.classify(WorkItem(IMAGES[0]), None, priority)) for _ in range(4)]
+            for priority in (Priority.BULK, Priority.INTERACTIVE)
+        )
+        await until(lambda: ends.served.batcher.queued == 8)
+        ends.gate.release(2)
+        await asyncio.gather(first, *interactive)
+        assert not any(task.done() for task in bulk)
+        ends.open_gate()
+        await asyncio.gather(*bulk)
 
 
 @in_event_loop
