@@ -44,7 +44,7 @@ ROUNDS: Final = 15
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--architectures", nargs="+", default=ARCHITECTURES)
+    parser.add_argument("--architectures", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES)
     options = parser.parse_args()
     torch.manual_seed(0)
     print(f"{describe_machine(torch.device('cpu'), torch.get_num_threads())}\n")
