@@ -159,8 +159,10 @@ class Front:
         self._is_ending = True
         if self._link is None:
             return True
-        self._drained = self._loop.create_future()
         self._link.send(frames.DRAIN, frames.SECONDS.pack(grace_s))
+        if not self.is_open:
+            return True
+        self._drained = self._loop.create_future()
         try:
             return await asyncio.wait_for(self._drained, grace_s + DRAINS_LATE_S)
         except TimeoutError:

@@ -70,7 +70,7 @@ def main() -> None:
     told = _receive(server)
     if told is None:
         return
-    set_up, arena, page = told
+    set_up, descriptor, page = told
     settings = ServeSettings(**set_up.settings)
     share_one_heap()
     return_large_blocks()
@@ -79,8 +79,12 @@ def main() -> None:
     leave_out_what_callers_do()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     size = size_of_arena(settings.queue_capacity, settings.max_inflight_bytes)
+    try:
+        arena = Arena(descriptor, size)
+    except ValueError:  # it is shorter: the server has ended meanwhile, or has given this front up
+        return
     selector = IdleSelector()
-    front = Front(set_up, settings, Arena(arena, size), Page(page, set_up.fronts), log, selector)
+    front = Front(set_up, settings, arena, Page(page, set_up.fronts), log, selector)
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         runner.run(front.answer(server))
 

@@ -28,7 +28,7 @@ from tests.servers import processes
 
 
 @asynccontextmanager
-async def one_front(**settings: object) -> AsyncIterator[tuple[Fronts, Health, int]]:
+async def one_front(*, opens: bool = True, **settings: object) -> AsyncIterator[tuple[Fronts, Health, int]]:
     """Before no model; with the port's number."""
     models: LoadedModels[ServedModel] = LoadedModels()
     watcher, health = cast("Watcher", SimpleNamespace(name="tiny")), Health()
@@ -36,7 +36,8 @@ async def one_front(**settings: object) -> AsyncIterator[tuple[Fronts, Health, i
     fronts = Fronts(chosen, models, watcher, health, Page.create(1))
     port = await fronts.open()
     try:
-        await fronts.has_opened()
+        if opens:
+            await fronts.has_opened()
         yield fronts, health, port
     finally:
         await fronts.close()
@@ -81,6 +82,19 @@ async def test_a_front_that_hangs_is_ended_though_nobody_had_anything_to_tell_it
         await until(lambda: fronts_of_this_process() != [])
         await fronts.has_heard()
         assert says_ready(port)
+
+
+@in_event_loop
+async def test_the_end_of_a_server_whose_fronts_still_start_goes_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with one_front(opens=False) as (fronts, _, _):
+        opening = asyncio.create_task(fronts.has_opened())
+        await until(lambda: fronts._fronts[0]._link is not None)
+        opening.cancel()
+        assert await fronts.drain(60.0)
+    assert fronts_of_this_process() == []
+    assert capfd.readouterr().err == ""
 
 
 class NoPauses(tuple[float, ...]):
