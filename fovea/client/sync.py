@@ -133,7 +133,8 @@ class Client:
         bad image does not end the others; its text begins with the path, or with the number of an image that
         has none. Each is a call of its own, so that all servers share the work and
         a call that fails is tried again; all have the priority "bulk". A window above 64 goes over several
-        connections, up to 4, which the fronts of a server share. Raises ValueError at once for a window below 1.
+        connections, up to 4, which the fronts of a server share. Raises ValueError at once for a
+        window below 1.
         """
         check_many(images, window)
         ask = partial(
