@@ -42,10 +42,17 @@ def verify(
 ) -> Verification:
     """Asks the server at `target` for the planned version's answers, but of images that are gone by now.
 
-    Raises Unavailable when the server cannot be reached, or does not serve that version.
+    Raises Unavailable when the server cannot be reached, does not serve that version, or is newer and
+    computes it at a precision that is not known here.
     """
     with _client(target, options) as client:
         model = _served_model(client, target, run.model_version)
+        if model.precision not in GOLDEN_TOLERANCES:
+            known = ", ".join(GOLDEN_TOLERANCES)
+            raise Unavailable(
+                f"--verify {target}: it computes in {model.precision}, and this scorer does not know what "
+                f"that may differ by (it knows {known})"
+            )
         other = _difference(model, run, contract)
         tally = _Tally(target, model.provider, model.precision, other)
         replay = _Replay(open_source(run.source), rows, tally)

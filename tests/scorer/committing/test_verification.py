@@ -118,11 +118,18 @@ def test_what_this_run_scored_must_be_the_same_and_what_it_carried_within_the_to
     assert summary(output)["verification"]["largest_difference"] == pytest.approx(2e-4, rel=0.01)
 
 
-def test_another_precision_is_given_its_own_tolerance(photos: Path, output: Path, tmp_path: Path) -> None:
+def test_another_precision_is_given_its_own_tolerance_and_one_that_is_not_known_is_said(
+    photos: Path, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     models = tmp_path / "tiny"
     tiny.publish_bundle(models, tmp_path / "staging", variants={"fp16": 8.1})
     with running_server(models, "--provider", "cpu", "--precision", "fp16") as server:
-        score(settings_for(photos, models, output, "--verify", server.target))
+        settings = settings_for(photos, models, output, "--verify", server.target)
+        with monkeypatch.context() as patch:
+            patch.setattr(verification, "GOLDEN_TOLERANCES", {"fp32": 1e-3})  # as of a scorer that is older
+            with pytest.raises(Unavailable, match=r"it computes in fp16, .* \(it knows fp32\)"):
+                score(settings)
+        score(settings)
     verified = summary(output)["verification"]
     assert (
         verified["precision"],
