@@ -13,6 +13,7 @@ PACKAGES: Final = ("server", "trainer", "scorer", "fovea")
 LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "server": (
         "__main__",
+        "program",
         "lifecycle",
         "fronts",
         "oip triton",

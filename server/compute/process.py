@@ -12,8 +12,10 @@ if __name__ == "__main__":
     # Before anything that takes time: the server alone decides when this process ends.
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
-    from server.compute.process import main as run
-
+    try:
+        from server.compute.process import main as run
+    except ModuleNotFoundError:  # which the server misses too, and says
+        raise SystemExit(1) from None
     run()
     raise SystemExit
 
