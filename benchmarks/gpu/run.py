@@ -108,7 +108,13 @@ class Run:
             self._log.open("ab") as log,
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True) as process,
         ):
-            timer = threading.Timer(limit_s, _end, [process.pid])
+            took_too_long = threading.Event()
+
+            def cut() -> None:
+                took_too_long.set()
+                _end(process.pid)
+
+            timer = threading.Timer(limit_s, cut)
             timer.start()
             self._sessions.add(process.pid)
             try:
@@ -116,11 +122,10 @@ class Run:
                     self._note(step, line)
                 process.wait()
             finally:
-                in_time = timer.is_alive()
                 timer.cancel()
                 _end(process.pid)
                 self._sessions.discard(process.pid)
-        return process.returncode if in_time else None
+        return None if took_too_long.is_set() else process.returncode
 
     def _note(self, step: Row, line: bytes) -> None:
         row = _parsed(line)
