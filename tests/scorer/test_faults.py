@@ -161,6 +161,7 @@ def test_a_store_that_is_too_busy_for_a_while_costs_time_and_no_row(night: Night
     assert set(night.statuses().values()) == {"ok"}
 
 
+@pytest.mark.slow
 def test_planning_and_committing_wait_for_a_store_that_is_too_busy_for_a_while(night: Night) -> None:
     night.store.on("HEAD", "/nothing", refused(503))  # whoever asks first whether it is there
     night.store.on("GET", "prefix=images", refused(503), times=6)
