@@ -1,17 +1,14 @@
 """The server as a program: what it is told, its log, and how it ends."""
 
 import asyncio
-import os
 import sys
 
-from fovea import logs
 from fovea.errors import ExitCode
 from fovea.malloc import return_large_blocks, share_one_heap
 from fovea.settings import load
 from server.compute.template import TEMPLATE
 from server.config import PROGRAM, ServeSettings
-from server.telemetry.grpc_log import leave_out_what_callers_do
-from server.telemetry.log_queue import QueuedLog
+from server.telemetry.log_queue import set_up_log
 
 
 def serve_as_told() -> ExitCode:
@@ -19,11 +16,7 @@ def serve_as_told() -> ExitCode:
     settings = load(ServeSettings, sys.argv[1:], PROGRAM)
     share_one_heap()
     return_large_blocks()
-    log = QueuedLog(sys.stderr.fileno())
-    logs.set_up(settings.log_level, settings.log_format, log)
-    leave_out_what_callers_do()
-    # gRPC's core would write lines of its own beside the one that an error ends with.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    log = set_up_log(settings.log_level, settings.log_format)
     if settings.provider == "cuda":
         TEMPLATE.end()
     from server import background

@@ -23,7 +23,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from fovea import logs
 from fovea.errors import FoveaError
 from fovea.malloc import return_large_blocks, share_one_heap
 from server.compute.own_end import end_with_the_server, name_itself
@@ -40,8 +39,7 @@ from server.models.served_model import LoadedModels
 from server.net.health import Health
 from server.net.tls import certificates_of
 from server.queue.priorities import Admission
-from server.telemetry.grpc_log import leave_out_what_callers_do
-from server.telemetry.log_queue import QueuedLog
+from server.telemetry.log_queue import QueuedLog, set_up_log
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +72,7 @@ def main() -> None:
     settings = ServeSettings(**set_up.settings)
     share_one_heap()
     return_large_blocks()
-    log = QueuedLog(sys.stderr.fileno())
-    logs.set_up(settings.log_level, settings.log_format, log)
-    leave_out_what_callers_do()
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    log = set_up_log(settings.log_level, settings.log_format)
     size = size_of_arena(settings.queue_capacity, settings.max_inflight_bytes)
     try:
         arena = Arena(descriptor, size)

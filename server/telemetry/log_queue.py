@@ -3,12 +3,26 @@
 import logging
 import os
 import queue
+import sys
 import threading
 from typing import Final
+
+from fovea import logs
+from server.telemetry.grpc_log import leave_out_what_callers_do
 
 CAPACITY_LINES: Final = 4096
 FLUSH_S: Final = 0.5
 """How long the end of the program waits for the lines that are not written yet."""
+
+
+def set_up_log(level: logs.LogLevel, log_format: logs.LogFormat) -> "QueuedLog":
+    """The log of a process that speaks gRPC, on stderr."""
+    log = QueuedLog(sys.stderr.fileno())
+    logs.set_up(level, log_format, log)
+    leave_out_what_callers_do()
+    # gRPC's core would write lines of its own beside the one that an error ends with.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    return log
 
 
 class QueuedLog(logging.Handler):
