@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from benchmarks.arguments import positive_float, positive_int
 from benchmarks.builds import ROOT, THIS, other_build
 from benchmarks.flame import draw
 from benchmarks.measuring import write_files
@@ -83,8 +84,8 @@ def _parse() -> argparse.Namespace:
         prog="python -m benchmarks.call_cost", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--build", type=Path, help="a checkout to be measured too")
-    parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=positive_float, default=3, help="of each measurement")
+    parser.add_argument("--rounds", type=positive_int, default=5)
     parser.add_argument("--work", type=Path, help="where the network is kept for the next run")
     parser.add_argument("--flame", type=Path, metavar="SVG", help="draw this instead")
     return parser.parse_args()

@@ -25,6 +25,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks import processes
+from benchmarks.arguments import positive_float, positive_int
 from benchmarks.builds import THIS
 from benchmarks.process_tree import cpu_seconds
 from benchmarks.processes import running
@@ -58,9 +59,9 @@ class Seen:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fronts", description=__doc__.splitlines()[0])
-    parser.add_argument("--fronts", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fronts", type=positive_int, nargs="+", default=[1, 2])
+    parser.add_argument("--seconds", type=positive_float, default=8)
+    parser.add_argument("--rounds", type=positive_int, default=3)
     options = parser.parse_args()
     if shutil.which("h2load") is None:
         raise Unavailable("h2load is not there: install nghttp2-client")

@@ -21,6 +21,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
+from benchmarks.arguments import positive_int
 from benchmarks.machine import describe_machine
 from benchmarks.serving_models import contract_of, export_untrained_resnet34
 from fovea.images.preprocess import Pixels, PreprocessSpec
@@ -43,7 +44,7 @@ ROUNDS: Final = 15
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=positive_int, default=8)
     parser.add_argument("--architectures", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES)
     options = parser.parse_args()
     torch.manual_seed(0)

@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import bare_loops
+from benchmarks.arguments import positive_float
 from benchmarks.bare_loops import Limit
 from benchmarks.builds import THIS, other_build
 from benchmarks.in_turns import CLIENTS, PEERS, ROUNDS, check_environments, compare, running_contenders
@@ -41,7 +42,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="an ONNX file that takes uint8 [batch, S, S, 3] instead")
     parser.add_argument("--peer", choices=PEERS, nargs="+", default=[], help="compare with these servers")
     parser.add_argument("--build", type=Path, help="compare with this checkout of the project")
-    parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
+    parser.add_argument("--seconds", type=positive_float, default=10, help="of each measurement")
     parser.add_argument("--work", type=Path, help="where models and photographs are kept for the next run")
     options = parser.parse_args()
     print(describe_machine(torch.device("cpu"), available_cpus()))

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import torch
 
+from benchmarks.arguments import positive_float, positive_int
 from benchmarks.builds import THIS, other_build
 from benchmarks.in_turns import check_environments
 from benchmarks.machine import describe_machine
@@ -62,8 +63,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, help="the checkout that this one is measured beside")
     parser.add_argument("--only", choices=PARTS, nargs="+", help="these parts")
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement in a round")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=positive_float, default=5, help="of each measurement in a round")
+    parser.add_argument("--rounds", type=positive_int, default=3)
     parser.add_argument("--work", type=Path, help="where networks and photographs are kept for the next run")
     return parser.parse_args()
 
