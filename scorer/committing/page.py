@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ def summary_page(summary: RunSummary, thumbnails: Sequence[Thumbnail]) -> bytes:
     return text.encode()
 
 
+@cache
 def _templates() -> jinja2.Environment:
     templates = environment(Path(__file__).parent)
     templates.filters.update(percent=_percent, change=_change)
