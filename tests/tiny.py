@@ -2,6 +2,7 @@
 
 import io
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ SPEC = PreprocessSpec(size=16, resize=18)
 COLOURS = {"red": (220, 30, 40), "green": (20, 200, 60), "blue": (30, 40, 210)}
 
 
+@cache
 def picture(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
     """An image file of one colour with a little texture, always the same for the same arguments."""
     base = np.array(COLOURS[colour] if isinstance(colour, str) else colour)
