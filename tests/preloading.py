@@ -22,7 +22,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+
+_LOADED_WHEN_USED: Final = {
+    "scorer": ("kubernetes.client.api.batch_v1_api", "kubernetes.client.api.core_v1_api"),
+}
+"""By a library itself, for what is asked of it."""
 
 
 def main(package: str, descriptor: int) -> None:
@@ -31,6 +36,8 @@ def main(package: str, descriptor: int) -> None:
         if not module.name.endswith(".__main__"):
             with suppress(ModuleNotFoundError):  # of what only Triton has, say; the program itself would tell
                 import_module(module.name)
+    for name in _LOADED_WHEN_USED.get(package, ()):
+        import_module(name)
     gc.freeze()
     with socket.socket(fileno=descriptor) as caller:
         start = _wait_for_start(caller)
