@@ -13,6 +13,7 @@ from fovea.errors import Unavailable
 from fovea.proxies import grpc_proxy
 from fovea.stores.storage import open_folder
 from tests.buckets import Bucket
+from tests.fovea.client import quick_retries
 from tests.servers import ROOT
 from tests.stub_classifier import StubClassifier, stub_server
 
@@ -96,7 +97,10 @@ def test_what_goes_through_a_proxy_is_known(
     assert grpc_proxy(target) == f"grpc_proxy={proxy.url}"
 
 
-def test_a_failure_names_the_proxy_without_its_password(proxy: Proxy) -> None:
+def test_a_failure_names_the_proxy_without_its_password(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_retries.patch(monkeypatch)
     with Client("fovea.example:8001") as client, pytest.raises(CallFailed) as failed:
         client.classify(b"image")
     assert f"by the proxy of grpc_proxy={proxy.url}; no_proxy names what needs none" in str(failed.value)

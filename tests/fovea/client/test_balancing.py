@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from fovea.client import AsyncClient, CallFailed, Classification, Client
+from tests.fovea.client import quick_retries
 from tests.stub_classifier import StubClassifier, stub_server
 
 PATIENCE_S = 30
@@ -59,7 +60,10 @@ def test_async_calls_go_to_every_ready_server(stub: StubClassifier, unready: Stu
 
 
 @pytest.mark.parametrize("size", [1, LARGE])
-def test_an_unavailable_server_is_tried_five_times(stub: StubClassifier, size: int) -> None:
+def test_an_unavailable_server_is_tried_five_times(
+    stub: StubClassifier, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_retries.patch(monkeypatch)
     stub.always = grpc.StatusCode.UNAVAILABLE
     with Client(stub.address) as client, pytest.raises(CallFailed, match="as the test wants it"):
         client.classify(bytes(size))
@@ -101,7 +105,8 @@ def test_all_calls_that_a_server_had_when_it_went_are_tried_again(stub: StubClas
     assert stub.calls == 400
 
 
-def test_retries_stop_while_most_calls_fail(stub: StubClassifier) -> None:
+def test_retries_stop_while_most_calls_fail(stub: StubClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_retries.patch(monkeypatch)
     stub.always = grpc.StatusCode.UNAVAILABLE
     with Client(stub.address) as client:
         list(client.classify_many([b"image"] * 600, window=600))
@@ -130,12 +135,13 @@ def test_a_client_without_a_sensible_deadline_is_refused(timeout_s: float) -> No
 def test_a_large_window_goes_over_several_connections(stub: StubClassifier) -> None:
     async def classify_many(window: int) -> None:
         async with AsyncClient(stub.address) as client:
-            assert len([each async for each in client.classify_many([b"image"] * 300, window=window)]) == 300
+            images = [b"image"] * window
+            assert len([each async for each in client.classify_many(images, window=window)]) == window
 
     for window, connections in ((16, 1), (64, 1), (65, 2), (300, 4)):
         stub.connections.clear()
         with Client(stub.address) as client:
-            assert len(list(client.classify_many([b"image"] * 300, window=window))) == 300
+            assert len(list(client.classify_many([b"image"] * window, window=window))) == window
         assert len(stub.connections) == connections
         stub.connections.clear()
         asyncio.run(classify_many(window))

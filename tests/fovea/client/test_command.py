@@ -14,6 +14,7 @@ import pytest
 from fovea.client.options import PROGRAM, ClientOptions, load
 from fovea.command_line import flag
 from fovea.errors import SettingsInvalid
+from tests.fovea.client import quick_retries
 from tests.stub_classifier import HELD, stub_server
 
 ROOT = Path(__file__).parents[3]
@@ -30,11 +31,11 @@ def started(*arguments: str | Path) -> subprocess.Popen[str]:
     )
 
 
-def refusal(*arguments: str) -> tuple[int, str]:
+def refusal(*arguments: str, module: str = "fovea.client") -> tuple[int, str]:
     """The exit code and the one line on stderr."""
     environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
     ended = subprocess.run(
-        [sys.executable, "-m", "fovea.client", "cat.jpg", *arguments],
+        [sys.executable, "-m", module, "cat.jpg", *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -144,7 +145,7 @@ def test_help_tells_every_option_with_its_default(capsys: pytest.CaptureFixture[
 
 
 def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
-    code, line = refusal("--target", "127.0.0.1:1", "--timeout-s", "5")
+    code, line = refusal("--target", "127.0.0.1:1", "--timeout-s", "5", module=quick_retries.MODULE)
     assert code == 69
     assert line.startswith("error: no server answers at 127.0.0.1:1: ")
     assert line.endswith("; is it started, are --target and --tls right?")
@@ -152,7 +153,7 @@ def test_a_server_that_is_not_there_is_named_with_what_to_do() -> None:
 
 def test_a_server_that_is_not_ready_is_said_to_be_so() -> None:
     with stub_server(serving=False) as stub:
-        code, line = refusal("--target", stub.address)
+        code, line = refusal("--target", stub.address, module=quick_retries.MODULE)
     assert code == 69
     assert f"{stub.address}: not ready to serve; " in line
 

@@ -15,6 +15,7 @@ import pytest
 from fovea.client import AsyncClient, CallFailed, Client
 from fovea.errors import DataInvalid, FoveaError, SettingsInvalid, Unavailable
 from tests.certificates import Authority, write
+from tests.fovea.client import quick_retries
 from tests.servers import run_server
 from tests.stub_classifier import StubClassifier, stub_server
 
@@ -58,7 +59,10 @@ def test_a_private_authority_is_enough_for_tls(server: StubClassifier, folder: P
         assert client.classify(b"image").label == "stub"
 
 
-def test_a_server_of_an_authority_that_is_not_trusted_is_not_called(server: StubClassifier) -> None:
+def test_a_server_of_an_authority_that_is_not_trusted_is_not_called(
+    server: StubClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_retries.patch(monkeypatch)
     before = server.calls
     with (
         Client(server.address, tls=True) as client,
@@ -68,7 +72,10 @@ def test_a_server_of_an_authority_that_is_not_trusted_is_not_called(server: Stub
     assert server.calls == before
 
 
-def test_mutual_tls_wants_the_callers_certificate(mutual: StubClassifier, folder: Path) -> None:
+def test_mutual_tls_wants_the_callers_certificate(
+    mutual: StubClassifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_retries.patch(monkeypatch)
     with Client(mutual.address, tls_ca=folder / "ca.pem") as client, pytest.raises(CallFailed):
         client.classify(b"image")
     cert, key = folder / "tls.crt", folder / "tls.key"
@@ -110,9 +117,11 @@ def test_wrong_files_are_named_before_any_call(
             kind("127.0.0.1:1", **files)
 
 
-def command(image: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def command(
+    image: Path, *arguments: str | Path, module: str = "fovea.client"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "fovea.client", "--json", image, *arguments],
+        [sys.executable, "-m", module, "--json", image, *arguments],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"},
         capture_output=True,
@@ -145,7 +154,7 @@ def test_the_command_ends_as_the_server_does_over_a_bad_file(folder: Path, file:
 
 
 def test_the_command_hints_at_tls(server: StubClassifier, folder: Path) -> None:
-    ended = command(folder / "ca.pem", "--target", server.address)
+    ended = command(folder / "ca.pem", "--target", server.address, module=quick_retries.MODULE)
     assert ended.returncode == 69
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stderr.endswith("are --target and --tls right?\n")
@@ -154,8 +163,10 @@ def test_the_command_hints_at_tls(server: StubClassifier, folder: Path) -> None:
 def test_the_command_says_why_the_handshake_failed_in_place_of_the_librarys_words(
     server: StubClassifier, folder: Path
 ) -> None:
-    untrusted = command(folder / "ca.pem", "--target", server.address, "--tls").stderr
+    image, module = folder / "ca.pem", quick_retries.MODULE
+    untrusted = command(image, "--target", server.address, "--tls", module=module).stderr
     assert "the TLS handshake failed: CERTIFICATE_VERIFY_FAILED: unable to get" in untrusted
     with stub_server() as plain:
-        ended = command(folder / "ca.pem", "--target", plain.address, "--tls-ca", folder / "ca.pem").stderr
+        flags = ("--target", plain.address, "--tls-ca", folder / "ca.pem")
+        ended = command(image, *flags, module=module).stderr
     assert "the TLS handshake failed: WRONG_VERSION_NUMBER; is it started" in ended
