@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,18 @@ def clean_environment() -> dict[str, str]:
 def compute_processes(server: int) -> list[int]:
     """Of a server, which is a process's number; its template is none."""
     return processes(server, "fovea-compute")
+
+
+@contextmanager
+def held_up(server: ServerProcess) -> Iterator[None]:
+    """Its one compute process does nothing inside the block: images stay in flight."""
+    (worker,) = compute_processes(server.process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGCONT)
 
 
 def processes(server: int, name: str) -> list[int]:

@@ -34,6 +34,13 @@ def picture(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 30)
     return data.getvalue()
 
 
+def large_picture() -> bytes:
+    """A red one of 3000 by 3000 pixels, which takes about a quarter of a second to decode."""
+    data = io.BytesIO()
+    Image.new("RGB", (3000, 3000), "red").save(data, "PNG")
+    return data.getvalue()
+
+
 def fill_folder(folder: Path, count: int = 12) -> dict[str, str]:
     """Writes `count` images of all three colours; returns file name -> label."""
     folder.mkdir(parents=True, exist_ok=True)

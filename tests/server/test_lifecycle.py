@@ -1,5 +1,4 @@
 import asyncio
-import io
 import os
 import shutil
 import signal
@@ -12,7 +11,6 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
-from PIL import Image
 
 from fovea.errors import ExitCode
 from fovea.v1 import classify_pb2 as pb
@@ -23,30 +21,41 @@ from server.lifecycle import Ports, Server
 from tests import tiny
 from tests.rpc import call_of, health_stub
 from tests.server.event_loop import all_has_run, in_event_loop
-from tests.servers import ServerProcess, compute_processes, run_server, running_server, started_server
+from tests.servers import (
+    ServerProcess,
+    compute_processes,
+    held_up,
+    run_server,
+    running_server,
+    started_server,
+)
 
 FREE_PORTS = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SLOW_IMAGES = 8
+BATCH = pb.ClassifyBatchRequest(images=[tiny.picture("red")] * 8)
 
 
 def test_sigterm_answers_what_is_in_flight_and_exits_0(tiny_models: Path) -> None:
     with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
-        batch = ClassifierStub(channel).ClassifyBatch.future(slow_batch(), timeout=60)
-        wait_until_in_flight(server)
-        server.send(signal.SIGTERM)
+        with held_up(server):
+            batch = ClassifierStub(channel).ClassifyBatch.future(BATCH, timeout=60)
+            wait_until_in_flight(server)
+            server.send(signal.SIGTERM)
+            server.wait_for("draining")
         labels = [result.response.predictions[0].label for result in batch.result().results]
-        assert labels == ["red"] * SLOW_IMAGES
+        assert labels == ["red"] * len(BATCH.images)
         assert server.exit_code() == 0
 
 
 def test_ctrl_c_answers_what_is_in_flight_and_exits_130(tiny_models: Path) -> None:
     with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
-        batch = ClassifierStub(channel).ClassifyBatch.future(slow_batch(), timeout=60)
-        wait_until_in_flight(server)
-        server.send(signal.SIGINT)
-        assert len(batch.result().results) == SLOW_IMAGES
+        with held_up(server):
+            batch = ClassifierStub(channel).ClassifyBatch.future(BATCH, timeout=60)
+            wait_until_in_flight(server)
+            server.send(signal.SIGINT)
+            server.wait_for("draining")
+        assert len(batch.result().results) == len(BATCH.images)
         assert server.exit_code() == 130
 
 
@@ -54,8 +63,9 @@ def test_calls_that_outlast_the_grace_are_cut_and_the_exit_code_says_so(tiny_mod
     with (
         running_server(tiny_models, "--grace-s", "0") as server,
         grpc.insecure_channel(server.target) as channel,
+        held_up(server),
     ):
-        batch = ClassifierStub(channel).ClassifyBatch.future(slow_batch(), timeout=60)
+        batch = ClassifierStub(channel).ClassifyBatch.future(BATCH, timeout=60)
         wait_until_in_flight(server)
         server.send(signal.SIGTERM)
         assert isinstance(batch.exception(), grpc.RpcError)
@@ -215,16 +225,9 @@ def watch(channel: grpc.Channel, service: str) -> Iterator[health_pb2.HealthChec
     return health_stub(channel).Watch(request, timeout=60)
 
 
-def slow_batch() -> pb.ClassifyBatchRequest:
-    """Takes about two seconds to decode."""
-    large = io.BytesIO()
-    Image.new("RGB", (3000, 3000), "red").save(large, "PNG")
-    return pb.ClassifyBatchRequest(images=[large.getvalue()] * SLOW_IMAGES)
-
-
 def wait_until_in_flight(server: ServerProcess) -> None:
     page = ""
-    while f"fovea_inflight_images {SLOW_IMAGES}.0" not in page:
+    while f"fovea_inflight_images {len(BATCH.images)}.0" not in page:
         with urllib.request.urlopen(server.metrics_url, timeout=30) as response:
             page = response.read().decode()
 

@@ -1,7 +1,6 @@
-import io
 import math
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from grpc_status import rpc_status
-from PIL import Image
 
 from fovea.images.preprocess import decode_image
 from fovea.model.bundle import ModelBundle
@@ -18,7 +16,7 @@ from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.rpc import call_of
-from tests.servers import running_server
+from tests.servers import held_up, running_server
 
 PATIENCE_S = 30
 
@@ -129,7 +127,7 @@ def test_version_that_is_not_loaded_is_not_found_and_those_loaded_are_listed(stu
 
 
 def test_passed_deadline_ends_the_call(stub: ClassifierStub) -> None:
-    takes_longer = tiny.picture("red", (3000, 3000))
+    takes_longer = tiny.large_picture()
     with pytest.raises(grpc.RpcError) as raised:
         stub.Classify(pb.ClassifyRequest(image=takes_longer), timeout=0.005)
     assert call_of(raised.value).code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -185,24 +183,19 @@ def test_model_describes_itself(stub: ClassifierStub, tiny_bundle: ModelBundle) 
     assert model.created.ToDatetime().year == 2026
 
 
-@pytest.fixture
-def narrow_stub(tiny_models: Path) -> Iterator[ClassifierStub]:
-    """Of a server that takes one image at a time."""
+def test_full_queue_refuses_and_says_when_to_come_back(tiny_models: Path) -> None:
+    image = tiny.picture("red")
     with (
         running_server(tiny_models, "--queue-capacity", "1", "--max-images-per-call", "1") as narrow,
         grpc.insecure_channel(narrow.target) as channel,
+        ThreadPoolExecutor(8) as callers,
+        held_up(narrow),
     ):
-        yield ClassifierStub(channel)
-
-
-def test_full_queue_refuses_and_says_when_to_come_back(narrow_stub: ClassifierStub) -> None:
-    slow = io.BytesIO()
-    Image.new("RGB", (4000, 4000), "red").save(slow, "PNG")
-    with ThreadPoolExecutor(8) as callers:
-        calls = [callers.submit(classify, narrow_stub, slow.getvalue()) for _ in range(8)]
-    refused = [error for call in calls if (error := failure(call))]
-    assert 1 <= len(refused) < len(calls)
+        calls = [callers.submit(classify, ClassifierStub(channel), image) for _ in range(8)]
+        refused = [failure(call) for call in islice(as_completed(calls), 7)]
+    assert sum(failure(call) is None for call in calls) == 1
     for error in refused:
+        assert error is not None
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         detail = RetryInfo()
         assert rpc_status.from_call(error).details[0].Unpack(detail)

@@ -1,6 +1,5 @@
 """New versions in whole servers: signals, calls in flight, metrics."""
 
-import io
 import os
 import re
 import signal
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from PIL import Image
 
 from fovea.model.bundle import ModelBundle
 from fovea.model.versions import publish
@@ -18,7 +16,7 @@ from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.server import spoiled
-from tests.servers import ServerProcess, run_server, running_server
+from tests.servers import ServerProcess, held_up, run_server, running_server
 
 PATIENCE_S = 30
 ONLY_AT_SIGHUP = ("--watch-interval-s", "0")
@@ -79,13 +77,15 @@ def test_calls_in_flight_at_a_swap_are_answered_by_the_version_that_they_began_w
 ) -> None:
     with grpc.insecure_channel(server.target) as channel:
         stub = ClassifierStub(channel)
-        batch = stub.ClassifyBatch.future(slow_batch(), timeout=PATIENCE_S)
-        while "fovea_inflight_images 8.0" not in metrics(server):
-            pass
-        release.publish()
-        server.send(signal.SIGHUP)
-        server.wait_for("new version is live")
-        assert classify(stub).model.version == 2
+        with held_up(server):
+            images = [tiny.picture("red")] * 8
+            batch = stub.ClassifyBatch.future(pb.ClassifyBatchRequest(images=images), timeout=PATIENCE_S)
+            while "fovea_inflight_images 8.0" not in metrics(server):
+                pass
+            release.publish()
+            server.send(signal.SIGHUP)
+            server.wait_for("new version is live")
+            assert classify(stub).model.version == 2
         answered = batch.result()
         assert answered.model.version == 1
         assert {result.response.model.version for result in answered.results} == {1}
@@ -155,13 +155,6 @@ def stall_next_load(release: Release) -> Path:
 def classify(stub: ClassifierStub, model_version: int = 0) -> pb.ClassifyResponse:
     request = pb.ClassifyRequest(image=tiny.picture((130, 90, 90)), model_version=model_version)
     return stub.Classify(request, timeout=PATIENCE_S)
-
-
-def slow_batch() -> pb.ClassifyBatchRequest:
-    """Takes about two seconds to decode."""
-    large = io.BytesIO()
-    Image.new("RGB", (3000, 3000), "red").save(large, "PNG")
-    return pb.ClassifyBatchRequest(images=[large.getvalue()] * 8)
 
 
 def metrics(server: ServerProcess) -> str:

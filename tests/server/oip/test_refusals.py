@@ -76,9 +76,7 @@ def test_a_timeout_that_cannot_be_met_ends_the_call_at_once(inference: Inference
 
 
 def test_the_calls_deadline_holds_under_a_longer_timeout(inference: Inference) -> None:
-    request = with_parameter(
-        of_images([tiny.picture("red", (3000, 3000))]), "timeout", int64_param=60_000_000
-    )
+    request = with_parameter(of_images([tiny.large_picture()]), "timeout", int64_param=60_000_000)
     with pytest.raises(grpc.RpcError) as raised:
         inference.ModelInfer(request, timeout=0.005)
     assert call_of(raised.value).code() is grpc.StatusCode.DEADLINE_EXCEEDED
