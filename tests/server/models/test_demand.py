@@ -146,7 +146,10 @@ async def test_a_pinned_version_is_the_newest_there_is(tmp_path: Path) -> None:
 
 
 @in_event_loop
-async def test_while_nothing_is_published_that_is_told(tmp_path: Path) -> None:
+async def test_while_nothing_is_published_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demand, "EVERY_S", 0.0)
     flags = ("--wait-for-model", "--watch-interval-s", "3600")
     async with watching(tmp_path / "models", tmp_path, *flags) as watched:
         waiting = asyncio.create_task(watched.load_first())

@@ -48,14 +48,14 @@ def failure(call: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
     return failed.code(), str(failed.details())
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny_onnx"])
-def test_a_version_serves_when_its_load_returns(tmp_path: Path, name: str) -> None:
+def test_a_version_serves_when_its_load_returns(tmp_path: Path) -> None:
     with serving(tmp_path) as (inference, _):
-        tiny.publish_bundle(tmp_path / "models" / "tiny", tmp_path / "staged-2", gain=5)
-        load(inference, name)
-        assert inference.ModelInfer(of_images(), timeout=PATIENCE_S).model_version == "2"
-        assert index(inference) == [("tiny", "2", "READY", ""), ("tiny_onnx", "2", "READY", "")]
-        load(inference, name)  # there is nothing newer
+        for version, name in (("2", "tiny"), ("3", "tiny_onnx")):
+            tiny.publish_bundle(tmp_path / "models" / "tiny", tmp_path / f"staged-{version}", gain=5)
+            load(inference, name)
+            assert inference.ModelInfer(of_images(), timeout=PATIENCE_S).model_version == version
+            assert index(inference) == [("tiny", version, "READY", ""), ("tiny_onnx", version, "READY", "")]
+        load(inference)  # there is nothing newer
 
 
 def test_a_bad_version_is_refused_with_its_reason_which_the_index_tells_too(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from fovea.model.versions import publish
 from server.triton.following import Follower
+from tests.programs import Program
 from tests.server import spoiled
 from tests.server.triton_release import Release
 from tests.servers import ROOT, clean_environment
@@ -21,15 +22,14 @@ from tests.servers import ROOT, clean_environment
 PATIENCE_S = 60
 
 
-def command(release: Release, *flags: str) -> list[str]:
-    words = ["--models", release.models, "--repository", str(release.repository), "--log-format", "json"]
-    return [sys.executable, "-m", "server.triton", *words, *flags]
+def arguments(release: Release, *flags: str) -> list[str]:
+    places = ["--models", release.models, "--repository", str(release.repository)]
+    return [*places, "--log-format", "json", *flags]
 
 
 def test_failure_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(Release(tmp_path)), cwd=ROOT, env=clean_environment(), capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "server.triton", *arguments(Release(tmp_path))]
+    done = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
     assert done.returncode == 65
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error: {tmp_path}/models/tiny: no model is published here")
@@ -38,12 +38,13 @@ def test_failure_is_one_line_and_its_exit_code(tmp_path: Path) -> None:
 @contextmanager
 def following(release: Release, *flags: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
     """A follower that has laid out version 1, and what it says."""
-    with subprocess.Popen(
-        command(release, "--follow", "--watch-interval-s", "0.1", *flags),
+    with Program(
+        "server",
+        *arguments(release, "--follow", "--watch-interval-s", "0.1", *flags),
+        module="server.triton",
         cwd=ROOT,
         env=clean_environment(),
         stderr=subprocess.PIPE,
-        text=True,
     ) as follower:
         try:
             assert follower.stderr
