@@ -141,6 +141,7 @@ def faulty_store(behind: str) -> Iterator[FaultyStore]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     store: FaultyStore
     endpoint: str
 

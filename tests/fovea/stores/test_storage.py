@@ -259,7 +259,7 @@ def test_refused_credentials_are_unavailable_and_said_so(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Forbidding)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
     folder = open_folder(f"{bucket.uri}/place")
     for failing in (lambda: list(folder.entries()), lambda: folder.read("a")):

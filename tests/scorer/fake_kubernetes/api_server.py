@@ -17,7 +17,7 @@ def running(fake: FakeKubernetes, tls: ssl.SSLContext | None = None) -> Iterator
         # The handshake is done where the request is read, not where connections are accepted.
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     fake.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     try:

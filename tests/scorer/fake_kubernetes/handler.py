@@ -22,6 +22,7 @@ class Handler(BaseHTTPRequestHandler):
     """`fake` is given by a subclass."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     fake: FakeKubernetes
 
     def do_POST(self) -> None:
