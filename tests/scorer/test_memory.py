@@ -1,15 +1,13 @@
 """What a process that works on a shard takes of the memory, as shards become large."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests import tiny
-from tests.scorer.runs import ROOT, flags, planned, settings_for
+from tests.scorer.runs import flags, planned, settings_for, started_scorer
 
 LINKS = 10_000
 """Of one file; file systems bound them."""
@@ -35,11 +33,11 @@ def peak_bytes(models: Path, folder: Path, images: int) -> int:
     places = flags(photos, models, output, *one_shard)[3:]
     peak = 0
     arguments = places[: places.index("--shard-images")]
-    with subprocess.Popen([sys.executable, "-m", "scorer", "work", *arguments], cwd=ROOT) as process:
+    with started_scorer("work", *arguments) as process:
         while process.poll() is None:
             peak = max(peak, anonymous_bytes(process.pid))
             time.sleep(0.01)
-        assert process.returncode == 0
+        assert process.returncode == 0, process.communicate()[1]
     return peak
 
 
