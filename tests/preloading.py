@@ -24,6 +24,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from tests import programs
+
+_ITS_SOCKET: Final = 3
 _LOADED_WHEN_USED: Final = {
     "scorer": ("kubernetes.client.api.batch_v1_api", "kubernetes.client.api.core_v1_api"),
 }
@@ -41,6 +44,8 @@ def main(package: str, descriptor: int) -> None:
     gc.freeze()
     with socket.socket(fileno=descriptor) as caller:
         start = _wait_for_start(caller)
+    if start and package == "server":
+        start = _keep_another() or start
     if start:
         try:
             _become(*start["args"][1:], folder=start["cwd"], environment=start["env"])
@@ -63,6 +68,45 @@ def _wait_for_start(caller: socket.socket) -> dict[str, Any] | None:
             return start
         for given in descriptors:
             os.close(given)
+
+
+def _keep_another() -> dict[str, Any] | None:
+    """Forks one more from what is to be a server, of which those that it starts are forks in their turn.
+
+    In these, what each of them is to be; in the server nothing. It adopts them.
+    """
+    from server.compute import child, template
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if not os.fork():
+        ours.close()
+        return _wait_for_the_server(theirs.detach())
+    theirs.close()
+    one_at_a_time = threading.Lock()
+
+    def start(module: str, what: str, theirs: socket.socket) -> child.Child:
+        arguments = [sys.executable, "-m", module, what, str(_ITS_SOCKET)]
+        told = {"args": arguments, "cwd": str(Path.cwd()), "env": None, "pass_fds": [_ITS_SOCKET]}
+        with one_at_a_time, Path(os.devnull).open("rb") as nothing:
+            return child.Child(programs.ask_for(told, [nothing.fileno(), 1, 2, theirs.fileno()], ours))
+
+    programs.adopt_orphans(True)
+    template._adopt_orphans = lambda yes: True
+    child.start = start
+    return None
+
+
+def _wait_for_the_server(descriptor: int) -> dict[str, Any]:
+    """With a hold on nothing that the server has open, such as its standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgid(0, 0)  # a terminal's Ctrl-C is the server's to handle
+    caller = socket.socket(fileno=fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 500))
+    os.closerange(3, 500)
+    _place([os.open(os.devnull, os.O_RDWR) for _ in range(3)], [0, 1, 2])
+    start = _wait_for_start(caller)
+    if start is None:
+        os._exit(0)
+    return start
 
 
 def _fork(caller: socket.socket) -> bool:

@@ -2,7 +2,8 @@
 
 Most of a short run is the loading of libraries, and there are hundreds of runs. So a process for each program
 loads them once, and each start is a fork of it: with a process, signals, variables, streams and an exit code
-of its own. What is about starting itself (test_entry.py, test_end_to_end.py and others) starts anew.
+of its own. The compute processes and fronts of a server that is started so are forks too. What is about
+starting itself (test_entry.py, test_end_to_end.py, test_template.py and others) starts anew.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +63,13 @@ def run(package: str, *arguments: str, timeout: float, **options: Any) -> subpro
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
+def fork(package: str, module: str, *arguments: str, pass_fds: Sequence[int]) -> int:
+    """The number of a process that is `python -m MODULE ARGUMENTS`, for which the caller waits."""
+    command = [sys.executable, "-m", module, *arguments]
+    what = {"args": command, "cwd": None, "env": None, "pass_fds": pass_fds}
+    return _loaded(package, os.getpid()).start(what, [0, 1, 2])
+
+
 class _Loaded:
     """The process that has loaded a package; it ends when this one does."""
 
@@ -75,17 +84,22 @@ class _Loaded:
 
     def start(self, what: dict[str, Any], streams: list[int]) -> int:
         """The new process is a child of this one: for as long as it takes, this one adopts orphans."""
-        environment = dict(os.environ if what["env"] is None else what["env"])
-        message = json.dumps({**what, "env": environment}, default=os.fspath)
         with self._one_at_a_time:
-            _adopt_orphans(True)
+            adopt_orphans(True)
             try:
-                socket.send_fds(self._caller, [message.encode()], [*streams, *what["pass_fds"]])
-                process = int(self._caller.recv(100))
-                assert self._caller.recv(100) == b"started"
+                return ask_for(what, [*streams, *what["pass_fds"]], self._caller)
             finally:
-                _adopt_orphans(False)
-        return process
+                adopt_orphans(False)
+
+
+def ask_for(what: dict[str, Any], descriptors: list[int], caller: socket.socket) -> int:
+    """The number of the process that was forked at the other end of `caller`."""
+    environment = dict(os.environ if what["env"] is None else what["env"])
+    message = json.dumps({**what, "env": environment}, default=os.fspath)
+    socket.send_fds(caller, [message.encode()], descriptors)
+    process = int(caller.recv(100))
+    assert caller.recv(100) == b"started"
+    return process
 
 
 @functools.cache
@@ -94,7 +108,7 @@ def _loaded(package: str, process: int) -> _Loaded:
     return _Loaded(package)
 
 
-def _adopt_orphans(yes: bool) -> None:
+def adopt_orphans(yes: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")

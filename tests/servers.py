@@ -24,7 +24,7 @@ PATIENCE_S = 60
 class ServerProcess:
     """A started `python -m server`. Its log is read as it comes, so that its pipe never fills up.
 
-    Computes in one process where nothing else is said: each takes as long to start as the server.
+    Computes in one process where nothing else is said.
     """
 
     def __init__(self, models: Path | str, *flags: str, python: str | None = None) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from fovea.errors import Unavailable
+from server.compute import child
+from server.compute.child import Child
 from server.compute.process_worker import RESTART_AFTER_S
 from server.config import ServeSettings
 from server.fronts import front, start
@@ -22,25 +25,36 @@ from server.fronts.page import Page
 from server.models.served_model import LoadedModels, ServedModel
 from server.models.watcher import Watcher
 from server.net.health import Health
+from tests import programs
 from tests.rpc import health_stub
 from tests.server.event_loop import in_event_loop, until
 from tests.servers import processes
 
 
 @asynccontextmanager
-async def one_front(*, opens: bool = True, **settings: object) -> AsyncIterator[tuple[Fronts, Health, int]]:
-    """Before no model; with the port's number."""
+async def one_front(
+    *, opens: bool = True, starts_anew: bool = False, **settings: object
+) -> AsyncIterator[tuple[Fronts, Health, int]]:
+    """Before no model; with the port's number. Its libraries are loaded, unless it `starts_anew`."""
     models: LoadedModels[ServedModel] = LoadedModels()
     watcher, health = cast("Watcher", SimpleNamespace(name="tiny")), Health()
     chosen = ServeSettings(**{"models": "unused", "host": "127.0.0.1", "port": 0, **settings})  # type: ignore[arg-type]
     fronts = Fronts(chosen, models, watcher, health, Page.create(1))
-    port = await fronts.open()
-    try:
-        if opens:
-            await fronts.has_opened()
-        yield fronts, health, port
-    finally:
-        await fronts.close()
+    with pytest.MonkeyPatch.context() as patch:
+        if not starts_anew:
+            patch.setattr(child, "start", start_loaded)
+        port = await fronts.open()
+        try:
+            if opens:
+                await fronts.has_opened()
+            yield fronts, health, port
+        finally:
+            await fronts.close()
+
+
+def start_loaded(module: str, what: str, theirs: socket.socket) -> Child:
+    number = theirs.fileno()
+    return Child(programs.fork("server", module, what, str(number), pass_fds=[number]))
 
 
 def fronts_of_this_process() -> list[int]:
@@ -56,7 +70,7 @@ def says_ready(port: int) -> bool:
 
 @in_event_loop
 async def test_a_front_says_what_health_does_when_it_has_heard_and_leaves_with_its_server() -> None:
-    async with one_front() as (fronts, health, port):
+    async with one_front(starts_anew=True) as (fronts, health, port):
         for ready in (True, False):
             health.set_ready(ready)
             fronts.follow_health()
