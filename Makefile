@@ -12,6 +12,8 @@ PROTO := .venv-proto
 PROTO_READY := $(PROTO)/.ready
 PACKAGES := fovea trainer server scorer demo benchmarks containers
 CODE := $(PACKAGES) tests
+# Compiled once: an environment that forbids it (images of Python do) compiles all tests at each start of pytest.
+export PYTHONDONTWRITEBYTECODE =
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
