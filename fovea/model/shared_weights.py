@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fovea.errors import Unavailable
+from fovea.model.external_data import without_weights
 from fovea.model.sessions import CPU, SessionOptions, open_session, ort, ort_options
 
 MODEL: Final = "model.onnx"
@@ -54,8 +55,20 @@ def _optimize(model: Path, folder: Path, chosen: SessionOptions) -> None:
     ):
         options.add_session_config_entry(name, value)
     try:
-        ort.InferenceSession(model, options, providers=[CPU])
+        ort.InferenceSession(_with_mapped_weights(model, options), options, providers=[CPU])
     except Exception as error:  # onnxruntime's own types are not public
         open_session(model, "cpu", chosen)  # which says so where it is the model's fault
         reason = str(error).splitlines()[0]
         raise Unavailable(f"{folder}: onnxruntime cannot write the optimised model: {reason}") from error
+
+
+def _with_mapped_weights(model: Path, options: ort.SessionOptions) -> bytes | Path:
+    """What a session reads in place of the file, whose weights it would copy twice."""
+    try:
+        graph = without_weights(model, SMALLEST_BYTES)
+    except (OSError, ValueError):
+        return model  # onnxruntime says what is wrong with it
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(model.parent.absolute())
+    )
+    return graph

@@ -30,6 +30,16 @@ before = anonymous_kb()
 session = open_session(Path(sys.argv[1]), "cpu", SessionOptions(1, is_optimized=sys.argv[2] == "True"))
 print(anonymous_kb() - before)
 """
+HIGHEST = """
+import sys
+from pathlib import Path
+from fovea.model.shared_weights import share
+def highest_kb():
+    return int(next(line for line in open("/proc/self/status") if "VmHWM:" in line).split()[1])
+before = highest_kb()
+share(Path(sys.argv[1]), Path(sys.argv[2]))
+print(highest_kb() - before)
+"""
 
 
 def write_network(path: Path, dtype: Any = np.float32, hidden: int = 64) -> Path:
@@ -88,6 +98,16 @@ def test_answers_are_equal_to_the_bit_in_every_precision(tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["fp16", "fp32", "int8"]
 
 
+def test_a_model_that_another_reads_and_we_do_not_is_shared_all_the_same(tmp_path: Path) -> None:
+    model = write_network(tmp_path / "model.onnx")
+    of_a_later_format = b"\xfd\x7f" + bytes(4)  # field 2047, of four bytes
+    model.write_bytes(model.read_bytes() + of_a_later_format)
+    shared = shared_weights.share(model, tmp_path / "shared")
+    assert np.array_equal(
+        answers(model, SessionOptions(1)), answers(shared, SessionOptions(1, is_optimized=True))
+    )
+
+
 def test_weights_that_were_made_unsigned_are_shared_so(tmp_path: Path) -> None:
     model = tmp_path / "int8.onnx"
     quantize_dynamic(write_network(tmp_path / "fp32.onnx"), model, weight_type=QuantType.QInt8)
@@ -104,7 +124,7 @@ def test_weights_that_were_made_unsigned_are_shared_so(tmp_path: Path) -> None:
 def test_a_session_has_no_weights_of_its_own(tmp_path: Path) -> None:
     model = write_network(tmp_path / "wide.onnx", hidden=WIDE)
     shared = shared_weights.share(model, tmp_path / "shared")
-    plain, mapped = (_added_kb(path, path is shared) for path in (model, shared))
+    plain, mapped = (_said_kb(MEMORY, path, path is shared) for path in (model, shared))
     assert plain > 30_000
     assert mapped < plain / 10
 
@@ -114,8 +134,14 @@ def test_what_is_optimised_already_is_loaded_as_it_is() -> None:
     assert level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 
-def _added_kb(model: Path, is_optimized: bool) -> int:
-    command = [sys.executable, "-c", MEMORY, str(model), str(is_optimized)]
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_sharing_takes_little_more_than_the_weights_twice(tmp_path: Path) -> None:
+    model = write_network(tmp_path / "wide.onnx", hidden=WIDE)
+    assert _said_kb(HIGHEST, model, tmp_path / "shared") < 2.7 * model.stat().st_size / 1024
+
+
+def _said_kb(program: str, *arguments: object) -> int:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
