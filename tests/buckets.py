@@ -14,7 +14,10 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Bucket:
-    """An empty bucket; `client` is boto3's, so that tests do not fill it with the code they test."""
+    """An empty bucket; `client` is boto3's, so that tests do not fill it with the code they test.
+
+    The server is this process's own: what is put and got here goes past HTTP.
+    """
 
     name: str
     client: Any
@@ -24,10 +27,12 @@ class Bucket:
         return f"s3://{self.name}"
 
     def put(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.name, Key=key, Body=data)
+        _objects().put_object(self.name, key, data)
 
     def get(self, key: str) -> bytes:
-        data: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        found = _objects().get_object(self.name, key)
+        assert found, f"there is no {key}"
+        data: bytes = found.value
         return data
 
     def delete(self, key: str) -> None:
@@ -106,6 +111,14 @@ def _endpoint() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def _objects() -> Any:
+    """What the server keeps."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
 
 
 def _variables(url: str) -> dict[str, str]:
