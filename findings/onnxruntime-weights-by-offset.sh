@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # package: onnxruntime 1.32.0 and onnx 1.22.0, CPU provider
-# behaviour: external data may name an ordinary .onnx file, with its own weights' places in it by offset and length, however
-#  they are aligned: the graph alone, of some hundred bytes, loads from the other file's inside. A file that holds its weights
-#  is copied as it is parsed and again as the session is built, so a session's start takes more memory; answers are equal.
-# output: as the session is made, beyond what the imports took, in parts of the weights' size
+# behaviour: external data may name an ordinary .onnx file, with the places of the weights within it by offset and length,
+#  however they are aligned: a graph of some hundred bytes then has the other file's weights, and gives equal answers. A file
+#  that holds its weights is copied as it is parsed and again as the session is built; memory as the session is made, beyond
+#  what the imports took, in parts of the weights' size:
+# output:
 #   weights in the file that is loaded: 2.02
 #   the same file's weights, by offset: 1.27
 # date: 2026-11-29
