@@ -4,9 +4,10 @@
     python -m benchmarks.training --fastai .fastai/bin/python
 
 Images a second (a) of the model alone, on random tensors that are on the device already: the limit; (b) of
-the trainer from the second epoch on; (c) of its first epoch, with decoding; (d) of fastai on the same folder,
-with the same architecture, size and batch, in the environment of another interpreter. (a) and (b) take turns,
-so that their ratio outlasts a noisy machine. Nothing is said about accuracy: the images are made up.
+the trainer from the second epoch on; (c) of its first epoch, with listing and decoding; (d) of fastai on the
+same folder, with the same architecture, size and batch, in the environment of another interpreter. (a) and
+(b) take turns, so that their ratio outlasts a noisy machine. Nothing is said about accuracy: the images are
+made up.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.learning_rate.decision import fixed_rate
 from trainer.network.model import adamw
-from trainer.preparation import Start, prepare, recipe_of
+from trainer.preparation import Start, list_images, prepare, read_data, recipe_of
 from trainer.runs.history import EpochRecord
 
 
@@ -67,8 +68,9 @@ def measure(options: argparse.Namespace, folder: Path, work: Path) -> Training:
     logging.disable(logging.WARNING)
     settings = settings_of(options, folder, work)
     started = time.perf_counter()
-    start = prepare(settings)
+    read_data(list_images(settings), settings, settings.threads)
     decoding_s = time.perf_counter() - started
+    start = prepare(settings)  # which finds them decoded, and builds the network
     first = _epoch(start, settings, work / "first")
     rounds = [_round(start, settings, work / f"round-{number}") for number in range(options.rounds)]
     images = len(start.data.train) // settings.batch_size * settings.batch_size

@@ -9,7 +9,7 @@ from benchmarks.table.bench import Bench
 from benchmarks.table.rows import Row, Wanted, row
 from benchmarks.training_options import parse, photographs_of
 
-IMAGES: Final = 320
+IMAGES: Final = 640
 
 
 def measure(bench: Bench) -> list[Row]:
