@@ -5,7 +5,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from fovea.errors import FoveaError, Unavailable
 from server.background import in_background
@@ -15,10 +15,11 @@ from server.fronts import frames
 from server.fronts.frames import Link
 from server.fronts.images import FrontImages
 from server.fronts.process import SetUp
+from server.fronts.server import Server
 from server.fronts.start import end_front, start_front
 from server.fronts.told import LiveModel, error_from_json, error_to_json
 from server.models.model import CallTimes
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 
@@ -29,34 +30,6 @@ DRAINS_LATE_S: Final = 5.0
 """After the grace period it still sends what is ready, and refuses; see `drain_calls`."""
 HANGS_AFTER_S: Final = 30.0
 """It confirms in milliseconds what it is told."""
-
-
-class Server(Protocol):
-    """What a front asks of the server."""
-
-    models: LoadedModels[ServedModel]
-    generation: int
-    """Of the current model; 0 while there is none."""
-
-    @property
-    def is_ready(self) -> bool: ...
-
-    def open_images(self, models: dict[int, ServedModel]) -> FrontImages:
-        """For a front that starts."""
-
-    def page_descriptor(self) -> int: ...
-
-    def opened(self) -> None:
-        """Now calls are answered, if they were not before."""
-
-    def ended(self, front: "Front") -> None:
-        """Nothing of it is in flight any more."""
-
-    def publish(self) -> None:
-        """Something was put in the queue."""
-
-    async def asked(self, what: str, model: ServedModel | None) -> Any:
-        """What a front asks for its callers."""
 
 
 class Front:
@@ -128,7 +101,7 @@ class Front:
             return
         self._uses[generation] = use = ExitStack()
         self._models[generation] = model = use.enter_context(self._server.models.use(0))
-        self._link.send_json(frames.MODEL, LiveModel.of(generation, model).to_json())
+        self._link.send(frames.MODEL, LiveModel.of(generation, model).model_dump_json().encode())
         self._begin(self.has_heard())
 
     def tell_health(self) -> None:
@@ -261,7 +234,7 @@ class Front:
         for use in self._uses.values():
             use.close()
         self._uses, self._models = {}, {}
-        self._server.ended(self)
+        self._server.ended(self.number)
         self._begin(self._tell_who_waits())
 
     async def _start_again(self) -> None:

@@ -12,7 +12,7 @@ from server.fronts.front import Front
 from server.fronts.images import FrontImages
 from server.fronts.page import Page
 from server.fronts.process import SetUp
-from server.fronts.told import figures_to_json
+from server.fronts.told import FIGURES
 from server.models.served_model import LoadedModels, ServedModel
 from server.models.watcher import Watcher
 from server.net.health import Health
@@ -105,8 +105,8 @@ class Fronts:
     def opened(self) -> None:
         self.models.may_be_ready()
 
-    def ended(self, front: Front) -> None:
-        self._page.end(front.number)
+    def ended(self, front: int) -> None:
+        self._page.end(front)
         self.models.may_be_ready()
 
     def publish(self) -> None:
@@ -125,7 +125,7 @@ class Fronts:
         if what == "refused":
             return await self._watcher.refused_now()
         if what == "figures" and model is not None:
-            return figures_to_json(await model.figures())
+            return FIGURES.dump_python(await model.figures(), mode="json")
         await self._watcher.look_on_demand()
         await self.has_heard()
         return None

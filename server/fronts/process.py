@@ -147,7 +147,7 @@ class Front:
             self._health.set_ready(bool(content[0]))
             self._owner.send(frames.HEARD)
         elif kind == frames.MODEL:
-            self._begin(self._take_live(LiveModel.from_json(frames.from_json(content))))
+            self._begin(self._take_live(LiveModel.model_validate_json(bytes(content))))
         else:
             self._begin(self._drain(*frames.SECONDS.unpack(content)))
 

@@ -14,7 +14,7 @@ from server.fronts import frames
 from server.fronts.arena import Arena
 from server.fronts.frames import Link
 from server.fronts.page import Page
-from server.fronts.told import LiveModel, error_from_json, figures_from_json
+from server.fronts.told import FIGURES, LiveModel, error_from_json
 from server.models.model import CallTimes, Classified, ModelFigures
 from server.queue.priorities import Priority
 
@@ -161,7 +161,7 @@ class RemoteModel:
         self._owner.send(frames.CALL, head, name.encode())
 
     async def figures(self) -> ModelFigures:
-        return figures_from_json(await self._owner.ask("figures", self._generation))
+        return FIGURES.validate_python(await self._owner.ask("figures", self._generation))
 
     async def close(self) -> None:
         """No call uses it any more: the server may close it."""

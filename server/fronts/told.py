@@ -1,8 +1,9 @@
 """What the server and its fronts tell each other beside images, as JSON has it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
+
+from pydantic import BaseModel, TypeAdapter
 
 from fovea.errors import BundleInvalid, DataInvalid, ImageInvalid, Unavailable
 from fovea.model.bundle import BundleContract, Precision
@@ -14,7 +15,7 @@ from server.errors import (
     NoModelReady,
     VersionRefused,
 )
-from server.models.model import CallTallies, Model, ModelFigures, Tally
+from server.models.model import Model, ModelFigures
 
 _KNOWN: Final[dict[str, type[Exception]]] = {
     kind.__name__: kind
@@ -41,8 +42,7 @@ def error_from_json(told: Mapping[str, str]) -> Exception:
     return _KNOWN[told["kind"]](told["text"])
 
 
-@dataclass(frozen=True)
-class LiveModel:
+class LiveModel(BaseModel, frozen=True):
     """A version that is live, as a front knows it."""
 
     generation: int
@@ -54,35 +54,14 @@ class LiveModel:
 
     @classmethod
     def of(cls, generation: int, model: Model) -> "LiveModel":
-        return cls(generation, model.contract, model.identity.digest, model.provider, model.precision)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "generation": self.generation,
-            "contract": self.contract.model_dump_json(),
-            "digest": self.digest,
-            "provider": self.provider,
-            "precision": self.precision,
-        }
-
-    @classmethod
-    def from_json(cls, told: dict[str, Any]) -> "LiveModel":
-        return cls(**{**told, "contract": BundleContract.model_validate_json(told["contract"])})
+        return cls(
+            generation=generation,
+            contract=model.contract,
+            digest=model.identity.digest,
+            provider=model.provider,
+            precision=model.precision,
+        )
 
 
-def figures_to_json(figures: ModelFigures) -> dict[str, Any]:
-    return {
-        "images": figures.images,
-        "batches": {str(size): asdict(tally) for size, tally in figures.batches.items()},
-        "calls": {name: asdict(tallies) for name, tallies in figures.calls.items()},
-    }
-
-
-def figures_from_json(told: dict[str, Any]) -> ModelFigures:
-    batches = {int(size): Tally(**tally) for size, tally in told["batches"].items()}
-    return ModelFigures(told["images"], batches, {name: _tallies(of) for name, of in told["calls"].items()})
-
-
-def _tallies(told: dict[str, Any]) -> CallTallies:
-    last_ms = told.pop("last_ms")
-    return CallTallies(**{name: Tally(**tally) for name, tally in told.items()}, last_ms=last_ms)
+FIGURES: Final = TypeAdapter(ModelFigures)
+"""Tells figures, and reads them."""

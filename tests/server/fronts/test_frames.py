@@ -8,7 +8,7 @@ from fovea.model.bundle import ModelBundle
 from server.errors import ComputeFailed, DeadlinePassed, Draining, NoModelReady
 from server.fronts import frames
 from server.fronts.frames import Link
-from server.fronts.told import LiveModel, error_from_json, error_to_json, figures_from_json, figures_to_json
+from server.fronts.told import FIGURES, LiveModel, error_from_json, error_to_json
 from server.models.model import CallTallies, CallTimes, ModelFigures, Tally
 from tests.server.event_loop import in_event_loop
 
@@ -63,11 +63,17 @@ def test_errors_cross_with_what_their_callers_may_know() -> None:
 
 
 def test_a_model_and_its_figures_cross_whole(tiny_bundle: ModelBundle) -> None:
-    live = LiveModel(3, tiny_bundle.contract, "digest", "CPUExecutionProvider", "fp32")
-    assert LiveModel.from_json(frames.from_json(memoryview(frames.to_json(live.to_json())))) == live
+    live = LiveModel(
+        generation=3,
+        contract=tiny_bundle.contract,
+        digest="digest",
+        provider="CPUExecutionProvider",
+        precision="fp32",
+    )
+    assert LiveModel.model_validate_json(live.model_dump_json()) == live
     calls = CallTallies()
     calls.add(CallTimes(True, 5, 1.0, 0.25, 0.5, 0.125, 0.0625))
     calls.add(CallTimes(False, 7, 2.0))
     figures = ModelFigures(9, {4: Tally(2, 0.5)}, {"tiny": calls})
-    told = frames.from_json(memoryview(frames.to_json(figures_to_json(figures))))
-    assert figures_from_json(told) == figures
+    told = frames.to_json(FIGURES.dump_python(figures, mode="json"))
+    assert FIGURES.validate_python(frames.from_json(memoryview(told))) == figures
