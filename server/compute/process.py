@@ -20,6 +20,7 @@ if __name__ == "__main__":
     raise SystemExit
 
 import logging
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -92,14 +93,18 @@ def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:
         return _open(settings, is_first, None)
 
 
+def _debug(done: str) -> None:
+    logger.debug(done, extra={"pid": os.getpid()})  # of several processes whose lines mix
+
+
 def _open(settings: ProcessSettings, is_first: bool, shared: Path | None) -> tuple[CpuBackend, ProcessReady]:
     bundle = _open_bundle(settings, shared)
     cache = Path(settings.model_cache) if settings.model_cache else None
     precision = choose_precision(bundle, "cpu", settings.precision, cache, SessionOptions(threads=1))
-    logger.debug("the bundle is open")
+    _debug("the bundle is open")
     if is_first:
         shared = _share(bundle, precision, settings)
-        logger.debug("the optimised model is written")
+        _debug("the optimised model is written")
     classifier = partial(Classifier, bundle, "cpu", precision=precision, shared=shared)
     # Where all golden images were seen to be right, that of a session more is seen by a few.
     narrow = classifier(options=SessionOptions(threads=1), golden_images=settings.run_images or None)
@@ -107,7 +112,7 @@ def _open(settings: ProcessSettings, is_first: bool, shared: Path | None) -> tup
     if settings.wide_threads > 1:
         options = SessionOptions(threads=settings.wide_threads, spinning=True)
         wide = classifier(options=options, golden_images=1)
-    logger.debug("the model is loaded, and its golden answers are right")
+    _debug("the model is loaded, and its golden answers are right")
     spec = bundle.contract.preprocess
     backend = CpuBackend(narrow, Decoder(spec), wide)
     backend.run_images = settings.run_images or find_run_size(narrow, bundle.golden().crops[0])
@@ -115,7 +120,7 @@ def _open(settings: ProcessSettings, is_first: bool, shared: Path | None) -> tup
         warmed_up = warm_up(backend, bundle, settings.max_batch_size, settings.target_batch_s)
     else:
         warmed_up = WarmUp(0.0, ())
-    logger.debug("the model is warm")
+    _debug("the model is warm")
     # The golden images are whatever they are; callers' have limits.
     backend.decode = Decoder(spec, settings.max_bytes, settings.max_pixels)
     return backend, ProcessReady(precision, warmed_up, backend.run_images)

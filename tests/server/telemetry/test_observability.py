@@ -1,4 +1,5 @@
 import io
+import json
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def test_debug_log_has_a_line_for_each_call(server: ServerProcess, stub: Classif
     entry = call_of(server, "seen-in-log")
     assert (entry["method"], entry["code"]) == ("Classify", "OK")
     assert (entry["peer"], entry["images"], entry["model_version"]) == ("127.0.0.1", 1, 1)
+
+
+def test_debug_log_says_which_compute_process_is_how_far(server: ServerProcess) -> None:
+    assert server.ready
+    warm = [json.loads(line) for line in server.stderr if '"the model is warm"' in line]
+    assert len({line["pid"] for line in warm}) == 2, "one a core, of the two that the server has"
 
 
 def test_call_that_its_caller_waits_no_longer_for_is_counted_by_why(server: ServerProcess) -> None:
