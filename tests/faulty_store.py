@@ -52,8 +52,11 @@ class FaultyStore:
             self._rules.append(_Rule(method, re.compile(path), fault, times))
 
     def heal(self) -> None:
+        """Passes everything on again; faults that nobody has waited for are forgotten."""
         with self._lock:
             self._rules.clear()
+        while self.arrived.acquire(blocking=False):
+            pass
 
     def wait_for_fault(self) -> None:
         assert self.arrived.acquire(timeout=PATIENCE_S), "no request came that was to meet a fault"

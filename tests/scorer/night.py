@@ -9,7 +9,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from fovea.settings import load
+from scorer.config import WorkSettings
 from scorer.files.plan import Plan
+from scorer.scoring.work import work
 from tests.buckets import Bucket
 from tests.faulty_store import FaultyStore
 from tests.scorer.runs import planned, scorer, settings_for, started_scorer
@@ -39,6 +42,10 @@ class Night:
     def work(self, *more: str, run: str = "night-1") -> subprocess.CompletedProcess[str]:
         """`python -m scorer work`, to its end."""
         return scorer(*self._arguments(*more, run=run))
+
+    def work_here(self, *more: str, run: str = "night-1") -> None:
+        """The same in this process. Raises what it would end with."""
+        work(load(WorkSettings, self._arguments(*more, run=run)[1:], "work"))
 
     def started_work(self, *more: str) -> AbstractContextManager[subprocess.Popen[str]]:
         return started_scorer(*self._arguments(*more))

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from fovea.errors import SettingsInvalid
 from fovea.settings import load
+from fovea.stores import connection
 from scorer.cluster.driver import drive
 from scorer.config import CommitSettings, DriveSettings, PlanSettings, RunSettings, WorkSettings
 from scorer.run import commit_run, plan, score
@@ -46,29 +48,28 @@ def test_ten_kills_inside_of_shards_leave_every_row_once(night: Night) -> None:
     assert without_names(night.rows()) == without_names(night.rows("undisturbed"))
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
+def test_sigterm_is_heard_while_the_store_hangs(night: Night) -> None:
+    night.plan(*SHARDS_OF_FIVE)
+    for method, path in (
         ("GET", "/images/007"),
         ("GET", "list-type=.*data"),
         ("GET", "/plan.json"),
         ("GET", "/manifest-"),
         ("PUT", "/shard-00001"),
-    ],
-)
-def test_sigterm_is_heard_while_the_store_hangs(night: Night, method: str, path: str) -> None:
-    night.plan(*SHARDS_OF_FIVE)
-    night.store.on(method, path, hung)
-    with night.started_work() as process:
-        night.store.wait_for_fault()
-        started = time.monotonic()
-        process.terminate()
-        _, stderr = process.communicate(timeout=PATIENCE_S)
-        assert time.monotonic() - started < 20, "it waited for the store's own time-out, of 30 s"
-    assert process.returncode == 143
-    assert stderr.splitlines()[-1] == ("error: stopped by SIGTERM; run again with --run-id night-1 to finish")
-    assert "Traceback" not in stderr
-    assert set(night.shards()) <= {"shard-00000.parquet"}
+    ):
+        night.store.on(method, path, hung)
+        with night.started_work() as process:
+            night.store.wait_for_fault()
+            started = time.monotonic()
+            process.terminate()
+            _, stderr = process.communicate(timeout=PATIENCE_S)
+            assert time.monotonic() - started < 20, f"{path}: it waited for the store's own time-out, of 30 s"
+        assert process.returncode == 143, path
+        *_, last = stderr.splitlines()
+        assert last == "error: stopped by SIGTERM; run again with --run-id night-1 to finish", path
+        assert "Traceback" not in stderr
+        assert set(night.shards()) <= {"shard-00000.parquet"}
+        night.store.heal()
 
 
 def test_a_dry_run_that_is_stopped_has_no_name_to_go_on_with(night: Night) -> None:
@@ -150,15 +151,22 @@ def test_an_empty_prefix_is_one_empty_shard(night: Night) -> None:
     assert (night.shards(), night.rows()) == (["shard-00000.parquet"], [])
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_store_that_is_too_busy_for_a_while_costs_time_and_no_row(night: Night, status: int) -> None:
-    night.plan()
-    night.store.on("GET", IMAGES, refused(status), times=80)
-    night.store.on("PUT", "/shard-", refused(status), times=5)
-    result = night.work()
-    assert result.returncode == 0, result.stderr
-    assert night.store.count("GET", IMAGES) == 92, "it did not meet all of the refusals"
-    assert set(night.statuses().values()) == {"ok"}
+def test_a_store_that_is_too_busy_for_a_while_costs_time_and_no_row(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = {"init_backoff": timedelta(seconds=0.01), "max_backoff": timedelta(seconds=0.02)}
+    tries = connection._LONG_RETRIES
+    monkeypatch.setitem(tries, "backoff", {**tries["backoff"], **quick})
+    for status in (429, 503):
+        run = f"night-{status}"
+        night.plan(run=run)
+        night.store.requests.clear()
+        night.store.on("GET", IMAGES, refused(status), times=80)
+        night.store.on("PUT", "/shard-", refused(status), times=5)
+        night.work_here(run=run)
+        assert night.store.count("GET", IMAGES) == 92, "it did not meet all of the refusals"
+        assert night.store.count("PUT", "/shard-") == 6
+        assert [row["status"] for row in night.rows(run)] == ["ok"] * 12
 
 
 @pytest.mark.slow
