@@ -115,7 +115,7 @@ def _endpoint() -> Iterator[str]:
 
 def _objects() -> Any:
     """What the server keeps."""
-    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.core.models import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
     return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]

@@ -18,6 +18,7 @@ CONNECTION_STRING: Final = "AZURE_STORAGE_CONNECTION_STRING"
 
 _ANSWER_S: Final = 60
 _CONNECT_S: Final = 5
+_BACKOFF_S: Final = 1
 _KEYS: Final = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_MASTER_KEY")
 _SIGNED: Final = ("AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_SAS_TOKEN")
 
@@ -124,7 +125,7 @@ def _client(container: str) -> Any:
         connection_timeout=_CONNECT_S,
         read_timeout=_ANSWER_S,
         retry_policy=ExponentialRetry(
-            initial_backoff=0, increment_base=1, retry_total=3, random_jitter_range=1
+            initial_backoff=0, increment_base=_BACKOFF_S, retry_total=3, random_jitter_range=_BACKOFF_S
         ),
     )
 

@@ -23,6 +23,7 @@ _SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 _ENDPOINT: Final = "https://storage.googleapis.com"
 _BUSY: Final = (408, 429, 500, 502, 503, 504)
 _CONNECT_S: Final = 5
+_BACKOFF_S: Final = 0.1
 _ANSWER_S: Final = 60
 
 
@@ -112,7 +113,7 @@ def _session() -> Any:
     from urllib3 import Retry
 
     session = AuthorizedSession(_credentials())
-    tries = Retry(total=4, backoff_factor=0.1, status_forcelist=_BUSY, raise_on_status=False)
+    tries = Retry(total=4, backoff_factor=_BACKOFF_S, status_forcelist=_BUSY, raise_on_status=False)
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=tries))
     return session

@@ -32,12 +32,17 @@ from tests.faulty_store import (
 LONG_S = 60.0
 
 
-@pytest.fixture
-def store(bucket: Bucket, bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
-    """What `bucket` is reached by. Nothing but the process's own patience tries again."""
+@pytest.fixture(autouse=True)
+def nothing_else_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But the process's own patience."""
     monkeypatch.setattr(
         connection, "_SHORT_RETRIES", {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
     )
+
+
+@pytest.fixture
+def store(bucket: Bucket, bucket_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyStore]:
+    """What `bucket` is reached by."""
     monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
     with faulty_store(bucket_endpoint) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)

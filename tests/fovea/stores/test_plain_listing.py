@@ -115,13 +115,16 @@ def test_of_azure_an_odd_key_is_listed_with_the_others(monkeypatch: pytest.Monke
     assert "sig=mine" in seen[2].path
 
 
-@pytest.mark.parametrize("scheme", ["gs", "az"])
-def test_a_store_that_is_away_is_said_to_be(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("scheme", "module"), [("gs", google), ("az", azure)])
+def test_a_store_that_is_away_is_said_to_be(
+    scheme: str, module: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """obstore answered, and was refused a key; the library then meets nobody."""
     with answering(ODD_PAGE[scheme]) as (url, _):
         set_endpoint(scheme, url, monkeypatch)
         folder = open_folder(f"{scheme}://photos/photos")
         set_endpoint(scheme, "http://127.0.0.1:9", monkeypatch)
+        monkeypatch.setattr(module, "_BACKOFF_S", 0)
         with pytest.raises(Unavailable, match="photos: cannot be listed: HTTP error: "):
             list(folder.entries())
 

@@ -2,15 +2,21 @@ import os
 import stat
 import threading
 import time
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fovea.errors import ObjectChanged, ObjectMissing, SettingsInvalid, Unavailable
+from fovea.stores import connection
 from fovea.stores.storage import Folder, LocalFolder, is_bucket, open_folder
 from tests.buckets import Bucket
+
+if TYPE_CHECKING:
+    from obstore.store import BackoffConfig
 
 
 @pytest.fixture(params=["local", "bucket"])
@@ -31,6 +37,9 @@ def local(tmp_path: Path) -> LocalFolder:
 def no_endpoint(monkeypatch: pytest.MonkeyPatch, bucket: Bucket) -> str:
     """A bucket whose endpoint nobody listens at: port 9 is discard, and off everywhere."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    quick: BackoffConfig = {"init_backoff": timedelta(seconds=0.01), "max_backoff": timedelta(seconds=0.02)}
+    monkeypatch.setitem(connection._SHORT_RETRIES, "backoff", quick)
+    monkeypatch.setitem(connection._LONG_RETRIES, "backoff", quick)
     return f"{bucket.uri}/place"
 
 
