@@ -12,11 +12,15 @@ def printable(text: str) -> str:
 
     Bytes of a file name that are not UTF-8 show as `\xff`.
     """
+    if text.isprintable():  # nearly always, and a page asks a thousand times
+        return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
     """`text` made printable; of a long one the two ends."""
+    if len(text) > longest:  # so is the line: the middle of it is never seen
+        text = text[:longest] + text[-longest:]
     line, end = printable(text), longest // 3
     return line if len(line) <= longest else f"{line[: longest - end - 1]}…{line[-end:]}"
 

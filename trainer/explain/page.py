@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -63,7 +64,9 @@ def render_page(explanation: Explanation, origin: Origin) -> str:
     )
 
 
+@cache
 def _templates() -> jinja2.Environment:
+    """Once, for it keeps what it compiled."""
     templates = environment(HERE, trim=False)
     templates.filters.update(
         picture=picture_uri, map=map_uri, kernels=kernels_uri, signed=signed, overlay=overlay_uri

@@ -1,9 +1,11 @@
 """The report put together: first what is said, then as many pictures as there is room for."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+import jinja2
 from markupsafe import Markup
 
 from fovea.model.bundle import BundleContract
@@ -40,7 +42,7 @@ def render_report(
     probabilities = softmax(evidence.logits / evidence.calibration.temperature)
     outcomes = Outcomes.of(probabilities, evidence.heldout.targets)
     counts = confusion(outcomes.predicted, outcomes.targets, len(contract.labels))
-    page = environment(HERE).get_template("report.html.j2")
+    page = _template()
     audit = read_audit(run)
     explanation = render_explanation(
         evidence.heldout, outcomes, evidence.network, contract.labels, evidence.calibration.temperature
@@ -62,6 +64,12 @@ def render_report(
 
     room = PAGE_BYTES - len(render(0).encode())
     return render(max(0, min(PICTURES_BYTES, room)))
+
+
+@cache
+def _template() -> jinja2.Template:
+    """Once, for it takes as long to compile as to render."""
+    return environment(HERE).get_template("report.html.j2")
 
 
 def _assets(explanation: Fragment | None) -> Assets:
