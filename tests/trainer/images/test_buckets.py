@@ -119,6 +119,7 @@ def test_a_store_on_which_two_could_publish_one_version_is_refused_before_the_wo
             )
 
 
+@pytest.mark.usefixtures("known_exports")
 def test_a_model_is_published_to_a_bucket(bucket: Bucket, own_run: Path, tmp_path: Path) -> None:
     models = f"{bucket.uri}/models/tiny"
     job.export(ExportSettings(run=own_run, models=models, device="cpu", threads=1))
