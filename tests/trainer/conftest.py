@@ -11,12 +11,13 @@ from fovea.stopping import Stopping
 from tests.shared import SharedFolder
 from tests.trainer.exported import made_once
 from trainer import job
-from trainer.config import TrainSettings
+from trainer.config import ExportSettings, TrainSettings
 from trainer.fit.loop import fit
 from trainer.images.digits import write_digits
 from trainer.learning_rate.decision import Decision, fixed_rate
 from trainer.preparation import find_learning_rate, prepare, recipe_of
 from trainer.runs.history import EpochRecord
+from trainer.runs.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +114,22 @@ def trained(few_digits: Path, exports: Path, shared: SharedFolder) -> Path:
             job.train(train_settings(few_digits, root, epochs="auto", max_epochs=3))
 
     return shared.once("trained", make)
+
+
+@pytest.fixture(scope="session")
+def released_precisions(trained: Path, exports: Path, shared: SharedFolder) -> Path:
+    """A folder with run, a copy of the trained one, and models/v/1, its model at fp32, fp16 and int8. Not to
+    be changed: it is shared."""
+
+    def make(root: Path) -> None:
+        run = RunFolder(Path(shutil.copytree(trained / "runs" / "a", root / "run")))
+        wanted = {"precisions": ["fp32", "fp16", "int8"], "max_accuracy_drop": 1.0}
+        run.write_json("settings.json", run.read_json("settings.json") | wanted)
+        with made_once(exports):
+            models = str(root / "models" / "v")
+            job.export(ExportSettings(run=run.path, models=models, device="cpu", threads=1))
+
+    return shared.once("released-precisions", make)
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,8 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from tests.buckets import Bucket
 from tests.tiny import picture, publish_bundle
-from tests.trainer.exported import made_once
 from tests.trainer.report.test_verdict import of
-from trainer import job
-from trainer.config import EvaluateSettings, ExportSettings
+from trainer.config import EvaluateSettings
 from trainer.evaluate import command
 from trainer.evaluate.beside_release import beside_release, change
 from trainer.evaluate.metrics import accuracy_interval
@@ -205,29 +203,18 @@ def test_worst_class_is_printed_first(
 def test_other_precision_is_measured_beside_its_own_release(
     released_precisions: Path, few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = _evaluate(released_precisions, few_digits / "val", tmp_path, precision="int8")
-    contract = ModelBundle.open(released_precisions).contract
+    """Which says that int8 was measured on one image less than fp32."""
+    model = shutil.copytree(released_precisions / "models" / "v" / "1", tmp_path / "model")
+    described = json.loads((model / "bundle.json").read_text())
+    described["variants"]["int8"]["metrics"]["images"] = 19
+    (model / "bundle.json").write_text(json.dumps(described))
+    record = _evaluate(model, few_digits / "val", tmp_path, precision="int8")
+    contract = ModelBundle.open(model).contract
     metrics = contract.variants["int8"].metrics
     assert record["metrics"]["loss"] == pytest.approx(metrics.loss)
     assert metrics.loss != pytest.approx(contract.metrics.loss)
     assert record["model"]["digest"] == contract.files["model.int8.onnx"]
     assert f"at its release {metrics.accuracy:.2%} of 19 images right" in capsys.readouterr().out
-
-
-@pytest.fixture(scope="module")
-def released_precisions(trained: Path, exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run's model with int8 beside it, which says that it was measured on one image less than fp32."""
-    root = tmp_path_factory.mktemp("precisions")
-    run, models = shutil.copytree(trained / "runs" / "a", root / "run"), root / "models"
-    settings = json.loads((run / "settings.json").read_text())
-    settings |= {"precisions": ["fp32", "int8"], "max_accuracy_drop": 1.0}
-    (run / "settings.json").write_text(json.dumps(settings))
-    with made_once(exports):
-        job.export(ExportSettings(run=run, models=str(models), device="cpu", threads=1))
-    contract = json.loads((models / "1" / "bundle.json").read_text())
-    contract["variants"]["int8"]["metrics"]["images"] = 19
-    (models / "1" / "bundle.json").write_text(json.dumps(contract))
-    return models / "1"
 
 
 def test_images_that_the_model_was_trained_on_flatter_it(

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import nn
 
-from fovea.errors import GateRefused
+from fovea.errors import BundleInvalid, GateRefused
 from fovea.images.preprocess import decode_image
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
 from fovea.stopping import Stopping
 from tests.tiny import LABELS, SPEC, picture
 from tests.trainer.conftest import train_settings
@@ -32,6 +35,7 @@ from trainer.network.model import Network
 from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms
 from trainer.release.release import Released, read_released, release
+from trainer.release.variants import write_fp16
 from trainer.runs.history import FitRecord
 from trainer.runs.lineage import RunOrigin
 from trainer.runs.run_folder import RunFolder
@@ -149,3 +153,26 @@ def test_a_model_that_the_gate_refuses_leaves_nothing(
         assert [r.getMessage() for r in caplog.records if r.name == "trainer.release.release"] == said
         assert sorted(path.name for path in ended.run.path.iterdir()) == before
     assert not Path(ended.settings.models).exists()
+
+
+def test_ruined_variant_is_left_out_and_the_rest_is_released(
+    ended: Trained, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ruin(model: Path, target: Path) -> None:
+        write_fp16(model, target)
+        variant = onnx.load(target)
+        for tensor in variant.graph.initializer:
+            if len(tensor.dims) == 4:
+                tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
+        onnx.save(variant, target)
+
+    monkeypatch.setattr("trainer.release.variants.write_fp16", ruin)
+    options = {"precisions": ("fp32", "fp16", "int8"), "max_accuracy_drop": 0.05}
+    replace(ended, settings=ended.settings.model_copy(update=options)).release(Terms(anyway=True))
+    released = versions.fetch(ended.settings.models)
+    assert "fp16 is left out of the release: its held-out accuracy is" in caplog.text
+    assert list(released.contract.variants) == ["int8"]
+    assert "model.fp16.onnx" not in released.contract.files
+    assert "left out: its held-out accuracy is" in (ended.run.path / "report.html").read_text()
+    with pytest.raises(BundleInvalid, match="has no fp16 model"):
+        Classifier(released, "cpu", 1, precision="fp16")
