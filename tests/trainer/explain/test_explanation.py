@@ -33,16 +33,6 @@ def test_negative_weight_is_dark() -> None:
     assert first_kernels(network).images[2][1, 1].tolist() == [128, 128, 0]
 
 
-@pytest.mark.parametrize(
-    ("arch", "shape"), [("resnet18", (64, 3, 7, 7)), ("swin_t", (96, 3, 4, 4)), ("vgg11", (64, 3, 3, 3))]
-)
-def test_kernels_are_the_first_layers_and_64_at_most(arch: str, shape: tuple[int, ...]) -> None:
-    kernels = first_kernels(build_network(arch, 3, 64))
-    assert kernels.shape == shape
-    assert kernels.images.shape == (min(64, shape[0]), shape[2], shape[3], 3)
-    assert kernels.sheet.shape == (4 * (shape[2] + 1) - 1, 16 * (shape[3] + 1) - 1, 4)
-
-
 PATCHES_OF_FOUR = [("stem", 96, 16), ("features_1", 96, 16), ("features_3", 192, 8), ("features_5", 384, 4)]
 STAGES = {
     "resnet18": [("stem", 64, 32), ("layer1", 64, 16), ("layer2", 128, 8), ("layer3", 256, 4)],
@@ -52,9 +42,24 @@ STAGES = {
 }
 
 
+KERNELS = {
+    "resnet18": (64, 3, 7, 7),
+    "convnext_tiny": (96, 3, 4, 4),
+    "swin_t": (96, 3, 4, 4),
+    "vgg11": (64, 3, 3, 3),
+}
+
+
 @pytest.mark.parametrize("arch", STAGES)
-def test_maps_are_those_after_the_stem_and_the_last_of_each_resolution(arch: str) -> None:
-    stages = activation_maps(build_network(arch, 3, 64), _noise(64))
+def test_kernels_are_the_first_layers_and_maps_those_after_the_stem_and_the_last_of_each_resolution(
+    arch: str,
+) -> None:
+    network = build_network(arch, 3, 64)
+    kernels, shape = first_kernels(network), KERNELS[arch]
+    assert kernels.shape == shape
+    assert kernels.images.shape == (min(64, shape[0]), shape[2], shape[3], 3)  # 64 at most
+    assert kernels.sheet.shape == (4 * (shape[2] + 1) - 1, 16 * (shape[3] + 1) - 1, 4)
+    stages = activation_maps(network, _noise(64))
     assert [(s.name, s.shape[0], s.shape[1]) for s in stages][:4] == STAGES[arch]
     for stage in stages:
         assert stage.mean.shape == stage.shape[1:]
