@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fovea.stopping import Stopping
 from tests.shared import SharedFolder
-from tests.trainer.exported import made_once
+from tests.trainer.exported import made_once, operators_read_once
 from trainer import job
 from trainer.config import ExportSettings, TrainSettings
 from trainer.fit.loop import fit
@@ -25,6 +25,12 @@ def _one_thread() -> None:
     """Threads that wait for each other cost more than such small networks gain. For each test anew: a
     training before may have taken others."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_exports() -> Iterator[None]:
+    with operators_read_once():
+        yield
 
 
 @pytest.fixture(scope="session")

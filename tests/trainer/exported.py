@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ import onnx
 import pytest
 import torch
 from torch import nn
+from torch.onnx._internal._lazy_import import onnxscript_apis
 
 
 @contextmanager
@@ -38,6 +40,15 @@ def made_once(folder: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", remembered)
+        yield
+
+
+@contextmanager
+def operators_read_once() -> Iterator[None]:
+    """Within, the exporter reads what onnxscript knows of torch's operators once: it does so for each export,
+    from five hundred functions' sources."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxscript_apis, "get_torchlib_ops", cache(onnxscript_apis.get_torchlib_ops))
         yield
 
 
