@@ -78,6 +78,13 @@ def expect_terminated(settings: TrainSettings) -> None:
         job.train(settings)
 
 
+def end_training(settings: TrainSettings) -> None:
+    """Trains to the end of the last epoch; what would be released then is not looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "release", lambda *_: signal.raise_signal(signal.SIGTERM))
+        expect_terminated(settings)
+
+
 def start(settings: TrainSettings) -> subprocess.Popen[str]:
     """The same training as a process of its own."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set}

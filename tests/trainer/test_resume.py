@@ -20,6 +20,7 @@ from tests.trainer.interruptions import (
     STEPS_PER_EPOCH,
     assert_same_end,
     break_off,
+    end_training,
     expect_terminated,
     finetuning,
     signal_at,
@@ -51,7 +52,7 @@ def test_run_that_got_sigterm_ends_with_the_weights_of_one_that_did_not(
     random.seed(5)
     np.random.seed(5)
     torch.manual_seed(5)  # another process would not have the generators' states either
-    job.train(finetuning(few_digits, tmp_path))
+    end_training(finetuning(few_digits, tmp_path))
     assert_same_end(tmp_path / "runs" / "a", uninterrupted)
 
 
@@ -90,8 +91,7 @@ def test_every_image_is_seen_once_an_epoch_across_the_break(
     monkeypatch.setattr(loop, "training_batches", watched)
     settings = train_settings(few_digits, tmp_path, **QUICK)
     break_off(settings, 3)
-    monkeypatch.setattr(job, "release", lambda *_: signal.raise_signal(signal.SIGTERM))
-    expect_terminated(settings)
+    end_training(settings)
     assert len(seen) == STEPS_PER_EPOCH * 8
     assert len(set(seen)) == len(seen)
 
@@ -118,9 +118,7 @@ def test_run_that_trained_and_was_not_released_is_released_without_training_agai
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = train_settings(few_digits, tmp_path, **QUICK)
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "release", lambda *_: signal.raise_signal(signal.SIGTERM))
-        expect_terminated(settings)
+    end_training(settings)
     before = (tmp_path / "runs" / "a" / CHECKPOINT_FILE).read_bytes()
     monkeypatch.delattr(loop, "train")
     job.train(settings)

@@ -16,6 +16,7 @@ from tests.trainer.interruptions import (
     QUICK,
     assert_same_end,
     break_off,
+    end_training,
     expect_terminated,
     finetuning,
     start,
@@ -80,7 +81,7 @@ def test_sigterm_between_the_last_epoch_of_a_phase_and_what_follows_from_it_lose
         expect_terminated(settings)
     saved = torch.load(settings.runs / "a" / CHECKPOINT_FILE, weights_only=True)["training"]["state"]
     assert len(saved["records"]) == epochs
-    job.train(settings)
+    end_training(settings)
     assert_same_end(settings.runs / "a", uninterrupted)
     decisions = [
         json.loads((run / "fit.json").read_text())["decisions"]
@@ -96,7 +97,7 @@ def test_sigterm_while_the_optimizer_is_put_back_loses_nothing_of_it(
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "load_state_dict", _sigterm)
         expect_terminated(settings)
-    job.train(settings)
+    end_training(settings)
     assert_same_end(settings.runs / "a", uninterrupted)
 
 
@@ -131,9 +132,9 @@ def test_sigterm_in_the_range_test_leaves_the_training_as_it_would_have_been(
 def test_sigterm_is_taken_for_no_failure_of_what_it_comes_in(
     within: str, settings: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = settings.model_copy(
-        update={"precisions": ("fp32", "int8"), "max_accuracy_drop": 1.0, "epochs": 1, "threads": 1}
-    )
+    weights = settings.weights if "weights" in within else "none"  # without them as others train
+    precisions = {"precisions": ("fp32", "int8"), "max_accuracy_drop": 1.0}
+    options = settings.model_copy(update={**precisions, "weights": weights, "epochs": 1, "threads": 1})
     with monkeypatch.context() as patch:
         patch.setattr(within, _sigterm)
         expect_terminated(options)

@@ -18,6 +18,7 @@ from fovea.model.classifier import Classifier
 from fovea.stores.storage import LocalFolder
 from tests.surface.recording import compare, files_below
 from tests.trainer.conftest import train_settings
+from tests.trainer.interruptions import QUICK
 from trainer import job
 from trainer.config import ExportSettings, LrFindSettings
 from trainer.release import gate
@@ -127,7 +128,7 @@ def test_run_that_ended_before_it_trained_may_begin_again_with_other_settings(
 ) -> None:
     with pytest.raises(DataInvalid, match="training diverged"):
         job.train(train_settings(few_digits, tmp_path, lr=1e30))
-    job.train(train_settings(few_digits, tmp_path, lr=1e-3, arch="squeezenet1_1"))
+    job.train(train_settings(few_digits, tmp_path, **QUICK))
     assert versions.published(LocalFolder(tmp_path / "models" / "tiny")) == [1]
 
 
