@@ -12,7 +12,7 @@ from trainer.explain.page import render_page
 from trainer.network.model import Network, build_network
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def network() -> Network:
     """With biases, of which resnets have none."""
     torch.manual_seed(0)
@@ -22,19 +22,19 @@ def network() -> Network:
     return network
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def image() -> NamedImage:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     pixels[16:48, 16:48] = (200, 60, 20)
     return NamedImage("barn.png", pixels)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def explanation(network: Network, image: NamedImage) -> Explanation:
     return explain(network, LABELS, [image])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def file(explanation: Explanation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("look") / "barn.png.html"
     path.write_text(render_page(explanation, ORIGIN), encoding="utf-8")
