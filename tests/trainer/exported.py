@@ -18,7 +18,7 @@ import onnx
 import pytest
 import torch
 from torch import nn
-from torch.onnx._internal._lazy_import import onnxscript_apis
+from torch.onnx._internal import _lazy_import
 
 
 @contextmanager
@@ -48,7 +48,8 @@ def operators_read_once() -> Iterator[None]:
     """Within, the exporter reads what onnxscript knows of torch's operators once: it does so for each export,
     from five hundred functions' sources."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnxscript_apis, "get_torchlib_ops", cache(onnxscript_apis.get_torchlib_ops))
+        apis: Any = vars(_lazy_import)["onnxscript_apis"]
+        patch.setattr(apis, "get_torchlib_ops", cache(apis.get_torchlib_ops))
         yield
 
 
