@@ -20,6 +20,11 @@ from trainer.runs.run_folder import RELEASED_FILE
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.fixture(autouse=True)
+def _one_thread_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "available_cpus", lambda: 1)
+
+
 @pytest.fixture(scope="session")
 def one(few_digits: Path) -> Path:
     """A held-out image of a 1."""
