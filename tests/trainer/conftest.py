@@ -93,7 +93,7 @@ def train_only(
 ) -> tuple[list[EpochRecord], dict[str, Tensor], Decision]:
     """Trains in a new folder of `root` and releases nothing: the epochs, the weights that they led to, and
     what the range test found, if one was made."""
-    quick = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2}
+    quick = {"arch": "squeezenet1_1", "batch_size": 8, "lr": 1e-2}
     settings = train_settings(data, root, **{**quick, **changes})
     start = prepare(settings)
     assert isinstance(settings.lr, float)
