@@ -91,7 +91,7 @@ def _parse(text: str) -> tuple[Manifest, ...]:
 
 
 def lone_job() -> Manifest:
-    manifest: Manifest = yaml.safe_load((DEPLOY / "train/job.yaml").read_text())
+    (manifest,) = _parse((DEPLOY / "train/job.yaml").read_text())
     return manifest
 
 

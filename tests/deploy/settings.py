@@ -1,6 +1,7 @@
 """What a program would make of its pod's arguments and variables."""
 
 import os
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,7 +23,15 @@ def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.delenv(name)
     for name, value in pods.environment().items():
         monkeypatch.setenv(name, value)
-    match [*pods.container["command"], *pods.container["args"]]:
+    around = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    words = (*pods.container["command"], *pods.container["args"])
+    return _load(words, tuple(sorted(around.items())))
+
+
+@cache
+def _load(words: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -> Any:
+    """`environment` is this process's. Once for each pod: most compositions share most of theirs."""
+    match words:
         case ["python", "-m", "server", *options]:
             return load(ServeSettings, options, "server")
         case ["python", "-m", "scorer", command, *options]:

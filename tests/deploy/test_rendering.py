@@ -5,20 +5,16 @@ import json
 import subprocess
 import sys
 import tomllib
-from functools import cache
 from pathlib import Path
 
 import jsonschema
-import kubernetes_validate
 import pytest
 
 from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, PLAIN, ROOT, read
+from tests.deploy.kubernetes_schemas import VERSIONS, validate
 from tests.deploy.manifests import MAKERS_OF_PODS, Rendering, Workload, lone_job, named, pods_of, render
 from tests.markdown import Page
 from tests.scorer.fake_kubernetes.admission import spec_problems
-
-OLDEST = "1.31"
-"""podFailurePolicy and unhealthyPodEvictionPolicy are stable since, and preStop's sleep is on by default."""
 
 OF_OPERATORS = {path.stem: path for path in (Path(__file__).parent / "schemas").iterdir()}
 """Kinds that a cluster knows once their operator is there -> their schema."""
@@ -54,11 +50,11 @@ def test_every_component_is_in_some_rendering_of_every_overlay() -> None:
         assert set().union(*choices) == set(COMPONENTS)
 
 
-@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_manifests_follow_the_schemas_of_kubernetes(rendering: Rendering, version: str) -> None:
     for manifest in rendering.manifests:
         if manifest["kind"] not in OF_OPERATORS:
-            _validate(json.dumps(manifest), version)
+            validate(json.dumps(manifest), version)
 
 
 def test_manifests_follow_the_schemas_of_the_operators(rendering: Rendering) -> None:
@@ -157,12 +153,6 @@ def test_pods_hold_one_container_each(rendering: Rendering) -> None:
             pod = pods_of(manifest, rendering).pod
             assert len(pod["containers"]) == 1
             assert "initContainers" not in pod
-
-
-@cache
-def _validate(manifest: str, version: str) -> None:
-    """Once for each text: most compositions share most of their manifests."""
-    kubernetes_validate.validate(json.loads(manifest), version, strict=True)
 
 
 def _named_in(folder: Path) -> set[str]:
