@@ -19,6 +19,9 @@ __all__ = ["DEPLOY", "ROOT"]
 
 Manifest = dict[str, Any]
 
+UNCOLLECTED = {"GOGC": "off"}
+"""For a program in Go that is soon over: for a third of its time it would collect garbage."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
@@ -77,7 +80,7 @@ def _kustomize(folder: Path) -> str:
         missing("kubectl is not installed, so deploy/ cannot be rendered")
     done = subprocess.run(
         [kubectl, "kustomize", str(folder)],
-        env={**os.environ, "GOGC": "off"},  # a third of its time it would collect garbage
+        env=os.environ | UNCOLLECTED,
         capture_output=True,
         text=True,
         timeout=60,

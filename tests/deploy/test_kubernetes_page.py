@@ -15,7 +15,16 @@ import yaml
 from scorer.cluster.job import job_name
 from server.config import PORT, ServeSettings
 from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, OVERLAYS, ROOT, read
-from tests.deploy.manifests import JOB_NAME, Manifest, Rendering, Workload, build, pods_of, render
+from tests.deploy.manifests import (
+    JOB_NAME,
+    UNCOLLECTED,
+    Manifest,
+    Rendering,
+    Workload,
+    build,
+    pods_of,
+    render,
+)
 from tests.deploy.settings import settings_of
 from tests.markdown import Page
 
@@ -50,7 +59,7 @@ def test_kubectl_takes_the_command(command: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [kubectl, "--server=http://127.0.0.1:1", *words],
         cwd=tmp_path,
-        env=os.environ | {"KUBECONFIG": os.devnull},
+        env=os.environ | UNCOLLECTED | {"KUBECONFIG": os.devnull},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

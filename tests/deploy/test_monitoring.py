@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.telemetry.metrics import Metrics
 from tests.deploy.compositions import DEPLOY, Composition
-from tests.deploy.manifests import Manifest, render
+from tests.deploy.manifests import UNCOLLECTED, Manifest, render
 from tests.deploy.promql import selectors
 from tests.markdown import Page
 
@@ -203,6 +203,12 @@ def _promtool(*command: str | Path) -> str:
     if promtool is None:
         missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         missing("promtool is not installed (apt-get install prometheus)")
-    done = subprocess.run([promtool, *map(str, command)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [promtool, *map(str, command)],
+        env=os.environ | UNCOLLECTED,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
