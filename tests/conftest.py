@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from fovea import stopping
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from tests import tiny
+from tests.programs import wait_for_no_disk
 from tests.shared import SharedFolder
 
 pytest_plugins = ["tests.browser", "tests.buckets"]
@@ -31,6 +33,14 @@ def _no_stop_is_left_over() -> Iterator[None]:
     """What one test catches that a signal raised is not for the next one to hear."""
     yield
     stopping.forget()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_waits_for_the_disk() -> Iterator[None]:
+    """What is written to outlast a cut of the power costs milliseconds a file, and here no power is cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", wait_for_no_disk)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ def main(package: str, descriptor: int) -> None:
                 import_module(module.name)
     for name in _LOADED_WHEN_USED.get(package, ()):
         import_module(name)
+    os.fsync = programs.wait_for_no_disk
     gc.freeze()
     with socket.socket(fileno=descriptor) as caller:
         start = _wait_for_start(caller)
