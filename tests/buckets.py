@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,9 @@ def _variables(url: str) -> dict[str, str]:
     }
 
 
+@cache
 def _client(url: str) -> Any:
+    """One for all tests: to make it takes longer than most of them."""
     import boto3
 
     keys = {"aws_access_key_id": "tests", "aws_secret_access_key": "tests"}
