@@ -188,7 +188,7 @@ class Blockade:
 
 
 def test_workers_that_are_drained_more_often_than_they_may_fail_still_end_the_run(night: Night) -> None:
-    night.allow_tries(2)
+    night.allow_tries(1)
     driver = watching(night)
     blockade = Blockade.of(night)
     night.fake.gate.set()

@@ -19,6 +19,9 @@ from tests.scorer.made_runs import Image, make_run, rewrite
 from tests.scorer.runs import flags, last_line, scorer, settings_for
 from tests.servers import ServerProcess, running_server
 
+SHORT_S = 0.5
+"""For a server that does not answer; one that does is given the usual time."""
+
 
 @pytest.fixture(scope="module")
 def server(tiny_models: Path) -> Iterator[ServerProcess]:
@@ -140,11 +143,11 @@ def test_another_precision_is_given_its_own_tolerance_and_one_that_is_not_known_
 
 
 def test_a_server_that_is_not_there_is_unavailable_and_nothing_is_written(
-    photos: Path, tiny_models: Path, output: Path
+    photos: Path, tiny_models: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = scorer("run", *flags(photos, tiny_models, output, "--verify", "127.0.0.1:9"))
-    assert result.returncode == 69
-    assert "--verify 127.0.0.1:9: " in last_line(result)
+    monkeypatch.setattr(verification, "TIMEOUT_S", SHORT_S)
+    with pytest.raises(Unavailable, match=r"--verify 127\.0\.0\.1:9: "):
+        score(settings_for(photos, tiny_models, output, "--verify", "127.0.0.1:9"))
     assert [path.name for path in (output / "runs/night-1").iterdir()] == ["data"]
 
 
@@ -213,7 +216,6 @@ def test_a_server_that_speaks_tls_is_asked(
     *,
     shows_certificate: bool,
 ) -> None:
-    monkeypatch.setattr(verification, "TIMEOUT_S", 3.0)
     authority = Authority.create()
     for name in ("server", "driver"):
         certificates.write(tmp_path / name, authority, authority.issue(name))
@@ -224,8 +226,10 @@ def test_a_server_that_speaks_tls_is_asked(
     with running_server(tiny_models, "--provider", "cpu", "--threads", "1", *server_flags) as server:
         asked = ["--verify", f"localhost:{server.ready['port']}"]
         lacking = trusting if shows_certificate else ["--verify-tls"]
-        with pytest.raises(Unavailable, match="--verify localhost:"):
-            score(settings_for(photos, tiny_models, output, *asked, *lacking))
+        with monkeypatch.context() as patch:
+            patch.setattr(verification, "TIMEOUT_S", SHORT_S)
+            with pytest.raises(Unavailable, match="--verify localhost:"):
+                score(settings_for(photos, tiny_models, output, *asked, *lacking))
         enough = [*trusting, *(driver if shows_certificate else [])]
         score(settings_for(photos, tiny_models, output, *asked, *enough))
     assert (summary(output)["verification"]["asked"], summary(output)["refused"]) == (12, None)
