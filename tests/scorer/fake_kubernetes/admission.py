@@ -1,17 +1,14 @@
 """What an API server refuses of a Job: what its schemas do not know, and what its own validation forbids."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Final
 
 import kubernetes_validate
 
+from tests.deploy.kubernetes_schemas import VERSIONS, validate
 from tests.scorer.fake_kubernetes.statuses import Body
-
-OLDEST_SUPPORTED: Final = "1.31"
-"""Of Kubernetes: since then podFailurePolicy is stable, and backoffLimitPerIndex on by default."""
-
-VERSIONS: Final = (OLDEST_SUPPORTED, kubernetes_validate.latest_version())
 
 _DNS_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -30,9 +27,10 @@ def problem_with(job: Body) -> str | None:
 
 
 def _schema_problem(job: Body, *, strict: bool) -> str | None:
+    text = json.dumps(job)
     try:
         for version in VERSIONS:
-            kubernetes_validate.validate(job, version, strict=strict)
+            validate(text, version, strict=strict)
     except kubernetes_validate.ValidationError as error:
         return str(error.message)
     return None
