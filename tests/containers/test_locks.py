@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ PYTHON = {"python_full_version": "3.11.2", "python_version": "3.11", "sys_platfo
 class Lock:
     text: str
 
-    @property
+    @cached_property
     def requirements(self) -> list[tuple[Requirement, list[str]]]:
         """Each package, and the options after it."""
         lines = re.sub(r"#.*\n", "", self.text).replace("\\\n", " ").splitlines()

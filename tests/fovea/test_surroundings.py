@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
-from tests.servers import ROOT, clean_environment
+from tests import programs, tiny
+from tests.servers import PATIENCE_S, ROOT, clean_environment
 from tests.stub_classifier import stub_server
 
 UNKNOWN_USER = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
@@ -24,11 +24,20 @@ ENCODINGS = {
 
 def run(*command: str, **environment: str | None) -> "subprocess.CompletedProcess[str]":
     """With the environment as it is but for these; those that are None are absent."""
-    merged = {**clean_environment(), "PYTHONIOENCODING": None, **environment}
-    present = {name: value for name, value in merged.items() if value is not None}
     return subprocess.run(
-        command, cwd=ROOT, env=present, capture_output=True, text=True, errors="replace", check=False
+        command,
+        cwd=ROOT,
+        env=present(environment),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
+
+
+def present(environment: dict[str, str | None]) -> dict[str, str]:
+    merged = {**clean_environment(), "PYTHONIOENCODING": None, **environment}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def cache_of(*before: str, **environment: str | None) -> str:
@@ -38,9 +47,11 @@ def cache_of(*before: str, **environment: str | None) -> str:
         "from fovea.model import versions\n"
         "exits.run(lambda: print(versions.default_cache()))"
     )
-    ended = run(
-        *before, sys.executable, "-c", program, **{"XDG_CACHE_HOME": None, "USER": None, **environment}
-    )
+    environment = {"XDG_CACHE_HOME": None, "USER": None, **environment}
+    if before:
+        ended = run(*before, sys.executable, "-c", program, **environment)
+    else:
+        ended = programs.run("server", code=program, timeout=PATIENCE_S, cwd=ROOT, env=present(environment))
     assert ended.stderr == ""
     return ended.stdout.strip()
 
