@@ -210,6 +210,7 @@ async def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
             return start()
 
         monkeypatch.setattr(process_worker, "_start", start_after_a_failure)
+        monkeypatch.setattr(process_worker, "RESTART_AFTER_S", Pauses(process_worker.RESTART_AFTER_S))
         os.kill(process_of(worker), signal.SIGKILL)
         assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
 
