@@ -142,14 +142,16 @@ def compute_processes(server: int) -> list[int]:
 
 @contextmanager
 def held_up(server: ServerProcess) -> Iterator[None]:
-    """Its one compute process does nothing inside the block: images stay in flight."""
-    (worker,) = compute_processes(server.process.pid)
-    os.kill(worker, signal.SIGSTOP)
+    """Its compute processes do nothing inside the block: images stay in flight."""
+    workers = compute_processes(server.process.pid)
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
     try:
         yield
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGCONT)
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGCONT)
 
 
 def processes(server: int, name: str) -> list[int]:

@@ -1,4 +1,3 @@
-import io
 import json
 import urllib.request
 from pathlib import Path
@@ -8,15 +7,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from PIL import Image
 
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.rpc import health_stub
-from tests.servers import ServerProcess, running_server
+from tests.servers import ServerProcess, held_up, running_server
 
-SLOW_IMAGES = 60
+IMAGES = 6
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -86,12 +84,12 @@ def test_debug_log_says_which_compute_process_is_how_far(server: ServerProcess) 
 
 
 def test_call_that_its_caller_waits_no_longer_for_is_counted_by_why(server: ServerProcess) -> None:
-    with grpc.insecure_channel(server.target) as channel:
+    with grpc.insecure_channel(server.target) as channel, held_up(server):
         stub = ClassifierStub(channel)
         with pytest.raises(grpc.RpcError):
-            stub.ClassifyBatch(slow_batch("deadline"), timeout=0.3)
+            stub.ClassifyBatch(batch("deadline"), timeout=0.3)
         assert call_of(server, "deadline")["code"] == "DEADLINE_EXCEEDED"
-        given_up = stub.ClassifyBatch.future(slow_batch("given up"), timeout=30)
+        given_up = stub.ClassifyBatch.future(batch("given up"), timeout=30)
         wait_until_in_flight(server)
         given_up.cancel()
         assert call_of(server, "given up")["code"] == "CANCELLED"
@@ -103,15 +101,12 @@ def call_of(server: ServerProcess, request_id: str) -> dict[str, Any]:
     return entry
 
 
-def slow_batch(request_id: str) -> pb.ClassifyBatchRequest:
-    """Takes seconds to decode."""
-    large = io.BytesIO()
-    Image.new("RGB", (3000, 3000), "red").save(large, "PNG")
-    return pb.ClassifyBatchRequest(images=[large.getvalue()] * SLOW_IMAGES, request_id=request_id)
+def batch(request_id: str) -> pb.ClassifyBatchRequest:
+    return pb.ClassifyBatchRequest(images=[tiny.picture("red")] * IMAGES, request_id=request_id)
 
 
 def wait_until_in_flight(server: ServerProcess) -> None:
-    while f"fovea_inflight_images {SLOW_IMAGES}.0" not in metrics(server):
+    while f"fovea_inflight_images {IMAGES}.0" not in metrics(server):
         pass
 
 
