@@ -57,9 +57,10 @@ def test_large_calls_that_are_refused_leave_nothing_behind(attacked: ServerProce
     with grpc.insecure_channel(attacked.target) as channel:
         classify = ClassifierStub(channel).Classify.future
         infer = GRPCInferenceServiceStub(channel).ModelInfer.future
+        image, images = pb.ClassifyRequest(image=no_image), of_images([no_image])
         before = anonymous_bytes(attacked)
         for _ in range(10):
-            for call in (classify(pb.ClassifyRequest(image=no_image)), infer(of_images([no_image]))):
+            for call in (classify(image), infer(images)):
                 assert isinstance(call.exception(PATIENCE_S), grpc.RpcError)
         assert anonymous_bytes(attacked) - before < 2 * LEFT_BEHIND_BYTES
 
