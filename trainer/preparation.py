@@ -154,6 +154,7 @@ def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Reci
         objective=objective(start, settings),
         sampler=settings.sampler,
         max_grad_norm=settings.max_grad_norm,
+        ema=settings.ema,
         compile=settings.compile,
         checkpoint_every=settings.checkpoint_every,
         epochs_before=start.checkpoint.epochs,

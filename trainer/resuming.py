@@ -12,7 +12,7 @@ from trainer.config import TrainSettings
 from trainer.options import RecipeOptions
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
-CONTINUED: Final = ("schedule", "precisions", "max_accuracy_drop", "target_precision")
+CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision")
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
 CHANGEABLE: Final = {

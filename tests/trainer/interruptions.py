@@ -1,23 +1,27 @@
 """Trainings that are broken off by signals, for the tests of what comes after."""
 
 import json
+import random
 import signal
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from fovea.errors import Terminated
+from fovea.stopping import Stopping, forget
 from tests.programs import Program
 from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.config import TrainSettings
 from trainer.fit import loop
 from trainer.images.augment import Augmentation, augment
+from trainer.learning_rate.decision import fixed_rate
 from trainer.network.checkpoint import CHECKPOINT_FILE
-from trainer.preparation import prepare
+from trainer.preparation import prepare, recipe_of
 
 QUICK = {"arch": "squeezenet1_1", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
 STEPS_PER_EPOCH = 6
@@ -71,6 +75,32 @@ def break_off(settings: TrainSettings, step: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         signal_at(step, signal.SIGTERM, patch)
         expect_terminated(settings)
+
+
+def fit_alone(settings: TrainSettings) -> Path:
+    """Trains in the run's folder, or goes on there, and releases nothing. Returns that folder."""
+    start = prepare(settings)
+    run = settings.runs / str(settings.run_id)
+    run.mkdir(parents=True, exist_ok=True)
+    assert isinstance(settings.lr, float)
+    recipe = recipe_of(settings, start, fixed_rate(settings.lr))
+    loop.fit(start.checkpoint, start.data, recipe, start.precision, Stopping(), run)
+    return run
+
+
+def assert_a_break_changes_nothing(step: int, data: Path, root: Path, **options: object) -> None:
+    """Of two epochs and one more of such a training, when SIGTERM comes in that step."""
+    quick = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "epochs": "auto", "max_epochs": 3}
+    straight = fit_alone(train_settings(data, root, **{**quick, **options, "run_id": "straight"}))
+    settings = train_settings(data, root, **{**quick, **options, "run_id": "broken"})
+    with pytest.MonkeyPatch.context() as patch:
+        signal_at(step, signal.SIGTERM, patch)
+        with pytest.raises(Terminated):
+            fit_alone(settings)
+    forget()
+    for seed in (random.seed, np.random.seed, torch.manual_seed):
+        seed(5)  # another process would not have the generators' states
+    assert_same_end(fit_alone(settings), straight)
 
 
 def expect_terminated(settings: TrainSettings) -> None:

@@ -69,6 +69,7 @@ def train(
     """From where `state` is to the end. What `stopping` defers is whole in the state, or not there."""
     network, steps = checkpoint.network, steps_per_epoch(data.train, recipe.batch_size)
     planned = phases(recipe)
+    state.follow(network, recipe.ema)
     for phase in planned[state.phase :]:
         (freeze_backbone if phase.frozen else unfreeze)(network)
         optimizer, scaler = adamw(network, phase.lowest_lr, phase.highest_lr), precision.scaler()
@@ -94,12 +95,13 @@ def train(
                     scaler.update()
                     optimizer.zero_grad()
 
-                    state.end_step(loss, optimizer.param_groups[-1]["lr"], time.monotonic() - started)
+                    lr = optimizer.param_groups[-1]["lr"]
+                    state.end_step(network, loss, lr, time.monotonic() - started)
                     if (step + 1) % recipe.checkpoint_every == 0:
                         state.save(run, checkpoint, precision)
 
             state.end_steps(started)
-            heldout = score(network, data.heldout, recipe.batch_size)
+            heldout = score(state.judged(network), data.heldout, recipe.batch_size)
             with stopping.deferred():
                 record = state.end_epoch(heldout, time.monotonic() - started)
                 check_finite(record, recipe.lr)

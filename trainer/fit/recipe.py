@@ -56,6 +56,8 @@ class Recipe:
     objective: Objective = field(default_factory=Objective)
     sampler: Sampler = "shuffle"
     max_grad_norm: float | None = None
+    ema: float | None = None
+    """decay of the weights' average, which is scored and kept in their place; None makes none"""
     compile: bool = False
     checkpoint_every: int = 500
     """optimizer steps"""

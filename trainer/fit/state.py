@@ -5,13 +5,15 @@ import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypedDict, cast
+from typing import Any, Final, NotRequired, TypedDict, cast
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from fovea.errors import DataInvalid
 from trainer.evaluate.prediction import Score
+from trainer.fit.averaging import averaged, network_of
 from trainer.fit.early_stopping import PhaseDecision
 from trainer.network.checkpoint import Checkpoint, Weights, read_training
 from trainer.network.model import Network
@@ -22,7 +24,7 @@ from trainer.runs.history import EpochRecord
 logger = logging.getLogger(__name__)
 
 TorchState = dict[str, Any]
-"""What an optimizer or a scaler of torch makes of its own state."""
+"""What an optimizer, a scaler or an average of torch makes of its own state."""
 
 
 class MadeOn(TypedDict):
@@ -43,6 +45,8 @@ class SavedTraining(TypedDict):
     scaler: TorchState
     generators: GeneratorStates
     made_on: MadeOn
+    average: NotRequired[TorchState]
+    """of the weights, where one is made and until the training is finished"""
 
 
 @dataclass
@@ -79,6 +83,9 @@ class TrainingState:
     resumed_optimizer: TorchState | None = None
     """of a phase that was broken off, until it goes on"""
     resumed_scaler: TorchState = field(default_factory=dict)
+    average: AveragedModel | None = None
+    """of the weights, where one is made"""
+    resumed_average: TorchState = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -95,13 +102,28 @@ class TrainingState:
         self.optimizer, self.scaler = optimizer, scaler
         self.resumed_optimizer, self.resumed_scaler = None, {}
 
-    def end_step(self, loss: Tensor, lr: float, train_s: float) -> None:
+    def follow(self, network: Network, decay: float | None) -> None:
+        """Averages the network's weights from here on, or on from where they were; None makes no average."""
+        if decay is None:
+            return
+        average = averaged(network, decay)
+        if self.resumed_average:
+            average.load_state_dict(self.resumed_average)
+        self.average, self.resumed_average = average, {}
+
+    def judged(self, network: Network) -> Network:
+        """What is scored, and kept of a cycle: the average of the network's weights where one is made."""
+        return network if self.average is None else network_of(self.average)
+
+    def end_step(self, network: Network, loss: Tensor, lr: float, train_s: float) -> None:
         """`lr` is the head's, `train_s` of the epoch's steps so far.
 
         On a CUDA device the loss stays until the epoch's end: to read it would wait for the device. On a CPU
         it must not stay as a tensor: its few bytes, kept amid the batch's freed memory, leave a gap that the
         next batch does not fit into, and memory grows by a batch a step.
         """
+        if self.average is not None:
+            self.average.update_parameters(network)
         self.step_losses.append(loss.item() if loss.device.type == "cpu" else loss.detach())
         self.step_lrs.append(lr)
         self.train_s = train_s
@@ -140,10 +162,12 @@ class TrainingState:
             self.decisions.append(decision.reason)
         if decision.is_lowest:
             self.kept_epoch, self.kept_loss = self.epoch, self.records[-1].heldout_loss
-            self.kept_weights = {name: value.clone() for name, value in network.state_dict().items()}
+            self.kept_weights = {
+                name: value.clone() for name, value in self.judged(network).state_dict().items()
+            }
         if not decision.goes_on:
             network.load_state_dict(self.kept_weights)
-            self.kept_weights, self.finished = {}, True
+            self.kept_weights, self.average, self.finished = {}, None, True
 
     def save(self, run: Path, checkpoint: Checkpoint, precision: Precision) -> None:
         """Replaces checkpoint.pt, whole or not at all. Waits for the device. Raises Unavailable."""
@@ -157,10 +181,15 @@ class TrainingState:
             "generators": generator_states(),
             "made_on": _made_on(precision),
         }
+        if average := self.average.state_dict() if self.average else self.resumed_average:
+            training["average"] = average
         checkpoint.at(self.kept_epoch if self.finished else self.epoch).save(run, training)
 
 
-NOT_PROGRESS: Final = {"optimizer", "scaler", "resumed_optimizer", "resumed_scaler"}
+NOT_PROGRESS: Final = {
+    *("optimizer", "scaler", "average"),
+    *("resumed_optimizer", "resumed_scaler", "resumed_average"),
+}
 """Which are saved beside the rest."""
 
 
@@ -185,6 +214,7 @@ def resume(run: Path, network: Network, precision: Precision) -> TrainingState |
             **{**training["state"], "records": records},
             resumed_optimizer=training["optimizer"],
             resumed_scaler=training["scaler"],
+            resumed_average=training.get("average", {}),
         )
         set_generators(training["generators"])
     except Exception as error:  # of a file that is no checkpoint of this run, everything may be wrong

@@ -54,6 +54,13 @@ class RunOptions(TrainerOptions):
         ge=1,
         description="triangular: optimizer steps of half a triangle; default: one triangle a phase",
     )
+    ema: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="score and release an exponential moving average of the weights, with this decay a step, "
+        "such as 0.999; default: the weights as they are",
+    )
     max_epochs: int = Field(31, ge=1, description="--epochs auto ends after this many at the latest")
     continue_from: Path | None = Field(
         None, description="a run's id or folder: start from the network that it ended with, head and all"
