@@ -15,6 +15,7 @@ from trainer.config import ExportSettings, TrainSettings
 from trainer.fit.loop import fit
 from trainer.images.digits import write_digits
 from trainer.learning_rate.decision import Decision, fixed_rate
+from trainer.network.checkpoint import CHECKPOINT_FILE
 from trainer.preparation import find_learning_rate, prepare, recipe_of
 from trainer.runs.history import EpochRecord
 from trainer.runs.run_folder import RunFolder
@@ -154,5 +155,8 @@ def uninterrupted(few_digits: Path, exports: Path, shared: SharedFolder) -> Path
 
 @pytest.fixture
 def own_run(trained: Path, tmp_path: Path) -> Path:
-    """A copy of the run, whose report an export may replace."""
-    return Path(shutil.copytree(trained / "runs" / "a", tmp_path / "own-run"))
+    """A copy of the run, whose report an export may replace; its checkpoint is the same file."""
+    given = trained / "runs" / "a"
+    shutil.copytree(given, tmp_path / "own-run", ignore=shutil.ignore_patterns(CHECKPOINT_FILE))
+    (tmp_path / "own-run" / CHECKPOINT_FILE).hardlink_to(given / CHECKPOINT_FILE)
+    return tmp_path / "own-run"

@@ -47,9 +47,11 @@ def test_no_column_is_out_of_sight_in_a_wide_window(browser: Browser, trained: P
         assert hidden == []
 
 
-def test_upright_names_stay_below_the_caption(browser: Browser, trained: Path, tmp_path: Path) -> None:
+def test_upright_names_stay_below_the_caption(
+    browser: Browser, trained: Path, run_of_a_given_rate: Path, tmp_path: Path
+) -> None:
     file = tmp_path / "report.html"
-    file.write_text(make_page(trained, ("W" * 200, "dog", "owl"), ANSWERS))
+    file.write_text(make_page(trained, ("W" * 200, "dog", "owl"), ANSWERS, run=run_of_a_given_rate))
     with opened(browser, file) as tab:
         tops = tab.page.locator(".matrix thead th span").evaluate_all(
             "all => all.map(e => e.getBoundingClientRect().top)"

@@ -80,9 +80,9 @@ def test_report_tells_the_worst_answers(page: str) -> None:
     assert page.count('class="wrong"><figure>') == 3
 
 
-def test_report_counts_what_the_threshold_keeps(trained: Path) -> None:
+def test_report_counts_what_the_threshold_keeps(trained: Path, run_of_a_given_rate: Path) -> None:
     unsure_mistakes = sorted(ANSWERS, key=lambda answer: answer[0] == answer[1])
-    text = said(make_page(trained, ANIMALS, unsure_mistakes))
+    text = said(make_page(trained, ANIMALS, unsure_mistakes, run=run_of_a_given_rate))
     assert re.search(r"of the 30 held-out images 2\d are kept so, and 2\d of those are right", text)
     assert "chosen on these same held-out images" in text
 
@@ -115,8 +115,10 @@ def test_report_shows_no_folder_of_the_machine(page: str, trained: Path) -> None
         assert private not in page
 
 
-def test_hostile_names_are_no_markup_wherever_they_stand(trained: Path, tmp_path: Path) -> None:
-    shutil.copytree(trained / "runs" / "a", tmp_path / "run")
+def test_hostile_names_are_no_markup_wherever_they_stand(
+    trained: Path, run_of_a_given_rate: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run_of_a_given_rate, tmp_path / "run")
     run = RunFolder(tmp_path / "run")
     audit = run.read_json("audit.json")
     bad = [{"path": HOSTILE, "reason": HOSTILE}]
@@ -169,5 +171,7 @@ def test_names_are_short_however_they_are_spelled_out() -> None:
 
 
 @pytest.mark.parametrize("answers", [[(0, 0), (1, 1), (2, 2)], [(0, 1)]], ids=["all right", "all wrong"])
-def test_report_is_made_of_extremes(trained: Path, answers: list[tuple[int, int]]) -> None:
-    assert "Class by class" in make_page(trained, ANIMALS, answers)
+def test_report_is_made_of_extremes(
+    trained: Path, run_of_a_given_rate: Path, answers: list[tuple[int, int]]
+) -> None:
+    assert "Class by class" in make_page(trained, ANIMALS, answers, run=run_of_a_given_rate)
