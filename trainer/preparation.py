@@ -115,9 +115,14 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     network, precision = start.checkpoint.network, start.precision
     options = RangeTestOptions(settings.start_lr, settings.end_lr, settings.num_steps, settings.mode)
     batches = endless_batches(
-        start.data.train, settings.batch_size, precision.device, seed=settings.seed, sampler=settings.sampler
+        start.data.train,
+        settings.batch_size * settings.accumulate,
+        precision.device,
+        seed=settings.seed,
+        sampler=settings.sampler,
     )
     watched = show_progress(batches, "range test", settings.num_steps)
+    minimised = objective(start, settings)
     if settings.weights != "none" and settings.frozen_epochs:
         freeze_backbone(network)
     try:
@@ -128,8 +133,10 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
             options,
             augmentation(settings),
             precision,
-            objective(start, settings),
+            minimised,
             settings.max_grad_norm,
+            parts=settings.accumulate,
+            weigh=minimised.weigh,
         )
     finally:
         unfreeze(network)
@@ -153,6 +160,7 @@ def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Reci
         step_size=settings.step_size,
         objective=objective(start, settings),
         sampler=settings.sampler,
+        accumulate=settings.accumulate,
         max_grad_norm=settings.max_grad_norm,
         ema=settings.ema,
         compile=settings.compile,

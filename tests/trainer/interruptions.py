@@ -90,7 +90,7 @@ def fit_alone(settings: TrainSettings) -> Path:
 
 def assert_a_break_changes_nothing(step: int, data: Path, root: Path, **options: object) -> None:
     """Of two epochs and one more of such a training, when SIGTERM comes in that step."""
-    quick = {"arch": "shufflenet_v2_x0_5", "batch_size": 8, "lr": 1e-2, "epochs": "auto", "max_epochs": 3}
+    quick = {"arch": "squeezenet1_1", "batch_size": 8, "lr": 1e-2, "epochs": "auto", "max_epochs": 3}
     straight = fit_alone(train_settings(data, root, **{**quick, **options, "run_id": "straight"}))
     settings = train_settings(data, root, **{**quick, **options, "run_id": "broken"})
     with pytest.MonkeyPatch.context() as patch:

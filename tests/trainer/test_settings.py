@@ -46,6 +46,7 @@ def test_other_data_keep_the_defaults() -> None:
         (["--start-lr", "1", "--end-lr", "0.1"], r"--start-lr 1 should be below --end-lr 0.1"),
         (["--val-fraction", "1"], r"--val-fraction "),
         (["--batch-size", "1"], r"--batch-size "),
+        (["--accumulate", "0"], r"--accumulate .*greater than or equal to 1"),
         (["--ema", "1"], r"--ema .*less than 1"),
         (["--ema", "0"], r"--ema .*greater than 0"),
         (["--run-id", "../a"], r"--run-id "),

@@ -18,6 +18,7 @@ from trainer.images.augment import augment
 from trainer.images.batches import Batch, steps_per_epoch, training_batches
 from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
+from trainer.network.gradients import add_gradients
 from trainer.network.model import adamw, freeze_backbone, unfreeze
 from trainer.network.precision import Precision, clip_gradients
 from trainer.progress import show_epoch, show_progress
@@ -67,7 +68,7 @@ def train(
     run: Path,
 ) -> None:
     """From where `state` is to the end. What `stopping` defers is whole in the state, or not there."""
-    network, steps = checkpoint.network, steps_per_epoch(data.train, recipe.batch_size)
+    network, steps = checkpoint.network, steps_per_epoch(data.train, recipe.images_per_step)
     planned = phases(recipe)
     state.follow(network, recipe.ema)
     for phase in planned[state.phase :]:
@@ -81,15 +82,21 @@ def train(
             network.train()
             started, done = time.monotonic() - state.train_s, len(state.step_losses)
             batches = _batches(data, recipe, precision, state.epoch + 1, first_step=done)
-            for step, (pixels, targets) in enumerate(batches, epoch * steps + done):
+            for step, batch in enumerate(batches, epoch * steps + done):
                 with stopping.deferred():
                     for group in optimizer.param_groups:
                         rate = rates(step, group["max_lr"])
                         group["lr"], group["betas"] = rate.lr, (rate.momentum, group["betas"][1])
-                    with precision.autocast():
-                        logits = forward(augment(pixels, recipe.augmentation))
-                        loss = recipe.objective(logits, targets)
-                    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                    loss, _ = add_gradients(
+                        forward,
+                        batch,
+                        lambda pixels, targets: (augment(pixels, recipe.augmentation), targets),
+                        recipe.objective,
+                        precision,
+                        scaler,
+                        parts=recipe.accumulate,
+                        weigh=recipe.objective.weigh,
+                    )
                     clip_gradients(optimizer, scaler, recipe.max_grad_norm)
                     scaler.step(optimizer)
                     scaler.update()
@@ -125,7 +132,7 @@ def _batches(
     """Of the epoch from that step on, with its progress."""
     batches = training_batches(
         data.train,
-        recipe.batch_size,
+        recipe.images_per_step,
         precision.device,
         seed=recipe.seed,
         epoch=epoch,
@@ -133,7 +140,7 @@ def _batches(
         sampler=recipe.sampler,
     )
     return show_progress(
-        batches, f"epoch {epoch}", steps_per_epoch(data.train, recipe.batch_size) - first_step
+        batches, f"epoch {epoch}", steps_per_epoch(data.train, recipe.images_per_step) - first_step
     )
 
 

@@ -33,6 +33,10 @@ class Objective:
             logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing
         )
 
+    def weigh(self, targets: Tensor) -> Tensor | int:
+        """What images with these targets count in the mean over a batch."""
+        return len(targets) if self.class_weights is None else self.class_weights[targets].sum()
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -55,6 +59,8 @@ class Recipe:
     """of the triangular schedule: steps of half a triangle; by default half a phase"""
     objective: Objective = field(default_factory=Objective)
     sampler: Sampler = "shuffle"
+    accumulate: int = 1
+    """batches that make one optimizer step, whose gradients are added up"""
     max_grad_norm: float | None = None
     ema: float | None = None
     """decay of the weights' average, which is scored and kept in their place; None makes none"""
@@ -63,6 +69,10 @@ class Recipe:
     """optimizer steps"""
     epochs_before: int = 0
     """epochs behind the weights that this training begins with"""
+
+    @property
+    def images_per_step(self) -> int:
+        return self.batch_size * self.accumulate
 
 
 @dataclass(frozen=True)

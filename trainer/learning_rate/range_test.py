@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from trainer.images.augment import Augmentation, augment
 from trainer.learning_rate.schedule import exponential, linear
 from trainer.learning_rate.suggestions import Points, clr, minimum, slide, steep, valley
+from trainer.network.gradients import add_gradients
 from trainer.network.precision import Precision, clip_gradients
 from trainer.network.snapshot import untouched
 
@@ -89,15 +90,23 @@ def range_test(
     precision: Precision,
     objective: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     max_norm: float | None = None,
+    *,
+    parts: int = 1,
+    weigh: Callable[[Tensor], Tensor | int] = len,
 ) -> Curve:
     """Trains for up to `num_steps` steps at rising learning rates and undoes all of it.
 
     `batches` gives (pixels uint8 [n, R, R, 3], targets int64 [n]) without end; `objective` makes a loss of
-    logits float [n, C] and targets, and gradients are clipped to `max_norm`, as training will have it.
+    logits float [n, C] and targets, and gradients are clipped to `max_norm`, as training will have it. Of a
+    batch that is computed in `parts`, each of which counts by what `weigh` says, there is one point.
     Afterwards, also after an exception, parameters, buffers, gradients, optimizer, modes and random
     generators are as before. With a GradScaler (float16) the first steps may be skipped while it finds its
     scale: they are points all the same, at rates too low to move anything.
     """
+
+    def prepare(pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return augment(pixels, augmentation), targets
+
     curve = Curve([], [], [], f"all {options.num_steps} steps were made", mode=options.mode)
     with untouched(model, optimizer):
         model.train()
@@ -106,19 +115,14 @@ def range_test(
             lr = options.lr(step)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            pixels, targets = next(batches)
-            with precision.autocast():
-                logits = model(augment(pixels, augmentation))
-                loss = objective(logits, targets)
-            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            loss, accuracy = add_gradients(
+                model, next(batches), prepare, objective, precision, scaler, parts=parts, weigh=weigh
+            )
             clip_gradients(optimizer, scaler, max_norm)
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad()
-            accuracy = (logits.argmax(1) == targets).float().mean()
-            value, right = torch.stack(
-                [loss.detach().float(), accuracy]
-            ).tolist()  # waits for the device once
+            value, right = torch.stack([loss, accuracy]).tolist()  # waits for the device once
             if not math.isfinite(value):
                 return replace(curve, end=f"the loss was not finite at a learning rate of {lr:.2g}")
             curve.lrs.append(lr)

@@ -94,7 +94,10 @@ class RecipeOptions(ImageOptions):
         0.2, ge=0, lt=1, description="augmentation: largest change of brightness and of contrast"
     )
     flip: bool = Field(True, description="augmentation: mirror half of the images")
-    batch_size: int = Field(64, ge=2, le=65536, description="images per optimizer step")
+    batch_size: int = Field(64, ge=2, le=65536, description="images that are computed at once")
+    accumulate: int = Field(
+        1, ge=1, le=65536, description="batches whose gradients are added up for one optimizer step"
+    )
     sampler: Literal["shuffle", "balanced"] = Field(
         "shuffle", description="shuffle: each image once an epoch; balanced: each class as often as any other"
     )
