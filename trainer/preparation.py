@@ -158,6 +158,7 @@ def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Reci
         schedule=settings.schedule,
         base_lr=settings.base_lr or _base_below(decision),
         step_size=settings.step_size,
+        gamma=settings.gamma,
         objective=objective(start, settings),
         sampler=settings.sampler,
         accumulate=settings.accumulate,

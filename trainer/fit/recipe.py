@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from torch import Tensor
 
 from trainer.images.augment import Augmentation
 from trainer.images.batches import Images, Sampler
-from trainer.learning_rate.schedule import Rates, constant, one_cycle, triangular
+from trainer.learning_rate.schedule import Rates, constant, exp_range, one_cycle, triangular, triangular2
 
-Schedule = Literal["onecycle", "triangular", "constant"]
+Schedule = Literal["onecycle", "triangular", "triangular2", "exp_range", "constant"]
+
+LAST_HEIGHT: Final = 0.01
+"""of exp_range's triangles at the end of a phase, of what they began with"""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,12 @@ class Recipe:
     """lengths in epochs; a further cycle is run only while the held-out loss falls"""
     schedule: Schedule = "onecycle"
     base_lr: float | None = None
-    """of the triangular schedule; by default a quarter of `lr`"""
+    """of the triangular schedules; by default a quarter of `lr`"""
     step_size: int | None = None
-    """of the triangular schedule: steps of half a triangle; by default half a phase"""
+    """of the triangular schedules: steps of half a triangle; by default half a phase, and a sixth where each
+    triangle is lower than the one before"""
+    gamma: float | None = None
+    """of exp_range: what a step leaves of the triangles' height; by default LAST_HEIGHT is left by a phase"""
     objective: Objective = field(default_factory=Objective)
     sampler: Sampler = "shuffle"
     accumulate: int = 1
@@ -98,12 +104,17 @@ def schedule_of(recipe: Recipe, steps: int) -> Callable[[int, float], Rates]:
     """For a phase of `steps`: (step from 0, a group's highest lr) -> the group's lr and momentum."""
     if recipe.schedule == "constant":
         return lambda step, max_lr: constant(max_lr)
+    if recipe.schedule == "onecycle":
+        return lambda step, max_lr: one_cycle(step, steps, max_lr)
+    # Groups rise from the same share of their highest rate.
+    base = (recipe.base_lr or recipe.lr / 4) / recipe.lr
+    half = recipe.step_size or max(1, steps // (2 if recipe.schedule == "triangular" else 6))
     if recipe.schedule == "triangular":
-        # Groups rise from the same share of their highest rate.
-        base = (recipe.base_lr or recipe.lr / 4) / recipe.lr
-        half = recipe.step_size or max(1, steps // 2)
         return lambda step, max_lr: triangular(step, half, base * max_lr, max_lr)
-    return lambda step, max_lr: one_cycle(step, steps, max_lr)
+    if recipe.schedule == "triangular2":
+        return lambda step, max_lr: triangular2(step, half, base * max_lr, max_lr)
+    gamma = recipe.gamma or LAST_HEIGHT ** (1 / steps)
+    return lambda step, max_lr: exp_range(step, half, base * max_lr, max_lr, gamma)
 
 
 def balanced_weights(images: Images, classes: int, device: torch.device) -> Tensor:

@@ -46,9 +46,28 @@ def triangular(step: int, step_size: int, base_lr: float, max_lr: float) -> Rate
     cycle = floor(1 + step / (2 step_size)), x = |step / step_size - 2 cycle + 1|,
     lr = base_lr + (max_lr - base_lr) max(0, 1 - x); momentum stays at .9.
     """
+    _, height = _triangle(step, step_size)
+    return Rates(base_lr + (max_lr - base_lr) * height, MOMENTUM)
+
+
+def triangular2(step: int, step_size: int, base_lr: float, max_lr: float) -> Rates:
+    """The paper's second policy: each triangle is half as high as the one before."""
+    cycle, height = _triangle(step, step_size)
+    return Rates(base_lr + (max_lr - base_lr) * height / 2 ** (cycle - 1), MOMENTUM)
+
+
+def exp_range(step: int, step_size: int, base_lr: float, max_lr: float, gamma: float) -> Rates:
+    """The paper's third policy: triangles whose height falls by `gamma` at each step. Their foot, `base_lr`,
+    stays, as in torch's CyclicLR."""
+    _, height = _triangle(step, step_size)
+    return Rates(base_lr + (max_lr - base_lr) * height * gamma**step, MOMENTUM)
+
+
+def _triangle(step: int, step_size: int) -> tuple[int, float]:
+    """The triangle's number, from 1, and how far up it the step is: 0 at its ends, 1 at its top."""
     cycle = math.floor(1 + step / (2 * step_size))
     x = abs(step / step_size - 2 * cycle + 1)
-    return Rates(base_lr + (max_lr - base_lr) * max(0.0, 1 - x), MOMENTUM)
+    return cycle, max(0.0, 1 - x)
 
 
 def constant(max_lr: float) -> Rates:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fovea.model.bundle import Precision
 from fovea.settings import CommaSeparated
@@ -41,18 +41,28 @@ class RunOptions(TrainerOptions):
     epochs: AutoOrCount = Field(
         1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
     )
-    schedule: Literal["onecycle", "triangular", "constant"] = Field(
-        "onecycle", description="how the learning rate moves over the steps of a phase"
+    schedule: Literal["onecycle", "triangular", "triangular2", "exp_range", "constant"] = Field(
+        "onecycle",
+        description="how the learning rate moves over the steps of a phase; of triangles, triangular2 halves "
+        "each after the first, and exp_range lowers them at every step",
     )
     base_lr: float | None = Field(
         None,
         gt=0,
-        description="triangular: the lowest learning rate; default: the range test's, or a quarter of --lr",
+        description="triangles: the lowest learning rate; default: the range test's, or a quarter of --lr",
     )
     step_size: int | None = Field(
         None,
         ge=1,
-        description="triangular: optimizer steps of half a triangle; default: one triangle a phase",
+        description="triangles: optimizer steps of half a one; default: one triangle a phase, or three that "
+        "become lower",
+    )
+    gamma: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="exp_range: what each step leaves of the triangles' height; default: a phase leaves a "
+        "hundredth",
     )
     ema: float | None = Field(
         None,
@@ -87,6 +97,14 @@ class RunOptions(TrainerOptions):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
         description="name of this run's folder; a run that was broken off goes on; default: the time",
     )
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "RunOptions":
+        if isinstance(self.lr, float) and self.base_lr is not None and self.base_lr >= self.lr:
+            raise ValueError(f"--base-lr {self.base_lr:g} should be below --lr {self.lr:g}")
+        if self.gamma is not None and self.schedule != "exp_range" and self.continue_from is None:
+            raise ValueError(f"--gamma {self.gamma:g} is of --schedule exp_range, not of {self.schedule}")
+        return self
 
     @field_validator("precisions")
     @classmethod

@@ -61,6 +61,18 @@ def test_triangle_fills_the_phase_and_begins_at_a_quarter() -> None:
     assert lrs[39] == pytest.approx(1e-3 + 3e-3 / 20)
 
 
+def test_three_lower_and_lower_triangles_fill_the_phase() -> None:
+    halved = schedule_of(_recipe(schedule="triangular2"), 60)
+    tops = [halved(step, 8e-3).lr for step in (10, 30, 50)]
+    assert tops == pytest.approx([2e-3 + 6e-3 / 2**number for number in range(3)])
+    falling = schedule_of(_recipe(schedule="exp_range", base_lr=1e-3), 60)
+    assert [falling(step, 8e-3).lr for step in (10, 30, 50)] == pytest.approx(
+        [1e-3 + 7e-3 * 0.01 ** (step / 60) for step in (10, 30, 50)]
+    )
+    given = schedule_of(_recipe(schedule="exp_range", base_lr=1e-3, gamma=0.9, step_size=5), 60)
+    assert given(15, 8e-3).lr == pytest.approx(1e-3 + 7e-3 * 0.9**15)
+
+
 def test_groups_share_the_triangles_shape() -> None:
     rates = schedule_of(_recipe(schedule="triangular", base_lr=8e-4, step_size=5), 40)
     for step in range(40):

@@ -1,14 +1,17 @@
 import math
 
 import pytest
+import torch
 
 from trainer.learning_rate.schedule import (
     constant,
     cycles,
+    exp_range,
     exponential,
     linear,
     one_cycle,
     triangular,
+    triangular2,
 )
 
 
@@ -55,6 +58,36 @@ def test_triangular_goes_up_and_down_in_equal_steps(step_size: int) -> None:
     rates = [triangular(step, step_size, 0.1, 0.5) for step in range(6 * step_size)]
     assert [now.lr for now in rates] == pytest.approx([*up, *down] * 3)
     assert {now.momentum for now in rates} == {0.9}
+
+
+def test_cyclical_policies_are_those_of_the_paper_as_torch_has_them() -> None:
+    for mode, policy in (("triangular", triangular), ("triangular2", triangular2), ("exp_range", exp_range)):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1.0)
+        gamma = (0.97,) if mode == "exp_range" else ()
+        cyclic = torch.optim.lr_scheduler.CyclicLR(
+            optimizer,
+            0.1,
+            0.5,
+            step_size_up=4,
+            mode=mode,  # type: ignore[arg-type]
+            gamma=0.97,
+            cycle_momentum=False,
+        )
+        for step in range(40):
+            now = policy(step, 4, 0.1, 0.5, *gamma)
+            assert now.lr == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12), (mode, step)
+            assert now.momentum == 0.9
+            optimizer.step()
+            cyclic.step()
+
+
+def test_triangles_become_lower() -> None:
+    tops = [triangular2(step, 4, 0.1, 0.5).lr for step in (4, 12, 20)]
+    assert tops == pytest.approx([0.5, 0.3, 0.2])
+    assert [triangular2(step, 4, 0.1, 0.5).lr for step in (0, 8, 16)] == pytest.approx([0.1] * 3)
+    assert exp_range(4, 4, 0.1, 0.5, 0.5).lr == pytest.approx(0.1 + 0.4 / 16)
+    assert exp_range(12, 4, 0.1, 0.5, 0.5).lr == pytest.approx(0.1 + 0.4 / 4096)
+    assert exp_range(2, 4, 0.1, 0.5, 0.5).lr == pytest.approx(0.1 + 0.4 / 2 / 4)
 
 
 def test_constant_schedule_is_constant() -> None:
