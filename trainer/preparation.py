@@ -17,6 +17,7 @@ from trainer.images.audit import read_audit
 from trainer.images.augment import Augmentation
 from trainer.images.batches import endless_batches
 from trainer.images.data import DataSet, read_images
+from trainer.images.mixing import Mixing
 from trainer.images.sources import Split, open_source
 from trainer.learning_rate.decision import Decision, decide
 from trainer.learning_rate.range_test import RangeTestOptions, range_test
@@ -135,6 +136,7 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
             precision,
             minimised,
             settings.max_grad_norm,
+            mixing=mixing(start, settings),
             parts=settings.accumulate,
             weigh=minimised.weigh,
         )
@@ -161,6 +163,7 @@ def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Reci
         gamma=settings.gamma,
         objective=objective(start, settings),
         sampler=settings.sampler,
+        mixing=mixing(start, settings),
         accumulate=settings.accumulate,
         max_grad_norm=settings.max_grad_norm,
         ema=settings.ema,
@@ -184,6 +187,13 @@ def augmentation(settings: AnySettings) -> Augmentation:
         settings.max_warp,
         settings.max_lighting,
     )
+
+
+def mixing(start: Start, settings: AnySettings) -> Mixing | None:
+    """What the range test and the training do alike."""
+    if not settings.mixup and not settings.cutmix:
+        return None
+    return Mixing(len(start.data.labels), settings.mixup, settings.cutmix)
 
 
 def objective(start: Start, settings: AnySettings) -> Objective:

@@ -9,7 +9,7 @@ from fovea.settings import as_saved, load
 from tests.trainer.conftest import train_settings
 from trainer import job, preparation
 from trainer.config import TrainSettings
-from trainer.resuming import with_continued
+from trainer.resuming import check_same, with_continued
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
 
@@ -45,6 +45,28 @@ def test_recipe_and_release_are_taken_over_and_rate_and_epochs_are_not(tmp_path:
     assert (settings.precisions, settings.target_precision) == (("fp32", "int8"), 0.9)
     assert (settings.schedule, settings.sampler) == ("triangular", "balanced")
     assert (settings.lr, settings.epochs) == ("auto", 1)
+
+
+def test_average_mixing_and_accumulation_are_taken_over(tmp_path: Path) -> None:
+    recipe = ("--ema", "0.99", "--mixup", "0.2", "--cutmix", "1", "--accumulate", "4")
+    run = _before(tmp_path, "--data", "photos", *recipe)
+    settings = _continued(run, "--data", "photos", "--mixup", "0.4")
+    assert (settings.ema, settings.mixup, settings.cutmix, settings.accumulate) == (0.99, 0.4, 1.0, 4)
+
+
+def test_run_of_a_version_that_knew_fewer_options_goes_on_with_their_defaults(tmp_path: Path) -> None:
+    run = RunFolder(_before(tmp_path, "--data", "photos"))
+    newer = ("ema", "mixup", "cutmix", "accumulate", "gamma")
+    older = {name: value for name, value in run.read_json(SETTINGS_FILE).items() if name not in newer}
+    run.write_json(SETTINGS_FILE, older)
+    check_same(run, _load("--data", "photos"))
+    for option, said in (
+        (("--ema", "0.9"), "was begun with no --ema, not --ema 0.9"),
+        (("--accumulate", "2"), "was begun with --accumulate 1, not --accumulate 2"),
+        (("--mixup", "0.2"), "was begun with --mixup 0.0, not --mixup 0.2"),
+    ):
+        with pytest.raises(SettingsInvalid, match=said):
+            check_same(run, _load("--data", "photos", *option))
 
 
 def test_options_that_are_given_win(tmp_path: Path) -> None:

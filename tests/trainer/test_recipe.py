@@ -25,8 +25,9 @@ def plain(few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Ep
 
 
 def test_range_test_changes_no_bit_of_the_training_after_it(few_digits: Path, tmp_path: Path) -> None:
-    _, without, _ = train_only(few_digits, tmp_path)
-    _, after, decision = train_only(few_digits, tmp_path, range_test=True)
+    options: dict[str, Any] = {"mixup": 0.4, "cutmix": 1.0, "accumulate": 2, "ema": 0.9}
+    _, without, _ = train_only(few_digits, tmp_path, **options)
+    _, after, decision = train_only(few_digits, tmp_path, range_test=True, **options)
     assert decision.curve is not None
     assert len(decision.curve.losses) > 3
     assert [name for name in without if not torch.equal(without[name], after[name])] == []
@@ -61,6 +62,9 @@ def test_each_step_of_range_test_and_training_begins_without_the_gradients_of_th
         {"sampler": "balanced"},
         {"label_smoothing": 0.2},
         {"max_grad_norm": 1e-3},
+        {"mixup": 0.4},
+        {"cutmix": 1.0},
+        {"accumulate": 2},
         {"max_rotation": 0},
         {"seed": 1},
     ],

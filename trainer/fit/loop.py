@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from fovea.errors import Terminated
 from fovea.stopping import Stopping, Torn
@@ -17,6 +18,7 @@ from trainer.fit.state import TrainingState, begin, resume
 from trainer.images.augment import augment
 from trainer.images.batches import Batch, steps_per_epoch, training_batches
 from trainer.images.data import DataSet
+from trainer.images.mixing import mix
 from trainer.network.checkpoint import Checkpoint
 from trainer.network.gradients import add_gradients
 from trainer.network.model import adamw, freeze_backbone, unfreeze
@@ -70,6 +72,10 @@ def train(
     """From where `state` is to the end. What `stopping` defers is whole in the state, or not there."""
     network, steps = checkpoint.network, steps_per_epoch(data.train, recipe.images_per_step)
     planned = phases(recipe)
+
+    def prepare(pixels: Tensor, targets: Tensor) -> Batch:
+        return mix(augment(pixels, recipe.augmentation), targets, recipe.mixing)
+
     state.follow(network, recipe.ema)
     for phase in planned[state.phase :]:
         (freeze_backbone if phase.frozen else unfreeze)(network)
@@ -90,7 +96,7 @@ def train(
                     loss, _ = add_gradients(
                         forward,
                         batch,
-                        lambda pixels, targets: (augment(pixels, recipe.augmentation), targets),
+                        prepare,
                         recipe.objective,
                         precision,
                         scaler,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from trainer.images.augment import Augmentation
 from trainer.images.batches import Images, Sampler
+from trainer.images.mixing import Mixing
 from trainer.learning_rate.schedule import Rates, constant, exp_range, one_cycle, triangular, triangular2
 
 Schedule = Literal["onecycle", "triangular", "triangular2", "exp_range", "constant"]
@@ -31,13 +32,29 @@ class Objective:
     """float32 [classes]; an image's loss counts by its class, relative to the others of its batch"""
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """logits [n, classes], targets int64 [n] -> a scalar."""
-        return F.cross_entropy(
-            logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing
+        """logits [n, classes], targets int64 [n] or shares float32 [n, classes] -> a scalar.
+
+        Of shares it is the mean of the classes' losses by their shares, also where classes count differently.
+        """
+        if not targets.is_floating_point():
+            return F.cross_entropy(
+                logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing
+            )
+        # By torch's own mean an image would not count relative to the others, as it does without shares.
+        total = F.cross_entropy(
+            logits,
+            targets,
+            weight=self.class_weights,
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
         )
+        if self.class_weights is None:
+            return total / len(targets)
+        return total / (targets * self.class_weights).sum()
 
     def weigh(self, targets: Tensor) -> Tensor | int:
-        """What images with these targets count in the mean over a batch."""
+        """What images with these targets int64 [n] count in the mean over a batch, also when they are mixed
+        among themselves."""
         return len(targets) if self.class_weights is None else self.class_weights[targets].sum()
 
 
@@ -65,6 +82,8 @@ class Recipe:
     """of exp_range: what a step leaves of the triangles' height; by default LAST_HEIGHT is left by a phase"""
     objective: Objective = field(default_factory=Objective)
     sampler: Sampler = "shuffle"
+    mixing: Mixing | None = None
+    """of images with others of their batch; None for none"""
     accumulate: int = 1
     """batches that make one optimizer step, whose gradients are added up"""
     max_grad_norm: float | None = None

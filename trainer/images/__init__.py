@@ -1,6 +1,7 @@
 """From folders, tables and buckets to batches: listed, fetched, audited, decoded once, augmented.
 
 For the rooms above: `sources.open_source` and `open_heldout` list samples; `data.read_images` makes a set
-of them, whose `batches.Images` are drawn as batches and augmented by `augment.augment`; `audit.AuditRecord`
-is what was found on the way, in the words of `traits`; `labels` tells which labels look alike.
+of them, whose `batches.Images` are drawn as batches, augmented by `augment.augment` and mixed with each other
+by `mixing.mix`; `audit.AuditRecord` is what was found on the way, in the words of `traits`; `labels` tells
+which labels look alike.
 """

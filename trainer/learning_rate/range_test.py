@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.images.augment import Augmentation, augment
+from trainer.images.mixing import Mixing, mix
 from trainer.learning_rate.schedule import exponential, linear
 from trainer.learning_rate.suggestions import Points, clr, minimum, slide, steep, valley
 from trainer.network.gradients import add_gradients
@@ -91,21 +92,23 @@ def range_test(
     objective: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     max_norm: float | None = None,
     *,
+    mixing: Mixing | None = None,
     parts: int = 1,
     weigh: Callable[[Tensor], Tensor | int] = len,
 ) -> Curve:
     """Trains for up to `num_steps` steps at rising learning rates and undoes all of it.
 
     `batches` gives (pixels uint8 [n, R, R, 3], targets int64 [n]) without end; `objective` makes a loss of
-    logits float [n, C] and targets, and gradients are clipped to `max_norm`, as training will have it. Of a
-    batch that is computed in `parts`, each of which counts by what `weigh` says, there is one point.
+    logits float [n, C] and targets, images are mixed, and gradients are clipped to `max_norm`, as training
+    will have it. Of a batch that is computed in `parts`, each of which counts by what `weigh` says, there is
+    one point.
     Afterwards, also after an exception, parameters, buffers, gradients, optimizer, modes and random
     generators are as before. With a GradScaler (float16) the first steps may be skipped while it finds its
     scale: they are points all the same, at rates too low to move anything.
     """
 
     def prepare(pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return augment(pixels, augmentation), targets
+        return mix(augment(pixels, augmentation), targets, mixing)
 
     curve = Curve([], [], [], f"all {options.num_steps} steps were made", mode=options.mode)
     with untouched(model, optimizer):

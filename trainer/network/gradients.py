@@ -33,9 +33,9 @@ def add_gradients(
     """Adds to the parameters' gradients those of the batch's loss, as scaled.
 
     `batch` is pixels uint8 [n, R, R, 3] and targets int64 [n]; `prepare` makes the network's input and the
-    objective's targets of a part of them. An objective is a mean over a part's images; `weigh` tells of
-    targets int64 [k] what they count in it, so that the parts' sum is the mean over the whole batch. Each
-    part is normalised by batch norm by itself.
+    objective's targets of a part of them, int64 [k] or shares float32 [k, classes]. An objective is a mean
+    over a part's images; `weigh` tells of targets int64 [k] what they count in it, so that the parts' sum is
+    the mean over the whole batch. Each part is normalised by batch norm by itself.
     """
     pixels, targets = batch
     count = min(parts, max(1, len(targets) // FEWEST))
@@ -47,5 +47,13 @@ def add_gradients(
             loss = objective(logits, wanted) * (weigh(own) / whole)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach().float())
-        right.append((logits.argmax(1) == wanted).sum())
+        right.append(_right(logits.argmax(1), wanted))
     return Outcome(torch.stack(losses).sum(), torch.stack(right).sum() / len(targets))
+
+
+def _right(named: Tensor, targets: Tensor) -> Tensor:
+    """How many of the classes that are named int64 [n] are right; of targets that are shares
+    [n, classes], the named class's share counts."""
+    if targets.is_floating_point():
+        return targets.gather(1, named[:, None]).sum()
+    return (named == targets).sum()

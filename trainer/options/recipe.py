@@ -94,6 +94,18 @@ class RecipeOptions(ImageOptions):
         0.2, ge=0, lt=1, description="augmentation: largest change of brightness and of contrast"
     )
     flip: bool = Field(True, description="augmentation: mirror half of the images")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="lay each image over another of its batch, in shares drawn from a Beta distribution with "
+        "this alpha, and their targets too; 0 for none, usual are 0.2 to 0.4",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        description="put a rectangle of another image of its batch into each, of a share drawn with this "
+        "alpha; 0 for none, usual is 1; with --mixup too, each batch gets one of both",
+    )
     batch_size: int = Field(64, ge=2, le=65536, description="images that are computed at once")
     accumulate: int = Field(
         1, ge=1, le=65536, description="batches whose gradients are added up for one optimizer step"

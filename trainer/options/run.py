@@ -100,8 +100,6 @@ class RunOptions(TrainerOptions):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "RunOptions":
-        if isinstance(self.lr, float) and self.base_lr is not None and self.base_lr >= self.lr:
-            raise ValueError(f"--base-lr {self.base_lr:g} should be below --lr {self.lr:g}")
         if self.gamma is not None and self.schedule != "exp_range" and self.continue_from is None:
             raise ValueError(f"--gamma {self.gamma:g} is of --schedule exp_range, not of {self.schedule}")
         return self

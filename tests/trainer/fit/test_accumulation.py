@@ -60,6 +60,22 @@ def test_parts_have_the_gradients_loss_and_accuracy_of_the_whole(
         torch.testing.assert_close(outcome, whole, rtol=0, atol=1e-6)
 
 
+def test_named_class_is_right_by_its_share_where_targets_are_mixed() -> None:
+    cpu = Precision(torch.device("cpu"), torch.float32)
+    logits = nn.Parameter(torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]]))
+    shares = torch.tensor([[0.75, 0.25], [0.75, 0.25], [0.0, 1.0]])
+    outcome = add_gradients(
+        lambda _: logits,
+        (shares, torch.zeros(3)),
+        lambda some, _: (some, shares),
+        Objective(),
+        cpu,
+        cpu.scaler(),
+    )
+    assert outcome.accuracy.item() == pytest.approx((0.75 + 0.25 + 0.0) / 3)
+    assert outcome.loss.item() == pytest.approx(Objective()(logits, shares).item())
+
+
 def test_training_and_range_test_with_accumulation_are_those_of_one_large_batch(
     few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,5 +96,6 @@ def test_training_and_range_test_with_accumulation_are_those_of_one_large_batch(
     assert of_parts.curve.accuracies == pytest.approx(decision.curve.accuracies)
 
 
-def test_accumulation_goes_on_after_a_break(few_digits: Path, tmp_path: Path) -> None:
-    assert_a_break_changes_nothing(3, few_digits, tmp_path, batch_size=8, accumulate=2)
+def test_accumulation_and_mixing_go_on_after_a_break(few_digits: Path, tmp_path: Path) -> None:
+    options = {"accumulate": 2, "mixup": 0.4, "cutmix": 1.0, "schedule": "triangular2"}
+    assert_a_break_changes_nothing(3, few_digits, tmp_path, **options)

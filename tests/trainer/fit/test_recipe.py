@@ -101,6 +101,33 @@ def test_class_weights_are_relative_to_the_batch() -> None:
     assert weighted == pytest.approx(((1 * _losses()[0] + 3 * _losses()[1]) / 4).item())
 
 
+def test_loss_of_mixed_images_is_that_of_both_classes_in_their_shares() -> None:
+    other, share = torch.tensor([1, 0]), 0.7
+    one_hot, rest = (torch.nn.functional.one_hot(targets, 3).float() for targets in (TARGETS, other))
+    mixed = share * one_hot + (1 - share) * rest
+    for smoothing in (0.0, 0.3):
+        plain = Objective(smoothing)
+        by_parts = share * plain(LOGITS, TARGETS) + (1 - share) * plain(LOGITS, other)
+        assert plain(LOGITS, mixed).item() == pytest.approx(by_parts.item())
+
+
+def test_loss_of_mixed_images_counts_each_class_by_its_weight_relative_to_the_batch() -> None:
+    weights, smoothing = torch.tensor([1.0, 5.0, 3.0]), 0.3
+    mixed = torch.tensor([[0.7, 0.3, 0.0], [0.0, 0.4, 0.6]])
+    smoothed = (1 - smoothing) * mixed + smoothing / 3
+    expected = -(weights * smoothed * LOGITS.log_softmax(1)).sum() / (0.7 + 1.5 + 2.0 + 1.8)
+    objective = Objective(smoothing, weights)
+    assert objective(LOGITS, mixed).item() == pytest.approx(expected.item())
+    certain = torch.nn.functional.one_hot(TARGETS, 3).float()
+    assert objective(LOGITS, certain).item() == pytest.approx(objective(LOGITS, TARGETS).item())
+
+
+def test_images_mixed_among_themselves_count_as_they_did_before() -> None:
+    objective = Objective(class_weights=torch.tensor([1.0, 5.0, 3.0]))
+    assert objective.weigh(TARGETS) == 4.0
+    assert Objective().weigh(TARGETS) == 2
+
+
 def test_balanced_weights_give_every_class_the_same_sum() -> None:
     targets = np.repeat([0, 1, 2], [80, 15, 5])
     samples = tuple(Sample(Path("x"), str(target)) for target in targets)

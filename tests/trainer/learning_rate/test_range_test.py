@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,13 @@ from tests.trainer.layers import last_layer
 from trainer.fit.recipe import Objective
 from trainer.images.augment import Augmentation, augment
 from trainer.images.batches import Batch
+from trainer.images.mixing import Mixing
 from trainer.learning_rate.range_test import Curve, RangeTestOptions, range_test, smooth
 from trainer.network.model import ConcatPool, Network, adamw
 from trainer.network.precision import Precision
 
 AUGMENTATION = Augmentation(size=16, min_crop=0.5, max_rotation=10, flip=True)
+MIXING = Mixing(2, mixup=1.0, cutmix=1.0)
 CPU = Precision(torch.device("cpu"), torch.float32)
 
 
@@ -80,11 +83,12 @@ def test_training_after_a_range_test_is_bit_equal_to_training_without(
 
     network, optimizer = _started(warm)
     options = RangeTestOptions(1e-5, 1.0, 8)
+    how: dict[str, Any] = {"mixing": MIXING, "parts": 2}
     if stopped_by is None:
-        assert len(range_test(network, optimizer, _batches(), options, AUGMENTATION, CPU).losses) > 3
+        assert len(range_test(network, optimizer, _batches(), options, AUGMENTATION, CPU, **how).losses) > 3
     else:
         with pytest.raises(type(stopped_by)):
-            range_test(network, optimizer, _batches(stopped_by), options, AUGMENTATION, CPU)
+            range_test(network, optimizer, _batches(stopped_by), options, AUGMENTATION, CPU, **how)
 
     _assert_equal(_weights_after_five_steps(network, optimizer), expected)
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == numbers
@@ -202,6 +206,22 @@ def test_range_test_minimises_what_training_will() -> None:
             range_test(network, adamw(network, 1, 1), _batches(), options, AUGMENTATION, CPU, objective)
         )
     assert curves[0].losses != curves[1].losses
+
+
+def test_range_test_mixes_images_and_their_targets() -> None:
+    seen: list[Tensor] = []
+
+    def objective(logits: Tensor, targets: Tensor) -> Tensor:
+        seen.append(targets)
+        return F.cross_entropy(logits, targets)
+
+    network = _network()
+    how = RangeTestOptions(1e-6, 1e-4, 5)
+    range_test(
+        network, adamw(network, 1, 1), _batches(), how, AUGMENTATION, CPU, objective, mixing=MIXING, parts=2
+    )
+    assert [tuple(shares.shape) for shares in seen] == [(4, 2)] * 10
+    assert any(((shares > 0) & (shares < 1)).any() for shares in seen)
 
 
 def test_range_test_keeps_the_accuracy_of_each_batch() -> None:

@@ -27,7 +27,14 @@ def again(settings: TrainSettings, continued_from: str | None = None) -> list[st
         {"data": "s3://photos", "precisions": ("fp32", "int8"), "compile": True, "max_grad_norm": 1.0},
         {"data": "digits", "size": 32, "resize": 40, "mode": "linear", "seed": 7},
         {"data": "photos", "schedule": "triangular", "base_lr": 1e-5, "mode": "linear", "end_lr": 0.5},
-        {"data": "photos", "schedule": "exp_range", "gamma": 0.99, "ema": 0.999, "accumulate": 4},
+        {
+            "data": "photos",
+            "schedule": "exp_range",
+            "gamma": 0.99,
+            "ema": 0.999,
+            "accumulate": 4,
+            "mixup": 0.2,
+        },
     ],
 )
 def test_the_command_gives_the_settings_that_the_run_had(options: dict[str, Any]) -> None:
