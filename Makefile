@@ -35,9 +35,8 @@ $(READY): pyproject.toml constraints.txt $(wildcard fovea/images/_*.[ch])
 demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (4 minutes)
 	@$(BIN)/python -m demo
 
-# For a third of its time a test waits for a process, a store or a deadline: so one more at a time than there are cores.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
-test: $(READY) ## Run the tests, JOBS at a time (some 7 minutes on 2 cores)
+test: $(READY) ## Run the tests, JOBS at a time (some 4 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not slow and not gpu and not images'
 
 # What measures a latency, a throughput or memory, and so wants the machine for itself.
