@@ -154,10 +154,12 @@ class WorkOptions(ModelOptions):
         description="images that the model classifies at once, by default 4 on a CPU and 64 on a GPU",
     )
     decode_threads: int = Field(
-        default_factory=available_cpus,
+        # One more than the cores: each waits for Python's lock for some of its time, and a core with it.
+        default_factory=lambda: available_cpus() + 1,
         ge=1,
         le=256,
-        description="images decoded at once, and on a CPU batches classified; by default the cores",
+        description="images decoded at once, and on a CPU batches classified; by default one more than the "
+        "cores",
     )
     fetch_concurrency: int = Field(32, ge=1, le=512, description="images fetched at once")
     max_inflight_bytes: int = Field(

@@ -1,5 +1,6 @@
 import pytest
 
+from fovea.cpus import available_cpus
 from fovea.errors import SettingsInvalid
 from fovea.settings import load
 from scorer.config import RunSettings
@@ -13,6 +14,11 @@ def settings(*arguments: str) -> RunSettings:
 
 def test_three_places_are_all_that_must_be_given() -> None:
     assert settings(*NEEDED).source == "photos"
+
+
+def test_one_thread_more_than_the_cores_decodes() -> None:
+    """With as many, a core was idle for a tenth of the time."""
+    assert settings(*NEEDED).decode_threads == available_cpus() + 1
 
 
 @pytest.mark.parametrize(
