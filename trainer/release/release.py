@@ -62,6 +62,8 @@ class Released:
     """None of a run that was released before there were any"""
     refusal: str | None = None
     """why it is not published"""
+    digest: str | None = None
+    """sha256 of the ONNX file; None of a run that was released by an older version"""
 
 
 def release(
@@ -123,12 +125,18 @@ def _publish(run: RunFolder, staged: ModelBundle, models: str, verdict: Verdict,
     """Under `models`, and the run knows of it; by `terms` in the run's folder instead."""
     metrics, opinion = staged.contract.metrics, verdict.opinion
     if refusal := terms.refusal(metrics, verdict):
-        return Released(str(keep_candidate(run, staged.path)), metrics, opinion, refusal)
+        candidate = str(keep_candidate(run, staged.path))
+        return Released(candidate, metrics, opinion, refusal, staged.digest)
     published = versions.publish(staged, models)
-    released = Released(f"{open_folder(models).uri}/{published.contract.version}", metrics, opinion)
+    uri = f"{open_folder(models).uri}/{published.contract.version}"
+    released = Released(uri, metrics, opinion, digest=staged.digest)
     drop_candidate(run)
     ReleaseRecord(
-        uri=released.uri, metrics=metrics, verdict=opinion, temperature=staged.contract.temperature
+        uri=uri,
+        metrics=metrics,
+        verdict=opinion,
+        digest=staged.digest,
+        temperature=staged.contract.temperature,
     ).write(run)
     return released
 
@@ -136,7 +144,9 @@ def _publish(run: RunFolder, staged: ModelBundle, models: str, verdict: Verdict,
 def read_released(run: RunFolder) -> Released | None:
     """What a run published, None where it has not. Raises DataInvalid when the record is damaged."""
     record = ReleaseRecord.read(run)
-    return Released(record.uri, record.metrics, record.verdict) if record else None
+    if record is None:
+        return None
+    return Released(record.uri, record.metrics, record.verdict, digest=record.digest)
 
 
 def _write_contract(

@@ -20,6 +20,8 @@ class ReleaseRecord(BaseModel):
     metrics: Metrics
     verdict: Opinion | None = None
     """None of a run that was released before there were any"""
+    digest: Noted[str] = None
+    """sha256 of the ONNX file"""
     temperature: Noted[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = None
     """what the model divides its logits by"""
 

@@ -123,7 +123,8 @@ def test_a_release_is_whole_and_says_what_the_network_says(ended: Trained) -> No
     assert (contract.metrics, contract.verdict) == (released.metrics, released.opinion)
     assert contract.temperature == pytest.approx(2.05, abs=0.01)
     assert contract.training == lineage_of(run, ended.checkpoint, ended.settings).record()
-    assert json.loads((run.path / "released.json").read_text())["temperature"] == contract.temperature
+    recorded = json.loads((run.path / "released.json").read_text())
+    assert (recorded["digest"], recorded["temperature"]) == (bundle.digest, contract.temperature)
     assert (bundle.path / "report.html").read_bytes() == (run.path / "report.html").read_bytes()
     assert {"report.html", "golden.npz", "golden/15.png", "model.fp16.onnx"} <= contract.files.keys()
 

@@ -66,7 +66,8 @@ def test_what_is_noted_as_something_else_is_as_if_it_were_not() -> None:
 def test_release_is_recorded_as_ever_and_an_older_record_is_read(tmp_path: Path) -> None:
     run, path = RunFolder(tmp_path), tmp_path / RELEASED_FILE
     assert ReleaseRecord.read(run) is None
-    newest = {"uri": "models/pets/1", "metrics": METRICS, "verdict": VERDICT, "temperature": 0.36}
+    found = {"digest": "5d", "temperature": 0.36}
+    newest = {"uri": "models/pets/1", "metrics": METRICS, "verdict": VERDICT, **found}
     path.write_text(json.dumps(newest, indent=2) + "\n")
     record = ReleaseRecord.read(run)
     assert record is not None
@@ -76,7 +77,8 @@ def test_release_is_recorded_as_ever_and_an_older_record_is_read(tmp_path: Path)
     path.write_text(json.dumps({"uri": "models/pets/1", "metrics": METRICS, "by": "an older version"}))
     older = ReleaseRecord.read(run)
     assert older is not None
-    assert (older.metrics, older.verdict, older.temperature) == (record.metrics, None, None)
+    assert older.metrics == record.metrics
+    assert (older.verdict, older.digest, older.temperature) == (None, None, None)
 
 
 def test_damaged_record_of_a_release_is_named(tmp_path: Path) -> None:
