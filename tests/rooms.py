@@ -26,13 +26,13 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "trainer": (
         "__main__",
         "job",
-        "summary",
+        "summary telling",
         "release",
         "preparation report",
         "fit explain",
         "learning_rate evaluate resuming",
         "images network config",
-        "options progress",
+        "options progress tracking",
         "pages runs",
     ),
     "scorer": (

@@ -40,6 +40,8 @@ from trainer.summary import (
     note_export,
     summarise,
 )
+from trainer.telling import tell_choice, tell_outcome, tracked
+from trainer.tracking.trackers import check
 
 
 def find_lr(settings: LrFindSettings) -> None:
@@ -60,6 +62,7 @@ def find_lr(settings: LrFindSettings) -> None:
 def train(settings: TrainSettings) -> None:
     """`train`: everything from the images to a published version. A run that was broken off goes on."""
     started, stopping = time.monotonic(), Stopping()
+    check(settings.log_to)
     _check_models(settings.models)
     settings = with_continued(settings)
     run = RunFolder.of(settings.runs, settings.run_id)
@@ -70,10 +73,14 @@ def train(settings: TrainSettings) -> None:
         return
     start = prepare(settings)
     run = run.claim()
-    with run.locked():
+    with run.locked(), tracked(run, start, settings).told() as tracking:
         decision = _begin_run(run, start, settings)
+        tell_choice(tracking, run, decision)
         recipe = recipe_of(settings, start, decision)
-        fit_record, _ = fit(start.checkpoint, start.data, recipe, start.precision, stopping, run.path)
+        fit_record, epochs = fit(
+            start.checkpoint, start.data, recipe, start.precision, stopping, run.path, tracking
+        )
+        tracking.epochs(epochs)
         run.write_record(FIT_FILE, fit_record)
         checkpoint = start.checkpoint.at(fit_record.kept_epoch)
         released = read_released(run) or release(
@@ -88,6 +95,7 @@ def train(settings: TrainSettings) -> None:
         )
         summary = summarise(run, start.data, decision, fit_record, released, time.monotonic() - started)
         run.write_record(SUMMARY_FILE, summary)
+        tell_outcome(tracking, run, released)
     _print_and_check(describe(summary, decision, fit_record, released), released, run, settings.models)
 
 

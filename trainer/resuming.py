@@ -16,7 +16,7 @@ CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "targe
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
 CHANGEABLE: Final = {
-    *("device", "threads", "log_level", "log_format", "cache_dir", "runs", "run_id"),
+    *("device", "threads", "log_level", "log_format", "log_to", "cache_dir", "runs", "run_id"),
     *("models", "checkpoint_every", "store_patience_s", "min_accuracy", "publish_anyway"),
 }
 """Options that may change while a run goes on: of the machine, of where things are, of what is published."""

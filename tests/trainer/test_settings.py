@@ -54,6 +54,8 @@ def test_other_data_keep_the_defaults() -> None:
         (["--cutmix", "inf"], r"--cutmix .*finite number"),
         (["--ema", "1"], r"--ema .*less than 1"),
         (["--ema", "0"], r"--ema .*greater than 0"),
+        (["--log-to", "wandb"], r"--log-to .*tensorboard, mlflow or both.*, not 'wandb'"),
+        (["--log-to", "mlflow", "--log-to", "tensorbord"], r"--log-to .*tensorboard, mlflow or both"),
         (["--run-id", "../a"], r"--run-id "),
         (["--weights-sha256", "abc"], r"--weights-sha256 "),
         (["--device", "tpu"], r"--device "),

@@ -25,12 +25,19 @@ from trainer.network.model import adamw, freeze_backbone, unfreeze
 from trainer.network.precision import Precision, clip_gradients
 from trainer.progress import show_epoch, show_progress
 from trainer.runs.history import EpochRecord, FitRecord, write_records
+from trainer.tracking.tracking import UNTRACKED, Tracking
 
 logger = logging.getLogger(__name__)
 
 
 def fit(
-    checkpoint: Checkpoint, data: DataSet, recipe: Recipe, precision: Precision, stopping: Stopping, run: Path
+    checkpoint: Checkpoint,
+    data: DataSet,
+    recipe: Recipe,
+    precision: Precision,
+    stopping: Stopping,
+    run: Path,
+    tracking: Tracking = UNTRACKED,
 ) -> tuple[FitRecord, list[EpochRecord]]:
     """Fine-tunes the checkpoint's network in place; it ends with the weights of the best cycle's end.
     Gives a record of how it went, and one of each epoch.
@@ -45,7 +52,7 @@ def fit(
         state = begin(score(network, data.heldout, recipe.batch_size).loss, recipe.epochs_before)
     try:
         if not state.finished:
-            train(state, checkpoint, data, recipe, precision, stopping, run)
+            train(state, checkpoint, data, recipe, precision, stopping, run, tracking)
     except Torn:  # half a step may be done: the last checkpoint is whole
         raise
     except (Terminated, KeyboardInterrupt):
@@ -68,6 +75,7 @@ def train(
     precision: Precision,
     stopping: Stopping,
     run: Path,
+    tracking: Tracking,
 ) -> None:
     """From where `state` is to the end. What `stopping` defers is whole in the state, or not there."""
     network, steps = checkpoint.network, steps_per_epoch(data.train, recipe.images_per_step)
@@ -120,6 +128,7 @@ def train(
                 check_finite(record, recipe.lr)
                 show_epoch(record)
                 write_records(run, state.records)
+                tracking.epochs(state.records)
                 if epoch + 1 < phase.epochs:  # the last one's is saved with what follows from it
                     state.save(run, checkpoint, precision)
 

@@ -1,13 +1,16 @@
 """What a training run takes beside its recipe: how long, on which schedule, what it releases."""
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from fovea.model.bundle import Precision
 from fovea.settings import CommaSeparated
 from trainer.options.program import TrainerOptions
+
+TRACKERS: Final = ("tensorboard", "mlflow")
+"""That --log-to knows."""
 
 
 def _auto_or_rate(value: object) -> object:
@@ -97,12 +100,24 @@ class RunOptions(TrainerOptions):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
         description="name of this run's folder; a run that was broken off goes on; default: the time",
     )
+    log_to: CommaSeparated = Field(
+        (),
+        description="where else to tell how training goes: tensorboard (event files in the run's folder), "
+        "mlflow (wherever MLFLOW_TRACKING_URI says), or both; each needs the extra of its name",
+    )
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "RunOptions":
         if self.gamma is not None and self.schedule != "exp_range" and self.continue_from is None:
             raise ValueError(f"--gamma {self.gamma:g} is of --schedule exp_range, not of {self.schedule}")
         return self
+
+    @field_validator("log_to")
+    @classmethod
+    def _trackers_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(names) <= set(TRACKERS):
+            raise ValueError("it should be tensorboard, mlflow or both, as in tensorboard,mlflow")
+        return tuple(name for name in TRACKERS if name in names)
 
     @field_validator("precisions")
     @classmethod
