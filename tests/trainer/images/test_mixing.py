@@ -35,7 +35,7 @@ def test_mixup_lays_an_image_over_its_partner_in_the_share_of_their_targets() ->
 
 
 def test_cutmix_puts_one_rectangle_of_the_partner_into_each_image_and_its_area_is_its_share() -> None:
-    areas = []
+    areas, covered = [], torch.zeros(SIZE, SIZE, dtype=torch.bool)
     for seed in range(40):
         images, _, others, share = _mixed(Mixing(COUNT, cutmix=1.0), seed)
         foreign = images != _images()
@@ -50,8 +50,10 @@ def test_cutmix_puts_one_rectangle_of_the_partner_into_each_image_and_its_area_i
         assert all((line.diff().sum() <= 2) for line in (rows, columns))  # no gaps
         assert inside.float().mean() == pytest.approx(1 - share, abs=1e-5)
         areas.append(1 - share)
+        covered |= inside
     assert len(areas) > 20
     assert max(areas) > 0.4
+    assert covered.all()  # up to every edge
 
 
 def test_shares_are_of_the_beta_distribution() -> None:
