@@ -53,7 +53,7 @@ def triangular(step: int, step_size: int, base_lr: float, max_lr: float) -> Rate
 def triangular2(step: int, step_size: int, base_lr: float, max_lr: float) -> Rates:
     """The paper's second policy: each triangle is half as high as the one before."""
     cycle, height = _triangle(step, step_size)
-    return Rates(base_lr + (max_lr - base_lr) * height / 2 ** (cycle - 1), MOMENTUM)
+    return Rates(base_lr + (max_lr - base_lr) * height * 0.5 ** (cycle - 1), MOMENTUM)
 
 
 def exp_range(step: int, step_size: int, base_lr: float, max_lr: float, gamma: float) -> Rates:

@@ -90,6 +90,11 @@ def test_triangles_become_lower() -> None:
     assert exp_range(2, 4, 0.1, 0.5, 0.5).lr == pytest.approx(0.1 + 0.4 / 2 / 4)
 
 
+def test_after_thousands_of_triangles_the_rate_is_their_foot() -> None:
+    last = 4001  # at the top of its triangle
+    assert triangular2(last, 1, 0.1, 0.5).lr == exp_range(last, 1, 0.1, 0.5, 1e-3).lr == 0.1
+
+
 def test_constant_schedule_is_constant() -> None:
     assert (constant(0.3).lr, constant(0.3).momentum) == (0.3, 0.9)
 
