@@ -51,6 +51,8 @@ def test_other_data_keep_the_defaults() -> None:
         (["--schedule", "exp_range", "--gamma", "1.1"], r"--gamma .*less than or equal to 1"),
         (["--schedule", "triangular3"], r"--schedule .*triangular2"),
         (["--mixup", "-0.1"], r"--mixup .*greater than or equal to 0"),
+        (["--mixup", "1e-30"], r"--mixup .*should be 0, or 0.001 to 10000"),
+        (["--cutmix", "1e39"], r"--cutmix .*should be 0, or 0.001 to 10000"),
         (["--cutmix", "inf"], r"--cutmix .*finite number"),
         (["--ema", "1"], r"--ema .*less than 1"),
         (["--ema", "0"], r"--ema .*greater than 0"),

@@ -42,6 +42,9 @@ DIGITS: Final[ImpliedOptions] = {
 }
 """What `--data digits` implies where nothing else is said: small grey images, and a mirrored 5 is no 5."""
 
+SMALLEST_ALPHA, LARGEST_ALPHA = 1e-3, 1e4
+"""Of mixup and cutmix."""
+
 LINEAR_END_LR: Final = 0.01
 """A hundred equal steps up to 10 would be over after the first."""
 
@@ -155,6 +158,14 @@ class RecipeOptions(ImageOptions):
         settings = make({**implied, **values})
         settings.__pydantic_fields_set__.difference_update(implied)
         return settings
+
+    @field_validator("mixup", "cutmix")
+    @classmethod
+    def _alpha_can_be_drawn_from(cls, alpha: float) -> float:
+        """In float32, of which far smaller and far larger ones give no shares, or always the same."""
+        if alpha and not SMALLEST_ALPHA <= alpha <= LARGEST_ALPHA:
+            raise ValueError(f"it should be 0, or {SMALLEST_ALPHA:g} to {LARGEST_ALPHA:g}")
+        return alpha
 
     @field_validator("arch")
     @classmethod
