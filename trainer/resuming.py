@@ -58,7 +58,11 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
         for name in (*RecipeOptions.model_fields, *CONTINUED)
         if name not in settings.model_fields_set and name not in CHANGEABLE
     }
-    return settings.model_copy(update={**continued, "continue_from": run.path, "frozen_epochs": 0})
+    settings = settings.model_copy(update={**continued, "continue_from": run.path, "frozen_epochs": 0})
+    if settings.gamma is not None and settings.schedule != "exp_range":
+        reason = f"is of --schedule exp_range; --continue-from {run.path} goes on with {settings.schedule}"
+        raise SettingsInvalid(f"--gamma {settings.gamma:g} {reason}")
+    return settings
 
 
 def _find_run(given: Path, runs: Path) -> RunFolder:

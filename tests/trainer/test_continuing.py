@@ -81,6 +81,7 @@ def test_options_that_are_given_win(tmp_path: Path) -> None:
         (["--size", "64"], "--size 64: .* which has 24"),
         (["--resize", "64"], "--resize 64: .* which has 28"),
         (["--arch", "resnet18"], "--arch resnet18: .* which has resnet34"),
+        (["--gamma", "0.9"], "--gamma 0.9 is of --schedule exp_range; .* goes on with onecycle"),
         (["--weights", "none"], "--weights none: .* starts from that run's weights"),
         (["--weights-sha256", "0" * 64], "--weights-sha256 0000.* starts from that run's weights"),
         (["--frozen-epochs", "2"], "--frozen-epochs 2: .* starts from that run's weights"),
