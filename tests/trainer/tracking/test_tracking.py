@@ -12,6 +12,7 @@ from tests.markdown import Page
 from tests.trainer.tracking.standings import BEGUN, CHOSEN, PUBLISHED, REFUSED, record
 from trainer.tracking import tracking
 from trainer.tracking.standing import Standing
+from trainer.tracking.trackers import HABITS
 from trainer.tracking.tracking import END_S, STOPPED_S, Tracking
 
 PAGE = Page.read(Path(__file__).parents[3] / "docs/training.md").section("TensorBoard and MLflow").text
@@ -125,6 +126,7 @@ def test_end_that_was_not_heard_is_told_once_more(monkeypatch: pytest.MonkeyPatc
 
 def test_page_says_how_long_is_waited() -> None:
     assert f"{END_S:.0f} seconds at most, and {STOPPED_S:.0f} after a signal" in PAGE
+    assert f"A call is given up after {HABITS['MLFLOW_HTTP_REQUEST_TIMEOUT']} seconds" in PAGE
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:

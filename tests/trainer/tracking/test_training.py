@@ -27,6 +27,7 @@ def test_training_that_is_broken_off_goes_on_where_it_was_told_of_and_ends_as_on
     break_off(finetuning(few_digits, tmp_path, log_to="mlflow"), 9)
     run = store.run()
     assert (run.info.status, run.data.tags["fovea.run"]) == ("KILLED", "a")
+    assert [step for step, _ in store.history("heldout_loss")] == [1]
     assert not (folder / "tensorboard").exists()
 
     job.train(finetuning(few_digits, tmp_path, log_to="tensorboard,mlflow"))
