@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.conftest import train_only
-from trainer.learning_rate.schedule import triangular
+from tests.trainer.conftest import train_only, train_settings
+from trainer.learning_rate.schedule import exp_range, triangular
+from trainer.preparation import find_learning_rate, prepare
 from trainer.runs.history import EpochRecord
 
 STEPS_PER_EPOCH = 6
@@ -31,6 +32,16 @@ def test_range_test_changes_no_bit_of_the_training_after_it(few_digits: Path, tm
     assert decision.curve is not None
     assert len(decision.curve.losses) > 3
     assert [name for name in without if not torch.equal(without[name], after[name])] == []
+
+
+def test_range_test_mixes_as_the_training_will(few_digits: Path, tmp_path: Path) -> None:
+    losses = []
+    for alpha in (0.0, 1.0):
+        settings = train_settings(few_digits, tmp_path, arch="squeezenet1_1", num_steps=2, mixup=alpha)
+        decision = find_learning_rate(prepare(settings), settings)
+        assert decision.curve is not None
+        losses.append(decision.curve.losses[0])
+    assert losses[0] != losses[1]
 
 
 def test_each_step_of_range_test_and_training_begins_without_the_gradients_of_the_one_before(
@@ -86,10 +97,13 @@ def test_class_weights_of_even_classes_change_nothing(
 
 
 def test_triangular_schedule_moves_between_its_rates(few_digits: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"schedule": "triangular", "base_lr": 1e-3, "step_size": 4, "epochs": 2}
-    records, _, _ = train_only(few_digits, tmp_path, **options)
+    options: dict[str, Any] = {"base_lr": 1e-3, "step_size": 4, "epochs": 2}
+    records, _, _ = train_only(few_digits, tmp_path, schedule="triangular", **options)
     expected = [triangular(step, 4, 1e-3, 1e-2).lr for step in range(2 * STEPS_PER_EPOCH)]
     assert _rates(records) == pytest.approx(expected)
+    records, _, _ = train_only(few_digits, tmp_path, schedule="exp_range", gamma=0.8, **options)
+    lower = [exp_range(step, 4, 1e-3, 1e-2, 0.8).lr for step in range(2 * STEPS_PER_EPOCH)]
+    assert _rates(records) == pytest.approx(lower)
 
 
 def test_triangular_schedule_without_more_is_one_triangle_from_a_quarter(

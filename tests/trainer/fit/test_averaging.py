@@ -12,6 +12,7 @@ from trainer.evaluate.prediction import Score
 from trainer.fit import loop
 from trainer.fit.averaging import averaged, decay_after, network_of
 from trainer.fit.state import TrainingState
+from trainer.network.checkpoint import read_training
 from trainer.network.model import Network, build_network
 
 Weights = dict[str, Tensor]
@@ -70,6 +71,9 @@ def test_averages_are_scored_and_the_best_of_them_is_what_the_network_ends_with(
     torch.testing.assert_close(scored[3], _average(steps, 0.7))
     # The second cycle, of the epochs two and three, ended above the first: the network has the first's.
     torch.testing.assert_close(weights, scored[1], rtol=0, atol=0)
+    saved = read_training(*tmp_path.glob("run-*"))
+    assert saved is not None
+    assert "average" not in saved[1]  # it would be all weights once more
 
 
 def test_average_goes_on_after_a_break(few_digits: Path, tmp_path: Path) -> None:
