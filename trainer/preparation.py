@@ -1,6 +1,7 @@
 """What comes before the first step: the data, the network, and the learning rate."""
 
 import logging
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     options = RangeTestOptions(settings.start_lr, settings.end_lr, settings.num_steps, settings.mode)
     batches = endless_batches(
         start.data.train,
-        settings.batch_size * settings.accumulate,
+        settings.batch_size * _batches_per_step(start, settings),
         precision.device,
         seed=settings.seed,
         sampler=settings.sampler,
@@ -137,7 +138,7 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
             minimised,
             settings.max_grad_norm,
             mixing=mixing(start, settings),
-            parts=settings.accumulate,
+            parts=_batches_per_step(start, settings),
             weigh=minimised.weigh,
         )
     finally:
@@ -149,6 +150,12 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
 
 def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Recipe:
     """How to fine-tune, with the learning rate that was decided on."""
+    if (possible := _batches_per_step(start, settings)) < settings.accumulate:
+        logger.warning(
+            "--accumulate %d: there are images for %d batches; an epoch is one step",
+            settings.accumulate,
+            possible,
+        )
     return Recipe(
         lr=decision.lr,
         batch_size=settings.batch_size,
@@ -164,7 +171,7 @@ def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Reci
         objective=objective(start, settings),
         sampler=settings.sampler,
         mixing=mixing(start, settings),
-        accumulate=settings.accumulate,
+        accumulate=_batches_per_step(start, settings),
         max_grad_norm=settings.max_grad_norm,
         ema=settings.ema,
         compile=settings.compile,
@@ -187,6 +194,11 @@ def augmentation(settings: AnySettings) -> Augmentation:
         settings.max_warp,
         settings.max_lighting,
     )
+
+
+def _batches_per_step(start: Start, settings: AnySettings) -> int:
+    """No more than there are: the images in more parts would be fewer than a batch in each."""
+    return min(settings.accumulate, max(1, math.ceil(len(start.data.train) / settings.batch_size)))
 
 
 def mixing(start: Start, settings: AnySettings) -> Mixing | None:

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.trainer.conftest import train_only
+from tests.trainer.conftest import train_only, train_settings
 from tests.trainer.interruptions import assert_a_break_changes_nothing
+from trainer import preparation
 from trainer.fit.recipe import Objective
+from trainer.learning_rate.decision import fixed_rate
 from trainer.network.gradients import Outcome, add_gradients
 from trainer.network.model import Network
 from trainer.network.precision import Precision
@@ -81,7 +83,10 @@ def test_training_and_range_test_with_accumulation_are_those_of_one_large_batch(
 ) -> None:
     # Batch norm would see other batches, and dropout draw other numbers.
     monkeypatch.setattr(Network, "train", lambda network, mode=True: nn.Module.train(network, mode=False))
-    options = {**STILL, "lr": 1e-3, "epochs": 2, "end_lr": 1e-2, "range_test": True}
+    # The parts have other shares of the classes than the whole.
+    monkeypatch.setattr(preparation, "balanced_weights", lambda *_: torch.tensor([0.5, 1.5]))
+    options = {**STILL, "lr": 1e-3, "epochs": 2, "end_lr": 1e-3, "range_test": True}
+    options["class_weights"] = "balanced"
     large, weights, decision = train_only(few_digits, tmp_path, batch_size=16, **options)
     parts, same, of_parts = train_only(few_digits, tmp_path, batch_size=4, accumulate=4, **options)
     assert [len(record.step_losses) for record in parts] == [3, 3]
@@ -94,6 +99,20 @@ def test_training_and_range_test_with_accumulation_are_those_of_one_large_batch(
     assert len(of_parts.curve.losses) == len(decision.curve.losses) == 16
     assert of_parts.curve.losses == pytest.approx(decision.curve.losses, abs=1e-5)
     assert of_parts.curve.accuracies == pytest.approx(decision.curve.accuracies)
+
+
+def test_more_batches_than_there_are_make_one_step_of_all(
+    few_digits: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for batch_size, accumulate, possible in ((20, 65536, 3), (20, 3, 3), (24, 4, 2), (64, 2, 1)):
+        caplog.clear()
+        settings = train_settings(
+            few_digits, tmp_path, arch="squeezenet1_1", batch_size=batch_size, accumulate=accumulate
+        )
+        recipe = preparation.recipe_of(settings, preparation.prepare(settings), fixed_rate(1e-3))
+        assert recipe.accumulate == possible
+        said = f"--accumulate {accumulate}: there are images for {possible} batches"
+        assert (said in caplog.text) == (accumulate > possible)
 
 
 def test_accumulation_and_mixing_go_on_after_a_break(few_digits: Path, tmp_path: Path) -> None:
