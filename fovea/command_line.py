@@ -40,7 +40,9 @@ def explained(complaint: str, flags: Iterable[str], program: str) -> str:
         argument = complaint.removeprefix(marker).split()[0]
         if not argument.startswith("-"):
             return f"{program}: there is an argument too many: {argument!r} (see {program} --help)"
-        near = _did_you_mean(argument.split("=")[0].lstrip("-"), flags, "--")
+        if (name := argument.split("=")[0]) in (flags := list(flags)):
+            return f"{program}: what {name} says is given without that name (see {program} --help)"
+        near = _did_you_mean(name.lstrip("-"), flags, "--")
         return f"{program} has no option {argument}{near}"
     return f"{complaint} (see {program} --help)"
 

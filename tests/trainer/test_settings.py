@@ -11,7 +11,7 @@ from fovea.errors import SettingsInvalid
 from fovea.settings import load
 from tests.programs import Program
 from trainer.__main__ import SETTINGS
-from trainer.config import LrFindSettings, TrainSettings
+from trainer.config import EvaluateSettings, LrFindSettings, TrainSettings
 from trainer.options import DIGITS
 
 
@@ -71,6 +71,11 @@ def test_other_data_keep_the_defaults() -> None:
 def test_wrong_option_is_named_with_what_is_allowed(arguments: list[str], said: str) -> None:
     with pytest.raises(SettingsInvalid, match=said):
         _load("--data", "folder", *arguments)
+
+
+def test_name_of_what_has_none_is_not_said_to_be_meant() -> None:
+    with pytest.raises(SettingsInvalid, match=r"what --bundle says is given without that name"):
+        load(EvaluateSettings, ["--bundle", "pets/3", "--data", "a"], "trainer evaluate", SETTINGS.values())
 
 
 @pytest.mark.parametrize(
