@@ -2,7 +2,7 @@
 
 import time
 
-from fovea.errors import DataInvalid
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.model.versions import published
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
@@ -145,7 +145,15 @@ def _begin_run(run: RunFolder, start: Start, settings: TrainSettings) -> Decisio
     _origin(start, settings).write(run)
     decision = fixed_rate(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
     _write_decision(run, decision)
+    _check_triangles(settings, decision.lr)
     return decision
+
+
+def _check_triangles(settings: TrainSettings, lr: float) -> None:
+    """Raises SettingsInvalid where they would stand on their tops."""
+    base_lr = settings.base_lr or 0.0
+    if base_lr > lr and settings.schedule not in {"onecycle", "constant"}:
+        raise SettingsInvalid(f"--base-lr {base_lr:g} should be below the learning rate, which is {lr:.3g}")
 
 
 def _origin(start: Start, settings: TrainSettings) -> RunOrigin:

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from fovea.errors import SettingsInvalid
 from tests.trainer.conftest import train_only, train_settings
+from trainer import job
 from trainer.learning_rate.schedule import exp_range, triangular
 from trainer.preparation import find_learning_rate, prepare
 from trainer.runs.history import EpochRecord
@@ -104,6 +106,13 @@ def test_triangular_schedule_moves_between_its_rates(few_digits: Path, tmp_path:
     records, _, _ = train_only(few_digits, tmp_path, schedule="exp_range", gamma=0.8, **options)
     lower = [exp_range(step, 4, 1e-3, 1e-2, 0.8).lr for step in range(2 * STEPS_PER_EPOCH)]
     assert _rates(records) == pytest.approx(lower)
+
+
+def test_triangles_do_not_stand_on_their_tops(few_digits: Path, tmp_path: Path) -> None:
+    for schedule in ("triangular", "triangular2", "exp_range"):
+        settings = train_settings(few_digits, tmp_path, arch="squeezenet1_1", schedule=schedule, base_lr=0.5)
+        with pytest.raises(SettingsInvalid, match=r"--base-lr 0\.5 should be below .* is 0\.01"):
+            job.train(settings.model_copy(update={"lr": 0.01, "run_id": schedule}))
 
 
 def test_triangular_schedule_without_more_is_one_triangle_from_a_quarter(
