@@ -3,11 +3,11 @@
 import logging
 import os
 import signal
-import threading
+from queue import SimpleQueue
 from types import FrameType
 
 from fovea.errors import ExitCode, Unavailable
-from fovea.foreground import wait_for
+from fovea.foreground import next_of
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
@@ -91,18 +91,15 @@ class Follower:
 
 def follow_until_stopped(follower: Follower, interval_s: float) -> ExitCode:
     """Looks at each interval until SIGTERM or SIGINT; a second one ends a look that is under way, too."""
-    stopped = threading.Event()
-    code = ExitCode.DONE
+    signals: SimpleQueue[int] = SimpleQueue()
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal code
-        if stopped.is_set():
+        if not signals.empty():
             os._exit(ExitCode.INTERRUPTED if signum == signal.SIGINT else ExitCode.TERMINATED)
-        code = ExitCode.INTERRUPTED if signum == signal.SIGINT else ExitCode.DONE
-        stopped.set()
+        signals.put(signum)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    while not wait_for(stopped, interval_s):
+    while (ended_by := next_of(signals, interval_s)) is None:
         follower.look()
-    return code
+    return ExitCode.INTERRUPTED if ended_by == signal.SIGINT else ExitCode.DONE

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from fovea.model.versions import publish
 from server.triton.following import Follower
-from tests.programs import Program
+from tests.programs import Program, run
 from tests.server import spoiled
 from tests.server.triton_release import Release
 from tests.servers import ROOT, clean_environment
@@ -74,6 +75,35 @@ def test_follower_says_which_signal_ended_it(release: Release, signum: signal.Si
         assert '"version": 2' in said.readline()
         follower.send_signal(signum)
         assert follower.wait(PATIENCE_S) == code
+
+
+def test_signal_is_heard_at_each_instant_of_the_wait() -> None:
+    """The last one is held back until the main thread is likely to be anywhere in its wait."""
+    code = """
+        import itertools, signal, sys
+        from server.triton.following import follow_until_stopped
+
+        class Nothing:
+            def look(self): ...
+
+        def send_at(call):
+            calls = itertools.count()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # until what is tested sets its own
+
+            def seen(*_):
+                if signal.getsignal(signal.SIGINT) is not signal.default_int_handler and next(calls) == call:
+                    signal.raise_signal(signal.SIGTERM)
+
+            sys.setprofile(seen)
+
+        for call in range(100):
+            send_at(call)
+            code = follow_until_stopped(Nothing(), 1e-5)
+            sys.setprofile(None)
+            assert code == 0
+    """
+    done = run("server", code=textwrap.dedent(code), cwd=ROOT, timeout=PATIENCE_S)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_second_signal_does_not_wait_for_a_look_that_is_under_way(release: Release, tmp_path: Path) -> None:
