@@ -129,5 +129,5 @@ def test_the_server_says_which_precision_it_serves(models: Path, tmp_path: Path)
 def test_a_precision_that_was_not_released_ends_with_65(tiny_models: Path) -> None:
     ended = run_server("--models", str(tiny_models), "--precision", "fp16")
     assert ended.returncode == BundleInvalid.exit_code
-    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.count("\n") == 1, ended.stderr
     assert "has no fp16 model (it has: fp32)" in ended.stderr

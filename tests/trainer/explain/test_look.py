@@ -162,4 +162,4 @@ def test_what_is_wrong_is_said_in_one_line(
     ended = programs.run("trainer", "look", *arguments, timeout=60, cwd=tmp_path)
     assert ended.returncode == code
     assert ended.stderr.startswith(said)
-    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.count("\n") == 1, ended.stderr
