@@ -1,5 +1,6 @@
 """onnxruntime sessions, opened the same way by whoever runs a model: release gate, server and scorer."""
 
+import functools
 import logging
 import os
 import re
@@ -41,6 +42,9 @@ class SessionOptions:
     exact_sums: bool = False
     """Products of int8 are summed by kernels that cannot saturate, which may be slower ones: see
     `fovea.model.saturation`."""
+    shares_arena: bool = False
+    """On a CPU, what a run needs comes from one arena of this process, where else each session has its own.
+    For several sessions of which one runs at a time. It outlives them."""
 
 
 def open_session(
@@ -74,8 +78,12 @@ def _open_on(model: Path, provider: str, options: SessionOptions) -> ort.Inferen
     if provider == CUDA:
         ort.preload_dlls()
     settings = _cuda_options(options) if provider == CUDA else {}
+    chosen = ort_options(options)
+    if options.shares_arena and provider == CPU:
+        _register_arena()
+        chosen.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        session = ort.InferenceSession(model, ort_options(options), providers=[(provider, settings)])
+        session = ort.InferenceSession(model, chosen, providers=[(provider, settings)])
     except Exception as error:  # onnxruntime's own types are not public
         reason = str(error).splitlines()[0]
         if _OF_THE_MACHINE.search(reason):
@@ -85,6 +93,20 @@ def _open_on(model: Path, provider: str, options: SessionOptions) -> ort.Inferen
         fallback = session.get_providers()[0]
         raise Unavailable(f"{provider} did not come up (onnxruntime fell back to {fallback})")
     return session
+
+
+@functools.cache
+def _register_arena() -> None:
+    """It grows by what is asked for, where a session's own one doubles."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    same_as_requested, default = 1, -1
+    growth = {
+        "max_mem": 0,  # as much as there is
+        "arena_extend_strategy": same_as_requested,
+        "initial_chunk_size_bytes": default,
+        "max_dead_bytes_per_chunk": default,
+    }
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(growth))
 
 
 def ort_options(chosen: SessionOptions) -> ort.SessionOptions:

@@ -107,11 +107,12 @@ def _open(settings: ProcessSettings, is_first: bool, shared: Path | None) -> tup
         _debug("the optimised model is written")
     classifier = partial(Classifier, bundle, "cpu", precision=precision, shared=shared)
     # Where all golden images were seen to be right, that of a session more is seen by a few.
-    narrow = classifier(options=SessionOptions(threads=1), golden_images=settings.run_images or None)
+    options = SessionOptions(threads=1, shares_arena=True)
+    narrow = classifier(options=options, golden_images=settings.run_images or None)
     wide = None
     if settings.wide_threads > 1:
-        options = SessionOptions(threads=settings.wide_threads, spinning=True)
-        wide = classifier(options=options, golden_images=1)
+        in_parallel = replace(options, threads=settings.wide_threads, spinning=True)
+        wide = classifier(options=in_parallel, golden_images=1)
     _debug("the model is loaded, and its golden answers are right")
     spec = bundle.contract.preprocess
     backend = CpuBackend(narrow, Decoder(spec), wide)

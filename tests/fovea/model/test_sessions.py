@@ -1,14 +1,20 @@
 """How onnxruntime is told to use the machine."""
 
 import logging
+import sys
+import textwrap
+from pathlib import Path
 
+import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper
 
 from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
 from fovea.model.bundle import ModelBundle
 from fovea.model.sessions import CPU, CUDA, Provider, SessionOptions, open_session
+from tests import programs
 
 
 def test_threads_spin_only_where_it_is_asked_for(tiny_bundle: ModelBundle) -> None:
@@ -22,6 +28,45 @@ def test_threads_spin_only_where_it_is_asked_for(tiny_bundle: ModelBundle) -> No
         assert options_in_use.get_session_config_entry("session.intra_op.allow_spinning") == spinning
         assert options_in_use.get_session_config_entry("session.force_spinning_stop") == "1"
         assert options_in_use.log_severity_level == 3, "errors alone"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's own account of memory")
+def test_sessions_that_share_an_arena_take_their_memory_once(tmp_path: Path) -> None:
+    """What the second's first run adds to the memory of the first's, in a process of its own."""
+    wide = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
+    nodes = [helper.make_node("Abs", ["x"], ["y"]), helper.make_node("ReduceSum", ["y"], ["sum"])]
+    one = helper.make_tensor_value_info("sum", TensorProto.FLOAT, [1])
+    graph = helper.make_graph(nodes, "wide", [wide], [one])
+    opset = helper.make_opsetid("", 20)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=10), tmp_path / "wide.onnx")
+    code = f"""
+        from pathlib import Path
+        import numpy as np
+        from fovea.model.sessions import SessionOptions, open_session
+
+        def used():
+            lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("Anonymous"))
+
+        images = np.ones(16_000_000, np.float32)
+
+        def kilobytes(options):
+            model = Path({str(tmp_path / "wide.onnx")!r})
+            sessions = [open_session(model, "cpu", options) for _ in range(2)]
+            memory = [used()]
+            for session in sessions:
+                assert session.run(None, {{"x": images}})[0] == 16_000_000
+                memory.append(used())
+            return memory[1] - memory[0], memory[2] - memory[1]
+
+        for shares in (False, True):
+            print(*kilobytes(SessionOptions(threads=1, shares_arena=shares)))
+    """
+    done = programs.run("server", code=textwrap.dedent(code), timeout=60, cwd=programs.ROOT)
+    (own, another), (shared, once) = (map(int, line.split()) for line in done.stdout.splitlines())
+    assert another > own / 2
+    assert shared > own / 2
+    assert once < shared / 10
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")

@@ -38,6 +38,7 @@ def test_the_first_measures_and_checks_all_golden_images_and_others_as_many_as_t
     class Watched(Classifier):
         def __init__(self, *given: Any, **options: Any) -> None:
             checked.append((options["golden_images"], options["shared"] is not None))
+            assert options["options"].shares_arena
             super().__init__(*given, **options)
 
     monkeypatch.setattr(process, "Classifier", Watched)
