@@ -9,6 +9,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -116,14 +117,19 @@ def running_server(models: Path | str, *flags: str, python: str | None = None) -
 
 
 def run_server(*arguments: str, python: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a server that is expected to end by itself; on free ports where nothing else is said."""
+    """Runs a server that is expected to end by itself; on free ports where nothing else is said.
+
+    In a folder for temporary files of its own: what another test's server left, because it was killed, this
+    one would remove and say so.
+    """
     ports = {f"FOVEA_SERVE_{name}": "0" for name in ("PORT", "METRICS_PORT", "HEALTH_PORT")}
-    environment = {**clean_environment(), **ports}
-    options: dict[str, Any] = {"timeout": PATIENCE_S, "cwd": ROOT, "env": environment}
-    if python is None:
-        return programs.run("server", *arguments, **options)
-    command = server_command(*arguments, python=python)
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    with tempfile.TemporaryDirectory() as own:
+        environment = {**clean_environment(), **ports, "TMPDIR": own}
+        options: dict[str, Any] = {"timeout": PATIENCE_S, "cwd": ROOT, "env": environment}
+        if python is None:
+            return programs.run("server", *arguments, **options)
+        command = server_command(*arguments, python=python)
+        return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def server_command(*arguments: str, python: str = sys.executable) -> list[str]:
