@@ -50,7 +50,9 @@ def prepare(settings: AnySettings) -> Start:
     """Reads the data and builds the network. Raises what its parts raise; nothing is written but caches."""
     if settings.data == "digits":
         _log_what_digits_imply(settings)
-    precision = choose_precision(settings.device, settings.threads)
+    precision = choose_precision(
+        settings.device, settings.threads, settings.channels_last, size=settings.size
+    )
     if settings.compile:
         check_compiler(precision.device)
     random.seed(settings.seed)

@@ -56,7 +56,7 @@ def test_average_mixing_and_accumulation_are_taken_over(tmp_path: Path) -> None:
 
 def test_run_of_a_version_that_knew_fewer_options_goes_on_with_their_defaults(tmp_path: Path) -> None:
     run = RunFolder(_before(tmp_path, "--data", "photos"))
-    newer = ("ema", "mixup", "cutmix", "accumulate", "gamma")
+    newer = ("ema", "mixup", "cutmix", "accumulate", "gamma", "channels_last")
     older = {name: value for name, value in run.read_json(SETTINGS_FILE).items() if name not in newer}
     run.write_json(SETTINGS_FILE, older)
     check_same(run, _load("--data", "photos"))
@@ -64,6 +64,7 @@ def test_run_of_a_version_that_knew_fewer_options_goes_on_with_their_defaults(tm
         (("--ema", "0.9"), "was begun with no --ema, not --ema 0.9"),
         (("--accumulate", "2"), "was begun with --accumulate 1, not --accumulate 2"),
         (("--mixup", "0.2"), "was begun with --mixup 0.0, not --mixup 0.2"),
+        (("--channels-last", "on"), "was begun with --channels-last auto, not --channels-last on"),
     ):
         with pytest.raises(SettingsInvalid, match=said):
             check_same(run, _load("--data", "photos", *option))

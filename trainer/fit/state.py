@@ -16,7 +16,7 @@ from trainer.evaluate.prediction import Score
 from trainer.fit.averaging import averaged, network_of
 from trainer.fit.early_stopping import PhaseDecision
 from trainer.network.checkpoint import Checkpoint, Weights, read_training
-from trainer.network.model import Network
+from trainer.network.model import Network, lay_out_as_weights
 from trainer.network.precision import Precision
 from trainer.network.snapshot import GeneratorStates, generator_states, set_generators
 from trainer.runs.history import EpochRecord
@@ -34,6 +34,8 @@ class MadeOn(TypedDict):
     threads: int
     torch: str
     """its version"""
+    channels_last: NotRequired[bool]
+    """not in older ones, which had them so on a CUDA device alone"""
 
 
 class SavedTraining(TypedDict):
@@ -96,6 +98,7 @@ class TrainingState:
         """Those of the phase, put back to where they were if it was broken off."""
         if self.resumed_optimizer is not None:
             optimizer.load_state_dict(self.resumed_optimizer)
+            lay_out_as_weights(optimizer)
         if self.resumed_scaler:
             scaler.load_state_dict(self.resumed_scaler)
         # In this order: `save` at a signal before it takes what was resumed, after it what is here.
@@ -238,10 +241,12 @@ def _made_on(precision: Precision) -> MadeOn:
         "device": precision.device.type,
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
+        "channels_last": precision.memory_format == torch.channels_last,
     }
 
 
 def _compare(before: MadeOn, now: MadeOn) -> None:
+    before = {"channels_last": before["device"] == "cuda", **before}
     pairs = {name: (before.get(name), value) for name, value in now.items()}
     changed = [
         f"{name} {earlier}, now {value}" for name, (earlier, value) in pairs.items() if earlier != value

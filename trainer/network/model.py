@@ -131,6 +131,20 @@ def adamw(network: Network, lowest_lr: float, highest_lr: float) -> torch.optim.
     return torch.optim.AdamW(groups, betas=(0.95, 0.99), eps=1e-5, fused=True)
 
 
+def lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Gives what the optimizer remembers of each weight the weight's own memory format.
+
+    After `load_state_dict` it has that of the process that saved it, and torch's fused AdamW goes through
+    both in the order of memory: it would take one weight's moments for another's.
+    """
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            kept = optimizer.state.get(weight, {})
+            for name, values in kept.items():
+                if values.shape == weight.shape and values.stride() != weight.stride():
+                    kept[name] = torch.empty_like(weight, dtype=values.dtype).copy_(values)
+
+
 def _trainable(part: nn.Module) -> list[tuple[nn.Parameter, bool]]:
     """Each parameter that learns, with whether it decays."""
     return [

@@ -1,12 +1,16 @@
 """Where and how precisely to compute: float32 on a CPU, mixed precision on a CUDA device."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
 from fovea.errors import Unavailable
 from fovea.malloc import keep_freed_memory
-from trainer.options import Device
+from trainer.options import AutoOrSwitch, Device
+
+LAST_FROM_SIZE: Final = 128
+"""Side of the images from which a CPU computes faster with channels last; at 32 pixels it is slower."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,8 @@ class Precision:
 
     device: torch.device
     dtype: torch.dtype
+    memory_format: torch.memory_format = torch.contiguous_format
+    """of the network's weights, and so of what it computes"""
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -22,11 +28,6 @@ class Precision:
     def scaler(self) -> torch.amp.GradScaler:
         """Scales losses where float16 would lose small gradients; elsewhere it does nothing."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Tensor cores want channels last; on a CPU it was seen to be no faster."""
-        return torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
 
 
 def clip_gradients(
@@ -49,15 +50,28 @@ def check_compiler(device: torch.device) -> None:
         raise Unavailable(f"--compile: torch.compile does not work here: {reason}") from error
 
 
-def choose_precision(device: Device, threads: int) -> Precision:
-    """Sets up memory and torch's threads too. Raises Unavailable for `cuda` without a CUDA device."""
+def choose_precision(
+    device: Device, threads: int, channels_last: AutoOrSwitch = "auto", *, size: int = 224
+) -> Precision:
+    """Sets up memory and torch's threads too. Raises Unavailable for `cuda` without a CUDA device.
+
+    Channels are last by themselves on a CUDA device, whose tensor cores want them so, and on a CPU for images
+    of `size` LAST_FROM_SIZE pixels or more.
+    """
     keep_freed_memory()
     torch.set_num_threads(threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise Unavailable("--device cuda: there is no CUDA device (use --device cpu, or auto)")
     if device == "cpu" or not torch.cuda.is_available():
-        return Precision(torch.device("cpu"), torch.float32)
+        return Precision(
+            torch.device("cpu"), torch.float32, _memory_format(channels_last, size >= LAST_FROM_SIZE)
+        )
     half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     # Calibration and the release gate compare in float32, so float32 has to mean it.
     torch.backends.cudnn.allow_tf32 = False
-    return Precision(torch.device("cuda"), half)
+    return Precision(torch.device("cuda"), half, _memory_format(channels_last, True))
+
+
+def _memory_format(channels_last: AutoOrSwitch, by_itself: bool) -> torch.memory_format:
+    is_last = by_itself if channels_last == "auto" else channels_last == "on"
+    return torch.channels_last if is_last else torch.contiguous_format

@@ -11,12 +11,13 @@ from trainer.options.places import (
     ModelsOptions,
     OutputOptions,
 )
-from trainer.options.program import Device, LogOptions, MachineOptions
+from trainer.options.program import AutoOrSwitch, Device, LogOptions, MachineOptions
 from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by
 from trainer.options.run import PublishingOptions, RunOptions
 
 __all__ = [
     "DIGITS",
+    "AutoOrSwitch",
     "BundleOptions",
     "DataOptions",
     "Device",

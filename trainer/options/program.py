@@ -11,6 +11,7 @@ from fovea.settings import ProgramSettings
 from fovea.stores.patience import MAX_PATIENCE_S
 
 Device = Literal["auto", "cpu", "cuda"]
+AutoOrSwitch = Literal["auto", "on", "off"]
 
 
 class TrainerOptions(ProgramSettings):

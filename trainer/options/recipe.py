@@ -9,7 +9,7 @@ from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_va
 from fovea.images.preprocess import PreprocessSpec
 from fovea.model.versions import default_cache
 from trainer.options.architectures import ARCHITECTURES
-from trainer.options.program import TrainerOptions
+from trainer.options.program import AutoOrSwitch, TrainerOptions
 
 
 class ImpliedOptions(TypedDict, total=False):
@@ -127,6 +127,11 @@ class RecipeOptions(ImageOptions):
     )
     compile: bool = Field(
         False, description="compile the network with torch.compile: slow to start, faster on a GPU"
+    )
+    channels_last: AutoOrSwitch = Field(
+        "auto",
+        description="lay out the weights and all that is computed with channels last; auto: on a CUDA "
+        "device, and on a CPU from --size 128 on",
     )
     frozen_epochs: int = Field(
         1, ge=0, description="epochs that train the new head alone, before the others; not without weights"
