@@ -79,7 +79,14 @@ def _command_help(commands: Mapping[str, str], program: str) -> str:
     )
 
 
-_VALUES: Final = {"str": "TEXT", "int": "N", "float": "X", "Path": "PATH", "tuple[str,...]": "A,B,..."}
+_VALUES: Final = {
+    "str": "TEXT",
+    "int": "N",
+    "float": "X",
+    "Path": "PATH",
+    "tuple[str,...]": "A,B,...",
+    "tuple[int,...]": "N,N,...",
+}
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -97,7 +104,9 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         text = super()._format_args(action, default_metavar)
-        return re.sub(r"tuple\[str,...\]|\b(str|int|float|Path)\b", lambda type_: _VALUES[type_[0]], text)
+        return re.sub(
+            r"tuple\[(?:str|int),...\]|\b(str|int|float|Path)\b", lambda type_: _VALUES[type_[0]], text
+        )
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         # Where there is no default, the description tells what then holds.

@@ -33,6 +33,8 @@ def _split_at_commas(value: object) -> object:
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_commas)]
 """A tuple that is written `a,b,c` on the command line and in the environment."""
+NumbersCommaSeparated = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split_at_commas)]
+"""The same, of whole numbers: `128,224`."""
 
 
 class ProgramSettings(BaseSettings):

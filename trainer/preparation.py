@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from fovea.command_line import flag
-from fovea.errors import DataInvalid
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.model.bundle import file_digest
 from trainer.config import LrFindSettings, TrainSettings
-from trainer.fit.recipe import Objective, Recipe, balanced_weights
+from trainer.fit.recipe import Objective, Recipe, balanced_weights, sizes_of_epochs
 from trainer.images.audit import read_audit
 from trainer.images.augment import Augmentation
 from trainer.images.batches import endless_batches
@@ -24,10 +24,10 @@ from trainer.learning_rate.decision import Decision, decide
 from trainer.learning_rate.range_test import RangeTestOptions, range_test
 from trainer.learning_rate.schedule import cycles
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
-from trainer.network.model import adamw, build_network, freeze_backbone, unfreeze
+from trainer.network.model import adamw, build_network, check_size, freeze_backbone, unfreeze
 from trainer.network.precision import Precision, check_compiler, choose_precision
 from trainer.network.weights import load_weights
-from trainer.options import DIGITS
+from trainer.options import DIGITS, written
 from trainer.progress import show_progress
 from trainer.runs.run_folder import RunFolder
 
@@ -48,6 +48,7 @@ class Start:
 
 def prepare(settings: AnySettings) -> Start:
     """Reads the data and builds the network. Raises what its parts raise; nothing is written but caches."""
+    epoch_sizes(settings)
     if settings.data == "digits":
         _log_what_digits_imply(settings)
     precision = choose_precision(
@@ -62,6 +63,8 @@ def prepare(settings: AnySettings) -> Start:
     # The network first: weights that are missing are found in a second, and not after all has been decoded.
     continued = settings.continue_from if isinstance(settings, TrainSettings) else None
     checkpoint, digest = _continue(continued, split) if continued else _start_from_weights(settings, split)
+    for size in settings.sizes:
+        check_size(checkpoint.network, checkpoint.arch, size, f"--sizes {written(settings.sizes)}")
     data = read_data(split, settings, settings.threads)
     if continued and read_audit(RunFolder(continued)).digest != data.digest:
         logger.warning("not the images of %s: those held out now may have been trained on then", continued)
@@ -135,7 +138,7 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
             adamw(network, 1, 1),
             watched,
             options,
-            augmentation(settings),
+            augmentation(settings).at(settings.sizes[0] if settings.sizes else settings.size),
             precision,
             minimised,
             settings.max_grad_norm,
@@ -179,7 +182,23 @@ def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Reci
         compile=settings.compile,
         checkpoint_every=settings.checkpoint_every,
         epochs_before=start.checkpoint.epochs,
+        sizes=epoch_sizes(settings),
     )
+
+
+def epoch_sizes(settings: AnySettings) -> tuple[int, ...]:
+    """The images' size in each epoch, none without --sizes. Raises SettingsInvalid where the epochs cannot be
+    divided over them."""
+    if not settings.sizes or isinstance(settings, LrFindSettings):
+        return ()
+    sizes = f"--sizes {written(settings.sizes)}"
+    if settings.epochs == "auto":
+        raise SettingsInvalid(f"{sizes} divide a number of --epochs, and auto is none")
+    epochs = settings.epochs + (settings.frozen_epochs if settings.weights != "none" else 0)
+    if epochs < len(settings.sizes):
+        missing = f"more --epochs: there {'is' if epochs == 1 else 'are'} {epochs}, with the frozen ones"
+        raise SettingsInvalid(f"{sizes} want {missing}, and {len(settings.sizes)} sizes")
+    return sizes_of_epochs(settings.sizes, epochs)
 
 
 def _base_below(decision: Decision) -> float | None:

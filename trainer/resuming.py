@@ -9,7 +9,7 @@ from fovea.command_line import flag
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.settings import as_saved
 from trainer.config import TrainSettings
-from trainer.options import RecipeOptions
+from trainer.options import RecipeOptions, written
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
 CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision")
@@ -43,8 +43,8 @@ def check_same(run: RunFolder, settings: TrainSettings) -> None:
 
 
 def with_continued(settings: TrainSettings) -> TrainSettings:
-    """With --continue-from, options that are not given are as in that run, but for the learning rate and the
-    epochs.
+    """With --continue-from, options that are not given are as in that run, but for the learning rate, the
+    epochs and --sizes: the training goes on at the last.
 
     Raises DataInvalid when it is no run, SettingsInvalid for options that would not fit its network.
     """
@@ -56,9 +56,12 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
     continued = {
         name: getattr(before, name)
         for name in (*RecipeOptions.model_fields, *CONTINUED)
-        if name not in settings.model_fields_set and name not in CHANGEABLE
+        if name not in settings.model_fields_set and name not in {*CHANGEABLE, "sizes"}
     }
     settings = settings.model_copy(update={**continued, "continue_from": run.path, "frozen_epochs": 0})
+    if settings.sizes and settings.sizes[-1] != settings.size:
+        reason = f"should end with {settings.size}, which the network of --continue-from {run.path} sees"
+        raise SettingsInvalid(f"--sizes {written(settings.sizes)} {reason}")
     if settings.gamma is not None and settings.schedule != "exp_range":
         reason = f"is of --schedule exp_range; --continue-from {run.path} goes on with {settings.schedule}"
         raise SettingsInvalid(f"--gamma {settings.gamma:g} {reason}")

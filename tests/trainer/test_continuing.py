@@ -70,6 +70,15 @@ def test_run_of_a_version_that_knew_fewer_options_goes_on_with_their_defaults(tm
             check_same(run, _load("--data", "photos", *option))
 
 
+def test_training_goes_on_at_the_last_of_its_sizes(tmp_path: Path) -> None:
+    run = _before(tmp_path, "--data", "photos", "--sizes", "64,96", "--epochs", "2")
+    settings = _continued(run, "--data", "photos")
+    assert (settings.sizes, settings.size) == ((), 96)
+    assert _continued(run, "--data", "photos", "--sizes", "80,96").sizes == (80, 96)
+    with pytest.raises(SettingsInvalid, match=r"--sizes 96,128 should end with 96, which the network of"):
+        _continued(run, "--data", "photos", "--sizes", "96,128")
+
+
 def test_options_that_are_given_win(tmp_path: Path) -> None:
     run = _before(tmp_path, "--data", "photos", "--batch-size", "16", "--max-rotation", "3")
     settings = _continued(run, "--data", "photos", "--batch-size", "8")

@@ -27,6 +27,12 @@ def test_digits_imply_what_suits_them_but_an_option_wins() -> None:
     assert LrFindSettings(data="digits").size == DIGITS["size"]
 
 
+def test_last_of_the_sizes_is_what_the_model_sees() -> None:
+    settings = _load("--data", "folder", "--sizes", "96, 128,160")
+    assert (settings.sizes, settings.size, settings.preprocess.resize) == ((96, 128, 160), 160, 183)
+    assert TrainSettings(data="a", models="m", sizes=(64, 96)).size == 96
+
+
 def test_other_data_keep_the_defaults() -> None:
     settings = _load("--data", "folder")
     assert (settings.size, settings.preprocess.resize, settings.weights) == (224, 256, "imagenet")
@@ -43,6 +49,12 @@ def test_other_data_keep_the_defaults() -> None:
         (["--arch", "resnet43"], r"--arch .* such as resnet"),
         (["--size", "4"], r"--size "),
         (["--resize", "100"], r"--resize 100 should be at least --size 224"),
+        (["--sizes", "224,128"], r"--sizes .*two or more that rise, from 8 on, as in 128,224, not '224,128'"),
+        (["--sizes", "128"], r"--sizes .*two or more that rise"),
+        (["--sizes", "4,128"], r"--sizes .*from 8 on"),
+        (["--sizes", "128,big"], r"--sizes .*whole number"),
+        (["--sizes", "128,4000"], r"--size.* 2048"),
+        (["--sizes", "128,224", "--size", "192"], r"--sizes 128,224 should end with --size 192"),
         (["--start-lr", "1", "--end-lr", "0.1"], r"--start-lr 1 should be below --end-lr 0.1"),
         (["--val-fraction", "1"], r"--val-fraction "),
         (["--batch-size", "1"], r"--batch-size "),

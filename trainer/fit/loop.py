@@ -82,7 +82,8 @@ def train(
     planned = phases(recipe)
 
     def prepare(pixels: Tensor, targets: Tensor) -> Batch:
-        return mix(augment(pixels, recipe.augmentation), targets, recipe.mixing)
+        augmentation = recipe.augmentation_of(len(state.records))
+        return mix(augment(pixels, augmentation), targets, recipe.mixing)
 
     state.follow(network, recipe.ema)
     for phase in planned[state.phase :]:

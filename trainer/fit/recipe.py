@@ -1,6 +1,6 @@
 """The recipe of a training as data: what it minimises, its phases, and the rates of every step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -94,10 +94,16 @@ class Recipe:
     """optimizer steps"""
     epochs_before: int = 0
     """epochs behind the weights that this training begins with"""
+    sizes: tuple[int, ...] = ()
+    """of the images in each epoch, also the frozen ones; none where all are as the augmentation says"""
 
     @property
     def images_per_step(self) -> int:
         return self.batch_size * self.accumulate
+
+    def augmentation_of(self, epoch: int) -> Augmentation:
+        """`epoch` is counted from this training's first, which is 0."""
+        return self.augmentation.at(self.sizes[epoch]) if self.sizes else self.augmentation
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,14 @@ def phases(recipe: Recipe) -> list[Phase]:
         return [Phase(epochs, recipe.lr, recipe.lr) for epochs in recipe.cycles]
     frozen = [Phase(recipe.frozen_epochs, recipe.lr, recipe.lr, frozen=True)] if recipe.frozen_epochs else []
     return [*frozen, *(Phase(epochs, recipe.lr / 200, recipe.lr / 2) for epochs in recipe.cycles)]
+
+
+def sizes_of_epochs(sizes: Sequence[int], epochs: int) -> tuple[int, ...]:
+    """As many epochs at each size, one size after another; where they do not divide, the last sizes have one
+    more. With fewer epochs than sizes the first sizes have none."""
+    each, rest = divmod(epochs, len(sizes))
+    first_with_more = len(sizes) - rest
+    return tuple(size for place, size in enumerate(sizes) for _ in range(each + (place >= first_with_more)))
 
 
 def schedule_of(recipe: Recipe, steps: int) -> Callable[[int, float], Rates]:

@@ -1,7 +1,7 @@
 """Augmentation of a whole batch on its device: every image has its own crop, tilt, mirroring and light."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,12 @@ class Augmentation:
     """how far perspective tilts a crop: opposite sides are seen as (1 - warp) to (1 + warp) at most"""
     max_lighting: float = 0.0
     """largest change of brightness, and of contrast, as a share of it"""
+    reduced: float = 1.0
+    """what images are scaled by first, as if they had been read for a smaller size"""
+
+    def at(self, size: int) -> "Augmentation":
+        """For a network that sees images of another size: of the same part of the image, as large."""
+        return replace(self, size=size, reduced=self.reduced * size / self.size)
 
 
 def augment(pixels: Tensor, augmentation: Augmentation) -> Tensor:
@@ -39,7 +45,7 @@ def augment(pixels: Tensor, augmentation: Augmentation) -> Tensor:
         pixels.device.type, enabled=False
     ):  # coordinates in half precision would be pixels off
         grid = _grid(random_maps(len(pixels), augmentation, pixels.device), augmentation.size)
-        images = pixels.permute(0, 3, 1, 2).float()
+        images = _reduce(pixels.permute(0, 3, 1, 2).float(), augmentation.reduced)
         cropped = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
         lit = _light(cropped, augmentation.max_lighting) if augmentation.max_lighting else cropped
     return lit.permute(0, 2, 3, 1)
@@ -79,6 +85,14 @@ def _perspectives(count: int, max_warp: float, device: torch.device) -> Tensor:
         torch.stack([tilt_x, tilt_y, one], 1),
     ]
     return torch.stack(rows, 1)
+
+
+def _reduce(images: Tensor, factor: float) -> Tensor:
+    """[n, 3, R, R] -> as many of a smaller side, each pixel the mean of those that it stands for."""
+    if factor == 1:
+        return images
+    side = max(1, round(images.shape[2] * factor))
+    return F.interpolate(images, (side, side), mode="bilinear", antialias=True)
 
 
 def _grid(maps: Tensor, size: int) -> Tensor:

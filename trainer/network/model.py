@@ -63,6 +63,20 @@ def build_network(arch: str, classes: int, size: int) -> Network:
     return Network(backbone, _build_head(channels, classes))
 
 
+@torch.no_grad()
+def check_size(network: Network, arch: str, size: int, option: str) -> None:
+    """Raises SettingsInvalid, naming what asks for it, where the network takes no images of that size.
+
+    Some architectures take one size alone, and each has one that leaves it no feature map.
+    """
+    pixels = torch.zeros(1, size, size, 3, device=network.mean.device)
+    with torch.random.fork_rng(devices=[]), evaluating(network):
+        try:
+            network(pixels)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise SettingsInvalid(f"{option}: {arch} takes no images of {size} pixels ({error})") from error
+
+
 def build_backbone(arch: str) -> nn.Sequential:
     """The layers up to the feature map, in stages. Their names are torchvision's, with `features_0` for what
     is `features.0` there."""

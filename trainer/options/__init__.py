@@ -12,7 +12,7 @@ from trainer.options.places import (
     OutputOptions,
 )
 from trainer.options.program import AutoOrSwitch, Device, LogOptions, MachineOptions
-from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by
+from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by, written
 from trainer.options.run import PublishingOptions, RunOptions
 
 __all__ = [
@@ -33,4 +33,5 @@ __all__ = [
     "RecipeOptions",
     "RunOptions",
     "implied_by",
+    "written",
 ]

@@ -8,6 +8,7 @@ from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_va
 
 from fovea.images.preprocess import PreprocessSpec
 from fovea.model.versions import default_cache
+from fovea.settings import NumbersCommaSeparated
 from trainer.options.architectures import ARCHITECTURES
 from trainer.options.program import AutoOrSwitch, TrainerOptions
 
@@ -42,6 +43,8 @@ DIGITS: Final[ImpliedOptions] = {
 }
 """What `--data digits` implies where nothing else is said: small grey images, and a mirrored 5 is no 5."""
 
+SMALLEST_SIZE: Final = 8
+"""Side of what a model sees, in pixels."""
 SMALLEST_ALPHA, LARGEST_ALPHA = 1e-3, 1e4
 """Of mixup and cutmix."""
 
@@ -54,6 +57,19 @@ def implied_by(data: object, mode: object) -> ImpliedOptions:
     linear: ImpliedOptions = {"end_lr": LINEAR_END_LR} if mode == "linear" else {}
     digits: ImpliedOptions = DIGITS if data == "digits" else {}
     return {**digits, **linear}
+
+
+def _last(values: dict[str, Any]) -> ImpliedOptions:
+    """--sizes say --size, where they are numbers; what is wrong with them is found later."""
+    sizes = values.get("sizes")
+    sizes = sizes.split(",") if isinstance(sizes, str) else sizes
+    last = str(sizes[-1]).strip() if sizes else ""
+    return {"size": int(last)} if last.isdecimal() else {}
+
+
+def written(sizes: tuple[int, ...]) -> str:
+    """As on the command line."""
+    return ",".join(map(str, sizes))
 
 
 class ImageOptions(TrainerOptions):
@@ -82,7 +98,14 @@ class RecipeOptions(ImageOptions):
     weights_sha256: str | None = Field(
         None, pattern="^[0-9a-f]{64}$", description="the weights file must have this digest"
     )
-    size: int = Field(224, ge=8, le=2048, description="side of the square that the model sees, in pixels")
+    size: int = Field(
+        224, ge=SMALLEST_SIZE, le=2048, description="side of the square that the model sees, in pixels"
+    )
+    sizes: NumbersCommaSeparated = Field(
+        (),
+        description="progressive resizing: train at these sizes one after another, as in 128,224, the last "
+        "of which is --size; the epochs are divided over them; default: all at --size",
+    )
     resize: int | None = Field(
         None, ge=8, le=4096, description="shorter side before that square is cut out; default: size * 8 / 7"
     )
@@ -157,12 +180,19 @@ class RecipeOptions(ImageOptions):
         """What is implied is not in `model_fields_set`: nobody gave it."""
         implied = {
             name: value
-            for name, value in implied_by(values.get("data"), values.get("mode")).items()
+            for name, value in (implied_by(values.get("data"), values.get("mode")) | _last(values)).items()
             if name in cls.model_fields and name not in values
         }
         settings = make({**implied, **values})
         settings.__pydantic_fields_set__.difference_update(implied)
         return settings
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes_rise(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if sizes and (len(sizes) < 2 or sizes[0] < SMALLEST_SIZE or list(sizes) != sorted(set(sizes))):
+            raise ValueError(f"it should be two or more that rise, from {SMALLEST_SIZE} on, as in 128,224")
+        return sizes
 
     @field_validator("mixup", "cutmix")
     @classmethod
@@ -185,6 +215,8 @@ class RecipeOptions(ImageOptions):
         if self.start_lr >= self.end_lr:
             raise ValueError(f"--start-lr {self.start_lr:g} should be below --end-lr {self.end_lr:g}")
         of_this_run = getattr(self, "continue_from", None) is None  # else --size is that run's
+        if of_this_run and self.sizes and self.sizes[-1] != self.size:
+            raise ValueError(f"--sizes {written(self.sizes)} should end with --size {self.size}")
         if of_this_run and self.resize is not None and self.resize < self.size:
             raise ValueError(f"--resize {self.resize} should be at least --size {self.size}")
         return self

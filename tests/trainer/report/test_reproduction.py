@@ -34,6 +34,7 @@ def again(settings: TrainSettings, continued_from: str | None = None) -> list[st
             "ema": 0.999,
             "accumulate": 4,
             "mixup": 0.2,
+            "sizes": (128, 224),
         },
     ],
 )
