@@ -23,6 +23,8 @@ LEAST_AGREEMENT = 0.999
 LARGEST_ACCURACY_GAP = 0.001
 LARGEST_DIFFERENCE = 1e-3
 """of a probability, for float32"""
+LEAST_SPREAD = 1e-6
+"""of a probability between held-out images: float32's rounding gives no more"""
 BATCH_SIZES = (1, 2, 7)
 LARGEST_BATCH = 64
 CHUNK = 256
@@ -44,8 +46,10 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
 
     Returns what was measured there. Raises GateRefused, naming preprocess, labels or weights, when it is not
     the torch model: other pixels, top-1 agreement below .999, a probability off by more than 1e-3 (at batch
-    sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off.
+    sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off; or where the torch model
+    answers all images alike.
     """
+    _check_answers(reference)
     session = open_session(model, "cpu", SessionOptions(threads))
     _check_shapes(session, contract, reference)
     probabilities = np.empty_like(reference.probabilities)
@@ -90,6 +94,17 @@ def _check_shapes(session: "InferenceSession", contract: BundleContract, referen
         raise GateRefused(
             f"labels: the model gives {classes} probabilities, the contract has "
             f"{len(contract.labels)} labels and training had {len(reference.labels)}"
+        )
+
+
+def _check_answers(reference: Reference) -> None:
+    """A network that answers every image alike would agree with any export of it."""
+    first, others = reference.heldout.pixels(slice(0, 1)), reference.heldout.pixels(slice(1, CHUNK))
+    spread = float(np.ptp(reference.probabilities, axis=0).max())
+    if not spread > LEAST_SPREAD and (others != first).any():
+        raise GateRefused(
+            f"weights: the torch model gives each of {len(reference.probabilities)} held-out images the same "
+            "probabilities; it has learned nothing that could be compared"
         )
 
 

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from fovea.errors import DataInvalid, GateRefused
 from fovea.images.preprocess import PreprocessSpec
 from fovea.model.bundle import ModelBundle
+from tests.trainer.layers import last_layer
 from tests.trainer.release.test_gate_limits import Candidate
 from trainer.evaluate.metrics import softmax
 from trainer.evaluate.prediction import predict
 from trainer.images.data import read_images
 from trainer.images.sources import Sample, open_source
 from trainer.network.checkpoint import Checkpoint
-from trainer.network.model import Network
+from trainer.network.model import ConcatPool, Network
 from trainer.release.export import ServedNetwork, export_onnx
 from trainer.release.gate import Reference
 
@@ -71,6 +72,17 @@ def small(
 
 def test_the_model_as_it_was_trained_passes(candidate: Candidate) -> None:
     assert candidate.measure() == candidate.contract.metrics.accuracy
+
+
+def test_network_that_answers_all_images_alike_is_refused(candidate: Candidate, tmp_path: Path) -> None:
+    """As torchvision's vision transformers do before they learn: any export of them would agree."""
+    network = Network(nn.Sequential(nn.Conv2d(3, 4, 3)), nn.Sequential(ConcatPool(), nn.Linear(8, 2))).eval()
+    nn.init.zeros_(last_layer(network).weight)
+    export_onnx(ServedNetwork(network, 1.0), candidate.contract, tmp_path / "model.onnx")
+    heldout = candidate.reference.heldout
+    alike = replace(candidate.reference, probabilities=softmax(predict(network, heldout, 16)))
+    with pytest.raises(GateRefused, match=rf"^weights: .* each of {len(heldout)} held-out images the same"):
+        replace(candidate, model=tmp_path / "model.onnx", reference=alike).measure()
 
 
 def test_two_swapped_labels_are_refused(candidate: Candidate) -> None:
