@@ -9,10 +9,10 @@ import torch
 
 from fovea.errors import DataInvalid
 from fovea.images.preprocess import Pixels
-from trainer.evaluate.metrics import Logits, softmax
+from trainer.evaluate.metrics import Logits, Targets, softmax
 from trainer.explain.convolution import WorkedConvolution, worked_convolution
 from trainer.explain.kernels import FirstKernels, first_kernels
-from trainer.explain.saliency import SaliencyMaps, saliency_maps
+from trainer.explain.saliency import NoMaps, SaliencyMaps, saliency_maps
 from trainer.explain.stages import StageMaps, activation_maps
 from trainer.network.model import Network, evaluating
 
@@ -38,7 +38,7 @@ class ExplainedClass:
     label: str
     probability: float
     saliency: SaliencyMaps | None = None
-    """float32 [h, w] in [0, 1], of the first few classes"""
+    """float32 [h, w] in [0, 1], of the first few classes; None too where the architecture gives no maps"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ class ExplainedImage:
     classes: tuple[ExplainedClass, ...]
     """the most probable first"""
     stages: tuple[StageMaps, ...]
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the architecture gives heat maps."""
+        return any(explained.saliency is not None for explained in self.classes)
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,20 @@ def _explain_image(
         raise DataInvalid(f"{image.name}: the network answers with what is no number; its training diverged")
     best = np.argsort(-probabilities, kind="stable")[:MOST_CLASSES]
     mapped = best[:MOST_SALIENCY_MAPS]
-    maps = saliency_maps(network, np.repeat(image.pixels[None], len(mapped), axis=0), mapped)
+    maps = _maps(network, np.repeat(image.pixels[None], len(mapped), axis=0), mapped)
     classes = tuple(
         ExplainedClass(labels[index], float(probabilities[index]), maps[place] if place < len(maps) else None)
         for place, index in enumerate(best)
     )
     return ExplainedImage(image, classes, tuple(activation_maps(network, image.pixels)))
+
+
+def _maps(network: Network, pixels: Pixels, classes: Targets) -> Sequence[SaliencyMaps]:
+    """None at all where the architecture gives none."""
+    try:
+        return list(saliency_maps(network, pixels, classes))
+    except NoMaps:
+        return []
 
 
 @torch.inference_mode()

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from fovea.images.preprocess import Pixels
 from trainer.explain.pictures import Floats
-from trainer.explain.saliency import channels_first
-from trainer.network.model import Network, evaluating
+from trainer.explain.points import outputs_at, points
+from trainer.network.model import Network
 
 CHANNELS_SHOWN: Final = 6
 MOST_STAGES: Final = 8
+LAYERS_SHOWN: Final = 4
+"""Of a transformer, from first to last."""
 
 
 @dataclass(frozen=True)
@@ -32,20 +34,24 @@ class StageMaps:
 
 
 def activation_maps(network: Network, pixels: Pixels) -> list[StageMaps]:
-    """Of one image, uint8 [S, S, 3]: after the stem, and after the last stage of each resolution."""
-    device = network.mean.device
-    outputs: list[tuple[str, Tensor]] = []
-    with torch.inference_mode(), evaluating(network):
-        values = network.normalise(torch.tensor(pixels[None]).to(device))
-        for index, (name, stage) in enumerate(network.backbone.named_children()):
-            values = stage(values)
-            outputs.append(
-                (name, channels_first(network.backbone, index, values)[0].clone())
-            )  # next: in place
-    stem, sides = _stem_end(network), [int(values.shape[1]) for _, values in outputs]
-    last_of_side = {side: index for index, side in enumerate(sides)}
-    chosen = sorted({stem, *last_of_side.values()})[-MOST_STAGES:]
+    """Of one image, uint8 [S, S, 3]: after the stem, and after the last stage of each resolution. A
+    transformer has one resolution: there it is after the patches are cut out, and after some of the layers.
+    """
+    seen = points(network)
+    maps = outputs_at(network, seen, torch.tensor(pixels[None]).to(network.mean.device))
+    outputs = [
+        (point.name, values[0]) for point, values in zip(seen, maps, strict=True) if values is not None
+    ]
+    chosen, stem = _choose(network, [int(values.shape[1]) for _, values in outputs])
     return [_stage_maps(*outputs[index], is_stem=index == stem) for index in chosen]
+
+
+def _choose(network: Network, sides: list[int]) -> tuple[list[int], int]:
+    """(the stages to show, the one that ends the stem)"""
+    stem, last_of_side = _stem_end(network), {side: index for index, side in enumerate(sides)}
+    if len(last_of_side) == 1 and len(sides) > LAYERS_SHOWN:
+        return [round(k * (len(sides) - 1) / (LAYERS_SHOWN - 1)) for k in range(LAYERS_SHOWN)], stem
+    return sorted({stem, *last_of_side.values()} & set(range(len(sides))))[-MOST_STAGES:], stem
 
 
 def _stem_end(network: Network) -> int:

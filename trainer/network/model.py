@@ -1,22 +1,20 @@
 """The network: torchvision's backbone and a new head; what is frozen, and who learns how fast."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from fovea.errors import SettingsInvalid
+from trainer.network.backbones import build_backbone
+from trainer.network.tokens import Patches, TokenPool
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 WEIGHT_DECAY = 0.01
 GROUPS = 3
-CONTAINERS = ("features", "layers", "trunk_output")
-"""torchvision's names for a sequence of stages"""
-PARTS_REPLACED = frozenset({"avgpool", "fc", "classifier", "head", "flatten"})
+_UNDECAYED = ("bias", "class_token", "pos_embedding")
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -57,10 +55,11 @@ class ConcatPool(nn.Module):
 
 
 def build_network(arch: str, classes: int, size: int) -> Network:
-    """A network with random weights. Raises SettingsInvalid when images of `size` are too small for it."""
-    backbone = build_backbone(arch)
-    channels = _output_channels(backbone, arch, size)
-    return Network(backbone, _build_head(channels, classes))
+    """A network with random weights. Raises SettingsInvalid when it cannot take images of `size`."""
+    backbone = build_backbone(arch, size)
+    pool = TokenPool() if isinstance(backbone[0], Patches) else ConcatPool()
+    values = _count_pooled(backbone, pool, arch, size)
+    return Network(backbone, build_head(pool, values, classes))
 
 
 @torch.no_grad()
@@ -77,19 +76,18 @@ def check_size(network: Network, arch: str, size: int, option: str) -> None:
             raise SettingsInvalid(f"{option}: {arch} takes no images of {size} pixels ({error})") from error
 
 
-def build_backbone(arch: str) -> nn.Sequential:
-    """The layers up to the feature map, in stages. Their names are torchvision's, with `features_0` for what
-    is `features.0` there."""
-    net = torchvision.models.get_model(arch, weights=None)
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    for name, module in net.named_children():
-        if name in CONTAINERS:
-            stages.update((f"{name}_{child}", stage) for child, stage in module.named_children())
-        elif name not in PARTS_REPLACED:
-            stages[name] = module
-    if arch.startswith("densenet"):  # which calls this as a function
-        stages["relu"] = nn.ReLU()
-    return nn.Sequential(stages)
+def build_head(pool: nn.Module, values: int, classes: int) -> nn.Sequential:
+    """From features to logits [n, classes], where `pool` makes `values` of an image's."""
+    return nn.Sequential(
+        pool,
+        nn.BatchNorm1d(values),
+        nn.Dropout(0.25),
+        nn.Linear(values, 512),
+        nn.ReLU(),
+        nn.BatchNorm1d(512),
+        nn.Dropout(0.5),
+        nn.Linear(512, classes),
+    )
 
 
 @contextmanager
@@ -162,32 +160,20 @@ def lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
 def _trainable(part: nn.Module) -> list[tuple[nn.Parameter, bool]]:
     """Each parameter that learns, with whether it decays."""
     return [
-        (parameter, not isinstance(module, _NORMS) and name != "bias")
+        (parameter, not isinstance(module, _NORMS) and not name.endswith(_UNDECAYED))
         for module in part.modules()
         for name, parameter in module.named_parameters(recurse=False)
         if parameter.requires_grad
     ]
 
 
-def _output_channels(backbone: nn.Sequential, arch: str, size: int) -> int:
+def _count_pooled(backbone: nn.Sequential, pool: nn.Module, arch: str, size: int) -> int:
+    """Values of one image, as the head gets them."""
     with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(backbone):
         try:
-            features = backbone(torch.zeros(1, 3, size, size))
+            pooled = pool(backbone(torch.zeros(1, 3, size, size)))
         except RuntimeError as error:
             raise SettingsInvalid(
                 f"--size {size} is too small for {arch}: no feature map is left ({error})"
             ) from error
-    return int(features.shape[1])
-
-
-def _build_head(channels: int, classes: int) -> nn.Sequential:
-    return nn.Sequential(
-        ConcatPool(),
-        nn.BatchNorm1d(2 * channels),
-        nn.Dropout(0.25),
-        nn.Linear(2 * channels, 512),
-        nn.ReLU(),
-        nn.BatchNorm1d(512),
-        nn.Dropout(0.5),
-        nn.Linear(512, classes),
-    )
+    return int(pooled.shape[1])

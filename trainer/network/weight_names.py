@@ -8,7 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from trainer.network.model import CONTAINERS, PARTS_REPLACED, build_backbone
+from trainer.network.backbones import CONTAINERS, PARTS_REPLACED, build_backbone
+from trainer.network.tokens import fit_positions
 from trainer.options.architectures import ARCHITECTURES
 
 Shapes = Mapping[str, torch.Size]
@@ -16,6 +17,15 @@ Shapes = Mapping[str, torch.Size]
 COUNTER: Final = "num_batches_tracked"
 """Of batch norm; files of older versions of torch lack it."""
 _HEADS: Final = PARTS_REPLACED | {"last_linear", "pre_logits", "global_pool", "aux_logits"}
+_TRANSFORMERS: Final = (
+    (r"^patches\.pos_embedding$", "encoder.pos_embedding"),
+    (r"^patches\.", ""),
+    (r"^(encoder_layer_\d+\.)", r"encoder.layers.\1"),
+    (r"^ln\.", "encoder.ln."),
+)
+"""What our vision transformers' layers are in torchvision's."""
+POSITIONS: Final = "pos_embedding"
+"""Ends the name of what is added to the tokens by their places, which fits another image size."""
 _SIGNATURES: Final = (
     (
         r"(^|\.)layer\d\.\d+\.se\.",
@@ -65,6 +75,16 @@ def match_names(state: Mapping[str, Tensor], backbone: nn.Sequential) -> list[Na
     return list(complete.values()) or [nearest if 2 * len(nearest.names) > len(own) else matches[0]]
 
 
+def fitted(name: str, value: Tensor, shape: torch.Size) -> Tensor | None:
+    """The value for a parameter of this shape: positions are those of another image size. None where it does
+    not fit."""
+    if value.shape == shape:
+        return value
+    if not name.endswith(POSITIONS) or value.shape[::2] != shape[::2] or len(shape) != 3:
+        return None
+    return fit_positions(value.float(), shape[1])
+
+
 def describe_weights(state: Mapping[str, Tensor]) -> str:
     """What it is, for a person: another architecture of the trainer's, another library's network, or its
     first name."""
@@ -101,7 +121,8 @@ def _namings(backbone: nn.Sequential, own: list[str]) -> list[dict[str, str]]:
     older = {
         re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", name): n for name, n in theirs.items()
     }
-    placed = {_placed(name, places): n for name, n in theirs.items()}
+    by_places = all(name.split(".", 1)[0] in places for name in theirs)  # not so of a vision transformer
+    placed = {_placed(name, places): n for name, n in theirs.items()} if by_places else theirs
     distinct: list[dict[str, str]] = []
     for naming in (theirs, {name: name for name in own}, older, placed):
         if naming not in distinct:
@@ -110,6 +131,10 @@ def _namings(backbone: nn.Sequential, own: list[str]) -> list[dict[str, str]]:
 
 
 def _nested(name: str) -> str:
+    """Our own name -> torchvision's."""
+    for ours, theirs in _TRANSFORMERS:
+        if re.match(ours, name):
+            return re.sub(ours, theirs, name)
     return re.sub(rf"^({'|'.join(CONTAINERS)})_", r"\1.", name)
 
 
@@ -130,7 +155,7 @@ def _compare(state: Mapping[str, Tensor], naming: Mapping[str, str], part: str, 
     missing = [
         theirs for theirs, mine in naming.items() if mine not in names and not theirs.endswith(COUNTER)
     ]
-    misshapen = [mine for mine, theirs in names.items() if state[theirs].shape != own[mine]]
+    misshapen = [mine for mine, theirs in names.items() if fitted(mine, state[theirs], own[mine]) is None]
     taken = set(names.values())
     places = [int(name.split(".", 1)[0]) for name in naming if name.split(".", 1)[0].isdigit()]
     last_place = max(places, default=None) if len(places) == len(naming) else None

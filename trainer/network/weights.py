@@ -16,7 +16,7 @@ from fovea.proxies import http_proxy, way_of
 from fovea.stores.patience import store_called
 from fovea.stores.storage import LocalFolder, is_bucket, open_folder
 from trainer.network.model import Network
-from trainer.network.weight_names import NameMatch, describe_weights, match_names
+from trainer.network.weight_names import NameMatch, describe_weights, fitted, match_names
 from trainer.network.weights_file import read_state_dict
 
 
@@ -93,8 +93,9 @@ def _load_backbone(network: Network, state: dict[str, Tensor], path: Path, arch:
         )
     if not matches[0].complete:
         raise DataInvalid(f"{path}: does not fit {arch}: {_describe_misfit(network, state, matches[0])}")
-    names = matches[0].names
-    network.backbone.load_state_dict({own: state[theirs] for own, theirs in names.items()}, strict=False)
+    own = {name: value.shape for name, value in network.backbone.state_dict().items()}
+    values = {name: fitted(name, state[theirs], own[name]) for name, theirs in matches[0].names.items()}
+    network.backbone.load_state_dict(values, strict=False)
 
 
 def _describe_misfit(network: Network, state: dict[str, Tensor], match: NameMatch) -> str:

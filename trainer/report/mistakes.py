@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from fovea.images.preprocess import Pixels
 from trainer.evaluate.metrics import Pair, Targets, most_confused
 from trainer.explain.pictures import data_uri, overlay, picture
-from trainer.explain.saliency import saliency_maps
+from trainer.explain.saliency import NoMaps, saliency_maps
 from trainer.images.batches import Images
 from trainer.network.model import Network
 from trainer.report.album import Album, Picture
@@ -46,15 +47,25 @@ class ShownPair:
 
 
 def show_worst(album: Album, heldout: Images, outcomes: Outcomes, network: Network) -> list[Picture]:
-    """The top losses, each with a saliency map of what was predicted."""
+    """The top losses, each with a saliency map of what was predicted, where the architecture gives one."""
     worst = np.array(outcomes.worst(), np.int64)
     pixels = np.ascontiguousarray(heldout.pixels(worst))
-    maps = saliency_maps(network, pixels, outcomes.predicted[worst])
     pictures = [
-        album.take(index, data_uri(picture(crop, SIDE)), data_uri(overlay(crop, saliency, SIDE)))
-        for index, crop, saliency in zip(worst.tolist(), pixels, maps, strict=True)
+        album.take(index, data_uri(picture(crop, SIDE)), heat)
+        for index, crop, heat in zip(
+            worst.tolist(), pixels, _heat(network, pixels, outcomes.predicted[worst]), strict=True
+        )
     ]
     return [taken for taken in pictures if taken]
+
+
+def _heat(network: Network, pixels: Pixels, classes: Targets) -> Sequence[str | None]:
+    """Data URIs of the images with what speaks for these classes upon them."""
+    try:
+        maps = saliency_maps(network, pixels, classes)
+    except NoMaps:
+        return [None] * len(pixels)
+    return [data_uri(overlay(crop, saliency, SIDE)) for crop, saliency in zip(pixels, maps, strict=True)]
 
 
 def show_pairs(album: Album, outcomes: Outcomes, counts: Targets, labels: tuple[str, ...]) -> list[ShownPair]:

@@ -5,12 +5,18 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn import functional
+from torchvision.models.vision_transformer import VisionTransformer
 
-from tests.trainer.explain.networks import BLUE, RED, colour_network, corners
+from tests.trainer.explain.networks import BLUE, LABELS, ORIGIN, RED, colour_network, corners
 from tests.trainer.layers import convolution, last_layer
+from trainer.explain.explanation import NamedImage, explain
+from trainer.explain.page import render_page
 from trainer.explain.pictures import overlay
-from trainer.explain.saliency import BATCH_SIZE, feature_layer, saliency_maps
-from trainer.network.model import build_network, freeze_backbone
+from trainer.explain.saliency import BATCH_SIZE, NoMaps, saliency_maps, saliency_point
+from trainer.network.backbones import in_layers
+from trainer.network.model import Network, build_head, build_network, freeze_backbone
+from trainer.network.tokens import TokenPool
 from trainer.options.architectures import ARCHITECTURES
 
 FAMILIES = (
@@ -59,16 +65,14 @@ def test_maps_of_every_family_lie_between_zero_and_one(arch: str) -> None:
 
 def test_every_family_is_tried() -> None:
     families = {"".join(c for c in a.split("_")[0] if c.isalpha()) for a in FAMILIES}
-    others = {"resnext", "wide"}  # which are resnets
+    others = {"resnext", "wide", "maxvit", "vit"}  # resnets; and those that small images are nothing for
     assert {"".join(c for c in a.split("_")[0] if c.isalpha()) for a in ARCHITECTURES} - others == families
 
 
 def test_large_images_have_the_map_of_the_last_layer_and_small_ones_of_one_that_can_show_a_place() -> None:
     network = build_network("resnet18", 3, 32)
-    names = [name for name, _ in network.backbone.named_children()]
-    assert names[feature_layer(network, 128)] == "layer4"
-    assert names[feature_layer(network, 64)] == "layer3"
-    assert names[feature_layer(network, 24)] == "layer1"
+    points = [saliency_point(network, size) for size in (128, 64, 24)]
+    assert [point.name for point in points] == ["layer4", "layer3", "layer1"]
 
 
 def test_small_image_lights_up_at_its_corner_too() -> None:
@@ -125,3 +129,54 @@ def test_overlay_is_a_small_picture_that_is_lightest_where_the_heat_is() -> None
         assert image.size == (160, 160)
         grey = np.asarray(image.convert("L"), np.float32)
     assert grey[:40, :40].mean() > 1.5 * grey[80:, 80:].mean()
+
+
+def test_patch_that_a_transformer_goes_by_lights_up() -> None:
+    """It learns within two seconds to tell a red patch from a blue one, wherever it lies."""
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    net = VisionTransformer(32, 8, num_layers=3, num_heads=2, hidden_dim=32, mlp_dim=64)
+    network = Network(in_layers(net), build_head(TokenPool(), 64, 2))
+    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
+    for _ in range(40):
+        pixels, targets, _ = _coloured_patches(32, random)
+        loss = functional.cross_entropy(network(torch.tensor(pixels)), torch.tensor(targets))
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+    pixels, targets, places = _coloured_patches(64, random)
+    maps = saliency_maps(network, pixels, targets)
+    assert maps.shape == (64, 4, 4)
+    lit = [np.unravel_index(saliency.argmax(), (4, 4)) for saliency in maps]
+    assert np.mean([tuple(place) == there for place, there in zip(places, lit, strict=True)]) > 0.9
+    assert np.mean([m[tuple(place)] / m.sum() for m, place in zip(maps, places, strict=True)]) > 0.5
+
+
+def _coloured_patches(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Noise with a patch of 8 pixels that is red (0) or blue (1): pixels, targets and the patches' places."""
+    pixels = random.integers(100, 156, (count, 32, 32, 3), np.uint8)
+    targets, places = random.integers(0, 2, count), random.integers(0, 4, (count, 2))
+    for image, target, (row, column) in zip(pixels, targets, 8 * places, strict=True):
+        image[row : row + 8, column : column + 8] = ((230, 30, 30), (30, 30, 230))[target]
+    return pixels, targets, places
+
+
+def test_network_without_places_says_so() -> None:
+    network = Network(nn.Sequential(MeanColours()), nn.Sequential(nn.Linear(3, 3)))
+    with pytest.raises(NoMaps, match="keeps a map"):
+        saliency_maps(network, _noise(2, 32), np.array([0, 1]))
+    page = render_page(explain(network, LABELS, [NamedImage("noise.png", _noise(1, 32)[0])]), ORIGIN)
+    assert "so there are no heat maps" in page
+    assert "Heat map for" not in page
+
+
+class MeanColours(nn.Module):
+    """Which have no places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 3, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means: torch.Tensor = self.convolution(images).mean((2, 3))
+        return means
