@@ -108,6 +108,7 @@ def read_data(split: Split, settings: AnySettings, threads: int) -> DataSet:
         settings.cache_dir,
         max_bad_fraction=settings.max_bad_fraction,
         threads=threads,
+        in_training=settings.preprocess_in_training,
     )
     logger.info(
         "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)
@@ -214,6 +215,7 @@ def augmentation(settings: AnySettings) -> Augmentation:
         settings.flip,
         settings.max_warp,
         settings.max_lighting,
+        pad_colour=settings.preprocess.pad_colour if settings.fit == "pad" else None,
     )
 
 

@@ -74,8 +74,9 @@ def _find_run(given: Path, runs: Path) -> RunFolder:
 
 
 def _check_network(settings: TrainSettings, before: TrainSettings, run: Path) -> None:
-    spec, given = before.preprocess, settings.model_fields_set
-    for name, of_network in {"arch": before.arch, "size": spec.size, "resize": spec.resize}.items():
+    given, in_training = settings.model_fields_set, before.preprocess_in_training
+    of_run = {"arch": before.arch, "size": before.size, "resize": in_training.resize, "fit": before.fit}
+    for name, of_network in of_run.items():
         value = getattr(settings, name)
         if name in given and value not in {None, of_network}:
             reason = f"goes on with that run's network, which has {of_network}"

@@ -13,12 +13,19 @@ import hashlib
 import importlib
 import math
 from types import ModuleType
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from fovea.errors import ImageInvalid
 from fovea.images import decode_limits, jxl, kinds
@@ -37,6 +44,13 @@ from fovea.images.values import as_rgb
 
 Pixels = npt.NDArray[np.uint8]
 Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+Fit = Literal["crop", "pad"]
+Sample = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Sample, Sample, Sample]
+"""Red, green and blue."""
+
+PAD_COLOUR: Final = (124, 116, 104)
+"""The mean of ImageNet's images, which networks that were trained on them take for nothing."""
 
 
 def _built() -> ModuleType | None:
@@ -77,24 +91,59 @@ class PreprocessSpec(BaseModel):
     The image is made RGB (transparency onto white, more than 8 bits scaled to 8, see `values`) and
     resized, horizontally first, so that its shorter side has `resize` pixels; its centre `size` x `size` is
     cut out and turned upright as its format says, see `metadata`.
+
+    Where `fit` is "pad", nothing is cut: the longer side gets `size` pixels and the other as many as keep the
+    proportions that the file's header says, rounded (a half to the even number), and one at least. The image
+    is turned upright and laid into the middle of a square of `pad_colour`, with the rounded half of what is
+    left over to its left or above, as Pillow's `ImageOps.pad` does. This has a format of its own, so that
+    readers which would cut do not read it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = Field(default=1, description="2 where images are padded")
     size: int = Field(ge=1, le=2048, description="side of the square crop, in pixels")
-    resize: int = Field(ge=1, le=4096, description="shorter side after resizing, in pixels")
+    resize: int = Field(
+        ge=1, le=4096, description="shorter side after resizing, in pixels; where images are padded, `size`"
+    )
     interpolation: Interpolation = "bilinear"
     draft: bool = Field(
         default=True,
         description="large JPEGs are decoded at a reduced scale that still has twice the target size",
     )
+    fit: Fit = Field(default="crop", description="how an image that is not square becomes so")
+    pad_colour: Colour = Field(default=PAD_COLOUR, description="red, green and blue, where images are padded")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _format_follows(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "format" not in values:
+            return {"format": 2 if values.get("fit") == "pad" else 1, **values}
+        return values
 
     @model_validator(mode="after")
     def _crop_fits(self) -> "PreprocessSpec":
         if self.size > self.resize:
             raise ValueError(f"the crop ({self.size}) is larger than the resized image ({self.resize})")
+        if (self.format == 2) != (self.fit == "pad"):
+            raise ValueError(f"format {self.format} is not that of images that are fitted by {self.fit}")
+        if self.fit == "pad" and self.size != self.resize:
+            raise ValueError(f"padded images are resized to {self.size}, not to {self.resize}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_padding(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A crop's is what it was, for readers that know of no more, and has the digest that it had."""
+        fields: dict[str, Any] = serialize(self)
+        added = () if self.fit == "pad" else ("fit", "pad_colour")
+        return {name: value for name, value in fields.items() if name not in added}
+
+    def __str__(self) -> str:
+        """For a person."""
+        if self.fit == "crop":
+            return f"shorter side {self.resize}, crop {self.size}, {self.interpolation}"
+        colour = "#{:02x}{:02x}{:02x}".format(*self.pad_colour)
+        return f"longer side {self.size}, padded with {colour}, {self.interpolation}"
 
     @property
     def digest(self) -> str:
@@ -190,7 +239,7 @@ def _open(pixels: bytes, data: bytes, max_pixels: int) -> ImageFile.ImageFile:
 
 
 def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
-    file, turning = image.file, image.orientation
+    file, turning, whole = image.file, image.orientation, image.file.size
     if spec.draft and image.can_be_reduced:
         _reduce_jpeg(file, spec)
     file.load()
@@ -198,6 +247,11 @@ def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
         turning = remaining_turn(file)
     is_plain = file.mode == "RGB" and not file.has_transparency_data  # most are: nothing of `values` is asked
     rgb = file if is_plain else as_rgb(file)
+    if spec.fit == "pad":
+        # As the header has them: at a reduced scale sides are rounded.
+        proportions = whole if image.can_be_reduced else rgb.size
+        small = _resized(rgb, _fitting(proportions, spec.size), spec.interpolation)
+        return _letterbox(turn(small, turning), spec)
     crop = centre(rgb, spec.size, spec.resize, spec.interpolation)
     # The crop is square and central, so turning it last is turning the image, for a fraction of the cost.
     upright = crop if turning == UPRIGHT else np.asarray(turn(Image.fromarray(crop), turning))
@@ -206,9 +260,29 @@ def _upright_crop(image: OpenedImage, spec: PreprocessSpec) -> Pixels:
 
 def _reduce_jpeg(image: Image.Image, spec: PreprocessSpec) -> None:
     """libjpeg decodes at 1/2, 1/4 or 1/8 at no cost, here never below twice the size that is wanted."""
-    scale = 2 * spec.resize / min(image.size)
+    scale = 2 * spec.resize / (max(image.size) if spec.fit == "pad" else min(image.size))
     if scale < 1:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+
+
+def _fitting(whole: tuple[int, int], size: int) -> tuple[int, int]:
+    """The width and height of such an image when its longer side is made `size`."""
+    width, height = whole
+    if width > height:
+        return size, max(1, round(height / width * size))
+    return (max(1, round(width / height * size)), size) if height > width else (size, size)
+
+
+def _resized(image: Image.Image, to: tuple[int, int], interpolation: Interpolation) -> Image.Image:
+    """Each axis by itself, as `_by_pillow` does."""
+    resample = _FILTERS[interpolation][0]
+    return image.resize((to[0], image.height), resample).resize(to, resample)
+
+
+def _letterbox(image: Image.Image, spec: PreprocessSpec) -> Pixels:
+    page = Image.new("RGB", (spec.size, spec.size), spec.pad_colour)
+    page.paste(image, (round((spec.size - image.width) * 0.5), round((spec.size - image.height) * 0.5)))
+    return np.array(page)
 
 
 class _Square(NamedTuple):

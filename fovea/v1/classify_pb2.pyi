@@ -413,13 +413,21 @@ class Preprocess(_message.Message):
     RESIZE_FIELD_NUMBER: _builtins.int
     INTERPOLATION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    FIT_FIELD_NUMBER: _builtins.int
+    PAD_COLOUR_FIELD_NUMBER: _builtins.int
     size: _builtins.int
     """The square crop's side in pixels."""
     resize: _builtins.int
-    """The shorter side in pixels after resizing, before the crop."""
+    """The shorter side in pixels after resizing, before the crop; where images are padded, their longer side."""
     interpolation: _builtins.str
     digest: _builtins.str
     """sha256 of the whole specification, hexadecimal."""
+    fit: _builtins.str
+    """crop: the centre is cut out. pad: the whole image lies in the middle of a square of pad_colour."""
+    @_builtins.property
+    def pad_colour(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Red, green and blue; empty where images are cropped."""
+
     def __init__(
         self,
         *,
@@ -427,10 +435,12 @@ class Preprocess(_message.Message):
         resize: _builtins.int = ...,
         interpolation: _builtins.str = ...,
         digest: _builtins.str = ...,
+        fit: _builtins.str = ...,
+        pad_colour: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "interpolation", b"interpolation", "resize", b"resize", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "fit", b"fit", "interpolation", b"interpolation", "pad_colour", b"pad_colour", "resize", b"resize", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

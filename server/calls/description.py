@@ -1,5 +1,6 @@
 """How classify.proto describes the model that is served."""
 
+from fovea.model.bundle import BundleContract
 from fovea.v1 import classify_pb2 as pb
 from server.models.model import Model
 
@@ -9,7 +10,7 @@ def model_description(model: Model) -> pb.GetModelResponse:
     described = pb.GetModelResponse(
         model=model.identity,
         labels=contract.labels,
-        preprocess=_preprocess(model),
+        preprocess=preprocess_description(contract),
         metrics=_metrics(model),
         abstain_threshold=contract.abstain_threshold,
         loaded_versions=[contract.version],
@@ -20,10 +21,15 @@ def model_description(model: Model) -> pb.GetModelResponse:
     return described
 
 
-def _preprocess(model: Model) -> pb.Preprocess:
-    spec = model.contract.preprocess
+def preprocess_description(contract: BundleContract) -> pb.Preprocess:
+    spec = contract.preprocess
     return pb.Preprocess(
-        size=spec.size, resize=spec.resize, interpolation=spec.interpolation, digest=spec.digest
+        size=spec.size,
+        resize=spec.resize,
+        interpolation=spec.interpolation,
+        digest=spec.digest,
+        fit=spec.fit,
+        pad_colour=spec.pad_colour if spec.fit == "pad" else (),
     )
 
 

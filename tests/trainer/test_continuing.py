@@ -56,7 +56,7 @@ def test_average_mixing_and_accumulation_are_taken_over(tmp_path: Path) -> None:
 
 def test_run_of_a_version_that_knew_fewer_options_goes_on_with_their_defaults(tmp_path: Path) -> None:
     run = RunFolder(_before(tmp_path, "--data", "photos"))
-    newer = ("ema", "mixup", "cutmix", "accumulate", "gamma", "channels_last")
+    newer = ("ema", "mixup", "cutmix", "accumulate", "gamma", "channels_last", "sizes", "fit")
     older = {name: value for name, value in run.read_json(SETTINGS_FILE).items() if name not in newer}
     run.write_json(SETTINGS_FILE, older)
     check_same(run, _load("--data", "photos"))
@@ -64,6 +64,7 @@ def test_run_of_a_version_that_knew_fewer_options_goes_on_with_their_defaults(tm
         (("--ema", "0.9"), "was begun with no --ema, not --ema 0.9"),
         (("--accumulate", "2"), "was begun with --accumulate 1, not --accumulate 2"),
         (("--mixup", "0.2"), "was begun with --mixup 0.0, not --mixup 0.2"),
+        (("--fit", "pad"), "was begun with --fit crop, not --fit pad"),
         (("--channels-last", "on"), "was begun with --channels-last auto, not --channels-last on"),
     ):
         with pytest.raises(SettingsInvalid, match=said):
@@ -77,6 +78,16 @@ def test_training_goes_on_at_the_last_of_its_sizes(tmp_path: Path) -> None:
     assert _continued(run, "--data", "photos", "--sizes", "80,96").sizes == (80, 96)
     with pytest.raises(SettingsInvalid, match=r"--sizes 96,128 should end with 96, which the network of"):
         _continued(run, "--data", "photos", "--sizes", "96,128")
+
+
+def test_images_are_fitted_as_the_network_knows_them(tmp_path: Path) -> None:
+    run = _before(tmp_path, "--data", "photos", "--fit", "pad", "--size", "64")
+    settings = _continued(run, "--data", "photos", "--resize", "73")
+    assert (settings.fit, settings.preprocess.resize) == ("pad", 64)
+    assert settings.preprocess_in_training.resize == 73
+    for option, value, said in (("--fit", "crop", "pad"), ("--resize", "64", "73"), ("--size", "70", "64")):
+        with pytest.raises(SettingsInvalid, match=f"{option} {value}: .* which has {said}"):
+            _continued(run, "--data", "photos", option, value)
 
 
 def test_options_that_are_given_win(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_other_data_keep_the_defaults() -> None:
         (["--arch", "resnet43"], r"--arch .* such as resnet"),
         (["--size", "4"], r"--size "),
         (["--resize", "100"], r"--resize 100 should be at least --size 224"),
+        (["--fit", "stretch"], r"--fit .*pad"),
         (["--sizes", "224,128"], r"--sizes .*two or more that rise, from 8 on, as in 128,224, not '224,128'"),
         (["--sizes", "128"], r"--sizes .*two or more that rise"),
         (["--sizes", "4,128"], r"--sizes .*from 8 on"),

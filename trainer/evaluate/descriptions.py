@@ -110,7 +110,7 @@ def _what_it_does(contract: BundleContract) -> Iterator[Row]:
     more = f" and {len(labels) - MOST_ROWS} more" if len(labels) > MOST_ROWS else ""
     names = [repr(label) if "," in label else label for label in labels[:MOST_ROWS]]
     yield "labels", f"{len(labels)}: {', '.join(names)}{more}"
-    yield "images", f"shorter side {spec.resize}, crop {spec.size}, {spec.interpolation}"
+    yield "images", str(spec)
     for tensor in (*contract.inputs, *contract.outputs):
         yield tensor.name, f"{tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
     yield "temperature", f"{contract.temperature:g}"

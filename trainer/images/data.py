@@ -73,16 +73,24 @@ class DataSet:
 
 
 def read_images(
-    split: Split, data: str, spec: PreprocessSpec, cache_dir: Path, *, max_bad_fraction: float, threads: int
+    split: Split,
+    data: str,
+    spec: PreprocessSpec,
+    cache_dir: Path,
+    *,
+    max_bad_fraction: float,
+    threads: int,
+    in_training: PreprocessSpec | None = None,
 ) -> DataSet:
-    """Decodes the images of `split`, or finds them in the cache.
+    """Decodes the images of `split`, or finds them in the cache: those held out by `spec`, the others by
+    `in_training`, or by default as `spec` has them before it cuts.
 
     Files that cannot be decoded are left out and named in `bad`; training images whose content is held out
     too are left out and named in `comparison`, for else the held-out accuracy would be better than the truth.
     Raises DataInvalid when bad files are more than `max_bad_fraction` of all or leave a class nothing to
     train on, Unavailable when the cache cannot be written.
     """
-    whole = PreprocessSpec(size=spec.resize, resize=spec.resize)
+    whole = in_training or spec.model_copy(update={"size": spec.resize})
     train = decode_all(split.train, whole, cache_dir, threads)
     heldout = decode_all(split.heldout, spec, cache_dir, threads)
     bad = (*_bad(split.train, train), *_bad(split.heldout, heldout))

@@ -145,7 +145,7 @@ def _decode_into(
             image = open_image(data)
             traits = traits_of(image)
             crop = crop_image(image, spec)
-            return Outcome(None, (*traits, *traits_of_pixels(crop))), crop
+            return Outcome(None, (*traits, *traits_of_pixels(_picture(crop, spec)))), crop
         except ImageInvalid as error:
             return Outcome(str(error)), None
         except OSError as error:
@@ -156,6 +156,15 @@ def _decode_into(
             cache[row] = pixels
         yield outcome
     cache.flush()
+
+
+def _picture(crop: Pixels, spec: PreprocessSpec) -> Pixels:
+    """uint8 [n, 3]: its pixels without those that have the padding's colour, unless all have."""
+    pixels = crop.reshape(-1, 3)
+    if spec.fit == "crop":
+        return pixels
+    differ = pixels[(pixels != np.array(spec.pad_colour, np.uint8)).any(1)]
+    return differ if len(differ) else pixels
 
 
 def _allocate(target: Path, rows: int, size: int) -> np.memmap[Any, np.dtype[np.uint8]]:

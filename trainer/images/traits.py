@@ -42,7 +42,7 @@ def traits_of(image: OpenedImage) -> tuple[str, ...]:
 
 
 def traits_of_pixels(crop: Pixels) -> tuple[str, ...]:
-    """Which of TRAITS a decoded image has that its header does not tell; uint8 [S, S, 3]."""
+    """Which of TRAITS a decoded image has that its header does not tell; uint8 [..., 3]."""
     spread = np.ptp(crop.reshape(-1, 3), axis=0).max()
     traits = {"nearly black": crop.max() <= DARKEST, "one colour": spread <= LEAST_SPREAD}
     return tuple(name for name, present in traits.items() if present)

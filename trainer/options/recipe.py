@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, Self, TypedDict
 
 from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.preprocess import Fit, PreprocessSpec
 from fovea.model.versions import default_cache
 from fovea.settings import NumbersCommaSeparated
 from trainer.options.architectures import ARCHITECTURES
@@ -107,7 +107,15 @@ class RecipeOptions(ImageOptions):
         "of which is --size; the epochs are divided over them; default: all at --size",
     )
     resize: int | None = Field(
-        None, ge=8, le=4096, description="shorter side before that square is cut out; default: size * 8 / 7"
+        None,
+        ge=8,
+        le=4096,
+        description="shorter side before that square is cut out, or with --fit pad the longer one in "
+        "training; default: size * 8 / 7",
+    )
+    fit: Fit = Field(
+        "crop",
+        description="how images become square: crop cuts the centre out, pad shows them whole between bars",
     )
     min_crop: float = Field(
         0.35, gt=0, le=1, description="augmentation: smallest share of the area that a random crop keeps"
@@ -224,4 +232,15 @@ class RecipeOptions(ImageOptions):
     @property
     def preprocess(self) -> PreprocessSpec:
         """What serving will do to an image, and what is done to held-out ones here."""
-        return PreprocessSpec(size=self.size, resize=self.resize or round(self.size * 8 / 7))
+        resize = self.size if self.fit == "pad" else self._resize
+        return PreprocessSpec(size=self.size, resize=resize, fit=self.fit)
+
+    @property
+    def preprocess_in_training(self) -> PreprocessSpec:
+        """What is done to images that are trained on, before they are augmented: all that serving sees, and
+        more, so that the augmentation has what to cut from."""
+        return PreprocessSpec(size=self._resize, resize=self._resize, fit=self.fit)
+
+    @property
+    def _resize(self) -> int:
+        return self.resize or round(self.size * 8 / 7)

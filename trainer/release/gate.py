@@ -116,8 +116,7 @@ def _decode(contract: BundleContract, heldout: Images, start: int) -> Pixels:
         if not np.array_equal(crop, expected[index]):
             raise GateRefused(
                 f"preprocess: {sample} decodes to other pixels than the model was evaluated on; the "
-                f"contract says size {contract.preprocess.size}, resize {contract.preprocess.resize}, "
-                f"{contract.preprocess.interpolation}"
+                f"contract says {contract.preprocess}"
             )
     return expected
 

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from PIL import Image
 
 from fovea.errors import GateRefused
-from fovea.images.preprocess import Pixels
+from fovea.images.preprocess import Pixels, PreprocessSpec
 from fovea.model.bundle import METADATA_KEY, MODEL_FILE, BundleContract, OtherPrecision, Variant
 from fovea.model.sessions import SessionOptions
 from trainer.config import TrainSettings
@@ -104,18 +105,24 @@ def _write(
     if precision == "fp16":
         write_fp16(model, target)
     else:
-        crops = calibration_crops(data.train, contract.preprocess.size, seed)
+        crops = calibration_crops(data.train, contract.preprocess, seed)
         write_int8(model, target, crops, full_range=precision == "int8-full")
 
 
-def calibration_crops(images: Images, size: int, seed: int) -> Pixels:
+def calibration_crops(images: Images, spec: PreprocessSpec, seed: int) -> Pixels:
     """uint8 [at most 256, size, size, 3]: training images drawn by the seed, spread over the classes.
 
-    The cache holds them whole, at the shorter side that serving resizes to; serving cuts the centre.
+    The cache holds them whole, at the shorter side that serving resizes to; serving cuts the centre. Padded
+    ones are larger there, and scaled down.
     """
+    size = spec.size
     drawn = np.random.default_rng(seed).permutation(len(images))
     chosen = np.sort(drawn[spread_over_classes(images.targets[drawn], CALIBRATION_IMAGES)])
     pixels = images.pixels(chosen)
+    if spec.fit == "pad":
+        whole = (Image.fromarray(each) for each in pixels)
+        small = (image.resize((size, size), Image.Resampling.BILINEAR) for image in whole)
+        return np.stack([np.asarray(image) for image in small])
     top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
     return np.ascontiguousarray(pixels[:, top : top + size, left : left + size])
 

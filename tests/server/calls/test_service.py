@@ -9,11 +9,12 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from grpc_status import rpc_status
 
-from fovea.images.preprocess import decode_image
+from fovea.images.preprocess import PreprocessSpec, decode_image
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
+from server.calls import description
 from tests import tiny
 from tests.rpc import call_of
 from tests.servers import held_up, running_server
@@ -172,11 +173,20 @@ def test_bad_image_does_not_end_the_stream(stub: ClassifierStub) -> None:
     assert results["good"].response.predictions[0].label == "green"
 
 
+def test_padding_is_described(tiny_bundle: ModelBundle) -> None:
+    spec = PreprocessSpec(size=16, resize=16, fit="pad")
+    contract = tiny_bundle.contract.model_copy(update={"preprocess": spec})
+    described = description.preprocess_description(contract)
+    assert (described.fit, list(described.pad_colour)) == ("pad", [124, 116, 104])
+    assert (described.size, described.resize, described.digest) == (16, 16, spec.digest)
+
+
 def test_model_describes_itself(stub: ClassifierStub, tiny_bundle: ModelBundle) -> None:
     model = stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE_S)
     assert list(model.labels) == ["red", "green", "blue"]
     assert model.model.digest == tiny_bundle.digest
     assert (model.preprocess.size, model.preprocess.digest) == (16, tiny.SPEC.digest)
+    assert (model.preprocess.fit, list(model.preprocess.pad_colour)) == ("crop", [])
     assert (model.metrics.accuracy, model.metrics.images) == (1.0, 12)
     assert list(model.loaded_versions) == [1]
     assert (model.provider, model.precision) == ("CPUExecutionProvider", "fp32")

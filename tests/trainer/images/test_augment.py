@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 
 from trainer.images.augment import Augmentation, augment, random_maps
@@ -85,7 +87,8 @@ def test_tilt_sees_opposite_sides_at_different_sizes_and_the_middles_inside() ->
 def test_no_tilt_and_no_light_draw_nothing() -> None:
     pixels = torch.randint(0, 256, (3, 24, 24, 3), dtype=torch.uint8)
     results = []
-    for extra in ({}, {"max_warp": 0.0, "max_lighting": 0.0}):
+    extras: tuple[dict[str, Any], ...] = ({}, {"max_warp": 0.0, "max_lighting": 0.0})
+    for extra in extras:
         torch.manual_seed(0)
         results.append((augment(pixels, Augmentation(24, 0.5, 10, True, **extra)), torch.rand(1)))
     assert all(torch.equal(left, right) for left, right in zip(*results, strict=True))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fovea.errors import GateRefused
+from fovea.images.preprocess import PreprocessSpec
 from trainer.images.batches import Images
 from trainer.images.sources import Sample
 from trainer.release.variants import _check_drop, _Crops, calibration_crops, spread_over_classes
@@ -25,13 +26,16 @@ def test_calibration_is_on_256_centres_spread_over_the_classes() -> None:
     targets = np.repeat([0, 1, 2], [400, 150, 50])
     cache = np.random.default_rng(0).integers(0, 256, (600, 6, 10, 3), np.uint8)
     images = Images(cache, np.arange(600), targets, (Sample(Path("x.png"), "x"),) * 600)
-    crops = calibration_crops(images, 4, seed=1)
+    crops = calibration_crops(images, PreprocessSpec(size=4, resize=6), seed=1)
     place_of = {whole[1:5, 3:7].tobytes(): place for place, whole in enumerate(cache)}
     places = [place_of[crop.tobytes()] for crop in crops]
     assert places == sorted(set(places))
     assert np.bincount(targets[places]).tolist() == [103, 103, 50]
-    assert np.array_equal(crops, calibration_crops(images, 4, seed=1))
-    assert not np.array_equal(crops, calibration_crops(images, 4, seed=2))
+    assert np.array_equal(crops, calibration_crops(images, PreprocessSpec(size=4, resize=6), seed=1))
+    assert not np.array_equal(crops, calibration_crops(images, PreprocessSpec(size=4, resize=6), seed=2))
+    padded = calibration_crops(images, PreprocessSpec(size=4, resize=4, fit="pad"), seed=1)
+    assert padded.shape == (256, 4, 4, 3)
+    assert np.abs(padded.mean((1, 2, 3)) - cache[places].mean((1, 2, 3))).max() < 20  # whole, and no corners
     reader, sizes = _Crops(crops[:40]), []
     while batch := reader.get_next():
         sizes.append(len(batch["pixels"]))

@@ -35,6 +35,7 @@ def again(settings: TrainSettings, continued_from: str | None = None) -> list[st
             "accumulate": 4,
             "mixup": 0.2,
             "sizes": (128, 224),
+            "fit": "pad",
         },
     ],
 )
