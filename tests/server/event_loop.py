@@ -9,11 +9,11 @@ P = ParamSpec("P")
 
 
 def in_event_loop(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
-    """Runs an async test in an event loop of its own, for 30 seconds at most."""
+    """Runs an async test in an event loop of its own, for 90 seconds at most: some start processes."""
 
     @functools.wraps(test)
     def run(*arguments: P.args, **named: P.kwargs) -> None:
-        asyncio.run(asyncio.wait_for(test(*arguments, **named), timeout=30))
+        asyncio.run(asyncio.wait_for(test(*arguments, **named), timeout=90))
 
     return run
 
