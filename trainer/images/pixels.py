@@ -5,15 +5,15 @@ The cache is a memory-mapped file of uint8 crops named by the digest of the file
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -32,7 +32,6 @@ R = TypeVar("R")
 FORMAT: Final = "3"
 AHEAD_PER_THREAD: Final = 8
 PARTIAL: Final = ".tmp-"
-LOCK: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,8 @@ def _write_cache(samples: tuple[Sample, ...], spec: PreprocessSpec, stored: Path
     """The pixels first, the outcomes last: the second file says that the first is whole."""
     try:
         stored.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(stored.parent)
-        with tempfile.TemporaryDirectory(dir=stored.parent, prefix=PARTIAL) as partial, _in_use(partial):
-            pixels, outcomes = Path(partial, "pixels.npy"), Path(partial, "outcomes.json")
+        with _own_folder(stored.parent) as partial:
+            pixels, outcomes = partial / "pixels.npy", partial / "outcomes.json"
             records = [asdict(outcome) for outcome in _decode_into(pixels, samples, spec, threads)]
             outcomes.write_text(json.dumps(records))
             pixels.replace(stored)
@@ -107,20 +105,30 @@ def _write_cache(samples: tuple[Sample, ...], spec: PreprocessSpec, stored: Path
         ) from error
 
 
+@contextmanager
+def _own_folder(parent: Path) -> Iterator[Path]:
+    """A new one, which other processes do not take for abandoned, where the file system has locks."""
+    with ExitStack() as stack:
+        with _locked(parent, LOCK_EX):  # nobody looks between its making and its lock
+            _remove_abandoned(parent)
+            partial = stack.enter_context(tempfile.TemporaryDirectory(dir=parent, prefix=PARTIAL))
+            stack.enter_context(_locked(partial, LOCK_EX | LOCK_NB))
+        yield Path(partial)
+
+
 def _remove_abandoned(folder: Path) -> None:
     """What processes left that were killed as they decoded."""
     for partial in folder.glob(f"{PARTIAL}*"):
         with contextlib.suppress(OSError), _opened(partial) as descriptor:
-            fcntl.flock(descriptor, LOCK)  # raises while somebody is at work there
+            flock(descriptor, LOCK_EX | LOCK_NB)  # raises while somebody is at work there
             shutil.rmtree(partial)
 
 
 @contextmanager
-def _in_use(folder: str) -> Iterator[None]:
-    """Keeps other processes from taking the folder for abandoned, where the file system has locks."""
+def _locked(folder: Path | str, how: int) -> Iterator[None]:
     with _opened(folder) as descriptor:
         with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, LOCK)
+            flock(descriptor, how)
         yield
 
 

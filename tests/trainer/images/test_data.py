@@ -1,5 +1,7 @@
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fcntl import LOCK_EX
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from fovea.images.preprocess import PreprocessSpec, decode_image
 from tests.tiny import picture
 from trainer.images.audit import NotTakenRecord
 from trainer.images.data import DataSet, read_images
-from trainer.images.pixels import _in_use
+from trainer.images.pixels import _locked, _own_folder
 from trainer.images.sources import open_source
 
 SPEC = PreprocessSpec(size=16, resize=18)
@@ -219,9 +221,18 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not
     for partial in (abandoned, live):
         partial.mkdir(parents=True)
         (partial / "pixels.npy").write_bytes(b"half")
-    with _in_use(str(live)):
+    with _locked(live, LOCK_EX):
         _read(_folder(tmp_path / "data"), tmp_path / "cache")
     assert (abandoned.exists(), live.exists()) == (False, True)
+
+
+def test_who_begins_at_the_same_time_does_not_take_the_other_for_killed(tmp_path: Path) -> None:
+    def begin(_: int) -> None:
+        with _own_folder(tmp_path) as folder:
+            (folder / "pixels.npy").touch()
+
+    with ThreadPoolExecutor(8) as processes:
+        list(processes.map(begin, range(400)))
 
 
 def test_cache_that_lost_its_pixels_is_decoded_again(tmp_path: Path) -> None:
