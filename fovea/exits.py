@@ -17,14 +17,14 @@ from fovea.printable import printable
 def run(main: Callable[[], ExitCode | None]) -> NoReturn:
     """Runs a program's `main` and leaves the process with the exit code that its end deserves."""
     surroundings.settle()
-    code = _outcome(main)
+    code = outcome_of(main)
     stopping.finish()
     if daemons.are_at_work():
-        _leave(code)
+        leave(code)
     sys.exit(int(code))
 
 
-def _leave(code: ExitCode) -> NoReturn:
+def leave(code: ExitCode) -> NoReturn:
     """As `sys.exit` does, but without taking the interpreter down below those that are at work."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -33,7 +33,8 @@ def _leave(code: ExitCode) -> NoReturn:
     os._exit(int(code))
 
 
-def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
+def outcome_of(main: Callable[[], ExitCode | None]) -> ExitCode:
+    """Runs `main`, says what ended it, and gives the code to leave with."""
     try:
         return main() or ExitCode.DONE
     except (FoveaError, Terminated) as error:
@@ -47,7 +48,7 @@ def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.UNAVAILABLE
     except OSError as error:
-        if error.errno not in _OF_THE_MACHINE or error.filename is None:
+        if not _is_of_the_machine(error):
             traceback.print_exc()
             return ExitCode.BUG
         print(f"error: {os.fsdecode(error.filename)!r}: {error.strerror}", file=sys.stderr)
@@ -55,6 +56,21 @@ def _outcome(main: Callable[[], ExitCode | None]) -> ExitCode:
     except Exception:
         traceback.print_exc()
         return ExitCode.BUG
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """What a program that ends with this error leaves with."""
+    if isinstance(error, (FoveaError, Terminated)):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, BrokenPipeError) or _is_of_the_machine(error):
+        return ExitCode.UNAVAILABLE
+    return ExitCode.BUG
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _OF_THE_MACHINE and error.filename is not None
 
 
 _OF_THE_MACHINE: Final = {

@@ -59,6 +59,11 @@ class Stopping:
         if self._stop is not None and not self._deferrals and not _is_dealt_with(self._stop):
             raise self._stop
 
+    @property
+    def due(self) -> BaseException | None:
+        """What the last signal wants raised, for who asks others first."""
+        return self._stop
+
     def is_of(self, error: BaseException | None) -> bool:
         return error is not None and error is self._stop
 
