@@ -32,6 +32,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "fit explain",
         "learning_rate evaluate resuming",
         "images network config",
+        "ranks",
         "options progress tracking",
         "pages runs",
     ),
