@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,10 +63,10 @@ def signal_at(step: int, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
     """This process gets the signal while it takes its `step`-th step."""
     taken = iter(range(1, 1000))
 
-    def interrupted(pixels: Tensor, how: Augmentation) -> Tensor:
+    def interrupted(pixels: Tensor, how: Augmentation, *of: Any) -> Tensor:
         if next(taken) == step:
             signal.raise_signal(number)
-        return augment(pixels, how)
+        return augment(pixels, how, *of)
 
     monkeypatch.setattr(loop, "augment", interrupted)
 

@@ -8,6 +8,7 @@ import torch
 from trainer.evaluate.metrics import Logits, loss_error, negative_log_likelihood, softmax
 from trainer.images.batches import Images, all_batches
 from trainer.network.model import Network
+from trainer.ranks.group import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Score:
     error: float
 
 
-def score(network: Network, images: Images, batch_size: int) -> Score:
-    probabilities = softmax(predict(network, images, batch_size))
+def score(network: Network, images: Images, batch_size: int, ranks: Ranks = ALONE) -> Score:
+    probabilities = softmax(predict(network, images, batch_size, ranks))
     return Score(
         negative_log_likelihood(probabilities, images.targets),
         float((probabilities.argmax(1) == images.targets).mean()),
@@ -29,16 +30,22 @@ def score(network: Network, images: Images, batch_size: int) -> Score:
 
 
 @torch.inference_mode()
-def predict(network: Network, images: Images, batch_size: int) -> Logits:
-    """Logits float32 [n, classes], computed in float32 and evaluation mode; the mode is put back."""
+def predict(network: Network, images: Images, batch_size: int, ranks: Ranks = ALONE) -> Logits:
+    """Logits float32 [n, classes], computed in float32 and evaluation mode; the mode is put back.
+
+    Ranks share the batches, which are the same for any number of them, and all have all logits in the end.
+    """
     device, was_training = network.mean.device, network.training
     # One array for all: small ones that stay, made between large ones that go, would leave the C library with
     # gaps that the next batch does not fit into, and memory would grow by every image.
-    logits: Logits = np.empty((len(images), network.classes), np.float32)
+    logits: Logits = np.zeros((len(images), network.classes), np.float32)
     network.eval()
-    done = 0
-    for pixels, _ in all_batches(images, batch_size, device):
-        logits[done : done + len(pixels)] = network(pixels).cpu().numpy()
-        done += len(pixels)
+    starts = range(0, len(images), batch_size)
+    mine = ranks.share.every(starts)
+    for start, (pixels, _) in zip(mine, all_batches(images, batch_size, device, mine), strict=True):
+        logits[start : start + len(pixels)] = network(pixels).cpu().numpy()
+        ranks.check()
+    for _ in range(len(mine), ranks.share.turns(starts)):
+        ranks.check()  # as often as the others
     network.train(was_training)
-    return logits
+    return ranks.total(logits)

@@ -5,37 +5,27 @@ import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, NotRequired, TypedDict, cast
+from typing import Any, Final, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from fovea.errors import DataInvalid
 from trainer.evaluate.prediction import Score
 from trainer.fit.averaging import averaged, network_of
 from trainer.fit.early_stopping import PhaseDecision
-from trainer.network.checkpoint import Checkpoint, Weights, read_training
+from trainer.fit.made_on import MadeOn, made_on
+from trainer.network.checkpoint import Checkpoint, Weights
 from trainer.network.model import Network, lay_out_as_weights
 from trainer.network.precision import Precision
-from trainer.network.snapshot import GeneratorStates, generator_states, set_generators
+from trainer.network.snapshot import GeneratorStates, generator_states
+from trainer.ranks.group import Ranks
 from trainer.runs.history import EpochRecord
 
 logger = logging.getLogger(__name__)
 
 TorchState = dict[str, Any]
 """What an optimizer, a scaler or an average of torch makes of its own state."""
-
-
-class MadeOn(TypedDict):
-    """What equal weights after equal steps depend on, beside the state."""
-
-    device: str
-    threads: int
-    torch: str
-    """its version"""
-    channels_last: NotRequired[bool]
-    """not in older ones, which had them so on a CUDA device alone"""
 
 
 class SavedTraining(TypedDict):
@@ -172,8 +162,13 @@ class TrainingState:
             network.load_state_dict(self.kept_weights)
             self.kept_weights, self.average, self.finished = {}, None, True
 
-    def save(self, run: Path, checkpoint: Checkpoint, precision: Precision) -> None:
-        """Replaces checkpoint.pt, whole or not at all. Waits for the device. Raises Unavailable."""
+    def save(self, run: Path, checkpoint: Checkpoint, precision: Precision, ranks: Ranks) -> None:
+        """Replaces checkpoint.pt, whole or not at all: the first rank does, for all are alike.
+
+        Waits for the device. Raises Unavailable.
+        """
+        if not ranks.is_first:
+            return
         progress = {name: value for name, value in vars(self).items() if name not in NOT_PROGRESS}
         progress["records"] = [asdict(record) for record in self.records]
         progress["step_losses"] = _read(self.step_losses)
@@ -182,11 +177,12 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict() if self.optimizer else self.resumed_optimizer,
             "scaler": self.scaler.state_dict() if self.scaler else self.resumed_scaler,
             "generators": generator_states(),
-            "made_on": _made_on(precision),
+            "made_on": made_on(precision, ranks),
         }
         if average := self.average.state_dict() if self.average else self.resumed_average:
             training["average"] = average
-        checkpoint.at(self.kept_epoch if self.finished else self.epoch).save(run, training)
+        at = checkpoint.at(self.kept_epoch if self.finished else self.epoch)
+        at.save(run, training, after_epoch=bool(self.records and self.step_losses))
 
 
 NOT_PROGRESS: Final = {
@@ -201,55 +197,8 @@ def begin(heldout_loss: float, epochs_before: int) -> TrainingState:
     return TrainingState(heldout_loss, heldout_loss, epochs_before, kept_epoch=epochs_before)
 
 
-def resume(run: Path, network: Network, precision: Precision) -> TrainingState | None:
-    """Puts weights and random generators back to where the training in `run` was broken off.
-
-    None where there is no checkpoint. Raises DataInvalid when it is damaged or of another network.
-    """
-    saved = read_training(run)
-    if saved is None:
-        return None
-    weights, training = saved[0], cast("SavedTraining", saved[1])
-    try:
-        network.load_state_dict(weights)
-        records = [EpochRecord(**record) for record in training["state"]["records"]]
-        state = TrainingState(
-            **{**training["state"], "records": records},
-            resumed_optimizer=training["optimizer"],
-            resumed_scaler=training["scaler"],
-            resumed_average=training.get("average", {}),
-        )
-        set_generators(training["generators"])
-    except Exception as error:  # of a file that is no checkpoint of this run, everything may be wrong
-        raise DataInvalid(f"{run}: its checkpoint does not fit this training") from error
-    if not state.finished:
-        where = f"epoch {state.epoch + 1}, after {len(state.step_losses)} steps of it"
-        logger.info("going on with the run %s in %s", run.name, where)
-        _compare(training["made_on"], _made_on(precision))
-    return state
-
-
 def _read(losses: list[Tensor | float]) -> list[float]:
     """As numbers; those on a device come over in one copy, for each copy waits for the device."""
     read = [loss for loss in losses if isinstance(loss, float)]
     waiting = [loss for loss in losses if isinstance(loss, Tensor)]
     return [*read, *(torch.stack(waiting).tolist() if waiting else [])]
-
-
-def _made_on(precision: Precision) -> MadeOn:
-    return {
-        "device": precision.device.type,
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),
-        "channels_last": precision.memory_format == torch.channels_last,
-    }
-
-
-def _compare(before: MadeOn, now: MadeOn) -> None:
-    before = {"channels_last": before["device"] == "cuda", **before}
-    pairs = {name: (before.get(name), value) for name, value in now.items()}
-    changed = [
-        f"{name} {earlier}, now {value}" for name, (earlier, value) in pairs.items() if earlier != value
-    ]
-    if changed:
-        logger.warning("the run was begun with %s: its end may differ in the last bits", "; ".join(changed))

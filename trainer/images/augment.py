@@ -39,8 +39,12 @@ class Augmentation:
         return replace(self, size=size, reduced=self.reduced * size / self.size)
 
 
-def augment(pixels: Tensor, augmentation: Augmentation) -> Tensor:
+def augment(
+    pixels: Tensor, augmentation: Augmentation, whole: int | None = None, rows: slice = slice(None)
+) -> Tensor:
     """pixels uint8 [n, R, R, 3] -> float32 [n, size, size, 3] in [0, 255].
+
+    They may be the `rows` of a batch of `whole`, whose images are then changed as if all of it were here.
 
     Crop, aspect ratio, rotation, mirroring and perspective are composed into one map an image, so the image
     is interpolated once; what lies outside is mirrored in. Random numbers come from torch's generator of the
@@ -52,21 +56,39 @@ def augment(pixels: Tensor, augmentation: Augmentation) -> Tensor:
     with torch.autocast(
         pixels.device.type, enabled=False
     ):  # coordinates in half precision would be pixels off
+        chance = _Chance(len(pixels) if whole is None else whole, rows, pixels.device)
         images = _reduce(pixels.permute(0, 3, 1, 2).float(), augmentation.reduced)
         if augmentation.pad_colour is not None:
             places = pictures(pixels, augmentation.pad_colour)
-            lit = _letterboxed(images, places, augmentation, augmentation.pad_colour)
+            lit = _letterboxed(images, places, augmentation, augmentation.pad_colour, chance)
         else:
-            grid = _grid(random_maps(len(pixels), augmentation, pixels.device), augmentation.size)
+            grid = _grid(_random_maps(augmentation, chance), augmentation.size)
             cropped = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-            lit = _light(cropped, augmentation.max_lighting) if augmentation.max_lighting else cropped
+            lit = _light(cropped, augmentation.max_lighting, chance) if augmentation.max_lighting else cropped
     return lit.permute(0, 2, 3, 1)
 
 
 def random_maps(count: int, augmentation: Augmentation, device: torch.device) -> Tensor:
     """float32 [count, 3, 3]: homographies from output to input coordinates, both in [-1, 1]."""
-    crops = _random_crops(count, augmentation, device)
-    return _maps(crops, crops.width, crops.height, crops.centre_x, crops.centre_y, augmentation)
+    return _random_maps(augmentation, _Chance(count, slice(None), device))
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """Draws for all images of a batch what some of them need."""
+
+    whole: int
+    rows: slice
+    device: torch.device
+
+    def uniform(self, low: float, high: float) -> Tensor:
+        """float32 [n], a number for each of the rows."""
+        return (low + (high - low) * torch.rand(self.whole, device=self.device))[self.rows]
+
+
+def _random_maps(augmentation: Augmentation, chance: _Chance) -> Tensor:
+    crops = _random_crops(augmentation, chance)
+    return _maps(crops, crops.width, crops.height, crops.centre_x, crops.centre_y, augmentation, chance)
 
 
 class _Crops(NamedTuple):
@@ -81,22 +103,26 @@ class _Crops(NamedTuple):
     """-1 or 1"""
 
 
-def _random_crops(count: int, augmentation: Augmentation, device: torch.device) -> _Crops:
-    area = _uniform(count, augmentation.min_crop, 1, device)
+def _random_crops(augmentation: Augmentation, chance: _Chance) -> _Crops:
+    area = chance.uniform(augmentation.min_crop, 1)
     widest = math.log(min(WIDEST_ASPECT, 1 / augmentation.min_crop))
-    aspect = _uniform(count, -widest, widest, device).exp()
+    aspect = chance.uniform(-widest, widest).exp()
     width, height = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
-    angle = _uniform(
-        count, -math.radians(augmentation.max_rotation), math.radians(augmentation.max_rotation), device
-    )
-    centre_x = _uniform(count, -1, 1, device) * (1 - width)
-    centre_y = _uniform(count, -1, 1, device) * (1 - height)
-    mirror = torch.where(_uniform(count, 0, 1, device) < (0.5 if augmentation.flip else 0), -1.0, 1.0)
+    angle = chance.uniform(-math.radians(augmentation.max_rotation), math.radians(augmentation.max_rotation))
+    centre_x = chance.uniform(-1, 1) * (1 - width)
+    centre_y = chance.uniform(-1, 1) * (1 - height)
+    mirror = torch.where(chance.uniform(0, 1) < (0.5 if augmentation.flip else 0), -1.0, 1.0)
     return _Crops(width, height, angle, centre_x, centre_y, mirror)
 
 
 def _maps(
-    crops: _Crops, width: Tensor, height: Tensor, x: Tensor, y: Tensor, augmentation: Augmentation
+    crops: _Crops,
+    width: Tensor,
+    height: Tensor,
+    x: Tensor,
+    y: Tensor,
+    augmentation: Augmentation,
+    chance: _Chance,
 ) -> Tensor:
     """[n, 3, 3]: of crops with these half sides about these centres, in the image's coordinates."""
     angle, mirror, zero, one = crops.angle, crops.mirror, torch.zeros_like(x), torch.ones_like(x)
@@ -107,13 +133,13 @@ def _maps(
     ]
     affine = torch.stack(rows, 1)
     tilt = augmentation.max_warp
-    return affine @ _perspectives(len(x), tilt, x.device) if tilt else affine
+    return affine @ _perspectives(tilt, chance) if tilt else affine
 
 
-def _perspectives(count: int, max_warp: float, device: torch.device) -> Tensor:
-    """float32 [count, 3, 3]: tilted about both axes, and as much larger as keeps the middles of all four
+def _perspectives(max_warp: float, chance: _Chance) -> Tensor:
+    """float32 [n, 3, 3]: tilted about both axes, and as much larger as keeps the middles of all four
     sides inside."""
-    tilt_x, tilt_y = (_uniform(count, -max_warp, max_warp, device) for _ in range(2))
+    tilt_x, tilt_y = (chance.uniform(-max_warp, max_warp) for _ in range(2))
     scale = 1 - torch.maximum(tilt_x.abs(), tilt_y.abs())
     zero, one = torch.zeros_like(scale), torch.ones_like(scale)
     rows = [
@@ -144,17 +170,19 @@ def _ends(there: Tensor) -> tuple[Tensor, Tensor]:
     return marked.argmax(1), there.shape[1] - marked.flip(1).argmax(1)
 
 
-def _letterboxed(images: Tensor, boxes: Tensor, augmentation: Augmentation, pad_colour: Colour) -> Tensor:
+def _letterboxed(
+    images: Tensor, boxes: Tensor, augmentation: Augmentation, pad_colour: Colour, chance: _Chance
+) -> Tensor:
     """images [n, 3, R, R] with their pictures' places [n, 4] -> [n, 3, size, size]."""
-    crops = _random_crops(len(images), augmentation, images.device)
+    crops = _random_crops(augmentation, chance)
     x, y, half_width, half_height = boxes.unbind(1)
     width, height = half_width * crops.width, half_height * crops.height
     longer = torch.maximum(width, height)
     centre_x, centre_y = x + half_width * crops.centre_x, y + half_height * crops.centre_y
-    maps = _maps(crops, longer, longer, centre_x, centre_y, augmentation)
+    maps = _maps(crops, longer, longer, centre_x, centre_y, augmentation, chance)
     grid = _mirrored_into(_grid(maps, augmentation.size), boxes, images.shape[2])
     cropped = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    lit = _light(cropped, augmentation.max_lighting) if augmentation.max_lighting else cropped
+    lit = _light(cropped, augmentation.max_lighting, chance) if augmentation.max_lighting else cropped
     bars = torch.tensor(pad_colour, dtype=lit.dtype, device=lit.device)[None, :, None, None]
     return torch.where(_inside(width / longer, height / longer, augmentation.size), lit, bars)
 
@@ -201,15 +229,8 @@ def _centres(size: int, device: torch.device) -> Tensor:
     return (2 * torch.arange(size, device=device) + 1) / size - 1
 
 
-def _light(images: Tensor, largest: float) -> Tensor:
+def _light(images: Tensor, largest: float, chance: _Chance) -> Tensor:
     """Contrast about each image's mean, then brightness; images [n, 3, h, w] in [0, 255] stay there."""
-    shape = (len(images), 1, 1, 1)
-    contrast, brightness = (
-        _uniform(len(images), 1 - largest, 1 + largest, images.device).view(shape) for _ in range(2)
-    )
+    contrast, brightness = (chance.uniform(1 - largest, 1 + largest).view(-1, 1, 1, 1) for _ in range(2))
     means = images.mean((1, 2, 3), keepdim=True)
     return (((images - means) * contrast + means) * brightness).clamp(0, 255)
-
-
-def _uniform(count: int, low: float, high: float, device: torch.device) -> Tensor:
-    return low + (high - low) * torch.rand(count, device=device)

@@ -18,9 +18,10 @@ from torch import Tensor
 from fovea.foreground import result_of
 from fovea.images.preprocess import Pixels
 from trainer.images.sources import Sample
+from trainer.ranks.group import WHOLE, Share
 
 Batch = tuple[Tensor, Tensor]
-"""pixels uint8 [n, S, S, 3] and targets int64 [n], on the device"""
+"""pixels uint8 [m, S, S, 3] of the rank's share and targets int64 [n] of the whole batch, on the device"""
 
 Sampler = Literal["shuffle", "balanced"]
 Order = npt.NDArray[np.int64]
@@ -65,27 +66,43 @@ def training_batches(
     epoch: int,
     first_step: int = 0,
     sampler: Sampler = "shuffle",
+    share: Share = WHOLE,
+    parts: int = 1,
 ) -> Iterator[Batch]:
     """One epoch in random order, from `first_step` on. The order depends on nothing but seed and epoch.
 
-    The rest that fills no batch is left for other epochs' orders to bring.
+    The rest that fills no batch is left for other epochs' orders to bring. The pixels are those of the
+    rank's share of each of a batch's `parts`.
     """
     order = epoch_order(images.targets, seed, epoch, sampler)
     steps = range(first_step, steps_per_epoch(images, batch_size))
-    return _batches(images, (order[step * batch_size : (step + 1) * batch_size] for step in steps), device)
+    batches = (order[step * batch_size : (step + 1) * batch_size] for step in steps)
+    return _batches(images, batches, device, share, parts)
 
 
 def endless_batches(
-    images: Images, batch_size: int, device: torch.device, *, seed: int, sampler: Sampler = "shuffle"
+    images: Images,
+    batch_size: int,
+    device: torch.device,
+    *,
+    seed: int,
+    sampler: Sampler = "shuffle",
+    share: Share = WHOLE,
+    parts: int = 1,
 ) -> Iterator[Batch]:
     """Epoch after epoch."""
     for epoch in itertools.count():
-        yield from training_batches(images, batch_size, device, seed=seed, epoch=epoch, sampler=sampler)
+        yield from training_batches(
+            images, batch_size, device, seed=seed, epoch=epoch, sampler=sampler, share=share, parts=parts
+        )
 
 
-def all_batches(images: Images, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """Every image once, in order."""
-    starts = range(0, len(images), batch_size)
+def all_batches(
+    images: Images, batch_size: int, device: torch.device, starts: range | None = None
+) -> Iterator[Batch]:
+    """Every image once, in order; of the batches those alone that begin at `starts`, if it is given."""
+    if starts is None:
+        starts = range(0, len(images), batch_size)
     return _batches(
         images, (np.arange(start, min(start + batch_size, len(images))) for start in starts), device
     )
@@ -110,9 +127,18 @@ def _balanced(targets: npt.NDArray[np.int64], generator: np.random.Generator) ->
     return order
 
 
-def _batches(images: Images, orders: Iterator[Order], device: torch.device) -> Iterator[Batch]:
-    host = ((torch.from_numpy(images.pixels(o)), torch.from_numpy(images.targets[o])) for o in orders)
+def _batches(
+    images: Images, orders: Iterator[Order], device: torch.device, share: Share = WHOLE, parts: int = 1
+) -> Iterator[Batch]:
+    host = (
+        (torch.from_numpy(images.pixels(_own(order, share, parts))), torch.from_numpy(images.targets[order]))
+        for order in orders
+    )
     return _prefetched(host, device) if device.type == "cuda" else host
+
+
+def _own(order: Order, share: Share, parts: int) -> Order:
+    return np.concatenate([order[part.own] for part in share.parts(len(order), parts)])
 
 
 def _prefetched(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:

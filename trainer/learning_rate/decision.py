@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -130,14 +130,24 @@ def _choose(
 
 def write_decision(run: RunFolder, decision: Decision) -> None:
     """`run`'s lr_find.json, with the curve."""
-    run.write_json(DECISION_FILE, asdict(decision))
+    run.write_json(DECISION_FILE, as_record(decision))
 
 
 def read_decision(run: RunFolder) -> Decision:
     """What a run's lr_find.json says. Raises DataInvalid where there is none, or a damaged one."""
     record = run.read_json(DECISION_FILE)
     try:
-        curve = Curve(**record["curve"]) if record["curve"] else None
-        return Decision(**{**record, "curve": curve})
+        return from_record(record)
     except (KeyError, TypeError) as error:
         raise DataInvalid(f"{run.path / DECISION_FILE}: not the record of a learning rate") from error
+
+
+def as_record(decision: Decision) -> dict[str, Any]:
+    """In types that JSON and other ranks take."""
+    return asdict(decision)
+
+
+def from_record(record: dict[str, Any]) -> Decision:
+    """Raises KeyError and TypeError for what is none."""
+    curve = Curve(**record["curve"]) if record["curve"] else None
+    return Decision(**{**record, "curve": curve})

@@ -17,6 +17,7 @@ from trainer.learning_rate.suggestions import Points, clr, minimum, slide, steep
 from trainer.network.gradients import add_gradients
 from trainer.network.precision import Precision, clip_gradients
 from trainer.network.snapshot import untouched
+from trainer.ranks.group import ALONE, Part, Ranks
 
 __all__ = ["Curve", "RangeTestOptions", "clr", "minimum", "range_test", "slide", "smooth", "steep", "valley"]
 
@@ -95,20 +96,23 @@ def range_test(
     mixing: Mixing | None = None,
     parts: int = 1,
     weigh: Callable[[Tensor], Tensor | int] = len,
+    ranks: Ranks = ALONE,
 ) -> Curve:
     """Trains for up to `num_steps` steps at rising learning rates and undoes all of it.
 
     `batches` gives (pixels uint8 [n, R, R, 3], targets int64 [n]) without end; `objective` makes a loss of
     logits float [n, C] and targets, images are mixed, and gradients are clipped to `max_norm`, as training
     will have it. Of a batch that is computed in `parts`, each of which counts by what `weigh` says, there is
-    one point.
+    one point. Several ranks see one curve, and end as one.
     Afterwards, also after an exception, parameters, buffers, gradients, optimizer, modes and random
     generators are as before. With a GradScaler (float16) the first steps may be skipped while it finds its
     scale: they are points all the same, at rates too low to move anything.
     """
 
-    def prepare(pixels: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        return mix(augment(pixels, augmentation), targets, mixing)
+    def prepare(pixels: Tensor, targets: Tensor, part: Part) -> tuple[Tensor, Tensor]:
+        augmented = augment(pixels, augmentation, part.count, part.rows)
+        with ranks.noise("mixing"):
+            return mix(augmented, targets, mixing)
 
     curve = Curve([], [], [], f"all {options.num_steps} steps were made", mode=options.mode)
     with untouched(model, optimizer):
@@ -119,13 +123,22 @@ def range_test(
             for group in optimizer.param_groups:
                 group["lr"] = lr
             loss, accuracy = add_gradients(
-                model, next(batches), prepare, objective, precision, scaler, parts=parts, weigh=weigh
+                model,
+                next(batches),
+                prepare,
+                objective,
+                precision,
+                scaler,
+                parts=parts,
+                weigh=weigh,
+                ranks=ranks,
             )
             clip_gradients(optimizer, scaler, max_norm)
             scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad()
             value, right = torch.stack([loss, accuracy]).tolist()  # waits for the device once
+            ranks.check()
             if not math.isfinite(value):
                 return replace(curve, end=f"the loss was not finite at a learning rate of {lr:.2g}")
             curve.lrs.append(lr)

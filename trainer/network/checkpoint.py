@@ -1,11 +1,12 @@
 """A run's last state on disk: the network, what is needed to rebuild it, and how to go on training it."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Final, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +15,9 @@ from fovea.errors import DataInvalid, Unavailable
 from fovea.images.preprocess import PreprocessSpec
 from trainer.network.model import Network, build_network
 
-CHECKPOINT_FILE = "checkpoint.pt"
+CHECKPOINT_FILE: Final = "checkpoint.pt"
+EPOCH_FILE: Final = "epoch.pt"
+"""the checkpoint of the last epoch's end, while there is one of later steps"""
 
 Weights = dict[str, Tensor]
 """A network's, by the names of its state dict."""
@@ -47,10 +50,11 @@ class Checkpoint:
         """The same network, some epochs later."""
         return replace(self, epochs=epochs)
 
-    def save(self, run: Path, training: Mapping[str, object]) -> None:
+    def save(self, run: Path, training: Mapping[str, object], after_epoch: bool = False) -> None:
         """Writes `run`/checkpoint.pt, whole or not at all; `training` is what `read_training` gives back.
 
-        Raises Unavailable when it cannot be written.
+        After an epoch, within the next, `run`/epoch.pt keeps what was saved at its end. Raises Unavailable
+        when it cannot be written.
         """
         content: CheckpointContent = {
             "network": self.network.state_dict(),
@@ -62,33 +66,38 @@ class Checkpoint:
         }
         try:
             with tempfile.TemporaryDirectory(dir=run, prefix=".checkpoint-") as folder:
-                _write(content, Path(folder, CHECKPOINT_FILE)).replace(run / CHECKPOINT_FILE)
+                written = _write(content, Path(folder, CHECKPOINT_FILE))
+                if after_epoch:
+                    _keep_epochs_end(run, Path(folder, EPOCH_FILE))
+                written.replace(run / CHECKPOINT_FILE)
+            if not after_epoch:
+                (run / EPOCH_FILE).unlink(missing_ok=True)
         except (OSError, RuntimeError) as error:  # torch raises the second for a full disk
             raise Unavailable(f"{run / CHECKPOINT_FILE}: cannot be written: {error}") from error
 
     @classmethod
     def load(cls, run: Path) -> "Checkpoint":
         """Raises DataInvalid when there is none, or it is damaged."""
-        content = _read(run)
+        content = _read(run / CHECKPOINT_FILE)
         try:
             spec = PreprocessSpec.model_validate_json(content["preprocess"])
             network = build_network(content["arch"], len(content["labels"]), spec.size)
             network.load_state_dict(content["network"])
             return cls(network, content["arch"], tuple(content["labels"]), spec, content["epochs"])
         except Exception as error:
-            raise _damaged(run) from error
+            raise _damaged(run / CHECKPOINT_FILE) from error
 
 
-def read_training(run: Path) -> tuple[Weights, Mapping[str, object]] | None:
-    """The network's weights and the training that `save` was given, None where there is no checkpoint.
+def read_training(run: Path, file: str = CHECKPOINT_FILE) -> tuple[Weights, Mapping[str, object]] | None:
+    """The network's weights and the training that `save` was given, None where there is no such file.
 
     Raises DataInvalid when it is damaged.
     """
-    if not (run / CHECKPOINT_FILE).is_file():
+    if not (run / file).is_file():
         return None
-    content = _read(run)
+    content = _read(run / file)
     if not {"network", "training"} <= content.keys():
-        raise _damaged(run)
+        raise _damaged(run / file)
     return content["network"], content["training"]
 
 
@@ -100,16 +109,25 @@ def _write(content: CheckpointContent, path: Path) -> Path:
     return path
 
 
-def _read(run: Path) -> CheckpointContent:
-    path = run / CHECKPOINT_FILE
+def _keep_epochs_end(run: Path, link: Path) -> None:
+    """The first save after an epoch's end finds that one's checkpoint still there."""
+    if not (run / EPOCH_FILE).exists() and (run / CHECKPOINT_FILE).exists():
+        try:
+            link.hardlink_to(run / CHECKPOINT_FILE)
+        except OSError:  # a file system without links
+            shutil.copyfile(run / CHECKPOINT_FILE, link)
+        link.replace(run / EPOCH_FILE)
+
+
+def _read(path: Path) -> CheckpointContent:
     if not path.is_file():
-        raise DataInvalid(f"{run}: not a training run (there is no {CHECKPOINT_FILE} in it)")
+        raise DataInvalid(f"{path.parent}: not a training run (there is no {path.name} in it)")
     try:
         return cast("CheckpointContent", {**torch.load(path, map_location="cpu", weights_only=True)})
     except Exception as error:  # pickle raises whatever a damaged file makes it
-        raise _damaged(run) from error
+        raise _damaged(path) from error
 
 
-def _damaged(run: Path) -> DataInvalid:
+def _damaged(path: Path) -> DataInvalid:
     # Not with torch's text: it advises to load what it refuses without the check that refused it.
-    return DataInvalid(f"{run / CHECKPOINT_FILE}: damaged, or not a checkpoint of this trainer")
+    return DataInvalid(f"{path}: damaged, or not a checkpoint of this trainer")

@@ -1,19 +1,18 @@
 """The gradients of one optimizer step: of its batch at once, or of the batch's parts one after another."""
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainer.network.precision import Precision
-
-FEWEST: Final = 2
-"""Images of a part: of one, batch norm has no statistics."""
+from trainer.ranks.group import ALONE, Part, Ranks
 
 
 class Outcome(NamedTuple):
-    """Scalars on the device, of the whole batch."""
+    """Scalars on the device, of the whole batch: the same on all ranks."""
 
     loss: Tensor
     accuracy: Tensor
@@ -22,33 +21,40 @@ class Outcome(NamedTuple):
 def add_gradients(
     forward: Callable[[Tensor], Tensor],
     batch: tuple[Tensor, Tensor],
-    prepare: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+    prepare: Callable[[Tensor, Tensor, Part], tuple[Tensor, Tensor]],
     objective: Callable[[Tensor, Tensor], Tensor],
     precision: Precision,
     scaler: torch.amp.GradScaler,
     *,
     parts: int = 1,
     weigh: Callable[[Tensor], Tensor | int] = len,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Adds to the parameters' gradients those of the batch's loss, as scaled.
 
-    `batch` is pixels uint8 [n, R, R, 3] and targets int64 [n]; `prepare` makes the network's input and the
-    objective's targets of a part of them, int64 [k] or shares float32 [k, classes]. An objective is a mean
-    over a part's images; `weigh` tells of targets int64 [k] what they count in it, so that the parts' sum is
-    the mean over the whole batch. Each part is normalised by batch norm by itself.
+    `batch` is targets int64 [n], and pixels uint8 [m, R, R, 3] of those that are the rank's; `prepare` makes
+    the network's input and the objective's targets of a part of them, int64 [k] or shares float32
+    [k, classes]. An objective is a mean over a part's images; `weigh` tells of targets int64 [k] what they
+    count in it, so that the parts' sum, and the mean over the ranks, is the mean over the whole batch. What
+    each rank has of each part is normalised by batch norm by itself.
     """
     pixels, targets = batch
-    count = min(parts, max(1, len(targets) // FEWEST))
-    whole, losses, right = weigh(targets), [], []
-    for some, own in zip(pixels.tensor_split(count), targets.tensor_split(count), strict=True):
-        images, wanted = prepare(some, own)
-        with precision.autocast():
-            logits = forward(images)
-            loss = objective(logits, wanted) * (weigh(own) / whole)
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    whole, world = weigh(targets), ranks.share.world
+    divided = ranks.share.parts(len(targets), parts)
+    losses, right, done = [], [], 0
+    for part in divided:
+        own = targets[part.own]
+        images, wanted = prepare(pixels[done : done + len(own)], own, part)
+        done += len(own)
+        with nullcontext() if part is divided[-1] else ranks.keeping(forward):
+            with precision.autocast(), ranks.noise("forward"):
+                logits = forward(images)
+                loss = objective(logits, wanted) * (weigh(own) / whole * world)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach().float())
         right.append(_right(logits.argmax(1), wanted))
-    return Outcome(torch.stack(losses).sum(), torch.stack(right).sum() / len(targets))
+    seen = torch.stack([torch.stack(losses).sum(), torch.stack(right).sum() * world / len(targets)])
+    return Outcome(*ranks.mean(seen))
 
 
 def _right(named: Tensor, targets: Tensor) -> Tensor:

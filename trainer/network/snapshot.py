@@ -21,7 +21,7 @@ class GeneratorStates(TypedDict):
     """as its legacy get_state does, the keys as a tensor"""
     torch: Tensor
     cuda: list[Tensor]
-    """of each device"""
+    """of the device in use, if there is one; in older versions' files of each, that one first"""
 
 
 @contextmanager
@@ -55,19 +55,19 @@ def generator_states() -> GeneratorStates:
         "python": [version, list(words), gauss],
         "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
     }
 
 
 def set_generators(states: GeneratorStates) -> None:
-    """CUDA's are left alone where the number of devices is another."""
+    """That of a CUDA device goes to the one in use, which another rank's is not."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if torch.cuda.is_available() and states["cuda"]:
+        torch.cuda.set_rng_state(states["cuda"][0])
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:

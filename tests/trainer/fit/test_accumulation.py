@@ -15,6 +15,7 @@ from trainer.learning_rate.decision import fixed_rate
 from trainer.network.gradients import Outcome, add_gradients
 from trainer.network.model import Network
 from trainer.network.precision import Precision
+from trainer.ranks.group import Part
 
 STILL: dict[str, Any] = {"min_crop": 1.0, "max_rotation": 0, "max_warp": 0.0, "max_lighting": 0.0}
 """Augmentation that changes nothing: parts would draw other numbers than the whole."""
@@ -27,7 +28,7 @@ def _gradients(images: int, parts: int, objective: Objective) -> tuple[Outcome, 
     pixels, targets = torch.rand(images, 2, 2, 3), torch.arange(images) % 3
     sizes: list[int] = []
 
-    def prepare(some: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def prepare(some: Tensor, own: Tensor, _: Part) -> tuple[Tensor, Tensor]:
         sizes.append(len(some))
         return some, own
 
@@ -69,7 +70,7 @@ def test_named_class_is_right_by_its_share_where_targets_are_mixed() -> None:
     outcome = add_gradients(
         lambda _: logits,
         (shares, torch.zeros(3)),
-        lambda some, _: (some, shares),
+        lambda some, *_: (some, shares),
         Objective(),
         cpu,
         cpu.scaler(),

@@ -71,7 +71,7 @@ def test_averages_are_scored_and_the_best_of_them_is_what_the_network_ends_with(
     torch.testing.assert_close(scored[3], _average(steps, 0.7))
     # The second cycle, of the epochs two and three, ended above the first: the network has the first's.
     torch.testing.assert_close(weights, scored[1], rtol=0, atol=0)
-    saved = read_training(*tmp_path.glob("run-*"))
+    saved = read_training(next(tmp_path.glob("run-*")))
     assert saved is not None
     assert "average" not in saved[1]  # it would be all weights once more
 
