@@ -51,12 +51,18 @@ def check_compiler(device: torch.device) -> None:
 
 
 def choose_precision(
-    device: Device, threads: int, channels_last: AutoOrSwitch = "auto", *, size: int = 224
+    device: Device,
+    threads: int,
+    channels_last: AutoOrSwitch = "auto",
+    *,
+    size: int = 224,
+    local_rank: int | None = None,
 ) -> Precision:
-    """Sets up memory and torch's threads too. Raises Unavailable for `cuda` without a CUDA device.
+    """Sets up memory and torch's threads too. Of several ranks, each takes a CUDA device of its own.
 
     Channels are last by themselves on a CUDA device, whose tensor cores want them so, and on a CPU for images
-    of `size` LAST_FROM_SIZE pixels or more.
+    of `size` LAST_FROM_SIZE pixels or more. Raises Unavailable for `cuda` without a CUDA device, or without
+    one for the rank.
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
@@ -69,7 +75,19 @@ def choose_precision(
     half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     # Calibration and the release gate compare in float32, so float32 has to mean it.
     torch.backends.cudnn.allow_tf32 = False
-    return Precision(torch.device("cuda"), half, _memory_format(channels_last, True))
+    return Precision(_own_device(local_rank), half, _memory_format(channels_last, True))
+
+
+def _own_device(local_rank: int | None) -> torch.device:
+    if local_rank is None:
+        return torch.device("cuda")
+    if local_rank >= torch.cuda.device_count():
+        raise Unavailable(
+            f"rank {local_rank} of this machine has no CUDA device of its own: there are "
+            f"{torch.cuda.device_count()} (start fewer ranks, or use --device cpu)"
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
 
 
 def _memory_format(channels_last: AutoOrSwitch, by_itself: bool) -> torch.memory_format:

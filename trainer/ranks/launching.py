@@ -1,0 +1,91 @@
+"""Starts ranks on this machine, with torch's own launcher, and ends as they end."""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from fovea import exits, stopping, surroundings
+from fovea.errors import ExitCode, Unavailable
+from trainer.ranks.outcome import Followed, RankGone
+
+S = TypeVar("S")
+
+LOOPBACK: Final = "127.0.0.1"
+SAVED_WITHIN_S: Final = 3600
+"""A rank that saves after a SIGTERM is not killed before; whoever stops the job has a bound of his own."""
+
+
+def launch(count: int, work: Callable[[S], None], settings: S) -> ExitCode:
+    """Runs `work(settings)` in `count` new processes, where `joining` finds the ranks in the environment.
+
+    Gives the exit code of the first to fail; theirs are all the same, where none was killed. Raises
+    Unavailable where one was.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _hush()
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint=f"{LOOPBACK}:0",
+        local_addr=LOOPBACK,
+        max_restarts=0,
+        shutdown_timeout=SAVED_WITHIN_S,
+    )
+    try:
+        elastic_launch(config, _be_a_rank)(work, settings)
+    except ChildFailedError as error:
+        return _code_of(error)
+    except SignalException as error:  # the ranks have said it
+        return ExitCode.INTERRUPTED if error.sigval == signal.SIGINT else ExitCode.TERMINATED
+    return ExitCode.DONE
+
+
+def _hush() -> None:
+    """What torch says of ranks that end, they say better themselves. Its loggers have a level each."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(("torch.distributed", "torch.multiprocessing")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _code_of(error: Any) -> ExitCode:
+    rank, failure = error.get_first_failure()
+    if failure.exitcode >= 0:
+        known = {int(code): code for code in ExitCode}
+        return known.get(failure.exitcode, ExitCode.BUG)
+    if failure.exitcode == -signal.SIGTERM:  # before it had got ready for it
+        return ExitCode.TERMINATED
+    name = signal.Signals(-failure.exitcode).name
+    raise Unavailable(
+        f"rank {rank} was killed by {name}, as a system that is out of memory does; the same command with "
+        "--run-id goes on from the last checkpoint"
+    )
+
+
+def _be_a_rank(work: Callable[[S], None], settings: S) -> None:
+    """What each process does. One that is done returns: the launcher waits for what it returns."""
+    # Ctrl-C at a terminal goes to all of a group, and the launcher passes it on: it would come twice.
+    os.setpgrp()
+    surroundings.settle()
+    code = exits.outcome_of(lambda: _work(work, settings))
+    stopping.finish()
+    if code != ExitCode.DONE:
+        exits.leave(code)
+
+
+def _work(work: Callable[[S], None], settings: S) -> ExitCode | None:
+    try:
+        work(settings)
+    except (Followed, RankGone) as ended:  # the one that ended, or the launcher, says why on this terminal
+        return ended.exit_code
+    return None
