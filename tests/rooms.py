@@ -25,6 +25,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "trainer": (
         "__main__",
+        "taking_part",
         "job",
         "summary telling",
         "release",

@@ -55,7 +55,7 @@ def main() -> ExitCode | None:
     elif isinstance(settings, LookSettings):
         _look(settings)
     else:
-        _train(settings)
+        return _train(settings)
     return None
 
 
@@ -69,27 +69,27 @@ def _examine(settings: EvaluateSettings | InspectSettings) -> None:
 
 
 def _look(settings: LookSettings) -> None:
-    _let_waiting_threads_sleep()
+    _prepare_torch()
 
     from trainer.explain import command  # imports torch
 
     command.look(settings)
 
 
-def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> None:
-    _let_waiting_threads_sleep()
+def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> ExitCode | None:
+    _prepare_torch()
 
-    from trainer import job  # imports torch
+    from trainer import job, taking_part  # import torch
 
-    if isinstance(settings, TrainSettings):
-        job.train(settings)
-    elif isinstance(settings, LrFindSettings):
-        job.find_lr(settings)
-    else:
+    if isinstance(settings, ExportSettings):
         job.export(settings)
+        return None
+    return taking_part.run(settings)
 
 
-def _let_waiting_threads_sleep() -> None:
+def _prepare_torch() -> None:
     # Before torch is loaded: on shared cores, OpenMP threads that spin while they wait cost three times the
     # CPU time that the training needs; those that sleep lose nothing that was seen.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # When a rank is killed, torch tells the others' users of its own frames, and an error says it.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

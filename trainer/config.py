@@ -15,17 +15,25 @@ from trainer.options import (
     ModelsOptions,
     OutputOptions,
     PublishingOptions,
+    RankOptions,
     RecipeOptions,
     RunOptions,
 )
 
 
-class LrFindSettings(LogOptions, MachineOptions, OutputOptions, RecipeOptions, DataOptions):
+class LrFindSettings(LogOptions, MachineOptions, RankOptions, OutputOptions, RecipeOptions, DataOptions):
     """Find the learning rate: raise it at every step and look at the loss."""
 
 
 class TrainSettings(
-    LogOptions, MachineOptions, PublishingOptions, RunOptions, RecipeOptions, ModelsOptions, DataOptions
+    LogOptions,
+    MachineOptions,
+    RankOptions,
+    PublishingOptions,
+    RunOptions,
+    RecipeOptions,
+    ModelsOptions,
+    DataOptions,
 ):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
 

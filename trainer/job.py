@@ -12,10 +12,26 @@ from trainer.config import ExportSettings, LrFindSettings, TrainSettings
 from trainer.fit.loop import fit
 from trainer.images.audit import read_audit
 from trainer.images.data import DataSet
-from trainer.learning_rate.decision import Decision, fixed_rate, read_decision, write_decision
+from trainer.learning_rate.decision import (
+    Decision,
+    as_record,
+    fixed_rate,
+    from_record,
+    read_decision,
+    write_decision,
+)
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
-from trainer.preparation import Start, find_learning_rate, list_images, prepare, read_data, recipe_of
+from trainer.preparation import (
+    Start,
+    confirm_alike,
+    find_learning_rate,
+    list_images,
+    prepare,
+    read_data,
+    recipe_of,
+)
+from trainer.ranks.group import ALONE, Ranks
 from trainer.release.publishing import Terms, describe_refusal
 from trainer.release.release import Released, read_released, release
 from trainer.report.rate_curve import write_curve
@@ -44,41 +60,57 @@ from trainer.telling import tell_choice, tell_outcome, tracked
 from trainer.tracking.trackers import check
 
 
-def find_lr(settings: LrFindSettings) -> None:
+def find_lr(settings: LrFindSettings, ranks: Ranks = ALONE) -> None:
     """`lr-find`: the range test alone. Prints the suggestions; writes lr_find.png, lr_find.json, the settings
     and the audit."""
-    Stopping()
+    stopping = Stopping()
+    confirm_alike(settings, ranks)
+    if not ranks.is_first:
+        _find_along(settings, stopping, ranks)
+        return
     folder = RunFolder.output(settings.output, RANGE_TESTS)
-    start = prepare(settings)
+    start = prepare(settings, ranks)
     folder = folder.claim()
     folder.write_json(SETTINGS_FILE, as_saved(settings))
     folder.write_record(AUDIT_FILE, start.data.audit())
-    decision = find_learning_rate(start, settings)
+    with ranks.agreeing(stopping):
+        decision = find_learning_rate(start, settings)
     _write_decision(folder, decision)
     print(describe_decision(decision))
     print(f"\n{folder.path / CURVE_FILE}")
 
 
-def train(settings: TrainSettings) -> None:
-    """`train`: everything from the images to a published version. A run that was broken off goes on."""
+def _find_along(settings: LrFindSettings, stopping: Stopping, ranks: Ranks) -> None:
+    start = prepare(settings, ranks)
+    with ranks.agreeing(stopping):
+        find_learning_rate(start, settings)
+    ranks.follow()
+
+
+def train(settings: TrainSettings, ranks: Ranks = ALONE) -> None:
+    """`train`: everything from the images to a published version. A run that was broken off goes on.
+
+    Several ranks train together; all else, in the run's folder and beyond, the first one does.
+    """
     started, stopping = time.monotonic(), Stopping()
-    check(settings.log_to)
-    _check_models(settings.models)
+    confirm_alike(settings, ranks)
     settings = with_continued(settings)
-    run = RunFolder.of(settings.runs, settings.run_id)
-    if run.holds(CHECKPOINT_FILE):
-        check_same(run, settings)
-    if run.holds(SUMMARY_FILE) and is_published(run):
+    if not ranks.is_first:
+        _take_part(settings, stopping, ranks)
+        return
+    run = _open_run(settings)
+    is_finished = run.holds(SUMMARY_FILE) and is_published(run)
+    if ranks.from_first(lambda: is_finished):
         print(describe_finished(run))
         return
-    start = prepare(settings)
+    start = prepare(settings, ranks)
     run = run.claim()
     with run.locked(), tracked(run, start, settings).told() as tracking:
-        decision = _begin_run(run, start, settings)
+        decision = _begin_run(run, start, settings, stopping)
         tell_choice(tracking, run, decision)
         recipe = recipe_of(settings, start, decision)
         fit_record, epochs = fit(
-            start.checkpoint, start.data, recipe, start.precision, stopping, run.path, tracking
+            start.checkpoint, start.data, recipe, start.precision, stopping, run.path, tracking, ranks
         )
         tracking.epochs(epochs)
         run.write_record(FIT_FILE, fit_record)
@@ -97,6 +129,28 @@ def train(settings: TrainSettings) -> None:
         run.write_record(SUMMARY_FILE, summary)
         tell_outcome(tracking, run, released)
     _print_and_check(describe(summary, decision, fit_record, released), released, run, settings.models)
+
+
+def _open_run(settings: TrainSettings) -> RunFolder:
+    check(settings.log_to)
+    _check_models(settings.models)
+    run = RunFolder.of(settings.runs, settings.run_id)
+    if run.holds(CHECKPOINT_FILE):
+        check_same(run, settings)
+    return run
+
+
+def _take_part(settings: TrainSettings, stopping: Stopping, ranks: Ranks) -> None:
+    """What another rank than the first does. It may be on a machine without the run's folder."""
+    is_finished = ranks.from_first(lambda: False)  # which is for the first to say
+    if is_finished:
+        return
+    start = prepare(settings, ranks)
+    decision = _decide(start, settings, None, stopping)
+    recipe = recipe_of(settings, start, decision)
+    nowhere = settings.runs / (settings.run_id or "")
+    fit(start.checkpoint, start.data, recipe, start.precision, stopping, nowhere, ranks=ranks)
+    ranks.follow()
 
 
 def export(settings: ExportSettings) -> None:
@@ -135,15 +189,16 @@ def _check_models(uri: str) -> None:
         RunFolder(models.path).check("--models")
 
 
-def _begin_run(run: RunFolder, start: Start, settings: TrainSettings) -> Decision:
+def _begin_run(run: RunFolder, start: Start, settings: TrainSettings, stopping: Stopping) -> Decision:
     """Writes what the run begins with; of a run that goes on, checks it."""
     if run.holds(CHECKPOINT_FILE):
         _check_images(run, start.data, settings)
-        return read_decision(run)
+        return _decide(start, settings, read_decision(run), stopping)
     run.write_json(SETTINGS_FILE, as_saved(settings))
     run.write_record(AUDIT_FILE, start.data.audit())
     _origin(start, settings).write(run)
-    decision = fixed_rate(settings.lr) if settings.lr != "auto" else find_learning_rate(start, settings)
+    given = fixed_rate(settings.lr) if settings.lr != "auto" else None
+    decision = _decide(start, settings, given, stopping)
     _write_decision(run, decision)
     _check_triangles(settings, decision.lr)
     return decision
@@ -154,6 +209,16 @@ def _check_triangles(settings: TrainSettings, lr: float) -> None:
     base_lr = settings.base_lr or 0.0
     if base_lr > lr and settings.schedule not in {"onecycle", "constant"}:
         raise SettingsInvalid(f"--base-lr {base_lr:g} should be below the learning rate, which is {lr:.3g}")
+
+
+def _decide(start: Start, settings: TrainSettings, known: Decision | None, stopping: Stopping) -> Decision:
+    """The range test's, unless the first rank has it from before, or as it was given."""
+    ranks = start.ranks
+    record = ranks.from_first(lambda: as_record(known) if known else None)
+    if record is not None:
+        return from_record(record)
+    with ranks.agreeing(stopping):
+        return find_learning_rate(start, settings)
 
 
 def _origin(start: Start, settings: TrainSettings) -> RunOrigin:

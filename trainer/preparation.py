@@ -4,6 +4,7 @@ import logging
 import math
 import random
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.images.formats import image_path_text
 from fovea.model.bundle import file_digest
+from fovea.settings import as_saved
 from trainer.config import LrFindSettings, TrainSettings
 from trainer.fit.recipe import Objective, Recipe, balanced_weights, sizes_of_epochs
 from trainer.images.audit import read_audit
@@ -20,7 +23,7 @@ from trainer.images.batches import endless_batches
 from trainer.images.data import DataSet, read_images
 from trainer.images.mixing import Mixing
 from trainer.images.sources import Split, open_source
-from trainer.learning_rate.decision import Decision, decide
+from trainer.learning_rate.decision import Decision, as_record, decide, from_record
 from trainer.learning_rate.range_test import RangeTestOptions, range_test
 from trainer.learning_rate.schedule import cycles
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
@@ -29,6 +32,9 @@ from trainer.network.precision import Precision, check_compiler, choose_precisio
 from trainer.network.weights import load_weights
 from trainer.options import DIGITS, written
 from trainer.progress import show_progress
+from trainer.ranks.agreement import DATA, OPTIONS, VERSIONS
+from trainer.ranks.group import ALONE, Ranks
+from trainer.resuming import CHANGEABLE
 from trainer.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -44,15 +50,32 @@ class Start:
     checkpoint: Checkpoint
     precision: Precision
     weights_sha256: str | None
+    ranks: Ranks = ALONE
 
 
-def prepare(settings: AnySettings) -> Start:
-    """Reads the data and builds the network. Raises what its parts raise; nothing is written but caches."""
+def prepare(settings: AnySettings, ranks: Ranks = ALONE) -> Start:
+    """Reads the data and builds the network, on all ranks the same.
+
+    Raises what its parts raise, and where a rank has other data; nothing is written but caches.
+    """
     epoch_sizes(settings)
+    with ranks.one_a_node_first():
+        start = _prepare(settings, ranks)
+    ranks.confirm(DATA, lambda: _data_of(start))
+    _check_shares(start, settings)
+    ranks.equalise(start.checkpoint.network)
+    return start
+
+
+def _prepare(settings: AnySettings, ranks: Ranks) -> Start:
     if settings.data == "digits":
         _log_what_digits_imply(settings)
     precision = choose_precision(
-        settings.device, settings.threads, settings.channels_last, size=settings.size
+        settings.device,
+        settings.threads,
+        settings.channels_last,
+        size=settings.size,
+        local_rank=ranks.local_rank,
     )
     if settings.compile:
         check_compiler(precision.device)
@@ -69,7 +92,38 @@ def prepare(settings: AnySettings) -> Start:
     if continued and read_audit(RunFolder(continued)).digest != data.digest:
         logger.warning("not the images of %s: those held out now may have been trained on then", continued)
     checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
-    return Start(data, checkpoint, precision, digest)
+    return Start(data, checkpoint, precision, digest, ranks)
+
+
+def confirm_alike(settings: AnySettings, ranks: Ranks) -> None:
+    """Raises SettingsInvalid, on all ranks, where one has other options or versions."""
+    ranks.confirm(OPTIONS, lambda: _options_of(settings))
+    ranks.confirm(VERSIONS, _versions)
+
+
+def _options_of(settings: AnySettings) -> dict[str, str]:
+    saved = as_saved(settings)
+    return {flag(name): str(saved[name]) for name in saved if name not in CHANGEABLE - {"run_id"}}
+
+
+def _versions() -> dict[str, str]:
+    packages = ("fovea-vision", "torch", "torchvision", "numpy")
+    return {**{name: version(name) for name in packages}, "image path": image_path_text()}
+
+
+def _data_of(start: Start) -> dict[str, str]:
+    return {"images": start.data.digest, "weights": str(start.weights_sha256)}
+
+
+def _check_shares(start: Start, settings: AnySettings) -> None:
+    """Batch norm needs two images of each rank."""
+    per_step = settings.batch_size * settings.accumulate
+    batch, world = min(per_step, len(start.data.train)), start.ranks.share.world
+    if world > 1 and batch < 2 * world:
+        raise SettingsInvalid(
+            f"{world} ranks: a batch of {batch} images gives some of them fewer than two; "
+            "use a larger --batch-size, more images, or fewer ranks"
+        )
 
 
 def _start_from_weights(settings: AnySettings, split: Split) -> tuple[Checkpoint, str | None]:
@@ -119,8 +173,8 @@ def read_data(split: Split, settings: AnySettings, threads: int) -> DataSet:
 
 
 def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
-    """Makes the range test in the state that training begins in."""
-    network, precision = start.checkpoint.network, start.precision
+    """Makes the range test in the state that training begins in; ranks come to one decision."""
+    network, precision, ranks = start.checkpoint.network, start.precision, start.ranks
     options = RangeTestOptions(settings.start_lr, settings.end_lr, settings.num_steps, settings.mode)
     batches = endless_batches(
         start.data.train,
@@ -128,6 +182,8 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
         precision.device,
         seed=settings.seed,
         sampler=settings.sampler,
+        share=ranks.share,
+        parts=settings.accumulate,
     )
     watched = show_progress(batches, "range test", settings.num_steps)
     minimised = objective(start, settings)
@@ -135,7 +191,7 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
         freeze_backbone(network)
     try:
         curve = range_test(
-            network,
+            ranks.wrapped(network),
             adamw(network, 1, 1),
             watched,
             options,
@@ -146,10 +202,11 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
             mixing=mixing(start, settings),
             parts=_batches_per_step(start, settings),
             weigh=minimised.weigh,
+            ranks=ranks,
         )
     finally:
         unfreeze(network)
-    decision = decide(curve, settings.fallback_lr)
+    decision = from_record(ranks.from_first(lambda: as_record(decide(curve, settings.fallback_lr))))
     decision.log()
     return decision
 

@@ -11,7 +11,7 @@ from trainer.options.places import (
     ModelsOptions,
     OutputOptions,
 )
-from trainer.options.program import AutoOrSwitch, Device, LogOptions, MachineOptions
+from trainer.options.program import AutoOrSwitch, Device, LogOptions, MachineOptions, RankOptions
 from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by, written
 from trainer.options.run import PublishingOptions, RunOptions
 
@@ -30,6 +30,7 @@ __all__ = [
     "ModelsOptions",
     "OutputOptions",
     "PublishingOptions",
+    "RankOptions",
     "RecipeOptions",
     "RunOptions",
     "implied_by",

@@ -36,6 +36,26 @@ class MachineOptions(TrainerOptions):
     )
 
 
+class RankOptions(TrainerOptions):
+    """For what several processes do together."""
+
+    nproc_per_node: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="ranks to start on this machine, which train one network together, each with its part of "
+        "every batch, its --threads and, where there are some, a GPU of its own; by default this process "
+        "alone, or as one of the ranks that torchrun or RANK, WORLD_SIZE and MASTER_ADDR tell of",
+    )
+    ranks_patience_s: float = Field(
+        300,
+        gt=0,
+        le=86400,
+        description="how long ranks wait for one that is not there yet, or that does not come to the end of "
+        "a step, in seconds",
+    )
+
+
 class LogOptions(TrainerOptions):
     log_level: LogLevel = Field("info", description="how much to log (to stderr)")
     log_format: LogFormat = Field("auto", description="auto: text on a terminal, JSON lines elsewhere")

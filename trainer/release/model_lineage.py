@@ -12,7 +12,7 @@ from trainer.network.checkpoint import Checkpoint
 from trainer.runs.lineage import ChosenRate, Lineage, RunOrigin
 from trainer.runs.run_folder import DECISION_FILE, RunFolder
 
-LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from"}
+LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from", "ranks_patience_s"}
 """Settings that tell of the machine and not of the model."""
 
 

@@ -63,6 +63,7 @@ def test_settings_of_a_model_tell_nothing_of_the_machine(tmp_path: Path) -> None
         "models",
         "threads",
         "continue_from",
+        "ranks_patience_s",
         *(name for name in everything if name.startswith("log_")),
     }
     assert any(name.startswith("log_") for name in everything)

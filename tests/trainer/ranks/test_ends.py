@@ -1,0 +1,126 @@
+"""Whatever ends one rank ends all, and the same command goes on."""
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.programs import Program
+from tests.trainer.interruptions import assert_same_end
+from tests.trainer.ranks.starting import RELEASING, ends, options, start_alone, start_ranks
+from trainer.network.checkpoint import CHECKPOINT_FILE
+
+
+@pytest.mark.slow
+def test_sigterm_at_any_rank_ends_all_and_the_run_goes_on_as_if_nothing_had_happened(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """With batch norm's statistics and dropout. Of three ranks, for the sum of two is the same in whatever
+    order."""
+    long = ("train", *options(few_digits, tmp_path, epochs=4))
+    straight = options(few_digits, tmp_path, epochs=4, run_id="straight", cache_dir=tmp_path / "other")
+    undisturbed = start_ranks(3, "train", *straight)
+    ranks = start_ranks(3, *long)
+    _wait_for_epoch(ranks[0])
+    ranks[1].send_signal(signal.SIGTERM)
+    assert [code for code, _ in ends(ranks)] == [143, 143, 143]
+    saved = _training(tmp_path / "runs" / "a")
+    assert saved["made_on"]["ranks"] == 3
+    assert len(saved["state"]["records"]) in {1, 2, 3}, "it was to be broken off on the way"
+    assert [code for code, _ in ends([*start_ranks(3, *long), *undisturbed])] == [65] * 6
+    assert_same_end(tmp_path / "runs" / "a", tmp_path / "runs" / "straight")
+
+
+def test_a_rank_that_is_killed_ends_all_at_once(few_digits: Path, tmp_path: Path) -> None:
+    ranks = start_ranks(2, "train", *options(few_digits, tmp_path, epochs=1000, checkpoint_every=1))
+    _wait_for_epoch(ranks[0])
+    ranks[1].kill()
+    ((code, said), (killed, _)) = ends(ranks, within_s=30)
+    assert (code, killed) == (69, -signal.SIGKILL)
+    assert "error: another rank has gone without a word" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_a_rank_that_hangs_ends_all_when_patience_is_at_an_end(few_digits: Path, tmp_path: Path) -> None:
+    arguments = options(few_digits, tmp_path, epochs=1000, ranks_patience_s=3)
+    ranks = start_ranks(2, "train", *arguments)
+    _wait_for_epoch(ranks[0])
+    ranks[1].send_signal(signal.SIGSTOP)
+    try:
+        code = ranks[0].wait(30)
+    finally:
+        ranks[1].kill()
+    assert (code, "did not answer within --ranks-patience-s" in ranks[0].communicate()[1]) == (69, True)
+
+
+@pytest.mark.slow
+def test_what_ends_a_rank_that_waits_for_the_release_ends_the_release(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """Its machine is drained, or away: there is nothing that both do together."""
+    cases = [
+        (signal.SIGTERM, [143, 143], "stopped by SIGTERM"),
+        (signal.SIGKILL, [69, -signal.SIGKILL], "rank 1 did not answer within --ranks-patience-s"),
+    ]
+    for number, codes, said in cases:
+        arguments = options(few_digits, tmp_path, run_id=number.name, ranks_patience_s=4)
+        ranks = start_ranks(2, "train", *arguments, module=RELEASING)
+        _wait_for_epoch(ranks[0])
+        assert ranks[0].stdout is not None
+        assert ranks[0].stdout.readline() == "releasing\n"
+        ranks[1].send_signal(number)
+        outcomes = ends(ranks, within_s=20)
+        assert [code for code, _ in outcomes] == codes, outcomes
+        assert said in outcomes[0][1]
+
+
+def test_what_ends_the_first_rank_alone_ends_all_the_same(few_digits: Path, tmp_path: Path) -> None:
+    """A folder that is no run's, which only the first one looks at."""
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "something").touch()
+    (first, other) = ends(start_ranks(2, "train", *options(few_digits, tmp_path)))
+    assert (first[0], other[0]) == (2, 2)
+    assert "holds something that is no run" in first[1]
+    assert "rank 0 has ended, and all with it" in other[1]
+
+
+@pytest.mark.slow
+def test_ranks_that_one_command_starts_end_it_with_their_own_code(tmp_path: Path) -> None:
+    """One line says why, although each of them found the same."""
+    missing = tmp_path / "nothing here"
+    process = start_alone("train", *options(missing, tmp_path, nproc_per_node=2), module="trainer")
+    ((code, said),) = ends([process])
+    assert code == 65
+    assert [line for line in said.splitlines() if "nothing here" in line] == said.splitlines()
+    assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_command_that_started_the_ranks_saves_once(few_digits: Path, tmp_path: Path) -> None:
+    """And the same command goes on."""
+    arguments = options(few_digits, tmp_path, epochs=1000, nproc_per_node=2)
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        process = start_alone("train", *arguments, module="trainer")
+        _wait_for_epoch(process)
+        process.send_signal(number)
+        ((ended, said),) = ends([process], within_s=25)  # before torch would kill whoever is left
+        assert ended == code
+        assert len(re.findall("saved: the same command", said)) == 1
+    assert "going on with the run a" in said
+    assert len(_training(tmp_path / "runs" / "a")["state"]["records"]) >= 2
+
+
+def _wait_for_epoch(process: Program) -> None:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert '"epoch"' in line, process.communicate()[1]
+
+
+def _training(run: Path) -> dict[str, dict[str, Any]]:
+    content = torch.load(run / CHECKPOINT_FILE, weights_only=True)
+    training: dict[str, dict[str, Any]] = content["training"]
+    return training
