@@ -107,7 +107,7 @@ def test_ctrl_c_saves_too(few_digits: Path, tmp_path: Path, monkeypatch: pytest.
     assert " ".join(content) == "network arch labels preprocess epochs training"
     assert " ".join(training) == "state optimizer scaler generators made_on"
     assert " ".join(training["generators"]) == "python numpy torch cuda"
-    assert " ".join(training["made_on"]) == "device threads torch"
+    assert " ".join(training["made_on"]) == "device threads torch channels_last"
     assert " ".join(training["state"]) == (
         "first_loss best_loss epochs_before kept_epoch kept_loss kept_weights phase epochs_in_phase "
         "step_losses step_lrs train_s records decisions improved finished"
