@@ -120,3 +120,17 @@ def test_autocast_leaves_coordinates_exact() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             results.append(augment(ramp, how))
     assert torch.equal(*results)
+
+
+def test_some_of_a_batchs_images_are_changed_as_with_all_of_them() -> None:
+    """So that ranks, each with its rows, see what one would."""
+    for pad_colour in (None, (1, 2, 3)):
+        augmentation = Augmentation(9, 0.5, 20, True, 0.2, 0.3, pad_colour=pad_colour)
+        pixels = torch.randint(0, 256, (5, 12, 12, 3), dtype=torch.uint8)
+        torch.manual_seed(1)
+        whole, state = augment(pixels, augmentation), torch.get_rng_state()
+        for rows in (slice(0, 2), slice(2, 5)):
+            torch.manual_seed(1)
+            some = augment(pixels[rows], augmentation, 5, rows)
+            assert torch.allclose(some, whole[rows], atol=1e-4)
+            assert torch.equal(torch.get_rng_state(), state)
