@@ -26,6 +26,7 @@ from trainer.options import Device
 from trainer.ranks.agreement import DEVICES
 from trainer.ranks.board import Board
 from trainer.ranks.group import Share
+from trainer.ranks.kubeflow import as_of_a_rank
 from trainer.ranks.outcome import Followed, is_of_a_peer
 from trainer.ranks.together import Place, Together
 from trainer.ranks.watch import watching
@@ -59,6 +60,7 @@ class Invitation:
 
 def invitation(environment: Mapping[str, str]) -> Invitation | None:
     """None where this process is alone. Raises SettingsInvalid for variables that do not fit together."""
+    environment = as_of_a_rank(environment)
     world = _number(environment, "WORLD_SIZE", 1, lowest=1)
     if world == 1:
         return None

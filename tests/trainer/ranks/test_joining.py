@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from fovea.errors import SettingsInvalid
 from tests.trainer.ranks.starting import ends, free_port, options, start_alone, start_rank
@@ -35,6 +36,33 @@ def test_the_environment_tells_which_rank_of_how_many() -> None:
 def test_a_process_by_itself_joins_nobody() -> None:
     for environment in ({}, {"WORLD_SIZE": "1"}, {"WORLD_SIZE": ""}, {"RANK": "0", "MASTER_ADDR": "a"}):
         assert invitation(environment) is None
+
+
+TRAIN_JOB = {
+    "PET_NNODES": "2",
+    "PET_NPROC_PER_NODE": "1",
+    "PET_NODE_RANK": "1",
+    "PET_MASTER_ADDR": "pets-node-0-0.pets",
+    "PET_MASTER_PORT": "1234",
+}
+
+
+def test_a_train_job_of_kubeflow_tells_it_in_words_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for ranks in ("1", "auto"):
+        invited = invitation({**TRAIN_JOB, "PET_NPROC_PER_NODE": ranks})
+        assert invited is not None
+        assert (invited.share, invited.node, invited.local_world) == (Share(1, 2), 1, 1)
+        assert (invited.address, invited.port) == ("pets-node-0-0.pets", 1234)
+    assert invitation({**TRAIN_JOB, "PET_NNODES": "1", "PET_NODE_RANK": "0"}) is None
+    started = invitation({**TRAIN_JOB, **TORCHRUN, "PET_NPROC_PER_NODE": "2"})
+    assert started == invitation(TORCHRUN), "torchrun leaves its own variables to those that it starts"
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    for ranks, count in (("auto", 4), ("8", 8)):
+        with pytest.raises(
+            SettingsInvalid, match=f"PET_NPROC_PER_NODE is '{ranks}', {count} ranks on a node"
+        ):
+            invitation({**TRAIN_JOB, "PET_NPROC_PER_NODE": ranks})
 
 
 def test_variables_that_do_not_fit_together_are_refused() -> None:
