@@ -1,4 +1,4 @@
-"""What can be put together of deploy/: its folders, its overlays, and every choice of components."""
+"""What can be put together of deploy/: its folders, its overlays, and one, two or all components."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 COMPONENTS = tuple(sorted(path.name for path in (DEPLOY / "components").iterdir()))
+
+NOT_WITH = {"local-cpu": ("kubeflow", "multi-node-train")}
+"""Ranks cannot share the volumes of a laptop's overlay, as these components' READMEs say."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class Composition:
         return self.folders[0].removeprefix("overlays/") if self.folders[0].startswith("overlays/") else None
 
     def kustomization(self) -> dict[str, Any]:
-        """As it stands two folders below deploy/."""
-        components = [f"../../components/{name}" for name in self.components]
+        """As it stands two folders below deploy/, with what others change before them."""
+        ordered = sorted(self.components, key=lambda name: name != "kubeflow")
+        components = [f"../../components/{name}" for name in ordered]
         if self.overlay:
             return read(DEPLOY / self.folders[0]) | {"components": components}
         kind = {
@@ -53,16 +57,18 @@ def _components_of(overlay: str) -> tuple[str, ...]:
     )
 
 
-def _choices(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Every choice of one or more of the names."""
-    return chain.from_iterable(combinations(names, count) for count in range(1, len(names) + 1))
+def _choices(names: Sequence[str], most: int) -> Iterator[tuple[str, ...]]:
+    """Every choice of as many as `most` of the names, and all of them."""
+    some = chain.from_iterable(combinations(names, count) for count in range(1, most + 1))
+    return chain(some, [tuple(names)])
 
 
 def _of_overlay(overlay: str) -> Iterator[Composition]:
-    """The overlay as it is, and with each choice of the components that it lacks."""
+    """The overlay as it is, and with each of the components that it lacks, and with all of them."""
     folders, own = (f"overlays/{overlay}",), _components_of(overlay)
+    others = [name for name in COMPONENTS if name not in (*own, *NOT_WITH.get(overlay, ()))]
     yield Composition(overlay, folders, own)
-    for more in _choices([name for name in COMPONENTS if name not in own]):
+    for more in _choices(others, 1):
         yield Composition("+".join((overlay, *more)), folders, (*own, *more))
 
 
@@ -74,6 +80,6 @@ COMPOSITIONS = (
     PLAIN,
     Composition("base+components", ("base",), COMPONENTS),
     Composition("plain+components, turned round", ("base", "train"), COMPONENTS[::-1]),
-    *(Composition("+".join(("plain", *some)), ("base", "train"), some) for some in _choices(COMPONENTS)),
+    *(Composition("+".join(("plain", *some)), ("base", "train"), some) for some in _choices(COMPONENTS, 2)),
     *(composition for overlay in OVERLAYS for composition in _of_overlay(overlay)),
 )

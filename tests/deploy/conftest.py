@@ -15,15 +15,16 @@ from tests.deploy.compositions import COMPOSITIONS, PLAIN, Composition
 from tests.deploy.manifests import Manifest, Workload, render
 from tests.shared import SharedFolder
 
-TRAINING = ("fovea-train", "job.yaml")
-WHOLE = ("fovea-score", *TRAINING)
-JOBS = (*WHOLE, "fovea-score-work")
+TRAINING = ("fovea-train", "job.yaml", "trainjob.yaml")
+JOBS = ("fovea-score", "fovea-train", "job.yaml", "fovea-score-work")
 
 
 def _is_in(name: str, composition: Composition) -> bool:
     if name == "job.yaml":
         return composition == PLAIN
-    return name != "fovea-train" or composition.folders != ("base",)
+    if name == "trainjob.yaml" and "kubeflow" not in composition.components:
+        return False
+    return name not in TRAINING or composition.folders != ("base",)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,7 +82,7 @@ def rendering() -> Cases:
 @pytest.fixture
 def workload() -> Cases:
     """Each thing that makes pods."""
-    return _workloads("fovea-serve", *JOBS)
+    return _workloads("fovea-serve", *JOBS, "trainjob.yaml")
 
 
 @pytest.fixture
@@ -97,8 +98,8 @@ def training() -> Cases:
 
 @pytest.fixture
 def whole_job() -> Cases:
-    """Each Job of one pod, that is done when the pod is."""
-    return _workloads(*WHOLE)
+    """Each Job that is done as a whole: one pod, or ranks that end together."""
+    return _workloads("fovea-score", *TRAINING)
 
 
 @pytest.fixture

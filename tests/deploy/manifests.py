@@ -1,6 +1,7 @@
 """deploy/ as a cluster would get it."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.deploy import kubeflow
 from tests.deploy.compositions import DEPLOY, PLAIN, ROOT, Composition
 
 __all__ = ["DEPLOY", "ROOT"]
@@ -38,9 +40,11 @@ class Rendering:
         return manifest
 
     def pods(self, name: str) -> "Workload":
-        """Of the Deployment or CronJob of this name, or of job.yaml."""
+        """Of the Deployment or CronJob of this name, of job.yaml, or of a TrainJob."""
         if name == "job.yaml":
             return pods_of(lone_job(), self)
+        if name == "trainjob.yaml":
+            return pods_of(self.named("TrainingRuntime", "fovea-train"), self)
         return pods_of(self.named("Deployment" if name == "fovea-serve" else "CronJob", name), self)
 
 
@@ -98,6 +102,11 @@ def lone_job() -> Manifest:
     return manifest
 
 
+def lone_train_job() -> Manifest:
+    (manifest,) = _parse((DEPLOY / "components/kubeflow/trainjob.yaml").read_text())
+    return manifest
+
+
 def named(kind: str, name: str) -> Manifest:
     """What is in deploy/base or deploy/train."""
     return render().named(kind, name)
@@ -147,26 +156,50 @@ class Workload:
             for mount in self.container["volumeMounts"]
         }
 
-    def environment(self) -> dict[str, str]:
-        """The variables that the kubelet would give to the container, less the Secret's."""
+    def environment(self, index: int = 0) -> dict[str, str]:
+        """The variables that the kubelet would give to the container, less the Secret's.
+
+        `index` is the pod's own, in a Job that numbers its pods.
+        """
         variables: dict[str, str] = {}
         for source in self.container.get("envFrom", []):
             if "configMapRef" in source:
                 variables |= self.rendering.named("ConfigMap", source["configMapRef"]["name"])["data"]
+        fields = fields_of_pod(index)
         for variable in self.container.get("env", []):
-            variables[variable["name"]] = variable["value"] if "value" in variable else self._field(variable)
+            variables[variable["name"]] = (
+                _expanded(variable["value"], variables)
+                if "value" in variable
+                else fields[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+            )
         return variables
 
-    def _field(self, variable: Manifest) -> str:
-        return FIELDS[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+
+def _expanded(value: str, before: dict[str, str]) -> str:
+    """As the kubelet does: of the variables that come before, and left as it is where there is none."""
+    return re.sub(r"\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)", lambda found: before.get(found[1], found[0]), value)
+
+
+def is_training(pods: Workload) -> bool:
+    """Kubeflow wants its container to be called node."""
+    return pods.container["name"] in {"trainer", "node"}
 
 
 JOB_NAME = "fovea-job-29384"
 POD_NAME = f"{JOB_NAME}-x7k2p"
-FIELDS = {"metadata.name": POD_NAME, "metadata.labels['batch.kubernetes.io/job-name']": JOB_NAME}
-"""What the Job controller would name its Job and its pod, and write into the pod's label."""
 
-MAKERS_OF_PODS = ("Deployment", "Job", "CronJob")
+
+def fields_of_pod(index: int) -> dict[str, str]:
+    """What the Job controller would name its Job and its pod, and write into the pod's metadata."""
+    return {
+        "metadata.name": POD_NAME,
+        "metadata.labels['batch.kubernetes.io/job-name']": JOB_NAME,
+        "metadata.labels['jobset.sigs.k8s.io/jobset-name']": JOB_NAME,
+        "metadata.annotations['batch.kubernetes.io/job-completion-index']": str(index),
+    }
+
+
+MAKERS_OF_PODS = ("Deployment", "Job", "CronJob", "TrainingRuntime")
 
 
 def pods_of(manifest: Manifest, rendering: Rendering | None = None) -> Workload:
@@ -174,5 +207,11 @@ def pods_of(manifest: Manifest, rendering: Rendering | None = None) -> Workload:
     rendering, spec = rendering or render(), manifest["spec"]
     if manifest["kind"] == "Deployment":
         return Workload(manifest, spec["template"], rendering)
-    job = spec if manifest["kind"] == "Job" else spec["jobTemplate"]["spec"]
+    match manifest["kind"]:
+        case "Job":
+            job = spec
+        case "CronJob":
+            job = spec["jobTemplate"]["spec"]
+        case _:
+            job = kubeflow.job_of(manifest, lone_train_job(), JOB_NAME)
     return Workload(manifest, job["template"], rendering, job)

@@ -10,6 +10,7 @@ from tests.deploy.manifests import Rendering, Workload
 
 WORDS = {
     ("capabilities", "drop"): {"ALL"},
+    ("env", "name"): {"NODE", "RANK"},
     ("emptyDir", "medium"): {"Memory"},
     ("metrics", "type"): {"ContainerResource", "External", "Object", "Pods", "Resource"},
     ("containers", "terminationMessagePolicy"): {"FallbackToLogsOnError", "File"},

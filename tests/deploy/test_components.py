@@ -7,7 +7,7 @@ import pytest
 from scorer.config import DriveSettings
 from server.config import HEALTH_PORT
 from tests.deploy.compositions import DEPLOY
-from tests.deploy.manifests import Rendering, Workload
+from tests.deploy.manifests import Rendering, Workload, is_training
 from tests.deploy.settings import settings_of
 from tests.markdown import Page
 
@@ -37,7 +37,7 @@ def test_pod_with_a_gpu_does_not_fall_back_to_the_cpu(
     workload: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of(workload, monkeypatch)
-    device = settings.device if workload.container["name"] == "trainer" else settings.provider
+    device = settings.device if is_training(workload) else settings.provider
     otherwise = "cpu" if workload.container["name"] == "driver" else "auto"
     assert device == ("cuda" if has_gpu(workload) else otherwise)
 
@@ -119,7 +119,7 @@ def test_models_on_a_volume_are_written_by_the_trainer_alone(workload: Workload)
     if "model-pvc" in workload.components:
         models = workload.mounts["/models"]
         assert models["persistentVolumeClaim"]["claimName"] == _claim_of_models(workload.rendering)
-        assert models["readOnly"] == (workload.container["name"] != "trainer")
+        assert models["readOnly"] == (not is_training(workload))
     else:
         assert "/models" not in workload.mounts
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from server.config import METRICS_PORT, PORT
-from tests.deploy.manifests import Manifest, Rendering, Workload
+from tests.deploy.manifests import Manifest, Rendering, Workload, is_training
 
 Hole = tuple[str, int, str]
 """Protocol, port, and who may be at the other end."""
@@ -12,6 +12,9 @@ ANYWHERE = "anywhere"
 ANY_POD = "a pod of {}"
 MONITORING = "a pod of {'kubernetes.io/metadata.name': 'monitoring'}"
 SERVERS = "pods {'app.kubernetes.io/name': 'fovea-serve'}"
+RANKS = "pods {'app.kubernetes.io/name': 'fovea-train'}"
+
+ANY_PORT: Manifest = {"protocol": "any", "port": 0}
 
 API_SERVERS = {443, 6443, 8443, 16443}
 """Where they listen: managed clusters; kubeadm, kind, k3s, OpenShift; minikube; MicroK8s."""
@@ -28,13 +31,19 @@ def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server_and_ser
     expected = {("UDP", 53, ANYWHERE), ("TCP", 53, ANYWHERE), ("TCP", 443, ANYWHERE)}
     if workload.container["name"] == "driver":
         expected |= {("TCP", port, ANYWHERE) for port in API_SERVERS} | {("TCP", PORT, SERVERS)}
-    assert set(holes("egress", workload)) == expected
+    assert set(holes("egress", workload)) == expected | between_ranks(workload)
 
 
 def test_callers_and_prometheus_reach_the_server_alone(workload: Workload) -> None:
     expected = {("TCP", PORT, ANY_POD), ("TCP", METRICS_PORT, MONITORING)}
     is_server = workload.container["name"] == "server"
-    assert set(holes("ingress", workload)) == (expected if is_server else set())
+    assert set(holes("ingress", workload)) == (expected if is_server else between_ranks(workload))
+
+
+def between_ranks(workload: Workload) -> set[Hole]:
+    """Where they meet is one port; where gloo and NCCL listen is for the system to choose."""
+    has_ranks = {"multi-node-train", "kubeflow"} & set(workload.components)
+    return {("any", 0, RANKS)} if has_ranks and is_training(workload) else set()
 
 
 def holes(direction: str, workload: Workload) -> Iterator[Hole]:
@@ -45,7 +54,12 @@ def holes(direction: str, workload: Workload) -> Iterator[Hole]:
         if chosen and direction.capitalize() in policy["policyTypes"]:
             for rule in policy.get(direction, []):
                 for peer in _peers(rule):
-                    yield from ((port["protocol"], port["port"], peer) for port in rule["ports"])
+                    yield from _holes_to(peer, rule)
+
+
+def _holes_to(peer: str, rule: Manifest) -> Iterator[Hole]:
+    for port in rule.get("ports", [ANY_PORT]):
+        yield port["protocol"], port["port"], peer
 
 
 def _peers(rule: Manifest) -> list[str]:

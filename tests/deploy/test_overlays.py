@@ -21,9 +21,16 @@ PLACES = {
 }
 BUCKETS = ("s3://", "gs://", "az://")
 NO_PLACES = {"digits", "imagenet", "none"}
-READ = {"trainer": ["data", "weights"], "server": ["models"], "driver": ["source", "models"], "worker": []}
+READ = {
+    "trainer": ["data", "weights"],
+    "node": ["data", "weights"],
+    "server": ["models"],
+    "driver": ["source", "models"],
+    "worker": [],
+}
 WRITTEN = {
     "trainer": ["models", "cache_dir", "runs"],
+    "node": ["models", "cache_dir", "runs"],
     "server": [],
     "driver": ["output"],
     "worker": ["output"],

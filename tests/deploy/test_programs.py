@@ -127,7 +127,8 @@ def test_pod_outlives_its_drain(serving: Workload, monkeypatch: pytest.MonkeyPat
 
 def test_job_fails_at_once_on_what_cannot_heal(whole_job: Workload) -> None:
     job = whole_job
-    disruption, permanent = job.job["podFailurePolicy"]["rules"]
+    disruption, permanent, *others = job.job["podFailurePolicy"]["rules"]
+    assert bool(others) == (job.job.get("completionMode") == "Indexed")
     assert disruption == {
         "action": "Ignore",
         "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],

@@ -10,9 +10,18 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, PLAIN, ROOT, read
+from tests.deploy.compositions import COMPONENTS, COMPOSITIONS, DEPLOY, NOT_WITH, PLAIN, ROOT, read
 from tests.deploy.kubernetes_schemas import VERSIONS, validate
-from tests.deploy.manifests import MAKERS_OF_PODS, Rendering, Workload, lone_job, named, pods_of, render
+from tests.deploy.manifests import (
+    MAKERS_OF_PODS,
+    Rendering,
+    Workload,
+    is_training,
+    lone_job,
+    named,
+    pods_of,
+    render,
+)
 from tests.markdown import Page
 from tests.scorer.fake_kubernetes.admission import spec_problems
 
@@ -27,7 +36,9 @@ KINDS = {
     },
     "train": {"CronJob", "PersistentVolumeClaim", "ConfigMap"},
     "monitoring": {"ServiceMonitor", "PrometheusRule", "ConfigMap"},
+    "kubeflow": {"TrainingRuntime", "NetworkPolicy", "PersistentVolumeClaim"},
     "model-pvc": {"PersistentVolumeClaim"},
+    "multi-node-train": {"Service", "NetworkPolicy", "PersistentVolumeClaim"},
     "overlays/local-cpu": {"PersistentVolumeClaim"},
 }
 
@@ -47,7 +58,7 @@ def test_every_kind_is_rendered(rendering: Rendering) -> None:
 def test_every_component_is_in_some_rendering_of_every_overlay() -> None:
     for overlay in ("gpu", "local-cpu"):
         choices = [composition.components for composition in COMPOSITIONS if composition.overlay == overlay]
-        assert set().union(*choices) == set(COMPONENTS)
+        assert set().union(*choices) == set(COMPONENTS) - set(NOT_WITH.get(overlay, ()))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -69,8 +80,8 @@ def test_jobs_pass_the_checks_that_schemas_do_not_know(job: Workload) -> None:
 
 def test_nothing_needs_an_operator_that_is_not_opted_into(rendering: Rendering) -> None:
     kinds = {manifest["kind"] for manifest in rendering.manifests}
-    if "monitoring" not in rendering.composition.components:
-        assert not kinds & set(OF_OPERATORS)
+    brought = set().union(*(KINDS.get(name, set()) for name in rendering.composition.components))
+    assert kinds & set(OF_OPERATORS) == brought & set(OF_OPERATORS)
 
 
 def test_yaml_is_tidy() -> None:
@@ -79,9 +90,10 @@ def test_yaml_is_tidy() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_every_manifest_lies_in_a_kustomization_or_is_the_lone_job() -> None:
+def test_every_manifest_lies_in_a_kustomization_or_is_created_by_hand() -> None:
+    by_hand = [DEPLOY / "train/job.yaml", DEPLOY / "components/kubeflow/trainjob.yaml"]
     for path in DEPLOY.rglob("*.yaml"):
-        if path.name != "kustomization.yaml" and path != DEPLOY / "train/job.yaml":
+        if path.name != "kustomization.yaml" and path not in by_hand:
             assert path.name in _named_in(path.parent), path
 
 
@@ -118,7 +130,7 @@ def test_images_are_from_one_place_and_of_this_version(workload: Workload) -> No
     is_local = workload.rendering.composition.overlay == "local-cpu"
     assert registry == ("" if is_local else "registry.example.com")
     serve = f"fovea-serve:{version}-gpu" if "gpu" in workload.components else f"fovea-serve:{version}"
-    assert image == (f"fovea-train:{version}" if workload.container["name"] == "trainer" else serve)
+    assert image == (f"fovea-train:{version}" if is_training(workload) else serve)
 
 
 def test_lone_job_is_the_template_of_the_cron_job() -> None:
@@ -142,7 +154,8 @@ def test_lone_job_is_the_template_of_the_cron_job() -> None:
 
 def test_no_pods_but_those_that_these_tests_look_at(rendering: Rendering) -> None:
     makers = {m["metadata"].get("name") for m in rendering.manifests if m["kind"] in MAKERS_OF_PODS}
-    training = {"fovea-train"} if rendering.composition.folders != ("base",) else set()
+    kubeflow = "kubeflow" in rendering.composition.components
+    training = {"fovea-train"} if kubeflow or rendering.composition.folders != ("base",) else set()
     lone = {None} if rendering.composition == PLAIN else set()
     assert makers == {"fovea-serve", "fovea-score", "fovea-score-work"} | training | lone
 
@@ -159,5 +172,6 @@ def _named_in(folder: Path) -> set[str]:
     kustomization = read(folder)
     return {
         *kustomization.get("resources", []),
+        *kustomization.get("configurations", []),
         *(patch["path"] for patch in kustomization.get("patches", [])),
     }
