@@ -56,7 +56,7 @@ def _start(*arguments: str, **options: Any) -> Program:
     return Program("trainer", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
-def ends(processes: list[Program], within_s: float = 60) -> list[tuple[int, str]]:
+def ends(processes: list[Program], within_s: float = 150) -> list[tuple[int, str]]:
     """Of each the exit code, and what it wrote to stderr. One that goes on fails the test; all are killed."""
     try:
         return [(process.wait(within_s), process.communicate()[1]) for process in processes]

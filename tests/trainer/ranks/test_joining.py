@@ -89,8 +89,8 @@ def test_a_rank_that_does_not_find_the_others_says_what_is_wrong(tmp_path: Path)
             start_rank(0, 3, free_port(), *arguments),
         ]
         started = time.monotonic()
-        (nobody, other, missing) = ends(processes, within_s=30)
-        assert time.monotonic() - started < 10 * patience_s + GRACE_S
+        (nobody, other, missing) = ends(processes)
+        assert time.monotonic() - started < 30 * patience_s + GRACE_S
     assert [code for code, _ in (nobody, other, missing)] == [69, 69, 69]
     assert "no rank 0 there after 1 s" in nobody[1]
     assert "something answers there after 1 s, but not as rank 0 would" in other[1]
