@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fovea.errors import SettingsInvalid
 from trainer.network.backbones import build_backbone
+from trainer.network.one_pixel import use_one_tap_of_one_pixel
 from trainer.network.tokens import Patches, TokenPool
 
 MEAN = (0.485, 0.456, 0.406)
@@ -57,6 +58,7 @@ class ConcatPool(nn.Module):
 def build_network(arch: str, classes: int, size: int) -> Network:
     """A network with random weights. Raises SettingsInvalid when it cannot take images of `size`."""
     backbone = build_backbone(arch, size)
+    use_one_tap_of_one_pixel(backbone)
     pool = TokenPool() if isinstance(backbone[0], Patches) else ConcatPool()
     values = _count_pooled(backbone, pool, arch, size)
     return Network(backbone, build_head(pool, values, classes))
