@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fovea.images import preprocess
-from fovea.images.preprocess import PAD_COLOUR, Pixels, PreprocessSpec, decode_image
+from fovea.images.preprocess import PAD_COLOUR, Pixels, PreprocessSpec, crop_image, decode_image, open_image
 from tests.odd_images import collection, saved
 
 SIDE = 48
@@ -81,7 +81,7 @@ def test_turned_image_is_padded_upright() -> None:
 
 
 def test_reduced_jpeg_keeps_its_proportions() -> None:
-    for size in ((1_601, 1_003), (1_003, 1_601), (2_000, 333)):
+    for size in ((1_601, 718), (1_601, 1_003), (1_003, 1_601), (2_000, 333)):
         exif = Image.Exif()
         exif[0x0112] = 6
         for options in ({}, {"exif": exif}):
@@ -89,8 +89,15 @@ def test_reduced_jpeg_keeps_its_proportions() -> None:
             shown = size[::-1] if options else size
             crops = [decode_image(data, PAD.model_copy(update={"draft": draft})) for draft in (True, False)]
             assert all((crop[bars(*shown)] == PAD_COLOUR).all() for crop in crops), size
+            assert not any((crop[~bars(*shown)] == PAD_COLOUR).all(1).any() for crop in crops), size
             assert np.abs(crops[0].astype(int) - crops[1]).mean() < 3, size
             assert not np.array_equal(crops[0], crops[1]), size  # it was reduced
+
+
+def test_jpeg_is_reduced_as_far_as_its_longer_side_allows() -> None:
+    image = open_image(saved(noise(2_000, 333), "JPEG"))
+    crop_image(image, PAD)
+    assert image.file.size == (250, 42)  # an eighth; for a crop of the centre it would be a half
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

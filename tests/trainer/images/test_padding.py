@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fovea.images.preprocess import PAD_COLOUR, PreprocessSpec, decode_image
 from tests.odd_images import saved
-from trainer.images.augment import Augmentation, augment, pictures
+from trainer.images.augment import Augmentation, _mirrored_into, augment, pictures
 from trainer.images.data import read_images
 from trainer.images.sources import open_source
 
@@ -67,6 +67,13 @@ def test_random_part_lies_in_the_middle_between_bars_that_no_light_changes_and_n
     outside = (lit[0] == BARS).all(2)
     assert outside[0].all()
     assert outside[-1].all()
+
+
+def test_what_lies_outside_is_mirrored_from_the_picture_and_not_from_the_bars() -> None:
+    box = torch.tensor([[0.0, 0.1, 1.0, 0.5]])
+    outside = torch.tensor([[-1.2, 0.1], [0.9, 0.7], [0.0, -0.6], [1.0, 0.1], [0.3, 0.2]])
+    inside = torch.tensor([[-0.8, 0.1], [0.9, 0.5], [0.0, -0.2], [0.9, 0.1], [0.3, 0.2]])
+    assert torch.allclose(_mirrored_into(outside[None, None], box, side=10), inside[None, None], atol=1e-6)
 
 
 def test_part_keeps_its_proportions_and_shows_what_it_is_of() -> None:
