@@ -30,15 +30,17 @@ def test_three_ranks_add_their_gradients_in_one_order_wherever_they_lie() -> Non
 
 def test_two_ranks_train_as_one_does(few_digits: Path, tmp_path: Path) -> None:
     """Losses, weights, held-out losses and the range test's curve: through a frozen phase and after it, with
-    classes that count more than others, held-out images that do not divide by the ranks, and gradients that
-    are clipped."""
+    classes that count more than others, held-out images and batches that do not divide by the ranks,
+    gradients of two batches a step that are clipped, and an average of the weights."""
     start_from(few_digits, tmp_path)
     given = {
         "lr": "auto",
         "num_steps": 12,
         "arch": "squeezenet1_1",
         "weights": tmp_path / "weights.pt",
-        "batch_size": 9,
+        "batch_size": 5,
+        "accumulate": 2,
+        "ema": 0.9,
         "class_weights": "balanced",
         "label_smoothing": 0.1,
         "max_grad_norm": 1.0,
