@@ -1,0 +1,134 @@
+"""What the recipe's options make of the held-out result: real digits, few of them, some seeds each.
+
+    python -m benchmarks.recipes
+
+A small network learns thirty handwritten digits a class from random weights, at one learning rate, and is
+measured on the 359 that are held out, at the end of the last epoch. Options stand beside what they change.
+"""
+
+import argparse
+import logging
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from benchmarks.arguments import positive_int
+from benchmarks.machine import describe_machine
+from benchmarks.processes import run
+from benchmarks.training import silent
+from fovea.stopping import Stopping
+from trainer.config import TrainSettings
+from trainer.fit.loop import fit
+from trainer.images.digits import write_digits
+from trainer.learning_rate.decision import fixed_rate
+from trainer.preparation import prepare, recipe_of
+from trainer.runs.history import EpochRecord
+
+IMAGES_A_CLASS: Final = 30
+LR: Final = 3e-3
+OPTIONS: Final[Mapping[str, Any]] = {
+    "weights": "none",
+    "batch_size": 32,
+    "lr": LR,
+    "flip": False,
+    "min_crop": 0.85,
+    "max_warp": 0.0,
+    "max_lighting": 0.0,
+    "device": "cpu",
+    "threads": 1,
+}
+"""Much as --data digits implies them."""
+RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "--schedule constant": {"schedule": "constant"},
+    "--schedule constant --ema 0.99": {"schedule": "constant", "ema": 0.99},
+    "--schedule triangular": {"schedule": "triangular"},
+    "--schedule triangular2": {"schedule": "triangular2"},
+    "--schedule exp_range": {"schedule": "exp_range"},
+    "--schedule onecycle (the default)": {},
+    "--batch-size 16 --accumulate 2": {"batch_size": 16, "accumulate": 2},
+    "--mixup 0.2": {"mixup": 0.2},
+    "--cutmix 1": {"cutmix": 1.0},
+}
+HEADINGS: Final = ("recipe", "held-out loss", "held-out accuracy, %", "training loss")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__.split("\n")[0])
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--size", type=positive_int, default=16, help="what the model sees, in pixels")
+    parser.add_argument("--seeds", type=positive_int, default=3)
+    parser.add_argument("--epochs", type=positive_int, default=16)
+    parser.add_argument("--processes", type=positive_int, default=2, help="of one thread each")
+    parser.add_argument("--only", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="RECIPE")
+    options = parser.parse_args()
+    print(
+        f"{options.arch} at {options.size} px, {10 * IMAGES_A_CLASS} images, {options.epochs} epochs, "
+        f"{options.seeds} seeds: means, and the lowest and the highest\n"
+        f"{describe_machine(torch.device('cpu'), 1)}\n"
+    )
+    print(f"| {' | '.join(HEADINGS)} |\n|---|{'---:|' * (len(HEADINGS) - 1)}")
+    with tempfile.TemporaryDirectory() as scratch, _pool(options.processes) as pool:
+        data = _write_few(Path(scratch))
+        shared = {"arch": options.arch, "size": options.size, "resize": options.size}
+        train = partial(_train, data, shared | {"epochs": options.epochs})
+        ends = {
+            name: [pool.submit(train, RECIPES[name], seed) for seed in range(options.seeds)]
+            for name in options.only
+        }
+        for name, seeds in ends.items():
+            print(_row(name, seeds), flush=True)
+
+
+@contextmanager
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Of new processes, which have no threads of this one's torch. What has not begun at the end does not."""
+    pool = ProcessPoolExecutor(processes, get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _row(name: str, seeds: Sequence[Future[EpochRecord]]) -> str:
+    ends = [seed.result() for seed in seeds]
+    losses = _spread([end.heldout_loss for end in ends], 3)
+    accuracies = _spread([100 * end.heldout_accuracy for end in ends], 1)
+    return f"| `{name}` | {losses} | {accuracies} | {_spread([end.train_loss for end in ends], 3)} |"
+
+
+def _write_few(scratch: Path) -> Path:
+    """The digits with fewer to train on: what keeps a network from learning them by heart then shows."""
+    data = write_digits(scratch / "digits")
+    for label in sorted((data / "train").iterdir()):
+        for file in sorted(label.iterdir())[IMAGES_A_CLASS:]:
+            file.unlink()
+    return data
+
+
+def _train(data: Path, shared: Mapping[str, Any], recipe: Mapping[str, Any], seed: int) -> EpochRecord:
+    """The last epoch."""
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory(dir=data.parent) as scratch, silent():
+        places = {"data": str(data), "models": f"{scratch}/models", "cache_dir": Path(scratch)}
+        settings = TrainSettings(**{**places, **OPTIONS, **shared, **recipe, "seed": seed})
+        start = prepare(settings)
+        planned = recipe_of(settings, start, fixed_rate(LR))
+        _, epochs = fit(start.checkpoint, start.data, planned, start.precision, Stopping(), Path(scratch))
+    return epochs[-1]
+
+
+def _spread(values: list[float], digits: int) -> str:
+    low, high = min(values), max(values)
+    return f"{statistics.mean(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+if __name__ == "__main__":
+    run(main)
