@@ -77,11 +77,11 @@ def test_a_resnet_of_small_images_computes_no_kernel_over_one_pixel(monkeypatch:
         torch.testing.assert_close(lean[name], gradient, rtol=1e-3, atol=1e-4, msg=name)
 
 
-class _Kernels(TorchDispatchMode):
+class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sizes of the kernels that maps of one pixel were convolved with."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.over_one_pixel: set[tuple[int, ...]] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
