@@ -2,6 +2,7 @@
 
 import io
 import logging
+from collections import Counter
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -105,5 +106,9 @@ def _check(model: onnx.ModelProto) -> None:
 
 
 def _has_unfolded_norm(model: onnx.ModelProto) -> bool:
+    """A convolution that others read too, past its norm, cannot take that in (MaxViT's, whose norms come
+    first in a block)."""
+    readers = Counter(name for node in model.graph.node for name in node.input)
     convolved = {output for node in model.graph.node if node.op_type == "Conv" for output in node.output}
-    return any(n.op_type == "BatchNormalization" and n.input[0] in convolved for n in model.graph.node)
+    norms = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+    return any(norm.input[0] in convolved and readers[norm.input[0]] == 1 for norm in norms)

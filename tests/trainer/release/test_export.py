@@ -91,6 +91,16 @@ def test_unfolded_norm_and_outside_weights_are_refused(
         _check(model)
 
 
+def test_norm_beside_which_another_layer_reads_the_convolution_need_not_be_folded() -> None:
+    """As of MaxViT, whose blocks begin with a norm and add what they were given: to fold it changes that."""
+    model = _model()
+    _norm_after_convolution(model)
+    with pytest.raises(GateRefused, match="not folded"):
+        _check(model)
+    model.graph.node.append(helper.make_node("Identity", ["convolved"], ["read_too"]))
+    _check(model)
+
+
 def test_graph_that_is_none_is_refused_by_the_checker() -> None:
     model = _model()
     model.graph.node[1].input[1] = "nowhere"
