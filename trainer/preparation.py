@@ -13,6 +13,7 @@ import torch
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.images.formats import image_path_text
+from fovea.images.preprocess import PreprocessSpec
 from fovea.model.bundle import file_digest
 from fovea.settings import as_saved
 from trainer.config import LrFindSettings, TrainSettings
@@ -29,6 +30,7 @@ from trainer.learning_rate.schedule import cycles
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.model import adamw, build_network, check_size, freeze_backbone, unfreeze
 from trainer.network.precision import Precision, check_compiler, choose_precision
+from trainer.network.timm_networks import preprocess_for
 from trainer.network.weights import load_weights
 from trainer.options import DIGITS, written
 from trainer.progress import show_progress
@@ -131,7 +133,7 @@ def _start_from_weights(settings: AnySettings, split: Split) -> tuple[Checkpoint
     digest = load_weights(
         network, settings.arch, settings.weights, settings.weights_sha256, settings.cache_dir
     )
-    return Checkpoint(network, settings.arch, split.labels, settings.preprocess, 0), digest
+    return Checkpoint(network, settings.arch, split.labels, preprocess_of(settings), 0), digest
 
 
 def _continue(run: Path, split: Split) -> tuple[Checkpoint, str]:
@@ -141,6 +143,11 @@ def _continue(run: Path, split: Split) -> tuple[Checkpoint, str]:
         other = sorted(set(checkpoint.labels) ^ set(split.labels))[0]
         raise DataInvalid(f"--continue-from {run}: that run has other classes than these images ({other!r})")
     return checkpoint, file_digest(run / CHECKPOINT_FILE)
+
+
+def preprocess_of(settings: AnySettings) -> PreprocessSpec:
+    """What is done to images, here and where the model serves."""
+    return preprocess_for(settings.arch, settings.preprocess, settings.size, settings.resize)
 
 
 def list_images(settings: AnySettings) -> Split:
@@ -158,11 +165,13 @@ def read_data(split: Split, settings: AnySettings, threads: int) -> DataSet:
     data = read_images(
         split,
         settings.data,
-        settings.preprocess,
+        preprocess_of(settings),
         settings.cache_dir,
         max_bad_fraction=settings.max_bad_fraction,
         threads=threads,
-        in_training=settings.preprocess_in_training,
+        in_training=preprocess_for(
+            settings.arch, settings.preprocess_in_training, settings.size, settings.resize
+        ),
     )
     logger.info(
         "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)

@@ -9,6 +9,7 @@ from fovea.command_line import flag
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.settings import as_saved
 from trainer.config import TrainSettings
+from trainer.network.timm_networks import preprocess_for
 from trainer.options import RecipeOptions, written
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
@@ -75,7 +76,8 @@ def _find_run(given: Path, runs: Path) -> RunFolder:
 
 
 def _check_network(settings: TrainSettings, before: TrainSettings, run: Path) -> None:
-    given, in_training = settings.model_fields_set, before.preprocess_in_training
+    given = settings.model_fields_set
+    in_training = preprocess_for(before.arch, before.preprocess_in_training, before.size, before.resize)
     of_run = {"arch": before.arch, "size": before.size, "resize": in_training.resize, "fit": before.fit}
     for name, of_network in of_run.items():
         value = getattr(settings, name)

@@ -29,7 +29,7 @@ def of_extras(*names: str) -> list[str]:
 WANTED = {
     "serve": of_extras("serve", "score", "formats", "stores"),
     "serve-gpu": of_extras("serve-gpu", "score", "formats", "stores"),
-    "train": of_extras("train", "formats", "stores", "tensorboard", "mlflow"),
+    "train": of_extras("train", "formats", "stores", "tensorboard", "mlflow", "timm"),
     "sbom": PYPROJECT["dependency-groups"]["sbom"],
 }
 PYTHON = {"python_full_version": "3.11.2", "python_version": "3.11", "sys_platform": "linux"}

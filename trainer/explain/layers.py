@@ -36,7 +36,8 @@ def first_layer(network: Network, pixels: Pixels, side: int) -> tuple[str, nn.Co
 def _is_plain(layer: nn.Conv2d, side: int) -> bool:
     stride, padding = layer.stride, layer.padding
     return (
-        layer.kernel_size == (side, side)
+        type(layer) is nn.Conv2d  # others pad, or change their weights, before they do what it does
+        and layer.kernel_size == (side, side)
         and layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"
         and stride in {(1, 1), (2, 2)}

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops.misc import Permute
 
 from trainer.network.model import Network, evaluating
+from trainer.network.timm_networks import TimmBackbone, timm_backbone
 from trainer.network.tokens import Patches, patch_maps
 
 AsMaps = Callable[[Tensor], Tensor | None]
@@ -31,6 +33,8 @@ def points(network: Network) -> list[Point]:
     backbone = network.backbone
     if isinstance(backbone[0], Patches):
         return _of_tokens(backbone)
+    if timm := timm_backbone(backbone):
+        return _of_timm(timm)
     stages = list(backbone.named_children())
     return [
         Point(name, layer, _as_maps_of(backbone, index), last=index == len(stages) - 1)
@@ -69,6 +73,20 @@ def _of_tokens(backbone: nn.Sequential) -> list[Point]:
     gives at their places says no more where that came from."""
     stages = list(backbone.named_children())[:-2]
     return [Point(name, layer, patch_maps, last=True) for name, layer in stages]
+
+
+def _of_timm(backbone: TimmBackbone) -> list[Point]:
+    """Where timm says that features can be had; where there is a class token, not of the last layer."""
+    places, tokens = backbone.places(), backbone.other_tokens > 0
+    return [
+        Point(
+            place.name,
+            place.layer,
+            partial(backbone.as_maps, channels=place.channels),
+            last=tokens or place is places[-1],
+        )
+        for place in (places[:-2] if tokens and len(places) > 2 else places)
+    ]
 
 
 def _as_maps_of(backbone: nn.Sequential, index: int) -> AsMaps:

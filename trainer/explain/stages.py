@@ -11,6 +11,7 @@ from fovea.images.preprocess import Pixels
 from trainer.explain.pictures import Floats
 from trainer.explain.points import outputs_at, points
 from trainer.network.model import Network
+from trainer.network.timm_networks import timm_backbone
 
 CHANNELS_SHOWN: Final = 6
 MOST_STAGES: Final = 8
@@ -51,12 +52,15 @@ def _choose(network: Network, sides: list[int]) -> tuple[list[int], int]:
     stem, last_of_side = _stem_end(network), {side: index for index, side in enumerate(sides)}
     if len(last_of_side) == 1 and len(sides) > LAYERS_SHOWN:
         return [round(k * (len(sides) - 1) / (LAYERS_SHOWN - 1)) for k in range(LAYERS_SHOWN)], stem
-    return sorted({stem, *last_of_side.values()} & set(range(len(sides))))[-MOST_STAGES:], stem
+    chosen = {stem, *last_of_side.values()} & set(range(len(sides)))
+    return sorted(chosen)[-MOST_STAGES:], stem
 
 
 def _stem_end(network: Network) -> int:
     """Index of the stage that ends the first convolution: its normalisation and activation belong to it."""
     stages = list(network.backbone)
+    if timm_backbone(network.backbone):
+        return -1  # its layers have names that say what they are
     end = 0
     while end + 1 < len(stages) and _refines(stages[end + 1]):
         end += 1

@@ -1,4 +1,4 @@
-"""The layers up to the features, in stages: torchvision's networks without their heads."""
+"""The layers up to the features: torchvision's networks without their heads, in stages, and timm's."""
 
 from collections import OrderedDict
 from typing import cast
@@ -9,7 +9,9 @@ from torchvision.models.maxvit import MaxVit
 from torchvision.models.vision_transformer import VisionTransformer
 
 from fovea.errors import SettingsInvalid
+from trainer.network.timm_networks import build_timm
 from trainer.network.tokens import Patches
+from trainer.options.architectures import is_timm
 
 CONTAINERS = ("features", "layers", "trunk_output", "blocks")
 """torchvision's names for a sequence of stages"""
@@ -20,7 +22,10 @@ MAXVIT_STEP = 224
 
 def build_backbone(arch: str, size: int = 224) -> nn.Sequential:
     """For images of `size` pixels, with random weights. Its names are torchvision's, with `features_0` for
-    what is `features.0` there. Raises SettingsInvalid where no such images can be looked at."""
+    what is `features.0` there, or `timm.model.` and timm's. Raises SettingsInvalid where no such images can
+    be looked at."""
+    if is_timm(arch):
+        return build_timm(arch, size)
     if arch.startswith("vit_"):
         return _vision_transformer(arch, size)
     if arch.startswith("maxvit"):

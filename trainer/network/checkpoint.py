@@ -34,6 +34,8 @@ class CheckpointContent(TypedDict):
     epochs: int
     training: Mapping[str, object]
     """how to go on"""
+    colours: list[list[float]]
+    """mean and deviation of the pixels that the network's input is normalised by; older files have none"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Checkpoint:
             "preprocess": self.preprocess.model_dump_json(),
             "epochs": self.epochs,
             "training": training,
+            "colours": [self.network.mean.tolist(), self.network.std.tolist()],
         }
         try:
             with tempfile.TemporaryDirectory(dir=run, prefix=".checkpoint-") as folder:
@@ -83,6 +86,8 @@ class Checkpoint:
             spec = PreprocessSpec.model_validate_json(content["preprocess"])
             network = build_network(content["arch"], len(content["labels"]), spec.size)
             network.load_state_dict(content["network"])
+            for own, kept in zip((network.mean, network.std), content.get("colours", ()), strict=False):
+                own.copy_(torch.tensor(kept))  # a newer timm may say others
             return cls(network, content["arch"], tuple(content["labels"]), spec, content["epochs"])
         except Exception as error:
             raise _damaged(run / CHECKPOINT_FILE) from error

@@ -1,4 +1,4 @@
-"""The network: torchvision's backbone and a new head; what is frozen, and who learns how fast."""
+"""The network: torchvision's or timm's backbone, a new head; what is frozen, and who learns how fast."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,18 @@ from torch import Tensor, nn
 from fovea.errors import SettingsInvalid
 from trainer.network.backbones import build_backbone
 from trainer.network.one_pixel import use_one_tap_of_one_pixel
+from trainer.network.timm_networks import Colours, image_config, timm_backbone
 from trainer.network.tokens import Patches, TokenPool
+from trainer.options.architectures import is_timm
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 WEIGHT_DECAY = 0.01
 GROUPS = 3
+Weight = tuple[nn.Parameter, bool]
+"""with whether it decays"""
 _UNDECAYED = ("bias", "class_token", "pos_embedding")
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 class Network(nn.Module):
@@ -25,12 +29,15 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, backbone: nn.Sequential, head: nn.Sequential) -> None:
+    def __init__(
+        self, backbone: nn.Sequential, head: nn.Sequential, mean: Colours = MEAN, std: Colours = STD
+    ) -> None:
+        """`mean` and `std` are those of the images that the weights were made of, in [0, 1]."""
         super().__init__()
         self.backbone = backbone
         self.head = head
-        self.register_buffer("mean", 255 * torch.tensor(MEAN), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(STD), persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(mean), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std), persistent=False)
 
     @property
     def classes(self) -> int:
@@ -58,10 +65,21 @@ class ConcatPool(nn.Module):
 def build_network(arch: str, classes: int, size: int) -> Network:
     """A network with random weights. Raises SettingsInvalid when it cannot take images of `size`."""
     backbone = build_backbone(arch, size)
-    use_one_tap_of_one_pixel(backbone)
-    pool = TokenPool() if isinstance(backbone[0], Patches) else ConcatPool()
-    values = _count_pooled(backbone, pool, arch, size)
-    return Network(backbone, build_head(pool, values, classes))
+    if not is_timm(arch):
+        use_one_tap_of_one_pixel(backbone)
+    pool = _pool(backbone)
+    head = build_head(pool, _count_pooled(backbone, pool, arch, size), classes)
+    if not is_timm(arch):
+        return Network(backbone, head)
+    images = image_config(arch)
+    return Network(backbone, head, images.mean, images.std)
+
+
+def _pool(backbone: nn.Sequential) -> nn.Module:
+    """What makes [n, F] of the backbone's features."""
+    if timm_backbone(backbone):
+        return nn.Identity()
+    return TokenPool() if isinstance(backbone[0], Patches) else ConcatPool()
 
 
 @torch.no_grad()
@@ -119,13 +137,11 @@ def unfreeze(network: Network) -> None:
 def parameter_groups(network: Network, lowest_lr: float, highest_lr: float) -> list[dict[str, object]]:
     """Groups for AdamW with their `max_lr`: first layers, last layers (resnet's layer3 on) and head, the
     rates rising by equal factors; weight decay .01, none on normalisation layers and biases."""
-    stages = [stage for stage in network.backbone if any(True for _ in stage.parameters())]
-    cut = len(stages) * 2 // 3
-    parts = [nn.ModuleList(stages[:cut]), nn.ModuleList(stages[cut:]), network.head]
+    parts = [*_backbone_parts(network.backbone), _weights(network.head)]
     groups: list[dict[str, object]] = []
     for part, max_lr in zip(parts, discriminative(lowest_lr, highest_lr, GROUPS), strict=True):
         for decayed in (True, False):
-            members = [p for p, decays in _trainable(part) if decays is decayed]
+            members = [p for p, decays in part if decays is decayed and p.requires_grad]
             if members:
                 decay = WEIGHT_DECAY if decayed else 0.0
                 groups.append({"params": members, "max_lr": max_lr, "lr": max_lr, "weight_decay": decay})
@@ -159,13 +175,23 @@ def lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
                     kept[name] = torch.empty_like(weight, dtype=values.dtype).copy_(values)
 
 
-def _trainable(part: nn.Module) -> list[tuple[nn.Parameter, bool]]:
-    """Each parameter that learns, with whether it decays."""
+def _backbone_parts(backbone: nn.Sequential) -> list[list[Weight]]:
+    """The first two thirds of its layers, and the others."""
+    if timm := timm_backbone(backbone):
+        depths, undecayed = timm.depths(), timm.undecayed()
+        cut = (max(depths.values()) + 1) * 2 // 3
+        weights = [(depths[n] < cut, (p, n not in undecayed)) for n, p in timm.model.named_parameters()]
+        return [[weight for early, weight in weights if early is wanted] for wanted in (True, False)]
+    stages = [stage for stage in backbone if any(True for _ in stage.parameters())]
+    cut = len(stages) * 2 // 3
+    return [_weights(nn.ModuleList(part)) for part in (stages[:cut], stages[cut:])]
+
+
+def _weights(part: nn.Module) -> list[Weight]:
     return [
         (parameter, not isinstance(module, _NORMS) and not name.endswith(_UNDECAYED))
         for module in part.modules()
         for name, parameter in module.named_parameters(recurse=False)
-        if parameter.requires_grad
     ]
 
 
@@ -174,8 +200,14 @@ def _count_pooled(backbone: nn.Sequential, pool: nn.Module, arch: str, size: int
     with torch.random.fork_rng(devices=[]), torch.no_grad(), evaluating(backbone):
         try:
             pooled = pool(backbone(torch.zeros(1, 3, size, size)))
-        except RuntimeError as error:
+        except (AssertionError, RuntimeError) as error:
             raise SettingsInvalid(
-                f"--size {size} is too small for {arch}: no feature map is left ({error})"
+                f"--size {size} does not fit {arch}: {error}"
+                if is_timm(arch)
+                else f"--size {size} is too small for {arch}: no feature map is left ({error})"
             ) from error
+    if pooled.dim() != 2:
+        raise SettingsInvalid(
+            f"--arch {arch}: it gives features of the shape {list(pooled.shape)}, not [n, F]"
+        )
     return int(pooled.shape[1])

@@ -3,29 +3,32 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from fovea.errors import SettingsInvalid
 from trainer.network.backbones import CONTAINERS, PARTS_REPLACED, build_backbone
 from trainer.network.tokens import fit_positions
-from trainer.options.architectures import ARCHITECTURES
+from trainer.options.architectures import ARCHITECTURES, TIMM, TIMM_PREFIX
 
 Shapes = Mapping[str, torch.Size]
 
 COUNTER: Final = "num_batches_tracked"
 """Of batch norm; files of older versions of torch lack it."""
-_HEADS: Final = PARTS_REPLACED | {"last_linear", "pre_logits", "global_pool", "aux_logits"}
-_TRANSFORMERS: Final = (
+_HEADS: Final = PARTS_REPLACED | {"last_linear", "pre_logits", "global_pool", "aux_logits", "head_dist"}
+_OTHER_NAMES: Final = (
+    (r"^timm\.model\.", ""),
     (r"^patches\.pos_embedding$", "encoder.pos_embedding"),
     (r"^patches\.", ""),
     (r"^(encoder_layer_\d+\.)", r"encoder.layers.\1"),
     (r"^ln\.", "encoder.ln."),
 )
-"""What our vision transformers' layers are in torchvision's."""
-POSITIONS: Final = "pos_embedding"
-"""Ends the name of what is added to the tokens by their places, which fits another image size."""
+"""What layers are called in timm's networks, and in torchvision's vision transformers."""
+POSITIONS: Final = ("pos_embedding", "pos_embed")
+"""End the name of what is added to the tokens by their places, which fits another image size."""
 _SIGNATURES: Final = (
     (
         r"(^|\.)layer\d\.\d+\.se\.",
@@ -35,7 +38,7 @@ _SIGNATURES: Final = (
     (r"(^|\.)conv_stem\.weight$", "timm's efficientnet or mobilenet, whose names are not torchvision's"),
     (r"(^|\.)stages\.\d\.blocks\.", "timm's convnext, whose names are not torchvision's"),
     (r"(^|\.)s1\.b1\.", "timm's regnet, whose names are not torchvision's"),
-    (r"(^|\.)cls_token$|(^|\.)patch_embed\.", "a transformer (such as timm's vit), which has no feature map"),
+    (r"(^|\.)cls_token$|(^|\.)patch_embed\.", "a transformer of timm's (such as its vit), not torchvision's"),
     (r"(^|\.)encoder\.stages\.", "Hugging Face's transformers, whose names are not torchvision's"),
     (r"(^|\.)trunk_output\.", "torchvision's regnet, of another size"),
 )
@@ -88,24 +91,36 @@ def fitted(name: str, value: Tensor, shape: torch.Size) -> Tensor | None:
 def describe_weights(state: Mapping[str, Tensor]) -> str:
     """What it is, for a person: another architecture of the trainer's, another library's network, or its
     first name."""
-    for pattern, network in _SIGNATURES:
-        if any(re.search(pattern, name) for name in state):
-            return f"it looks like {network}"
-    arch = _identify_arch(state)
-    return (
-        f"these are the weights of {arch} (--arch {arch})"
-        if arch
-        else f"its first name is {next(iter(state))}"
+    looks = next(
+        (looks for pattern, looks in _SIGNATURES if any(re.search(pattern, name) for name in state)), None
     )
+    arch = _identify(state, _timms() if looks else (*_torchvisions(), *_timms()))
+    if arch:
+        return f"these are the weights of {arch} (--arch {arch})"
+    if looks and "timm" in looks and not _timms():
+        return f"it looks like {looks}; with the extra timm installed, it is compared with timm's own"
+    return f"it looks like {looks}" if looks else f"its first name is {next(iter(state))}"
 
 
-def _identify_arch(state: Mapping[str, Tensor]) -> str | None:
-    """Takes seconds where it is one of the last, or none: the likeliest come first."""
-    for arch in sorted(ARCHITECTURES, key=lambda arch: "resne" not in arch):
+def _torchvisions() -> tuple[str, ...]:
+    """The likeliest come first."""
+    return tuple(sorted(ARCHITECTURES, key=lambda arch: "resne" not in arch))
+
+
+def _timms() -> tuple[str, ...]:
+    return tuple(f"{TIMM_PREFIX}{name}" for name in TIMM) if find_spec("timm") else ()
+
+
+def _identify(state: Mapping[str, Tensor], candidates: tuple[str, ...]) -> str | None:
+    """Takes seconds where it is one of the last, or none."""
+    for arch in candidates:
         try:
             with torch.device("meta"):
                 backbone = build_backbone(arch)
-        except NotImplementedError:  # torchvision's regnets compute with tensors, and meta has no values
+        except (
+            NotImplementedError,
+            SettingsInvalid,
+        ):  # torchvision's regnets compute; others want another size
             continue
         if any(match.complete for match in match_names(state, backbone)):
             return arch
@@ -131,8 +146,8 @@ def _namings(backbone: nn.Sequential, own: list[str]) -> list[dict[str, str]]:
 
 
 def _nested(name: str) -> str:
-    """Our own name -> torchvision's."""
-    for ours, theirs in _TRANSFORMERS:
+    """Our own name -> torchvision's or timm's."""
+    for ours, theirs in _OTHER_NAMES:
         if re.match(ours, name):
             return re.sub(ours, theirs, name)
     return re.sub(rf"^({'|'.join(CONTAINERS)})_", r"\1.", name)

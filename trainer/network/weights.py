@@ -16,8 +16,10 @@ from fovea.proxies import http_proxy, way_of
 from fovea.stores.patience import store_called
 from fovea.stores.storage import LocalFolder, is_bucket, open_folder
 from trainer.network.model import Network
+from trainer.network.timm_networks import timm_weights
 from trainer.network.weight_names import NameMatch, describe_weights, fitted, match_names
 from trainer.network.weights_file import read_state_dict
+from trainer.options.architectures import is_timm
 
 
 def load_weights(
@@ -44,7 +46,7 @@ def load_weights(
 
 def _local_file(arch: str, weights: str, cache_dir: Path) -> Path:
     if weights == "imagenet":
-        return _imagenet(arch)
+        return timm_weights(arch) if is_timm(arch) else _imagenet(arch)
     if is_bucket(weights):
         folder, name = weights.rsplit("/", 1)
         LocalFolder(cache_dir / "weights").write(name, open_folder(folder).read(name))

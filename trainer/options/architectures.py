@@ -25,3 +25,21 @@ ARCHITECTURES: Final = (
 vit_h_14, which are larger than the 2 GiB that an ONNX file can hold.
 
 Named here so that `--help` need not import torch; a test compares them with torchvision's own list."""
+
+TIMM_PREFIX: Final = "timm/"
+TIMM: Final = (
+    *("convnext_atto", "deit_tiny_distilled_patch16_224", "efficientnet_b0", "mobilenetv3_large_100"),
+    *("mobilenetv3_small_100", "resnet18", "resnet34", "vit_tiny_patch16_224"),
+)
+"""Of timm's, by the extra of that name. As --arch they have the prefix; behind a dot may stand which weights
+are meant, as in timm/resnet50.a1_in1k."""
+
+
+def is_timm(arch: str) -> bool:
+    return arch.startswith(TIMM_PREFIX)
+
+
+def is_known(arch: str) -> bool:
+    if is_timm(arch):
+        return arch.removeprefix(TIMM_PREFIX).split(".", 1)[0] in TIMM
+    return arch in ARCHITECTURES

@@ -9,7 +9,7 @@ from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_va
 from fovea.images.preprocess import Fit, PreprocessSpec
 from fovea.model.versions import default_cache
 from fovea.settings import NumbersCommaSeparated
-from trainer.options.architectures import ARCHITECTURES
+from trainer.options.architectures import ARCHITECTURES, TIMM, TIMM_PREFIX, is_known, is_timm
 from trainer.options.program import AutoOrSwitch, TrainerOptions
 
 
@@ -89,7 +89,11 @@ class RecipeOptions(ImageOptions):
     val_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of each class that is held out, where the data is not split"
     )
-    arch: str = Field("resnet34", description="architecture, one of " + ", ".join(ARCHITECTURES))
+    arch: str = Field(
+        "resnet34",
+        description=f"architecture, one of {', '.join(ARCHITECTURES)}; or {TIMM_PREFIX}NAME, with the extra "
+        f"timm, where NAME is one of {', '.join(TIMM)}, and may have a tag of timm's, as in resnet50.a1_in1k",
+    )
     weights: str = Field(
         "imagenet",
         description="what to start from: imagenet, none, a file (safetensors, or a torch state dict or "
@@ -111,7 +115,7 @@ class RecipeOptions(ImageOptions):
         ge=8,
         le=4096,
         description="shorter side before that square is cut out, or with --fit pad the longer one in "
-        "training; default: size * 8 / 7",
+        "training; default: size * 8 / 7, or as timm's weights were made",
     )
     fit: Fit = Field(
         "crop",
@@ -213,8 +217,9 @@ class RecipeOptions(ImageOptions):
     @field_validator("arch")
     @classmethod
     def _arch_is_known(cls, name: str) -> str:
-        if name not in ARCHITECTURES:
-            near = difflib.get_close_matches(name, ARCHITECTURES, n=1) or ["resnet34"]
+        if not is_known(name):
+            known = [f"{TIMM_PREFIX}{known}" for known in TIMM] if is_timm(name) else ARCHITECTURES
+            near = difflib.get_close_matches(name, known, n=1) or [known[0] if is_timm(name) else "resnet34"]
             raise ValueError(f"it should be an architecture that --help lists, such as {near[0]}")
         return name
 

@@ -9,6 +9,7 @@ import torch
 from fovea.settings import SavedSettings, as_saved
 from trainer.config import TrainSettings
 from trainer.network.checkpoint import Checkpoint
+from trainer.options.architectures import is_timm
 from trainer.runs.lineage import ChosenRate, Lineage, RunOrigin
 from trainer.runs.run_folder import DECISION_FILE, RunFolder
 
@@ -32,6 +33,7 @@ def lineage_of(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) 
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             **{name: importlib.metadata.version(name) for name in ("torchvision", "onnx")},
+            **({"timm": importlib.metadata.version("timm")} if is_timm(checkpoint.arch) else {}),
         },
         settings=settings_of_the_model(settings),
     )

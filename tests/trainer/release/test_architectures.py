@@ -27,7 +27,7 @@ from trainer.images.sources import Sample
 from trainer.network.gradients import add_gradients
 from trainer.network.model import Network, adamw, build_network
 from trainer.network.precision import Precision
-from trainer.options.architectures import ARCHITECTURES
+from trainer.options.architectures import ARCHITECTURES, TIMM, TIMM_PREFIX
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import LARGEST_BATCH, Reference, pass_gate
 
@@ -36,7 +36,8 @@ SAMPLE: Final = ("vit_b_32", "regnet_y_400mf", "swin_t")
 SIZES: Final = {"maxvit_t": 224}
 """Others than 64 pixels."""
 wanted = os.environ.get("ARCHITECTURES", ",".join(SAMPLE))
-CHOSEN: Final = ARCHITECTURES if wanted == "all" else tuple(wanted.split(","))
+OFFERED: Final = (*ARCHITECTURES, *(f"{TIMM_PREFIX}{name}" for name in TIMM))
+CHOSEN: Final = OFFERED if wanted == "all" else tuple(wanted.split(","))
 
 
 def _images(folder: Path, size: int) -> Images:

@@ -101,7 +101,9 @@ def test_a_missing_label_is_refused(candidate: Candidate) -> None:
 def test_another_resize_is_refused_by_the_first_file_that_differs(candidate: Candidate) -> None:
     spec = PreprocessSpec(size=32, resize=36)
     changed = candidate.contract.model_copy(update={"preprocess": spec})
-    with pytest.raises(GateRefused, match=r"^preprocess: .*\.png decodes to other pixels .* side 36, crop 32"):
+    with pytest.raises(
+        GateRefused, match=r"^preprocess: .*\.png decodes to other pixels .* side 36, crop 32"
+    ):
         replace(candidate, contract=changed).measure()
 
 
