@@ -28,11 +28,17 @@ Named here so that `--help` need not import torch; a test compares them with tor
 
 TIMM_PREFIX: Final = "timm/"
 TIMM: Final = (
-    *("convnext_atto", "deit_tiny_distilled_patch16_224", "efficientnet_b0", "mobilenetv3_large_100"),
+    *(
+        "convnext_atto",
+        "deit_tiny_patch16_224",
+        "deit_tiny_distilled_patch16_224",
+        "efficientnet_b0",
+        "mobilenetv3_large_100",
+    ),
     *("mobilenetv3_small_100", "resnet18", "resnet34", "vit_tiny_patch16_224"),
 )
 """Of timm's, by the extra of that name. As --arch they have the prefix; behind a dot may stand which weights
-are meant, as in timm/resnet50.a1_in1k."""
+are meant, as in timm/resnet34.a1_in1k."""
 
 
 def is_timm(arch: str) -> bool:

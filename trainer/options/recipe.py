@@ -92,7 +92,7 @@ class RecipeOptions(ImageOptions):
     arch: str = Field(
         "resnet34",
         description=f"architecture, one of {', '.join(ARCHITECTURES)}; or {TIMM_PREFIX}NAME, with the extra "
-        f"timm, where NAME is one of {', '.join(TIMM)}, and may have a tag of timm's, as in resnet50.a1_in1k",
+        f"timm, where NAME is one of {', '.join(TIMM)}, and may have a tag of timm's, as in resnet34.a1_in1k",
     )
     weights: str = Field(
         "imagenet",
