@@ -35,7 +35,13 @@ TIMM: Final = (
         "efficientnet_b0",
         "mobilenetv3_large_100",
     ),
-    *("mobilenetv3_small_100", "resnet18", "resnet34", "vit_tiny_patch16_224"),
+    *(
+        "mobilenetv3_small_100",
+        "resnet18",
+        "resnet34",
+        "swin_tiny_patch4_window7_224",
+        "vit_tiny_patch16_224",
+    ),
 )
 """Of timm's, by the extra of that name. As --arch they have the prefix; behind a dot may stand which weights
 are meant, as in timm/resnet34.a1_in1k."""
