@@ -1,10 +1,17 @@
 """Which of a network's convolutions is worked out by hand."""
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
 from fovea.images.preprocess import Pixels
 from trainer.network.model import Network, evaluating
+from trainer.network.one_pixel import OneTapConv2d
+
+
+PLAIN: Final = (nn.Conv2d, OneTapConv2d)
+"""Others, of timm's, pad or change their weights before they do what these do."""
 
 
 def first_layer(network: Network, pixels: Pixels, side: int) -> tuple[str, nn.Conv2d, Tensor] | None:
@@ -36,7 +43,7 @@ def first_layer(network: Network, pixels: Pixels, side: int) -> tuple[str, nn.Co
 def _is_plain(layer: nn.Conv2d, side: int) -> bool:
     stride, padding = layer.stride, layer.padding
     return (
-        type(layer) is nn.Conv2d  # others pad, or change their weights, before they do what it does
+        type(layer) in PLAIN
         and layer.kernel_size == (side, side)
         and layer.dilation == (1, 1)
         and layer.padding_mode == "zeros"

@@ -2,6 +2,7 @@
 
 For the rooms above: `model.build_network` and `adamw`, `weights.load_weights`, `precision.choose_precision`,
 `gradients.add_gradients` of a step, `checkpoint.Checkpoint`, of `snapshot` what is put back after a
-diagnostic or in another process, of `tokens` how a transformer's patches are maps,
+diagnostic or in another process, of `one_pixel` another kind of convolution,
+of `tokens` how a transformer's patches are maps,
 and of `timm_networks` whose networks they are and how images are prepared for those.
 """
