@@ -9,7 +9,6 @@ from fovea.images.preprocess import Pixels
 from trainer.network.model import Network, evaluating
 from trainer.network.one_pixel import OneTapConv2d
 
-
 PLAIN: Final = (nn.Conv2d, OneTapConv2d)
 """Others, of timm's, pad or change their weights before they do what these do."""
 
