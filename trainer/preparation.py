@@ -105,7 +105,10 @@ def confirm_alike(settings: AnySettings, ranks: Ranks) -> None:
 
 def _options_of(settings: AnySettings) -> dict[str, str]:
     saved = as_saved(settings)
-    return {flag(name): str(saved[name]) for name in saved if name not in CHANGEABLE - {"run_id"}}
+    told = {name: saved[name] for name in saved if name not in CHANGEABLE - {"run_id"}}
+    return {
+        flag(name): written(value) if isinstance(value, list) else str(value) for name, value in told.items()
+    }
 
 
 def _versions() -> dict[str, str]:

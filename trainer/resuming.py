@@ -93,4 +93,9 @@ def _check_network(settings: TrainSettings, before: TrainSettings, run: Path) ->
 
 
 def _as_option(name: str, value: object) -> str:
+    """As on the command line."""
+    if isinstance(value, bool):
+        return flag(name) if value else flag(f"no_{name}")
+    if isinstance(value, list | tuple):
+        value = written(value) or None
     return f"no {flag(name)}" if value is None else f"{flag(name)} {value}"

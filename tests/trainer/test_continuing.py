@@ -66,6 +66,8 @@ def test_run_of_a_version_that_knew_fewer_options_goes_on_with_their_defaults(tm
         (("--mixup", "0.2"), "was begun with --mixup 0.0, not --mixup 0.2"),
         (("--fit", "pad"), "was begun with --fit crop, not --fit pad"),
         (("--channels-last", "on"), "was begun with --channels-last auto, not --channels-last on"),
+        (("--sizes", "64,224"), "was begun with no --sizes, not --sizes 64,224"),
+        (("--no-flip",), "was begun with --flip, not --no-flip"),
     ):
         with pytest.raises(SettingsInvalid, match=said):
             check_same(run, _load("--data", "photos", *option))

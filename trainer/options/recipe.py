@@ -1,6 +1,7 @@
 """What lr-find and train share: how images are read, the model and the range test."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypedDict
 
@@ -67,9 +68,9 @@ def _last(values: dict[str, Any]) -> ImpliedOptions:
     return {"size": int(last)} if last.isdecimal() else {}
 
 
-def written(sizes: tuple[int, ...]) -> str:
+def written(values: Sequence[object]) -> str:
     """As on the command line."""
-    return ",".join(map(str, sizes))
+    return ",".join(map(str, values))
 
 
 class ImageOptions(TrainerOptions):
