@@ -101,7 +101,7 @@ def _check_answers(reference: Reference) -> None:
     """A network that answers every image alike would agree with any export of it."""
     first, others = reference.heldout.pixels(slice(0, 1)), reference.heldout.pixels(slice(1, CHUNK))
     spread = float(np.ptp(reference.probabilities, axis=0).max())
-    if not spread > LEAST_SPREAD and (others != first).any():
+    if spread <= LEAST_SPREAD and (others != first).any():
         raise GateRefused(
             f"weights: the torch model gives each of {len(reference.probabilities)} held-out images the same "
             "probabilities; it has learned nothing that could be compared"

@@ -128,6 +128,9 @@ def test_a_variant_without_numbers_is_refused(many: Candidate, tmp_path: Path) -
         )
     with pytest.raises(GateRefused, match=r"^weights: at batch size 1 "):
         replace(many, model=tmp_path / "model.fp16.onnx").measure()
+    none = np.full_like(many.reference.probabilities, np.nan)
+    with pytest.raises(GateRefused, match=r"^weights: at batch size 1 "):
+        replace(many, reference=replace(many.reference, probabilities=none)).measure()
 
 
 def test_numbers_may_be_off_by_a_thousandth_and_one_answer_in_a_thousand(many: Candidate) -> None:
