@@ -30,7 +30,7 @@ class OneTapConv2d(nn.Conv2d):
 
 def _tap(convolution: nn.Conv2d) -> int | None:
     """The place in the kernel, row by row, that meets the pixel of a map of one; None where the kernel has no
-    other place, and where the output is not one pixel."""
+    other place or none for it, and where the output is not one pixel."""
     if convolution.padding_mode != "zeros" or isinstance(convolution.padding, str):
         return None
     place = 0
@@ -38,7 +38,7 @@ def _tap(convolution: nn.Conv2d) -> int | None:
         convolution.kernel_size, convolution.padding, convolution.dilation, convolution.stride, strict=True
     ):
         spare = 2 * padding - dilation * (size - 1)
-        if padding % dilation or not 0 <= spare < stride:
+        if padding % dilation or not 0 <= spare < stride or padding > dilation * (size - 1):
             return None
         place = place * size + padding // dilation
     return place if convolution.kernel_size != (1, 1) else None

@@ -24,6 +24,7 @@ OTHERS: list[dict[str, Any]] = [
     {"kernel_size": 1},
     {"kernel_size": 2, "padding": 1},  # an output of two pixels
     {"kernel_size": 3, "padding": 2, "stride": 2},
+    {"kernel_size": 2, "padding": 3, "stride": 8},  # which meets padding alone
     {"kernel_size": 3, "padding": 1, "padding_mode": "circular"},
     {"kernel_size": 3, "padding": "same"},
 ]
