@@ -4,7 +4,7 @@ import logging
 import math
 import random
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from trainer.network.precision import Precision, check_compiler, choose_precisio
 from trainer.network.timm_networks import preprocess_for
 from trainer.network.weights import load_weights
 from trainer.options import DIGITS, written
+from trainer.options.architectures import is_timm
 from trainer.progress import show_progress
 from trainer.ranks.agreement import DATA, OPTIONS, VERSIONS
 from trainer.ranks.group import ALONE, Ranks
@@ -100,7 +101,7 @@ def _prepare(settings: AnySettings, ranks: Ranks) -> Start:
 def confirm_alike(settings: AnySettings, ranks: Ranks) -> None:
     """Raises SettingsInvalid, on all ranks, where one has other options or versions."""
     ranks.confirm(OPTIONS, lambda: _options_of(settings))
-    ranks.confirm(VERSIONS, _versions)
+    ranks.confirm(VERSIONS, lambda: _versions(settings))
 
 
 def _options_of(settings: AnySettings) -> dict[str, str]:
@@ -111,9 +112,17 @@ def _options_of(settings: AnySettings) -> dict[str, str]:
     }
 
 
-def _versions() -> dict[str, str]:
-    packages = ("fovea-vision", "torch", "torchvision", "numpy")
-    return {**{name: version(name) for name in packages}, "image path": image_path_text()}
+def _versions(settings: AnySettings) -> dict[str, str]:
+    extra = ("timm",) if is_timm(settings.arch) else ()
+    packages = ("fovea-vision", "torch", "torchvision", "numpy", *extra)
+    return {**{name: _version(name) for name in packages}, "image path": image_path_text()}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # who needs it says so
+        return "none"
 
 
 def _data_of(start: Start) -> dict[str, str]:

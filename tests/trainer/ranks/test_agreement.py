@@ -1,7 +1,35 @@
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
 import pytest
 
 from fovea.errors import DataInvalid, FoveaError, SettingsInvalid
-from trainer.ranks.agreement import DATA, OPTIONS, compare
+from tests.trainer.conftest import train_settings
+from trainer.preparation import confirm_alike
+from trainer.ranks.agreement import DATA, OPTIONS, VERSIONS, compare
+from trainer.ranks.group import Ranks
+
+
+class _Noting(Ranks):
+    """What a rank tells the others of itself."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, dict[str, str]] = {}
+
+    def confirm(self, what: str, facts: Callable[[], dict[str, str]]) -> None:
+        self.told[what] = facts()
+
+
+def test_options_are_told_as_written_and_timms_version_by_who_trains_its_networks(tmp_path: Path) -> None:
+    noting = _Noting()
+    confirm_alike(train_settings(tmp_path, tmp_path, sizes=(24, 32), epochs=2), noting)
+    assert noting.told[OPTIONS]["--sizes"] == "24,32"
+    assert noting.told[VERSIONS]["torch"] == version("torch")
+    assert "timm" not in noting.told[VERSIONS]
+    confirm_alike(train_settings(tmp_path, tmp_path, arch="timm/resnet18"), noting)
+    assert noting.told[OPTIONS]["--sizes"] == ""
+    assert noting.told[VERSIONS]["timm"] == version("timm")
 
 
 def test_the_rank_that_differs_is_named_with_what_it_has() -> None:
