@@ -150,7 +150,8 @@ def timm_weights(arch: str) -> Path:
     try:
         return Path(hf_hub_download(repository, WEIGHTS_FILE))
     except Exception as error:  # of its HTTP client's types too, which differ by version
-        reason = str(error.__cause__ or error).splitlines()[0]
+        cause = error.__cause__ or error
+        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
         raise Unavailable(
             f"the weights of {arch} are not in the cache and cannot be downloaded ({reason}): give the file "
             f"{WEIGHTS_FILE} of https://huggingface.co/{repository} as --weights FILE; or start from scratch "

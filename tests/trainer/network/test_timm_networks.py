@@ -17,7 +17,7 @@ from trainer.explain.saliency import saliency_maps, saliency_point
 from trainer.explain.stages import activation_maps
 from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import Network, adamw, build_network
-from trainer.network.timm_networks import image_config, preprocess_for, timm_backbone
+from trainer.network.timm_networks import image_config, preprocess_for, timm_backbone, timm_weights
 from trainer.network.weights import load_weights
 from trainer.options.architectures import TIMM
 from trainer.preparation import preprocess_of
@@ -162,6 +162,13 @@ def test_weights_that_cannot_be_had_are_no_random_start(
     )
     with pytest.raises(Unavailable, match=says):
         load_weights(build_network(CONVOLUTIONS, 2, 64), CONVOLUTIONS, "imagenet", None, tmp_path)
+
+    def gone(*_: object) -> None:
+        raise TimeoutError  # some that its client raises say nothing
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", gone)
+    with pytest.raises(Unavailable, match=r"cannot be downloaded \(TimeoutError\): give the file"):
+        timm_weights(CONVOLUTIONS)
 
 
 def test_weights_of_timms_networks_are_named(tmp_path: Path) -> None:
