@@ -6,6 +6,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 from fovea import exits, stopping, surroundings
@@ -40,7 +41,7 @@ def launch(count: int, work: Callable[[S], None], settings: S) -> ExitCode:
         rdzv_endpoint=f"{LOOPBACK}:0",
         local_addr=LOOPBACK,
         max_restarts=0,
-        shutdown_timeout=SAVED_WITHIN_S,
+        **_time_to_save(LaunchConfig),
     )
     try:
         elastic_launch(config, _be_a_rank)(work, settings)
@@ -49,6 +50,12 @@ def launch(count: int, work: Callable[[S], None], settings: S) -> ExitCode:
     except SignalException as error:  # the ranks have said it
         return ExitCode.INTERRUPTED if error.sigval == signal.SIGINT else ExitCode.TERMINATED
     return ExitCode.DONE
+
+
+def _time_to_save(config: Any) -> dict[str, Any]:
+    """torch 2.11 takes none: it kills whoever is left after 30 s."""
+    takes_it = "shutdown_timeout" in {field.name for field in fields(config)}
+    return {"shutdown_timeout": SAVED_WITHIN_S} if takes_it else {}
 
 
 def _hush() -> None:
@@ -65,10 +72,11 @@ def _code_of(error: Any) -> ExitCode:
         return known.get(failure.exitcode, ExitCode.BUG)
     if failure.exitcode == -signal.SIGTERM:  # before it had got ready for it
         return ExitCode.TERMINATED
-    name = signal.Signals(-failure.exitcode).name
+    number = signal.Signals(-failure.exitcode)
+    by_whom = ", as by a system that is out of memory" if number == signal.SIGKILL else ""
     raise Unavailable(
-        f"rank {rank} was killed by {name}, as a system that is out of memory does; the same command with "
-        "--run-id goes on from the last checkpoint"
+        f"rank {rank} was killed by {number.name}{by_whom}; the same command with --run-id goes on from the "
+        "last checkpoint"
     )
 
 
