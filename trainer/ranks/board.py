@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from torch.distributed import Store  # type: ignore[attr-defined]
-
 from fovea import foreground
 from fovea.errors import FoveaError
 from trainer.ranks import outcome
+from trainer.ranks.asked import Asked
 from trainer.ranks.group import Share
 
 TOLD_WITHIN_S: Final = 2.0
@@ -24,7 +23,7 @@ LONGEST_NAP_S: Final = 0.5
 class Board:
     """What this rank reads and leaves. All ranks take its pages in the same order."""
 
-    store: Store
+    store: Asked
     share: Share
     is_host: bool
     """whether the store ends with this process"""
@@ -46,7 +45,7 @@ class Board:
                 raise ended
             foreground.sleep(nap_s)
             nap_s = min(2 * nap_s, LONGEST_NAP_S)
-        return self.store.get(name).decode()
+        return self.store.get(name)
 
     def wait_for_end(self) -> outcome.Followed:
         """The first that any rank comes to."""

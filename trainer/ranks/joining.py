@@ -24,6 +24,7 @@ from fovea.errors import ExitCode, SettingsInvalid, Unavailable
 from fovea.logs import OURS
 from trainer.options import Device
 from trainer.ranks.agreement import DEVICES
+from trainer.ranks.asked import Asked
 from trainer.ranks.board import Board
 from trainer.ranks.group import Share
 from trainer.ranks.kubeflow import as_of_a_rank
@@ -130,7 +131,7 @@ def _meet(invited: Invitation, patience_s: float) -> Board:
     _resolve(invited, until)
     if not _has_store(invited):
         _wait_for_listener(invited, patience_s, until)
-    store = _find_store(invited, patience_s, until)
+    store = Asked(_find_store(invited, patience_s, until), patience_s)
     try:
         _call_the_roll(store, invited.share, until, patience_s)
     except RuntimeError as error:
@@ -143,7 +144,7 @@ def _meet(invited: Invitation, patience_s: float) -> Board:
 def _form_group(board: Board, device: torch.device, patience_s: float) -> None:
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
-        store=PrefixStore("group", board.store),
+        store=PrefixStore("group", board.store.store),
         rank=board.share.rank,
         world_size=board.share.world,
         timeout=timedelta(seconds=patience_s),
@@ -227,7 +228,7 @@ def _fill(result: "Future[T]", call: Callable[[], T]) -> None:
         result.set_exception(error)
 
 
-def _call_the_roll(store: Store, share: Share, until: float, patience_s: float) -> None:
+def _call_the_roll(store: Asked, share: Share, until: float, patience_s: float) -> None:
     """So that it can be said who is missing."""
     if store.add(f"here/{share.rank}", 1) > 1:
         raise Unavailable(f"RANK {share.rank} is here already: each process needs a number of its own")

@@ -4,10 +4,11 @@ import json
 import re
 from typing import Final
 
-from torch.distributed import DistError, Store  # type: ignore[attr-defined]
+from torch.distributed import DistError
 
 from fovea.errors import ExitCode, FoveaError, Unavailable
 from fovea.exits import code_of
+from trainer.ranks.asked import Asked
 
 KEY: Final = "outcome"
 """In the store: of the rank that ended first."""
@@ -51,20 +52,20 @@ def of_a_peer(error: BaseException) -> RankGone | RankSilent:
     return RankSilent() if _TIMED_OUT.search(str(error)) else RankGone()
 
 
-def tell(store: Store, rank: int, error: BaseException | None) -> "Followed | None":
+def tell(store: Asked, rank: int, error: BaseException | None) -> "Followed | None":
     """What ended this rank, None where all is done; only the first to tell is heard, and given to others."""
     code = ExitCode.DONE if error is None else code_of(error)
     reason = "" if error is None else str(error) or type(error).__name__
     text = json.dumps({"rank": rank, "code": int(code), "reason": reason})
-    heard = store.compare_set(KEY, "", text).decode()
+    heard = store.compare_set(KEY, "", text)
     return None if heard == text else _followed(heard)
 
 
-def told(store: Store) -> "Followed | None":
+def told(store: Asked) -> "Followed | None":
     """What another rank has told, without waiting; the end of one that is done too."""
     if not store.check([KEY]):
         return None
-    return _followed(store.get(KEY).decode())
+    return _followed(store.get(KEY))
 
 
 def _followed(text: str) -> Followed:

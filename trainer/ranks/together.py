@@ -170,13 +170,19 @@ class Together(Ranks):
             self.board.hear()
             raise
         except BaseException as error:
-            if outcome.is_of_a_peer(error):
+            if shown := self._end_of_a_peer(error):
                 finish()  # the launcher ends those that are left, which is no reason of its own
-                raise self.board.end_behind(error) from error
+                raise self.board.end_behind(shown) from error
             if other := self.board.tell(error):
                 raise other from error
             raise
         self.board.tell(None)
+
+    def _end_of_a_peer(self, error: BaseException) -> BaseException | None:
+        """What shows it, if `error` does, or is the SIGTERM that the watch sends where nobody is left."""
+        if outcome.is_of_a_peer(error):
+            return error
+        return self.board.store.lost if isinstance(error, Terminated) else None
 
 
 class _Agreed:

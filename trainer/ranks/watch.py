@@ -5,27 +5,26 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event
 from typing import Final
 
-from torch.distributed import Store  # type: ignore[attr-defined]
-
+from fovea import daemons
 from trainer.ranks import outcome
+from trainer.ranks.asked import Asked
 from trainer.ranks.group import Share
 
 BEAT_S: Final = 1.0
 
 
 @contextmanager
-def watching(store: Store, share: Share, patience_s: float) -> Iterator[None]:
+def watching(store: Asked, share: Share, patience_s: float) -> Iterator[None]:
     """Inside, a thread tells that this rank lives, and ends the process, as SIGTERM would, when another has
     ended, or has not told for `patience_s`.
 
     What the main thread waits for may be long in coming, and no connection of its own need break.
     """
     stopped = Event()
-    watcher = Thread(target=_watch, args=(store.clone(), share, patience_s, stopped), daemon=True)
-    watcher.start()
+    watcher = daemons.start(_watch, store.clone(), share, patience_s, stopped)
     try:
         yield
     finally:
@@ -33,7 +32,7 @@ def watching(store: Store, share: Share, patience_s: float) -> Iterator[None]:
         watcher.join()
 
 
-def _watch(store: Store, share: Share, patience_s: float, stopped: Event) -> None:
+def _watch(store: Asked, share: Share, patience_s: float, stopped: Event) -> None:
     # Each watches the first, and the first all: what it finds it tells.
     others = [rank for rank in range(share.world) if rank != share.rank] if share.rank == 0 else [0]
     beats = {rank: _Beats(0, time.monotonic()) for rank in others}
@@ -60,7 +59,7 @@ class _Beats:
         self._count = count
         self._at = at
 
-    def goes_on(self, store: Store, rank: int, patience_s: float) -> bool:
+    def goes_on(self, store: Asked, rank: int, patience_s: float) -> bool:
         count = store.add(_beat_of(rank), 0)
         if count != self._count:
             self._count, self._at = count, time.monotonic()

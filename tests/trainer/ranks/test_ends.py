@@ -18,15 +18,18 @@ from trainer.network.checkpoint import CHECKPOINT_FILE
 def test_sigterm_at_any_rank_ends_all_and_the_run_goes_on_as_if_nothing_had_happened(
     few_digits: Path, tmp_path: Path
 ) -> None:
-    """With batch norm's statistics and dropout. Of three ranks, for the sum of two is the same in whatever
-    order."""
-    long = ("train", *options(few_digits, tmp_path, epochs=4))
-    straight = options(few_digits, tmp_path, epochs=4, run_id="straight", cache_dir=tmp_path / "other")
+    """With batch norm's statistics, dropout, images that are mixed and weights that are averaged. Of three
+    ranks, for the sum of two is the same in whatever order."""
+    recipe = {"epochs": 4, "accumulate": 2, "mixup": 0.4, "ema": 0.9}
+    long = ("train", *options(few_digits, tmp_path, **recipe))
+    straight = options(few_digits, tmp_path, **recipe, run_id="straight", cache_dir=tmp_path / "other")
     undisturbed = start_ranks(3, "train", *straight)
     ranks = start_ranks(3, *long)
     _wait_for_epoch(ranks[0])
     ranks[1].send_signal(signal.SIGTERM)
-    assert [code for code, _ in ends(ranks)] == [143, 143, 143]
+    ended = ends(ranks)
+    assert [code for code, _ in ended] == [143, 143, 143]
+    assert ["saved: the same command" in said for _, said in ended] == [True, False, False]
     saved = _training(tmp_path / "runs" / "a")
     assert saved["made_on"]["ranks"] == 3
     assert len(saved["state"]["records"]) in {1, 2, 3}, "it was to be broken off on the way"
@@ -46,15 +49,12 @@ def test_a_rank_that_is_killed_ends_all_at_once(few_digits: Path, tmp_path: Path
 
 @pytest.mark.slow
 def test_a_rank_that_hangs_ends_all_when_patience_is_at_an_end(few_digits: Path, tmp_path: Path) -> None:
-    arguments = options(few_digits, tmp_path, epochs=1000, ranks_patience_s=3)
-    ranks = start_ranks(2, "train", *arguments)
-    _wait_for_epoch(ranks[0])
-    ranks[1].send_signal(signal.SIGSTOP)
-    try:
-        code = ranks[0].wait(150)
-    finally:
-        ranks[1].kill()
-    assert (code, "did not answer within --ranks-patience-s" in ranks[0].communicate()[1]) == (69, True)
+    """The first one too, which has the store: a call to that does not come back."""
+    for hangs in (1, 0):
+        arguments = options(few_digits, tmp_path, epochs=1000, ranks_patience_s=3, run_id=hangs)
+        ranks = start_ranks(2, "train", *arguments)
+        _wait_for_epoch(ranks[0])
+        _assert_ends_without(ranks[hangs], ranks[1 - hangs])
 
 
 @pytest.mark.slow
@@ -76,6 +76,21 @@ def test_what_ends_a_rank_that_waits_for_the_release_ends_the_release(
         outcomes = ends(ranks)
         assert [code for code, _ in outcomes] == codes, outcomes
         assert said in outcomes[0][1]
+
+
+@pytest.mark.slow
+def test_a_rank_that_waits_for_the_release_ends_when_the_first_one_is_lost(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """It ends as one that lost another, and not as one that was asked to."""
+    for number in (signal.SIGKILL, signal.SIGSTOP):
+        arguments = options(few_digits, tmp_path, run_id=number.name, ranks_patience_s=4)
+        ranks = start_ranks(2, "train", *arguments, module=RELEASING)
+        _wait_for_epoch(ranks[0])
+        assert ranks[0].stdout is not None
+        assert ranks[0].stdout.readline() == "releasing\n"
+        said = "did not answer" if number == signal.SIGSTOP else "gone without a word"
+        _assert_ends_without(ranks[0], ranks[1], number, said)
 
 
 def test_what_ends_the_first_rank_alone_ends_all_the_same(few_digits: Path, tmp_path: Path) -> None:
@@ -112,6 +127,17 @@ def test_a_signal_to_the_command_that_started_the_ranks_saves_once(few_digits: P
         assert len(re.findall("saved: the same command", said)) == 1
     assert "going on with the run a" in said
     assert len(_training(tmp_path / "runs" / "a")["state"]["records"]) >= 2
+
+
+def _assert_ends_without(
+    lost: Program, other: Program, number: signal.Signals = signal.SIGSTOP, said: str = "did not answer"
+) -> None:
+    lost.send_signal(number)
+    try:
+        code = other.wait(150)
+    finally:
+        lost.kill()
+    assert (code, said in (text := other.communicate()[1])) == (69, True), text
 
 
 def _wait_for_epoch(process: Program) -> None:
