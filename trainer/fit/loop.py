@@ -83,7 +83,8 @@ def _fit(
         with stopping.deferred():
             state.save(run, checkpoint, precision, ranks)
         ranks.meet()  # whoever leaves earlier ends the one that saves
-        logger.info("saved: the same command with --run-id %s goes on from here", run.name)
+        # Another rank may not know the run by its name, which the first one gives it.
+        ranks.first_does(logger.info, "saved: the same command with --run-id %s goes on from here", run.name)
         raise
     return state
 
