@@ -55,6 +55,11 @@ class ExplainedImage:
         """Whether the architecture gives heat maps."""
         return any(explained.saliency is not None for explained in self.classes)
 
+    @property
+    def narrows(self) -> bool:
+        """Whether its stages have other maps each, and not, as a transformer's layers, the same all along."""
+        return len({stage.shape for stage in self.stages}) > 1
+
 
 @dataclass(frozen=True)
 class Explanation:

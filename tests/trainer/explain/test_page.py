@@ -44,6 +44,7 @@ def test_page_tells_how_it_counts_and_what_comes_after_the_convolution(
     worked, page = explanation.convolutions[0][1], file.read_text()
     assert worked is not None
     assert f"This is kernel {worked.kernel} (counted from 0, as torch counts)" in page
+    assert "more and more of them, smaller and smaller." in page
     assert "What the network does to them next is not in them: normalisation, and" in page
 
 

@@ -150,6 +150,9 @@ def test_patch_that_a_transformer_goes_by_lights_up() -> None:
     lit = [np.unravel_index(saliency.argmax(), (4, 4)) for saliency in maps]
     assert np.mean([tuple(place) == there for place, there in zip(places, lit, strict=True)]) > 0.9
     assert np.mean([m[tuple(place)] / m.sum() for m, place in zip(maps, places, strict=True)]) > 0.5
+    page = render_page(explain(network, LABELS[:2], [NamedImage("patch.png", pixels[0])]), ORIGIN)
+    assert "new maps from those before it, as many and as large." in page
+    assert "smaller and smaller" not in page
 
 
 def _coloured_patches(count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -168,6 +171,7 @@ def test_network_without_places_says_so() -> None:
     page = render_page(explain(network, LABELS, [NamedImage("noise.png", _noise(1, 32)[0])]), ORIGIN)
     assert "so there are no heat maps" in page
     assert "Heat map for" not in page
+    assert "Each stage makes" not in page
 
 
 class MeanColours(nn.Module):
