@@ -25,9 +25,10 @@ from fovea.stopping import Stopping
 from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.learning_rate.decision import fixed_rate
-from trainer.preparation import Start, prepare, recipe_of
+from trainer.preparation import Start, prepare
 from trainer.ranks.group import ALONE, Ranks
 from trainer.ranks.joining import invitation, joined
+from trainer.recipe import recipe_of
 
 PATIENCE_S: Final = 600
 

@@ -29,7 +29,8 @@ from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.images.digits import write_digits
 from trainer.learning_rate.decision import fixed_rate
-from trainer.preparation import prepare, recipe_of
+from trainer.preparation import prepare
+from trainer.recipe import recipe_of
 from trainer.runs.history import EpochRecord
 
 IMAGES_A_CLASS: Final = 30

@@ -34,7 +34,8 @@ from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.learning_rate.decision import fixed_rate
 from trainer.network.model import adamw
-from trainer.preparation import Start, list_images, prepare, read_data, recipe_of
+from trainer.preparation import Start, list_images, prepare, read_data
+from trainer.recipe import recipe_of
 from trainer.runs.history import EpochRecord
 
 

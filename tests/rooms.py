@@ -28,7 +28,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "taking_part",
         "job",
         "summary telling",
-        "release",
+        "release recipe",
         "preparation report",
         "fit explain",
         "learning_rate evaluate resuming",

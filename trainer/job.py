@@ -22,16 +22,9 @@ from trainer.learning_rate.decision import (
 )
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
-from trainer.preparation import (
-    Start,
-    confirm_alike,
-    find_learning_rate,
-    list_images,
-    prepare,
-    read_data,
-    recipe_of,
-)
+from trainer.preparation import Start, confirm_alike, list_images, prepare, read_data
 from trainer.ranks.group import ALONE, Ranks
+from trainer.recipe import find_learning_rate, recipe_of
 from trainer.release.publishing import Terms, describe_refusal
 from trainer.release.release import Released, read_released, release
 from trainer.report.rate_curve import write_curve

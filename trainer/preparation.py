@@ -1,7 +1,6 @@
-"""What comes before the first step: the data, the network, and the learning rate."""
+"""What comes before the first step: the data and the network."""
 
 import logging
-import math
 import random
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,24 +16,17 @@ from fovea.images.preprocess import PreprocessSpec
 from fovea.model.bundle import file_digest
 from fovea.settings import as_saved
 from trainer.config import LrFindSettings, TrainSettings
-from trainer.fit.recipe import Objective, Recipe, balanced_weights, sizes_of_epochs
+from trainer.fit.recipe import sizes_of_epochs
 from trainer.images.audit import read_audit
-from trainer.images.augment import Augmentation
-from trainer.images.batches import endless_batches
 from trainer.images.data import DataSet, read_images
-from trainer.images.mixing import Mixing
 from trainer.images.sources import Split, open_source
-from trainer.learning_rate.decision import Decision, as_record, decide, from_record
-from trainer.learning_rate.range_test import RangeTestOptions, range_test
-from trainer.learning_rate.schedule import cycles
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
-from trainer.network.model import adamw, build_network, check_size, freeze_backbone, unfreeze
+from trainer.network.model import build_network, check_size
 from trainer.network.precision import Precision, check_compiler, choose_precision
 from trainer.network.timm_networks import preprocess_for
 from trainer.network.weights import load_weights
 from trainer.options import DIGITS, written
 from trainer.options.architectures import is_timm
-from trainer.progress import show_progress
 from trainer.ranks.agreement import DATA, OPTIONS, VERSIONS
 from trainer.ranks.group import ALONE, Ranks
 from trainer.resuming import CHANGEABLE
@@ -193,78 +185,6 @@ def read_data(split: Split, settings: AnySettings, threads: int) -> DataSet:
     return data
 
 
-def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
-    """Makes the range test in the state that training begins in; ranks come to one decision."""
-    network, precision, ranks = start.checkpoint.network, start.precision, start.ranks
-    options = RangeTestOptions(settings.start_lr, settings.end_lr, settings.num_steps, settings.mode)
-    batches = endless_batches(
-        start.data.train,
-        settings.batch_size * _batches_per_step(start, settings),
-        precision.device,
-        seed=settings.seed,
-        sampler=settings.sampler,
-        share=ranks.share,
-        parts=settings.accumulate,
-    )
-    watched = show_progress(batches, "range test", settings.num_steps)
-    minimised = objective(start, settings)
-    if settings.weights != "none" and settings.frozen_epochs:
-        freeze_backbone(network)
-    try:
-        curve = range_test(
-            ranks.wrapped(network),
-            adamw(network, 1, 1),
-            watched,
-            options,
-            augmentation(settings).at(settings.sizes[0] if settings.sizes else settings.size),
-            precision,
-            minimised,
-            settings.max_grad_norm,
-            mixing=mixing(start, settings),
-            parts=_batches_per_step(start, settings),
-            weigh=minimised.weigh,
-            ranks=ranks,
-        )
-    finally:
-        unfreeze(network)
-    decision = from_record(ranks.from_first(lambda: as_record(decide(curve, settings.fallback_lr))))
-    decision.log()
-    return decision
-
-
-def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Recipe:
-    """How to fine-tune, with the learning rate that was decided on."""
-    if (possible := _batches_per_step(start, settings)) < settings.accumulate:
-        logger.warning(
-            "--accumulate %d: there are images for %d batches; an epoch is one step",
-            settings.accumulate,
-            possible,
-        )
-    return Recipe(
-        lr=decision.lr,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        augmentation=augmentation(settings),
-        pretrained=settings.weights != "none",
-        frozen_epochs=settings.frozen_epochs,
-        cycles=cycles(None if settings.epochs == "auto" else settings.epochs, settings.max_epochs),
-        schedule=settings.schedule,
-        base_lr=settings.base_lr or _base_below(decision),
-        step_size=settings.step_size,
-        gamma=settings.gamma,
-        objective=objective(start, settings),
-        sampler=settings.sampler,
-        mixing=mixing(start, settings),
-        accumulate=_batches_per_step(start, settings),
-        max_grad_norm=settings.max_grad_norm,
-        ema=settings.ema,
-        compile=settings.compile,
-        checkpoint_every=settings.checkpoint_every,
-        epochs_before=start.checkpoint.epochs,
-        sizes=epoch_sizes(settings),
-    )
-
-
 def epoch_sizes(settings: AnySettings) -> tuple[int, ...]:
     """The images' size in each epoch, none without --sizes. Raises SettingsInvalid where the epochs cannot be
     divided over them."""
@@ -278,43 +198,6 @@ def epoch_sizes(settings: AnySettings) -> tuple[int, ...]:
         missing = f"more --epochs: there {'is' if epochs == 1 else 'are'} {epochs}, with the frozen ones"
         raise SettingsInvalid(f"{sizes} want {missing}, and {len(settings.sizes)} sizes")
     return sizes_of_epochs(settings.sizes, epochs)
-
-
-def _base_below(decision: Decision) -> float | None:
-    """Where accuracy began to rise in the range test, if that is below the learning rate."""
-    return decision.base_lr if decision.base_lr and decision.base_lr < decision.lr else None
-
-
-def augmentation(settings: AnySettings) -> Augmentation:
-    return Augmentation(
-        settings.size,
-        settings.min_crop,
-        settings.max_rotation,
-        settings.flip,
-        settings.max_warp,
-        settings.max_lighting,
-        pad_colour=settings.preprocess.pad_colour if settings.fit == "pad" else None,
-    )
-
-
-def _batches_per_step(start: Start, settings: AnySettings) -> int:
-    """No more than there are: the images in more parts would be fewer than a batch in each."""
-    return min(settings.accumulate, max(1, math.ceil(len(start.data.train) / settings.batch_size)))
-
-
-def mixing(start: Start, settings: AnySettings) -> Mixing | None:
-    """What the range test and the training do alike."""
-    if not settings.mixup and not settings.cutmix:
-        return None
-    return Mixing(len(start.data.labels), settings.mixup, settings.cutmix)
-
-
-def objective(start: Start, settings: AnySettings) -> Objective:
-    """What the range test and the training minimise."""
-    weighted = settings.class_weights == "balanced"
-    classes, device = len(start.data.labels), start.precision.device
-    weights = balanced_weights(start.data.train, classes, device) if weighted else None
-    return Objective(settings.label_smoothing, weights)
 
 
 def _log_what_digits_imply(settings: AnySettings) -> None:

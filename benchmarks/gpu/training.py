@@ -26,7 +26,8 @@ from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.learning_rate.decision import fixed_rate
 from trainer.network.precision import check_compiler
-from trainer.preparation import Start, find_learning_rate, prepare, recipe_of
+from trainer.preparation import Start, prepare
+from trainer.recipe import find_learning_rate, recipe_of
 
 WIDTH, HEIGHT = 500, 375
 PUBLISHED: Final = "published: timm, resnet34, AMP, NHWC, RTX 3090: 2,037 images/s"

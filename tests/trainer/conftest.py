@@ -16,7 +16,8 @@ from trainer.fit.loop import fit
 from trainer.images.digits import write_digits
 from trainer.learning_rate.decision import Decision, fixed_rate
 from trainer.network.checkpoint import CHECKPOINT_FILE
-from trainer.preparation import find_learning_rate, prepare, recipe_of
+from trainer.preparation import prepare
+from trainer.recipe import find_learning_rate, recipe_of
 from trainer.runs.history import EpochRecord
 from trainer.runs.run_folder import RunFolder
 

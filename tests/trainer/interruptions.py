@@ -22,7 +22,8 @@ from trainer.fit import loop
 from trainer.images.augment import Augmentation, augment
 from trainer.learning_rate.decision import fixed_rate
 from trainer.network.checkpoint import CHECKPOINT_FILE
-from trainer.preparation import prepare, recipe_of
+from trainer.preparation import prepare
+from trainer.recipe import recipe_of
 
 QUICK = {"arch": "squeezenet1_1", "batch_size": 8, "lr": 1e-2, "checkpoint_every": 4}
 STEPS_PER_EPOCH = 6

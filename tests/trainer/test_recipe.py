@@ -11,7 +11,8 @@ from fovea.errors import SettingsInvalid
 from tests.trainer.conftest import train_only, train_settings
 from trainer import job
 from trainer.learning_rate.schedule import exp_range, triangular
-from trainer.preparation import find_learning_rate, prepare
+from trainer.preparation import prepare
+from trainer.recipe import find_learning_rate
 from trainer.runs.history import EpochRecord
 
 STEPS_PER_EPOCH = 6

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from tests.trainer.conftest import train_only, train_settings
 from tests.trainer.interruptions import assert_a_break_changes_nothing
-from trainer import preparation
+from trainer import recipe as recipes
 from trainer.fit.recipe import Objective
 from trainer.learning_rate.decision import fixed_rate
 from trainer.network.gradients import Outcome, add_gradients
 from trainer.network.model import Network
 from trainer.network.precision import Precision
+from trainer.preparation import prepare
 from trainer.ranks.group import Part
 
 STILL: dict[str, Any] = {"min_crop": 1.0, "max_rotation": 0, "max_warp": 0.0, "max_lighting": 0.0}
@@ -85,7 +86,7 @@ def test_training_and_range_test_with_accumulation_are_those_of_one_large_batch(
     # Batch norm would see other batches, and dropout draw other numbers.
     monkeypatch.setattr(Network, "train", lambda network, mode=True: nn.Module.train(network, mode=False))
     # The parts have other shares of the classes than the whole.
-    monkeypatch.setattr(preparation, "balanced_weights", lambda *_: torch.tensor([0.5, 1.5]))
+    monkeypatch.setattr(recipes, "balanced_weights", lambda *_: torch.tensor([0.5, 1.5]))
     options = {**STILL, "lr": 1e-3, "epochs": 2, "end_lr": 1e-3, "range_test": True}
     options["class_weights"] = "balanced"
     large, weights, decision = train_only(few_digits, tmp_path, batch_size=16, **options)
@@ -110,7 +111,7 @@ def test_more_batches_than_there_are_make_one_step_of_all(
         settings = train_settings(
             few_digits, tmp_path, arch="squeezenet1_1", batch_size=batch_size, accumulate=accumulate
         )
-        recipe = preparation.recipe_of(settings, preparation.prepare(settings), fixed_rate(1e-3))
+        recipe = recipes.recipe_of(settings, prepare(settings), fixed_rate(1e-3))
         assert recipe.accumulate == possible
         said = f"--accumulate {accumulate}: there are images for {possible} batches"
         assert (said in caplog.text) == (accumulate > possible)
