@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from queue import Empty, SimpleQueue
 from threading import Event, current_thread, main_thread
 from typing import Final, TypeVar
 
@@ -55,22 +54,6 @@ def wait_for(event: Event, timeout_s: float) -> bool:
         raise_lost()
         event.wait(min(remaining_s, HEARD_WITHIN_S))
     return is_set
-
-
-def next_of(messages: "SimpleQueue[T]", timeout_s: float) -> T | None:
-    """The next one, if one comes within this time; a signal's handler runs within HEARD_WITHIN_S.
-
-    For what the handler itself tells: it may `put` where the main thread waits, while an Event's `set` would
-    wait for ever for the lock of the `wait` that it cuts into.
-    """
-    end = time.monotonic() + timeout_s
-    while True:
-        remaining_s = max(0.0, end - time.monotonic())
-        try:
-            return messages.get(timeout=min(remaining_s, HEARD_WITHIN_S))
-        except Empty:
-            if remaining_s <= HEARD_WITHIN_S:
-                return None
 
 
 def _run(call: Callable[[], T], result: "Future[T]") -> None:

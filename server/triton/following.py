@@ -2,12 +2,13 @@
 
 import logging
 import os
+import select
 import signal
-from queue import SimpleQueue
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from fovea.errors import ExitCode, Unavailable
-from fovea.foreground import next_of
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
@@ -91,15 +92,32 @@ class Follower:
 
 def follow_until_stopped(follower: Follower, interval_s: float) -> ExitCode:
     """Looks at each interval until SIGTERM or SIGINT; a second one ends a look that is under way, too."""
-    signals: SimpleQueue[int] = SimpleQueue()
+    came: list[int] = []
 
     def stop(signum: int, frame: FrameType | None) -> None:
-        if not signals.empty():
+        if came:
             os._exit(ExitCode.INTERRUPTED if signum == signal.SIGINT else ExitCode.TERMINATED)
-        signals.put(signum)
+        came.append(signum)
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    while (ended_by := next_of(signals, interval_s)) is None:
-        follower.look()
-    return ExitCode.INTERRUPTED if ended_by == signal.SIGINT else ExitCode.DONE
+    with _told_of_signals() as told:
+        while not came:
+            # Not an Event, whose `set` would wait for ever for the lock of the `wait` that it cuts into.
+            if not select.select([told], [], [], interval_s)[0]:
+                follower.look()
+    return ExitCode.INTERRUPTED if came[0] == signal.SIGINT else ExitCode.DONE
+
+
+@contextmanager
+def _told_of_signals() -> Iterator[int]:
+    """What can be read as soon as a signal has come, in the instant before one begins to wait too."""
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    signal.set_wakeup_fd(tells)
+    try:
+        yield told
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(told)
+        os.close(tells)
