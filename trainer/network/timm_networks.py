@@ -3,6 +3,7 @@
 timm is an extra, and imported where it is asked for alone: everything else works without it.
 """
 
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,10 @@ def timm_weights(arch: str) -> Path:
     Raises SettingsInvalid where timm has none, Unavailable where they cannot be had.
     """
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    disable_progress_bars()
+    logging.getLogger("huggingface_hub").handlers.clear()  # its own lines beside those of our log
     repository = pretrained(arch).hf_hub_id
     if not repository:
         raise SettingsInvalid(

@@ -1,5 +1,6 @@
 """timm's networks: as timm computes them, with its weights, sizes and image preparation."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from torch import nn
 
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
@@ -162,6 +164,8 @@ def test_weights_that_cannot_be_had_are_no_random_start(
     )
     with pytest.raises(Unavailable, match=says):
         load_weights(build_network(CONVOLUTIONS, 2, 64), CONVOLUTIONS, "imagenet", None, tmp_path)
+    assert are_progress_bars_disabled()
+    assert not logging.getLogger("huggingface_hub").handlers, "it writes beside the log"
 
     def gone(*_: object) -> None:
         raise TimeoutError  # some that its client raises say nothing
