@@ -5,11 +5,14 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
+from multiprocessing import resource_tracker
+from threading import Event
 from typing import Any, Final, TypeVar
 
-from fovea import exits, stopping, surroundings
+from fovea import daemons, exits, stopping, surroundings
 from fovea.errors import ExitCode, Unavailable
 from trainer.ranks.outcome import Followed, RankGone
 
@@ -44,12 +47,29 @@ def launch(count: int, work: Callable[[S], None], settings: S) -> ExitCode:
         **_time_to_save(LaunchConfig),
     )
     try:
-        elastic_launch(config, _be_a_rank)(work, settings)
+        with _ranks_load_in_peace():
+            elastic_launch(config, _be_a_rank)(work, settings)
     except ChildFailedError as error:
         return _code_of(error)
     except SignalException as error:  # the ranks have said it
         return ExitCode.INTERRUPTED if error.sigval == signal.SIGINT else ExitCode.TERMINATED
     return ExitCode.DONE
+
+
+@contextmanager
+def _ranks_load_in_peace() -> Iterator[None]:
+    """A Ctrl-C in the seconds in which a process loads its libraries would show where in them it was.
+
+    So ranks are born with it blocked, as this thread has it, until they are ready for it. Here another thread
+    takes it, and Python's handler runs in this one all the same.
+    """
+    resource_tracker.ensure_running()  # which would unblock it, where processes are the first to want it
+    daemons.start(Event().wait)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _time_to_save(config: Any) -> dict[str, Any]:
@@ -93,6 +113,7 @@ def _be_a_rank(work: Callable[[S], None], settings: S) -> None:
 
 def _work(work: Callable[[S], None], settings: S) -> ExitCode | None:
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         work(settings)
     except (Followed, RankGone) as ended:  # the one that ended, or the launcher, says why on this terminal
         return ended.exit_code

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,27 @@ def test_a_signal_to_the_command_that_started_the_ranks_saves_once(few_digits: P
         assert len(re.findall("saved: the same command", said)) == 1
     assert "going on with the run a" in said
     assert len(_training(tmp_path / "runs" / "a")["state"]["records"]) >= 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_ranks_load_their_libraries_shows_none_of_them(few_digits: Path, tmp_path: Path) -> None:
+    process = start_alone("train", *options(few_digits, tmp_path, nproc_per_node=2), module="trainer")
+    _wait_for_processes(process.pid, 2)
+    process.send_signal(signal.SIGINT)
+    ((code, said),) = ends([process])
+    assert (code, {*said.splitlines()}) == (130, {"interrupted"}), said
+
+
+def _wait_for_processes(parent: int, count: int) -> None:
+    """Of those that Python's multiprocessing starts anew."""
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
+        if sum("spawn_main" in command for command in commands) == count:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"there are not {count} processes")
 
 
 def _assert_ends_without(
