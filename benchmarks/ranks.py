@@ -27,6 +27,7 @@ from benchmarks.arguments import positive_int
 from benchmarks.machine import describe_machine
 from benchmarks.photographs import write_photographs
 from benchmarks.processes import run
+from benchmarks.training_options import settings_of
 from fovea.cpus import available_cpus
 from fovea.errors import Unavailable
 from trainer.config import TrainSettings
@@ -113,18 +114,7 @@ def _places(count: int) -> list[dict[str, str]]:
 
 
 def _settings(options: argparse.Namespace, photographs: Path, work: Path, threads: int) -> TrainSettings:
-    return TrainSettings(
-        data=str(photographs),
-        models=str(work / "models"),
-        cache_dir=work / "cache",
-        arch=options.arch,
-        weights="none",
-        size=options.size,
-        batch_size=options.batch_size,
-        lr=1e-3,
-        device="cpu",
-        threads=threads,
-    )
+    return settings_of(options, photographs, work).model_copy(update={"threads": threads})
 
 
 def _print(options: argparse.Namespace, one: Training, rounds: Sequence[tuple[Epoch, Epoch]]) -> None:
@@ -162,6 +152,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--size", type=positive_int, default=224, help="what the model sees, in pixels")
     parser.add_argument("--batch-size", type=positive_int, default=64, help="of all ranks together")
     parser.add_argument("--rounds", type=positive_int, default=3)
+    parser.set_defaults(device="cpu")
     return parser.parse_args()
 
 
