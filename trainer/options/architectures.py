@@ -28,20 +28,20 @@ Named here so that `--help` need not import torch; a test compares them with tor
 
 TIMM_PREFIX: Final = "timm/"
 TIMM: Final = (
-    *(
-        "convnext_atto",
-        "deit_tiny_patch16_224",
-        "deit_tiny_distilled_patch16_224",
-        "efficientnet_b0",
-        "mobilenetv3_large_100",
-    ),
-    *(
-        "mobilenetv3_small_100",
-        "resnet18",
-        "resnet34",
-        "swin_tiny_patch4_window7_224",
-        "vit_tiny_patch16_224",
-    ),
+    "convnext_atto",
+    "convnext_nano",
+    "convnext_tiny",
+    "deit_tiny_patch16_224",
+    "deit_tiny_distilled_patch16_224",
+    "efficientnet_b0",
+    "mobilenetv3_large_100",
+    "mobilenetv3_small_100",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "swin_tiny_patch4_window7_224",
+    "vit_tiny_patch16_224",
+    "vit_small_patch16_224",
 )
 """Of timm's, by the extra of that name. As --arch they have the prefix; behind a dot may stand which weights
 are meant, as in timm/resnet34.a1_in1k."""
