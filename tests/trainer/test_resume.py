@@ -104,7 +104,7 @@ def test_ctrl_c_saves_too(few_digits: Path, tmp_path: Path, monkeypatch: pytest.
     training = content["training"]
     assert len(training["state"]["step_losses"]) == 2
     # What earlier and later versions read.
-    assert " ".join(content) == "network arch labels preprocess epochs training"
+    assert " ".join(content) == "network arch labels preprocess epochs training colours"
     assert " ".join(training) == "state optimizer scaler generators made_on"
     assert " ".join(training["generators"]) == "python numpy torch cuda"
     assert " ".join(training["made_on"]) == "device threads torch channels_last"
