@@ -36,7 +36,7 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 	@$(BIN)/python -m demo
 
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
-test: $(READY) ## Run the tests, JOBS at a time (some 4 minutes on 2 cores)
+test: $(READY) ## Run the tests, JOBS at a time (some 6 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not slow and not gpu and not images'
 
 # What measures a latency, a throughput or memory, and so wants the machine for itself.
