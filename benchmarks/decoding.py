@@ -21,7 +21,7 @@ import torch
 from benchmarks.builds import ROOT
 from benchmarks.machine import describe_machine
 from benchmarks.table.decoding import KINDS, write_kinds
-from fovea.images.resizing import Interpolation, is_built
+from fovea.images.preprocess import Interpolation, is_built
 
 FILTERS: Final[tuple[Interpolation, ...]] = ("bilinear", "bicubic", "lanczos")
 DECODE: Final = """

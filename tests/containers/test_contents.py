@@ -58,7 +58,7 @@ def test_image_to_serve_has_no_torch_and_no_compiler(serving_image: Image) -> No
 
 
 def test_images_are_resized_by_the_extension(image: Image, tmp_path: Path) -> None:
-    code = "from fovea.images import resizing; print(resizing.is_built())"
+    code = "from fovea.images import preprocess; print(preprocess.is_built())"
     assert run(Container(image, ["python", "-c", code]), tmp_path) == (0, "True\n")
 
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from fovea.images import resizing
-from fovea.images.resizing import _by_pillow, _square
+from fovea.images import preprocess
+from fovea.images.preprocess import _by_pillow, _square
 
 PAGE: Final = mmap.PAGESIZE
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
-FILTERS: Final[tuple[resizing.Interpolation, ...]] = ("bilinear", "bicubic", "lanczos")
+FILTERS: Final[tuple[preprocess.Interpolation, ...]] = ("bilinear", "bicubic", "lanczos")
 _NEW: Final = ctypes.pythonapi.PyCapsule_New
 _NEW.restype, _NEW.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 
@@ -67,7 +67,7 @@ def exported(pixels: int, count: int, keep: list[Any]) -> tuple[Any, Any]:
 
 
 def check(samples: Any, size: int, shorter: int, number: int, *, at_end: bool) -> None:
-    assert resizing._extension is not None
+    assert preprocess._extension is not None
     height, width, _ = samples.shape
     image = Image.fromarray(samples)
     square = _square(image, size, shorter, FILTERS[number])
@@ -78,7 +78,7 @@ def check(samples: Any, size: int, shorter: int, number: int, *, at_end: bool) -
     for plain in (False, True):
         ctypes.memset(result.address, 0, size * size * 3)
         arguments = (width, height, *square, size, number, plain)
-        resizing._extension.centre(*capsules, result.bytes, *arguments)
+        preprocess._extension.centre(*capsules, result.bytes, *arguments)
         crop = np.frombuffer(bytes(result.bytes), np.uint8).reshape(size, size, 3)
         if not np.array_equal(crop, _by_pillow(image, size, square, FILTERS[number])):
             raise SystemExit(f"{width} x {height} -> {size} of {shorter}, {FILTERS[number]}, {plain}")

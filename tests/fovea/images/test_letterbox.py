@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fovea.images import resizing
+from fovea.images import preprocess
 from fovea.images.preprocess import PAD_COLOUR, Pixels, PreprocessSpec, crop_image, decode_image, open_image
 from tests.odd_images import collection, saved
 
@@ -106,7 +106,7 @@ def test_every_format_is_padded_alike_with_the_extension_and_without_it(
 ) -> None:
     files = collection()
     before = {name: decode_image(data, PAD) for name, data in files.items() if name in ("jpeg", "gif", "png")}
-    monkeypatch.setattr(resizing, "_extension", None)
+    monkeypatch.setattr(preprocess, "_extension", None)
     for name, crop in before.items():
         assert np.array_equal(decode_image(files[name], PAD), crop), name
         assert (crop[bars(32, 24)] == PAD_COLOUR).all(), name

@@ -12,8 +12,8 @@ import PIL
 import pytest
 from PIL import Image
 
-from fovea.images import resizing
-from fovea.images.resizing import Interpolation, centre
+from fovea.images import preprocess
+from fovea.images.preprocess import Interpolation, centre
 from tests.fovea import crop_digests
 
 ROOT = Path(__file__).parents[3]
@@ -24,8 +24,8 @@ SAME_EVERYWHERE = "aaa7bbbcbc17c5ab7ac817c6881737ffc0d6d9fa04a8e312d29743c0d4481
 @pytest.mark.parametrize("resizes", ["the extension", "Pillow"])
 def test_crops_have_the_bits_that_they_always_had(resizes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if resizes == "Pillow":
-        monkeypatch.setattr(resizing, "_extension", None)
-    elif not resizing.is_built():
+        monkeypatch.setattr(preprocess, "_extension", None)
+    elif not preprocess.is_built():
         pytest.skip("the extension was not built here")
     assert hashlib.sha256("\n".join(crop_digests.digests()).encode()).hexdigest() == SAME_EVERYWHERE
 
@@ -39,7 +39,7 @@ def test_rows_that_are_cut_off_change_no_bit(monkeypatch: pytest.MonkeyPatch) ->
         (224, 256, "lanczos"),
     ]
     cut = [centre(image, *how) for image in shapes for how in asked]
-    monkeypatch.setattr(resizing, "WORTH_CUTTING", 0)
+    monkeypatch.setattr(preprocess, "WORTH_CUTTING", 0)
     whole = [centre(image, *how) for image in shapes for how in asked]
     assert all(map(np.array_equal, cut, whole))
 
@@ -61,9 +61,9 @@ def digests_by(pillow: str, folder: Path) -> tuple[str, list[str]]:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     subprocess.run([*pip, "--target", str(folder), pillow], check=True, capture_output=True)
     code = (
-        "from fovea.images import resizing; from tests.fovea.crop_digests import *\n"
+        "from fovea.images import preprocess; from tests.fovea.crop_digests import *\n"
         "print(PIL.__version__, *digests(), sep='\\n')\n"
-        "resizing._extension = None; print(*digests(), sep='\\n')"
+        "preprocess._extension = None; print(*digests(), sep='\\n')"
     )
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     run = subprocess.run(

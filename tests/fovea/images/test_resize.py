@@ -13,14 +13,22 @@ import pytest
 from PIL import Image
 
 from fovea.errors import ImageInvalid
-from fovea.images import resizing
+from fovea.images import preprocess
 from fovea.images.formats import image_path
-from fovea.images.preprocess import PreprocessSpec, decode_image
-from fovea.images.resizing import Interpolation, _by_extension, _by_pillow, _Square, _square, centre
+from fovea.images.preprocess import (
+    Interpolation,
+    PreprocessSpec,
+    _by_extension,
+    _by_pillow,
+    _Square,
+    _square,
+    centre,
+    decode_image,
+)
 from tests import odd_images, tiny
 
 ROOT = Path(__file__).parents[3]
-needs_extension = pytest.mark.skipif(not resizing.is_built(), reason="the extension was not built here")
+needs_extension = pytest.mark.skipif(not preprocess.is_built(), reason="the extension was not built here")
 FILTERS: tuple[Interpolation, ...] = ("bilinear", "bicubic", "lanczos")
 
 
@@ -38,7 +46,7 @@ class Case(NamedTuple):
 def test_the_extension_was_built_where_there_is_a_compiler() -> None:
     if shutil.which("cc") is None and shutil.which("gcc") is None:
         pytest.skip("there is no C compiler here: Pillow resizes")
-    assert resizing.is_built(), "fovea/images/_resize was not built: .venv/bin/pip install -e ."
+    assert preprocess.is_built(), "fovea/images/_resize was not built: .venv/bin/pip install -e ."
 
 
 @needs_extension
@@ -60,10 +68,12 @@ def assert_equal(series: Iterator[Case]) -> None:
 
 
 def by_extension(case: Case, *, plain: bool) -> npt.NDArray[np.uint8]:
-    assert resizing._extension is not None
+    assert preprocess._extension is not None
     pixels = np.full((case.size, case.size, 3), 99, np.uint8)
     how = (case.size, FILTERS.index(case.interpolation), plain)
-    resizing._extension.centre(*case.image.__arrow_c_array__(), pixels, *case.image.size, *case.square, *how)
+    preprocess._extension.centre(
+        *case.image.__arrow_c_array__(), pixels, *case.image.size, *case.square, *how
+    )
     return pixels
 
 
@@ -108,11 +118,11 @@ def test_images_in_several_blocks_of_memory_are_left_to_pillow() -> None:
 
 @needs_extension
 def test_no_argument_reaches_memory_that_is_not_the_images() -> None:
-    assert resizing._extension is not None
+    assert preprocess._extension is not None
     image, other = Image.new("RGB", (40, 30)), Image.new("L", (40, 30))
     pixels, box = np.empty((8, 8, 3), np.uint8), (0.0, 0.0, 40.0, 30.0)
     right = (*image.__arrow_c_array__(), pixels, 40, 30, 0, 30, box, 8, 0, False)
-    assert resizing._extension.centre(*right) is None
+    assert preprocess._extension.centre(*right) is None
     wrong: dict[str, tuple[int, Any]] = {
         "another mode": (1, other.__arrow_c_array__()[1]),
         "a small result": (2, np.empty((8, 8, 2), np.uint8)),
@@ -141,9 +151,9 @@ def test_no_argument_reaches_memory_that_is_not_the_images() -> None:
 
 
 def refusal(arguments: tuple[Any, ...]) -> type[Exception] | None:
-    assert resizing._extension is not None
+    assert preprocess._extension is not None
     try:
-        resizing._extension.centre(*arguments)
+        preprocess._extension.centre(*arguments)
     except Exception as error:
         return type(error)
     return None
@@ -163,7 +173,7 @@ def test_files_decode_to_the_same_and_are_refused_for_the_same(monkeypatch: pyte
     whole = odd_images.collection()
     files = {**whole, **{f"half of {name}": data[: len(data) // 2] for name, data in whole.items()}}
     extension = {name: outcome(data) for name, data in files.items()}
-    monkeypatch.setattr(resizing, "_extension", None)
+    monkeypatch.setattr(preprocess, "_extension", None)
     pillow = {name: outcome(data) for name, data in files.items()}
     assert {name for name in files if extension[name] != pillow[name]} == set()
     assert len({one for one in pillow.values() if isinstance(one, str)}) > 3
@@ -181,10 +191,10 @@ def test_without_the_extension_pillow_resizes_and_the_image_path_is_the_same() -
     picture = tiny.picture("green", (300, 200), "JPEG")
     code = (
         "import sys; sys.modules['fovea.images._resize'] = None\n"
-        "from fovea.images import formats, preprocess, resizing\n"
+        "from fovea.images import formats, preprocess\n"
         "spec = preprocess.PreprocessSpec(size=32, resize=36)\n"
         "crop = preprocess.decode_image(sys.stdin.buffer.read(), spec)\n"
-        "print(resizing.is_built(), formats.image_path(), crop.tobytes().hex())"
+        "print(preprocess.is_built(), formats.image_path(), crop.tobytes().hex())"
     )
     ended = subprocess.run([sys.executable, "-c", code], input=picture, capture_output=True, check=True)
     crop = decode_image(picture, PreprocessSpec(size=32, resize=36))
