@@ -176,14 +176,14 @@ def test_sigterm_as_a_version_is_published_waits_until_it_is_whole(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"sampler": "balanced"}, {"schedule": "triangular", "step_size": 4}, {"max_grad_norm": 0.1}],
+    [{"sampler": "balanced"}, {"schedule": "triangular", "step_size": 4, "lr": 1e-3}, {"max_grad_norm": 0.1}],
     ids=lambda options: next(iter(options)),
 )
 def test_other_recipes_go_on_exactly_too(
     options: dict[str, object], few_digits: Path, tmp_path: Path
 ) -> None:
     for name in ("straight", "broken"):
-        settings = train_settings(few_digits, tmp_path, **QUICK, **options, epochs=2, run_id=name)
+        settings = train_settings(few_digits, tmp_path, **{**QUICK, **options}, epochs=2, run_id=name)
         if name == "broken":
             break_off(settings, 8)
         job.train(settings)

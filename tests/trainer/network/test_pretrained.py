@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,21 +28,25 @@ def test_weights_of_other_digits_beat_a_start_from_scratch_at_equal_epochs(
     digits: Path, tmp_path: Path
 ) -> None:
     """Trained on 0 to 4, fine-tuned to 5 to 9 with five images of each: where a start from other weights is
-    wanted. Either may have the better one of two learning rates."""
+    wanted. Either may have the better one of two learning rates; three seeds, for one alone may have luck."""
     low = _classes(digits, "01234", tmp_path / "low")
     few = _classes(digits, "56789", tmp_path / "few", most=5)
     _, network, _ = train_only(low, tmp_path, **TRAINING, batch_size=32, lr=3e-3, epochs=8)
     weights = tmp_path / "weights.pt"
     torch.save(network, weights)
 
-    fine_tuned, from_scratch = [], []
-    for lr in (1e-3, 3e-3):
-        options: dict[str, Any] = {**TRAINING, "batch_size": 8, "lr": lr}
-        started: dict[str, Any] = {"weights": str(weights), "frozen_epochs": 1, "epochs": 3}
-        fine_tuned.append(train_only(few, tmp_path, **options, **started)[0])
-        from_scratch.append(train_only(few, tmp_path, **options, epochs=4)[0])
-    assert {len(records) for records in (*fine_tuned, *from_scratch)} == {4}
-    best, best_from_scratch = (
-        max(records[-1].heldout_accuracy for records in trainings) for trainings in (fine_tuned, from_scratch)
-    )
-    assert best > best_from_scratch + 0.1
+    gains = []
+    for seed in range(3):
+        fine_tuned, from_scratch = [], []
+        for lr in (1e-3, 3e-3):
+            options: dict[str, Any] = {**TRAINING, "batch_size": 8, "lr": lr, "seed": seed}
+            started: dict[str, Any] = {"weights": str(weights), "frozen_epochs": 1, "epochs": 3}
+            fine_tuned.append(train_only(few, tmp_path, **options, **started)[0])
+            from_scratch.append(train_only(few, tmp_path, **options, epochs=4)[0])
+        assert {len(records) for records in (*fine_tuned, *from_scratch)} == {4}
+        best, best_from_scratch = (
+            max(records[-1].heldout_accuracy for records in trainings)
+            for trainings in (fine_tuned, from_scratch)
+        )
+        gains.append(best - best_from_scratch)
+    assert np.mean(gains) > 0.02

@@ -64,7 +64,14 @@ def _train_a_step(network: Network, images: Images) -> None:
             module.momentum = 1.0
     batch = torch.tensor(images.pixels(slice(0, 6))), torch.tensor(images.targets[:6])
     network.train()
-    outcome = add_gradients(network, batch, lambda *part: part, Objective(), precision, precision.scaler())
+    outcome = add_gradients(
+        network,
+        batch,
+        lambda pixels, targets, _: (pixels, targets),
+        Objective(),
+        precision,
+        precision.scaler(),
+    )
     learning = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
     assert torch.isfinite(outcome.loss)
     assert any(name.startswith("backbone") for name in learning)
