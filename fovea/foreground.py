@@ -24,9 +24,7 @@ def interruptibly(call: Callable[[], T]) -> T:
     """
     if current_thread() is not main_thread():
         return call()
-    result: Future[T] = Future()
-    daemons.start(_run, call, result)
-    return result_of(result)
+    return result_of(daemons.begin(call))
 
 
 def result_of(future: "Future[T]") -> T:
@@ -54,10 +52,3 @@ def wait_for(event: Event, timeout_s: float) -> bool:
         raise_lost()
         event.wait(min(remaining_s, HEARD_WITHIN_S))
     return is_set
-
-
-def _run(call: Callable[[], T], result: "Future[T]") -> None:
-    try:
-        result.set_result(call())
-    except BaseException as error:  # whoever waits is who must hear of it
-        result.set_exception(error)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -56,14 +56,13 @@ class Asked:
         return self._answer(lambda: str(self.store.compare_set(name, expected, text).decode()))
 
     def _answer(self, call: Callable[[], T]) -> T:
-        answer: Future[T] = Future()
-        until = time.monotonic() + self.patience_s
-        if self.lost is None:
-            daemons.start(_fill, answer, call)
+        if self.lost is not None:
+            raise self.lost
+        answer, until = daemons.begin(call), time.monotonic() + self.patience_s
         while not answer.done():
             if self.lost is None and time.monotonic() >= until:
                 self._lost.append(RuntimeError("whoever has the store of ranks timed out"))
-            if self.lost is not None:
+            if self.lost is not None:  # another thread may have found it so
                 raise self.lost
             wait([answer], HEARD_WITHIN_S)
         try:
@@ -71,10 +70,3 @@ class Asked:
         except RuntimeError as error:
             self._lost.append(error)
             raise
-
-
-def _fill(answer: "Future[T]", call: Callable[[], T]) -> None:
-    try:
-        answer.set_result(call())
-    except BaseException as error:  # whoever waits is who must hear of it
-        answer.set_exception(error)

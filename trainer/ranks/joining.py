@@ -7,7 +7,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -213,19 +212,10 @@ def _find_store(invited: Invitation, patience_s: float, until: float) -> Store:
 
 def _within(call: Callable[[], T], until: float) -> T | None:
     """Its result, or None when it is left behind; `GRACE_S` later than its own time is up."""
-    result: Future[T] = Future()
-    done = Event()
+    result, done = daemons.begin(call), Event()
     result.add_done_callback(lambda _: done.set())
-    daemons.start(_fill, result, call)
     foreground.wait_for(done, max(0.0, until - time.monotonic()) + GRACE_S)
     return result.result() if result.done() else None
-
-
-def _fill(result: "Future[T]", call: Callable[[], T]) -> None:
-    try:
-        result.set_result(call())
-    except BaseException as error:  # whoever waits is who must hear of it
-        result.set_exception(error)
 
 
 def _call_the_roll(store: Asked, share: Share, until: float, patience_s: float) -> None:
