@@ -21,7 +21,8 @@ import torch
 from benchmarks.builds import ROOT
 from benchmarks.machine import describe_machine
 from benchmarks.table.decoding import KINDS, write_kinds
-from fovea.images.preprocess import Interpolation, is_built
+from fovea.images.preprocess import is_built
+from fovea.images.spec import Interpolation
 
 FILTERS: Final[tuple[Interpolation, ...]] = ("bilinear", "bicubic", "lanczos")
 DECODE: Final = """
@@ -29,7 +30,8 @@ import sys, time
 from pathlib import Path
 if sys.argv[1] == "Pillow":
     sys.modules["fovea.images._resize"] = None  # cannot be imported
-from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.malloc import return_large_blocks
 
 return_large_blocks()  # as the server and the scorer do

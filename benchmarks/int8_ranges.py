@@ -24,7 +24,8 @@ from torch.nn import functional
 from benchmarks.arguments import positive_int
 from benchmarks.machine import describe_machine
 from benchmarks.serving_models import contract_of, export_untrained_resnet34
-from fovea.images.preprocess import Pixels, PreprocessSpec
+from fovea.images.preprocess import Pixels
+from fovea.images.spec import PreprocessSpec
 from fovea.model.sessions import SessionOptions, open_session
 from trainer.evaluate.metrics import Logits, softmax
 from trainer.network.model import build_network

@@ -12,7 +12,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.model import bundle as bundles
 from fovea.model import versions
 from fovea.model.io_binding import Probabilities

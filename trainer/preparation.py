@@ -12,7 +12,7 @@ import torch
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.images.formats import image_path_text
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import file_digest
 from fovea.settings import as_saved
 from trainer.config import LrFindSettings, TrainSettings

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from benchmarks.gpu.rates import rate
-from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 
 AT_A_TIME = 4
 

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from fovea.errors import BundleInvalid, ObjectMissing
-from fovea.images.preprocess import Pixels, PreprocessSpec
+from fovea.images.preprocess import Pixels
+from fovea.images.spec import PreprocessSpec
 from fovea.model.measured import Frozen, Metrics, Opinion
 from fovea.stores.storage import LocalFolder
 

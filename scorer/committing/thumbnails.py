@@ -11,7 +11,8 @@ from typing import Final
 from PIL import Image
 
 from fovea.errors import FoveaError, ImageInvalid, ObjectChanged, ObjectMissing, ObjectUnreadable
-from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.stores.folder import Folder
 from scorer.committing.changes import ChangedImage
 from scorer.files.folders import open_source

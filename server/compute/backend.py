@@ -8,13 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fovea.errors import ImageInvalid
-from fovea.images.preprocess import (
-    MAX_IMAGE_BYTES,
-    MAX_IMAGE_PIXELS,
-    Pixels,
-    PreprocessSpec,
-    decode_image,
-)
+from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Pixels, decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.model.classifier import Classifier, Probabilities
 from server.compute.arenas import Place
 from server.queue.worker import Computed

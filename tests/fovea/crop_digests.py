@@ -9,7 +9,8 @@ import numpy as np
 import PIL  # noqa: F401  (who runs this elsewhere asks for its version)
 from PIL import Image
 
-from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 
 SIZES = (
     (500, 1000),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fovea.images.preprocess import PAD_COLOUR, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PAD_COLOUR
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from tests.trainer.conftest import train_settings

@@ -7,7 +7,8 @@ import torch
 
 from fovea.cpus import available_cpus
 from fovea.errors import DataInvalid, ImageInvalid
-from fovea.images.preprocess import MAX_IMAGE_BYTES, Pixels, PreprocessSpec, decode_image
+from fovea.images.preprocess import MAX_IMAGE_BYTES, Pixels, decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import CONTRACT_FILE, read_contract
 from fovea.printable import printable
 from fovea.stopping import Stopping

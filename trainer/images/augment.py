@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fovea.images.preprocess import Colour
+from fovea.images.spec import Colour
 
 WIDEST_ASPECT = 4 / 3
 """of a crop; less where crops are to be nearly whole, so that `min_crop` 1 cuts nothing"""

@@ -9,7 +9,7 @@ import numpy as np
 
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import canonical_json
 from trainer.images.audit import (
     Audit,

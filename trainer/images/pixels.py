@@ -21,7 +21,8 @@ import numpy as np
 
 from fovea.errors import ImageInvalid, Unavailable
 from fovea.images.formats import image_path_text
-from fovea.images.preprocess import Pixels, PreprocessSpec, crop_image, open_image
+from fovea.images.preprocess import Pixels, crop_image, open_image
+from fovea.images.spec import PreprocessSpec
 from fovea.ordered import Window, ordered_map
 from trainer.images.sources import Sample
 from trainer.images.traits import traits_of, traits_of_pixels

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fovea.errors import DataInvalid, Unavailable
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.spec import PreprocessSpec
 from trainer.network.model import Network, build_network
 
 CHECKPOINT_FILE: Final = "checkpoint.pt"

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, cast, get_args
 from torch import Tensor, nn
 
 from fovea.errors import SettingsInvalid, Unavailable
-from fovea.images.preprocess import Interpolation, PreprocessSpec
+from fovea.images.spec import Interpolation, PreprocessSpec
 from trainer.network.tokens import patch_maps
 from trainer.options.architectures import TIMM_PREFIX, is_timm
 

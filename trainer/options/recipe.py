@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Self, TypedDict
 
 from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 
-from fovea.images.preprocess import Fit, PreprocessSpec
+from fovea.images.spec import Fit, PreprocessSpec
 from fovea.model.versions import default_cache
 from fovea.settings import NumbersCommaSeparated
 from trainer.options.architectures import ARCHITECTURES, TIMM, TIMM_PREFIX, is_known, is_timm

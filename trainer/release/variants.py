@@ -13,7 +13,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from PIL import Image
 
 from fovea.errors import GateRefused
-from fovea.images.preprocess import Pixels, PreprocessSpec
+from fovea.images.preprocess import Pixels
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import METADATA_KEY, MODEL_FILE, BundleContract, OtherPrecision, Variant
 from fovea.model.sessions import SessionOptions
 from trainer.config import TrainSettings

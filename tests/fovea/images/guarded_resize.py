@@ -13,10 +13,11 @@ from PIL import Image
 
 from fovea.images import preprocess
 from fovea.images.preprocess import _by_pillow, _square
+from fovea.images.spec import Interpolation
 
 PAGE: Final = mmap.PAGESIZE
 LIBC: Final = ctypes.CDLL(None, use_errno=True)
-FILTERS: Final[tuple[preprocess.Interpolation, ...]] = ("bilinear", "bicubic", "lanczos")
+FILTERS: Final[tuple[Interpolation, ...]] = ("bilinear", "bicubic", "lanczos")
 _NEW: Final = ctypes.pythonapi.PyCapsule_New
 _NEW.restype, _NEW.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
 

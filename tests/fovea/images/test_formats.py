@@ -21,7 +21,8 @@ from fovea.errors import ImageInvalid
 from fovea.images import formats, jxl
 from fovea.images.kinds import TELLING_BYTES, begins_as_image, kind_of
 from fovea.images.names import is_image_name
-from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image, open_image
+from fovea.images.preprocess import Pixels, decode_image, open_image
+from fovea.images.spec import PreprocessSpec
 from tests.markdown import Page
 from tests.odd_images import PICTURE, saved
 from trainer.images.traits import traits_of

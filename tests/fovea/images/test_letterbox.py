@@ -8,7 +8,8 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fovea.images import preprocess
-from fovea.images.preprocess import PAD_COLOUR, Pixels, PreprocessSpec, crop_image, decode_image, open_image
+from fovea.images.preprocess import Pixels, crop_image, decode_image, open_image
+from fovea.images.spec import PAD_COLOUR, PreprocessSpec
 from tests.odd_images import collection, saved
 
 SIDE = 48

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from fovea.images.metadata import Segment, bare, jpeg_segments, odd_jpeg, orientation_in
-from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image
+from fovea.images.preprocess import Pixels, decode_image
+from fovea.images.spec import PreprocessSpec
 from tests import odd_images
 from tests.odd_images import PICTURE, png_chunk, saved
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from fovea.images import preprocess
-from fovea.images.preprocess import Interpolation, centre
+from fovea.images.preprocess import centre
+from fovea.images.spec import Interpolation
 from tests.fovea import crop_digests
 
 ROOT = Path(__file__).parents[3]

@@ -13,7 +13,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from fovea.errors import ImageInvalid
-from fovea.images.preprocess import Pixels, PreprocessSpec, crop_image, decode_image, open_image
+from fovea.images.preprocess import Pixels, crop_image, decode_image, open_image
+from fovea.images.spec import PreprocessSpec
 from tests import tiny
 
 SPEC = PreprocessSpec(size=32, resize=36)

@@ -15,16 +15,8 @@ from PIL import Image
 from fovea.errors import ImageInvalid
 from fovea.images import preprocess
 from fovea.images.formats import image_path
-from fovea.images.preprocess import (
-    Interpolation,
-    PreprocessSpec,
-    _by_extension,
-    _by_pillow,
-    _Square,
-    _square,
-    centre,
-    decode_image,
-)
+from fovea.images.preprocess import _by_extension, _by_pillow, _Square, _square, centre, decode_image
+from fovea.images.spec import Interpolation, PreprocessSpec
 from tests import odd_images, tiny
 
 ROOT = Path(__file__).parents[3]
@@ -191,9 +183,9 @@ def test_without_the_extension_pillow_resizes_and_the_image_path_is_the_same() -
     picture = tiny.picture("green", (300, 200), "JPEG")
     code = (
         "import sys; sys.modules['fovea.images._resize'] = None\n"
-        "from fovea.images import formats, preprocess\n"
-        "spec = preprocess.PreprocessSpec(size=32, resize=36)\n"
-        "crop = preprocess.decode_image(sys.stdin.buffer.read(), spec)\n"
+        "from fovea.images import formats, preprocess, spec\n"
+        "how = spec.PreprocessSpec(size=32, resize=36)\n"
+        "crop = preprocess.decode_image(sys.stdin.buffer.read(), how)\n"
         "print(preprocess.is_built(), formats.image_path(), crop.tobytes().hex())"
     )
     ended = subprocess.run([sys.executable, "-c", code], input=picture, capture_output=True, check=True)

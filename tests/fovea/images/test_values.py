@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from fovea.errors import ImageInvalid
-from fovea.images.preprocess import PreprocessSpec, decode_image, open_image
+from fovea.images.preprocess import decode_image, open_image
+from fovea.images.spec import PreprocessSpec
 from fovea.images.values import as_rgb, is_guessed, stated_range
 from tests.odd_images import Tag, png_chunk, saved, tags, tiff
 

@@ -9,7 +9,8 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from grpc_status import rpc_status
 
-from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.v1 import classify_pb2 as pb

@@ -3,7 +3,8 @@ from typing import cast
 import numpy as np
 
 from fovea.errors import ImageInvalid
-from fovea.images.preprocess import Pixels, PreprocessSpec
+from fovea.images.preprocess import Pixels
+from fovea.images.spec import PreprocessSpec
 from fovea.model.classifier import Classifier, Probabilities
 from server.compute.backend import CpuBackend, Decoder, GpuBackend, WorkItem
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from fovea.errors import DataInvalid
-from fovea.images.preprocess import Pixels, PreprocessSpec, decode_image, open_image
+from fovea.images.preprocess import Pixels, decode_image, open_image
+from fovea.images.spec import PreprocessSpec
 from tests.tiny import picture
 from trainer.images.audit import BadFile, UsableFile, audit
 from trainer.images.data import DataSet, read_images

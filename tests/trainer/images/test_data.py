@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fovea.errors import DataInvalid
-from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 from tests.tiny import picture
 from trainer.images.audit import NotTakenRecord
 from trainer.images.data import DataSet, read_images

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fovea.images.preprocess import PAD_COLOUR, PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PAD_COLOUR, PreprocessSpec
 from tests.odd_images import saved
 from trainer.images.augment import Augmentation, _mirrored_into, augment, pictures
 from trainer.images.data import read_images

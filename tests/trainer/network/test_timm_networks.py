@@ -13,7 +13,7 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from torch import nn
 
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.spec import PreprocessSpec
 from tests.trainer.conftest import train_settings
 from trainer.explain.saliency import saliency_maps, saliency_point
 from trainer.explain.stages import activation_maps

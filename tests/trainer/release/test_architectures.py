@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fovea.images.preprocess import PreprocessSpec, decode_image
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import BundleContract
 from trainer.evaluate.metrics import measure, softmax
 from trainer.evaluate.prediction import predict

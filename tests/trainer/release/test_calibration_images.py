@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fovea.errors import GateRefused
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.spec import PreprocessSpec
 from trainer.images.batches import Images
 from trainer.images.sources import Sample
 from trainer.release.variants import _check_drop, _Crops, calibration_crops, spread_over_classes

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from fovea.errors import DataInvalid, GateRefused
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import ModelBundle
 from tests.trainer.layers import last_layer
 from tests.trainer.release.test_gate_limits import Candidate

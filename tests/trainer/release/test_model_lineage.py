@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fovea.images.preprocess import PreprocessSpec
+from fovea.images.spec import PreprocessSpec
 from tests.trainer.conftest import train_settings
 from trainer.learning_rate.decision import fixed_rate, write_decision
 from trainer.network.checkpoint import Checkpoint

@@ -11,7 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from fovea.images.preprocess import Pixels, PreprocessSpec
+from fovea.images.preprocess import Pixels
+from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.model.sessions import SessionOptions, open_session
