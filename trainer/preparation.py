@@ -29,7 +29,7 @@ from trainer.options import DIGITS, written
 from trainer.options.architectures import is_timm
 from trainer.ranks.agreement import DATA, OPTIONS, VERSIONS
 from trainer.ranks.group import ALONE, Ranks
-from trainer.resuming import CHANGEABLE
+from trainer.resuming import CHANGEABLE, as_option
 from trainer.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -202,5 +202,5 @@ def epoch_sizes(settings: AnySettings) -> tuple[int, ...]:
 
 def _log_what_digits_imply(settings: AnySettings) -> None:
     names = [n for n in DIGITS if n in type(settings).model_fields and n not in settings.model_fields_set]
-    implied = ", ".join(f"{flag(name)} {getattr(settings, name)}" for name in names)
+    implied = ", ".join(as_option(name, getattr(settings, name)) for name in names)
     logger.info("--data digits implies what is not given otherwise: %s", implied or "all is given")

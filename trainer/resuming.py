@@ -39,8 +39,8 @@ def check_same(run: RunFolder, settings: TrainSettings) -> None:
     for name in now:
         if name not in CHANGEABLE and before[name] != now[name]:
             raise SettingsInvalid(
-                f"--run-id: the run {run.path} was begun with {_as_option(name, before[name])}, not "
-                f"{_as_option(name, now[name])}; go on with the same options, or choose another id"
+                f"--run-id: the run {run.path} was begun with {as_option(name, before[name])}, not "
+                f"{as_option(name, now[name])}; go on with the same options, or choose another id"
             )
 
 
@@ -88,11 +88,11 @@ def _check_network(settings: TrainSettings, before: TrainSettings, run: Path) ->
         if name in given:
             reason = "starts from that run's weights, none of them frozen"
             raise SettingsInvalid(
-                f"{_as_option(name, getattr(settings, name))}: --continue-from {run} {reason}"
+                f"{as_option(name, getattr(settings, name))}: --continue-from {run} {reason}"
             )
 
 
-def _as_option(name: str, value: object) -> str:
+def as_option(name: str, value: object) -> str:
     """As on the command line."""
     if isinstance(value, bool):
         return flag(name) if value else flag(f"no_{name}")

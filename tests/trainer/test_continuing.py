@@ -129,7 +129,7 @@ def test_only_what_nobody_gave_is_said_to_be_implied(
 ) -> None:
     caplog.set_level("INFO")
     preparation._log_what_digits_imply(_load("--data", "digits", "--size", "48", "--resize", "50"))
-    assert "--batch-size 32" in caplog.text
+    assert {"--batch-size 32", "--no-flip"} <= set(caplog.messages[0].partition(": ")[2].split(", "))
     assert "--size" not in caplog.text.replace("--batch-size", "")
 
 
