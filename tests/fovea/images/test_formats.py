@@ -23,24 +23,13 @@ from fovea.images.kinds import TELLING_BYTES, begins_as_image, kind_of
 from fovea.images.names import is_image_name
 from fovea.images.preprocess import Pixels, decode_image, open_image
 from fovea.images.spec import PreprocessSpec
+from tests.fovea.images.turned import STORED
 from tests.markdown import Page
 from tests.odd_images import PICTURE, saved
 from trainer.images.traits import traits_of
 
 SPEC = PreprocessSpec(size=32, resize=36)
 assert formats.readable()[-3:] == ("AVIF", "HEIF", "JXL"), "which registers their plugins"
-
-TURNS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""Orientation -> what makes of an upright image what is stored with it."""
 
 
 def quadrants() -> Image.Image:
@@ -61,7 +50,7 @@ UPRIGHT = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)]
 
 def held(orientation: int) -> tuple[Image.Image, bytes]:
     """The quadrants as stored, and the EXIF that says so."""
-    exif, turn = Image.Exif(), TURNS[orientation]
+    exif, turn = Image.Exif(), STORED[orientation]
     exif[274] = orientation
     return quadrants() if turn is None else quadrants().transpose(turn), exif.tobytes()
 
@@ -80,7 +69,7 @@ def saved_as_it_is(image: Image.Image, kind: str, **options: Any) -> bytes:
     return data.getvalue()
 
 
-@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("orientation", STORED)
 def test_photo_is_upright_however_it_was_held(orientation: int, tmp_path: Path) -> None:
     """By each format's own rule, once: as a file, in the audit, and where the client sends an open one."""
     stored, exif = held(orientation)

@@ -10,20 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fovea.images import preprocess
 from fovea.images.preprocess import Pixels, crop_image, decode_image, open_image
 from fovea.images.spec import PAD_COLOUR, PreprocessSpec
+from tests.fovea.images.turned import STORED
 from tests.odd_images import collection, saved
 
 SIDE = 48
 PAD = PreprocessSpec(size=SIDE, resize=SIDE, fit="pad")
-UNDO = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -70,7 +61,7 @@ def test_turned_image_is_padded_upright() -> None:
     for width, height in ((90, 41), (41, 90), (90, 90)):
         upright = noise(width, height)
         expected = padded(upright).astype(int)
-        for orientation, undo in UNDO.items():
+        for orientation, undo in STORED.items():
             stored = upright if undo is None else upright.transpose(undo)
             exif = Image.Exif()
             exif[0x0112] = orientation

@@ -16,6 +16,7 @@ from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels, crop_image, decode_image, open_image
 from fovea.images.spec import PreprocessSpec
 from tests import tiny
+from tests.fovea.images.turned import STORED
 
 SPEC = PreprocessSpec(size=32, resize=36)
 
@@ -55,16 +56,7 @@ def test_crop_is_contiguous_uint8_rgb_of_the_specified_size() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_turns_the_image_upright(orientation: int) -> None:
-    undo = {
-        1: None,
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }[orientation]
+    undo = STORED[orientation]
     stored = quadrants().transpose(undo) if undo is not None else quadrants()
     exif = Image.Exif()
     exif[0x0112] = orientation
