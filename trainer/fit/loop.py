@@ -50,43 +50,31 @@ def fit(
     the checkpoint saved, Torn without, DataInvalid when the loss is not finite. Of several ranks, which end
     with equal weights and records, the first alone reads and writes in `run`.
     """
+    network = checkpoint.network
     with ranks.agreeing(stopping) as agreed:
-        state = _fit(checkpoint, data, recipe, precision, agreed, run, tracking, ranks)
+        state = resume(run, network, precision, ranks)
+        if state is None:
+            before = score(network, data.heldout, recipe.batch_size, ranks)
+            state = begin(before.loss, recipe.epochs_before)
+        try:
+            if not state.finished:
+                train(state, checkpoint, data, recipe, precision, agreed, run, tracking, ranks)
+        except Torn:  # half a step may be done: the last checkpoint is whole
+            raise
+        except (Terminated, KeyboardInterrupt):
+            with agreed.deferred():
+                state.save(run, checkpoint, precision, ranks)
+            ranks.meet()  # whoever leaves earlier ends the one that saves
+            # Another rank may not know the run by its name, which the first one gives it.
+            ranks.first_does(
+                logger.info, "saved: the same command with --run-id %s goes on from here", run.name
+            )
+            raise
     advice = _advice(state, recipe, run.name)
     record = FitRecord(
         epochs=len(state.records), decisions=state.decisions, kept_epoch=state.kept_epoch, advice=advice
     )
     return record, state.records
-
-
-def _fit(
-    checkpoint: Checkpoint,
-    data: DataSet,
-    recipe: Recipe,
-    precision: Precision,
-    stopping: Stopping,
-    run: Path,
-    tracking: Tracking,
-    ranks: Ranks,
-) -> TrainingState:
-    network = checkpoint.network
-    state = resume(run, network, precision, ranks)
-    if state is None:
-        before = score(network, data.heldout, recipe.batch_size, ranks)
-        state = begin(before.loss, recipe.epochs_before)
-    try:
-        if not state.finished:
-            train(state, checkpoint, data, recipe, precision, stopping, run, tracking, ranks)
-    except Torn:  # half a step may be done: the last checkpoint is whole
-        raise
-    except (Terminated, KeyboardInterrupt):
-        with stopping.deferred():
-            state.save(run, checkpoint, precision, ranks)
-        ranks.meet()  # whoever leaves earlier ends the one that saves
-        # Another rank may not know the run by its name, which the first one gives it.
-        ranks.first_does(logger.info, "saved: the same command with --run-id %s goes on from here", run.name)
-        raise
-    return state
 
 
 def train(
