@@ -22,6 +22,9 @@ def _load(*arguments: str) -> TrainSettings:
 def test_digits_imply_what_suits_them_but_an_option_wins() -> None:
     settings = _load("--data", "digits", "--size", "48", "--resize", "50")
     assert (settings.size, settings.resize) == (48, 50)
+    for given in (("--size", "48"), ("--sizes", "32,48")):
+        settings = _load("--data", "digits", *given)
+        assert (settings.size, settings.resize) == (48, 48)
     assert settings.weights == DIGITS["weights"] == "none"
     assert settings.flip is False
     assert LrFindSettings(data="digits").size == DIGITS["size"]

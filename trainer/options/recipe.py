@@ -196,6 +196,8 @@ class RecipeOptions(ImageOptions):
             for name, value in (implied_by(values.get("data"), values.get("mode")) | _last(values)).items()
             if name in cls.model_fields and name not in values
         }
+        if "resize" in implied:
+            implied["resize"] = {**implied, **values}["size"]  # a digit fills its picture
         settings = make({**implied, **values})
         settings.__pydantic_fields_set__.difference_update(implied)
         return settings
