@@ -200,8 +200,12 @@ def _begin_run(run: RunFolder, start: Start, settings: TrainSettings, stopping: 
 def _check_triangles(settings: TrainSettings, lr: float) -> None:
     """Raises SettingsInvalid where they would stand on their tops."""
     base_lr = settings.base_lr or 0.0
-    if base_lr > lr and settings.schedule not in {"onecycle", "constant"}:
-        raise SettingsInvalid(f"--base-lr {base_lr:g} should be below the learning rate, which is {lr:.3g}")
+    if base_lr > lr:
+        run = settings.continue_from
+        origin = f"; where none is given it is that of --continue-from {run}" if run else ""
+        raise SettingsInvalid(
+            f"--base-lr {base_lr:g} should be below the learning rate, which is {lr:.3g}{origin}"
+        )
 
 
 def _decide(start: Start, settings: TrainSettings, known: Decision | None, stopping: Stopping) -> Decision:

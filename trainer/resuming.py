@@ -10,7 +10,7 @@ from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.settings import as_saved
 from trainer.config import TrainSettings
 from trainer.network.timm_networks import preprocess_for
-from trainer.options import RecipeOptions, written
+from trainer.options import OF_SCHEDULES, RecipeOptions, written
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
 CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision")
@@ -27,8 +27,10 @@ CHANGEABLE: Final = {
 def read_settings(run: RunFolder) -> TrainSettings:
     """Raises DataInvalid when this is no run's folder."""
     saved = run.read_json(SETTINGS_FILE)
+    # Older versions took options that the run's schedule had no use for, and an environment may have some.
+    unused = [name for name, schedules in OF_SCHEDULES.items() if saved.get("schedule") not in schedules]
     try:
-        return TrainSettings(**saved)
+        return TrainSettings(**{**saved, **dict.fromkeys(unused)})
     except ValidationError as error:
         raise DataInvalid(f"{run.path / SETTINGS_FILE}: not the settings of a training run") from error
 
@@ -46,7 +48,7 @@ def check_same(run: RunFolder, settings: TrainSettings) -> None:
 
 def with_continued(settings: TrainSettings) -> TrainSettings:
     """With --continue-from, options that are not given are as in that run, but for the learning rate, the
-    epochs and --sizes: the training goes on at the last.
+    epochs and --sizes: the training goes on at the last. What shapes a schedule is taken over with it alone.
 
     Raises DataInvalid when it is no run, SettingsInvalid for options that would not fit its network.
     """
@@ -55,19 +57,23 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
     run = _find_run(settings.continue_from, settings.runs)
     before = read_settings(run)
     _check_network(settings, before, run.path)
-    continued = {
-        name: getattr(before, name)
-        for name in (*RecipeOptions.model_fields, *CONTINUED)
-        if name not in settings.model_fields_set and name not in {*CHANGEABLE, "sizes"}
-    }
-    settings = settings.model_copy(update={**continued, "continue_from": run.path, "frozen_epochs": 0})
+    taken = _taken_over(settings, before)
+    settings = settings.model_copy(update={**taken, "continue_from": run.path, "frozen_epochs": 0})
     if settings.sizes and settings.sizes[-1] != settings.size:
         reason = f"should end with {settings.size}, which the network of --continue-from {run.path} sees"
         raise SettingsInvalid(f"--sizes {written(settings.sizes)} {reason}")
-    if settings.gamma is not None and settings.schedule != "exp_range":
-        reason = f"is of --schedule exp_range; --continue-from {run.path} goes on with {settings.schedule}"
-        raise SettingsInvalid(f"--gamma {settings.gamma:g} {reason}")
+    if unused := settings.unused_by_schedule:
+        raise SettingsInvalid(f"{unused}; --continue-from {run.path} goes on with {settings.schedule}")
     return settings
+
+
+def _taken_over(settings: TrainSettings, before: TrainSettings) -> dict[str, object]:
+    names = {*RecipeOptions.model_fields, *CONTINUED} - settings.model_fields_set - {*CHANGEABLE, "sizes"}
+    taken = {name: getattr(before, name) for name in names}
+    if taken.get("schedule", settings.schedule) == before.schedule:
+        shaping = OF_SCHEDULES.keys() - settings.model_fields_set
+        taken |= {name: getattr(before, name) for name in shaping}
+    return taken
 
 
 def _find_run(given: Path, runs: Path) -> RunFolder:

@@ -47,6 +47,42 @@ def test_recipe_and_release_are_taken_over_and_rate_and_epochs_are_not(tmp_path:
     assert (settings.lr, settings.epochs) == ("auto", 1)
 
 
+def test_what_shapes_a_schedule_is_taken_over_with_it_alone(tmp_path: Path) -> None:
+    shape = ("--schedule", "exp_range", "--gamma", "0.99", "--step-size", "40", "--base-lr", "1e-5")
+    run = _before(tmp_path, "--data", "photos", *shape)
+    for option, expected in (
+        ((), ("exp_range", 0.99, 40, 1e-5)),
+        (("--schedule", "exp_range", "--step-size", "8"), ("exp_range", 0.99, 8, 1e-5)),
+        (("--schedule", "triangular", "--base-lr", "1e-4"), ("triangular", None, None, 1e-4)),
+        (("--schedule", "onecycle"), ("onecycle", None, None, None)),
+    ):
+        settings = _continued(run, "--data", "photos", *option)
+        assert (settings.schedule, settings.gamma, settings.step_size, settings.base_lr) == expected
+
+
+def test_lowest_rate_that_is_taken_over_and_not_below_the_new_one_is_said_to_be_that_runs(
+    tmp_path: Path,
+) -> None:
+    run = _before(tmp_path, "--data", "photos", "--schedule", "triangular", "--base-lr", "1e-3")
+    settings = _continued(run, "--data", "photos")
+    with pytest.raises(
+        SettingsInvalid, match=r"--base-lr 0\.001 .* which is 0\.0005; .* that of --continue-"
+    ):
+        job._check_triangles(settings, 5e-4)
+    job._check_triangles(_continued(run, "--data", "photos", "--base-lr", "1e-4"), 5e-4)
+
+
+def test_run_that_was_begun_with_options_its_schedule_had_no_use_for_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older versions took them."""
+    run = RunFolder(_before(tmp_path, "--data", "photos"))
+    run.write_json(SETTINGS_FILE, {**run.read_json(SETTINGS_FILE), "step_size": 4, "base_lr": 1e-5})
+    check_same(run, _load("--data", "photos"))
+    monkeypatch.setenv("FOVEA_TRAIN_STEP_SIZE", "8")
+    assert _continued(run.path, "--data", "photos", "--schedule", "triangular").step_size == 8
+
+
 def test_average_mixing_and_accumulation_are_taken_over(tmp_path: Path) -> None:
     recipe = ("--ema", "0.99", "--mixup", "0.2", "--cutmix", "1", "--accumulate", "4")
     run = _before(tmp_path, "--data", "photos", *recipe)
@@ -105,6 +141,7 @@ def test_options_that_are_given_win(tmp_path: Path) -> None:
         (["--resize", "64"], "--resize 64: .* which has 28"),
         (["--arch", "resnet18"], "--arch resnet18: .* which has resnet34"),
         (["--gamma", "0.9"], "--gamma 0.9 is of --schedule exp_range; .* goes on with onecycle"),
+        (["--step-size", "4"], "--step-size 4 is of --schedule triangular .*; .* goes on with onecycle"),
         (["--weights", "none"], "--weights none: .* starts from that run's weights"),
         (["--weights-sha256", "0" * 64], "--weights-sha256 0000.* starts from that run's weights"),
         (["--frozen-epochs", "2"], "--frozen-epochs 2: .* starts from that run's weights"),

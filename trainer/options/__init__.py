@@ -13,10 +13,11 @@ from trainer.options.places import (
 )
 from trainer.options.program import AutoOrSwitch, Device, LogOptions, MachineOptions, RankOptions
 from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by, written
-from trainer.options.run import PublishingOptions, RunOptions
+from trainer.options.run import OF_SCHEDULES, PublishingOptions, RunOptions
 
 __all__ = [
     "DIGITS",
+    "OF_SCHEDULES",
     "AutoOrSwitch",
     "BundleOptions",
     "DataOptions",

@@ -1,16 +1,26 @@
 """What a training run takes beside its recipe: how long, on which schedule, what it releases."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from fovea.command_line import flag
 from fovea.model.bundle import Precision
 from fovea.settings import CommaSeparated
 from trainer.options.program import TrainerOptions
 
 TRACKERS: Final = ("tensorboard", "mlflow")
 """That --log-to knows."""
+Schedule = Literal["onecycle", "triangular", "triangular2", "exp_range", "constant"]
+CYCLICAL: Final[tuple[Schedule, ...]] = ("triangular", "triangular2", "exp_range")
+OF_SCHEDULES: Final[Mapping[str, tuple[Schedule, ...]]] = {
+    "gamma": ("exp_range",),
+    "step_size": CYCLICAL,
+    "base_lr": CYCLICAL,
+}
+"""Options by the schedules that they shape; others have no use for them."""
 
 
 def _auto_or_rate(value: object) -> object:
@@ -44,7 +54,7 @@ class RunOptions(TrainerOptions):
     epochs: AutoOrCount = Field(
         1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
     )
-    schedule: Literal["onecycle", "triangular", "triangular2", "exp_range", "constant"] = Field(
+    schedule: Schedule = Field(
         "onecycle",
         description="how the learning rate moves over the steps of a phase; of triangles, triangular2 halves "
         "each after the first, and exp_range lowers them at every step",
@@ -108,9 +118,19 @@ class RunOptions(TrainerOptions):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> "RunOptions":
-        if self.gamma is not None and self.schedule != "exp_range" and self.continue_from is None:
-            raise ValueError(f"--gamma {self.gamma:g} is of --schedule exp_range, not of {self.schedule}")
+        unused = self.unused_by_schedule
+        if unused and self.continue_from is None:  # else the schedule may be that run's
+            raise ValueError(f"{unused}, not of {self.schedule}")
         return self
+
+    @property
+    def unused_by_schedule(self) -> str | None:
+        """The first option that the schedule has no use for, and the schedules that have."""
+        for name, schedules in OF_SCHEDULES.items():
+            value = getattr(self, name)
+            if value is not None and self.schedule not in schedules:
+                return f"{flag(name)} {value:g} is of --schedule {' or '.join(schedules)}"
+        return None
 
     @field_validator("log_to")
     @classmethod
