@@ -8,13 +8,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from multiprocessing import resource_tracker
+from multiprocessing import get_context, resource_tracker
+from multiprocessing.connection import Connection
 from threading import Event
 from typing import Any, Final, TypeVar
 
 from fovea import daemons, exits, stopping, surroundings
 from fovea.errors import ExitCode, Unavailable
-from trainer.ranks.outcome import Followed, RankGone
+from trainer.ranks.outcome import GOES_ON, Followed, RankGone
 
 S = TypeVar("S")
 
@@ -26,8 +27,9 @@ SAVED_WITHIN_S: Final = 3600
 def launch(count: int, work: Callable[[S], None], settings: S) -> ExitCode:
     """Runs `work(settings)` in `count` new processes, where `joining` finds the ranks in the environment.
 
-    Gives the exit code of the first to fail; theirs are all the same, where none was killed. Raises
-    Unavailable where one was.
+    Gives the exit code of the first to fail; theirs are all the same, where none was killed. Of ranks that
+    this process was told to stop it is the signal's, if none failed on its way. Raises Unavailable where one
+    was killed.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -46,13 +48,16 @@ def launch(count: int, work: Callable[[S], None], settings: S) -> ExitCode:
         max_restarts=0,
         **_time_to_save(LaunchConfig),
     )
+    # Of ranks that are told to stop, torch tells no exit codes.
+    told, tell = get_context(config.start_method).Pipe(duplex=False)
     try:
         with _ranks_load_in_peace():
-            elastic_launch(config, _be_a_rank)(work, settings)
+            elastic_launch(config, _be_a_rank)(work, settings, tell)
     except ChildFailedError as error:
         return _code_of(error)
     except SignalException as error:  # the ranks have said it
-        return ExitCode.INTERRUPTED if error.sigval == signal.SIGINT else ExitCode.TERMINATED
+        stop = ExitCode.INTERRUPTED if error.sigval == signal.SIGINT else ExitCode.TERMINATED
+        return _code_after(stop, _read(told), count)
     return ExitCode.DONE
 
 
@@ -94,19 +99,37 @@ def _code_of(error: Any) -> ExitCode:
         return ExitCode.TERMINATED
     number = signal.Signals(-failure.exitcode)
     by_whom = ", as by a system that is out of memory" if number == signal.SIGKILL else ""
-    raise Unavailable(
-        f"rank {rank} was killed by {number.name}{by_whom}; the same command with --run-id goes on from the "
-        "last checkpoint"
-    )
+    raise Unavailable(f"rank {rank} was killed by {number.name}{by_whom}; {GOES_ON}")
 
 
-def _be_a_rank(work: Callable[[S], None], settings: S) -> None:
+def _read(told: Connection) -> list[ExitCode]:
+    """In the order in which ranks ended; one that was killed has told none."""
+    codes = []
+    while told.poll():
+        codes.append(ExitCode(told.recv_bytes()[0]))
+    return codes
+
+
+def _code_after(stop: ExitCode, codes: list[ExitCode], count: int) -> ExitCode:
+    """Of ranks that were told to stop: one may have failed as it saved, and all may have been done before."""
+    if codes == count * [ExitCode.DONE]:
+        return ExitCode.DONE
+    failed = [
+        code for code in codes if code not in {ExitCode.DONE, ExitCode.INTERRUPTED, ExitCode.TERMINATED}
+    ]
+    if failed[:1] == [ExitCode.UNAVAILABLE] and len(codes) < count:  # the others' code, who do not say why
+        raise Unavailable(f"a rank was killed as it was to stop; {GOES_ON}")
+    return failed[0] if failed else stop
+
+
+def _be_a_rank(work: Callable[[S], None], settings: S, tell: Connection) -> None:
     """What each process does. One that is done returns: the launcher waits for what it returns."""
     # Ctrl-C at a terminal goes to all of a group, and the launcher passes it on: it would come twice.
     os.setpgrp()
     surroundings.settle()
     code = exits.outcome_of(lambda: _work(work, settings))
     stopping.finish()
+    tell.send_bytes(bytes([code]))  # so few, they are there as a whole or not at all
     if code != ExitCode.DONE:
         exits.leave(code)
 

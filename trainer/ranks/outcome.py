@@ -33,7 +33,7 @@ class RankGone(Unavailable):
     """A rank has ended without a word: it was killed, or its machine is away."""
 
     def __init__(self) -> None:
-        super().__init__(f"another rank has gone without a word, as one that is killed does; {_GOES_ON}")
+        super().__init__(f"another rank has gone without a word, as one that is killed does; {GOES_ON}")
 
 
 class RankSilent(Unavailable):
@@ -41,10 +41,10 @@ class RankSilent(Unavailable):
 
     def __init__(self, rank: int | None = None) -> None:
         who = "another rank" if rank is None else f"rank {rank}"
-        super().__init__(f"{who} did not answer within --ranks-patience-s; {_GOES_ON}")
+        super().__init__(f"{who} did not answer within --ranks-patience-s; {GOES_ON}")
 
 
-_GOES_ON: Final = "the same command with --run-id goes on from the last checkpoint"
+GOES_ON: Final = "the same command with --run-id goes on from the last checkpoint"
 
 
 def of_a_peer(error: BaseException) -> RankGone | RankSilent:

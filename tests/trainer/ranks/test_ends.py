@@ -131,6 +131,20 @@ def test_a_signal_to_the_command_that_started_the_ranks_saves_once(few_digits: P
 
 
 @pytest.mark.slow
+def test_command_whose_ranks_cannot_save_when_they_are_to_stop_ends_as_they_do(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """As a single process does: 143 would say that it was saved."""
+    arguments = options(few_digits, tmp_path, epochs=1000, nproc_per_node=2)
+    process = start_alone("train", *arguments, module="tests.trainer.ranks.full")
+    _wait_for_epoch(process)
+    process.send_signal(signal.SIGTERM)
+    ((code, said),) = ends([process])
+    assert (code, said.count("error: there is no room left")) == (69, 1), said
+    assert "saved" not in said
+
+
+@pytest.mark.slow
 def test_ctrl_c_while_ranks_load_their_libraries_shows_none_of_them(few_digits: Path, tmp_path: Path) -> None:
     process = start_alone("train", *options(few_digits, tmp_path, nproc_per_node=2), module="trainer")
     _wait_for_processes(process.pid, 2)
