@@ -132,6 +132,9 @@ def _be_a_rank(work: Callable[[S], None], settings: S, tell: Connection) -> None
     tell.send_bytes(bytes([code]))  # so few, they are there as a whole or not at all
     if code != ExitCode.DONE:
         exits.leave(code)
+    # Here the launcher leaves it waiting: where that is told to stop, it would wait for this one for an hour.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _work(work: Callable[[S], None], settings: S) -> ExitCode | None:

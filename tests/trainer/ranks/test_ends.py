@@ -145,6 +145,17 @@ def test_command_whose_ranks_cannot_save_when_they_are_to_stop_ends_as_they_do(
 
 
 @pytest.mark.slow
+def test_command_that_is_to_stop_does_not_wait_for_a_rank_that_is_done() -> None:
+    process = start_alone(module="tests.trainer.ranks.uneven")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    time.sleep(1)  # so that the other is done too
+    process.send_signal(signal.SIGTERM)
+    ((code, said),) = ends([process], within_s=30)
+    assert (code, said) == (143, "error: stopped by SIGTERM\n")
+
+
+@pytest.mark.slow
 def test_ctrl_c_while_ranks_load_their_libraries_shows_none_of_them(few_digits: Path, tmp_path: Path) -> None:
     process = start_alone("train", *options(few_digits, tmp_path, nproc_per_node=2), module="trainer")
     _wait_for_processes(process.pid, 2)
