@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -28,6 +28,7 @@ from trainer.ranks.board import Board
 from trainer.ranks.group import Share
 from trainer.ranks.kubeflow import as_of_a_rank
 from trainer.ranks.outcome import Followed, is_of_a_peer
+from trainer.ranks.roll import BETWEEN_TRIES_S, call_the_roll
 from trainer.ranks.together import Place, Together
 from trainer.ranks.watch import watching
 
@@ -36,7 +37,6 @@ T = TypeVar("T")
 VARIABLES: Final = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 DEFAULT_PORT: Final = 29500
 """Kubeflow's and torch's own"""
-BETWEEN_TRIES_S: Final = 0.2
 GRACE_S: Final = 2.0
 LISTENS_WITHIN_S: Final = 5.0
 
@@ -125,19 +125,39 @@ def joined(invited: Invitation, device: Device, patience_s: float) -> Iterator[T
     dist.destroy_process_group()
 
 
+class _FirstGone(Unavailable):
+    """Who was there as the first rank is no more, and another may come to its place."""
+
+
 def _meet(invited: Invitation, patience_s: float) -> Board:
     until = time.monotonic() + patience_s
+    while True:
+        try:
+            return _meet_once(invited, patience_s, until)
+        except _FirstGone:
+            if time.monotonic() >= until:
+                raise
+            foreground.sleep(BETWEEN_TRIES_S)
+
+
+def _meet_once(invited: Invitation, patience_s: float, until: float) -> Board:
     _resolve(invited, until)
     if not _has_store(invited):
         _wait_for_listener(invited, patience_s, until)
     store = Asked(_find_store(invited, patience_s, until), patience_s)
+    hurried = replace(store, patience_s=max(BETWEEN_TRIES_S, until - time.monotonic()))
     try:
-        _call_the_roll(store, invited.share, until, patience_s)
+        call_the_roll(hurried, invited.share, until, patience_s, may_return=not invited.by_agent)
     except RuntimeError as error:
         if not is_of_a_peer(error):
             raise
-        raise Unavailable(f"{_where(invited)}: rank 0 has gone before all had met") from error
+        raise _without_first(invited, "rank 0 has gone before all had met") from error
     return Board(store, invited.share, is_host=_has_store(invited))
+
+
+def _without_first(invited: Invitation, problem: str) -> Unavailable:
+    kind = Unavailable if invited.by_agent or _has_store(invited) else _FirstGone
+    return kind(f"{_where(invited)}: {problem}")
 
 
 def _form_group(board: Board, device: torch.device, patience_s: float) -> None:
@@ -202,7 +222,7 @@ def _find_store(invited: Invitation, patience_s: float, until: float) -> Store:
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
         problem = "cannot listen there" if _has_store(invited) else "rank 0 has gone, or is none"
-        raise Unavailable(f"{_where(invited)}: {problem} ({reason})") from error
+        raise _without_first(invited, f"{problem} ({reason})") from error
     if store is None:
         raise Unavailable(
             f"{_where(invited)}: something answers there after {patience_s:g} s, but not as rank 0 would"
@@ -216,18 +236,6 @@ def _within(call: Callable[[], T], until: float) -> T | None:
     result.add_done_callback(lambda _: done.set())
     foreground.wait_for(done, max(0.0, until - time.monotonic()) + GRACE_S)
     return result.result() if result.done() else None
-
-
-def _call_the_roll(store: Asked, share: Share, until: float, patience_s: float) -> None:
-    """So that it can be said who is missing."""
-    if store.add(f"here/{share.rank}", 1) > 1:
-        raise Unavailable(f"RANK {share.rank} is here already: each process needs a number of its own")
-    waiting = [rank for rank in range(share.world) if rank != share.rank]
-    while waiting := [rank for rank in waiting if not store.check([f"here/{rank}"])]:
-        if time.monotonic() >= until:
-            said = f"{share.world - len(waiting)} of {share.world} ranks are here"
-            raise Unavailable(f"{said} after {patience_s:g} s; missing is rank {waiting[0]}")
-        foreground.sleep(BETWEEN_TRIES_S)
 
 
 def _has_store(invited: Invitation) -> bool:

@@ -44,6 +44,13 @@ class RankSilent(Unavailable):
         super().__init__(f"{who} did not answer within --ranks-patience-s; {GOES_ON}")
 
 
+class RankReturned(Unavailable):
+    """A rank was started anew while the others went on, or waited."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(f"rank {rank} was started anew, so the one before has gone; {GOES_ON}")
+
+
 GOES_ON: Final = "the same command with --run-id goes on from the last checkpoint"
 
 

@@ -32,13 +32,27 @@ def watching(store: Asked, share: Share, patience_s: float) -> Iterator[None]:
         watcher.join()
 
 
+def beat(store: Asked, rank: int) -> None:
+    """Tells that the rank lives."""
+    store.add(_beat_of(rank), 1)
+
+
+def beats(store: Asked, rank: int) -> int:
+    """How often that was told."""
+    return store.add(_beat_of(rank), 0)
+
+
+def _beat_of(rank: int) -> str:
+    return f"beat/{rank}"
+
+
 def _watch(store: Asked, share: Share, patience_s: float, stopped: Event) -> None:
     # Each watches the first, and the first all: what it finds it tells.
     others = [rank for rank in range(share.world) if rank != share.rank] if share.rank == 0 else [0]
     beats = {rank: _Beats(0, time.monotonic()) for rank in others}
     while not stopped.wait(BEAT_S):
         try:
-            store.add(_beat_of(share.rank), 1)
+            beat(store, share.rank)
             if outcome.told(store) is not None:
                 break
             if silent := [rank for rank in others if not beats[rank].goes_on(store, rank, patience_s)]:
@@ -60,11 +74,7 @@ class _Beats:
         self._at = at
 
     def goes_on(self, store: Asked, rank: int, patience_s: float) -> bool:
-        count = store.add(_beat_of(rank), 0)
+        count = beats(store, rank)
         if count != self._count:
             self._count, self._at = count, time.monotonic()
         return time.monotonic() - self._at <= patience_s
-
-
-def _beat_of(rank: int) -> str:
-    return f"beat/{rank}"

@@ -11,7 +11,15 @@ import torch
 
 from tests.programs import Program
 from tests.trainer.interruptions import assert_same_end
-from tests.trainer.ranks.starting import RELEASING, ends, options, start_alone, start_ranks
+from tests.trainer.ranks.starting import (
+    RELEASING,
+    ends,
+    free_port,
+    options,
+    start_alone,
+    start_rank,
+    start_ranks,
+)
 from trainer.network.checkpoint import CHECKPOINT_FILE
 
 
@@ -92,6 +100,32 @@ def test_a_rank_that_waits_for_the_release_ends_when_the_first_one_is_lost(
         assert ranks[0].stdout.readline() == "releasing\n"
         said = "did not answer" if number == signal.SIGSTOP else "gone without a word"
         _assert_ends_without(ranks[0], ranks[1], number, said)
+
+
+@pytest.mark.slow
+def test_rank_that_is_started_anew_ends_those_that_lost_it_and_goes_on_with_a_new_first_one(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    """As a Job does it, while the first one releases and would not hear of it for a minute."""
+    arguments, port = ("train", *options(few_digits, tmp_path, epochs=1)), free_port()
+    first, lost = (start_rank(rank, 2, port, *arguments, module=RELEASING) for rank in range(2))
+    assert first.stdout is not None
+    while first.stdout.readline() != "releasing\n":
+        pass
+    lost.kill()
+    returned = start_rank(1, 2, port, *arguments, module=RELEASING)
+    try:
+        ((code, said),) = ends([first], within_s=45)
+        assert (code, "rank 1 was started anew, so the one before has gone" in said) == (69, True), said
+        again = start_rank(0, 2, port, *arguments, module=RELEASING)
+        assert again.stdout is not None
+        assert again.stdout.readline() == "releasing\n"
+        again.send_signal(signal.SIGTERM)
+        assert [code for code, _ in ends([again, returned])] == [143, 143]
+    finally:
+        for process in (lost, returned):
+            process.kill()
+            process.wait()
 
 
 def test_what_ends_the_first_rank_alone_ends_all_the_same(few_digits: Path, tmp_path: Path) -> None:
