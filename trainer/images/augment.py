@@ -57,11 +57,13 @@ def augment(
         pixels.device.type, enabled=False
     ):  # coordinates in half precision would be pixels off
         chance = _Chance(len(pixels) if whole is None else whole, rows, pixels.device)
-        images = _reduce(pixels.permute(0, 3, 1, 2).float(), augmentation.reduced)
-        if augmentation.pad_colour is not None:
-            places = pictures(pixels, augmentation.pad_colour)
-            lit = _letterboxed(images, places, augmentation, augmentation.pad_colour, chance)
+        colour = augmentation.pad_colour
+        if colour is not None:
+            boxes = pictures(pixels, colour)
+            spread = pixels if augmentation.reduced == 1 else _spread(pixels, boxes)
+            lit = _letterboxed(_reduce(spread, augmentation.reduced), boxes, augmentation, colour, chance)
         else:
+            images = _reduce(pixels, augmentation.reduced)
             grid = _grid(_random_maps(augmentation, chance), augmentation.size)
             cropped = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
             lit = _light(cropped, augmentation.max_lighting, chance) if augmentation.max_lighting else cropped
@@ -205,8 +207,21 @@ def _mirrored_into(grid: Tensor, boxes: Tensor, side: int) -> Tensor:
     return centres + (mirrored * halves).clamp(-most, most)
 
 
-def _reduce(images: Tensor, factor: float) -> Tensor:
-    """[n, 3, R, R] -> as many of a smaller side, each pixel the mean of those that it stands for."""
+def _spread(pixels: Tensor, boxes: Tensor) -> Tensor:
+    """[n, R, R, 3] with the pictures' places [n, 4] -> as many whose bars have the colours of the picture's
+    edge: a pixel of a smaller image may stand for some of both."""
+    side = pixels.shape[1]
+    ends = ((boxes[:, :2] + sign * boxes[:, 2:] + 1) * side / 2 for sign in (-1, 1))
+    low, high = (end.round().long()[:, :, None] for end in ends)
+    columns, rows = torch.arange(side, device=pixels.device).clamp(low, high - 1).unbind(1)
+    images = torch.arange(len(pixels), device=pixels.device)[:, None, None]
+    return pixels[images, rows[:, :, None], columns[:, None, :]]
+
+
+def _reduce(pixels: Tensor, factor: float) -> Tensor:
+    """uint8 [n, R, R, 3] -> float32 [n, 3, r, r] of a smaller side, each pixel the mean of those that it
+    stands for."""
+    images = pixels.permute(0, 3, 1, 2).float()
     if factor == 1:
         return images
     side = max(1, round(images.shape[2] * factor))
