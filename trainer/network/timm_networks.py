@@ -3,20 +3,17 @@
 timm is an extra, and imported where it is asked for alone: everything else works without it.
 """
 
-import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from torch import Tensor, nn
 
-from fovea.errors import SettingsInvalid, Unavailable
+from fovea.errors import SettingsInvalid
 from fovea.images.spec import Interpolation, PreprocessSpec
 from trainer.network.tokens import patch_maps
 from trainer.options.architectures import TIMM_PREFIX, is_timm
 
-WEIGHTS_FILE: Final = "model.safetensors"
 Colours = tuple[float, float, float]
 
 
@@ -134,33 +131,6 @@ def pretrained(arch: str) -> Any:
     if config is None:
         raise SettingsInvalid(f"--arch {arch}: timm {timm.__version__} has none of that name")
     return config
-
-
-def timm_weights(arch: str) -> Path:
-    """The file of timm's own weights, from Hugging Face's cache or downloaded to it.
-
-    Raises SettingsInvalid where timm has none, Unavailable where they cannot be had.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    disable_progress_bars()
-    logging.getLogger("huggingface_hub").handlers.clear()  # its own lines beside those of our log
-    repository = pretrained(arch).hf_hub_id
-    if not repository:
-        raise SettingsInvalid(
-            f"--weights imagenet: timm has no weights of {arch}; it should be a file, a URI or none"
-        )
-    try:
-        return Path(hf_hub_download(repository, WEIGHTS_FILE))
-    except Exception as error:  # of its HTTP client's types too, which differ by version
-        cause = error.__cause__ or error
-        reason = next(iter(str(cause).splitlines()), type(cause).__name__)
-        raise Unavailable(
-            f"the weights of {arch} are not in the cache and cannot be downloaded ({reason}): give the file "
-            f"{WEIGHTS_FILE} of https://huggingface.co/{repository} as --weights FILE; or start from scratch "
-            "with --weights none"
-        ) from error
 
 
 def build_timm(arch: str, size: int) -> nn.Sequential:

@@ -15,8 +15,8 @@ from fovea.model.bundle import file_digest
 from fovea.proxies import http_proxy, way_of
 from fovea.stores.patience import store_called
 from fovea.stores.storage import LocalFolder, is_bucket, open_folder
+from trainer.network.hugging_face import timm_weights
 from trainer.network.model import Network
-from trainer.network.timm_networks import timm_weights
 from trainer.network.weight_names import NameMatch, describe_weights, fitted, match_names
 from trainer.network.weights_file import read_state_dict
 from trainer.options.architectures import is_timm

@@ -1,6 +1,5 @@
 """timm's networks: as timm computes them, with its weights, sizes and image preparation."""
 
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,16 @@ import numpy as np
 import pytest
 import timm
 import torch
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from torch import nn
 
-from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.images.spec import PreprocessSpec
 from tests.trainer.conftest import train_settings
 from trainer.explain.saliency import saliency_maps, saliency_point
 from trainer.explain.stages import activation_maps
 from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import Network, adamw, build_network
-from trainer.network.timm_networks import image_config, preprocess_for, timm_backbone, timm_weights
+from trainer.network.timm_networks import image_config, preprocess_for, timm_backbone
 from trainer.network.weights import load_weights
 from trainer.options.architectures import TIMM
 from trainer.preparation import preprocess_of
@@ -152,27 +150,6 @@ def test_names_tags_and_a_missing_timm_are_usage_errors(
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(SettingsInvalid, match=r"timm is missing: pip install 'fovea-vision\[timm\]'"):
         build_network(CONVOLUTIONS, 2, 64)
-
-
-def test_weights_that_cannot_be_had_are_no_random_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    says = (
-        r"mobilenetv3_small_100 are not in the cache.*model\.safetensors of https.*--weights FILE; or .* none"
-    )
-    with pytest.raises(Unavailable, match=says):
-        load_weights(build_network(CONVOLUTIONS, 2, 64), CONVOLUTIONS, "imagenet", None, tmp_path)
-    assert are_progress_bars_disabled()
-    assert not logging.getLogger("huggingface_hub").handlers, "it writes beside the log"
-
-    def gone(*_: object) -> None:
-        raise TimeoutError  # some that its client raises say nothing
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", gone)
-    with pytest.raises(Unavailable, match=r"cannot be downloaded \(TimeoutError\): give the file"):
-        timm_weights(CONVOLUTIONS)
 
 
 def test_weights_of_timms_networks_are_named(tmp_path: Path) -> None:
