@@ -1,19 +1,24 @@
 """A run's last state on disk: the network, what is needed to rebuild it, and how to go on training it."""
 
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypedDict, cast
+from typing import Final, NotRequired, TypedDict, cast
 
 import torch
 from torch import Tensor
 
-from fovea.errors import DataInvalid, Unavailable
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 from fovea.images.spec import PreprocessSpec
 from trainer.network.model import Network, build_network
+from trainer.network.timm_networks import timm_version
+from trainer.options.architectures import is_timm
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT_FILE: Final = "checkpoint.pt"
 EPOCH_FILE: Final = "epoch.pt"
@@ -36,6 +41,8 @@ class CheckpointContent(TypedDict):
     """how to go on"""
     colours: list[list[float]]
     """mean and deviation of the pixels that the network's input is normalised by; older files have none"""
+    timm: NotRequired[str | None]
+    """the version of whoever built the network; of timm's alone"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Checkpoint:
             "training": training,
             "colours": [self.network.mean.tolist(), self.network.std.tolist()],
         }
+        if is_timm(self.arch):
+            content["timm"] = timm_version()
         try:
             with tempfile.TemporaryDirectory(dir=run, prefix=".checkpoint-") as folder:
                 written = _write(content, Path(folder, CHECKPOINT_FILE))
@@ -80,8 +89,11 @@ class Checkpoint:
 
     @classmethod
     def load(cls, run: Path) -> "Checkpoint":
-        """Raises DataInvalid when there is none, or it is damaged."""
+        """Raises DataInvalid when there is none, or it is damaged; SettingsInvalid where its network cannot
+        be built here. Warns where another timm made it.
+        """
         content = _read(run / CHECKPOINT_FILE)
+        _tell_of_another_timm(content, run)
         try:
             spec = PreprocessSpec.model_validate_json(content["preprocess"])
             network = build_network(content["arch"], len(content["labels"]), spec.size)
@@ -89,6 +101,8 @@ class Checkpoint:
             for own, kept in zip((network.mean, network.std), content.get("colours", ()), strict=False):
                 own.copy_(torch.tensor(kept))  # a newer timm may say others
             return cls(network, content["arch"], tuple(content["labels"]), spec, content["epochs"])
+        except SettingsInvalid:
+            raise
         except Exception as error:
             raise _damaged(run / CHECKPOINT_FILE) from error
 
@@ -96,13 +110,15 @@ class Checkpoint:
 def read_training(run: Path, file: str = CHECKPOINT_FILE) -> tuple[Weights, Mapping[str, object]] | None:
     """The network's weights and the training that `save` was given, None where there is no such file.
 
-    Raises DataInvalid when it is damaged.
+    Raises DataInvalid when it is damaged. Warns where another timm made it.
     """
     if not (run / file).is_file():
         return None
     content = _read(run / file)
     if not {"network", "training"} <= content.keys():
         raise _damaged(run / file)
+    if file == CHECKPOINT_FILE:
+        _tell_of_another_timm(content, run)
     return content["network"], content["training"]
 
 
@@ -131,6 +147,19 @@ def _read(path: Path) -> CheckpointContent:
         return cast("CheckpointContent", {**torch.load(path, map_location="cpu", weights_only=True)})
     except Exception as error:  # pickle raises whatever a damaged file makes it
         raise _damaged(path) from error
+
+
+def _tell_of_another_timm(content: CheckpointContent, run: Path) -> None:
+    """Whatever is refused next may come of it; and what is not may be another network's answers."""
+    before, now = content.get("timm"), timm_version()
+    if before and now and before != now:
+        logger.warning(
+            "the run %s was made with timm %s, and this is timm %s, whose %s may be another network",
+            run,
+            before,
+            now,
+            content["arch"],
+        )
 
 
 def _damaged(path: Path) -> DataInvalid:

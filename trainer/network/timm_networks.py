@@ -5,6 +5,7 @@ timm is an extra, and imported where it is asked for alone: everything else work
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple, cast, get_args
 
 from torch import Tensor, nn
@@ -131,6 +132,14 @@ def pretrained(arch: str) -> Any:
     if config is None:
         raise SettingsInvalid(f"--arch {arch}: timm {timm.__version__} has none of that name")
     return config
+
+
+def timm_version() -> str | None:
+    """Of the one that is installed; None where there is none."""
+    try:
+        return version("timm")
+    except PackageNotFoundError:
+        return None
 
 
 def build_timm(arch: str, size: int) -> nn.Sequential:

@@ -15,7 +15,7 @@ from fovea.images.spec import PreprocessSpec
 from tests.trainer.conftest import train_settings
 from trainer.explain.saliency import saliency_maps, saliency_point
 from trainer.explain.stages import activation_maps
-from trainer.network.checkpoint import Checkpoint
+from trainer.network.checkpoint import Checkpoint, read_training
 from trainer.network.model import Network, adamw, build_network
 from trainer.network.timm_networks import image_config, preprocess_for, timm_backbone
 from trainer.network.weights import load_weights
@@ -128,6 +128,26 @@ def test_checkpoint_keeps_the_normalisation_that_the_network_was_trained_with(tm
     loaded = Checkpoint.load(tmp_path)
     assert loaded.network.mean.tolist() == [100] * 3
     assert torch.equal(loaded.network.std, network.std)
+
+
+def test_checkpoint_of_another_timm_names_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whose network may compute otherwise without a word, or have other layers."""
+    network = build_network(CONVOLUTIONS, 2, 64)
+    made = Checkpoint(network, CONVOLUTIONS, ("a", "b"), PreprocessSpec(size=64, resize=64), 1)
+    made.save(tmp_path, {})
+    Checkpoint.load(tmp_path)
+    assert not caplog.messages
+    monkeypatch.setattr("trainer.network.checkpoint.timm_version", lambda: "9.0.0")
+    for read in (Checkpoint.load, read_training):
+        caplog.clear()
+        read(tmp_path)
+        (said,) = caplog.messages
+        assert f"was made with timm {timm.__version__}, and this is timm 9.0.0" in said
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(SettingsInvalid, match="timm is missing"):
+        Checkpoint.load(tmp_path)
 
 
 def test_sizes_that_a_network_does_not_take_are_a_usage_error() -> None:
