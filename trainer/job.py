@@ -156,7 +156,7 @@ def export(settings: ExportSettings) -> None:
     trained = read_settings(run)
     precision = choose_precision(settings.device, settings.threads)
     checkpoint.network.to(precision.device)
-    data = read_data(list_images(trained), trained, settings.threads)
+    data = read_data(list_images(trained), trained, settings.threads, checkpoint.preprocess)
     _check_images(run, data, trained)
     terms = Terms.of(settings, trained)
     released = release(run, checkpoint, data, trained, settings.models, terms, settings.threads, stopping)

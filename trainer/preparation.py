@@ -83,7 +83,7 @@ def _prepare(settings: AnySettings, ranks: Ranks) -> Start:
     checkpoint, digest = _continue(continued, split) if continued else _start_from_weights(settings, split)
     for size in settings.sizes:
         check_size(checkpoint.network, checkpoint.arch, size, f"--sizes {written(settings.sizes)}")
-    data = read_data(split, settings, settings.threads)
+    data = read_data(split, settings, settings.threads, checkpoint.preprocess)
     if continued and read_audit(RunFolder(continued)).digest != data.digest:
         logger.warning("not the images of %s: those held out now may have been trained on then", continued)
     checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
@@ -164,18 +164,22 @@ def list_images(settings: AnySettings) -> Split:
     )
 
 
-def read_data(split: Split, settings: AnySettings, threads: int) -> DataSet:
-    """Decodes the images, and says what was left out."""
+def read_data(split: Split, settings: AnySettings, threads: int, preprocess: PreprocessSpec) -> DataSet:
+    """Decodes the images, and says what was left out.
+
+    `preprocess` is what the network was trained with, of which a newer timm may say another.
+    """
+    in_training = preprocess_for(
+        settings.arch, settings.preprocess_in_training, settings.size, settings.resize
+    )
     data = read_images(
         split,
         settings.data,
-        preprocess_of(settings),
+        preprocess,
         settings.cache_dir,
         max_bad_fraction=settings.max_bad_fraction,
         threads=threads,
-        in_training=preprocess_for(
-            settings.arch, settings.preprocess_in_training, settings.size, settings.resize
-        ),
+        in_training=in_training.model_copy(update={"interpolation": preprocess.interpolation}),
     )
     logger.info(
         "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)

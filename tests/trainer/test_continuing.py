@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
 from fovea.settings import as_saved, load
 from tests.trainer.conftest import train_settings
 from trainer import job, preparation
@@ -159,6 +162,24 @@ def test_what_is_the_same_may_be_said_again(tmp_path: Path) -> None:
     run = _before(tmp_path, "--data", "photos", "--size", "24")
     settings = _continued(run, "--data", "photos", "--size", "24", "--resize", "27", "--arch", "resnet34")
     assert settings.preprocess.resize == 27
+
+
+def test_images_are_prepared_as_the_networks_were_and_not_as_a_newer_timm_says(
+    trained: Path, few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def newer(arch: str, spec: PreprocessSpec, *_: object) -> PreprocessSpec:
+        return spec.model_copy(update={"interpolation": "lanczos"})
+
+    monkeypatch.setattr(preparation, "preprocess_for", newer)
+    given = train_settings(few_digits, tmp_path, resize=None, continue_from=trained / "runs" / "a")
+    start = preparation.prepare(given)
+    assert start.checkpoint.preprocess.interpolation == "bilinear"
+    for images, spec in (
+        (start.data.heldout, start.checkpoint.preprocess),
+        (start.data.train, given.preprocess_in_training),
+    ):
+        seen = images.pixels(np.array([0]))[0]
+        assert np.array_equal(seen, decode_image(images.samples[0].read(), spec))
 
 
 def test_only_what_nobody_gave_is_said_to_be_implied(
