@@ -19,7 +19,7 @@ def _save_while_nobody_stops(
     _save(checkpoint, run, training, after_epoch)
 
 
-Checkpoint.save = _save_while_nobody_stops  # type: ignore[method-assign]
+Checkpoint.save = _save_while_nobody_stops  # type: ignore[method-assign, assignment]
 
 if __name__ == "__main__":
     exits.run(program.main)
