@@ -4,21 +4,26 @@
 
 A small network learns thirty handwritten digits a class from random weights, at one learning rate, and is
 measured on the 359 that are held out, at the end of the last epoch. Options stand beside what they change.
+For `--fit` each digit lies on a strip three times as wide as high, at its left, middle or right.
 """
 
 import argparse
 import logging
+import random
+import shutil
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from PIL import Image
 
 from benchmarks.arguments import positive_int
 from benchmarks.machine import describe_machine
@@ -47,18 +52,44 @@ OPTIONS: Final[Mapping[str, Any]] = {
     "threads": 1,
 }
 """Much as --data digits implies them."""
-RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "--schedule constant": {"schedule": "constant"},
-    "--schedule constant --ema 0.99": {"schedule": "constant", "ema": 0.99},
-    "--schedule triangular": {"schedule": "triangular"},
-    "--schedule triangular2": {"schedule": "triangular2"},
-    "--schedule exp_range": {"schedule": "exp_range"},
-    "--schedule onecycle (the default)": {},
-    "--batch-size 16 --accumulate 2": {"batch_size": 16, "accumulate": 2},
-    "--mixup 0.2": {"mixup": 0.2},
-    "--cutmix 1": {"cutmix": 1.0},
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options, and the images that show what they are for."""
+
+    options: Mapping[str, Any]
+    is_wide: bool = False
+    """The digits lie on strips."""
+
+
+RECIPES: Final[Mapping[str, Recipe]] = {
+    "--schedule constant": Recipe({"schedule": "constant"}),
+    "--schedule constant --ema 0.99": Recipe({"schedule": "constant", "ema": 0.99}),
+    "--schedule triangular": Recipe({"schedule": "triangular"}),
+    "--schedule triangular2": Recipe({"schedule": "triangular2"}),
+    "--schedule exp_range": Recipe({"schedule": "exp_range"}),
+    "--schedule onecycle (the default)": Recipe({}),
+    "--batch-size 16 --accumulate 2": Recipe({"batch_size": 16, "accumulate": 2}),
+    "--mixup 0.2": Recipe({"mixup": 0.2}),
+    "--cutmix 1": Recipe({"cutmix": 1.0}),
+    "--size 32": Recipe({"size": 32, "resize": 32}),
+    "--sizes 16,32": Recipe({"sizes": "16,32", "size": 32, "resize": 32}),
+    "--fit crop (the default), wide": Recipe({"size": 32, "resize": 32}, is_wide=True),
+    "--fit pad, wide": Recipe({"size": 32, "resize": 32, "fit": "pad"}, is_wide=True),
 }
-HEADINGS: Final = ("recipe", "held-out loss", "held-out accuracy, %", "training loss")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came of one."""
+
+    last: EpochRecord
+    cpu_s: float
+    """Of all its epochs."""
+
+
+HEADINGS: Final = ("recipe", "held-out loss", "held-out accuracy, %", "training loss", "CPU, s")
 
 
 def main() -> None:
@@ -77,15 +108,20 @@ def main() -> None:
     )
     print(f"| {' | '.join(HEADINGS)} |\n|---|{'---:|' * (len(HEADINGS) - 1)}")
     with tempfile.TemporaryDirectory() as scratch, _pool(options.processes) as pool:
-        data = _write_few(Path(scratch))
-        shared = {"arch": options.arch, "size": options.size, "resize": options.size}
-        train = partial(_train, data, shared | {"epochs": options.epochs})
-        ends = {
-            name: [pool.submit(train, RECIPES[name], seed) for seed in range(options.seeds)]
-            for name in options.only
+        few = _write_few(Path(scratch))
+        wide = _write_wide(few, Path(scratch) / "wide")
+        size = {"size": options.size, "resize": options.size}
+        shared: dict[str, Any] = {"arch": options.arch, "epochs": options.epochs, **size}
+        trainings = {
+            name: [
+                pool.submit(_train, wide if recipe.is_wide else few, {**shared, **recipe.options}, seed)
+                for seed in range(options.seeds)
+            ]
+            for name, recipe in RECIPES.items()
+            if name in options.only
         }
-        for name, seeds in ends.items():
-            print(_row(name, seeds), flush=True)
+        for name, seeds in trainings.items():
+            print(_row(name, [seed.result() for seed in seeds]), flush=True)
 
 
 @contextmanager
@@ -98,11 +134,15 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _row(name: str, seeds: Sequence[Future[EpochRecord]]) -> str:
-    ends = [seed.result() for seed in seeds]
-    losses = _spread([end.heldout_loss for end in ends], 3)
-    accuracies = _spread([100 * end.heldout_accuracy for end in ends], 1)
-    return f"| `{name}` | {losses} | {accuracies} | {_spread([end.train_loss for end in ends], 3)} |"
+def _row(name: str, seeds: Sequence[Training]) -> str:
+    ends = [training.last for training in seeds]
+    figures = (
+        _spread([end.heldout_loss for end in ends], 3),
+        _spread([100 * end.heldout_accuracy for end in ends], 1),
+        _spread([end.train_loss for end in ends], 3),
+        _spread([training.cpu_s for training in seeds], 0),
+    )
+    return f"| `{name}` | {' | '.join(figures)} |"
 
 
 def _write_few(scratch: Path) -> Path:
@@ -114,16 +154,27 @@ def _write_few(scratch: Path) -> Path:
     return data
 
 
-def _train(data: Path, shared: Mapping[str, Any], recipe: Mapping[str, Any], seed: int) -> EpochRecord:
-    """The last epoch."""
+def _write_wide(few: Path, folder: Path) -> Path:
+    """The same digits on strips: where on its own, the file's name decides."""
+    shutil.copytree(few, folder)
+    for file in folder.glob("*/*/*.png"):
+        with Image.open(file) as opened:
+            strip = Image.new(opened.mode, (3 * opened.width, opened.height))
+            strip.paste(opened, (opened.width * random.Random(file.stem).randrange(3), 0))
+        strip.save(file)
+    return folder
+
+
+def _train(data: Path, recipe: Mapping[str, Any], seed: int) -> Training:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory(dir=data.parent) as scratch, silent():
         places = {"data": str(data), "models": f"{scratch}/models", "cache_dir": Path(scratch)}
-        settings = TrainSettings(**{**places, **OPTIONS, **shared, **recipe, "seed": seed})
+        settings = TrainSettings(**{**places, **OPTIONS, **recipe, "seed": seed})
         start = prepare(settings)
         planned = recipe_of(settings, start, fixed_rate(LR))
+        began = time.process_time()
         _, epochs = fit(start.checkpoint, start.data, planned, start.precision, Stopping(), Path(scratch))
-    return epochs[-1]
+    return Training(epochs[-1], time.process_time() - began)
 
 
 def _spread(values: list[float], digits: int) -> str:
