@@ -55,7 +55,8 @@ def main() -> ExitCode:
     _start_afresh()
     _say("1/4", "Find the learning rate, train resnet34 on 1,797 real digits, release it")
     run_program(
-        "trainer", "train", "--data", "digits", "--models", str(MODELS), "--epochs", "auto",
+        "trainer", "train", "--data", "digits", "--models", str(MODELS),
+        "--size", "16", "--batch-size", "64", "--epochs", "auto", "--max-epochs", "15",
         "--runs", str(RUN.parent), "--run-id", RUN.name, "--cache-dir", str(HOME / "cache"),
         "--log-format", "text",
     )  # fmt: skip
