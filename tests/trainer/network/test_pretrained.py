@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.trainer.conftest import train_only
+from trainer.runs.history import EpochRecord
 
 TRAINING: dict[str, Any] = {"arch": "resnet18", "size": 24, "resize": 24}
 
@@ -28,7 +29,7 @@ def test_weights_of_other_digits_beat_a_start_from_scratch_at_equal_epochs(
     digits: Path, tmp_path: Path
 ) -> None:
     """Trained on 0 to 4, fine-tuned to 5 to 9 with five images of each: where a start from other weights is
-    wanted. Either may have the better one of two learning rates; three seeds, for one alone may have luck."""
+    wanted. The mean of three seeds and two learning rates, for the best of each is luck: 179 are held out."""
     low = _classes(digits, "01234", tmp_path / "low")
     few = _classes(digits, "56789", tmp_path / "few", most=5)
     _, network, _ = train_only(low, tmp_path, **TRAINING, batch_size=32, lr=3e-3, epochs=8)
@@ -44,9 +45,10 @@ def test_weights_of_other_digits_beat_a_start_from_scratch_at_equal_epochs(
             fine_tuned.append(train_only(few, tmp_path, **options, **started)[0])
             from_scratch.append(train_only(few, tmp_path, **options, epochs=4)[0])
         assert {len(records) for records in (*fine_tuned, *from_scratch)} == {4}
-        best, best_from_scratch = (
-            max(records[-1].heldout_accuracy for records in trainings)
-            for trainings in (fine_tuned, from_scratch)
-        )
-        gains.append(best - best_from_scratch)
-    assert np.mean(gains) > 0.02
+        gains.append(_mean_accuracy(fine_tuned) - _mean_accuracy(from_scratch))
+    assert np.mean(gains) > 0.04
+
+
+def _mean_accuracy(trainings: list[list[EpochRecord]]) -> float:
+    """On the held-out images, at the ends."""
+    return float(np.mean([records[-1].heldout_accuracy for records in trainings]))
