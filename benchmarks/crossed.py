@@ -52,7 +52,18 @@ def cross_classify(crossings: Crossings, work: Path) -> None:
     """A lone Classify of a photograph, on a CPU."""
     publish_tiny(work / "tiny", work / "staging")
     (photograph,) = photographs(1, 500, 375)
-    flags = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
+    flags = (
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--http-port",
+        "0",
+        "--metrics-port",
+        "0",
+        "--health-port",
+        "0",
+    )
     quiet = ("--provider", "cpu", "--watch-interval-s", "0", "--access-log-sample", "0")
     command = [sys.executable, "-m", "server", "--models", str(work / "tiny"), *flags, *quiet]
     environment = crossings.environment()

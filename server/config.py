@@ -16,6 +16,7 @@ PROGRAM: Final = "python -m server"
 PORT: Final = 8001
 METRICS_PORT: Final = 8002
 HEALTH_PORT: Final = 8003
+HTTP_PORT: Final = 8000
 
 ServedPrecision = Literal[Precision, "auto"]
 
@@ -76,6 +77,10 @@ class ServeSettings(ProgramSettings):
 
     host: str = Field("0.0.0.0", min_length=1, description="the address to listen on")  # noqa: S104
     port: int = Field(PORT, ge=0, le=65535, description="gRPC; 0 takes a free port")
+    http: bool = Field(True, description="answer HTTP too, on --http-port")
+    http_port: int = Field(
+        HTTP_PORT, ge=0, le=65535, description="classification over HTTP; 0 takes a free port"
+    )
     metrics_port: int = Field(
         METRICS_PORT, ge=0, le=65535, description="Prometheus metrics over HTTP; 0 takes a free port"
     )
@@ -142,7 +147,8 @@ class ServeSettings(ProgramSettings):
         30, ge=0, le=3600, description="seconds that calls in flight then have to finish before they are cut"
     )
     tls_cert: Path | None = Field(
-        None, description="PEM file of the server's certificate and its chain: turns TLS on for --port"
+        None,
+        description="PEM file of the server's certificate and its chain: turns TLS on",
     )
     tls_key: Path | None = Field(None, description="PEM file of the private key of --tls-cert")
     tls_client_ca: Path | None = Field(

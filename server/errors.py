@@ -80,5 +80,23 @@ class Unsupported(Refused):
     reason = "unsupported"
 
 
+class BodyTooLarge(Refused):
+    """A request has more bytes than may be."""
+
+    reason = "body_too_large"
+
+
+class BodyStalled(Refused):
+    """A request was begun, and the rest of it did not come."""
+
+    reason = "body_stalled"
+
+
+class BodyUnreadable(Refused):
+    """A request's bytes are not what its headers say of them."""
+
+    reason = "body_unreadable"
+
+
 class ComputeFailed(Exception):
     """The model failed on the batch that this image was in; the cause is in `__cause__`."""

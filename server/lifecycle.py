@@ -55,12 +55,14 @@ class Ports:
     """The ports that were bound."""
 
     port: int
+    http_port: int | None
+    """None where HTTP is not spoken."""
     metrics_port: int
     health_port: int
 
 
 class Server:
-    """Three ports and one model. Is made in the event loop that it serves in."""
+    """Its ports and one model. Is made in the event loop that it serves in."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
@@ -87,11 +89,11 @@ class Server:
     async def open_ports(self) -> Ports:
         """Answers from here on: health says live, calls are refused until there is a model."""
         settings = self._settings
-        port = await self._door.open()
+        door = await self._door.open()
         metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
         health_port = self._health.start(settings.host, settings.health_port)
         logger.debug("the ports are open")
-        return Ports(port, metrics_port, health_port)
+        return Ports(*door, metrics_port, health_port)
 
     async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""

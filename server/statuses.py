@@ -15,6 +15,9 @@ from google.rpc.status_pb2 import Status
 from fovea.errors import ImageInvalid
 from fovea.images.preprocess import REASONS as IMAGE_REASONS
 from server.errors import (
+    BodyStalled,
+    BodyTooLarge,
+    BodyUnreadable,
     DeadlinePassed,
     Draining,
     FieldInvalid,
@@ -33,7 +36,10 @@ logger = logging.getLogger(__name__)
 _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
     ImageInvalid: grpc.StatusCode.INVALID_ARGUMENT,
     FieldInvalid: grpc.StatusCode.INVALID_ARGUMENT,
+    BodyUnreadable: grpc.StatusCode.INVALID_ARGUMENT,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    BodyTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,  # as gRPC itself says of a message
+    BodyStalled: grpc.StatusCode.DEADLINE_EXCEEDED,
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     VersionNotLoaded: grpc.StatusCode.NOT_FOUND,
     ModelUnknown: grpc.StatusCode.NOT_FOUND,

@@ -16,7 +16,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "program",
         "lifecycle",
         "fronts",
-        "oip triton",
+        "http oip triton",
         "calls",
         "models net",
         "compute telemetry",

@@ -31,7 +31,7 @@ class ServerProcess:
     def __init__(self, models: Path | str, *flags: str, python: str | None = None) -> None:
         arguments = [
             *("--models", str(models), "--host", "127.0.0.1", "--log-format", "json"),
-            *("--port", "0", "--metrics-port", "0", "--health-port", "0"),
+            *("--port", "0", "--http-port", "0", "--metrics-port", "0", "--health-port", "0"),
             *(("--threads", "1") if python is None and "--threads" not in flags else ()),
             *flags,
         ]
@@ -122,7 +122,7 @@ def run_server(*arguments: str, python: str | None = None) -> subprocess.Complet
     In a folder for temporary files of its own: what another test's server left, because it was killed, this
     one would remove and say so.
     """
-    ports = {f"FOVEA_SERVE_{name}": "0" for name in ("PORT", "METRICS_PORT", "HEALTH_PORT")}
+    ports = {f"FOVEA_SERVE_{name}": "0" for name in ("PORT", "HTTP_PORT", "METRICS_PORT", "HEALTH_PORT")}
     with tempfile.TemporaryDirectory() as own:
         environment = {**clean_environment(), **ports, "TMPDIR": own}
         options: dict[str, Any] = {"timeout": PATIENCE_S, "cwd": ROOT, "env": environment}

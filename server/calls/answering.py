@@ -71,7 +71,9 @@ def add_service(
 class Calls:
     """Shows the calls of the services, and how each ended, to the metrics and the log."""
 
-    def __init__(self, metrics: CallMetrics, access_log: "AccessLog") -> None:
+    def __init__(self, metrics: CallMetrics, access_log: "AccessLog", prefix: str = "") -> None:
+        """`prefix` is put before the methods' names."""
+        self._prefix = prefix
         self._refused = metrics.refused
         self._requests = cache(metrics.requests.labels)
         self._seconds = cache(metrics.request_seconds.labels)
@@ -84,7 +86,7 @@ class Calls:
 
         `request` is None for a stream of them.
         """
-        call = Call(method, request_id[:MAX_REQUEST_ID_BYTES], context.peer)
+        call = Call(self._prefix + method, request_id[:MAX_REQUEST_ID_BYTES], context.peer)
         return Answering(self, call, request, context, deadline)
 
     def ended(self, call: "Call", code: str) -> None:

@@ -31,9 +31,15 @@ def check_batch(data: bytes, max_images: int) -> None:
         else:
             others += 1
         if images > max_images:
-            raise FieldInvalid("images", f"a call carries from 1 to {max_images} images; this one has more")
+            break
         if others > MAX_OTHER_FIELDS:
             limit = f"a request may have {MAX_OTHER_FIELDS} fields beside its images"
             raise FieldInvalid("request", f"{limit}; this one has more")
-    if not images:
-        raise FieldInvalid("images", f"a call carries from 1 to {max_images} images; this one has none")
+    check_count(images, max_images)
+
+
+def check_count(images: int, max_images: int) -> None:
+    """Raises FieldInvalid; there may be more images than those that were counted."""
+    if not 0 < images <= max_images:
+        there = "more" if images else "none"
+        raise FieldInvalid("images", f"a call carries from 1 to {max_images} images; this one has {there}")

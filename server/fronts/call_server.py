@@ -1,6 +1,6 @@
-"""Every service on the port of the calls, answered by this process."""
+"""Every service on the ports of the calls, gRPC's and HTTP's, answered by this process."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import grpc
 from grpc_reflection.v1alpha import reflection
@@ -14,15 +14,26 @@ from server.calls.request_limits import classifier_limits
 from server.config import ServeSettings
 from server.models.model import Models, Versions
 from server.net.health import CLASSIFIER, INFERENCE, Health
-from server.net.ports import bind_grpc, call_options
-from server.net.tls import Certificates
+from server.net.ports import bind_grpc, call_options, listen_http
+from server.net.tls import Certificates, certificates_of
 from server.oip import infer_request
 from server.oip.inference import Inference
 from server.oip.repository import Repository
 from server.oip.request_limits import inference_limits
 from server.oip.service import InferenceService
 from server.queue.priorities import Admission, InFlight
-from server.telemetry.call_metrics import CallMetrics
+from server.telemetry.call_metrics import HTTP, CallMetrics
+
+if TYPE_CHECKING:
+    from server.http.server import HttpServer
+
+
+class DoorPorts(NamedTuple):
+    """Where calls are answered."""
+
+    port: int
+    http_port: int | None
+    """None where HTTP is not spoken."""
 
 
 class Door(Protocol):
@@ -36,8 +47,8 @@ class Door(Protocol):
     def is_open(self) -> bool:
         """Somebody answers calls. When that changes, the models are told that they may be ready."""
 
-    async def open(self) -> int:
-        """Takes the port, whose number it returns. Raises Unavailable, DataInvalid."""
+    async def open(self) -> DoorPorts:
+        """Takes the ports. Raises Unavailable, DataInvalid."""
 
     async def has_opened(self) -> None:
         """Returns when calls are answered. Raises what `open` does."""
@@ -93,6 +104,7 @@ class CallServer:
         names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         health.join(self._server)
+        self._http = _http_server(settings, models, admission, metrics) if settings.http else None
 
     @property
     def in_flight(self) -> InFlight:
@@ -102,16 +114,25 @@ class CallServer:
     def is_open(self) -> bool:
         return True
 
-    async def open(self, port: int | None = None) -> int:
-        """As Door's; on `port` where it is not the settings' own."""
+    async def open(self, ports: DoorPorts | None = None) -> DoorPorts:
+        """As Door's; on `ports` where they are not the settings' own."""
         settings = self._settings
+        wanted = ports or DoorPorts(settings.port, settings.http_port)
         credentials = self._certificates.credentials() if self._certificates else None
-        port = settings.port if port is None else port
-        bound = bind_grpc(
-            self._server, "--port", settings.host, port, credentials, is_shared=self._shares_port
+        port = bind_grpc(
+            self._server, "--port", settings.host, wanted.port, credentials, is_shared=self._shares_port
         )
+        http_port = await self._open_http(wanted.http_port or 0)
         await self._server.start()
-        return bound
+        return DoorPorts(port, http_port)
+
+    async def _open_http(self, port: int) -> int | None:
+        if self._http is None:
+            return None
+        sockets = listen_http(self._settings.host, port, is_shared=self._shares_port)
+        certificates = certificates_of(self._settings)  # of its own: see `Certificates.context`
+        await self._http.open(sockets, certificates.context() if certificates else None)
+        return int(sockets[0].getsockname()[1])
 
     async def has_opened(self) -> None:
         """At once."""
@@ -123,7 +144,25 @@ class CallServer:
         """At once."""
 
     async def drain(self, grace_s: float) -> bool:
-        return await drain_calls(self._server, self._admission, grace_s)
+        if self._http is not None:
+            self._http.begin_drain()
+        drained = await drain_calls(self._server, self._admission, grace_s)
+        if self._http is not None:
+            await self._http.close()
+        return drained
 
     async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()
         await self._server.stop(grace=None)
+
+
+def _http_server(
+    settings: ServeSettings, models: Models, admission: Admission, metrics: CallMetrics
+) -> "HttpServer":
+    from server.http.classify import ClassifyRoutes  # aiohttp's import takes a moment, and memory
+    from server.http.server import HttpServer
+
+    calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP)
+    service = classifier.ClassifierService(models, admission, calls)
+    return HttpServer(ClassifyRoutes(service, calls, settings).add_to)

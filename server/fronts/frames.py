@@ -12,7 +12,7 @@ live      generation: new calls go to it
 heard     nothing: health says what it is to
 unused    generation: no call uses it any more
 ask       JSON: number, what, generation
-opened    JSON: port; or the error with which it ends
+opened    JSON: nothing; or the error with which it ends
 drained   uint8: 1 where no call had to be cut
 
 from the server

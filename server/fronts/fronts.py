@@ -8,6 +8,7 @@ from fovea.errors import Unavailable
 from fovea.settings import as_saved
 from server.config import ServeSettings
 from server.fronts.arena import size_of_arena
+from server.fronts.call_server import DoorPorts
 from server.fronts.front import Front
 from server.fronts.images import FrontImages
 from server.fronts.page import Page
@@ -40,7 +41,7 @@ class Fronts:
         self._page = page
         self._fronts: list[Front] = []
         self._arenas = itertools.count(1)
-        self._port: HeldPort | None = None
+        self._held: list[HeldPort] = []
         self._is_to_publish = False
         self._opening: asyncio.Future[list[None]] | None = None
 
@@ -56,14 +57,19 @@ class Fronts:
     def is_ready(self) -> bool:
         return self._health.is_ready
 
-    async def open(self) -> int:
-        self._port = held = HeldPort("--port", self._settings.host, self._settings.port)
+    async def open(self) -> DoorPorts:
+        ports = self._hold_ports()
         settings, name, count = as_saved(self._settings), self._watcher.name, self._page.fronts
-        self._fronts = [
-            Front(SetUp(settings, name, held.number, number, count), self) for number in range(count)
-        ]
+        self._fronts = [Front(SetUp(settings, name, ports, number, count), self) for number in range(count)]
         self._opening = asyncio.gather(*(front.open() for front in self._fronts))
-        return held.number
+        return ports
+
+    def _hold_ports(self) -> DoorPorts:
+        settings = self._settings
+        wanted = {"--port": settings.port} | ({"--http-port": settings.http_port} if settings.http else {})
+        for option, port in wanted.items():
+            self._held.append(HeldPort(option, settings.host, port))
+        return DoorPorts(self._held[0].number, self._held[1].number if settings.http else None)
 
     async def has_opened(self) -> None:
         """They start while the model loads."""
@@ -85,8 +91,8 @@ class Fronts:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
         await asyncio.gather(*(front.end() for front in self._fronts), return_exceptions=True)
-        if self._port is not None:
-            self._port.close()
+        for held in self._held:
+            held.close()
 
     def open_images(self, models: dict[int, ServedModel]) -> FrontImages:
         """For a front that starts; `models` are those that it may use. Raises Unavailable."""

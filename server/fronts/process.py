@@ -29,7 +29,7 @@ from server.compute.own_end import end_with_the_server, name_itself
 from server.config import ServeSettings
 from server.fronts import frames
 from server.fronts.arena import Arena, size_of_arena
-from server.fronts.call_server import CallServer
+from server.fronts.call_server import CallServer, DoorPorts
 from server.fronts.frames import Link
 from server.fronts.idle import IdleSelector
 from server.fronts.page import Page, SharedCallMetrics, SharedLedger
@@ -54,7 +54,7 @@ class SetUp:
     """ServeSettings, as JSON has them."""
     model_name: str
     """That of the folder of versions."""
-    port: int
+    ports: DoorPorts
     front: int
     """Which of them it is, from 0."""
     fronts: int
@@ -125,7 +125,8 @@ class Front:
                 SharedCallMetrics(self._page, number),
                 shares_port=True,
             )
-            opened: dict[str, Any] = {"port": await self._door.open(self._set_up.port)}
+            await self._door.open(self._set_up.ports)
+            opened: dict[str, Any] = {}
         except FoveaError as error:
             opened = {"error": error_to_json(error)}
         server.setblocking(False)
@@ -182,4 +183,5 @@ def _receive(server: socket.socket) -> tuple[SetUp, int, int] | None:
     if len(content) < length:
         return None
     arena, page = descriptors
-    return SetUp(**json.loads(content)), arena, page
+    told = json.loads(content)
+    return SetUp(**{**told, "ports": DoorPorts(*told["ports"])}), arena, page

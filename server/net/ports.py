@@ -1,4 +1,4 @@
-"""Binding the three ports: a port that cannot be had ends the program with a line that says which."""
+"""Binding the ports: a port that cannot be had ends the program with a line that says which."""
 
 import errno
 import socket
@@ -40,6 +40,26 @@ def bind_grpc(
                 "--tls-cert: gRPC cannot use this certificate; use one with an RSA, P-256 or P-384 key"
             ) from error
         raise _cannot_listen(option, host, port) from error
+
+
+def listen_http(host: str, port: int, *, is_shared: bool = False) -> list[socket.socket]:
+    """Listening sockets of one number, one for each address of the host. Raises Unavailable.
+
+    `is_shared` says that others may share the port who ask for that: see `HeldPort`.
+    """
+    sockets: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, address in _addresses(host):
+        try:
+            sockets.append(_listening(family, address, port, is_shared))
+            port = sockets[0].getsockname()[1]
+        except OSError as error:
+            failure = error
+    if not sockets or (failure and failure.errno == errno.EADDRINUSE):
+        for each in sockets:
+            each.close()
+        raise _cannot_listen("--http-port", host, port) from failure
+    return sockets
 
 
 def serve_metrics(registry: prometheus_client.CollectorRegistry, host: str, port: int) -> int:
@@ -112,6 +132,20 @@ def call_options(settings: ServeSettings, *, is_shared: bool = False) -> list[tu
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _MINUTE_MS // 6),
     ]
+
+
+def _listening(family: int, address: str, port: int, is_shared: bool) -> socket.socket:
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(is_shared))
+        _bind(listening, address, port)
+        listening.listen()
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def _addresses(host: str) -> list[tuple[int, str]]:

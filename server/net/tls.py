@@ -1,8 +1,9 @@
-"""TLS on the port of the calls: a certificate and its key, and who may call; read again when they change."""
+"""TLS on the ports of the calls: a certificate and its key, and who may call; read again when they change."""
 
 import logging
 import ssl
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -42,6 +43,30 @@ class Certificates:
             self._replaced,  # type: ignore[arg-type]  # the stubs do not know that None is allowed
             require_client_authentication=self._client_ca is not None,
         )
+
+    def context(self) -> ssl.SSLContext:
+        """For an HTTP server. Each handshake takes what the files hold then, as with `credentials`.
+
+        It is for one of the two: a change is told once.
+        """
+        self._newest = first = self._context_of_files()
+        first.sni_callback = self._take_newest  # which OpenSSL asks whether or not the caller names a host
+        return first
+
+    def _take_newest(self, connection: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
+        if self._replaced() is not None:
+            with suppress(OSError):  # they change once more: the next handshake finds that
+                self._newest = self._context_of_files()
+        connection.context = self._newest
+
+    def _context_of_files(self) -> ssl.SSLContext:
+        context = _context()
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(self._certificate, self._key, password="")
+        if self._client_ca is not None:
+            context.load_verify_locations(cafile=self._client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
 
     def _replaced(self) -> grpc.ServerCertificateConfiguration | None:
         """None while nothing changed; called from gRPC's threads, before each handshake.

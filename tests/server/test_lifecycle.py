@@ -30,7 +30,18 @@ from tests.servers import (
     started_server,
 )
 
-FREE_PORTS = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
+FREE_PORTS = (
+    "--host",
+    "127.0.0.1",
+    "--port",
+    "0",
+    "--http-port",
+    "0",
+    "--metrics-port",
+    "0",
+    "--health-port",
+    "0",
+)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 BATCH = pb.ClassifyBatchRequest(images=[tiny.picture("red")] * 8)

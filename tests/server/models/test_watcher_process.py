@@ -137,7 +137,18 @@ def test_start_without_a_good_version_is_one_line_and_65(tmp_path: Path) -> None
     release = Release(tmp_path)
     for spoil in (spoiled.corrupt_the_model, spoiled.take_other_crops):
         publish(spoil(release.stage()), str(release.models))
-    free_ports = ("--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--health-port", "0")
+    free_ports = (
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--http-port",
+        "0",
+        "--metrics-port",
+        "0",
+        "--health-port",
+        "0",
+    )
     ended = run_server("--models", str(release.models), *free_ports)
     assert ended.returncode == 65
     (line,) = ended.stderr.splitlines()

@@ -1,0 +1,151 @@
+"""The bodies of requests: as many bytes as may be, within the time that they may take, as they came."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
+
+from server.errors import BodyStalled, BodyTooLarge, BodyUnreadable, DeadlinePassed, QueueFull
+
+BODY_S: Final = 60.0
+"""A body has this long to come, however few of its bytes come at a time."""
+
+MAX_FORM_BYTES: Final = 64 * 1024
+"""Of a multipart body beside its images: boundaries, and the headers of the parts."""
+
+MULTIPART: Final = "multipart/form-data"
+
+
+class Receiving:
+    """The bytes of bodies that are on their way: they have not been admitted yet, and are bounded as well."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.bytes = 0
+
+    @contextmanager
+    def body(self) -> Iterator["Received"]:
+        """Counts what is received in the block, until the block is left."""
+        received = Received(self)
+        try:
+            yield received
+        finally:
+            self.bytes -= received.bytes
+
+    def count(self, size: int) -> None:
+        """Raises QueueFull."""
+        self.bytes += size
+        if self.bytes > self._max_bytes:
+            there = f"{self.bytes - size} bytes of requests are being received, of {self._max_bytes}"
+            raise QueueFull(f"{there}; more do not fit", retry_after_s=1)
+
+
+class Received:
+    """What of one body is there."""
+
+    def __init__(self, receiving: Receiving) -> None:
+        self._receiving = receiving
+        self.bytes = 0
+
+    def count(self, size: int) -> None:
+        """Raises QueueFull."""
+        self.bytes += size
+        self._receiving.count(size)
+
+
+async def read_body(
+    request: web.BaseRequest, limit: int, receiving: Receiving, deadline: float | None
+) -> bytes:
+    """All of it. Raises BodyTooLarge, BodyStalled, BodyUnreadable, DeadlinePassed, QueueFull."""
+    _check_head(request, limit)
+    chunks: list[bytes] = []
+    size = 0
+    with receiving.body() as received:
+        async with _in_time(request, deadline):
+            while chunk := await request.content.readany():
+                received.count(len(chunk))
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_images(
+    request: web.BaseRequest,
+    max_images: int,
+    limit: int,
+    receiving: Receiving,
+    deadline: float | None,
+) -> list[bytes]:
+    """The parts of a multipart body, each byte as it came, whatever they are called.
+
+    At most `max_images` and one more, which tells that there are too many; `limit` is of their bytes
+    together. Raises what `read_body` does.
+    """
+    _check_head(request, limit + MAX_FORM_BYTES)
+    images: list[bytes] = []
+    with receiving.body() as received:
+        async with _in_time(request, deadline):
+            try:
+                async for part in await request.multipart():
+                    if len(images) > max_images:
+                        break
+                    images.append(await _read_part(part, limit - sum(map(len, images)), received))
+            except (ValueError, RuntimeError, AssertionError, BadHttpMessage) as error:
+                raise BodyUnreadable(f"the body is not {MULTIPART}, or not whole") from error
+    return images
+
+
+def is_multipart(request: web.BaseRequest) -> bool:
+    return request.content_type == MULTIPART
+
+
+async def _read_part(part: object, limit: int, received: Received) -> bytes:
+    if not isinstance(part, BodyPartReader) or _is_encoded(part):
+        raise BodyUnreadable("a part of the body is encoded, or has parts itself; images come as they are")
+    image = bytearray()
+    while chunk := await part.read_chunk(64 * 1024):
+        received.count(len(chunk))
+        image += chunk
+        if len(image) > limit:
+            raise _too_large(limit)
+    return bytes(image)
+
+
+def _is_encoded(part: BodyPartReader) -> bool:
+    transfer = part.headers.get("Content-Transfer-Encoding", "binary").lower()
+    return "Content-Encoding" in part.headers or transfer not in {"binary", "7bit", "8bit"}
+
+
+def _check_head(request: web.BaseRequest, limit: int) -> None:
+    """What can be known before a byte of the body is."""
+    if "Content-Encoding" in request.headers:
+        raise BodyUnreadable("the body is encoded; images come as they are")
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+
+
+@asynccontextmanager
+async def _in_time(request: web.BaseRequest, deadline: float | None) -> AsyncIterator[None]:
+    if request.content.is_eof():  # most bodies are there when their request is looked at
+        yield
+        return
+    latest = time.monotonic() + BODY_S
+    try:
+        async with asyncio.timeout_at(latest if deadline is None else min(latest, deadline)):
+            yield
+    except TimeoutError:
+        if deadline is not None and deadline < latest:
+            raise DeadlinePassed("the deadline passed before the body was there") from None
+        raise BodyStalled(f"the body was not there after {BODY_S:g} s") from None
+    except web.RequestPayloadError as error:
+        raise BodyUnreadable("the body is not what its headers say") from error
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"a body has at most {limit} bytes here; this one has more")

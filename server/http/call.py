@@ -1,0 +1,103 @@
+"""A call that came over HTTP, as the services see one: as much of gRPC's context as they use."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from http import HTTPStatus
+from ipaddress import IPv6Address
+from typing import Final, Never, TypeVar, cast
+
+import grpc
+from aiohttp import web
+from google.rpc.status_pb2 import Status
+
+from server.calls.answering import Calls, Context
+from server.errors import BodyStalled, BodyTooLarge, FieldInvalid
+from server.http.problems import Problem
+
+R = TypeVar("R")
+
+TIMEOUT: Final = "X-Timeout-Ms"
+REQUEST_ID: Final = "X-Request-Id"
+LONGEST_TIMEOUT_MS: Final = 86_400_000
+"""A day: what is longer is no deadline."""
+
+HTTP_OF: Final[dict[type[Exception], int]] = {
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyStalled: HTTPStatus.REQUEST_TIMEOUT,
+}
+"""Where HTTP has a number of its own."""
+
+_DETAILS: Final = "grpc-status-details-bin"
+
+
+class HttpCall:
+    """Its caller's address and deadline, and how it ends when it is refused."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self.request_id = request.headers.get(REQUEST_ID, "")
+        self.deadline: float | None = None
+        """On `time.monotonic`'s clock, which is the event loop's too."""
+        self._transport = request.transport
+        self._timeout = request.headers.get(TIMEOUT)
+
+    def read_deadline(self) -> None:
+        """From its header. Raises FieldInvalid."""
+        if self._timeout is not None:
+            self.deadline = time.monotonic() + _seconds(self._timeout)
+
+    @property
+    def context(self) -> Context:
+        """For a service."""
+        return cast("Context", self)
+
+    def peer(self) -> str:
+        """In gRPC's words."""
+        name = self._transport.get_extra_info("peername") if self._transport else None
+        if not name:
+            return "unknown"
+        host, port = name[0], name[1]
+        if ":" not in host:
+            return f"ipv4:{host}:{port}"
+        mapped = IPv6Address(host.partition("%")[0]).ipv4_mapped
+        return f"ipv4:{mapped}:{port}" if mapped else f"ipv6:[{host}]:{port}"
+
+    def time_remaining(self) -> float | None:
+        """In seconds; None when the caller set no deadline."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+    async def abort_with_status(self, status: grpc.Status) -> Never:
+        """Raises Problem."""
+        packed = dict(status.trailing_metadata or ())[_DETAILS]
+        raise Problem(Status.FromString(cast("bytes", packed)))
+
+    async def ended_in_time(self, answer: Awaitable[R]) -> R:
+        """What is awaited, unless the deadline comes first: gRPC ends its calls by itself then."""
+        if self.deadline is None:
+            return await answer
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                return await answer
+        except TimeoutError:
+            raise Problem.of(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed") from None
+
+    async def refuse(self, calls: Calls, method: str, error: Exception) -> Never:
+        """Ends a call that does not get as far as a service: it is counted as others are. Raises Problem."""
+        try:
+            async with calls.answering(method, None, self.request_id, self.context, self.deadline):
+                raise error
+        except Problem as problem:
+            problem.http = HTTP_OF.get(type(error), problem.http)
+            raise
+
+
+def _seconds(timeout_ms: str) -> float:
+    try:
+        milliseconds = float(timeout_ms)
+    except ValueError:
+        milliseconds = 0
+    if not 0 < milliseconds <= LONGEST_TIMEOUT_MS:
+        raise FieldInvalid(
+            TIMEOUT, f"{TIMEOUT} must be a number of milliseconds from above 0 to {LONGEST_TIMEOUT_MS}"
+        )
+    return milliseconds / 1000

@@ -1,0 +1,86 @@
+"""The options of a classification, as the query of its URL has them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from fovea.v1 import classify_pb2 as pb
+from server.errors import FieldInvalid
+
+Reader = Callable[[str, str], Any]
+"""Takes an option's name and its value."""
+
+_PRIORITIES: Final = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
+_UINT32, _UINT64 = 2**32, 2**64
+
+
+class Query(NamedTuple):
+    """As a ClassifyRequest has them. Whether they suit the model is the service's to say."""
+
+    top_k: int = 0
+    min_probability: float = 0.0
+    model_version: int = 0
+    priority: "pb.Priority.ValueType" = pb.PRIORITY_UNSPECIFIED
+
+
+_DEFAULT: Final = Query()
+
+
+def query_of(request: web.BaseRequest) -> Query:
+    """Raises FieldInvalid, also for an option that there is not."""
+    if not request.query_string:
+        return _DEFAULT
+    return Query(**_read(request, _CLASSIFY))
+
+
+def version_of(request: web.BaseRequest) -> int:
+    """Of a call that has no other option. Raises FieldInvalid."""
+    return int(_read(request, {"model_version": _version}).get("model_version", 0))
+
+
+def _read(request: web.BaseRequest, options: Mapping[str, Reader]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in request.query.items():
+        if name not in options:
+            raise FieldInvalid(name, f"there is no option {name!r}, but {', '.join(options)}")
+        if name in values:
+            raise FieldInvalid(name, f"{name} is there twice")
+        values[name] = options[name](name, value)
+    return values
+
+
+def _count(name: str, value: str) -> int:
+    return _whole(name, value, _UINT32)
+
+
+def _version(name: str, value: str) -> int:
+    return _whole(name, value, _UINT64)
+
+
+def _whole(name: str, value: str, limit: int) -> int:
+    if not (value.isascii() and value.isdecimal() and len(value) < 21 and int(value) < limit):
+        raise FieldInvalid(name, f"{name} must be a whole number from 0 on, not {value!r}")
+    return int(value)
+
+
+def _share(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise FieldInvalid(name, f"{name} must be a number from 0 to 1, not {value!r}") from None
+
+
+def _priority(name: str, value: str) -> "pb.Priority.ValueType":
+    try:
+        return _PRIORITIES[value]
+    except KeyError:
+        raise FieldInvalid(name, f"{name} must be {' or '.join(_PRIORITIES)}, not {value!r}") from None
+
+
+_CLASSIFY: Final[dict[str, Reader]] = {
+    "top_k": _count,
+    "min_probability": _share,
+    "model_version": _version,
+    "priority": _priority,
+}

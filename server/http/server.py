@@ -1,0 +1,109 @@
+"""The server of HTTP/1.1: aiohttp's, in the event loop of the calls, with a bound on what it holds open.
+
+Of aiohttp's own it takes the parser, keep-alive, and that a handler is cancelled when its caller goes.
+"""
+
+import asyncio
+import logging
+import resource
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
+
+import grpc
+from aiohttp import web
+
+from server.calls.draining import SEND_S
+from server.http.problems import Problem
+
+logger = logging.getLogger(__name__)
+
+MAX_CONNECTIONS: Final = 1000
+"""Of one process, or half of the files that it may have open. The oldest idle one makes room for another."""
+IDLE_S: Final = 60.0
+"""A connection on which no whole request head came for so long is closed."""
+REFUSED_BODY_S: Final = 1.0
+"""So long is the rest of a body read that was refused: a caller that is still sending would not read why."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpServer:
+    """Answers on sockets that are bound already; made in the event loop that it serves in."""
+
+    def __init__(self, add_routes: Callable[[web.UrlDispatcher], None]) -> None:
+        app = web.Application(middlewares=[self._answer])
+        add_routes(app.router)
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=IDLE_S,
+            lingering_time=REFUSED_BODY_S,
+            shutdown_timeout=SEND_S,
+        )
+        self._listening: list[asyncio.Server] = []
+        self._answering: set[object] = set()
+        """The connections on which a request is being answered."""
+        self._is_draining = False
+
+    async def open(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
+        await self._runner.setup()
+        self._server = cast("web.Server", self._runner.server)
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self._listening.append(await loop.create_server(self._connected, sock=each, ssl=tls))
+
+    def begin_drain(self) -> None:
+        """Whoever is answered from here on is told to connect anew; others, where there are any, get it."""
+        self._is_draining = True
+
+    async def close(self) -> None:
+        """Answers that are ready have SEND_S to be sent."""
+        for each in self._listening:
+            each.close()
+        await self._runner.cleanup()
+
+    def _connected(self) -> asyncio.Protocol:
+        """For a new connection."""
+        connections = self._server.connections
+        if len(connections) >= max_connections():
+            oldest = next((each for each in connections if each not in self._answering), None)
+            if oldest is not None:
+                oldest.force_close()
+        return self._server()
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        connection = request.protocol
+        self._answering.add(connection)
+        try:
+            response = await handler(request)
+        except Problem as problem:
+            response = problem.response()
+        except web.HTTPException as refused:
+            response = _of_aiohttp(refused).response()
+            response.headers.update(
+                {name: value for name, value in refused.headers.items() if name == "Allow"}
+            )
+        finally:
+            self._answering.discard(connection)
+        response.headers["Server"] = "Fovea"  # instead of Python's version, and aiohttp's
+        if self._is_draining:
+            response.force_close()
+        return response
+
+
+def max_connections() -> int:
+    """Of the files that may be open, calls over gRPC need some too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)
+
+
+def _of_aiohttp(refused: web.HTTPException) -> Problem:
+    """There is no such path, or it takes other methods."""
+    code = grpc.StatusCode.NOT_FOUND if refused.status == 404 else grpc.StatusCode.UNIMPLEMENTED
+    return Problem.of(code, refused.reason, refused.status)
