@@ -21,7 +21,9 @@ from typing import Final
 
 import grpc
 
+from benchmarks.builds import THIS
 from benchmarks.crossings import Between, Crossings
+from benchmarks.served import ports_of
 from benchmarks.serving_models import photographs, publish_tiny
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
@@ -52,18 +54,7 @@ def cross_classify(crossings: Crossings, work: Path) -> None:
     """A lone Classify of a photograph, on a CPU."""
     publish_tiny(work / "tiny", work / "staging")
     (photograph,) = photographs(1, 500, 375)
-    flags = (
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--http-port",
-        "0",
-        "--metrics-port",
-        "0",
-        "--health-port",
-        "0",
-    )
+    flags = ("--host", "127.0.0.1", *ports_of(THIS))
     quiet = ("--provider", "cpu", "--watch-interval-s", "0", "--access-log-sample", "0")
     command = [sys.executable, "-m", "server", "--models", str(work / "tiny"), *flags, *quiet]
     environment = crossings.environment()

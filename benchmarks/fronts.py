@@ -29,7 +29,7 @@ from benchmarks.arguments import positive_float, positive_int
 from benchmarks.builds import THIS
 from benchmarks.process_tree import cpu_seconds
 from benchmarks.processes import running
-from benchmarks.served import LOG, PORTS
+from benchmarks.served import LOG, ports_of
 from benchmarks.serving_models import photographs, publish_tiny
 from fovea.cpus import available_cpus, processor_name
 from fovea.errors import Unavailable
@@ -79,8 +79,10 @@ def main() -> None:
 
 
 def measured(work: Path, fronts: int, seconds: float) -> Seen:
-    flags = ("--models", str(work / "tiny"), "--host", "127.0.0.1", "--fronts", str(fronts), *PORTS, *LOG)
-    with running(THIS.command("benchmarks.standin_server", *flags), folder=THIS.folder) as program:
+    flags = ("--models", str(work / "tiny"), "--host", "127.0.0.1", "--fronts", str(fronts))
+    with running(
+        THIS.command("benchmarks.standin_server", *flags, *ports_of(THIS), *LOG), folder=THIS.folder
+    ) as program:
         ready = json.loads(program.wait_for('"ready"'))
         port = int(ready["port"])
         _load(work / "call", port, WARM_UP_S)

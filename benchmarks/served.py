@@ -12,7 +12,6 @@ from benchmarks.builds import THIS, Build
 from benchmarks.processes import Program, running
 from fovea.errors import Unavailable
 
-PORTS: Final = ("--port", "0", "--metrics-port", "0", "--health-port", "0")
 LOG: Final = ("--log-format", "json", "--access-log-sample", "0")
 START_PATIENCE_S: Final = 600
 SETTLE_S: Final = 1.0
@@ -37,7 +36,7 @@ class RunningServer:
 @contextmanager
 def running_server(models: Path, *flags: str, build: Build = THIS) -> Iterator[RunningServer]:
     """Ready when the block begins; ended by SIGTERM after it."""
-    arguments = ("--models", str(models.resolve()), "--host", "127.0.0.1", *PORTS, *flags, *LOG)
+    arguments = ("--models", str(models.resolve()), "--host", "127.0.0.1", *ports_of(build), *flags, *LOG)
     started = time.perf_counter()
     with running(build.command("server", *arguments), folder=build.folder) as program:
         ready = _ready(program)
@@ -45,6 +44,12 @@ def running_server(models: Path, *flags: str, build: Build = THIS) -> Iterator[R
         time.sleep(SETTLE_S)
         port, health = (f"127.0.0.1:{ready[name]}" for name in ("port", "health_port"))
         yield RunningServer(program, port, health, ready_s)
+
+
+def ports_of(build: Build) -> tuple[str, ...]:
+    """Free ones; builds from before HTTP know no port of it."""
+    http = ("--http-port", "0") if build == THIS else ()
+    return ("--port", "0", *http, "--metrics-port", "0", "--health-port", "0")
 
 
 def _ready(program: Program) -> dict[str, object]:

@@ -45,18 +45,7 @@ def running_server(log: Path, *arguments: str) -> Iterator[RunningServer]:
 
     Raises Unavailable when it ends before it is ready. It is not left running, whatever happens.
     """
-    ports = [
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--http-port",
-        "0",
-        "--metrics-port",
-        "0",
-        "--health-port",
-        "0",
-    ]
+    ports = ["--host", "127.0.0.1", "--port", "0", "--no-http", "--metrics-port", "0", "--health-port", "0"]
     command = [sys.executable, "-m", "server", *arguments, *ports, "--log-format", "json"]
     with subprocess.Popen(command, env=_environment(), stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -20,6 +20,7 @@ from tests import programs
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60
+FREE_PORTS = ("--port", "0", "--http-port", "0", "--metrics-port", "0", "--health-port", "0")
 
 
 class ServerProcess:
@@ -31,7 +32,7 @@ class ServerProcess:
     def __init__(self, models: Path | str, *flags: str, python: str | None = None) -> None:
         arguments = [
             *("--models", str(models), "--host", "127.0.0.1", "--log-format", "json"),
-            *("--port", "0", "--http-port", "0", "--metrics-port", "0", "--health-port", "0"),
+            *FREE_PORTS,
             *(("--threads", "1") if python is None and "--threads" not in flags else ()),
             *flags,
         ]

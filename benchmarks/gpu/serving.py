@@ -125,7 +125,7 @@ def _refuses(models: Path, devices: str, what: str) -> None:
     command = [sys.executable, "-m", "server", "--models", str(models), "--provider", "cuda", "--port", "0"]
     with _variables({"CUDA_VISIBLE_DEVICES": devices}):
         ended = subprocess.run(
-            [*command, "--metrics-port", "0", "--health-port", "0"],
+            [*command, "--no-http", "--metrics-port", "0", "--health-port", "0"],
             capture_output=True,
             text=True,
             check=False,

@@ -1,4 +1,4 @@
 """The same services over HTTP: a request becomes a call of theirs, and their answer JSON.
 
-For the rooms above: `server` (`HttpServer`).
+For the rooms above: `server.HttpServer`, `classify.ClassifyRoutes`.
 """

@@ -87,6 +87,8 @@ async def read_images(
     At most `max_images` and one more, which tells that there are too many; `limit` is of their bytes
     together. Raises what `read_body` does.
     """
+    if not is_multipart(request):
+        raise BodyUnreadable(f"the body should be {MULTIPART}, an image a part")
     _check_head(request, limit + MAX_FORM_BYTES)
     images: list[bytes] = []
     with receiving.body() as received:

@@ -13,11 +13,12 @@ from typing import Final, cast
 
 import grpc
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from server.calls.draining import SEND_S
+from server.http.call import REQUEST_ID
 from server.http.problems import Problem
-
-logger = logging.getLogger(__name__)
+from server.statuses import status_of
 
 MAX_CONNECTIONS: Final = 1000
 """Of one process, or half of the files that it may have open. The oldest idle one makes room for another."""
@@ -32,7 +33,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HttpServer:
     """Answers on sockets that are bound already; made in the event loop that it serves in."""
 
-    def __init__(self, add_routes: Callable[[web.UrlDispatcher], None]) -> None:
+    def __init__(self, add_routes: Callable[[web.UrlDispatcher], object]) -> None:
         app = web.Application(middlewares=[self._answer])
         add_routes(app.router)
         self._runner = web.AppRunner(
@@ -40,6 +41,7 @@ class HttpServer:
             handle_signals=False,
             handler_cancellation=True,
             access_log=None,
+            logger=_aiohttp_log(),
             auto_decompress=False,
             keepalive_timeout=IDLE_S,
             lingering_time=REFUSED_BODY_S,
@@ -89,12 +91,25 @@ class HttpServer:
             response.headers.update(
                 {name: value for name, value in refused.headers.items() if name == "Allow"}
             )
+        except Exception as bug:
+            response = Problem(status_of(bug, request.headers.get(REQUEST_ID, ""))).response()
         finally:
             self._answering.discard(connection)
         response.headers["Server"] = "Fovea"  # instead of Python's version, and aiohttp's
         if self._is_draining:
             response.force_close()
         return response
+
+
+def _aiohttp_log() -> logging.Logger:
+    """Without what is no HTTP: aiohttp tells of it as an error, with a traceback, and anybody can send it."""
+    log = logging.getLogger("aiohttp.server")
+    log.addFilter(_is_not_the_callers)
+    return log
+
+
+def _is_not_the_callers(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def max_connections() -> int:

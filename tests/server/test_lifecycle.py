@@ -22,6 +22,7 @@ from tests import tiny
 from tests.rpc import call_of, health_stub
 from tests.server.event_loop import all_has_run, in_event_loop
 from tests.servers import (
+    FREE_PORTS,
     ServerProcess,
     compute_processes,
     held_up,
@@ -30,18 +31,7 @@ from tests.servers import (
     started_server,
 )
 
-FREE_PORTS = (
-    "--host",
-    "127.0.0.1",
-    "--port",
-    "0",
-    "--http-port",
-    "0",
-    "--metrics-port",
-    "0",
-    "--health-port",
-    "0",
-)
+ON_FREE_PORTS = ("--host", "127.0.0.1", *FREE_PORTS)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 BATCH = pb.ClassifyBatchRequest(images=[tiny.picture("red")] * 8)
@@ -166,31 +156,38 @@ def test_older_version_is_served_when_it_is_asked_for(tiny_models: Path, tmp_pat
         assert server.ready["version"] == 1
 
 
-@pytest.mark.parametrize("option", ["--port", "--metrics-port", "--health-port"])
+@pytest.mark.parametrize("option", ["--port", "--http-port", "--metrics-port", "--health-port"])
 def test_port_that_is_taken_is_named(tiny_models: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = run_server("--models", str(tiny_models), *FREE_PORTS, option, port)
+        ended = run_server("--models", str(tiny_models), *ON_FREE_PORTS, option, port)
     assert ended.returncode == 69
     assert one_line(ended.stderr).startswith(f"error: {option} {port}: cannot listen on 127.0.0.1:{port}")
 
 
+def test_without_http_there_is_no_port_of_it(tiny_models: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with running_server(tiny_models, "--no-http", "--http-port", port) as server:
+            assert server.ready["http_port"] is None
+
+
 def test_two_servers_never_share_a_port(server: ServerProcess, tiny_models: Path) -> None:
     """Started anew, it says nothing of gRPC's own beside its line."""
-    flags = (*FREE_PORTS, "--port", str(server.ready["port"]))
+    flags = (*ON_FREE_PORTS, "--port", str(server.ready["port"]))
     ended = run_server("--models", str(tiny_models), *flags, python=sys.executable)
     assert ended.returncode == 69
     assert one_line(ended.stderr)
 
 
 def test_folder_without_a_model_ends_with_65(tmp_path: Path) -> None:
-    ended = run_server("--models", str(tmp_path), *FREE_PORTS)
+    ended = run_server("--models", str(tmp_path), *ON_FREE_PORTS)
     assert ended.returncode == 65
     assert one_line(ended.stderr).startswith(f"error: {tmp_path}: no model is published here")
 
 
 def test_version_that_does_not_exist_ends_with_65(tiny_models: Path) -> None:
-    ended = run_server("--models", str(tiny_models), "--model-version", "7", *FREE_PORTS)
+    ended = run_server("--models", str(tiny_models), "--model-version", "7", *ON_FREE_PORTS)
     assert ended.returncode == 65
     assert "there is no version 7 (there are: 1)" in one_line(ended.stderr)
 
@@ -201,7 +198,7 @@ def test_bundle_with_a_changed_byte_ends_with_65(tiny_models: Path, tmp_path: Pa
     data = bytearray(model.read_bytes())
     data[-1] ^= 1
     model.write_bytes(data)
-    ended = run_server("--models", str(tmp_path / "tiny"), *FREE_PORTS)
+    ended = run_server("--models", str(tmp_path / "tiny"), *ON_FREE_PORTS)
     assert ended.returncode == 65
     assert "model.onnx: changed since it was released" in one_line(ended.stderr)
 

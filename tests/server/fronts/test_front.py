@@ -38,12 +38,13 @@ async def one_front(
     """Before no model; with the port's number. Its libraries are loaded, unless it `starts_anew`."""
     models: LoadedModels[ServedModel] = LoadedModels()
     watcher, health = cast("Watcher", SimpleNamespace(name="tiny")), Health()
-    chosen = ServeSettings(**{"models": "unused", "host": "127.0.0.1", "port": 0, **settings})  # type: ignore[arg-type]
+    usual = {"models": "unused", "host": "127.0.0.1", "port": 0, "http": False}
+    chosen = ServeSettings(**{**usual, **settings})  # type: ignore[arg-type]
     fronts = Fronts(chosen, models, watcher, health, Page.create(1))
     with pytest.MonkeyPatch.context() as patch:
         if not starts_anew:
             patch.setattr(child, "start", start_loaded)
-        port = await fronts.open()
+        port, _ = await fronts.open()
         try:
             if opens:
                 await fronts.has_opened()

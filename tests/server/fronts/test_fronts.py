@@ -28,6 +28,7 @@ from tests.certificates import Authority, write
 from tests.rpc import call_of, health_stub
 from tests.server import spoiled
 from tests.server.calls.test_drain import CLIENTS, Clients
+from tests.server.http.calls import answer_of, connection_to
 from tests.server.oip_calls import IMAGES, crops_of, numbers, of_images, of_pixels, wanting
 from tests.servers import ServerProcess, compute_processes, held_up, processes, run_server, running_server
 
@@ -309,6 +310,26 @@ def test_a_second_server_on_the_port_is_refused_whatever_its_fronts(served: Serv
             f"error: --port {port}: cannot listen on 127.0.0.1:{port}; it is taken, or not this machine's: "
             "choose another --port (0 for a free one) or another --host"
         ]
+
+
+def test_every_front_speaks_http_on_one_port(served: Served) -> None:
+    def answered() -> int:
+        return int(served.metrics()['fovea_requests_total{code="OK",method="HTTP Classify"}'])
+
+    before = answered()
+    connections = [connection_to(served.server) for _ in range(CONNECTIONS)]
+    for connection in connections:
+        connection.request("POST", "/v1/classify", tiny.picture("red"))
+    for connection in connections:
+        assert answer_of(connection.getresponse()).json["predictions"][0]["label"] == "red"
+        connection.close()
+    assert answered() - before == CONNECTIONS
+    port = str(served.server.ready["http_port"])
+    taken = ("--host", "127.0.0.1", "--http-port", port)
+    for fronts in ("1", "2"):
+        refused = run_server("--models", str(served.models), *taken, "--fronts", fronts)
+        assert refused.stderr.startswith(f"error: --http-port {port}: cannot listen on 127.0.0.1:{port}")
+        assert refused.returncode == 69
 
 
 def test_every_front_speaks_tls_and_without_any_the_server_is_not_ready(tmp_path: Path) -> None:

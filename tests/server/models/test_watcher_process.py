@@ -16,7 +16,7 @@ from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.server import spoiled
-from tests.servers import ServerProcess, held_up, run_server, running_server
+from tests.servers import FREE_PORTS, ServerProcess, held_up, run_server, running_server
 
 PATIENCE_S = 30
 ONLY_AT_SIGHUP = ("--watch-interval-s", "0")
@@ -137,18 +137,7 @@ def test_start_without_a_good_version_is_one_line_and_65(tmp_path: Path) -> None
     release = Release(tmp_path)
     for spoil in (spoiled.corrupt_the_model, spoiled.take_other_crops):
         publish(spoil(release.stage()), str(release.models))
-    free_ports = (
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-        "--http-port",
-        "0",
-        "--metrics-port",
-        "0",
-        "--health-port",
-        "0",
-    )
+    free_ports = ("--host", "127.0.0.1", *FREE_PORTS)
     ended = run_server("--models", str(release.models), *free_ports)
     assert ended.returncode == 65
     (line,) = ended.stderr.splitlines()

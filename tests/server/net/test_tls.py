@@ -1,8 +1,10 @@
 """TLS and mTLS on the port of the calls, with certificates made on the spot."""
 
+import http.client
 import re
 import socket
 import ssl
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,6 +166,23 @@ def test_health_needs_no_certificate_under_mtls(mtls_server: tuple[ServerProcess
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+def test_http_shows_and_asks_for_the_same_certificates(mtls_server: tuple[ServerProcess, Path]) -> None:
+    server, folder = mtls_server
+    for name in ("first over http", "second over http"):
+        write_pair(folder, AUTHORITY.issue(name))
+        assert shown_over_http(server, CALLER) == name
+    for stranger in (None, OTHER_AUTHORITY.issue("caller")):
+        with pytest.raises(OSError, match=r"alert|EOF|closed|reset"):
+            shown_over_http(server, stranger)
+    (folder / "ca.crt").write_bytes(OTHER_AUTHORITY.pem)
+    try:
+        assert shown_over_http(server, OTHER_AUTHORITY.issue("caller")) == "second over http"
+        with pytest.raises(OSError, match=r"alert|EOF|closed|reset"):
+            shown_over_http(server, CALLER)
+    finally:
+        (folder / "ca.crt").write_bytes(AUTHORITY.pem)
+
+
 def test_replaced_authority_decides_who_may_call_next(mtls_server: tuple[ServerProcess, Path]) -> None:
     server, folder = mtls_server
     newcomer = OTHER_AUTHORITY.issue("caller")
@@ -268,5 +287,29 @@ def shown_certificate(server: ServerProcess, context: ssl.SSLContext | None = No
     ):
         certificate = connection.getpeercert()
     assert certificate
+    return common_name(certificate)
+
+
+def shown_over_http(server: ServerProcess, identity: Identity | None) -> str:
+    """The common name that a caller is shown who gets an answer. Raises OSError where it gets none."""
+    context = ssl.create_default_context(cadata=AUTHORITY.pem.decode())
+    with tempfile.TemporaryDirectory() as own:
+        if identity is not None:
+            write_pair(Path(own), identity)
+            context.load_cert_chain(Path(own) / "tls.crt", Path(own) / "tls.key")
+        connection = http.client.HTTPSConnection(
+            "localhost", server.ready["http_port"], timeout=30, context=context
+        )
+        try:
+            connection.request("POST", "/v1/classify", tiny.picture("red"))
+            certificate = cast("ssl.SSLSocket", connection.sock).getpeercert()
+            assert connection.getresponse().status == 200
+        finally:
+            connection.close()
+    assert certificate
+    return common_name(certificate)
+
+
+def common_name(certificate: "ssl._PeerCertRetDictType") -> str:
     subject = cast("tuple[tuple[tuple[str, str], ...], ...]", certificate["subject"])
     return dict(field for part in subject for field in part)["commonName"]

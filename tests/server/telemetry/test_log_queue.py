@@ -14,7 +14,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.telemetry.log_queue import QueuedLog
 from tests import tiny
 from tests.programs import Program
-from tests.servers import ROOT, clean_environment
+from tests.servers import FREE_PORTS, ROOT, clean_environment
 
 PATIENCE_S = 30
 SMALLEST_PIPE_BYTES = 4096
@@ -46,7 +46,7 @@ def test_lines_that_do_not_fit_are_dropped_and_the_log_says_how_many() -> None:
 
 
 def test_server_whose_log_nobody_reads_answers_and_ends(tiny_models: Path) -> None:
-    ports = ("--port", "0", "--http-port", "0", "--metrics-port", "0", "--health-port", "0")
+    ports = FREE_PORTS
     flags = ("--host", "127.0.0.1", *ports, "--threads", "1", "--log-level", "debug")
     options: dict[str, Any] = {"cwd": ROOT, "env": clean_environment(), "stderr": subprocess.PIPE}
     with Program("server", "--models", str(tiny_models), *flags, **options) as process:
