@@ -35,7 +35,7 @@ class HttpCall:
     """Its caller's address and deadline, and how it ends when it is refused."""
 
     def __init__(self, request: web.BaseRequest) -> None:
-        self.request_id = request.headers.get(REQUEST_ID, "")
+        self.request_id = request_id_of(request)
         self.deadline: float | None = None
         """On `time.monotonic`'s clock, which is the event loop's too."""
         self._transport = request.transport
@@ -89,6 +89,11 @@ class HttpCall:
         except Problem as problem:
             problem.http = HTTP_OF.get(type(error), problem.http)
             raise
+
+
+def request_id_of(request: web.BaseRequest) -> str:
+    """Its caller's. Bytes that are no UTF-8 come as surrogates, which no message of protobuf holds."""
+    return request.headers.get(REQUEST_ID, "").encode(errors="backslashreplace").decode()
 
 
 def _seconds(timeout_ms: str) -> float:

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from server.calls.draining import SEND_S
-from server.http.call import REQUEST_ID
+from server.http.call import request_id_of
 from server.http.problems import Problem
 from server.statuses import status_of
 
@@ -92,7 +92,7 @@ class HttpServer:
                 {name: value for name, value in refused.headers.items() if name == "Allow"}
             )
         except Exception as bug:
-            response = Problem(status_of(bug, request.headers.get(REQUEST_ID, ""))).response()
+            response = Problem(status_of(bug, request_id_of(request))).response()
         finally:
             self._answering.discard(connection)
         response.headers["Server"] = "Fovea"  # instead of Python's version, and aiohttp's
