@@ -104,7 +104,7 @@ class CallServer:
         names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         health.join(self._server)
-        self._http = _http_server(settings, models, admission, metrics) if settings.http else None
+        self._http = http_server(settings, models, admission, metrics) if settings.http else None
 
     @property
     def in_flight(self) -> InFlight:
@@ -157,12 +157,16 @@ class CallServer:
         await self._server.stop(grace=None)
 
 
-def _http_server(
+def http_server(
     settings: ServeSettings, models: Models, admission: Admission, metrics: CallMetrics
 ) -> "HttpServer":
     from server.http.classify import ClassifyRoutes  # aiohttp's import takes a moment, and memory
+    from server.http.openapi import OpenApiRoutes
     from server.http.server import HttpServer
+    from server.http.uploads import Uploads
 
     calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP)
     service = classifier.ClassifierService(models, admission, calls)
-    return HttpServer(ClassifyRoutes(service, calls, settings).add_to)
+    uploads = Uploads(settings)
+    routes = (ClassifyRoutes(service, calls, uploads), OpenApiRoutes(settings))
+    return HttpServer(lambda router: [each.add_to(router) for each in routes])

@@ -7,14 +7,12 @@ from aiohttp import web
 
 from fovea.v1 import classify_pb2 as pb
 from server.calls.answering import Calls
-from server.calls.request_limits import check_count
 from server.calls.service import BatchRequest, ClassifierService, ImageRequest
-from server.config import ServeSettings
 from server.errors import Refused
 from server.http.answers import classified, classified_batch, plain
-from server.http.bodies import Receiving, is_multipart, read_body, read_images
 from server.http.call import REQUEST_ID, HttpCall
 from server.http.query import query_of, version_of
+from server.http.uploads import Uploads
 
 CLASSIFY: Final = "/v1/classify"
 CLASSIFY_BATCH: Final = "/v1/classify_batch"
@@ -24,13 +22,10 @@ MODEL: Final = "/v1/model"
 class ClassifyRoutes:
     """What a caller of HTTP asks of the service, and its answers."""
 
-    def __init__(self, service: ClassifierService, calls: Calls, settings: ServeSettings) -> None:
+    def __init__(self, service: ClassifierService, calls: Calls, uploads: Uploads) -> None:
         self._service = service
         self._calls = calls
-        self._max_images = settings.max_images_per_call
-        self._max_image_bytes = settings.max_image_bytes
-        self._max_bytes = settings.max_message_bytes
-        self._receiving = Receiving(settings.max_inflight_bytes)
+        self._uploads = uploads
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_post(CLASSIFY, self.classify)
@@ -43,12 +38,12 @@ class ClassifyRoutes:
         try:
             call.read_deadline()
             query = query_of(request)
-            image = await self._image(request, call)
+            image = await self._uploads.image(request, call)
         except Refused as error:
             await call.refuse(self._calls, "Classify", error)
         asked = ImageRequest(*query, call.request_id, memoryview(image))
         answer = await call.ended_in_time(self._service.Classify(asked, call.context))
-        return _json(classified(answer), call)
+        return json_answer(classified(answer), call)
 
     async def classify_batch(self, request: web.Request) -> web.Response:
         """The parts of a multipart body; each has a result or an error, in their order."""
@@ -56,12 +51,12 @@ class ClassifyRoutes:
         try:
             call.read_deadline()
             query = query_of(request)
-            images = await self._images(request, call, self._max_images)
+            images = await self._uploads.images(request, call)
         except Refused as error:
             await call.refuse(self._calls, "ClassifyBatch", error)
         asked = BatchRequest(*query, call.request_id, [memoryview(image) for image in images])
         answer = await call.ended_in_time(self._service.ClassifyBatch(asked, call.context))
-        return _json(classified_batch(answer), call)
+        return json_answer(classified_batch(answer), call)
 
     async def get_model(self, request: web.Request) -> web.Response:
         """The model that is served."""
@@ -72,22 +67,9 @@ class ClassifyRoutes:
         except Refused as error:
             await call.refuse(self._calls, "GetModel", error)
         answer = await self._service.GetModel(pb.GetModelRequest(model_version=version), call.context)
-        return _json(plain(answer), call)
-
-    async def _image(self, request: web.Request, call: HttpCall) -> bytes:
-        if not is_multipart(request):
-            return await read_body(request, self._max_image_bytes, self._receiving, call.deadline)
-        (image,) = await self._images(request, call, 1)
-        return image
-
-    async def _images(self, request: web.Request, call: HttpCall, most: int) -> list[bytes]:
-        """Raises FieldInvalid for none or more, and what `read_images` does."""
-        limit = min(self._max_bytes, most * self._max_image_bytes)
-        images = await read_images(request, most, limit, self._receiving, call.deadline)
-        check_count(len(images), most)
-        return images
+        return json_answer(plain(answer), call)
 
 
-def _json(answer: dict[str, Any], call: HttpCall) -> web.Response:
+def json_answer(answer: dict[str, Any], call: HttpCall) -> web.Response:
     headers = {REQUEST_ID: call.request_id} if call.request_id else None
     return web.Response(body=json.dumps(answer).encode(), content_type="application/json", headers=headers)

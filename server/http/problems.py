@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 CLIENT_CLOSED_REQUEST: Final = 499
 """nginx's number for a caller that did not wait; nobody gets it."""
 
-_HTTP: Final[dict[str, int]] = {
+HTTP: Final[dict[str, int]] = {
     "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
     "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
     "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
@@ -52,14 +52,18 @@ class Problem(Exception):
 
 
 def http_of(status: Status) -> int:
-    return _HTTP[_NAMES[status.code]]
+    return HTTP[_NAMES[status.code]]
+
+
+def title_of(http: int) -> str:
+    return "Client Closed Request" if http == CLIENT_CLOSED_REQUEST else HTTPStatus(http).phrase
 
 
 def document_of(status: Status, http: int | None = None) -> dict[str, Any]:
     """The members of RFC 9457, the code that a gRPC caller gets, and what there is of its details."""
     http = http or http_of(status)
     document: dict[str, Any] = {
-        "title": "Client Closed Request" if http == CLIENT_CLOSED_REQUEST else HTTPStatus(http).phrase,
+        "title": title_of(http),
         "status": http,
         "detail": status.message,
         "code": _NAMES[status.code],

@@ -11,7 +11,7 @@ from server.errors import FieldInvalid
 Reader = Callable[[str, str], Any]
 """Takes an option's name and its value."""
 
-_PRIORITIES: Final = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
+PRIORITIES: Final = {"interactive": pb.PRIORITY_INTERACTIVE, "bulk": pb.PRIORITY_BULK}
 _UINT32, _UINT64 = 2**32, 2**64
 
 
@@ -31,7 +31,7 @@ def query_of(request: web.BaseRequest) -> Query:
     """Raises FieldInvalid, also for an option that there is not."""
     if not request.query_string:
         return _DEFAULT
-    return Query(**_read(request, _CLASSIFY))
+    return Query(**_read(request, OPTIONS))
 
 
 def version_of(request: web.BaseRequest) -> int:
@@ -73,14 +73,15 @@ def _share(name: str, value: str) -> float:
 
 def _priority(name: str, value: str) -> "pb.Priority.ValueType":
     try:
-        return _PRIORITIES[value]
+        return PRIORITIES[value]
     except KeyError:
-        raise FieldInvalid(name, f"{name} must be {' or '.join(_PRIORITIES)}, not {value!r}") from None
+        raise FieldInvalid(name, f"{name} must be {' or '.join(PRIORITIES)}, not {value!r}") from None
 
 
-_CLASSIFY: Final[dict[str, Reader]] = {
+OPTIONS: Final[dict[str, Reader]] = {
     "top_k": _count,
     "min_probability": _share,
     "model_version": _version,
     "priority": _priority,
 }
+"""Of a classification, and what reads each."""

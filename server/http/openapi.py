@@ -1,0 +1,206 @@
+"""`/openapi.json`: what is answered over HTTP, as OpenAPI 3.1 has it, made of what answers.
+
+Answers have the shapes of their messages, options are those that the query's reader knows, statuses those
+that a call can end with; what is written down here beside that, tests hold against the server.
+"""
+
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from aiohttp import web
+from google.protobuf.descriptor import Descriptor
+
+from fovea.v1 import classify_pb2 as pb
+from server.calls.answering import MAX_REQUEST_ID_BYTES
+from server.config import ServeSettings
+from server.http.call import LONGEST_TIMEOUT_MS, REQUEST_ID, TIMEOUT
+from server.http.classify import CLASSIFY, CLASSIFY_BATCH, MODEL
+from server.http.problems import HTTP, title_of
+from server.http.query import OPTIONS, PRIORITIES
+from server.http.schemas import PROBLEM, Json, ref, schemas
+
+OPENAPI: Final = "/openapi.json"
+
+_ABOUT: Final = (
+    "The service fovea.v1.Classifier over HTTP: a request becomes a call of it, with the same limits, queue, "
+    "deadlines and metrics. The paths below /v2 are those of the Open Inference Protocol, version 2, which "
+    "describes them itself: https://github.com/kserve/open-inference-protocol."
+)
+_JSON: Final = "application/json"
+_PROBLEM: Final = "application/problem+json"
+_OCTETS: Final = "application/octet-stream"
+_BYTES: Final[Json] = {"type": "string", "contentMediaType": _OCTETS}
+
+_SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
+    "top_k": (
+        {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+        "How many predictions, best first: at most as many as there are labels. 0 means 1.",
+    ),
+    "min_probability": (
+        {"type": "number", "minimum": 0, "maximum": 1},
+        "Predictions below it are left out.",
+    ),
+    "model_version": (
+        {"type": "integer", "minimum": 0, "maximum": 2**64 - 1},
+        "A version that is loaded; 0 means the current one.",
+    ),
+    "priority": ({"type": "string", "enum": [*PRIORITIES]}, "Interactive images go first."),
+}
+_ASKED: Final = ("INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "INTERNAL")
+"""How a call without a body may end beside well."""
+_UPLOADED: Final = (*_ASKED, "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
+_BODY: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+"""Of a body there are statuses that HTTP alone has."""
+
+
+class Operation(NamedTuple):
+    """A path that is answered, by one method."""
+
+    path: str
+    method: str
+    summary: str
+    answer: Json
+    """By media type."""
+    options: tuple[str, ...] = ()
+    body: Json | None = None
+    """By media type."""
+    ends: tuple[str, ...] = ()
+    """How it may end beside well, by gRPC's names; none where it is no call."""
+
+
+class OpenApiRoutes:
+    """The document, which stays as it is while the server lives."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._document: bytes | None = None
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        router.add_get(OPENAPI, self.get_document)
+
+    async def get_document(self, request: web.Request) -> web.Response:
+        if self._document is None:
+            self._document = json.dumps(document(operations(self._settings))).encode()
+        return web.Response(body=self._document, content_type=_JSON)
+
+
+def operations(settings: ServeSettings) -> tuple[Operation, ...]:
+    """All but those of protocols that are described elsewhere."""
+    image = _BYTES | {"maxLength": settings.max_image_bytes}
+    images = {"type": "array", "items": image, "minItems": 1, "maxItems": settings.max_images_per_call}
+    one = {"image/*": {"schema": image}, _OCTETS: {"schema": image}, **_form("image", image)}
+    options = tuple(OPTIONS)
+    return (
+        Operation(
+            CLASSIFY,
+            "post",
+            "Classifies one image: the body, as it came, or the one part of a form.",
+            _answer(pb.ClassifyResponse.DESCRIPTOR),
+            options,
+            one,
+            _UPLOADED,
+        ),
+        Operation(
+            CLASSIFY_BATCH,
+            "post",
+            "Classifies the parts of a form; each has an answer or an error of its own, in their order.",
+            _answer(pb.ClassifyBatchResponse.DESCRIPTOR),
+            options,
+            _form("images", images),
+            _UPLOADED,
+        ),
+        Operation(
+            MODEL,
+            "get",
+            "Describes the model that is served.",
+            _answer(pb.GetModelResponse.DESCRIPTOR),
+            ("model_version",),
+            None,
+            _ASKED,
+        ),
+        Operation(OPENAPI, "get", "This document.", {_JSON: {"schema": {"type": "object"}}}),
+    )
+
+
+def document(described: Iterable[Operation]) -> Json:
+    described = tuple(described)
+    paths: dict[str, Json] = {}
+    for each in described:
+        paths.setdefault(each.path, {})[each.method] = _operation(each)
+    refused = {int(status) for each in described for status in _refused(each)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Fovea", "version": "1", "description": _ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "responses": {str(status): _refusal(status) for status in sorted(refused)},
+        },
+    }
+
+
+def _operation(described: Operation) -> Json:
+    refused = {str(each): {"$ref": f"#/components/responses/{each}"} for each in _refused(described)}
+    operation: Json = {
+        "summary": described.summary,
+        "responses": {"200": {"description": "OK", "content": described.answer}, **refused},
+    }
+    if described.ends:
+        operation["parameters"] = [*map(_option, described.options), *_headers()]
+    if described.body:
+        operation["requestBody"] = {"required": True, "content": described.body}
+    return operation
+
+
+def _refused(described: Operation) -> list[int]:
+    statuses = [HTTP[name] for name in described.ends] + list(_BODY if described.body else ())
+    return sorted(map(int, statuses))
+
+
+def _option(name: str) -> Json:
+    schema, description = _SCHEMAS[name]
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _headers() -> tuple[Json, ...]:
+    return (
+        {
+            "name": REQUEST_ID,
+            "in": "header",
+            "schema": {"type": "string", "maxLength": MAX_REQUEST_ID_BYTES},
+            "description": "Comes back with the answer, and stands in the server's log.",
+        },
+        {
+            "name": TIMEOUT,
+            "in": "header",
+            "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_TIMEOUT_MS},
+            "description": "Milliseconds from now, after which nobody waits for an answer.",
+        },
+    )
+
+
+def _form(name: str, schema: Json) -> Json:
+    described = {"type": "object", "properties": {name: schema}, "required": [name]}
+    return {"multipart/form-data": {"schema": described}}
+
+
+def _answer(message: Descriptor) -> Json:
+    return {_JSON: {"schema": ref(message.name)}}
+
+
+def _refusal(status: int) -> Json:
+    response: Json = {
+        "description": _phrase(status),
+        "content": {_PROBLEM: {"schema": ref(PROBLEM)}},
+    }
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        seconds = {"schema": {"type": "integer", "minimum": 1}, "description": "In seconds."}
+        response["headers"] = {"Retry-After": seconds}
+    return response
+
+
+def _phrase(status: int) -> str:
+    names = " or ".join(name for name, http in HTTP.items() if http == status)
+    return f"{title_of(status)}; gRPC's {names}" if names else title_of(status)

@@ -1,0 +1,80 @@
+"""What JSON answers consist of, as JSON Schema: the messages that they are made of, and the problem."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.status_pb2 import Status
+
+from fovea.v1 import classify_pb2 as pb
+from server.http.problems import HTTP
+
+Json = dict[str, Any]
+
+PROBLEM: Final = "Problem"
+_WHOLE: Final = {"type": "integer", "minimum": 0}
+_SCALARS: Final[dict[int, Json]] = {
+    FieldDescriptor.CPPTYPE_STRING: {"type": "string"},
+    FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.CPPTYPE_UINT32: _WHOLE,
+    FieldDescriptor.CPPTYPE_UINT64: _WHOLE,
+    FieldDescriptor.CPPTYPE_FLOAT: {"type": "number"},
+    FieldDescriptor.CPPTYPE_DOUBLE: {"type": "number"},
+}
+
+
+def schemas() -> dict[str, Json]:
+    """Of every message that answers are made of, and of the problem, by name."""
+    found = {PROBLEM: _problem()}
+    waiting = [answer.DESCRIPTOR for answer in (pb.ClassifyBatchResponse, pb.GetModelResponse)]
+    while waiting:
+        message = waiting.pop()
+        if message.name not in found:
+            found[message.name] = _schema_of(message)
+            fields = [field.message_type for field in message.fields]
+            waiting += [each for each in fields if each is not None and each.file is pb.DESCRIPTOR]
+    return found
+
+
+def ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _schema_of(message: Descriptor) -> Json:
+    """As `server.http.answers` writes it: each field is there, of a oneof the one that is set."""
+    if message.oneofs:
+        (choice,) = message.oneofs
+        return {"oneOf": [_object([field]) for field in choice.fields]}
+    return _object(message.fields)
+
+
+def _object(fields: Iterable[FieldDescriptor]) -> Json:
+    properties = {field.name: _value(field) for field in fields}
+    return {"type": "object", "properties": properties, "required": [*properties]}
+
+
+def _value(field: FieldDescriptor) -> Json:
+    one = _message(field.message_type) if field.message_type else _SCALARS[field.cpp_type]
+    return {"type": "array", "items": one} if field.is_repeated else one
+
+
+def _message(message: Descriptor) -> Json:
+    if message.full_name == Timestamp.DESCRIPTOR.full_name:
+        return {"type": "string", "format": "date-time"}
+    return ref(PROBLEM if message.full_name == Status.DESCRIPTOR.full_name else message.name)
+
+
+def _problem() -> Json:
+    """RFC 9457's members, and ours, as `server.http.problems` writes them."""
+    text = {"type": "string"}
+    wrong = {"field": text, "detail": text}
+    properties = {
+        "title": text,
+        "status": {"type": "integer"},
+        "detail": text,
+        "code": {"enum": [*HTTP]},
+        "errors": {"type": "array", "items": {"type": "object", "properties": wrong, "required": [*wrong]}},
+        "retry_after_s": {"type": "number"},
+    }
+    return {"type": "object", "properties": properties, "required": ["title", "status", "detail", "code"]}

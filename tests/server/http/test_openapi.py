@@ -1,0 +1,91 @@
+"""The document says what is answered: paths, options, statuses and the very keys of the answers."""
+
+import copy
+from typing import Any
+
+import jsonschema
+import openapi_spec_validator
+import pytest
+
+from server.config import ServeSettings
+from server.fronts.call_server import http_server
+from server.http.query import OPTIONS
+from server.models.served_model import LoadedModels, ServedModel
+from server.queue.priorities import Admission
+from server.telemetry.call_metrics import OwnCallMetrics
+from tests.server.http.calls import Answer, form, request
+from tests.servers import ServerProcess
+from tests.tiny import picture
+
+ELSEWHERE = ("/v2",)
+"""Paths of protocols that are described by themselves."""
+
+
+@pytest.fixture(scope="module", name="document")
+def served_document(server: ServerProcess) -> dict[str, Any]:
+    return dict(request(server, "GET", "/openapi.json").json)
+
+
+def test_the_document_is_openapi_and_has_every_path_that_is_answered(document: dict[str, Any]) -> None:
+    openapi_spec_validator.validate(document)
+    settings, models = ServeSettings(models="models/pets"), LoadedModels[ServedModel]()
+    server = http_server(settings, models, Admission(1, 1), OwnCallMetrics(None))
+    routes = [route for route in server._runner.app.router.routes() if route.resource]
+    answered = {(route.method.lower(), str(route.resource and route.resource.canonical)) for route in routes}
+    described = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert described == {
+        (method, path) for method, path in answered if method != "head" and not path.startswith(ELSEWHERE)
+    }
+
+
+def test_options_are_those_that_are_read(document: dict[str, Any]) -> None:
+    parameters = document["paths"]["/v1/classify"]["post"]["parameters"]
+    assert [each["name"] for each in parameters if each["in"] == "query"] == [*OPTIONS]
+
+
+def test_answers_have_the_keys_of_their_schemas_and_no_others(
+    server: ServerProcess, document: dict[str, Any]
+) -> None:
+    image = picture("red")
+    one, head = form([image])
+    some, _ = form([image, b"no image"])
+    headers_of_form = {"Content-Type": head["Content_Type"]}
+    cases = [
+        ("POST", "/v1/classify?top_k=2", image, {}, 200),
+        ("POST", "/v1/classify", one, headers_of_form, 200),
+        ("POST", "/v1/classify", image, {"X-Request-Id": "no UTF-8: \xff"}, 200),
+        ("POST", "/v1/classify", b"no image", {}, 400),
+        ("POST", "/v1/classify?top_k=many", image, {}, 400),
+        ("POST", "/v1/classify?model_version=7", image, {}, 404),
+        ("POST", "/v1/classify_batch", some, headers_of_form, 200),
+        ("POST", "/v1/classify_batch", b"", {}, 400),
+        ("GET", "/v1/model", None, {}, 200),
+        ("GET", "/v1/model?model_version=7", None, {}, 404),
+    ]
+    for method, path, body, headers, status in cases:
+        answer = request(server, method, path, body, headers)
+        assert answer.status == status, (path, answer.body)
+        check(document, method, path, answer)
+    assert document["paths"]["/v1/classify_batch"]["post"]["requestBody"]["content"].keys() == {
+        "multipart/form-data"
+    }
+
+
+def check(document: dict[str, Any], method: str, path: str, answer: Answer) -> None:
+    """The answer is what the document says of its status; a key more or less fails."""
+    response = document["paths"][path.partition("?")[0]][method.lower()]["responses"][str(answer.status)]
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    media_type = answer.headers["Content-Type"].partition(";")[0]
+    schema = {**response["content"][media_type]["schema"], "components": strict(document["components"])}
+    jsonschema.Draft202012Validator(schema).validate(answer.json)
+
+
+def strict(schema: Any) -> Any:
+    """Without room for keys that it does not name."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return copy.copy(schema)
+    inner = {name: strict(each) for name, each in schema.items()}
+    return inner | {"additionalProperties": False} if schema.get("type") == "object" else inner
