@@ -110,9 +110,10 @@ def test_probes_stay_on_the_port_without_tls(serving: Workload) -> None:
 
 
 def test_service_says_what_its_port_speaks(rendering: Rendering) -> None:
-    grpc, _ = rendering.named("Service", "fovea-serve")["spec"]["ports"]
+    grpc, http, _ = rendering.named("Service", "fovea-serve")["spec"]["ports"]
     is_plain = "tls" not in rendering.composition.components
     assert grpc.get("appProtocol") == ("kubernetes.io/h2c" if is_plain else None)
+    assert http["appProtocol"] == ("http" if is_plain else "https")
 
 
 def test_models_on_a_volume_are_written_by_the_trainer_alone(workload: Workload) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from server.config import METRICS_PORT, PORT
+from server.config import HTTP_PORT, METRICS_PORT, PORT
 from tests.deploy.manifests import Manifest, Rendering, Workload, is_training
 
 Hole = tuple[str, int, str]
@@ -35,7 +35,7 @@ def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server_and_ser
 
 
 def test_callers_and_prometheus_reach_the_server_alone(workload: Workload) -> None:
-    expected = {("TCP", PORT, ANY_POD), ("TCP", METRICS_PORT, MONITORING)}
+    expected = {("TCP", PORT, ANY_POD), ("TCP", HTTP_PORT, ANY_POD), ("TCP", METRICS_PORT, MONITORING)}
     is_server = workload.container["name"] == "server"
     assert set(holes("ingress", workload)) == (expected if is_server else between_ranks(workload))
 

@@ -5,7 +5,7 @@ import pytest
 from fovea.errors import ExitCode
 from scorer.cluster.api import PATIENCE_S
 from scorer.config import WorkSettings
-from server.config import HEALTH_PORT, METRICS_PORT, PORT
+from server.config import HEALTH_PORT, HTTP_PORT, METRICS_PORT, PORT
 from tests.deploy.manifests import JOB_NAME, Rendering, Workload
 from tests.deploy.settings import WORKERS, settings_of
 
@@ -85,10 +85,11 @@ def test_ports_are_those_that_the_server_listens_on(
     ports = {port["name"]: port["containerPort"] for port in serving.container["ports"]}
     assert ports == {
         "grpc": settings.port,
+        "http": settings.http_port,
         "metrics": settings.metrics_port,
         "health": settings.health_port,
     }
-    assert ports == {"grpc": PORT, "metrics": METRICS_PORT, "health": HEALTH_PORT}
+    assert ports == {"grpc": PORT, "http": HTTP_PORT, "metrics": METRICS_PORT, "health": HEALTH_PORT}
 
 
 @pytest.mark.parametrize(

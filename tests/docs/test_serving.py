@@ -41,7 +41,7 @@ def test_methods_that_the_page_calls_exist() -> None:
 
 def test_ports_are_the_defaults() -> None:
     fields = ServeSettings.model_fields
-    defaults = [fields[name].default for name in ("port", "metrics_port", "health_port")]
+    defaults = [fields[name].default for name in ("http_port", "port", "metrics_port", "health_port")]
     assert [int(row["port"].text) for row in SERVING.table("port")] == defaults
 
 

@@ -21,6 +21,7 @@ from server.lifecycle import Ports, Server
 from tests import tiny
 from tests.rpc import call_of, health_stub
 from tests.server.event_loop import all_has_run, in_event_loop
+from tests.server.http.calls import answer_of, connection_to
 from tests.servers import (
     FREE_PORTS,
     ServerProcess,
@@ -41,11 +42,16 @@ def test_sigterm_answers_what_is_in_flight_and_exits_0(tiny_models: Path) -> Non
     with running_server(tiny_models) as server, grpc.insecure_channel(server.target) as channel:
         with held_up(server):
             batch = ClassifierStub(channel).ClassifyBatch.future(BATCH, timeout=60)
-            wait_until_in_flight(server)
+            over_http = connection_to(server)
+            over_http.request("POST", "/v1/classify", tiny.picture("blue"))
+            wait_until_in_flight(server, len(BATCH.images) + 1)
             server.send(signal.SIGTERM)
             server.wait_for("draining")
         labels = [result.response.predictions[0].label for result in batch.result().results]
         assert labels == ["red"] * len(BATCH.images)
+        answer = answer_of(over_http.getresponse())
+        assert answer.json["predictions"][0]["label"] == "blue"
+        assert answer.headers["Connection"] == "close"
         assert server.exit_code() == 0
 
 
@@ -233,9 +239,9 @@ def watch(channel: grpc.Channel, service: str) -> Iterator[health_pb2.HealthChec
     return health_stub(channel).Watch(request, timeout=60)
 
 
-def wait_until_in_flight(server: ServerProcess) -> None:
+def wait_until_in_flight(server: ServerProcess, images: int = len(BATCH.images)) -> None:
     page = ""
-    while f"fovea_inflight_images {len(BATCH.images)}.0" not in page:
+    while f"fovea_inflight_images {images}.0" not in page:
         with urllib.request.urlopen(server.metrics_url, timeout=30) as response:
             page = response.read().decode()
 
