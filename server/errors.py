@@ -98,5 +98,11 @@ class BodyUnreadable(Refused):
     reason = "body_unreadable"
 
 
+class EncodingUnknown(Refused):
+    """A request's bytes are compressed in a way that is not known here."""
+
+    reason = "body_encoding"
+
+
 class ComputeFailed(Exception):
     """The model failed on the batch that this image was in; the cause is in `__cause__`."""

@@ -20,6 +20,7 @@ from server.errors import (
     BodyUnreadable,
     DeadlinePassed,
     Draining,
+    EncodingUnknown,
     FieldInvalid,
     FolderUnreachable,
     ModelUnknown,
@@ -48,6 +49,7 @@ _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
     FolderUnreachable: grpc.StatusCode.UNAVAILABLE,
     VersionRefused: grpc.StatusCode.FAILED_PRECONDITION,
     Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    EncodingUnknown: grpc.StatusCode.UNIMPLEMENTED,  # as gRPC itself says of a message
 }
 
 CODES: Final = tuple(

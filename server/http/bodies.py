@@ -10,6 +10,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from server.errors import BodyStalled, BodyTooLarge, BodyUnreadable, DeadlinePassed, QueueFull
+from server.http.encodings import Decoder
 
 BODY_S: Final = 60.0
 """A body has this long to come, however few of its bytes come at a time."""
@@ -73,6 +74,30 @@ async def read_body(
                     raise _too_large(limit)
                 chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_decoded(
+    request: web.BaseRequest, limit: int, receiving: Receiving, deadline: float | None
+) -> bytes:
+    """All of it, without the compression that it may have come with; `limit` is of what comes of it.
+
+    Raises EncodingUnknown, and what `read_body` does.
+    """
+    if "Content-Encoding" not in request.headers:
+        return await read_body(request, limit, receiving, deadline)
+    decoder = Decoder(request.headers["Content-Encoding"])
+    pieces: list[bytes] = []
+    with receiving.body() as received:
+        async with _in_time(request, deadline):
+            while chunk := await request.content.readany():
+                for piece in decoder.decode(chunk):
+                    received.count(len(piece))
+                    if received.bytes > limit:
+                        raise _too_large(limit)
+                    pieces.append(piece)
+                    await asyncio.sleep(0)  # a piece takes milliseconds
+    decoder.finish()
+    return b"".join(pieces)
 
 
 async def read_images(

@@ -12,7 +12,7 @@ from aiohttp import web
 from google.rpc.status_pb2 import Status
 
 from server.calls.answering import Calls, Context
-from server.errors import BodyStalled, BodyTooLarge, FieldInvalid
+from server.errors import BodyStalled, BodyTooLarge, EncodingUnknown, FieldInvalid
 from server.http.problems import Problem
 
 R = TypeVar("R")
@@ -25,6 +25,7 @@ LONGEST_TIMEOUT_MS: Final = 86_400_000
 HTTP_OF: Final[dict[type[Exception], int]] = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyStalled: HTTPStatus.REQUEST_TIMEOUT,
+    EncodingUnknown: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 """Where HTTP has a number of its own."""
 

@@ -1,10 +1,10 @@
-"""The images of requests, within the limits of the settings; what is on its way is bounded for all paths."""
+"""The bodies of requests, within the limits of the settings; what is on its way is bounded for all paths."""
 
 from aiohttp import web
 
 from server.calls.request_limits import check_count
 from server.config import ServeSettings
-from server.http.bodies import Receiving, is_multipart, read_body, read_images
+from server.http.bodies import Receiving, is_multipart, read_body, read_decoded, read_images
 from server.http.call import HttpCall
 
 
@@ -28,6 +28,11 @@ class Uploads:
         """The parts of a multipart body. Raises FieldInvalid for none or more than may be, and what
         `read_images` does."""
         return await self._images(request, call, self._max_images)
+
+    async def decoded(self, request: web.Request, call: HttpCall, limit: int | None = None) -> bytes:
+        """A body that may have come compressed, of as many bytes as any, or of `limit`. Raises what
+        `read_decoded` does."""
+        return await read_decoded(request, limit or self._max_bytes, self._receiving, call.deadline)
 
     async def _images(self, request: web.Request, call: HttpCall, most: int) -> list[bytes]:
         limit = min(self._max_bytes, most * self._max_image_bytes)
