@@ -1,5 +1,6 @@
 """Every service on the ports of the calls, gRPC's and HTTP's, answered by this process."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import grpc
@@ -91,20 +92,20 @@ class CallServer:
         descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
         limits = classifier_limits(settings.max_images_per_call)
         add_service(self._server, descriptor, service, limits, classifier.PARSERS)
-        inference = InferenceService(
-            models,
-            Inference(models, admission, settings.max_images_per_call),
-            Repository(models, versions, admission, health),
-            calls,
-            settings,
-            health,
-        )
+
+        def inference_of(calls: Calls) -> InferenceService:
+            inference = Inference(models, admission, settings.max_images_per_call)
+            repository = Repository(models, versions, admission, health)
+            return InferenceService(models, inference, repository, calls, settings, health)
+
         descriptor = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-        add_service(self._server, descriptor, inference, inference_limits(), infer_request.PARSERS)
+        add_service(self._server, descriptor, inference_of(calls), inference_limits(), infer_request.PARSERS)
         names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         health.join(self._server)
-        self._http = http_server(settings, models, admission, metrics) if settings.http else None
+        self._http: HttpServer | None = None
+        if settings.http:
+            self._http = http_server(settings, models, admission, metrics, inference_of)
 
     @property
     def in_flight(self) -> InFlight:
@@ -158,9 +159,14 @@ class CallServer:
 
 
 def http_server(
-    settings: ServeSettings, models: Models, admission: Admission, metrics: CallMetrics
+    settings: ServeSettings,
+    models: Models,
+    admission: Admission,
+    metrics: CallMetrics,
+    inference_of: Callable[[Calls], InferenceService],
 ) -> "HttpServer":
     from server.http.classify import ClassifyRoutes  # aiohttp's import takes a moment, and memory
+    from server.http.inference import InferenceRoutes
     from server.http.openapi import OpenApiRoutes
     from server.http.server import HttpServer
     from server.http.uploads import Uploads
@@ -168,5 +174,9 @@ def http_server(
     calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP)
     service = classifier.ClassifierService(models, admission, calls)
     uploads = Uploads(settings)
-    routes = (ClassifyRoutes(service, calls, uploads), OpenApiRoutes(settings))
+    routes = (
+        ClassifyRoutes(service, calls, uploads),
+        InferenceRoutes(inference_of(calls), calls, uploads),
+        OpenApiRoutes(settings),
+    )
     return HttpServer(lambda router: [each.add_to(router) for each in routes])

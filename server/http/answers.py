@@ -44,13 +44,20 @@ def classified_batch(response: pb.ClassifyBatchResponse) -> dict[str, Any]:
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """Any message; its numbers are numbers, where protobuf's own JSON writes those of 64 bits as strings."""
+    """Any message that holds neither lists of enums nor maps of messages.
+
+    Its numbers are numbers, where protobuf's own JSON writes those of 64 bits as strings.
+    """
     return {field.name: _value(getattr(message, field.name), field) for field in message.DESCRIPTOR.fields}
 
 
 def _value(value: Any, field: Any) -> Any:
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[value].name
     if field.message_type is None:
         return list(value) if field.is_repeated else value
+    if field.message_type.GetOptions().map_entry:
+        return dict(value)
     if isinstance(value, Timestamp):
         return value.ToJsonString()
     return [plain(each) for each in value] if field.is_repeated else plain(value)

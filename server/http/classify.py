@@ -1,6 +1,7 @@
 """`/v1/...`: fovea.v1.Classifier over HTTP. An image is the body itself, its options are in the query."""
 
 import json
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
@@ -70,6 +71,7 @@ class ClassifyRoutes:
         return json_answer(plain(answer), call)
 
 
-def json_answer(answer: dict[str, Any], call: HttpCall) -> web.Response:
+def json_answer(answer: Any, call: HttpCall, status: int = HTTPStatus.OK) -> web.Response:
     headers = {REQUEST_ID: call.request_id} if call.request_id else None
-    return web.Response(body=json.dumps(answer).encode(), content_type="application/json", headers=headers)
+    body = json.dumps(answer).encode()
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers)

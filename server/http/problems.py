@@ -10,6 +10,9 @@ from aiohttp import web
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
+INFERENCE: Final = "/v2"
+"""Below it the Open Inference Protocol is spoken."""
+
 CLIENT_CLOSED_REQUEST: Final = 499
 """nginx's number for a caller that did not wait; nobody gets it."""
 
@@ -41,14 +44,16 @@ class Problem(Exception):
     def of(cls, code: grpc.StatusCode, message: str, http: int | None = None) -> Self:
         return cls(Status(code=code.value[0], message=message), http)
 
-    def response(self) -> web.Response:
+    def response(self, path: str = "") -> web.Response:
+        """To a request for `path`."""
         headers = {}
         if retry_after_s := retry_after_s_of(self.status):
             headers["Retry-After"] = str(math.ceil(retry_after_s))
-        body = json.dumps(document_of(self.status, self.http)).encode()
-        return web.Response(
-            body=body, status=self.http, headers=headers, content_type="application/problem+json"
-        )
+        document, kind = document_of(self.status, self.http), "application/problem+json"
+        if path.startswith(INFERENCE):  # its clients read `error`, KServe's of no other type than this
+            document["error"], kind = self.status.message, "application/json"
+        body = json.dumps(document).encode()
+        return web.Response(body=body, status=self.http, headers=headers, content_type=kind)
 
 
 def http_of(status: Status) -> int:

@@ -85,14 +85,14 @@ class HttpServer:
         try:
             response = await handler(request)
         except Problem as problem:
-            response = problem.response()
+            response = problem.response(request.path)
         except web.HTTPException as refused:
-            response = _of_aiohttp(refused).response()
+            response = _of_aiohttp(refused).response(request.path)
             response.headers.update(
                 {name: value for name, value in refused.headers.items() if name == "Allow"}
             )
         except Exception as bug:
-            response = Problem(status_of(bug, request_id_of(request))).response()
+            response = Problem(status_of(bug, request_id_of(request))).response(request.path)
         finally:
             self._answering.discard(connection)
         response.headers["Server"] = "Fovea"  # instead of Python's version, and aiohttp's

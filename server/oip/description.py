@@ -11,7 +11,7 @@ from server.oip.aliases import ModelAlias
 SERVER_NAME: Final = "fovea"
 SERVER_VERSION: Final = "0.1.0"
 EXTENSIONS: Final = (
-    *("classification", "model_configuration", "model_repository"),
+    *("binary_tensor_data", "classification", "model_configuration", "model_repository"),
     *("parameters", "schedule_policy", "statistics"),
 )
 """Triton's, by its own names."""

@@ -1,7 +1,7 @@
 """The document says what is answered: paths, options, statuses and the very keys of the answers."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import openapi_spec_validator
@@ -11,6 +11,7 @@ from server.config import ServeSettings
 from server.fronts.call_server import http_server
 from server.http.query import OPTIONS
 from server.models.served_model import LoadedModels, ServedModel
+from server.oip.service import InferenceService
 from server.queue.priorities import Admission
 from server.telemetry.call_metrics import OwnCallMetrics
 from tests.server.http.calls import Answer, form, request
@@ -29,7 +30,8 @@ def served_document(server: ServerProcess) -> dict[str, Any]:
 def test_the_document_is_openapi_and_has_every_path_that_is_answered(document: dict[str, Any]) -> None:
     openapi_spec_validator.validate(document)
     settings, models = ServeSettings(models="models/pets"), LoadedModels[ServedModel]()
-    server = http_server(settings, models, Admission(1, 1), OwnCallMetrics(None))
+    inference = cast("InferenceService", None)
+    server = http_server(settings, models, Admission(1, 1), OwnCallMetrics(None), lambda _: inference)
     routes = [route for route in server._runner.app.router.routes() if route.resource]
     answered = {(route.method.lower(), str(route.resource and route.resource.canonical)) for route in routes}
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
