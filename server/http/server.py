@@ -71,12 +71,19 @@ class HttpServer:
 
     def _connected(self) -> asyncio.Protocol:
         """For a new connection."""
+        server = self._server
+        surplus = len(server.connections) + 1 - max_connections()
+        return server() if surplus <= 0 or self._make_room(surplus) else _Full()
+
+    def _make_room(self, surplus: int) -> bool:
+        """Closes so many idle ones, the oldest first. False where too many are busy."""
         connections = self._server.connections
-        if len(connections) >= max_connections():
-            oldest = next((each for each in connections if each not in self._answering), None)
-            if oldest is not None:
-                oldest.force_close()
-        return self._server()
+        open_ones = [each for each in connections if each.transport is not None]
+        surplus -= len(connections) - len(open_ones)  # which are closed already, and have not gone yet
+        idle = [each for each in open_ones if each not in self._answering][: max(0, surplus)]
+        for each in idle:
+            each.force_close()
+        return len(idle) >= surplus
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -99,6 +106,15 @@ class HttpServer:
         if self._is_draining:
             response.force_close()
         return response
+
+
+class _Full(asyncio.Protocol):
+    """Tells a caller that there is no room, whatever it asks."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        full = cast("asyncio.Transport", transport)
+        full.write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        full.close()
 
 
 def _aiohttp_log() -> logging.Logger:

@@ -71,6 +71,23 @@ async def test_the_oldest_idle_connection_makes_room_and_one_that_waits_for_its_
 
 
 @in_event_loop
+async def test_where_every_connection_is_busy_a_new_one_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 2)
+    gate = Gate()
+    await gate.open()
+    busy = await connect(gate.port, 2)
+    for _, writer in busy:
+        writer.write(HEAD)
+    await until(lambda: gate.waiting == 2)
+    ((late, _),) = await connect(gate.port, 1)
+    assert (await head_of(late))[0] == b"http/1.1 503 service unavailable"
+    gate.let_go()
+    for reader, _ in busy:
+        assert (await head_of(reader))[0] == b"http/1.1 200 ok"
+    await gate.server.close()
+
+
+@in_event_loop
 async def test_connection_on_which_no_head_comes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "IDLE_S", 0.1)
     gate = Gate()
