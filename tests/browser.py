@@ -99,29 +99,36 @@ def browser(started_browser: "tuple[Browser, asyncio.AbstractEventLoop]") -> "It
 
 @contextmanager
 def opened(
-    browser: "Browser", file: Path, *, theme: Theme = "light", width: int = WIDE, scripts: bool = True
+    browser: "Browser",
+    page: Path | str,
+    *,
+    theme: Theme = "light",
+    width: int = WIDE,
+    scripts: bool = True,
 ) -> Iterator[OpenPage]:
-    """The page in a window of its own, `width` pixels wide, with its scripts or without."""
+    """A file, or the root of a server, in a window of its own, `width` pixels wide, with its scripts or
+    without. What a server's page asks of that server is no complaint."""
+    own = page.as_uri() if isinstance(page, Path) else page
     context = browser.new_context(
         color_scheme=theme,
         viewport={"width": width, "height": HEIGHT},
         java_script_enabled=scripts,
         reduced_motion="reduce",
-        offline=True,
+        offline=isinstance(page, Path),
     )
     context.set_default_timeout(PATIENCE_MS)
     try:
         tab = OpenPage(context.new_page())
-        _listen(tab, file.as_uri())
-        tab.page.goto(file.as_uri(), wait_until="load")
+        _listen(tab, (f"{own}#",) if isinstance(page, Path) else (own, f"blob:{own}"), own)
+        tab.page.goto(own, wait_until="load")
         yield tab
     finally:
         context.close()
 
 
-def _listen(tab: OpenPage, own: str) -> None:
+def _listen(tab: OpenPage, allowed: tuple[str, ...], own: str) -> None:
     def note_request(request: "Request") -> None:
-        if not request.url.startswith(("data:", f"{own}#")) and request.url != own:
+        if not request.url.startswith(("data:", *allowed)) and request.url != own:
             tab.complaints.append(f"asks for {request.url}")
 
     tab.page.on("request", note_request)

@@ -166,8 +166,10 @@ def http_server(
     inference_of: Callable[[Calls], InferenceService],
 ) -> "HttpServer":
     from server.http.classify import ClassifyRoutes  # aiohttp's import takes a moment, and memory
+    from server.http.crops import CropRoutes
     from server.http.inference import InferenceRoutes
     from server.http.openapi import OpenApiRoutes
+    from server.http.page import PageRoutes
     from server.http.server import HttpServer
     from server.http.uploads import Uploads
 
@@ -177,6 +179,8 @@ def http_server(
     routes = (
         ClassifyRoutes(service, calls, uploads),
         InferenceRoutes(inference_of(calls), calls, uploads),
+        CropRoutes(models, admission, calls, uploads, settings),
+        PageRoutes(),
         OpenApiRoutes(settings),
     )
     return HttpServer(lambda router: [each.add_to(router) for each in routes])

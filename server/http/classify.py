@@ -72,6 +72,10 @@ class ClassifyRoutes:
 
 
 def json_answer(answer: Any, call: HttpCall, status: int = HTTPStatus.OK) -> web.Response:
-    headers = {REQUEST_ID: call.request_id} if call.request_id else None
     body = json.dumps(answer).encode()
-    return web.Response(body=body, status=status, content_type="application/json", headers=headers)
+    return web.Response(body=body, status=status, content_type="application/json", headers=headers_of(call))
+
+
+def headers_of(call: HttpCall) -> dict[str, str]:
+    """Of each answer to it."""
+    return {REQUEST_ID: call.request_id} if call.request_id else {}

@@ -17,6 +17,8 @@ from server.calls.answering import MAX_REQUEST_ID_BYTES
 from server.config import ServeSettings
 from server.http.call import LONGEST_TIMEOUT_MS, REQUEST_ID, TIMEOUT
 from server.http.classify import CLASSIFY, CLASSIFY_BATCH, MODEL
+from server.http.crops import CROP
+from server.http.page import FILES
 from server.http.problems import HTTP, title_of
 from server.http.query import OPTIONS, PRIORITIES
 from server.http.schemas import PROBLEM, Json, ref, schemas
@@ -32,6 +34,7 @@ _JSON: Final = "application/json"
 _PROBLEM: Final = "application/problem+json"
 _OCTETS: Final = "application/octet-stream"
 _BYTES: Final[Json] = {"type": "string", "contentMediaType": _OCTETS}
+_TEXT: Final[Json] = {"type": "string"}
 
 _SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
     "top_k": (
@@ -119,6 +122,19 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
             ("model_version",),
             None,
             _ASKED,
+        ),
+        Operation(
+            CROP,
+            "post",
+            "The image as the model sees it.",
+            {"image/png": {"schema": _BYTES}},
+            ("model_version",),
+            one,
+            _UPLOADED,
+        ),
+        *(
+            Operation(path, "get", f"The page to try the model on: {name}.", {kind: {"schema": _TEXT}})
+            for path, (name, kind) in FILES.items()
         ),
         Operation(OPENAPI, "get", "This document.", {_JSON: {"schema": {"type": "object"}}}),
     )

@@ -20,7 +20,7 @@ _INFERENCE: Final = tuple(
 METHODS: Final = (
     *classify_pb2.DESCRIPTOR.services_by_name["Classifier"].methods_by_name,
     *_INFERENCE,
-    *(HTTP + method for method in ("Classify", "ClassifyBatch", "GetModel", *_INFERENCE)),
+    *(HTTP + method for method in ("Classify", "ClassifyBatch", "GetModel", "Crop", *_INFERENCE)),
 )
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 """Bounds of the buckets."""

@@ -61,6 +61,7 @@ def test_answers_have_the_keys_of_their_schemas_and_no_others(
         ("POST", "/v1/classify?model_version=7", image, {}, 404),
         ("POST", "/v1/classify_batch", some, headers_of_form, 200),
         ("POST", "/v1/classify_batch", b"", {}, 400),
+        ("POST", "/v1/crop", b"no image", {}, 400),
         ("GET", "/v1/model", None, {}, 200),
         ("GET", "/v1/model?model_version=7", None, {}, 404),
     ]

@@ -1,0 +1,216 @@
+"use strict";
+
+const element = (id) => document.getElementById(id);
+const shown = { own: "", crop: "" };
+let asking = new AbortController();
+
+class Refused extends Error {
+  constructor(problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+async function ask(path, options = {}) {
+  const response = await fetch(path, options);
+  if (response.ok) return response;
+  const isProblem = (response.headers.get("Content-Type") || "").startsWith("application/problem+json");
+  const problem = isProblem ? await response.json() : { title: response.statusText, status: response.status, detail: "" };
+  throw new Refused(problem);
+}
+
+async function describeModel() {
+  try {
+    const model = await (await ask("/v1/model")).json();
+    const labels = model.labels.length;
+    const count = element("count");
+    count.max = labels;
+    count.value = Math.min(5, labels);
+    element("name").textContent = `Try ${model.model.name}`;
+    document.title = `Fovea: try ${model.model.name}`;
+    const measured = `${percent(model.metrics.accuracy)} right of ${model.metrics.images.toLocaleString("en")} held-out images`;
+    element("model").textContent = `Version ${model.model.version}, ${labels} labels, ${measured}; ${model.precision} on ${model.provider}.`;
+    element("model").dataset.threshold = model.abstain_threshold;
+  } catch (error) {
+    element("model").textContent = `Which model is served is not known: ${words(error)}`;
+  }
+  showCommand();
+}
+
+async function classify(file) {
+  asking.abort();
+  asking = new AbortController();
+  const signal = asking.signal;
+  begin(file);
+  const started = performance.now();
+  try {
+    const query = new URLSearchParams({ top_k: element("count").value || "1" });
+    const options = { method: "POST", body: file, signal };
+    const answer = await (await ask(`/v1/classify?${query}`, options)).json();
+    if (signal.aborted) return;
+    showAnswer(answer, performance.now() - started);
+    await showCrop(file, answer.model.version, signal);
+  } catch (error) {
+    if (!signal.aborted) showError(error);
+  }
+}
+
+function begin(file) {
+  element("error").hidden = true;
+  element("answer").hidden = true;
+  say(`Classifying ${file.name || "the image"} …`);
+  picture("own", file);
+  element("own-caption").textContent = `As it was sent: ${file.name || "pasted"}, ${bytes(file.size)}`;
+  element("crop").hidden = true;
+  element("crop-caption").textContent = "Asking for what the model saw …";
+}
+
+function showAnswer(answer, tookMs) {
+  const best = answer.predictions[0];
+  const guess = best ? `${best.label}, ${percent(best.probability)}` : "none that is probable enough";
+  const doubt = `Its best guess (${guess}) is below the threshold${threshold()} from which it is sure enough. Better let a person decide.`;
+  element("answer-title").textContent = answer.abstained ? "The model abstains" : guess;
+  element("abstained").hidden = !answer.abstained;
+  element("abstained").textContent = doubt;
+  element("predictions").tBodies[0].replaceChildren(...answer.predictions.map(row));
+  showFacts(answer, tookMs);
+  element("answer").hidden = false;
+  say(answer.abstained ? `The model abstains. ${doubt}` : `The model says ${guess}.`, true);
+  element("answer").scrollIntoView({ block: "nearest" });
+}
+
+function row(prediction) {
+  const line = document.createElement("tr");
+  const label = document.createElement("th");
+  label.scope = "row";
+  const name = document.createElement("bdi");
+  name.textContent = prediction.label;
+  label.append(name);
+  const bar = line.insertCell();
+  bar.className = "bar";
+  const [track, drawn] = [document.createElement("div"), document.createElement("div")];
+  drawn.style.width = `${100 * prediction.probability}%`;
+  track.setAttribute("aria-hidden", "true");
+  track.append(drawn);
+  bar.append(track);
+  line.insertCell().textContent = percent(prediction.probability);
+  line.prepend(label);
+  return line;
+}
+
+function showFacts(answer, tookMs) {
+  const { model, timing } = answer;
+  const together = timing.batch_size === 1 ? "by itself" : `together with ${timing.batch_size - 1} others`;
+  const facts = [
+    ["Model", `${model.name}, version ${model.version}, ${model.digest.slice(0, 12)}`],
+    ["Decoded in", milliseconds(timing.decode_us)],
+    ["Waited", milliseconds(timing.queue_us)],
+    ["Computed in", `${milliseconds(timing.compute_us)}, ${together}`],
+    ["There and back", `${tookMs.toFixed(0)} ms, as this browser saw it`],
+  ];
+  element("facts").replaceChildren(
+    ...facts.flatMap(([term, text]) => [text_of("dt", term), text_of("dd", text)]),
+  );
+}
+
+async function showCrop(file, version, signal) {
+  try {
+    const crop = await (await ask(`/v1/crop?model_version=${version}`, { method: "POST", body: file, signal })).blob();
+    if (signal.aborted) return;
+    picture("crop", crop);
+    await element("crop").decode();
+    const side = element("crop").naturalWidth;
+    element("crop-caption").textContent = `As the model saw it: ${side} by ${side} pixels`;
+    element("crop").hidden = false;
+  } catch (error) {
+    if (!signal.aborted) element("crop-caption").textContent = `What the model saw cannot be shown: ${words(error)}`;
+  }
+}
+
+function showError(error) {
+  element("answer").hidden = true;
+  element("error-text").textContent = words(error);
+  const problem = error.problem;
+  element("error-detail").textContent = problem ? `${problem.status} ${problem.title}` : "";
+  element("error").hidden = false;
+  say(`There is no answer: ${words(error)}`, true);
+}
+
+function say(text, isShownElsewhere = false) {
+  element("status").textContent = text;
+  element("status").className = isShownElsewhere ? "sr" : "";
+}
+
+function words(error) {
+  if (!error.problem) {
+    return "the server cannot be reached, or refused the image before all of it was sent.";
+  }
+  const { detail, title, status, retry_after_s: seconds } = error.problem;
+  const text = sentence(detail || title || `status ${status}`);
+  if (status === 429 || seconds) return `${text} Try again in ${Math.max(1, Math.ceil(seconds || 1))} s.`;
+  if (status === 503) return `${text} Try again in a moment.`;
+  return text;
+}
+
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+
+function picture(id, blob) {
+  URL.revokeObjectURL(shown[id]);
+  shown[id] = URL.createObjectURL(blob);
+  element(id).src = shown[id];
+}
+
+function text_of(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
+
+function percent(share) {
+  if (share > 0 && share < 0.001) return "below 0.1 %";
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function threshold() {
+  const known = Number(element("model").dataset.threshold);
+  return known ? ` of ${percent(known)}` : "";
+}
+
+const milliseconds = (us) => `${(us / 1000).toFixed(us < 10_000 ? 1 : 0)} ms`;
+
+function bytes(size) {
+  return size < 1_000_000 ? `${Math.ceil(size / 1000)} kB` : `${(size / 1_000_000).toFixed(1)} MB`;
+}
+
+function showCommand() {
+  const query = `top_k=${element("count").value || "1"}`;
+  element("command").textContent = `curl --data-binary @cat.jpg '${location.origin}/v1/classify?${query}'`;
+}
+
+function take(files) {
+  if (files && files.length) classify(files[0]);
+}
+
+element("file").addEventListener("change", (event) => {
+  take(event.target.files);
+  event.target.value = ""; // so that the same file can be chosen again
+});
+element("own").addEventListener("error", () => {
+  element("own-caption").textContent += " (this browser does not show its format)";
+});
+element("count").addEventListener("input", showCommand);
+document.addEventListener("paste", (event) => take(event.clipboardData.files));
+for (const kind of ["dragenter", "dragover"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    element("drop").classList.add("over");
+  });
+}
+for (const kind of ["dragleave", "drop"]) {
+  document.addEventListener(kind, () => element("drop").classList.remove("over"));
+}
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  take(event.dataTransfer.files);
+});
+describeModel();

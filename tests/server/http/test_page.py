@@ -1,0 +1,156 @@
+"""The page to try a model on: its files, the crops that it shows, and what a person sees in a browser."""
+
+import asyncio
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from fovea.images.preprocess import decode_image
+from server.errors import ComputeFailed, QueueFull
+from server.http import crop_process
+from server.http.cropper import MAX_WAITING, Cropper
+from server.http.page import FILES
+from tests.browser import WIDE, opened
+from tests.server.http.calls import form, request
+from tests.servers import ServerProcess, held_up
+from tests.tiny import SPEC, picture
+
+STATIC = Path(__file__).parents[3] / "server" / "http" / "static"
+GREY = (120, 118, 119)
+"""Of which the tiny model is not sure."""
+
+
+def test_the_page_is_served_and_no_script_or_style_is_inline(server: ServerProcess) -> None:
+    for path, (_, media_type) in FILES.items():
+        answer = request(server, "GET", path)
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == f"{media_type}; charset=utf-8"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        rules = answer.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "script-src 'self'", "style-src 'self'"} <= set(rules)
+        assert not re.search("unsafe|https?:|data:", answer.headers["Content-Security-Policy"])
+    page = (STATIC / "page.html").read_text()
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src=)", page)
+
+
+def test_the_page_names_no_address_outside_and_only_files_that_there_are() -> None:
+    texts = {file.name: file.read_text() for file in STATIC.iterdir()}
+    assert {name for name, _ in FILES.values()} == texts.keys()
+    for name, text in texts.items():
+        assert not re.findall(
+            r"(?:https?:)?//[a-z]", text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+        ), name
+    named = set(re.findall(r'(?:href|src)="(/[^"]*)"', texts["page.html"]))
+    assert named - {"/openapi.json"} == FILES.keys() - {"/"}
+    used = set(re.findall(r'element\("([\w-]+)"\)', texts["page.js"]))
+    assert used <= set(re.findall(r'id="([\w-]+)"', texts["page.html"]))
+
+
+def test_a_crop_has_the_very_pixels_that_the_model_is_given(server: ServerProcess) -> None:
+    image = picture("red", kind="JPEG")
+    body, head = form([image])
+    for sent, headers in ((image, {}), (body, {"Content-Type": head["Content_Type"]})):
+        answer = request(server, "POST", "/v1/crop?model_version=1", sent, {"X-Request-Id": "a", **headers})
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "image/png")
+        assert answer.headers["X-Request-Id"] == "a"
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(answer.body))), decode_image(image, SPEC))
+
+
+def test_a_crop_is_refused_as_a_classification_is(server: ServerProcess) -> None:
+    cases = [
+        (b"no image", "", {}, 400),
+        (picture("red"), "?model_version=7", {}, 404),
+        (picture("red"), "?top_k=2", {}, 400),
+        (picture("red"), "", {"X-Timeout-Ms": "1"}, 504),
+    ]
+    for body, query, headers, status in cases:
+        answer = request(server, "POST", f"/v1/crop{query}", body, headers)
+        assert (answer.status, answer.json["status"]) == (status, status)
+
+
+def test_crops_are_made_one_at_a_time_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop_process, "MODULE", "there.is.no.such.module")  # it dies, as of a hostile image
+
+    async def ask() -> list[bytes | BaseException]:
+        cropper = Cropper(10_000, 10_000)
+        crops = (cropper.png(b"image", SPEC) for _ in range(MAX_WAITING + 1))
+        return await asyncio.gather(*crops, return_exceptions=True)
+
+    outcomes = asyncio.run(ask())
+    assert sorted(type(each).__name__ for each in outcomes) == ["ComputeFailed"] * MAX_WAITING + ["QueueFull"]
+    assert isinstance(outcomes[-1], QueueFull)
+    assert isinstance(outcomes[0], ComputeFailed)
+
+
+@pytest.mark.slow
+def test_a_person_sees_the_answer_the_crop_doubt_and_errors(
+    server: ServerProcess, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    (tmp_path / "grey.png").write_bytes(picture(GREY))
+    (tmp_path / "notes.txt").write_text("no image")
+    with opened(browser, f"http://127.0.0.1:{server.ready['http_port']}/") as tab:
+        for look in tab.looks():
+            page = tab.page
+            expect(page.get_by_role("heading", level=1)).to_have_text("Try tiny")
+            assert tab.violations() == [], look
+
+            page.get_by_label("Choose an image").set_input_files(tmp_path / "red.png")
+            expect(page.get_by_role("heading", name="red, 9")).to_be_visible()
+            expect(page.locator("#predictions tbody tr")).to_have_count(3)
+            expect(page.locator("#facts")).to_contain_text("tiny, version 1")
+            expect(page.get_by_alt_text("as the model saw it")).to_be_visible()
+            expect(page.locator("#crop-caption")).to_contain_text("16 by 16 pixels")
+            assert tab.violations() == [], look
+            assert not tab.scrolls_sideways(), look
+
+            page.get_by_label("Choose an image").set_input_files(tmp_path / "grey.png")
+            expect(page.get_by_role("heading", name="The model abstains")).to_be_visible()
+            expect(page.locator("#abstained")).to_contain_text("below the threshold of 60.0 %")
+            assert tab.violations() == [], look
+            assert tab.complaints == [], look
+
+            page.get_by_label("Choose an image").set_input_files(tmp_path / "notes.txt")
+            expect(page.locator("#error")).to_contain_text("The bytes are not an image")
+            expect(page.locator("#answer")).to_be_hidden()
+            assert tab.violations() == [], look
+            assert not tab.scrolls_sideways(), look
+            assert all("400 (Bad Request)" in each for each in tab.complaints), look
+            tab.complaints.clear()
+
+
+@pytest.mark.slow
+def test_the_page_is_used_by_keyboard_and_takes_what_is_dropped(
+    server: ServerProcess, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "blue.png").write_bytes(picture("blue"))
+    with opened(browser, f"http://127.0.0.1:{server.ready['http_port']}/", width=WIDE) as tab:
+        page = tab.page
+        expect(page.get_by_role("heading", level=1)).to_have_text("Try tiny")
+        page.keyboard.press("Tab")
+        expect(page.get_by_label("Choose an image")).to_be_focused()
+        with page.expect_file_chooser() as chooser:
+            page.keyboard.press("Enter")
+        with held_up(server):
+            chooser.value.set_files(tmp_path / "blue.png")
+            expect(page.get_by_role("status")).to_have_text("Classifying blue.png …")
+        expect(page.get_by_role("heading", name="blue, 9")).to_be_visible()
+        page.keyboard.press("Tab")
+        page.keyboard.type("1")
+        page.evaluate(DROP, [*picture("green")])
+        expect(page.get_by_role("heading", name="green, 9")).to_be_visible()
+        expect(page.locator("#predictions tbody tr")).to_have_count(1)
+        assert tab.complaints == []
+
+
+DROP = """bytes => {
+    const files = new DataTransfer();
+    files.items.add(new File([new Uint8Array(bytes)], "green.png", { type: "image/png" }));
+    const target = document.getElementById("file");
+    target.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
+}"""
