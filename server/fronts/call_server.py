@@ -171,16 +171,18 @@ def http_server(
     from server.http.openapi import OpenApiRoutes
     from server.http.page import PageRoutes
     from server.http.server import HttpServer
+    from server.http.torchserve import TorchServeRoutes
     from server.http.uploads import Uploads
 
     calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP)
     service = classifier.ClassifierService(models, admission, calls)
-    uploads = Uploads(settings)
+    inference, uploads = inference_of(calls), Uploads(settings)
     routes = (
         ClassifyRoutes(service, calls, uploads),
-        InferenceRoutes(inference_of(calls), calls, uploads),
+        InferenceRoutes(inference, calls, uploads),
         CropRoutes(models, admission, calls, uploads, settings),
         PageRoutes(),
+        TorchServeRoutes(service, inference, models, calls, uploads, settings),
         OpenApiRoutes(settings),
     )
     return HttpServer(lambda router: [each.add_to(router) for each in routes])

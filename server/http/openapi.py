@@ -5,7 +5,8 @@ that a call can end with; what is written down here beside that, tests hold agai
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -21,7 +22,8 @@ from server.http.crops import CROP
 from server.http.page import FILES
 from server.http.problems import HTTP, title_of
 from server.http.query import OPTIONS, PRIORITIES
-from server.http.schemas import PROBLEM, Json, ref, schemas
+from server.http.schemas import PROBLEM, TORCHSERVE_ERROR, Json, ref, schemas, torchserve_answers
+from server.http.torchserve_errors import MODELS, PING, PREDICTIONS
 
 OPENAPI: Final = "/openapi.json"
 
@@ -71,6 +73,8 @@ class Operation(NamedTuple):
     """By media type."""
     ends: tuple[str, ...] = ()
     """How it may end beside well, by gRPC's names; none where it is no call."""
+    others: Json | None = None
+    """By media type, where all other answers are none of ours."""
 
 
 class OpenApiRoutes:
@@ -136,8 +140,23 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
             Operation(path, "get", f"The page to try the model on: {name}.", {kind: {"schema": _TEXT}})
             for path, (name, kind) in FILES.items()
         ),
+        *_of_torchserve(one),
         Operation(OPENAPI, "get", "This document.", {_JSON: {"schema": {"type": "object"}}}),
     )
+
+
+def _of_torchserve(image: Json) -> Iterator[Operation]:
+    refused = {_JSON: {"schema": ref(TORCHSERVE_ERROR)}}
+    answers = {name: {_JSON: {"schema": schema}} for name, schema in torchserve_answers().items()}
+    status, predictions, models, model = answers.values()
+    yield Operation(PING, "get", "TorchServe's: whether predictions are answered.", status, others=status)
+    yield Operation(MODELS, "get", "TorchServe's: the model that is served.", models, others=refused)
+    for named in ("/{name}", "/{name}/{version}"):
+        about = "TorchServe's: describes the model."
+        yield Operation(f"{MODELS}{named}", "get", about, model, others=refused)
+        for method in ("post", "put"):
+            about = "TorchServe's: the five most probable labels of an image."
+            yield Operation(f"{PREDICTIONS}{named}", method, about, predictions, body=image, others=refused)
 
 
 def document(described: Iterable[Operation]) -> Json:
@@ -163,15 +182,21 @@ def _operation(described: Operation) -> Json:
         "summary": described.summary,
         "responses": {"200": {"description": "OK", "content": described.answer}, **refused},
     }
-    if described.ends:
-        operation["parameters"] = [*map(_option, described.options), *_headers()]
+    if described.others:
+        operation["responses"]["default"] = {"description": "Any other end", "content": described.others}
+    names = re.findall(r"{(\w+)}", described.path)
+    in_path = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
+    if described.ends or in_path:
+        operation["parameters"] = [*in_path, *map(_option, described.options), *_headers()]
     if described.body:
         operation["requestBody"] = {"required": True, "content": described.body}
     return operation
 
 
 def _refused(described: Operation) -> list[int]:
-    statuses = [HTTP[name] for name in described.ends] + list(_BODY if described.body else ())
+    statuses = [HTTP[name] for name in described.ends]
+    if described.body and described.ends:
+        statuses += _BODY
     return sorted(map(int, statuses))
 
 

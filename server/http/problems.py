@@ -10,6 +10,8 @@ from aiohttp import web
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from server.http.torchserve_errors import document_of_torchserve, speaks_torchserve
+
 INFERENCE: Final = "/v2"
 """Below it the Open Inference Protocol is spoken."""
 
@@ -49,11 +51,16 @@ class Problem(Exception):
         headers = {}
         if retry_after_s := retry_after_s_of(self.status):
             headers["Retry-After"] = str(math.ceil(retry_after_s))
-        document, kind = document_of(self.status, self.http), "application/problem+json"
-        if path.startswith(INFERENCE):  # its clients read `error`, KServe's of no other type than this
+        document, kind, http = document_of(self.status, self.http), "application/problem+json", self.http
+        if speaks_torchserve(path):
+            code = _NAMES[self.status.code]
+            # Whoever makes a problem of an error raises it while the error is handled.
+            http, document = document_of_torchserve(code, http, self.status.message, self.__context__)
+            kind = "application/json"
+        elif path.startswith(INFERENCE):  # its clients read `error`, KServe's of no other type than this
             document["error"], kind = self.status.message, "application/json"
         body = json.dumps(document).encode()
-        return web.Response(body=body, status=self.http, headers=headers, content_type=kind)
+        return web.Response(body=body, status=http, headers=headers, content_type=kind)
 
 
 def http_of(status: Status) -> int:

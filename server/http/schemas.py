@@ -13,6 +13,7 @@ from server.http.problems import HTTP
 Json = dict[str, Any]
 
 PROBLEM: Final = "Problem"
+TORCHSERVE_ERROR: Final = "TorchServeError"
 _WHOLE: Final = {"type": "integer", "minimum": 0}
 _SCALARS: Final[dict[int, Json]] = {
     FieldDescriptor.CPPTYPE_STRING: {"type": "string"},
@@ -26,7 +27,7 @@ _SCALARS: Final[dict[int, Json]] = {
 
 def schemas() -> dict[str, Json]:
     """Of every message that answers are made of, and of the problem, by name."""
-    found = {PROBLEM: _problem()}
+    found = {PROBLEM: _problem(), TORCHSERVE_ERROR: _torchserve_error()}
     waiting = [answer.DESCRIPTOR for answer in (pb.ClassifyBatchResponse, pb.GetModelResponse)]
     while waiting:
         message = waiting.pop()
@@ -35,6 +36,26 @@ def schemas() -> dict[str, Json]:
             fields = [field.message_type for field in message.fields]
             waiting += [each for each in fields if each is not None and each.file is pb.DESCRIPTOR]
     return found
+
+
+def torchserve_answers() -> dict[str, Json]:
+    """Of its paths: the status, predictions, the list of models, a model."""
+    text: Json = {"type": "string"}
+    flag: Json = {"type": "boolean"}
+    worker = _with({"id": text, "status": {"const": "READY"}, "gpu": flag})
+    model: dict[str, Json] = {
+        **dict.fromkeys(("modelName", "modelVersion", "modelUrl", "runtime"), text),
+        **dict.fromkeys(("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay"), _WHOLE),
+        "loadedAtStartup": flag,
+        "workers": {"type": "array", "items": worker},
+    }
+    named = _with({"modelName": text, "modelUrl": text})
+    return {
+        "status": _with({"status": {"enum": ["Healthy", "Unhealthy"]}}),
+        "predictions": {"type": "object", "additionalProperties": {"type": "number"}},
+        "models": _with({"models": {"type": "array", "items": named}}),
+        "model": {"type": "array", "items": _with(model, "batchSize")},
+    }
 
 
 def ref(name: str) -> Json:
@@ -50,8 +71,12 @@ def _schema_of(message: Descriptor) -> Json:
 
 
 def _object(fields: Iterable[FieldDescriptor]) -> Json:
-    properties = {field.name: _value(field) for field in fields}
-    return {"type": "object", "properties": properties, "required": [*properties]}
+    return _with({field.name: _value(field) for field in fields})
+
+
+def _with(properties: dict[str, Json], *optional: str) -> Json:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required}
 
 
 def _value(field: FieldDescriptor) -> Json:
@@ -67,14 +92,17 @@ def _message(message: Descriptor) -> Json:
 
 def _problem() -> Json:
     """RFC 9457's members, and ours, as `server.http.problems` writes them."""
-    text = {"type": "string"}
-    wrong = {"field": text, "detail": text}
-    properties = {
+    text: Json = {"type": "string"}
+    properties: dict[str, Json] = {
         "title": text,
         "status": {"type": "integer"},
         "detail": text,
         "code": {"enum": [*HTTP]},
-        "errors": {"type": "array", "items": {"type": "object", "properties": wrong, "required": [*wrong]}},
+        "errors": {"type": "array", "items": _with({"field": text, "detail": text})},
         "retry_after_s": {"type": "number"},
     }
-    return {"type": "object", "properties": properties, "required": ["title", "status", "detail", "code"]}
+    return _with(properties, "errors", "retry_after_s")
+
+
+def _torchserve_error() -> Json:
+    return _with({"code": {"type": "integer"}, "type": {"type": "string"}, "message": {"type": "string"}})
