@@ -48,6 +48,10 @@ class TritonServer:
         return f"127.0.0.1:{self._port}"
 
     @property
+    def http_target(self) -> str:
+        return f"127.0.0.1:{self._http_port}"
+
+    @property
     def pid(self) -> int:
         return self._program.pid
 

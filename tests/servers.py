@@ -59,6 +59,10 @@ class ServerProcess:
         return f"127.0.0.1:{self.ready['port']}"
 
     @property
+    def http_target(self) -> str:
+        return f"127.0.0.1:{self.ready['http_port']}"
+
+    @property
     def health_target(self) -> str:
         return f"127.0.0.1:{self.ready['health_port']}"
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tritonclient import grpc as oip
 
 from benchmarks.triton_server import PROJECT_PYTHON, running_triton
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from tests.servers import running_server
 from tests.triton import project
+from tests.triton.callers import Caller, calling
 
 MANY = ("--max-batch-size", "64")
 
@@ -40,30 +40,38 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "models" / "tiny"
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where a server answers, by protocol."""
+
+    grpc: str
+    http: str
+
+
 @contextmanager
-def serving(kind: str, models: Path, scratch: Path) -> Iterator[str]:
-    """The address of a server of that kind."""
+def serving(kind: str, models: Path, scratch: Path) -> Iterator[Served]:
+    """A server of that kind."""
     if kind == "triton":
         with running_triton(models, scratch, *MANY) as triton:
-            yield triton.target
+            triton.wait_for("Started HTTPService")
+            yield Served(triton.target, triton.http_target)
     else:
         with running_server(models, *MANY, python=str(PROJECT_PYTHON)) as fovea:
-            yield fovea.target
+            yield Served(fovea.target, fovea.http_target)
 
 
 @pytest.fixture(scope="session", params=["triton", "fovea"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Each server that speaks the protocol."""
-    return str(request.param)
+def served(
+    request: pytest.FixtureRequest, digits: Digits, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """The digits, by each server that speaks the protocol."""
+    kind = str(request.param)
+    with serving(kind, digits.models, tmp_path_factory.mktemp(kind)) as served:
+        yield served
 
 
-@pytest.fixture(scope="session")
-def client(
-    kind: str, digits: Digits, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[oip.InferenceServerClient]:
+@pytest.fixture(params=["grpc", "http"])
+def caller(request: pytest.FixtureRequest, served: Served) -> Iterator[Caller]:
     """Connected to a server of the digits."""
-    with (
-        serving(kind, digits.models, tmp_path_factory.mktemp(kind)) as target,
-        oip.InferenceServerClient(target) as connected,
-    ):
+    with calling(request.param, getattr(served, request.param)) as connected:
         yield connected

@@ -11,7 +11,11 @@ def versions(file: Path) -> dict[str, str]:
     return {re.sub("[-_.]+", "-", name).lower(): version for name, version in pinned}
 
 
-PINNED_OTHERWISE = {"numpy": "by this Triton", "ml-dtypes": "by tritonclient, for it alone"}
+PINNED_OTHERWISE = {
+    "numpy": "by this Triton",
+    "ml-dtypes": "by tritonclient, for it alone",
+    "greenlet": "by tritonclient, for HTTP",
+}
 
 
 def test_versions_are_the_projects_where_they_may_be() -> None:

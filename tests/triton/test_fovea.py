@@ -6,25 +6,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tritonclient import grpc as oip
+from tritonclient import http
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from benchmarks.triton_server import PROJECT_PYTHON
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
-from tests.servers import running_server
+from tests.servers import ServerProcess, running_server
 from tests.triton import project
+from tests.triton.callers import Caller, calling
 from tests.triton.calls import classes, infer, picture, refusal
 
 ONLY_ON_DEMAND = ("--watch-interval-s", "0")
 
 
 @pytest.fixture(scope="module")
-def client(tiny_models: Path) -> Iterator[oip.InferenceServerClient]:
-    with (
-        running_server(tiny_models, python=str(PROJECT_PYTHON)) as running,
-        oip.InferenceServerClient(running.target) as connected,
-    ):
+def server(tiny_models: Path) -> Iterator[ServerProcess]:
+    with running_server(tiny_models, python=str(PROJECT_PYTHON)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: ServerProcess) -> Iterator[oip.InferenceServerClient]:
+    with oip.InferenceServerClient(server.target) as connected:
+        yield connected
+
+
+@pytest.fixture
+def over_http(server: ServerProcess) -> Iterator[Caller]:
+    with calling("http", server.http_target) as connected:
         yield connected
 
 
@@ -75,6 +86,47 @@ def test_typed_pixels_are_as_good_as_raw_ones(
     answer = oip.InferResult(stub.ModelInfer(request))
     expected = classifier.classify(crops)
     np.testing.assert_allclose(answer.as_numpy("probabilities"), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+@pytest.mark.parametrize("binary", [True, False], ids=["binary", "in JSON"])
+def test_pixels_give_the_same_answers_however_they_are_sent_over_http(
+    over_http: Caller, classifier: Classifier, crops: Pixels, binary: bool, compression: str | None
+) -> None:
+    pixels = over_http.tensor("pixels", crops.shape, "UINT8", crops, binary_data=binary)
+    answer = over_http.client.infer(
+        "tiny_onnx",
+        [pixels],
+        request_compression_algorithm=compression,
+        response_compression_algorithm=compression,
+    )
+    expected = classifier.classify_with_logits(crops)
+    np.testing.assert_allclose(answer.as_numpy("probabilities"), expected[:, 0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(answer.as_numpy("logits"), expected[:, 1], rtol=0, atol=1e-5)
+    assert answer.as_numpy("label").ravel().tolist() == [b"red", b"green", b"blue"] * 2
+
+
+def test_outputs_may_come_binary_or_in_json(over_http: Caller) -> None:
+    image = over_http.images([picture(0)])
+    asked = [
+        http.InferRequestedOutput("label", binary_data=False),
+        http.InferRequestedOutput("probabilities", binary_data=True, class_count=1),
+        http.InferRequestedOutput("logits", binary_data=False),
+    ]
+    answer = over_http.client.infer("tiny", image, outputs=asked)
+    assert answer.as_numpy("label").tolist() == [["red"]]
+    assert answer.as_numpy("probabilities")[0, 0].decode().endswith(":0:red")
+    assert answer.as_numpy("logits").shape == (1, 3)
+
+
+def test_what_is_not_done_over_http_is_said(over_http: Caller) -> None:
+    config = over_http.client.get_model_config("tiny_onnx")
+    assert (config["max_batch_size"], config["input"][0]["data_type"]) == (64, "TYPE_UINT8")
+    over_http.client.load_model("tiny")
+    status, message = over_http.refusal(over_http.client.unload_model, "tiny")
+    assert status == "UNIMPLEMENTED"
+    assert "models are not unloaded by call" in message
+    assert over_http.refusal(over_http.client.get_trace_settings)[0] == "NOT_FOUND"
 
 
 def test_best_classes_of_pixels_are_told_by_label(client: oip.InferenceServerClient, crops: Pixels) -> None:
