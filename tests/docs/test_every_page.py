@@ -6,6 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -14,6 +15,8 @@ from fovea.command_line import flag
 from fovea.settings import ProgramSettings, load
 from scorer.config import RunSettings
 from server.config import ServeSettings
+from server.http import openapi
+from server.http.query import OPTIONS
 from tests.docs.pages import (
     CLIENT_FIELDS,
     PAGES,
@@ -70,6 +73,16 @@ def commands_in(page: Page) -> Iterator[list[str]]:
             if word.rpartition("/")[2] == "python" and words[at + 1] == "-m":
                 yield words[at:]
                 break
+
+
+def test_paths_that_a_page_asks_by_curl_are_answered() -> None:
+    described = openapi.operations(ServeSettings(models="models/pets"))
+    paths = [re.sub(r"\{\w+\}", "[^/]+", each.path) for each in described]
+    for name, page in PAGES.items():
+        for words in chain.from_iterable(map(simple_commands, page.commands)):
+            for url in (urlsplit(word) for word in words if words[0] == "curl" and word.startswith("http")):
+                assert any(re.fullmatch(path, url.path) for path in paths), (name, words)
+                assert {option for option, _ in parse_qsl(url.query)} <= set(OPTIONS), (name, words)
 
 
 def test_options_that_a_page_names_exist() -> None:
