@@ -4,7 +4,6 @@ import asyncio
 import socket
 from typing import Final
 
-PATH: Final = "/inference"
 HEAD_END: Final = b"\r\n\r\n"
 
 
@@ -12,9 +11,9 @@ class CallFailed(Exception):
     """The answer was not 200."""
 
 
-def post(image: bytes) -> bytes:
+def post(path: str, image: bytes) -> bytes:
     """A request with the image as its body."""
-    head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(image)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(image)}\r\n\r\n"
     return head.encode() + image
 
 

@@ -2,7 +2,8 @@
 
 Triton runs what `python -m server.triton` lays out, mosec `benchmarks/mosec_service.py`: both our image path
 and our classifier, in a process for each core, so that what differs is the serving. Triton is called by the
-Open Inference Protocol, mosec by HTTP, ours by Classify (beside Triton by the Open Inference Protocol too).
+Open Inference Protocol, mosec by HTTP, ours by Classify and by HTTP (beside Triton by the Open Inference
+Protocol too).
 """
 
 import tempfile
@@ -15,7 +16,7 @@ from typing import Final
 
 from benchmarks.builds import THIS, Build
 from benchmarks.measuring import Served, measure
-from benchmarks.mosec_server import python_of_mosec, running_mosec
+from benchmarks.mosec_server import PATH, python_of_mosec, running_mosec
 from benchmarks.served import running_server
 from benchmarks.triton_server import running_triton, tritonserver
 from fovea.cpus import available_cpus
@@ -25,6 +26,8 @@ ROUNDS: Final = 3
 """In which the servers take turns, so that what else the machine does meets all of them."""
 PEERS: Final = ("triton", "mosec")
 TRITON: Final = "Triton, ModelInfer"
+CLASSIFY: Final = "Fovea, Classify"
+OVER_HTTP: Final = "Fovea, HTTP"
 MOSEC: Final = "mosec, HTTP"
 MOSEC_ALONE: Final = "mosec without batches, HTTP"
 """A lone image need not wait for others there."""
@@ -80,18 +83,21 @@ def running_contenders(
             image = min(images.iterdir()).read_bytes()
             for name, size in ((MOSEC, MAX_BATCH_SIZE), (MOSEC_ALONE, 1)):
                 mosec = stack.enter_context(running_mosec(models, scratch, cores, size, image))
-                contenders.append(Contender(name, mosec.pid, mosec.target, ("--http",)))
+                contenders.append(Contender(name, mosec.pid, mosec.target, ("--http", PATH)))
         for build in builds:
             server = stack.enter_context(running_server(models, build=build))
             if "triton" in peers and build is THIS:
                 contenders.append(Contender("Fovea, ModelInfer", server.pid, server.target, by_oip))
             contenders.append(Contender(name_of(build), server.pid, server.target))
+            if server.http_target is not None:
+                by_http = ("--http", "/v1/classify")
+                contenders.append(Contender(OVER_HTTP, server.pid, server.http_target, by_http))
         yield contenders
 
 
 def name_of(build: Build) -> str:
     """Of the contender that is this build, called by Classify."""
-    return "Fovea, Classify" if build is THIS else f"Fovea {build.name}, Classify"
+    return CLASSIFY if build is THIS else f"Fovea {build.name}, Classify"
 
 
 def take_turns(
@@ -121,6 +127,7 @@ def compare(contenders: Sequence[Contender], images: Path, seconds: float, round
         ours = {name: each for name, each in seen.items() if name.partition(",")[0] == "Fovea"}
         for name, each in seen.items():
             print(f"| {clients} | {name} | {_medians(each)} |")
+        print(f"| {clients} | {OVER_HTTP} / {CLASSIFY} | {_ratios(ours[OVER_HTTP], ours[CLASSIFY])} |")
         for theirs in (name for name in seen if name not in ours):
             for name in ours:
                 print(f"| {clients} | {name} / {theirs} | {_ratios(ours[name], seen[theirs])} |", flush=True)

@@ -1,9 +1,9 @@
 """Load on a server, from a process of its own: each client sends its next image when the last is answered.
 
-    python -m benchmarks.load TARGET IMAGES CLIENTS SECONDS [--timeout-s 30] [--oip MODEL | --http]
+    python -m benchmarks.load TARGET IMAGES CLIENTS SECONDS [--timeout-s 30] [--oip MODEL | --http PATH]
 
 By Classify; with `--oip`, by ModelInfer of the Open Inference Protocol, to the model of that name; with
-`--http`, by a POST of the image to /inference. Prints JSON: answered images (all, and those after the first
+`--http`, by a POST of the image to that path. Prints JSON: answered images (all, and those after the first
 second), seconds, errors by status code, latencies in milliseconds, and the CPU seconds that this process took
 from its first call to its last answer.
 """
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--timeout-s", type=float, default=60)
     parser.add_argument("--oip", metavar="MODEL")
-    parser.add_argument("--http", action="store_true")
+    parser.add_argument("--http", metavar="PATH")
     options = parser.parse_args()
     files = [file.read_bytes() for file in sorted(options.images.iterdir())]
     load = _Load(itertools.cycle([_request(options, data) for data in files]), options.seconds)
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _request(options: argparse.Namespace, image: bytes) -> bytes:
     if options.http:
-        return post(image)
+        return post(options.http, image)
     if options.oip:
         return _infer(options.oip, image)
     return pb.ClassifyRequest(image=image).SerializeToString()

@@ -15,6 +15,7 @@ from benchmarks.triton_server import free_ports
 from fovea.errors import Unavailable
 
 ENVIRONMENT: Final = ROOT / ".venv-mosec"
+PATH: Final = "/inference"
 TIMEOUT_MS: Final = 60_000
 """Of a call: as long as the load waits."""
 START_PATIENCE_S: Final = 120
@@ -80,7 +81,7 @@ def _answers(target: str, image: bytes) -> bool:
     try:
         connection = BlockingConnection(target, TIMEOUT_MS / 1000)
         try:
-            connection.call(post(image))
+            connection.call(post(PATH, image))
         finally:
             connection.close()
     except (CallFailed, OSError):

@@ -25,6 +25,8 @@ class RunningServer:
     program: Program
     target: str
     health_target: str
+    http_target: str | None
+    """None where this build does not speak HTTP."""
     ready_s: float
     """From its start until it was ready."""
 
@@ -43,7 +45,8 @@ def running_server(models: Path, *flags: str, build: Build = THIS) -> Iterator[R
         ready_s = time.perf_counter() - started
         time.sleep(SETTLE_S)
         port, health = (f"127.0.0.1:{ready[name]}" for name in ("port", "health_port"))
-        yield RunningServer(program, port, health, ready_s)
+        http = f"127.0.0.1:{ready['http_port']}" if ready.get("http_port") else None
+        yield RunningServer(program, port, health, http, ready_s)
 
 
 def ports_of(build: Build) -> tuple[str, ...]:
