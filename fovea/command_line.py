@@ -9,7 +9,7 @@ from typing import Final
 from fovea.errors import SettingsInvalid
 
 PROGRAM_PREFIXES: Final = (
-    *("FOVEA_TRAIN_", "FOVEA_SERVE_", "FOVEA_TRITON_"),
+    *("FOVEA_TRAIN_", "FOVEA_SERVE_", "FOVEA_TRITON_", "FOVEA_ACCESS_"),
     *("FOVEA_SCORE_", "FOVEA_CLIENT_", "FOVEA_PUBLISH_"),
 )
 """Of the variables: one environment may hold the settings of several programs."""

@@ -17,6 +17,8 @@ from fovea.command_line import flag
 from fovea.publish import PublishSettings
 from fovea.settings import ProgramSettings, is_positional, variable
 from scorer.__main__ import COMMANDS as SCORER
+from server.access.__main__ import PROGRAM as ACCESS_PROGRAM
+from server.access.__main__ import AccessSettings
 from server.config import PROGRAM as SERVER_PROGRAM
 from server.config import ServeSettings
 from server.triton.config import PROGRAM as TRITON_PROGRAM
@@ -27,6 +29,7 @@ PROGRAMS: Final[Mapping[str, Mapping[str, type[ProgramSettings]]]] = {
     "python -m trainer": TRAINER,
     SERVER_PROGRAM: {"": ServeSettings},
     TRITON_PROGRAM: {"": TritonSettings},
+    ACCESS_PROGRAM: {"": AccessSettings},
     "python -m scorer": {name: command.settings for name, command in SCORER.items()},
     publish.PROGRAM: {"": PublishSettings},
 }

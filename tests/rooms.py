@@ -19,7 +19,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "http",
         "oip triton",
         "calls",
-        "models net",
+        "models net access",
         "compute telemetry",
         "queue statuses",
         "background config errors",
