@@ -154,6 +154,11 @@ class ServeSettings(ProgramSettings):
     tls_client_ca: Path | None = Field(
         None, description="PEM file of the authorities whose certificates callers must show (mTLS)"
     )
+    token_file: Path | None = Field(
+        None,
+        description="file of the tokens by which calls are let in, a line each: NAME SCOPES SHA256; unless "
+        "set, anybody may call",
+    )
     log_level: LogLevel = Field("info", description="debug adds a line for each call")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
     access_log_sample: float = Field(
@@ -165,6 +170,13 @@ class ServeSettings(ProgramSettings):
     def _path_of_a_file(cls, value: object) -> object:
         if value == "":  # would be the working folder
             raise ValueError("must be the path of a PEM file")
+        return value
+
+    @field_validator("token_file", mode="before")
+    @classmethod
+    def _path_of_tokens(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("must be the path of a file")
         return value
 
     @model_validator(mode="after")

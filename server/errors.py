@@ -21,6 +21,22 @@ class FieldInvalid(Refused):
         self.field = field
 
 
+class Unauthenticated(Refused):
+    """Who calls is not said, or is nobody known."""
+
+    reason = "unauthenticated"
+
+
+class PermissionDenied(Refused):
+    """Who calls is known, and may not call this."""
+
+    reason = "permission_denied"
+
+    def __init__(self, caller: str, message: str) -> None:
+        super().__init__(message)
+        self.caller = caller
+
+
 class QueueFull(Refused):
     """As many images, or as many bytes, are in flight as may be."""
 

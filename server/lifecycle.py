@@ -7,6 +7,7 @@ import signal
 from dataclasses import asdict, dataclass
 
 from fovea.errors import ExitCode
+from server.access.access import access_of, kind_of
 from server.config import ServeSettings
 from server.fronts.call_server import CallServer, Door
 from server.fronts.count import fronts_of
@@ -27,7 +28,7 @@ async def serve(settings: ServeSettings) -> ExitCode:
     """Serves until SIGTERM or SIGINT.
 
     Raises Unavailable for a port, provider or bucket that cannot be had, BundleInvalid for the model,
-    either for the files of TLS.
+    either for the files of TLS and of tokens.
     """
     stop = _stop_signal()
     server = Server(settings)
@@ -67,6 +68,7 @@ class Server:
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
         self._certificates = certificates_of(settings)
+        self._access = access_of(settings)
         fronts = fronts_of(settings)
         page = Page.create(fronts) if fronts > 1 else None
         self._metrics = Metrics(SummedCallMetrics(page) if page else None)
@@ -81,7 +83,9 @@ class Server:
         admission = Admission(settings.queue_capacity, settings.max_inflight_bytes)
         metrics = self._metrics.calls
         watcher, health = self._watcher, self._health
-        return CallServer(settings, self._certificates, self._models, watcher, admission, health, metrics)
+        return CallServer(
+            settings, self._certificates, self._access, self._models, watcher, admission, health, metrics
+        )
 
     def _fronts(self, page: Page) -> Door:
         return Fronts(self._settings, self._models, self._watcher, self._health, page)
@@ -130,6 +134,7 @@ class Server:
             "provider": model.provider,
             "precision": model.precision,
             "tls": self._certificates.kind if self._certificates else "off",
+            "access": kind_of(self._access),
         }
         logger.info("ready", extra={**asdict(ports), **facts})
 

@@ -1,4 +1,4 @@
-"""What every call goes through, whichever service it is of: its bytes checked and parsed, its end told.
+"""What every call goes through, whichever service it is of: its caller known, its bytes parsed, its end told.
 
 It is counted, of a sample logged, and ended with its status.
 """
@@ -20,7 +20,8 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from fovea.v1 import classify_pb2 as pb
-from server.errors import FieldInvalid
+from server.access.access import Access
+from server.errors import FieldInvalid, PermissionDenied, Refused
 from server.statuses import reason_of, status_of
 from server.telemetry.call_metrics import CallMetrics
 
@@ -71,23 +72,36 @@ def add_service(
 class Calls:
     """Shows the calls of the services, and how each ended, to the metrics and the log."""
 
-    def __init__(self, metrics: CallMetrics, access_log: "AccessLog", prefix: str = "") -> None:
-        """`prefix` is put before the methods' names."""
+    def __init__(
+        self,
+        metrics: CallMetrics,
+        access_log: "AccessLog",
+        prefix: str = "",
+        access: Access | None = None,
+    ) -> None:
+        """`prefix` is put before the methods' names. Without `access` anybody may call."""
         self._prefix = prefix
         self._refused = metrics.refused
         self._requests = cache(metrics.requests.labels)
         self._seconds = cache(metrics.request_seconds.labels)
         self._access_log = access_log
+        self._access = access
 
     def answering(
         self, method: str, request: object, request_id: str, context: Context, deadline: float | None
     ) -> "Answering":
-        """Ends a call that fails with its status; counts and logs each call, however it ends.
+        """Lets a call in that may be made; ends one that fails with its status; counts and logs each.
 
         `request` is None for a stream of them.
         """
         call = Call(self._prefix + method, request_id[:MAX_REQUEST_ID_BYTES], context.peer)
         return Answering(self, call, request, context, deadline)
+
+    def caller_of(self, method: str, context: Context) -> str:
+        """The name of the token that it came with. Raises Unauthenticated, PermissionDenied."""
+        if self._access is None:
+            return ""
+        return self._access.check(method.removeprefix(self._prefix), context)
 
     def ended(self, call: "Call", code: str) -> None:
         """Counts and logs it."""
@@ -114,8 +128,12 @@ class Answering:
 
     async def __aenter__(self) -> "Call":
         try:
+            self.call.caller = self.calls.caller_of(self.call.method, self.context)
             refuse_malformed(self.request)
-        except FieldInvalid as error:
+        except PermissionDenied as error:
+            self.call.caller = error.caller
+            await self._fail(error)
+        except Refused as error:
             await self._fail(error)
         return self.call
 
@@ -141,6 +159,8 @@ class Call:
     request_id: str
     peer: Callable[[], str]
     """gRPC's own words for where it comes from."""
+    caller: str = ""
+    """The name of its token, where calls have one."""
     images: int = 0
     version: int = 0
     """Of the model that answered; 0 when none did."""
@@ -266,12 +286,14 @@ def _code_of_abandoned(deadline: float | None) -> grpc.StatusCode:
 
 
 def _facts(call: Call, code: str, seconds: float) -> dict[str, object]:
+    caller = {"caller": call.caller} if call.caller else {}
     return {
         "method": call.method,
         "code": code,
         "ms": round(seconds * 1000, 3),
         "request_id": call.request_id,
         "peer": address_of(call.peer()),
+        **caller,
         "images": call.images,
         "model_version": call.version,
         "batch_size": call.batch_size,

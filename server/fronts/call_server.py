@@ -8,6 +8,7 @@ from grpc_reflection.v1alpha import reflection
 
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
+from server.access.access import Access
 from server.calls import service as classifier
 from server.calls.answering import AccessLog, Calls, add_service
 from server.calls.draining import drain_calls
@@ -74,6 +75,7 @@ class CallServer:
         self,
         settings: ServeSettings,
         certificates: Certificates | None,
+        access: Access | None,
         models: Models,
         versions: Versions,
         admission: Admission,
@@ -87,7 +89,7 @@ class CallServer:
         self._admission = admission
         self._shares_port = shares_port
         self._server = grpc.aio.server(options=call_options(settings, is_shared=shares_port))
-        calls = Calls(metrics, AccessLog(settings.access_log_sample))
+        calls = Calls(metrics, AccessLog(settings.access_log_sample), access=access)
         service = classifier.ClassifierService(models, admission, calls)
         descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
         limits = classifier_limits(settings.max_images_per_call)
@@ -105,7 +107,7 @@ class CallServer:
         health.join(self._server)
         self._http: HttpServer | None = None
         if settings.http:
-            self._http = http_server(settings, models, admission, metrics, inference_of)
+            self._http = http_server(settings, access, models, admission, metrics, inference_of)
 
     @property
     def in_flight(self) -> InFlight:
@@ -160,6 +162,7 @@ class CallServer:
 
 def http_server(
     settings: ServeSettings,
+    access: Access | None,
     models: Models,
     admission: Admission,
     metrics: CallMetrics,
@@ -174,7 +177,7 @@ def http_server(
     from server.http.torchserve import TorchServeRoutes
     from server.http.uploads import Uploads
 
-    calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP)
+    calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP, access)
     service = classifier.ClassifierService(models, admission, calls)
     inference, uploads = inference_of(calls), Uploads(settings)
     routes = (

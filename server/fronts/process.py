@@ -25,6 +25,7 @@ from typing import Any, Final, NoReturn
 
 from fovea.errors import FoveaError
 from fovea.malloc import return_large_blocks, share_one_heap
+from server.access.access import access_of
 from server.compute.own_end import end_with_the_server, name_itself
 from server.config import ServeSettings
 from server.fronts import frames
@@ -118,6 +119,7 @@ class Front:
             self._door = CallServer(
                 settings,
                 certificates_of(settings),
+                access_of(settings),
                 self._models,
                 RemoteVersions(self._set_up.model_name, self._owner),
                 admission,

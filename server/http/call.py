@@ -11,6 +11,7 @@ import grpc
 from aiohttp import web
 from google.rpc.status_pb2 import Status
 
+from server.access.access import AUTHORIZATION
 from server.calls.answering import Calls, Context
 from server.errors import BodyStalled, BodyTooLarge, EncodingUnknown, FieldInvalid
 from server.http.problems import Problem
@@ -40,12 +41,17 @@ class HttpCall:
         self.deadline: float | None = None
         """On `time.monotonic`'s clock, which is the event loop's too."""
         self._transport = request.transport
-        self._timeout = request.headers.get(TIMEOUT)
+        self._headers = request.headers
 
-    def read_deadline(self) -> None:
-        """From its header. Raises FieldInvalid."""
-        if self._timeout is not None:
-            self.deadline = time.monotonic() + _seconds(self._timeout)
+    def begin(self, calls: Calls, method: str) -> None:
+        """Reads who calls and the deadline, before there is a body.
+
+        Raises Unauthenticated, PermissionDenied, FieldInvalid.
+        """
+        calls.caller_of(method, self.context)
+        timeout = self._headers.get(TIMEOUT)
+        if timeout is not None:
+            self.deadline = time.monotonic() + _seconds(timeout)
 
     @property
     def context(self) -> Context:
@@ -62,6 +68,10 @@ class HttpCall:
             return f"ipv4:{host}:{port}"
         mapped = IPv6Address(host.partition("%")[0]).ipv4_mapped
         return f"ipv4:{mapped}:{port}" if mapped else f"ipv6:[{host}]:{port}"
+
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        """As much of its headers as says who calls."""
+        return [(AUTHORIZATION, value) for value in self._headers.getall(AUTHORIZATION, ())]
 
     def time_remaining(self) -> float | None:
         """In seconds; None when the caller set no deadline."""
@@ -88,7 +98,8 @@ class HttpCall:
             async with calls.answering(method, None, self.request_id, self.context, self.deadline):
                 raise error
         except Problem as problem:
-            problem.http = HTTP_OF.get(type(error), problem.http)
+            if problem.status.message == str(error):  # and the token was not taken back meanwhile
+                problem.http = HTTP_OF.get(type(error), problem.http)
             raise
 
 

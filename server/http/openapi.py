@@ -56,6 +56,8 @@ _SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
 _ASKED: Final = ("INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "INTERNAL")
 """How a call without a body may end beside well."""
 _UPLOADED: Final = (*_ASKED, "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
+_TOKEN: Final = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+"""Also, where calls need one."""
 _BODY: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 """Of a body there are statuses that HTTP alone has."""
 
@@ -75,6 +77,7 @@ class Operation(NamedTuple):
     """How it may end beside well, by gRPC's names; none where it is no call."""
     others: Json | None = None
     """By media type, where all other answers are none of ours."""
+    needs_token: bool = False
 
 
 class OpenApiRoutes:
@@ -89,7 +92,10 @@ class OpenApiRoutes:
 
     async def get_document(self, request: web.Request) -> web.Response:
         if self._document is None:
-            self._document = json.dumps(document(operations(self._settings))).encode()
+            described = operations(self._settings)
+            if self._settings.token_file is not None:
+                described = tuple(map(with_token, described))
+            self._document = json.dumps(document(described)).encode()
         return web.Response(body=self._document, content_type=_JSON)
 
 
@@ -159,12 +165,22 @@ def _of_torchserve(image: Json) -> Iterator[Operation]:
             yield Operation(f"{PREDICTIONS}{named}", method, about, predictions, body=image, others=refused)
 
 
+def with_token(described: Operation) -> Operation:
+    """The same where calls need one."""
+    if described.path == PING or not (described.ends or described.others):
+        return described
+    ends = (*described.ends, *_TOKEN) if described.ends else ()
+    return described._replace(ends=ends, needs_token=True)
+
+
 def document(described: Iterable[Operation]) -> Json:
     described = tuple(described)
     paths: dict[str, Json] = {}
     for each in described:
         paths.setdefault(each.path, {})[each.method] = _operation(each)
     refused = {int(status) for each in described for status in _refused(each)}
+    needs_token = any(each.needs_token for each in described)
+    schemes = {"bearer": {"type": "http", "scheme": "bearer"}} if needs_token else {}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fovea", "version": "1", "description": _ABOUT},
@@ -172,6 +188,7 @@ def document(described: Iterable[Operation]) -> Json:
         "components": {
             "schemas": schemas(),
             "responses": {str(status): _refusal(status) for status in sorted(refused)},
+            "securitySchemes": schemes,
         },
     }
 
@@ -188,6 +205,8 @@ def _operation(described: Operation) -> Json:
     in_path = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
     if described.ends or in_path:
         operation["parameters"] = [*in_path, *map(_option, described.options), *_headers()]
+    if described.needs_token:
+        operation["security"] = [{"bearer": []}]
     if described.body:
         operation["requestBody"] = {"required": True, "content": described.body}
     return operation
@@ -236,6 +255,8 @@ def _refusal(status: int) -> Json:
         "description": _phrase(status),
         "content": {_PROBLEM: {"schema": ref(PROBLEM)}},
     }
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"const": "Bearer"}}}
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         seconds = {"schema": {"type": "integer", "minimum": 1}, "description": "In seconds."}
         response["headers"] = {"Retry-After": seconds}

@@ -51,6 +51,8 @@ class Problem(Exception):
         headers = {}
         if retry_after_s := retry_after_s_of(self.status):
             headers["Retry-After"] = str(math.ceil(retry_after_s))
+        if self.http == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
         document, kind, http = document_of(self.status, self.http), "application/problem+json", self.http
         if speaks_torchserve(path):
             code = _NAMES[self.status.code]

@@ -96,7 +96,7 @@ def test_options_that_a_page_names_exist() -> None:
 def test_options_that_a_programs_page_names_are_the_programs() -> None:
     for name, programs in {
         "docs/training.md": ["python -m trainer"],
-        "docs/serving.md": ["python -m server", "python -m server.triton"],
+        "docs/serving.md": ["python -m server", "python -m server.access", "python -m server.triton"],
         "docs/scoring.md": ["python -m scorer"],
     }.items():
         named = {option for code in PAGES[name].code for option in options_in(code)}

@@ -9,15 +9,18 @@ from typing import Final
 import pytest
 from aiohttp import web
 
+from server.calls.answering import AccessLog, Calls
 from server.errors import BodyStalled, BodyTooLarge, DeadlinePassed, QueueFull, Refused
 from server.http import bodies
 from server.http.bodies import Receiving, read_body, read_images
 from server.http.call import HttpCall
 from server.http.server import HttpServer
 from server.net.ports import listen_http
+from server.telemetry.call_metrics import OwnCallMetrics
 from tests.server.event_loop import in_event_loop, until
 from tests.server.http.calls import form
 
+CALLS: Final = Calls(OwnCallMetrics(None), AccessLog(0))
 LIMIT: Final = 100_000
 POST: Final = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
@@ -61,7 +64,7 @@ class Reader:
 
 def _deadline(request: web.Request) -> float | None:
     call = HttpCall(request)
-    call.read_deadline()
+    call.begin(CALLS, "Classify")
     return call.deadline
 
 

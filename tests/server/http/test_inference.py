@@ -9,11 +9,12 @@ from aiohttp.test_utils import make_mocked_request
 
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from server.calls.answering import Calls
+from server.calls.answering import AccessLog, Calls
 from server.config import ServeSettings
 from server.http.inference import InferenceRoutes
 from server.http.uploads import Uploads
 from server.oip.service import InferenceService
+from server.telemetry.call_metrics import OwnCallMetrics
 from tests import tiny
 from tests.rpc import call_of
 from tests.server.calls.test_malformed import counts
@@ -222,6 +223,7 @@ class NotReady:
 @in_event_loop
 async def test_a_server_that_is_not_ready_is_unavailable() -> None:
     uploads = Uploads(ServeSettings(models="unused"))
-    routes = InferenceRoutes(cast("InferenceService", NotReady()), cast("Calls", None), uploads)
+    calls = Calls(OwnCallMetrics(None), AccessLog(0))
+    routes = InferenceRoutes(cast("InferenceService", NotReady()), calls, uploads)
     reply = await routes.get_ready(make_mocked_request("GET", "/v2/health/ready"))
     assert (reply.status, reply.text) == (503, '{"ready": false}')

@@ -32,7 +32,7 @@ def test_the_document_is_openapi_and_has_every_path_that_is_answered(document: d
     openapi_spec_validator.validate(document)
     settings, models = ServeSettings(models="models/pets"), LoadedModels[ServedModel]()
     inference = cast("InferenceService", None)
-    server = http_server(settings, models, Admission(1, 1), OwnCallMetrics(None), lambda _: inference)
+    server = http_server(settings, None, models, Admission(1, 1), OwnCallMetrics(None), lambda _: inference)
     routes = [route for route in server._runner.app.router.routes() if route.resource]
     answered = {(route.method.lower(), str(route.resource and route.resource.canonical)) for route in routes}
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}

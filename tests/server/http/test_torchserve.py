@@ -73,7 +73,7 @@ def test_ping_says_whether_predictions_are_answered(server: ServerProcess) -> No
 
 def test_types_that_the_page_names_are_the_servers() -> None:
     rows = PAGES["docs/from-torchserve.md"].table("type", "code")
-    ours = {kind for _, kind in KINDS.values()} - {"InvalidKeyException"}  # there are no tokens yet
+    ours = {kind for _, kind in KINDS.values()}
     missing = {"ModelNotFoundException", "ModelVersionNotFoundException", "ResourceNotFoundException"}
     assert {kind for row in rows for kind in row["type"].code} == ours | missing | {INTERNAL[1]}
 
