@@ -18,6 +18,17 @@ BROUGHT: Final = (
     ),
     *("grpcio", "grpcio-health-checking", "grpcio-reflection", "grpcio-status", "googleapis-common-protos"),
     *("protobuf", "obstore", "onnxruntime-gpu", "prometheus-client", "rich", "typing-extensions"),
+    *(
+        "aiohttp",
+        "aiohappyeyeballs",
+        "aiosignal",
+        "attrs",
+        "frozenlist",
+        "idna",
+        "multidict",
+        "propcache",
+        "yarl",
+    ),
     *("iniconfig", "pluggy", "pytest", "pytest-timeout"),
 )
 """Some the machine may have, but none may be older: these are small."""
