@@ -12,8 +12,11 @@ class Refused extends Error {
 }
 
 async function ask(path, options = {}) {
-  const response = await fetch(path, options);
+  const token = element("token").value.trim();
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const response = await fetch(path, { ...options, headers });
   if (response.ok) return response;
+  if (response.status === 401) askForToken();
   const isProblem = (response.headers.get("Content-Type") || "").startsWith("application/problem+json");
   const problem = isProblem ? await response.json() : { title: response.statusText, status: response.status, detail: "" };
   throw new Refused(problem);
@@ -34,6 +37,12 @@ async function describeModel() {
   } catch (error) {
     element("model").textContent = `Which model is served is not known: ${words(error)}`;
   }
+  showCommand();
+}
+
+function askForToken() {
+  element("asks-token").hidden = false;
+  element("token").focus();
   showCommand();
 }
 
@@ -184,7 +193,8 @@ function bytes(size) {
 
 function showCommand() {
   const query = `top_k=${element("count").value || "1"}`;
-  element("command").textContent = `curl --data-binary @cat.jpg '${location.origin}/v1/classify?${query}'`;
+  const header = element("asks-token").hidden ? "" : '-H "Authorization: Bearer $TOKEN" ';
+  element("command").textContent = `curl ${header}--data-binary @cat.jpg '${location.origin}/v1/classify?${query}'`;
 }
 
 function take(files) {
@@ -199,6 +209,10 @@ element("own").addEventListener("error", () => {
   element("own-caption").textContent += " (this browser does not show its format)";
 });
 element("count").addEventListener("input", showCommand);
+element("asks-token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  describeModel();
+});
 document.addEventListener("paste", (event) => take(event.clipboardData.files));
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => {

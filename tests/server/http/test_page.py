@@ -11,13 +11,15 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from fovea.images.preprocess import decode_image
+from server.access.scopes import Scope
+from server.access.tokens import Token
 from server.errors import ComputeFailed, QueueFull
 from server.http import crop_process
 from server.http.cropper import MAX_WAITING, Cropper
 from server.http.page import FILES
 from tests.browser import WIDE, opened
 from tests.server.http.calls import form, request
-from tests.servers import ServerProcess, held_up
+from tests.servers import ServerProcess, held_up, running_server
 from tests.tiny import SPEC, picture
 
 STATIC = Path(__file__).parents[3] / "server" / "http" / "static"
@@ -146,6 +148,33 @@ def test_the_page_is_used_by_keyboard_and_takes_what_is_dropped(
         expect(page.get_by_role("heading", name="green, 9")).to_be_visible()
         expect(page.locator("#predictions tbody tr")).to_have_count(1)
         assert tab.complaints == []
+
+
+@pytest.mark.slow
+def test_the_page_asks_for_the_token_that_the_server_wants(
+    tiny_models: Path, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "tokens").write_text(Token.of("secret", "person", [Scope.CLASSIFY]).line + "\n")
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    with (
+        running_server(tiny_models, "--token-file", str(tmp_path / "tokens")) as server,
+        opened(browser, f"http://127.0.0.1:{server.ready['http_port']}/") as tab,
+    ):
+        for look in tab.looks():
+            page = tab.page
+            expect(page.locator("#model")).to_contain_text("A token is needed")
+            expect(page.get_by_label("token")).to_be_focused()
+            assert tab.violations() == [], look
+            assert not tab.scrolls_sideways(), look
+            page.keyboard.type("wrong")
+            page.keyboard.press("Enter")
+            expect(page.locator("#model")).to_contain_text("The token is none of those")
+            page.get_by_label("token").fill("secret")
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("heading", level=1)).to_have_text("Try tiny")
+            page.get_by_label("Choose an image").set_input_files(tmp_path / "red.png")
+            expect(page.get_by_alt_text("as the model saw it")).to_be_visible()
+            expect(page.locator("#command")).to_contain_text("Bearer $TOKEN")
 
 
 DROP = """bytes => {
