@@ -202,6 +202,9 @@ class CommitOptions(CommonOptions):
         None, description="the certificate to show it, for mutual TLS; with --verify-tls-key"
     )
     verify_tls_key: Path | None = Field(None, description="the key of --verify-tls-cert")
+    verify_token_file: Path | None = Field(
+        None, description="file of the token that says who calls it, where it asks for that"
+    )
     verify_images: int = Field(64, ge=1, le=10_000, description="how many images --verify asks for")
 
     @model_validator(mode="after")
@@ -227,7 +230,10 @@ class CommitOptions(CommonOptions):
         return value and matching(server, value, "a server is written host:port, such as localhost:8001")
 
 
-_OF_VERIFY: Final = ("verify_tls", "verify_tls_ca", "verify_tls_cert", "verify_tls_key", "verify_images")
+_OF_VERIFY: Final = (
+    *("verify_tls", "verify_tls_ca", "verify_tls_cert", "verify_tls_key"),
+    *("verify_token_file", "verify_images"),
+)
 
 
 def _as_run_id(value: str) -> str:

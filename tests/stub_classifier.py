@@ -24,6 +24,8 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
     def __init__(self) -> None:
         self.address = ""
         self.requests: list[classify_pb2.ClassifyRequest] = []
+        self.authorizations: list[str | bytes | None] = []
+        """What each call said of who makes it."""
         self.connections: set[str] = set()
         """That calls came by."""
         self.statuses: list[grpc.StatusCode] = []
@@ -45,6 +47,7 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
         self, request: classify_pb2.ClassifyRequest, context: grpc.ServicerContext
     ) -> classify_pb2.ClassifyResponse:
         self.requests.append(request)
+        self._note_caller(context)
         self.connections.add(context.peer())
         context.add_callback(self.ended.release)
         self.arrived.release()
@@ -59,7 +62,11 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
     def GetModel(  # noqa: N802
         self, request: classify_pb2.GetModelRequest, context: grpc.ServicerContext
     ) -> classify_pb2.GetModelResponse:
+        self._note_caller(context)
         return classify_pb2.GetModelResponse(labels=["stub"])
+
+    def _note_caller(self, context: grpc.ServicerContext) -> None:
+        self.authorizations.append(dict(context.invocation_metadata()).get("authorization"))
 
     def ClassifyBatch(  # noqa: N802
         self, request: classify_pb2.ClassifyBatchRequest, context: grpc.ServicerContext

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 
 from fovea.client.answers import CallFailed, Classification, classification, failure
+from fovea.client.bearer import bearer
 from fovea.client.channel import (
     CLASSIFY,
     DEFAULT_TIMEOUT_S,
@@ -60,12 +61,15 @@ class AsyncClient:
         tls_cert: PathOrName | None = None,
         tls_key: PathOrName | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        token: str | None = None,
+        token_file: PathOrName | None = None,
     ) -> None:
         """As Client's; raises what that does."""
         self._target, self._proxy = target, grpc_proxy(target)
         self._timeout_s = checked_timeout(timeout_s)
         self._more: list[tuple[grpc.aio.Channel, _Way]] = []
         self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
+        self._bearer = bearer(token, token_file)
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,7 +141,7 @@ class AsyncClient:
         """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
         request = model_request(model_version)
         try:
-            return await self._stub.GetModel(request, timeout=self._timeout_s)
+            return await self._stub.GetModel(request, timeout=self._timeout_s, metadata=self._bearer())
         except grpc.RpcError as error:
             raise await self._failure(error) from error
 
@@ -150,7 +154,8 @@ class AsyncClient:
     ) -> Classification:
         try:
             data = image if isinstance(image, bytes) else await asyncio.to_thread(encoded_as, name, image)
-            return classification(await way(ask(data), timeout=self._timeout_s))
+            answer = await way(ask(data), timeout=self._timeout_s, metadata=self._bearer())
+            return classification(answer)
         except grpc.RpcError as error:
             raise await self._failure(error, name) from error
 

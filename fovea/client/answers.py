@@ -79,9 +79,16 @@ class CallFailed(FoveaError):
 
     @property
     def exit_code(self) -> ExitCode:  # type: ignore[override]
-        """69 where another try may help, 65 where the request or the image is at fault."""
-        at_fault = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
-        return ExitCode.BAD_DATA if self.code in at_fault else ExitCode.UNAVAILABLE
+        """69 where another try may help, 65 where the request, its token or the image is at fault."""
+        return ExitCode.BAD_DATA if self.code in _AT_FAULT else ExitCode.UNAVAILABLE
+
+
+_AT_FAULT: Final = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+}
 
 
 def classification(response: "classify_pb2.ClassifyResponse") -> Classification:

@@ -12,7 +12,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from fovea.client import CallFailed, Classification, Client
 from fovea.client.options import PROGRAM, ClientOptions, load
-from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Unavailable
+from fovea.errors import DataInvalid, ExitCode, FoveaError, SettingsInvalid, Unavailable
 from fovea.printable import terminal_width
 
 MAX_LABEL_WIDTH: Final = 32
@@ -32,6 +32,7 @@ def main() -> ExitCode:
         tls_ca=options.tls_ca,
         tls_cert=options.tls_cert,
         tls_key=options.tls_key,
+        token_file=options.token_file,
     ) as client:
         labels = _labels(client, options)
         outcomes = client.classify_many(
@@ -51,6 +52,10 @@ def _labels(client: Client, options: ClientOptions) -> Sequence[str]:
     except CallFailed as error:
         if error.code.name == "UNIMPLEMENTED":
             raise Unavailable(f"what answers at {options.target} is no Fovea server: {error}") from error
+        if error.code.name in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
+            raise DataInvalid(
+                f"the server at {options.target} asks who calls: {error}; is --token-file right?"
+            ) from error
         if error.code.name not in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
             raise
         raise Unavailable(

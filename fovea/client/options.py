@@ -120,6 +120,9 @@ class ClientOptions:
     )
     tls_cert: Path | None = option(None, "this client's own certificate, for mutual TLS", Path, "PATH")
     tls_key: Path | None = option(None, "the key of --tls-cert", Path, "PATH")
+    token_file: Path | None = option(
+        None, "file of the token that says who calls, where the server asks for that", Path, "PATH"
+    )
     json_lines: bool = option(False, "print one JSON object a line", _switch, short="json")
 
 

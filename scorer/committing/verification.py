@@ -28,7 +28,7 @@ WINDOW: Final = 4
 
 
 def check_server(options: CommitOptions) -> None:
-    """Before the night: raises what `verify` would for TLS files that are not there, or are none."""
+    """Before the night: raises what `verify` would for files of TLS or of a token that are of no use."""
     if options.verify:
         _client(options.verify, options).close()
 
@@ -84,6 +84,7 @@ def _client(target: str, options: CommitOptions) -> Client:
         tls_ca=options.verify_tls_ca,
         tls_cert=options.verify_tls_cert,
         tls_key=options.verify_tls_key,
+        token_file=options.verify_token_file,
     )
 
 

@@ -63,6 +63,7 @@ def test_missing_models_are_asked_for_by_name() -> None:
         ("--tls-cert", ""),
         ("--tls-key", ""),
         ("--tls-client-ca", ""),
+        ("--token-file", ""),
     ],
 )
 def test_wrong_value_is_refused_by_the_options_name(option: str, value: str) -> None:

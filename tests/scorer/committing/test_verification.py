@@ -1,5 +1,6 @@
 """Runs that are held against a real server before latest.json moves."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,6 +224,11 @@ def test_a_server_that_speaks_tls_is_asked(
     server_flags = [*_pair(pair, tmp_path / "server"), *(["--tls-client-ca", str(ca)] * shows_certificate)]
     trusting = ["--verify-tls-ca", str(ca)]
     driver = _pair(("--verify-tls-cert", "--verify-tls-key"), tmp_path / "driver")
+    if shows_certificate:  # and says who calls
+        (tmp_path / "token").write_text("a-token")
+        (tmp_path / "tokens").write_text(f"nightly classify {hashlib.sha256(b'a-token').hexdigest()}\n")
+        server_flags += ["--token-file", str(tmp_path / "tokens")]
+        driver += ["--verify-token-file", str(tmp_path / "token")]
     with running_server(tiny_models, "--provider", "cpu", "--threads", "1", *server_flags) as server:
         asked = ["--verify", f"localhost:{server.ready['port']}"]
         lacking = trusting if shows_certificate else ["--verify-tls"]
@@ -241,6 +247,8 @@ def test_tls_files_that_are_missing_are_found_before_the_night(
     asked = ("--verify", "localhost:1", "--verify-tls-ca", "nowhere.crt")
     with pytest.raises(Unavailable, match=r"the TLS file nowhere\.crt cannot be read"):
         score(settings_for(photos, tiny_models, output, *asked))
+    with pytest.raises(Unavailable, match=r"the token file nowhere cannot be read"):
+        score(settings_for(photos, tiny_models, output, *asked[:2], "--verify-token-file", "nowhere"))
     assert not output.exists()
     with pytest.raises(SettingsInvalid, match="--verify-tls-cert and --verify-tls-key go together"):
         settings_for(photos, tiny_models, output, "--verify-tls-cert", "driver.crt")
@@ -250,7 +258,8 @@ def test_how_to_ask_is_refused_where_no_server_is_asked_but_may_stand_in_a_pods_
     photos: Path, tiny_models: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = ("--verify-tls-cert", "a.crt", "--verify-tls-key", "a.key")
-    for given in (("--verify-tls",), ("--verify-tls-ca", "ca.crt"), pair, ("--verify-images", "9")):
+    token = ("--verify-token-file", "token")
+    for given in (("--verify-tls",), ("--verify-tls-ca", "ca.crt"), pair, token, ("--verify-images", "9")):
         with pytest.raises(SettingsInvalid, match=f"^{given[0]} is for --verify, which is not given$"):
             settings_for(photos, tiny_models, output, *given)
         assert settings_for(photos, tiny_models, output, "--verify", "localhost:1", *given).verify

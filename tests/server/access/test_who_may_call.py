@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from fovea.client import command
+from fovea.errors import DataInvalid, ExitCode
 from fovea.oip import open_inference_pb2 as oip
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from fovea.v1 import classify_pb2 as pb
@@ -151,6 +154,19 @@ def test_whoever_probes_or_looks_needs_no_token(served: Served) -> None:
     assert document["paths"]["/predictions/{name}"]["post"]["security"] == [{"bearer": []}]
     for path in ("/", "/ping"):
         assert "security" not in document["paths"][path]["get"]
+
+
+def test_the_clients_command_says_what_is_missing(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text(CALLER)
+    (tmp_path / "red.png").write_bytes(IMAGE)
+    arguments = ["fovea.client", str(tmp_path / "red.png"), "--target", served[0].target]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(DataInvalid, match=r"asks who calls: a token is needed: .*; is --token-file right\?$"):
+        command.main()
+    monkeypatch.setattr(sys, "argv", [*arguments, "--token-file", str(tmp_path / "token")])
+    assert command.main() is ExitCode.DONE
 
 
 def test_a_body_is_refused_before_it_is_sent(served: Served) -> None:
