@@ -16,7 +16,7 @@ def infer_answer(response: pb.ModelInferResponse, asked: HttpInfer) -> tuple[byt
     document: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
     if response.id:
         document["id"] = response.id
-    document["parameters"] = {name: each.int64_param for name, each in response.parameters.items()}
+    document["parameters"] = {name: each.int64_param for name, each in sorted(response.parameters.items())}
     document["outputs"] = outputs = []
     binary: list[bytes] = []
     for number, (output, raw) in enumerate(zip(response.outputs, response.raw_output_contents, strict=True)):

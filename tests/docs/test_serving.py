@@ -7,6 +7,9 @@ from google.protobuf import json_format
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.config import ServeSettings
+from server.http.json_bodies import MAX_JSON_BYTES, MAX_JSON_VALUES
+from server.http.tensors import infer_of
+from server.oip.inputs import LENGTH
 from server.oip.request_limits import MAX_NUMBERS_BYTES, MAX_REST_BYTES
 from server.telemetry.metrics import Metrics
 from tests.docs.pages import SERVING
@@ -47,4 +50,18 @@ def test_ports_are_the_defaults() -> None:
 
 def test_limits_of_a_request_are_the_servers() -> None:
     limits = {row["of a request"].text: amount(row["at most"].text) for row in SERVING.table("of a request")}
-    assert limits == {"typed numbers": MAX_NUMBERS_BYTES, "all but its tensors' data": MAX_REST_BYTES}
+    assert limits == {
+        "typed numbers": MAX_NUMBERS_BYTES,
+        "all but its tensors' data": MAX_REST_BYTES,
+        "JSON": MAX_JSON_BYTES,
+        "values in it": MAX_JSON_VALUES,
+    }
+
+
+def test_inference_request_that_the_page_posts_is_one() -> None:
+    (command,) = (command for command in SERVING.commands if "/v2/models/pets/infer" in command)
+    (text,) = re.findall(r'echo "(.*)" \| curl', command)
+    body = re.sub(r"\$\(.*?\)", "aW1hZ2U=", text).replace('\\"', '"').encode()
+    asked = infer_of(body, None, "pets", "", "").request
+    assert [bytes(content)[LENGTH.size :] for content in asked.raw] == [b"image"]
+    assert asked.message.outputs[0].parameters["classification"].int64_param == 3
