@@ -3,12 +3,10 @@
 It is counted, of a sample logged, and ended with its status.
 """
 
-import logging
 import math
-import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -19,20 +17,15 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from fovea.v1 import classify_pb2 as pb
 from server.access.access import Access
+from server.calls.access_log import AccessLog, Call
 from server.errors import FieldInvalid, PermissionDenied, Refused
 from server.statuses import reason_of, status_of
 from server.telemetry.call_metrics import CallMetrics
 
-logger = logging.getLogger("server.access_log")  # a name of its own, that lines of calls can be told by
-
 MAX_REQUEST_ID_BYTES: Final = 128
 CLOCKS_DIFFER_S: Final = 0.05
 """A caller gives up at its deadline by its own clock, and here that may seem a little early."""
-
-ALWAYS_LOGGED: Final = "INTERNAL"
-"""The code of a bug."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -75,7 +68,7 @@ class Calls:
     def __init__(
         self,
         metrics: CallMetrics,
-        access_log: "AccessLog",
+        access_log: AccessLog,
         prefix: str = "",
         access: Access | None = None,
     ) -> None:
@@ -98,12 +91,12 @@ class Calls:
         return Answering(self, call, request, context, deadline)
 
     def caller_of(self, method: str, context: Context) -> str:
-        """The name of the token that it came with. Raises Unauthenticated, PermissionDenied."""
+        """The name that its token has. Raises Unauthenticated, PermissionDenied, KeysUnreachable."""
         if self._access is None:
             return ""
         return self._access.check(method.removeprefix(self._prefix), context)
 
-    def ended(self, call: "Call", code: str) -> None:
+    def ended(self, call: Call, code: str) -> None:
         """Counts and logs it."""
         seconds = time.monotonic() - call.started
         self._requests(call.method, code).inc()
@@ -121,12 +114,12 @@ class Answering:
     """The block in which a call is answered."""
 
     calls: Calls
-    call: "Call"
+    call: Call
     request: object
     context: Context
     deadline: float | None
 
-    async def __aenter__(self) -> "Call":
+    async def __aenter__(self) -> Call:
         try:
             self.call.caller = self.calls.caller_of(self.call.method, self.context)
             refuse_malformed(self.request)
@@ -149,45 +142,6 @@ class Answering:
         status = rpc_status.to_status(self.calls.status(error, self.call.request_id))
         self.calls.ended(self.call, status.code.name)  # first, so that who knows of it finds it counted
         await self.context.abort_with_status(status)
-
-
-@dataclass(slots=True)
-class Call:
-    """A call that is being answered, and what is known of it so far."""
-
-    method: str
-    request_id: str
-    peer: Callable[[], str]
-    """gRPC's own words for where it comes from."""
-    caller: str = ""
-    """The name of its token, where calls have one."""
-    images: int = 0
-    version: int = 0
-    """Of the model that answered; 0 when none did."""
-    batch_size: int = 0
-    """Of the largest batch that one of its images was in."""
-    started: float = field(default_factory=time.monotonic)
-
-    def note(self, response: pb.ClassifyResponse) -> None:
-        """One more image was answered; an empty response is one that could not be."""
-        self.images += 1
-        self.version = response.model.version or self.version
-        self.batch_size = max(self.batch_size, response.timing.batch_size)
-
-
-class AccessLog:
-    """Draws the calls that are logged; at debug level each one is."""
-
-    def __init__(self, sample: float, draw: Callable[[], float] = random.random) -> None:
-        """`sample`: the share of the calls that get a line; `draw` gives numbers from [0, 1)."""
-        self._sample = sample
-        self._draw = draw
-
-    def show(self, call: Call, code: str, seconds: float) -> None:
-        if self._draw() < self._sample or code == ALWAYS_LOGGED:
-            logger.info("call", extra=_facts(call, code, seconds))
-        elif logger.isEnabledFor(logging.DEBUG):
-            logger.debug("call", extra=_facts(call, code, seconds))
 
 
 def check_request_id(field: str, request_id: str) -> None:
@@ -283,27 +237,3 @@ def _code_of_abandoned(deadline: float | None) -> grpc.StatusCode:
     """Whether the caller went away, or only its deadline passed."""
     in_time = deadline is None or deadline - time.monotonic() > CLOCKS_DIFFER_S
     return grpc.StatusCode.CANCELLED if in_time else grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-def _facts(call: Call, code: str, seconds: float) -> dict[str, object]:
-    caller = {"caller": call.caller} if call.caller else {}
-    return {
-        "method": call.method,
-        "code": code,
-        "ms": round(seconds * 1000, 3),
-        "request_id": call.request_id,
-        "peer": address_of(call.peer()),
-        **caller,
-        "images": call.images,
-        "model_version": call.version,
-        "batch_size": call.batch_size,
-    }
-
-
-def address_of(peer: str) -> str:
-    """`ipv4:10.0.0.7:51234` -> `10.0.0.7`; the port tells nobody anything."""
-    kind, _, rest = peer.partition(":")
-    if kind not in {"ipv4", "ipv6"}:
-        return kind
-    address = rest.rpartition(":")[0]
-    return address.replace("%5B", "").replace("%5D", "").strip("[]")

@@ -12,7 +12,8 @@ import numpy as np
 from fovea.model.classifier import top_k
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
-from server.calls.answering import Call, Calls, Context, check_request_id, deadline_of, refuse_malformed
+from server.calls.access_log import Call
+from server.calls.answering import Calls, Context, check_request_id, deadline_of, refuse_malformed
 from server.calls.description import model_description
 from server.calls.message_fields import take_out
 from server.calls.stream import as_they_come

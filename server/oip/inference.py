@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.answering import Call, check_request_id
+from server.calls.access_log import Call
+from server.calls.answering import check_request_id
 from server.compute.backend import WorkItem
 from server.models.model import CallTimes, Classified, Model, Models
 from server.oip.aliases import ModelAlias, alias_of, version_of

@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceServicer
-from server.calls.answering import Call, Calls, Context, deadline_of
+from server.calls.access_log import Call
+from server.calls.answering import Calls, Context, deadline_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
 from server.models.model import Model, Models

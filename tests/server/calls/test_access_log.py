@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from fovea.v1 import classify_pb2 as pb
-from server.calls.answering import AccessLog, Call, address_of
+from server.calls.access_log import AccessLog, Call, address_of
 
 
 def call() -> Call:

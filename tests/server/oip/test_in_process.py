@@ -15,7 +15,7 @@ from fovea.errors import ImageInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.answering import Call
+from server.calls.access_log import Call
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
