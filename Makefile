@@ -148,8 +148,8 @@ base-image: ## Make BASE_IMAGE of Debian's packages, where no registry is reacha
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--constraint constraints.txt --custom-compile-command "make locks"
 locks: $(READY) ## Lock what the images install, with hashes, after pyproject.toml or constraints.txt changed
-	$(LOCK) pyproject.toml --extra serve --extra score --extra formats --extra stores -o containers/lock/serve.txt
-	$(LOCK) pyproject.toml --extra serve-gpu --extra score --extra formats --extra stores -o containers/lock/serve-gpu.txt
+	$(LOCK) pyproject.toml --extra serve --extra score --extra formats --extra stores --extra jwt -o containers/lock/serve.txt
+	$(LOCK) pyproject.toml --extra serve-gpu --extra score --extra formats --extra stores --extra jwt -o containers/lock/serve-gpu.txt
 	$(LOCK) pyproject.toml --extra train --extra formats --extra stores --extra tensorboard --extra mlflow --extra timm \
 		-o containers/lock/train.txt
 	$(LOCK) --group pyproject.toml:sbom -o containers/lock/sbom.txt

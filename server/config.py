@@ -2,10 +2,12 @@
 
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from fovea.command_line import flag
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
 from fovea.model.bundle import Precision
@@ -42,6 +44,14 @@ AUTO: Final = "auto"
 MAX_FRONTS: Final = 16
 FrontsChoice = Annotated[str, AfterValidator(_auto_or_number)]
 """auto, or how many."""
+
+
+def _is_safe(url: SplitResult) -> bool:
+    is_here = url.hostname in {"localhost", "127.0.0.1", "::1"}
+    return bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and is_here))
+
+
+_OF_WEB_TOKENS: Final = ("jwt_jwks", "jwt_issuer", "jwt_audience")
 
 LARGEST_MESSAGE_BYTES: Final = 2**31 - 1
 """gRPC counts a message's bytes in 32 bits."""
@@ -159,6 +169,15 @@ class ServeSettings(ProgramSettings):
         description="file of the tokens by which calls are let in, a line each: NAME SCOPES SHA256; unless "
         "set, anybody may call",
     )
+    jwt_jwks: str | None = Field(
+        None,
+        min_length=1,
+        description="the issuer's keys, by whose JSON Web Tokens calls are let in too: a file, or https://",
+    )
+    jwt_issuer: str | None = Field(None, min_length=1, description="what these tokens must have as iss")
+    jwt_audience: str | None = Field(
+        None, min_length=1, description="what they must have as aud: that they are for this server"
+    )
     log_level: LogLevel = Field("info", description="debug adds a line for each call")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
     access_log_sample: float = Field(
@@ -186,6 +205,23 @@ class ServeSettings(ProgramSettings):
             raise ValueError(f"--tls-{given} needs --tls-{missing} beside it")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("--tls-client-ca needs --tls-cert and --tls-key beside it")
+        return self
+
+    @field_validator("jwt_jwks")
+    @classmethod
+    def _address_is_safe(cls, value: str | None) -> str | None:
+        # Whoever answers in the issuer's place lets in whom they like.
+        if value and "://" in value and not _is_safe(urlsplit(value)):
+            raise ValueError("must be a file or https://, or http:// to this machine")
+        return value
+
+    @model_validator(mode="after")
+    def _web_tokens_have_issuer_and_audience(self) -> "ServeSettings":
+        given = {name: getattr(self, name) is not None for name in _OF_WEB_TOKENS}
+        if any(given.values()) and not all(given.values()):
+            missing = next(name for name, is_given in given.items() if not is_given)
+            present = next(name for name, is_given in given.items() if is_given)
+            raise ValueError(f"{flag(present)} needs {flag(missing)} beside it")
         return self
 
     @model_validator(mode="after")

@@ -37,6 +37,12 @@ class PermissionDenied(Refused):
         self.caller = caller
 
 
+class KeysUnreachable(Refused):
+    """Whether a token holds cannot be found out now."""
+
+    reason = "keys_unreachable"
+
+
 class QueueFull(Refused):
     """As many images, or as many bytes, are in flight as may be."""
 

@@ -23,6 +23,7 @@ from server.errors import (
     EncodingUnknown,
     FieldInvalid,
     FolderUnreachable,
+    KeysUnreachable,
     ModelUnknown,
     NoModelReady,
     PermissionDenied,
@@ -51,6 +52,7 @@ _CODES: Final[dict[type[Exception], grpc.StatusCode]] = {
     NoModelReady: grpc.StatusCode.UNAVAILABLE,
     Draining: grpc.StatusCode.UNAVAILABLE,
     FolderUnreachable: grpc.StatusCode.UNAVAILABLE,
+    KeysUnreachable: grpc.StatusCode.UNAVAILABLE,
     VersionRefused: grpc.StatusCode.FAILED_PRECONDITION,
     Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     EncodingUnknown: grpc.StatusCode.UNIMPLEMENTED,  # as gRPC itself says of a message

@@ -1,4 +1,4 @@
-"""Who may call: bearer tokens, each with a name and what it is for, from a file that holds none of them.
+"""Who may call: bearer tokens, of a file that holds only their digests, or signed by an issuer.
 
-For the rooms above: `access` (`Access`, `access_of`), `scopes.Scope`.
+For the rooms above: `access` (`Access`, `access_of`).
 """

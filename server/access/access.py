@@ -2,12 +2,18 @@
 
 import re
 from collections.abc import Iterable
-from typing import Final, Protocol
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
-from server.access.scopes import scope_of
-from server.access.tokens import Token, TokenFile
+from fovea.errors import extra_missing
+from server.access.scopes import Caller, scope_of
+from server.access.tokens import TokenFile
 from server.config import ServeSettings
 from server.errors import PermissionDenied, Unauthenticated
+
+if TYPE_CHECKING:
+    from server.access.web_tokens import WebTokens
 
 AUTHORIZATION: Final = "authorization"
 """The metadata of gRPC, and the header of HTTP, that a token comes in: RFC 6750."""
@@ -27,36 +33,62 @@ class Presented(Protocol):
 class Access:
     """Asks each call for its token. One of a process, in its event loop."""
 
-    kind: Final = "tokens"
-
-    def __init__(self, tokens: TokenFile) -> None:
+    def __init__(self, tokens: TokenFile | None, web_tokens: "WebTokens | None" = None) -> None:
         self._tokens = tokens
+        self._web_tokens = web_tokens
 
-    def check(self, method: str, call: Presented) -> str:
+    @property
+    def kind(self) -> str:
+        """`tokens`, `jwt` or `tokens+jwt`."""
+        kinds = {"tokens": self._tokens, "jwt": self._web_tokens}
+        return "+".join(kind for kind, source in kinds.items() if source is not None)
+
+    async def check(self, method: str, call: Presented) -> str:
         """The name of the token; empty where the method needs none.
 
-        Raises Unauthenticated, PermissionDenied.
+        Raises Unauthenticated, PermissionDenied, KeysUnreachable.
         """
         scope = scope_of(method)
         if scope is None:
             return ""
-        token = self._token_of(call)
-        if scope not in token.scopes:
+        caller = await self._caller_of(_bearer_of(call.invocation_metadata() or ()))
+        if scope not in caller.scopes:
             raise PermissionDenied(
-                token.name, f"{method} needs a token for {scope}, and that of {token.name} is not for it"
+                caller.name, f"{method} needs a token for {scope}, and that of {caller.name} is not for it"
             )
-        return token.name
+        return caller.name
 
-    def _token_of(self, call: Presented) -> Token:
-        token = self._tokens.find(_bearer_of(call.invocation_metadata() or ()))
-        if token is None:
-            raise Unauthenticated("the token is none of those that are known here")
-        return token
+    async def _caller_of(self, token: str) -> Caller:
+        if self._tokens and (known := self._tokens.find(token)):
+            return known
+        if self._web_tokens and token.count(".") == 2:  # as they all have, and those of the command have not
+            return await self._web_tokens.find(token)
+        raise Unauthenticated("the token is none of those that are known here")
 
 
 def access_of(settings: ServeSettings) -> Access | None:
-    """None where anybody may call. Raises Unavailable, DataInvalid for the file of tokens."""
-    return None if settings.token_file is None else Access(TokenFile(settings.token_file))
+    """None where anybody may call.
+
+    Raises Unavailable, DataInvalid for the file of tokens or keys, ExtraMissing where PyJWT is not installed.
+    """
+    tokens = TokenFile(settings.token_file) if settings.token_file is not None else None
+    web_tokens = _web_tokens_of(settings)
+    return Access(tokens, web_tokens) if tokens or web_tokens else None
+
+
+def _web_tokens_of(settings: ServeSettings) -> "WebTokens | None":
+    source, issuer, audience = settings.jwt_jwks, settings.jwt_issuer, settings.jwt_audience
+    if source is None or issuer is None or audience is None:
+        return None
+    try:
+        import cryptography  # noqa: F401 - without which PyJWT knows no public keys
+
+        from server.access.keys import IssuersKeys, KeyFile, fetch
+        from server.access.web_tokens import WebTokens
+    except ModuleNotFoundError as error:
+        raise extra_missing(error, "--jwt-jwks", "jwt") from error
+    keys = IssuersKeys(partial(fetch, source)) if "://" in source else KeyFile(Path(source))
+    return WebTokens(keys, issuer, audience)
 
 
 def kind_of(access: Access | None) -> str:

@@ -1,5 +1,6 @@
-"""What a token may be for, and which calls want which."""
+"""Who calls, what that is for, and which calls want which."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -9,6 +10,14 @@ class Scope(StrEnum):
 
     CLASSIFY = "classify"
     ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who brought a token that is known, and what it is for."""
+
+    name: str
+    scopes: frozenset[Scope]
 
 
 OPEN: Final = frozenset({"ServerLive", "ServerReady", "ModelReady"})

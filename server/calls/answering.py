@@ -19,7 +19,7 @@ from grpc_status import rpc_status
 
 from server.access.access import Access
 from server.calls.access_log import AccessLog, Call
-from server.errors import FieldInvalid, PermissionDenied, Refused
+from server.errors import FieldInvalid, PermissionDenied
 from server.statuses import reason_of, status_of
 from server.telemetry.call_metrics import CallMetrics
 
@@ -81,20 +81,26 @@ class Calls:
         self._access = access
 
     def answering(
-        self, method: str, request: object, request_id: str, context: Context, deadline: float | None
+        self,
+        method: str,
+        request: object,
+        request_id: str,
+        context: Context,
+        deadline: float | None,
+        caller: str | None = None,
     ) -> "Answering":
         """Lets a call in that may be made; ends one that fails with its status; counts and logs each.
 
-        `request` is None for a stream of them.
+        `request` is None for a stream of them, `caller` the one that is known already.
         """
         call = Call(self._prefix + method, request_id[:MAX_REQUEST_ID_BYTES], context.peer)
-        return Answering(self, call, request, context, deadline)
+        return Answering(self, call, request, context, deadline, caller)
 
-    def caller_of(self, method: str, context: Context) -> str:
+    async def caller_of(self, method: str, context: Context) -> str:
         """The name that its token has. Raises Unauthenticated, PermissionDenied, KeysUnreachable."""
         if self._access is None:
             return ""
-        return self._access.check(method.removeprefix(self._prefix), context)
+        return await self._access.check(method.removeprefix(self._prefix), context)
 
     def ended(self, call: Call, code: str) -> None:
         """Counts and logs it."""
@@ -118,16 +124,23 @@ class Answering:
     request: object
     context: Context
     deadline: float | None
+    caller: str | None
 
     async def __aenter__(self) -> Call:
         try:
-            self.call.caller = self.calls.caller_of(self.call.method, self.context)
+            known = self.caller
+            self.call.caller = (
+                await self.calls.caller_of(self.call.method, self.context) if known is None else known
+            )
             refuse_malformed(self.request)
         except PermissionDenied as error:
             self.call.caller = error.caller
             await self._fail(error)
-        except Refused as error:
+        except Exception as error:
             await self._fail(error)
+        except BaseException:  # the caller no longer waits
+            self.calls.ended(self.call, _code_of_abandoned(self.deadline).name)
+            raise
         return self.call
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:

@@ -13,7 +13,14 @@ from google.rpc.status_pb2 import Status
 
 from server.access.access import AUTHORIZATION
 from server.calls.answering import Calls, Context
-from server.errors import BodyStalled, BodyTooLarge, EncodingUnknown, FieldInvalid
+from server.errors import (
+    BodyStalled,
+    BodyTooLarge,
+    DeadlinePassed,
+    EncodingUnknown,
+    FieldInvalid,
+    PermissionDenied,
+)
 from server.http.problems import Problem
 
 R = TypeVar("R")
@@ -42,16 +49,23 @@ class HttpCall:
         """On `time.monotonic`'s clock, which is the event loop's too."""
         self._transport = request.transport
         self._headers = request.headers
+        self._caller = ""
 
-    def begin(self, calls: Calls, method: str) -> None:
+    async def begin(self, calls: Calls, method: str) -> None:
         """Reads who calls and the deadline, before there is a body.
 
-        Raises Unauthenticated, PermissionDenied, FieldInvalid.
+        Raises Unauthenticated, PermissionDenied, KeysUnreachable, FieldInvalid, DeadlinePassed.
         """
-        calls.caller_of(method, self.context)
         timeout = self._headers.get(TIMEOUT)
-        if timeout is not None:
-            self.deadline = time.monotonic() + _seconds(timeout)
+        if timeout is None:
+            self._caller = await calls.caller_of(method, self.context)
+            return
+        self.deadline = time.monotonic() + _seconds(timeout)
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                self._caller = await calls.caller_of(method, self.context)
+        except TimeoutError:
+            raise DeadlinePassed("the deadline passed before it was known who calls") from None
 
     @property
     def context(self) -> Context:
@@ -95,11 +109,11 @@ class HttpCall:
     async def refuse(self, calls: Calls, method: str, error: Exception) -> Never:
         """Ends a call that does not get as far as a service: it is counted as others are. Raises Problem."""
         try:
-            async with calls.answering(method, None, self.request_id, self.context, self.deadline):
+            known = error.caller if isinstance(error, PermissionDenied) else self._caller
+            async with calls.answering(method, None, self.request_id, self.context, self.deadline, known):
                 raise error
         except Problem as problem:
-            if problem.status.message == str(error):  # and the token was not taken back meanwhile
-                problem.http = HTTP_OF.get(type(error), problem.http)
+            problem.http = HTTP_OF.get(type(error), problem.http)
             raise
 
 

@@ -37,7 +37,7 @@ class ClassifyRoutes:
         """One image: the body, or the one part of a multipart body."""
         call = HttpCall(request)
         try:
-            call.begin(self._calls, "Classify")
+            await call.begin(self._calls, "Classify")
             query = query_of(request)
             image = await self._uploads.image(request, call)
         except Refused as error:
@@ -50,7 +50,7 @@ class ClassifyRoutes:
         """The parts of a multipart body; each has a result or an error, in their order."""
         call = HttpCall(request)
         try:
-            call.begin(self._calls, "ClassifyBatch")
+            await call.begin(self._calls, "ClassifyBatch")
             query = query_of(request)
             images = await self._uploads.images(request, call)
         except Refused as error:
@@ -63,7 +63,7 @@ class ClassifyRoutes:
         """The model that is served."""
         call = HttpCall(request)
         try:
-            call.begin(self._calls, "GetModel")
+            await call.begin(self._calls, "GetModel")
             version = version_of(request)
         except Refused as error:
             await call.refuse(self._calls, "GetModel", error)

@@ -39,7 +39,7 @@ class CropRoutes:
         """Takes an image as `/v1/classify` does; answers with a PNG."""
         call = HttpCall(request)
         try:
-            call.begin(self._calls, METHOD)
+            await call.begin(self._calls, METHOD)
             version = version_of(request)
             image = await self._uploads.image(request, call)
         except Refused as error:

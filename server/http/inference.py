@@ -127,7 +127,7 @@ class InferenceRoutes:
         """Runs the model on one or more images."""
         call = HttpCall(request)
         try:
-            call.begin(self._calls, "ModelInfer")
+            await call.begin(self._calls, "ModelInfer")
             asked = await self._read_infer(request, call)
         except Refused as error:
             await call.refuse(self._calls, "ModelInfer", error)
@@ -148,7 +148,7 @@ class InferenceRoutes:
     ) -> A:
         """What the service's method answers to the request that `read` gives."""
         try:
-            call.begin(self._calls, method.__name__)
+            await call.begin(self._calls, method.__name__)
             given = read()
             asked = given if isinstance(given, Message) else await given
         except Refused as error:

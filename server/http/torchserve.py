@@ -66,7 +66,7 @@ class TorchServeRoutes:
         """{label: probability}, the best first. The image is the body, or the one part of a form."""
         call = HttpCall(request)
         try:
-            call.begin(self._calls, "Classify")
+            await call.begin(self._calls, "Classify")
             version = self._version(request, "")
             image = await self._uploads.image(request, call)
             top_k = min(TOP_K, len(self._models.choose(version).contract.labels))
@@ -86,7 +86,7 @@ class TorchServeRoutes:
         """A list of one: as much of TorchServe's description as there is here."""
         call = HttpCall(request)
         try:
-            call.begin(self._calls, "GetModel")
+            await call.begin(self._calls, "GetModel")
             version = self._version(request, "", ALL)
         except Refused as error:
             await call.refuse(self._calls, "GetModel", error)

@@ -27,8 +27,8 @@ def of_extras(*names: str) -> list[str]:
 
 
 WANTED = {
-    "serve": of_extras("serve", "score", "formats", "stores"),
-    "serve-gpu": of_extras("serve-gpu", "score", "formats", "stores"),
+    "serve": of_extras("serve", "score", "formats", "stores", "jwt"),
+    "serve-gpu": of_extras("serve-gpu", "score", "formats", "stores", "jwt"),
     "train": of_extras("train", "formats", "stores", "tensorboard", "mlflow", "timm"),
     "sbom": PYPROJECT["dependency-groups"]["sbom"],
 }

@@ -33,7 +33,7 @@ from trainer.config import TrainSettings
 
 OF_OTHERS = {
     "README.md": {"--user"},
-    "docs/kubernetes.md": {"--local"},
+    "docs/kubernetes.md": {"--local", "--raw"},
     "docs/benchmarks.md": {
         *("--work", "--peer", "--only", "--seconds", "--build", "--model", "--rounds", "--source", "--flame"),
     },

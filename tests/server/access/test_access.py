@@ -1,14 +1,16 @@
 """Who is let in to which call, without a server around it."""
 
+import asyncio
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
-from server.access.access import Access
+from server.access.access import Access, Presented
 from server.access.scopes import Scope, scope_of
 from server.access.tokens import Token, TokenFile
 from server.calls.access_log import AccessLog
@@ -64,7 +66,8 @@ METHODS: Final = [
 ]
 
 
-def test_every_method_but_three_needs_a_token(access: Access) -> None:
+@in_event_loop
+async def test_every_method_but_three_needs_a_token(access: Access) -> None:
     needs = {method: scope_of(method) for method in METHODS}
     open_to_all = {method for method, scope in needs.items() if scope is None}
     assert open_to_all == {"ServerLive", "ServerReady", "ModelReady"}
@@ -72,21 +75,22 @@ def test_every_method_but_three_needs_a_token(access: Access) -> None:
     assert changing == {"RepositoryModelLoad", "RepositoryModelUnload"}
     for method, scope in needs.items():
         if scope is None:
-            assert access.check(method, PlainCall()) == ""
+            assert await access.check(method, PlainCall()) == ""
             continue
         with pytest.raises(Unauthenticated, match="a token is needed: send it as"):
-            access.check(method, PlainCall())
+            await access.check(method, PlainCall())
         for token, name, may in ((CALLER, "nightly", Scope.CLASSIFY), (ADMIN, "ops", Scope.ADMIN)):
             if scope is may:
-                assert access.check(method, bearing(token)) == name
+                assert await access.check(method, bearing(token)) == name
             else:
                 with pytest.raises(PermissionDenied, match=f"^{method} needs a token for {scope}, .*{name}"):
-                    access.check(method, bearing(token))
+                    await access.check(method, bearing(token))
 
 
-def test_a_token_comes_as_rfc_6750_has_it(access: Access) -> None:
+@in_event_loop
+async def test_a_token_comes_as_rfc_6750_has_it(access: Access) -> None:
     for value in (f"Bearer {CALLER}", f"bearer {CALLER}", f"BEARER   {CALLER} "):
-        assert access.check("Classify", PlainCall(("authorization", value))) == "nightly"
+        assert await access.check("Classify", PlainCall(("authorization", value))) == "nightly"
     refused: tuple[tuple[tuple[str, str | bytes], ...], ...] = (
         (("authorization", CALLER),),
         (("authorization", "Bearer"),),
@@ -104,7 +108,7 @@ def test_a_token_comes_as_rfc_6750_has_it(access: Access) -> None:
     )
     for metadata in refused:
         with pytest.raises(Unauthenticated) as raised:
-            access.check("Classify", PlainCall(*metadata))
+            await access.check("Classify", PlainCall(*metadata))
         assert CALLER not in str(raised.value)
 
 
@@ -136,3 +140,39 @@ async def test_a_call_is_counted_and_logged_with_who_made_it_before_it_is_looked
         ("HTTP RepositoryModelLoad", "PERMISSION_DENIED", "nightly"),
     ]
     assert not [each for each in logged if CALLER in str(each)]
+
+
+class Undecided(Access):
+    """Whether anybody may call is never known."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def check(self, method: str, call: Presented) -> str:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@in_event_loop
+async def test_a_call_that_ends_before_it_is_known_who_makes_it_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    access = Undecided()
+    calls = Calls(OwnCallMetrics(None), AccessLog(1), HTTP, access)
+
+    async def answer() -> None:
+        async with calls.answering("Classify", None, "", cast("Any", PlainCall()), None):
+            raise AssertionError
+
+    answering = asyncio.create_task(answer())
+    await access.asked.wait()
+    answering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answering
+    call = HttpCall(make_mocked_request("POST", "/", headers={"X-Timeout-Ms": "1"}))
+    with pytest.raises(DeadlinePassed, match="before it was known who calls"):
+        await call.begin(calls, "Classify")
+    logged = [vars(record) for record in caplog.records if record.message == "call"]
+    assert [each["code"] for each in logged] == ["CANCELLED"]

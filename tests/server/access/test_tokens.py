@@ -9,7 +9,8 @@ import pytest
 from fovea.errors import DataInvalid, Unavailable
 from server.access import tokens
 from server.access.scopes import Scope
-from server.access.tokens import LOOK_EVERY_S, Token, TokenFile
+from server.access.tokens import Token, TokenFile
+from server.access.watched_file import LOOK_EVERY_S, MAX_FILE_BYTES
 
 SECRET: Final = "x7-a_secret"
 LINE: Final = Token.of(SECRET, "nightly", [Scope.CLASSIFY]).line
@@ -68,7 +69,7 @@ def test_a_line_of_no_use_is_named_by_its_number_and_never_shown(
         (many, ", line 4: there are more than 3 tokens"),
         ("# nobody\n", ": holds no token; python -m server.access NAME makes one"),
         (b"\xff\xfe", ": is not a file of text"),
-        (b"#" * (tokens.MAX_FILE_BYTES + 1), ": has more than 1048576 bytes"),
+        (b"#" * (MAX_FILE_BYTES + 1), ": has more than 1048576 bytes"),
     ):
         path = write(tmp_path, text)
         with pytest.raises(DataInvalid, match="^" + re.escape(f"--token-file {path}{complaint}")) as raised:

@@ -23,6 +23,7 @@ from server.access.scopes import Scope
 from server.access.tokens import Token
 from tests import tiny
 from tests.rpc import call_of, health_stub
+from tests.server.access.test_web_tokens import AUDIENCE, FIRST_SET, ISSUER, signed
 from tests.server.http.calls import PATIENCE_S, Answer, connection_to, request
 from tests.servers import ServerProcess, run_server, running_server
 
@@ -49,7 +50,10 @@ def served(
     """By one process, and by two fronts; with the file of its tokens."""
     path = tmp_path_factory.mktemp("tokens") / "tokens"
     path.write_text(f"{CALLERS_LINE}\n{ADMINS_LINE}\n")
-    flags = ("--token-file", str(path), "--fronts", request.param, "--log-level", "debug")
+    jwks = path.with_name("jwks.json")
+    jwks.write_bytes(FIRST_SET)
+    web = ("--jwt-jwks", str(jwks), "--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE)
+    flags = ("--token-file", str(path), *web, "--fronts", request.param, "--log-level", "debug")
     with running_server(tiny_models, *flags) as server:
         yield server, path
 
@@ -94,12 +98,14 @@ def load(channel: grpc.Channel, metadata: Any) -> None:
 
 def test_a_call_is_answered_by_what_its_token_is_for(served: Served) -> None:
     server, _ = served
-    assert server.ready["access"] == "tokens"
+    assert server.ready["access"] == "tokens+jwt"
     denied: tuple[tuple[str | None, str], ...] = (
         (None, "UNAUTHENTICATED"),
         (UNKNOWN, "UNAUTHENTICATED"),
         (ADMIN, "PERMISSION_DENIED"),
+        (signed(exp=1), "UNAUTHENTICATED"),
         (CALLER, "OK"),
+        (signed(), "OK"),
     )
     for token, code in denied:
         for call in (classify, classify_stream, infer):

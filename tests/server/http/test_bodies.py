@@ -48,10 +48,10 @@ class Reader:
         self.ends: list[bytes | list[bytes] | BaseException] = []
 
     async def whole(self, request: web.Request) -> web.Response:
-        return await self._kept(read_body(request, LIMIT, self.receiving, _deadline(request)))
+        return await self._kept(read_body(request, LIMIT, self.receiving, await _deadline(request)))
 
     async def parts(self, request: web.Request) -> web.Response:
-        return await self._kept(read_images(request, 3, LIMIT, self.receiving, _deadline(request)))
+        return await self._kept(read_images(request, 3, LIMIT, self.receiving, await _deadline(request)))
 
     async def _kept(self, reading: Awaitable[bytes | list[bytes]]) -> web.Response:
         try:
@@ -63,9 +63,9 @@ class Reader:
         return web.Response()
 
 
-def _deadline(request: web.Request) -> float | None:
+async def _deadline(request: web.Request) -> float | None:
     call = HttpCall(request)
-    call.begin(CALLS, "Classify")
+    await call.begin(CALLS, "Classify")
     return call.deadline
 
 
