@@ -53,9 +53,7 @@ class _TokenFile:
         now = time.monotonic()
         if now - self._looked >= LOOK_EVERY_S:
             self._looked = now
-            with suppress(
-                Unavailable, DataInvalid
-            ):  # the server says so, if the old one is over
+            with suppress(Unavailable, DataInvalid):  # the server says so, if the old one is over
                 self._metadata = self._read()
         return self._metadata
 
