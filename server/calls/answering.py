@@ -94,6 +94,8 @@ class Calls:
         `request` is None for a stream of them, `caller` the one that is known already.
         """
         call = Call(self._prefix + method, request_id[:MAX_REQUEST_ID_BYTES], context.peer)
+        if self._access is None:
+            caller = ""
         return Answering(self, call, request, context, deadline, caller)
 
     async def caller_of(self, method: str, context: Context) -> str:
