@@ -54,6 +54,7 @@ def test_every_command_is_of_a_kind_that_is_checked() -> None:
 def test_kubectl_takes_the_command(command: str, tmp_path: Path) -> None:
     """It gets as far as asking for a server, and there is none; or for the objects that a pipe would give."""
     (tmp_path / "bucket.env").write_text("AWS_REGION=eu-west-1\n")
+    (tmp_path / "tokens").write_text("")
     (tmp_path / "deploy").symlink_to(DEPLOY)
     kubectl, *words = _kubectl(command)
     done = subprocess.run(
@@ -166,7 +167,7 @@ def test_settings_that_the_page_names_are_the_programs(
 
 def test_network_policy_of_the_page_is_one(tmp_path: Path) -> None:
     """Beside the overlay, as the page has it."""
-    (text,) = PAGE.fences("yaml")
+    (text,) = (fence for fence in PAGE.fences("yaml") if "NetworkPolicy" in fence)
     folder = shutil.copytree(DEPLOY, tmp_path / "deploy") / "overlays/gpu"
     (folder / "network.yaml").write_text(text)
     kustomization = read(folder)
@@ -175,6 +176,25 @@ def test_network_policy_of_the_page_is_one(tmp_path: Path) -> None:
     (policy,) = [one for one in build(folder) if one["metadata"]["name"] == "allow-minio"]
     kubernetes_validate.validate(policy, kubernetes_validate.latest_version(), strict=True)
     assert policy["metadata"]["namespace"] == "fovea"
+
+
+def test_tokens_of_the_page_are_where_the_server_is_told(tmp_path: Path) -> None:
+    (text,) = (fence for fence in PAGE.fences("yaml") if "fovea-tokens" in fence)
+    folder = shutil.copytree(DEPLOY, tmp_path / "deploy") / "overlays/gpu"
+    kustomization = read(folder)
+    kustomization.setdefault("patches", []).extend(yaml.safe_load(text)["patches"])
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (serving,) = [
+        one for one in build(folder) if one["metadata"]["name"] == "fovea-serve" and "template" in one["spec"]
+    ]
+    kubernetes_validate.validate(serving, kubernetes_validate.latest_version(), strict=True)
+    pod = serving["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    secrets = {
+        volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume
+    }
+    assert secrets["tokens"] == "fovea-tokens"
+    assert f"FOVEA_SERVE_TOKEN_FILE={mounts['tokens']}/tokens" in PAGE.code
 
 
 def test_ports_and_files_of_the_laptop_are_those_of_its_overlay() -> None:
