@@ -1,18 +1,11 @@
 """A call as it is answered, and the line in the log that some get."""
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
-
-from fovea.v1 import classify_pb2 as pb
 
 logger = logging.getLogger("server.access_log")  # a name of its own, that lines of calls can be told by
-
-ALWAYS_LOGGED: Final = "INTERNAL"
-"""The code of a bug."""
 
 
 @dataclass(slots=True)
@@ -32,26 +25,10 @@ class Call:
     """Of the largest batch that one of its images was in."""
     started: float = field(default_factory=time.monotonic)
 
-    def note(self, response: pb.ClassifyResponse) -> None:
-        """One more image was answered; an empty response is one that could not be."""
-        self.images += 1
-        self.version = response.model.version or self.version
-        self.batch_size = max(self.batch_size, response.timing.batch_size)
 
-
-class AccessLog:
-    """Draws the calls that are logged; at debug level each one is."""
-
-    def __init__(self, sample: float, draw: Callable[[], float] = random.random) -> None:
-        """`sample`: the share of the calls that get a line; `draw` gives numbers from [0, 1)."""
-        self._sample = sample
-        self._draw = draw
-
-    def show(self, call: Call, code: str, seconds: float) -> None:
-        if self._draw() < self._sample or code == ALWAYS_LOGGED:
-            logger.info("call", extra=_facts(call, code, seconds))
-        elif logger.isEnabledFor(logging.DEBUG):
-            logger.debug("call", extra=_facts(call, code, seconds))
+def log_call(level: int, call: Call, code: str, seconds: float) -> None:
+    """Writes its line."""
+    logger.log(level, "call", extra=_facts(call, code, seconds))
 
 
 def _facts(call: Call, code: str, seconds: float) -> dict[str, object]:

@@ -3,7 +3,9 @@
 It is counted, of a sample logged, and ended with its status.
 """
 
+import logging
 import math
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,8 +19,9 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from fovea.v1 import classify_pb2 as pb
 from server.access.access import Access
-from server.calls.access_log import AccessLog, Call
+from server.calls.access_log import Call, log_call, logger
 from server.errors import FieldInvalid, PermissionDenied
 from server.statuses import reason_of, status_of
 from server.telemetry.call_metrics import CallMetrics
@@ -26,6 +29,9 @@ from server.telemetry.call_metrics import CallMetrics
 MAX_REQUEST_ID_BYTES: Final = 128
 CLOCKS_DIFFER_S: Final = 0.05
 """A caller gives up at its deadline by its own clock, and here that may seem a little early."""
+
+ALWAYS_LOGGED: Final = "INTERNAL"
+"""The code of a bug."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -60,6 +66,21 @@ def add_service(
     }
     calls.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
     calls.add_registered_method_handlers(service.full_name, handlers)
+
+
+class AccessLog:
+    """Draws the calls that are logged; at debug level each one is."""
+
+    def __init__(self, sample: float, draw: Callable[[], float] = random.random) -> None:
+        """`sample`: the share of the calls that get a line; `draw` gives numbers from [0, 1)."""
+        self._sample = sample
+        self._draw = draw
+
+    def show(self, call: Call, code: str, seconds: float) -> None:
+        if self._draw() < self._sample or code == ALWAYS_LOGGED:
+            log_call(logging.INFO, call, code, seconds)
+        elif logger.isEnabledFor(logging.DEBUG):
+            log_call(logging.DEBUG, call, code, seconds)
 
 
 class Calls:
@@ -157,6 +178,13 @@ class Answering:
         status = rpc_status.to_status(self.calls.status(error, self.call.request_id))
         self.calls.ended(self.call, status.code.name)  # first, so that who knows of it finds it counted
         await self.context.abort_with_status(status)
+
+
+def note(call: Call, response: pb.ClassifyResponse) -> None:
+    """One more of the call's images was answered; an empty response is one that could not be."""
+    call.images += 1
+    call.version = response.model.version or call.version
+    call.batch_size = max(call.batch_size, response.timing.batch_size)
 
 
 def check_request_id(field: str, request_id: str) -> None:

@@ -13,7 +13,7 @@ from fovea.model.classifier import top_k
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server.calls.access_log import Call
-from server.calls.answering import Calls, Context, check_request_id, deadline_of, refuse_malformed
+from server.calls.answering import Calls, Context, check_request_id, deadline_of, note, refuse_malformed
 from server.calls.description import model_description
 from server.calls.message_fields import take_out
 from server.calls.stream import as_they_come
@@ -88,7 +88,7 @@ class ClassifierService(ClassifierServicer):
         deadline = deadline_of(context)
         async with self._call("Classify", request, context, deadline) as call:
             response = await self._classify(request, deadline, Priority.INTERACTIVE)
-            call.note(response)
+            note(call, response)
             return response
 
     async def ClassifyBatch(self, request: Images, context: Context) -> pb.ClassifyBatchResponse:
@@ -96,7 +96,7 @@ class ClassifierService(ClassifierServicer):
         async with self._call("ClassifyBatch", request, context, deadline) as call:
             response = await self._classify_batch(request, deadline)
             for result in response.results:
-                call.note(result.response)
+                note(call, result.response)
             return response
 
     async def ClassifyStream(
@@ -119,7 +119,7 @@ class ClassifierService(ClassifierServicer):
             call.peer = lambda: peer
             reading = self._admission.while_open()
             async for answered in as_they_come(request_iterator, answer, STREAM_WINDOW, reading):
-                call.note(answered.response)
+                note(call, answered.response)
                 yield answered
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:

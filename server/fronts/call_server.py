@@ -10,8 +10,7 @@ from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.access.access import Access
 from server.calls import service as classifier
-from server.calls.access_log import AccessLog
-from server.calls.answering import Calls, add_service
+from server.calls.answering import AccessLog, Calls, add_service
 from server.calls.draining import drain_calls
 from server.calls.request_limits import classifier_limits
 from server.config import ServeSettings

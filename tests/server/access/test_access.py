@@ -13,8 +13,7 @@ from fovea.v1 import classify_pb2
 from server.access.access import Access, Presented
 from server.access.scopes import Scope, scope_of
 from server.access.tokens import Token, TokenFile
-from server.calls.access_log import AccessLog
-from server.calls.answering import Calls
+from server.calls.answering import AccessLog, Calls
 from server.errors import DeadlinePassed, PermissionDenied, Unauthenticated
 from server.http.call import HttpCall
 from server.telemetry.call_metrics import HTTP, OwnCallMetrics

@@ -3,7 +3,8 @@ import logging
 import pytest
 
 from fovea.v1 import classify_pb2 as pb
-from server.calls.access_log import AccessLog, Call, address_of
+from server.calls.access_log import Call, address_of
+from server.calls.answering import AccessLog, note
 
 
 def call() -> Call:
@@ -27,8 +28,8 @@ def test_line_tells_what_is_known_of_the_call(caplog: pytest.LogCaptureFixture) 
     batch = call()
     for size in (2, 5, 3):
         timing = pb.Timing(batch_size=size)
-        batch.note(pb.ClassifyResponse(model=pb.ModelVersion(version=4), timing=timing))
-    batch.note(pb.ClassifyResponse())
+        note(batch, pb.ClassifyResponse(model=pb.ModelVersion(version=4), timing=timing))
+    note(batch, pb.ClassifyResponse())
     AccessLog(1).show(batch, "OK", 0.0123456)
     assert caplog.records[0].name == "server.access_log"
     facts = vars(caplog.records[0])

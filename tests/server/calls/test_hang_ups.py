@@ -13,8 +13,7 @@ import pytest
 from fovea.v1 import classify_pb2 as pb
 from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.calls import answering
-from server.calls.access_log import AccessLog
-from server.calls.answering import Calls
+from server.calls.answering import AccessLog, Calls
 from server.calls.service import ClassifierService
 from server.models.served_model import LoadedModels
 from server.queue.priorities import Admission

@@ -12,8 +12,7 @@ import pytest
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU
 from fovea.v1 import classify_pb2 as pb
-from server.calls.access_log import AccessLog
-from server.calls.answering import Calls
+from server.calls.answering import AccessLog, Calls
 from server.calls.service import ClassifierService
 from server.compute.backend import WorkItem
 from server.compute.engine import Engine

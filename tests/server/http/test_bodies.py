@@ -9,8 +9,7 @@ from typing import Final
 import pytest
 from aiohttp import web
 
-from server.calls.access_log import AccessLog
-from server.calls.answering import Calls
+from server.calls.answering import AccessLog, Calls
 from server.errors import BodyStalled, BodyTooLarge, DeadlinePassed, QueueFull, Refused
 from server.http import bodies
 from server.http.bodies import Receiving, read_body, read_images

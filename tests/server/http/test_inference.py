@@ -9,8 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from fovea.oip import open_inference_pb2 as pb
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from server.calls.access_log import AccessLog
-from server.calls.answering import Calls
+from server.calls.answering import AccessLog, Calls
 from server.config import ServeSettings
 from server.http.inference import InferenceRoutes
 from server.http.uploads import Uploads
