@@ -34,6 +34,7 @@ from trainer.config import TrainSettings
 from trainer.fit.loop import fit
 from trainer.learning_rate.decision import fixed_rate
 from trainer.network.model import adamw
+from trainer.network.timm_networks import preprocess_for
 from trainer.preparation import Start, list_images, prepare, read_data
 from trainer.recipe import recipe_of
 from trainer.runs.history import EpochRecord
@@ -69,7 +70,8 @@ def measure(options: argparse.Namespace, folder: Path, work: Path) -> Training:
     logging.disable(logging.WARNING)
     settings = settings_of(options, folder, work)
     started = time.perf_counter()
-    read_data(list_images(settings), settings, settings.threads)
+    preprocess = preprocess_for(settings.arch, settings.preprocess, settings.size, settings.resize)
+    read_data(list_images(settings), settings, settings.threads, preprocess)
     decoding_s = time.perf_counter() - started
     start = prepare(settings)  # which finds them decoded, and builds the network
     first = _epoch(start, settings, work / "first")
