@@ -7,6 +7,7 @@ It is sent a line of JSON, then the image up to the end; it answers DONE and the
 
 import io
 import json
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -26,6 +27,8 @@ REFUSED: Final = b"R"
 
 def main() -> None:
     end_with_the_server()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)  # the server alone decides when it ends
     name_itself("crop")
     with socket.socket(fileno=int(sys.argv[2])) as server, suppress(OSError):  # it waits no more
         server.sendall(answer(_all_of(server)))

@@ -52,7 +52,9 @@ def test_http_callers_count_answers_and_failures(
     def report_of(status: int) -> dict[str, Any]:
         bodies: list[bytes] = []
         with server(status, bodies) as target:
-            monkeypatch.setattr(sys, "argv", ["load", target, str(tmp_path), str(clients), "0.2", "--http"])
+            monkeypatch.setattr(
+                sys, "argv", ["load", target, str(tmp_path), str(clients), "0.2", "--http", "/"]
+            )
             load.main()
         report: dict[str, Any] = json.loads(capsys.readouterr().out)
         assert set(bodies) == {IMAGE}
@@ -75,7 +77,7 @@ def test_load_goes_on_until_there_is_an_answer_to_report(
     (tmp_path / "image.jpg").write_bytes(IMAGE)
     monkeypatch.setattr(load, "WARM_UP_S", 0.0)
     with server(200, []) as target:
-        monkeypatch.setattr(sys, "argv", ["load", target, str(tmp_path), "1", "0", "--http"])
+        monkeypatch.setattr(sys, "argv", ["load", target, str(tmp_path), "1", "0", "--http", "/"])
         load.main()
     report = json.loads(capsys.readouterr().out)
     assert report["images"] == 1

@@ -1,3 +1,5 @@
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from tests.servers import running_server
 from tests.triton import project
 from tests.triton.callers import Caller, calling
 
+PATIENCE_S = 30
 MANY = ("--max-batch-size", "64")
 
 
@@ -54,10 +57,25 @@ def serving(kind: str, models: Path, scratch: Path) -> Iterator[Served]:
     if kind == "triton":
         with running_triton(models, scratch, *MANY) as triton:
             triton.wait_for("Started HTTPService")
+            until_listening(triton.http_target)
             yield Served(triton.target, triton.http_target)
     else:
         with running_server(models, *MANY, python=str(PROJECT_PYTHON)) as fovea:
             yield Served(fovea.target, fovea.http_target)
+
+
+def until_listening(target: str) -> None:
+    """Triton says that it has started before it listens."""
+    host, _, port = target.rpartition(":")
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            socket.create_connection((host, int(port)), PATIENCE_S).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
 
 
 @pytest.fixture(scope="session", params=["triton", "fovea"])

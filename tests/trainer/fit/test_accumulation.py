@@ -87,7 +87,8 @@ def test_training_and_range_test_with_accumulation_are_those_of_one_large_batch(
     monkeypatch.setattr(Network, "train", lambda network, mode=True: nn.Module.train(network, mode=False))
     # The parts have other shares of the classes than the whole.
     monkeypatch.setattr(recipes, "balanced_weights", lambda *_: torch.tensor([0.5, 1.5]))
-    options = {**STILL, "lr": 1e-3, "epochs": 2, "end_lr": 1e-3, "range_test": True}
+    # At a thousandth the curve's last step makes 1e-4 of a rounding's difference, on some processors.
+    options = {**STILL, "lr": 1e-3, "epochs": 2, "end_lr": 3e-4, "range_test": True}
     options["class_weights"] = "balanced"
     large, weights, decision = train_only(few_digits, tmp_path, batch_size=16, **options)
     parts, same, of_parts = train_only(few_digits, tmp_path, batch_size=4, accumulate=4, **options)
