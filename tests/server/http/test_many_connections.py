@@ -66,5 +66,11 @@ def answers(server: ServerProcess, channel: grpc.Channel) -> list[str]:
 
 
 def open_sockets(server: ServerProcess) -> int:
-    files = Path(f"/proc/{server.process.pid}/fd").iterdir()
-    return sum(1 for file in files if str(file.readlink()).startswith("socket:"))
+    return sum(1 for file in Path(f"/proc/{server.process.pid}/fd").iterdir() if _is_socket(file))
+
+
+def _is_socket(file: Path) -> bool:
+    try:
+        return str(file.readlink()).startswith("socket:")
+    except FileNotFoundError:  # it has been closed meanwhile
+        return False

@@ -137,7 +137,7 @@ def test_the_page_is_used_by_keyboard_and_takes_what_is_dropped(
         page.keyboard.press("Tab")
         expect(page.get_by_label("Choose an image")).to_be_focused()
         with page.expect_file_chooser() as chooser:
-            page.keyboard.press("Enter")
+            page.keyboard.press("Space")
         with held_up(server):
             chooser.value.set_files(tmp_path / "blue.png")
             expect(page.get_by_role("status")).to_have_text("Classifying blue.png …")
