@@ -107,7 +107,7 @@ class CallServer:
         health.join(self._server)
         self._http: HttpServer | None = None
         if settings.http:
-            self._http = http_server(settings, access, models, admission, metrics, inference_of)
+            self._http = http_server(settings, access, models, admission, metrics, inference_of, health)
 
     @property
     def in_flight(self) -> InFlight:
@@ -147,8 +147,6 @@ class CallServer:
         """At once."""
 
     async def drain(self, grace_s: float) -> bool:
-        if self._http is not None:
-            self._http.begin_drain()
         drained = await drain_calls(self._server, self._admission, grace_s)
         if self._http is not None:
             await self._http.close()
@@ -167,6 +165,7 @@ def http_server(
     admission: Admission,
     metrics: CallMetrics,
     inference_of: Callable[[Calls], InferenceService],
+    health: Health,
 ) -> "HttpServer":
     from server.http.classify import ClassifyRoutes  # aiohttp's import takes a moment, and memory
     from server.http.crops import CropRoutes
@@ -188,4 +187,4 @@ def http_server(
         TorchServeRoutes(service, inference, models, calls, uploads, settings),
         OpenApiRoutes(settings),
     )
-    return HttpServer(lambda router: [each.add_to(router) for each in routes])
+    return HttpServer(lambda router: [each.add_to(router) for each in routes], lambda: health.is_ready)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from server.errors import BodyStalled, BodyTooLarge, BodyUnreadable, DeadlinePassed, QueueFull
@@ -119,13 +119,41 @@ async def read_images(
     with receiving.body() as received:
         async with _in_time(request, deadline):
             try:
-                async for part in await request.multipart():
+                async for part in MultipartReader(request.headers, _FewLines(request.content)):
                     if len(images) > max_images:
                         break
                     images.append(await _read_part(part, limit - sum(map(len, images)), received))
             except (ValueError, RuntimeError, AssertionError, BadHttpMessage) as error:
                 raise BodyUnreadable(f"the body is not {MULTIPART}, or not whole") from error
     return images
+
+
+class _FewLines(StreamReader):
+    """A body whose lines, such as boundaries and headers, are no more than a form needs.
+
+    aiohttp looks for the first boundary in line after line, and lets nobody else have a turn meanwhile.
+    """
+
+    def __init__(self, content: StreamReader) -> None:
+        self._body = content
+        self._lines = 0
+
+    async def readline(self, *, max_line_length: int | None = None) -> bytes:
+        """Raises BodyUnreadable."""
+        line = await self._body.readline(max_line_length=max_line_length)
+        self._lines += len(line)
+        if self._lines > MAX_FORM_BYTES:
+            raise BodyUnreadable(f"the body has more than {MAX_FORM_BYTES} bytes beside its images")
+        return line
+
+    async def read(self, n: int = -1) -> bytes:
+        return await self._body.read(n)
+
+    def at_eof(self) -> bool:
+        return self._body.at_eof()
+
+    def unread_data(self, data: bytes) -> None:
+        self._body.unread_data(data)
 
 
 def is_multipart(request: web.BaseRequest) -> bool:

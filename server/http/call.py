@@ -111,10 +111,12 @@ class HttpCall:
         try:
             known = error.caller if isinstance(error, PermissionDenied) else self._caller
             async with calls.answering(method, None, self.request_id, self.context, self.deadline, known):
-                raise error
+                raise error.with_traceback(None)
         except Problem as problem:
             problem.http = HTTP_OF.get(type(error), problem.http)
             raise
+        finally:
+            del error  # it would hold itself, and what was read of the body, until the garbage collection
 
 
 def request_id_of(request: web.BaseRequest) -> str:

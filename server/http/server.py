@@ -15,8 +15,9 @@ import grpc
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from server.calls.answering import MAX_REQUEST_ID_BYTES
 from server.calls.draining import SEND_S
-from server.http.call import request_id_of
+from server.http.call import REQUEST_ID, request_id_of
 from server.http.problems import Problem
 from server.statuses import status_of
 
@@ -24,6 +25,8 @@ MAX_CONNECTIONS: Final = 1000
 """Of one process, or half of the files that it may have open. The oldest idle one makes room for another."""
 IDLE_S: Final = 60.0
 """A connection on which no whole request head came for so long is closed."""
+HANDSHAKE_S: Final = 5.0
+"""Of TLS. A connection counts from its end on."""
 REFUSED_BODY_S: Final = 1.0
 """So long is the rest of a body read that was refused: a caller that is still sending would not read why."""
 
@@ -33,7 +36,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class HttpServer:
     """Answers on sockets that are bound already; made in the event loop that it serves in."""
 
-    def __init__(self, add_routes: Callable[[web.UrlDispatcher], object]) -> None:
+    def __init__(
+        self,
+        add_routes: Callable[[web.UrlDispatcher], object],
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """While `is_ready` says no, answers end their connections."""
+        self._is_ready = is_ready
         app = web.Application(middlewares=[self._answer])
         add_routes(app.router)
         self._runner = web.AppRunner(
@@ -50,18 +59,20 @@ class HttpServer:
         self._listening: list[asyncio.Server] = []
         self._answering: set[object] = set()
         """The connections on which a request is being answered."""
-        self._is_draining = False
 
     async def open(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
         await self._runner.setup()
         self._server = cast("web.Server", self._runner.server)
         loop = asyncio.get_running_loop()
         for each in sockets:
-            self._listening.append(await loop.create_server(self._connected, sock=each, ssl=tls))
-
-    def begin_drain(self) -> None:
-        """Whoever is answered from here on is told to connect anew; others, where there are any, get it."""
-        self._is_draining = True
+            listening = await loop.create_server(
+                self._connected,
+                sock=each,
+                ssl=tls,
+                ssl_handshake_timeout=HANDSHAKE_S if tls else None,
+                ssl_shutdown_timeout=SEND_S if tls else None,
+            )
+            self._listening.append(listening)
 
     async def close(self) -> None:
         """Answers that are ready have SEND_S to be sent."""
@@ -82,7 +93,9 @@ class HttpServer:
         surplus -= len(connections) - len(open_ones)  # which are closed already, and have not gone yet
         idle = [each for each in open_ones if each not in self._answering][: max(0, surplus)]
         for each in idle:
+            transport = cast("asyncio.Transport", each.transport)
             each.force_close()
+            transport.abort()  # a caller who reads nothing would hold it open
         return len(idle) >= surplus
 
     @web.middleware
@@ -103,8 +116,10 @@ class HttpServer:
         finally:
             self._answering.discard(connection)
         response.headers["Server"] = "Fovea"  # instead of Python's version, and aiohttp's
-        if self._is_draining:
-            response.force_close()
+        if request_id := request_id_of(request):
+            response.headers[REQUEST_ID] = request_id[:MAX_REQUEST_ID_BYTES]
+        if not self._is_ready():
+            response.force_close()  # whoever it is connects anew, and gets a server that is ready
         return response
 
 

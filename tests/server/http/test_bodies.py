@@ -1,6 +1,7 @@
 """What HTTP bodies may be: how many bytes, how slow, how many at once; and callers that go."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from server.calls.answering import AccessLog, Calls
-from server.errors import BodyStalled, BodyTooLarge, DeadlinePassed, QueueFull, Refused
+from server.errors import BodyStalled, BodyTooLarge, BodyUnreadable, DeadlinePassed, QueueFull, Refused
 from server.http import bodies
 from server.http.bodies import Receiving, read_body, read_images
 from server.http.call import HttpCall
@@ -114,6 +115,39 @@ async def test_parts_come_as_they_were_sent_whatever_they_are_called() -> None:
             await send(port, sized(len(body), body, content_type))
     assert reader.ends == [[image, b"", image]] * 2
     assert reader.receiving.bytes == 0
+
+
+@in_event_loop
+async def test_lines_before_the_first_part_are_few() -> None:
+    reader = Reader()
+    content_type = f"Content-Type: {form([])[1]['Content_Type']}\r\n".encode()
+    for lines in (b"\n" * LIMIT, b"a preamble\r\n" * (LIMIT // 12)):
+        async with serving(reader.parts) as port:
+            await send(port, sized(len(lines), lines, content_type))
+            await send(port, chunked(lines).replace(POST, POST + content_type, 1))  # which does not end
+    assert [type(end) for end in reader.ends] == [BodyUnreadable] * 4
+    assert all("beside its images" in str(end) for end in reader.ends)
+
+
+@in_event_loop
+async def test_nothing_is_left_of_a_body_that_was_refused() -> None:
+    reader, calls = Reader(), Calls(OwnCallMetrics(None), AccessLog(0))
+
+    async def refuse(request: web.Request) -> web.Response:
+        try:
+            await read_body(request, LIMIT, reader.receiving, None)
+        except Refused as error:
+            await HttpCall(request).refuse(calls, "Classify", error)
+        raise AssertionError("it was not refused")
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(refuse) as port:
+            assert (await send(port, chunked(bytes(LIMIT), b"x"))).startswith(b"HTTP/1.1 413")
+        assert [each for each in gc.get_objects() if isinstance(each, BodyTooLarge)] == []
+    finally:
+        gc.enable()
 
 
 @in_event_loop

@@ -21,7 +21,8 @@ class Gate:
     def __init__(self) -> None:
         self.waiting = 0
         self._open = asyncio.Event()
-        self.server = HttpServer(lambda router: router.add_get("/", self._answer))
+        self.is_ready = True
+        self.server = HttpServer(lambda router: router.add_get("/", self._answer), lambda: self.is_ready)
         (self._socket,) = listen_http("127.0.0.1", 0)
         self.port = int(self._socket.getsockname()[1])
 
@@ -106,7 +107,7 @@ async def test_while_it_drains_answers_say_that_the_connection_ends() -> None:
     (reader, writer), (idle, _) = await connect(gate.port, 2)
     writer.write(HEAD)
     await until(lambda: gate.waiting == 1)
-    gate.server.begin_drain()
+    gate.is_ready = False
     closing = asyncio.create_task(gate.server.close())
     assert await head_of(idle) == []
     gate.let_go()
@@ -162,7 +163,6 @@ async def test_what_is_no_http_is_refused_and_says_nothing_in_the_log(
         writer.write(said)
         lines = await head_of(reader)
         assert lines == [] or lines[0].startswith((b"http/1.1 4", b"http/1.0 4")), said
-        assert await reader.read(65536) is not None
         writer.close()
     assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
     await gate.server.close()

@@ -12,6 +12,7 @@ from server.config import ServeSettings
 from server.fronts.call_server import http_server
 from server.http.query import OPTIONS
 from server.models.served_model import LoadedModels, ServedModel
+from server.net.health import Health
 from server.oip.service import InferenceService
 from server.queue.priorities import Admission
 from server.telemetry.call_metrics import OwnCallMetrics
@@ -32,7 +33,8 @@ def test_the_document_is_openapi_and_has_every_path_that_is_answered(document: d
     openapi_spec_validator.validate(document)
     settings, models = ServeSettings(models="models/pets"), LoadedModels[ServedModel]()
     inference = cast("InferenceService", None)
-    server = http_server(settings, None, models, Admission(1, 1), OwnCallMetrics(None), lambda _: inference)
+    admission, metrics = Admission(1, 1), OwnCallMetrics(None)
+    server = http_server(settings, None, models, admission, metrics, lambda _: inference, Health())
     routes = [route for route in server._runner.app.router.routes() if route.resource]
     answered = {(route.method.lower(), str(route.resource and route.resource.canonical)) for route in routes}
     described = {(method, path) for path, methods in document["paths"].items() for method in methods}
