@@ -28,14 +28,10 @@ from PIL import Image
 from benchmarks.arguments import positive_int
 from benchmarks.machine import describe_machine
 from benchmarks.processes import run
-from benchmarks.training import silent
-from fovea.stopping import Stopping
+from benchmarks.training import train
 from trainer.config import TrainSettings
-from trainer.fit.loop import fit
 from trainer.images.digits import write_digits
-from trainer.learning_rate.decision import fixed_rate
 from trainer.preparation import prepare
-from trainer.recipe import recipe_of
 from trainer.runs.history import EpochRecord
 
 IMAGES_A_CLASS: Final = 30
@@ -137,10 +133,10 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 def _row(name: str, seeds: Sequence[Training]) -> str:
     ends = [training.last for training in seeds]
     figures = (
-        _spread([end.heldout_loss for end in ends], 3),
-        _spread([100 * end.heldout_accuracy for end in ends], 1),
-        _spread([end.train_loss for end in ends], 3),
-        _spread([training.cpu_s for training in seeds], 0),
+        spread([end.heldout_loss for end in ends], 3),
+        spread([100 * end.heldout_accuracy for end in ends], 1),
+        spread([end.train_loss for end in ends], 3),
+        spread([training.cpu_s for training in seeds], 0),
     )
     return f"| `{name}` | {' | '.join(figures)} |"
 
@@ -167,17 +163,17 @@ def _write_wide(few: Path, folder: Path) -> Path:
 
 def _train(data: Path, recipe: Mapping[str, Any], seed: int) -> Training:
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory(dir=data.parent) as scratch, silent():
+    with tempfile.TemporaryDirectory(dir=data.parent) as scratch:
         places = {"data": str(data), "models": f"{scratch}/models", "cache_dir": Path(scratch)}
         settings = TrainSettings(**{**places, **OPTIONS, **recipe, "seed": seed})
         start = prepare(settings)
-        planned = recipe_of(settings, start, fixed_rate(LR))
         began = time.process_time()
-        _, epochs = fit(start.checkpoint, start.data, planned, start.precision, Stopping(), Path(scratch))
+        _, epochs = train(start, settings, Path(scratch))
     return Training(epochs[-1], time.process_time() - began)
 
 
-def _spread(values: list[float], digits: int) -> str:
+def spread(values: Sequence[float], digits: int) -> str:
+    """The mean, with the lowest and the highest."""
     low, high = min(values), max(values)
     return f"{statistics.mean(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 

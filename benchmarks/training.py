@@ -32,11 +32,11 @@ from benchmarks.training_options import CLASSES, parse, photographs_of, settings
 from fovea.stopping import Stopping
 from trainer.config import TrainSettings
 from trainer.fit.loop import fit
-from trainer.learning_rate.decision import fixed_rate
+from trainer.learning_rate.decision import Decision, fixed_rate
 from trainer.network.model import adamw
 from trainer.network.timm_networks import preprocess_for
 from trainer.preparation import Start, list_images, prepare, read_data
-from trainer.recipe import recipe_of
+from trainer.recipe import find_learning_rate, recipe_of
 from trainer.runs.history import EpochRecord
 
 
@@ -138,10 +138,17 @@ def model_alone_s(start: Start, settings: TrainSettings, steps: int) -> float:
 def _epoch(start: Start, settings: TrainSettings, run: Path) -> EpochRecord:
     """One, by the trainer."""
     run.mkdir()
+    return train(start, settings, run)[1][0]
+
+
+def train(start: Start, settings: TrainSettings, run: Path) -> tuple[Decision, list[EpochRecord]]:
+    """As the trainer's job does it, in a folder that is there; nothing is released."""
     with silent():
-        recipe = recipe_of(settings, start, fixed_rate(1e-3))
+        given = fixed_rate(settings.lr) if settings.lr != "auto" else None
+        decision = given or find_learning_rate(start, settings)
+        recipe = recipe_of(settings, start, decision)
         _, epochs = fit(start.checkpoint, start.data, recipe, start.precision, Stopping(), run)
-    return epochs[0]
+    return decision, epochs
 
 
 def _fastai(options: argparse.Namespace, folder: Path, settings: TrainSettings) -> float:
