@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmarks.arguments import program
 from benchmarks.photographs import write_photographs
 from trainer.config import TrainSettings
 
@@ -25,7 +26,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="of (a) and (b) in turn")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--folder", type=Path, help="keep the images here")
-    parser.add_argument("--fastai", type=Path, help="a Python in whose environment fastai is installed")
+    parser.add_argument("--fastai", type=program, help="a Python in whose environment fastai is installed")
     return parser.parse_args(arguments)
 
 
