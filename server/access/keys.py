@@ -48,7 +48,7 @@ class Keys(Protocol):
 
     @property
     def changes(self) -> int:
-        """Another number when they are others."""
+        """Another number when they are others. Asking also looks after them where they may be old."""
 
     async def find(self, key_id: str) -> PyJWK | None:
         """Raises KeysUnreachable where it cannot be told whether there is one."""
@@ -71,7 +71,7 @@ class KeyFile:
 
 
 class IssuersKeys:
-    """Of an address: asked when a token comes whose key is not known, and now and then.
+    """Of an address: asked when a token comes whose key is not known, and now and then while any come.
 
     While the issuer is away those that it gave last are used. Belongs to the event loop.
     """
@@ -80,18 +80,23 @@ class IssuersKeys:
         """`fetch` takes its time, and raises OSError, HTTPException or DataInvalid."""
         self._fetch = fetch
         self._clock = clock
+        self._contents: bytes | None = None
         self._keys: Set = {}
+        self._changes = 0
         self._asked = -math.inf
         self._asking: asyncio.Task[None] | None = None
         self._waiting = 0
         self._complaint = ""
-        self.changes = 0
+
+    @property
+    def changes(self) -> int:
+        if self._clock() - self._asked > REFRESH_S:
+            self._ask()
+        return self._changes
 
     async def find(self, key_id: str) -> PyJWK | None:
         if key_id not in self._keys:
             await self._ask_from_now_on()
-        elif self._clock() - self._asked > REFRESH_S:
-            self._ask()
         if key_id not in self._keys and self._complaint:
             raise KeysUnreachable("the keys of the tokens' issuer cannot be had at present")
         return self._keys.get(key_id)
@@ -121,13 +126,19 @@ class IssuersKeys:
         await asyncio.sleep(max(0.0, self._asked + COOLDOWN_S - self._clock()))
         self._asked = self._clock()
         try:
-            keys = keys_of(await in_background(self._fetch))
+            self._hold(await in_background(self._fetch))
         except (OSError, HTTPException, DataInvalid) as error:
             self._complain(str(error))
+        else:
+            self._complaint = ""
+
+    def _hold(self, contents: bytes) -> None:
+        """Raises DataInvalid."""
+        if contents == self._contents:
             return
-        self._complaint = ""
-        self._keys = keys
-        self.changes += 1
+        self._keys = keys_of(contents)
+        self._contents = contents
+        self._changes += 1
 
     def _complain(self, complaint: str) -> None:
         if not self._complaint:

@@ -273,6 +273,32 @@ async def test_while_the_issuer_is_away_the_keys_that_it_gave_last_hold(
 
 
 @in_event_loop
+async def test_a_key_that_is_withdrawn_holds_no_longer_although_only_known_tokens_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keys_module, "COOLDOWN_S", 0)
+    issuer = Issuer(BOTH)
+    keys = IssuersKeys(issuer, issuer.clock)
+    tokens = WebTokens(keys, ISSUER, AUDIENCE)
+    token = signed()
+    await tokens.find(token)
+    assert (issuer.asked, keys.changes) == (1, 1)
+    issuer.now += REFRESH_S + 1
+    await tokens.find(token)
+    await until(lambda: issuer.asked == 2 and keys._asking is None)
+    assert keys.changes == 1  # the same came again, and no token need be checked anew
+    issuer.answer = key_set(public(SECOND, "second"))
+    await tokens.find(token)
+    assert keys._asking is None
+    issuer.now += REFRESH_S + 1
+    await tokens.find(token)  # is not held up
+    await until(lambda: issuer.asked == 3 and keys._asking is None)
+    assert keys.changes == 2
+    with pytest.raises(Unauthenticated, match="a key that is not known"):
+        await tokens.find(token)
+
+
+@in_event_loop
 async def test_keys_that_are_made_up_ask_the_issuer_once_in_a_while_and_few_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
