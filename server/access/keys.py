@@ -126,7 +126,12 @@ class IssuersKeys:
         await asyncio.sleep(max(0.0, self._asked + COOLDOWN_S - self._clock()))
         self._asked = self._clock()
         try:
-            self._hold(await in_background(self._fetch))
+            # Nothing else bounds a slow resolver, or a head that trickles.
+            async with asyncio.timeout(FETCH_S):
+                contents = await in_background(self._fetch)
+            self._hold(contents)
+        except TimeoutError:
+            self._complain(f"no answer after {FETCH_S:g} s")
         except (OSError, HTTPException, DataInvalid) as error:
             self._complain(str(error))
         else:

@@ -299,6 +299,25 @@ async def test_a_key_that_is_withdrawn_holds_no_longer_although_only_known_token
 
 
 @in_event_loop
+async def test_an_issuer_that_never_answers_is_away_and_asked_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_module, "FETCH_S", 0.05)
+    monkeypatch.setattr(keys_module, "COOLDOWN_S", 0)
+    issuer = Issuer(FIRST_SET)
+    issuer.gate.clear()
+    keys = IssuersKeys(issuer)
+    with pytest.raises(KeysUnreachable):
+        await asyncio.wait_for(keys.find("first"), 10)
+    assert [vars(record)["error"] for record in caplog.records if record.levelname == "WARNING"] == [
+        "no answer after 0.05 s"
+    ]
+    monkeypatch.setattr(keys_module, "FETCH_S", 5)
+    issuer.gate.set()
+    assert await keys.find("first") is not None
+
+
+@in_event_loop
 async def test_keys_that_are_made_up_ask_the_issuer_once_in_a_while_and_few_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
