@@ -93,7 +93,7 @@ class OpenApiRoutes:
     async def get_document(self, request: web.Request) -> web.Response:
         if self._document is None:
             described = operations(self._settings)
-            if self._settings.token_file is not None:
+            if self._settings.token_file is not None or self._settings.jwt_jwks is not None:
                 described = tuple(map(with_token, described))
             self._document = json.dumps(document(described)).encode()
         return web.Response(body=self._document, content_type=_JSON)

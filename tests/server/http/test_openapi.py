@@ -1,15 +1,19 @@
 """The document says what is answered: paths, options, statuses and the very keys of the answers."""
 
+import asyncio
 import copy
+import json
 import re
 from typing import Any, cast
 
 import jsonschema
 import openapi_spec_validator
 import pytest
+from aiohttp import web
 
 from server.config import ServeSettings
 from server.fronts.call_server import http_server
+from server.http.openapi import OpenApiRoutes
 from server.http.query import OPTIONS
 from server.models.served_model import LoadedModels, ServedModel
 from server.net.health import Health
@@ -41,6 +45,30 @@ def test_the_document_is_openapi_and_has_every_path_that_is_answered(document: d
     assert described == {
         (method, path) for method, path in answered if method != "head" and not path.startswith(ELSEWHERE)
     }
+
+
+async def _document_of(settings: ServeSettings) -> dict[str, Any]:
+    answer = await OpenApiRoutes(settings).get_document(cast("web.Request", None))
+    assert isinstance(answer.body, bytes)
+    return dict(json.loads(answer.body))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"token_file": "tokens"},
+        {"jwt_jwks": "jwks.json", "jwt_issuer": "https://issuer.example", "jwt_audience": "fovea"},
+    ],
+    ids=["tokens", "jwt"],
+)
+def test_calls_need_a_token_where_either_kind_is_taken(given: dict[str, Any]) -> None:
+    document = asyncio.run(_document_of(ServeSettings(models="models/pets", **given)))
+    classify = document["paths"]["/v1/classify"]["post"]
+    assert classify["security"] == [{"bearer": []}]
+    assert {"401", "403"} <= classify["responses"].keys()
+    assert "security" not in document["paths"]["/ping"]["get"]
+    open_to_all = asyncio.run(_document_of(ServeSettings(models="models/pets")))
+    assert "security" not in open_to_all["paths"]["/v1/classify"]["post"]
 
 
 def test_options_are_those_that_are_read(document: dict[str, Any]) -> None:
