@@ -19,6 +19,7 @@ from server.config import ServeSettings
 from server.fronts.call_server import http_server
 from server.http.query import OPTIONS
 from server.models.served_model import LoadedModels, ServedModel
+from server.net.health import Health
 from server.oip.service import InferenceService
 from server.queue.priorities import Admission
 from server.telemetry.call_metrics import OwnCallMetrics
@@ -93,7 +94,8 @@ def answered_paths() -> set[str]:
     """Those of protocols that openapi.json leaves to others, too."""
     settings, models = ServeSettings(models="models/pets"), LoadedModels[ServedModel]()
     inference = cast("InferenceService", None)
-    server = http_server(settings, None, models, Admission(1, 1), OwnCallMetrics(None), lambda _: inference)
+    admission, metrics = Admission(1, 1), OwnCallMetrics(None)
+    server = http_server(settings, None, models, admission, metrics, lambda _: inference, Health())
     routes = server._runner.app.router.routes()
     return {route.resource.canonical for route in routes if route.resource}
 
