@@ -53,6 +53,7 @@ class TorchServeRoutes:
             router.add_get(MODELS + named, self.describe)
             router.add_post(PREDICTIONS + named, self.predict)
             router.add_put(PREDICTIONS + named, self.predict)  # as `curl -T` sends a file
+        router.add_route("*", f"{MODELS}/{{name}}/{{version}}/set-default", self.refuse_change)
 
     async def ping(self, request: web.Request) -> web.Response:
         """200 where a prediction would be answered, else 500."""
@@ -92,6 +93,10 @@ class TorchServeRoutes:
             await call.refuse(self._calls, "GetModel", error)
         model = await self._service.GetModel(pb.GetModelRequest(model_version=version), call.context)
         return json_answer([self._described(model)], call)
+
+    async def refuse_change(self, request: web.Request) -> web.Response:
+        """405, as where a path is known for what only looks: nothing else is below this one."""
+        raise web.HTTPMethodNotAllowed(request.method, [])
 
     def _version(self, request: web.Request, *current: str) -> int:
         """0 where the path has one of `current`. Raises ModelUnknown, VersionNotLoaded, NoModelReady."""

@@ -56,6 +56,8 @@ def test_errors_are_worded_as_torchserves(server: ServerProcess) -> None:
         ("GET", "/models/tiny/1/2/3", 404, "ResourceNotFoundException"),
         ("POST", "/models", 405, "MethodNotAllowedException"),
         ("DELETE", "/models/tiny", 405, "MethodNotAllowedException"),
+        ("PUT", "/models/tiny", 405, "MethodNotAllowedException"),
+        ("PUT", "/models/tiny/1.0/set-default", 405, "MethodNotAllowedException"),
     ]
     for method, path, code, kind in cases:
         answer = request(server, method, path, RED if method == "PUT" else None)
