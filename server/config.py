@@ -63,7 +63,7 @@ def number_of(choice: VersionChoice) -> int | None:
 
 
 class ServeSettings(ProgramSettings):
-    """Serves a published model over gRPC: classification, health and reflection on --port."""
+    """Serves a published model: gRPC, with health and reflection, on --port, and HTTP on --http-port."""
 
     model_config = SettingsConfigDict(env_prefix="FOVEA_SERVE_")
 
@@ -100,8 +100,8 @@ class ServeSettings(ProgramSettings):
 
     fronts: FrontsChoice = Field(
         "auto",
-        description="processes that speak gRPC on --port: a number, or auto, which is one unless there are "
-        "8 cores, or 4 and a GPU",
+        description="processes that speak gRPC and HTTP with callers: a number, or auto, which is one unless "
+        "there are 8 cores, or 4 and a GPU",
     )
 
     precision: ServedPrecision = Field(
