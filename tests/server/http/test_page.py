@@ -2,23 +2,32 @@
 
 import asyncio
 import io
+import os
 import re
+import signal
+import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from fovea.images.preprocess import decode_image
 from server.access.scopes import Scope
 from server.access.tokens import Token
+from server.compute import child
+from server.compute.child import Child
 from server.errors import ComputeFailed, QueueFull
-from server.http import crop_process
+from server.http import crop_process, cropper
 from server.http.cropper import MAX_WAITING, Cropper
 from server.http.page import FILES
 from tests.browser import WIDE, opened
+from tests.server.event_loop import all_has_run, in_event_loop, until
 from tests.server.http.calls import form, request
+from tests.server.http.test_bodies import serving, sized
 from tests.servers import ServerProcess, held_up, running_server
 from tests.tiny import SPEC, picture
 
@@ -75,18 +84,58 @@ def test_a_crop_is_refused_as_a_classification_is(server: ServerProcess) -> None
         assert (answer.status, answer.json["status"]) == (status, status)
 
 
-def test_crops_are_made_one_at_a_time_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crop_process, "MODULE", "there.is.no.such.module")  # it dies, as of a hostile image
+@in_event_loop
+async def test_crops_are_made_one_at_a_time_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, most = 0, 0
 
-    async def ask() -> list[bytes | BaseException]:
-        cropper = Cropper(10_000, 10_000)
-        crops = (cropper.png(b"image", SPEC) for _ in range(MAX_WAITING + 1))
-        return await asyncio.gather(*crops, return_exceptions=True)
+    async def asked(request: bytes, image: bytes) -> bytes:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await all_has_run()
+        under_way -= 1
+        return crop_process.DONE + image
 
-    outcomes = asyncio.run(ask())
-    assert sorted(type(each).__name__ for each in outcomes) == ["ComputeFailed"] * MAX_WAITING + ["QueueFull"]
-    assert isinstance(outcomes[-1], QueueFull)
-    assert isinstance(outcomes[0], ComputeFailed)
+    monkeypatch.setattr(cropper, "_asked", asked)
+    one = Cropper(10_000, 10_000)
+    crops = (one.png(b"image", SPEC) for _ in range(MAX_WAITING + 1))
+    *made, refused = await asyncio.gather(*crops, return_exceptions=True)
+    assert made == [b"image"] * MAX_WAITING
+    assert isinstance(refused, QueueFull)
+    assert most == 1
+
+
+@in_event_loop
+async def test_a_crops_process_that_dies_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop_process, "MODULE", "there.is.no.such.module")  # as of a hostile image
+    with pytest.raises(ComputeFailed, match="died, or hung"):
+        await Cropper(10_000, 10_000).png(b"image", SPEC)
+
+
+@in_event_loop
+async def test_a_crops_process_ends_when_its_caller_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Child] = []
+    start = child.start
+
+    def start_one_that_hangs(*arguments: Any) -> Child:
+        started.append(start(*arguments))
+        os.kill(started[0].pid, signal.SIGSTOP)
+        return started[0]
+
+    monkeypatch.setattr(child, "start", start_one_that_hangs)
+    one = Cropper(10_000, 10_000)
+
+    async def crop(request: web.Request) -> web.Response:
+        return web.Response(body=await one.png(b"image", SPEC))
+
+    async with serving(crop) as port:
+        caller = socket.create_connection(("127.0.0.1", port))
+        caller.sendall(sized(0, b""))
+        await until(lambda: bool(started))
+        assert not started[0].has_ended()
+        caller.close()
+        await until(started[0].has_ended)
+    assert started[0].wait() == -signal.SIGKILL
 
 
 @pytest.mark.slow
