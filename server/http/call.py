@@ -60,7 +60,11 @@ class HttpCall:
         if timeout is None:
             self._caller = await calls.caller_of(method, self.context)
             return
-        self.deadline = time.monotonic() + _seconds(timeout)
+        try:
+            self.deadline = time.monotonic() + _seconds(timeout)
+        except FieldInvalid:
+            self._caller = await calls.caller_of(method, self.context)  # strangers hear of that first
+            raise
         try:
             async with asyncio.timeout_at(self.deadline):
                 self._caller = await calls.caller_of(method, self.context)

@@ -185,6 +185,15 @@ def test_a_body_is_refused_before_it_is_sent(served: Served) -> None:
     connection.close()
 
 
+def test_strangers_hear_that_a_token_is_needed_before_what_else_is_wrong(served: Served) -> None:
+    server, _ = served
+    for token, status in ((None, 401), (UNKNOWN, 401), (CALLER, 400)):
+        headers = {"X-Timeout-Ms": "soon"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        for method, path in (("POST", "/v1/classify"), ("GET", "/v1/model"), ("GET", "/v2/models/tiny")):
+            assert request(server, method, path, None, headers).status == status, (path, token)
+        assert over_http(server, "/v1/model?nothing=1", token).status == status
+
+
 def test_a_token_that_is_taken_out_or_put_in_counts_within_a_second_or_so(served: Served) -> None:
     server, path = served
     before = path.read_text()
