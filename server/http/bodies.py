@@ -10,6 +10,7 @@ from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 
 from server.errors import BodyStalled, BodyTooLarge, BodyUnreadable, DeadlinePassed, QueueFull
+from server.http.connection import Connection
 from server.http.encodings import Decoder
 
 BODY_S: Final = 60.0
@@ -79,13 +80,14 @@ async def read_body(
 async def read_decoded(
     request: web.BaseRequest, limit: int, receiving: Receiving, deadline: float | None
 ) -> bytes:
-    """All of it, without the compression that it may have come with; `limit` is of what comes of it.
+    """All of it, without the compression that it may have come with; `limit` is of what comes of it, too.
 
     Raises EncodingUnknown, and what `read_body` does.
     """
     if "Content-Encoding" not in request.headers:
         return await read_body(request, limit, receiving, deadline)
     decoder = Decoder(request.headers["Content-Encoding"])
+    _check_length(request, limit)
     pieces: list[bytes] = []
     with receiving.body() as received:
         async with _in_time(request, deadline):
@@ -181,6 +183,10 @@ def _check_head(request: web.BaseRequest, limit: int) -> None:
     """What can be known before a byte of the body is."""
     if "Content-Encoding" in request.headers:
         raise BodyUnreadable("the body is encoded; images come as they are")
+    _check_length(request, limit)
+
+
+def _check_length(request: web.BaseRequest, limit: int) -> None:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
 
@@ -190,6 +196,8 @@ async def _in_time(request: web.BaseRequest, deadline: float | None) -> AsyncIte
     if request.content.is_eof():  # most bodies are there when their request is looked at
         yield
         return
+    if isinstance(request.protocol, Connection):
+        request.protocol.ask_for_body()
     latest = time.monotonic() + BODY_S
     try:
         async with asyncio.timeout_at(latest if deadline is None else min(latest, deadline)):

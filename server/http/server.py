@@ -4,7 +4,6 @@ Of aiohttp's own it takes the parser, keep-alive, and that a handler is cancelle
 """
 
 import asyncio
-import logging
 import resource
 import socket
 import ssl
@@ -12,23 +11,21 @@ from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import grpc
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from server.calls.answering import MAX_REQUEST_ID_BYTES
 from server.calls.draining import SEND_S
 from server.http.call import REQUEST_ID, request_id_of
+from server.http.connection import NAME, Connection
 from server.http.problems import Problem
 from server.statuses import status_of
 
 MAX_CONNECTIONS: Final = 1000
 """Of one process, or half of the files that it may have open. The oldest idle one makes room for another."""
-IDLE_S: Final = 60.0
-"""A connection on which no whole request head came for so long is closed."""
 HANDSHAKE_S: Final = 5.0
 """Of TLS. A connection counts from its end on."""
-REFUSED_BODY_S: Final = 1.0
-"""So long is the rest of a body read that was refused: a caller that is still sending would not read why."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,11 +46,6 @@ class HttpServer:
             app,
             handle_signals=False,
             handler_cancellation=True,
-            access_log=None,
-            logger=_aiohttp_log(),
-            auto_decompress=False,
-            keepalive_timeout=IDLE_S,
-            lingering_time=REFUSED_BODY_S,
             shutdown_timeout=SEND_S,
         )
         self._listening: list[asyncio.Server] = []
@@ -63,6 +55,7 @@ class HttpServer:
     async def open(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
         await self._runner.setup()
         self._server = cast("web.Server", self._runner.server)
+        self._make_request, self._server.request_factory = self._server.request_factory, self._request
         loop = asyncio.get_running_loop()
         for each in sockets:
             listening = await loop.create_server(
@@ -84,7 +77,9 @@ class HttpServer:
         """For a new connection."""
         server = self._server
         surplus = len(server.connections) + 1 - max_connections()
-        return server() if surplus <= 0 or self._make_room(surplus) else _Full()
+        if surplus > 0 and not self._make_room(surplus):
+            return _Full()
+        return Connection(server)
 
     def _make_room(self, surplus: int) -> bool:
         """Closes so many idle ones, the oldest first. False where too many are busy."""
@@ -100,7 +95,7 @@ class HttpServer:
 
     @web.middleware
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        connection = request.protocol
+        connection = cast("Connection", request.protocol)
         self._answering.add(connection)
         try:
             response = await handler(request)
@@ -115,12 +110,29 @@ class HttpServer:
             response = Problem(status_of(bug, request_id_of(request))).response(request.path)
         finally:
             self._answering.discard(connection)
-        response.headers["Server"] = "Fovea"  # instead of Python's version, and aiohttp's
+        response.headers.update(NAME)
         if request_id := request_id_of(request):
             response.headers[REQUEST_ID] = request_id[:MAX_REQUEST_ID_BYTES]
         if not self._is_ready():
             response.force_close()  # whoever it is connects anew, and gets a server that is ready
         return response
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        connection: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """Keeps back what a caller expects: aiohttp would ask for the body before anybody knows who it is."""
+        expects = hdrs.EXPECT in message.headers
+        if expects:
+            headers = message.headers.copy()
+            headers.popall(hdrs.EXPECT)
+            message = message._replace(headers=type(message.headers)(headers))
+        cast("Connection", connection).begin(expects=expects and message.version >= HttpVersion11)
+        return self._make_request(message, payload, connection, writer, task)
 
 
 class _Full(asyncio.Protocol):
@@ -130,17 +142,6 @@ class _Full(asyncio.Protocol):
         full = cast("asyncio.Transport", transport)
         full.write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         full.close()
-
-
-def _aiohttp_log() -> logging.Logger:
-    """Without what is no HTTP: aiohttp tells of it as an error, with a traceback, and anybody can send it."""
-    log = logging.getLogger("aiohttp.server")
-    log.addFilter(_is_not_the_callers)
-    return log
-
-
-def _is_not_the_callers(record: logging.LogRecord) -> bool:
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def max_connections() -> int:

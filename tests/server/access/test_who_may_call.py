@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -183,6 +184,29 @@ def test_a_body_is_refused_before_it_is_sent(served: Served) -> None:
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())["code"]) == (401, "UNAUTHENTICATED")
     connection.close()
+
+
+def test_nobody_is_told_to_send_a_body_that_will_be_refused(served: Served) -> None:
+    server, _ = served
+    for token, path, length, status in (
+        (None, "/v1/classify", len(IMAGE), b"401"),
+        (None, "/v2/models/tiny/infer", len(IMAGE), b"401"),
+        (ADMIN, "/v1/crop", len(IMAGE), b"403"),
+        (CALLER, "/v1/classify", 10**10, b"413"),
+        (CALLER, "/v2/models/tiny/infer", 10**10, b"413"),
+        (CALLER, "/v1/nothing", len(IMAGE), b"404"),
+        (CALLER, "/v1/classify", len(IMAGE), b"100"),
+    ):
+        bearer = f"Authorization: Bearer {token}\r\n" if token else ""
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\n{bearer}Content-Length: {length}\r\n"
+        with socket.create_connection(("127.0.0.1", server.ready["http_port"]), PATIENCE_S) as caller:
+            caller.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            answer = caller.makefile("rb")
+            assert answer.readline().split()[1] == status, path
+            if status == b"100":
+                assert answer.readline() == b"\r\n"
+                caller.sendall(IMAGE)
+                assert answer.readline().split()[1] == b"200"
 
 
 def test_strangers_hear_that_a_token_is_needed_before_what_else_is_wrong(served: Served) -> None:

@@ -1,12 +1,14 @@
 """The HTTP server among others: its connections are bounded, its end is a drain, its errors are ours."""
 
 import asyncio
+import json
 import socket
 from collections.abc import Sequence
 
 import pytest
 from aiohttp import web
 
+from server.http import connection
 from server.http import server as http_server
 from server.http.server import HttpServer, max_connections
 from server.net.ports import listen_http
@@ -90,7 +92,7 @@ async def test_where_every_connection_is_busy_a_new_one_is_told_so(monkeypatch: 
 
 @in_event_loop
 async def test_connection_on_which_no_head_comes_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "IDLE_S", 0.1)
+    monkeypatch.setattr(connection, "IDLE_S", 0.1)
     gate = Gate()
     await gate.open()
     (silent, _), (slow, writer) = await connect(gate.port, 2)
@@ -163,6 +165,13 @@ async def test_what_is_no_http_is_refused_and_says_nothing_in_the_log(
         writer.write(said)
         lines = await head_of(reader)
         assert lines == [] or lines[0].startswith((b"http/1.1 4", b"http/1.0 4")), said
+        if lines:
+            assert b"server: fovea" in lines, said
+            assert b"content-type: application/problem+json" in lines, said
+            problem = json.loads(await reader.read())
+            assert problem["code"] == "INVALID_ARGUMENT", said
+            assert problem["detail"].startswith("this is no request of HTTP/1.1: "), said
+            assert len(problem["detail"]) < 300, said
         writer.close()
     assert [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"] == []
     await gate.server.close()

@@ -1,0 +1,73 @@
+"""A connection, as aiohttp has them: what is no HTTP gets a problem too, and bodies come when asked for."""
+
+import asyncio
+import logging
+from typing import Final
+
+import grpc
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from fovea.printable import shortened
+from server.http.call import request_id_of
+from server.http.problems import Problem
+from server.statuses import status_of
+
+IDLE_S: Final = 60.0
+"""A connection on which no whole request head came for so long is closed."""
+REFUSED_BODY_S: Final = 1.0
+"""So long is the rest of a body read that was refused: a caller that is still sending would not read why."""
+
+NAME: Final = {"Server": "Fovea"}
+"""Of each answer, instead of Python's version and aiohttp's."""
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LONGEST_REASON: Final = 200
+
+
+class Connection(web.RequestHandler):
+    """Answers the requests that come on it, one after the other."""
+
+    __slots__ = ("_expects",)
+
+    def __init__(self, server: web.Server) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # which says that there is none
+            logger=logging.getLogger("aiohttp.server"),
+            auto_decompress=False,
+            keepalive_timeout=IDLE_S,
+            lingering_time=REFUSED_BODY_S,
+        )
+        self._expects = False
+
+    def begin(self, *, expects: bool) -> None:
+        """A request is there, whose caller may wait for a word before it sends the body."""
+        self._expects = expects
+
+    def ask_for_body(self) -> None:
+        """For a body that is not refused by what is known before it comes."""
+        if self._expects and self.transport is not None:
+            self.transport.write(_CONTINUE)
+        self._expects = False
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Of what does not get as far as a route. What is no HTTP leaves no line: anybody can send it."""
+        if isinstance(exc, HttpProcessingError):
+            reason = shortened(exc.message.partition("\n")[0].rstrip(":"), _LONGEST_REASON)
+            said = f"this is no request of HTTP/1.1: {reason}"
+            problem = Problem.of(grpc.StatusCode.INVALID_ARGUMENT, said)
+        else:
+            bug = exc if isinstance(exc, Exception) else RuntimeError(message or status)
+            problem = Problem(status_of(bug, request_id_of(request)))
+        response = problem.response()
+        response.headers.update(NAME)
+        response.force_close()
+        return response
