@@ -187,4 +187,8 @@ def http_server(
         TorchServeRoutes(service, inference, models, calls, uploads, settings),
         OpenApiRoutes(settings),
     )
-    return HttpServer(lambda router: [each.add_to(router) for each in routes], lambda: health.is_ready)
+    return HttpServer(
+        lambda router: [each.add_to(router) for each in routes],
+        lambda: health.is_ready,
+        settings.max_connection_age_s,
+    )

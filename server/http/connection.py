@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from typing import Final
 
 import grpc
@@ -28,19 +29,27 @@ _LONGEST_REASON: Final = 200
 class Connection(web.RequestHandler):
     """Answers the requests that come on it, one after the other."""
 
-    __slots__ = ("_expects",)
+    __slots__ = ("_expects", "_old_at")
 
-    def __init__(self, server: web.Server) -> None:
+    def __init__(self, server: web.Server, max_age_s: float) -> None:
+        """Callers that came at the same time do not come again at the same time: their ages differ."""
+        loop = asyncio.get_running_loop()
         super().__init__(
             server,
-            loop=asyncio.get_running_loop(),
+            loop=loop,
             access_log=None,  # type: ignore[arg-type]  # which says that there is none
             logger=logging.getLogger("aiohttp.server"),
             auto_decompress=False,
             keepalive_timeout=IDLE_S,
             lingering_time=REFUSED_BODY_S,
         )
+        self._old_at = loop.time() + max_age_s * random.uniform(0.9, 1.1)
         self._expects = False
+
+    @property
+    def is_old(self) -> bool:
+        """Its caller is to connect anew, and so finds new servers."""
+        return self._loop.time() >= self._old_at
 
     def begin(self, *, expects: bool) -> None:
         """A request is there, whose caller may wait for a word before it sends the body."""

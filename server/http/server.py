@@ -4,6 +4,7 @@ Of aiohttp's own it takes the parser, keep-alive, and that a handler is cancelle
 """
 
 import asyncio
+import math
 import resource
 import socket
 import ssl
@@ -37,9 +38,11 @@ class HttpServer:
         self,
         add_routes: Callable[[web.UrlDispatcher], object],
         is_ready: Callable[[], bool] = lambda: True,
+        max_connection_age_s: float = math.inf,
     ) -> None:
-        """While `is_ready` says no, answers end their connections."""
+        """While `is_ready` says no, answers end their connections; so they do on those that are as old."""
         self._is_ready = is_ready
+        self._max_connection_age_s = max_connection_age_s
         app = web.Application(middlewares=[self._answer])
         add_routes(app.router)
         self._runner = web.AppRunner(
@@ -79,7 +82,7 @@ class HttpServer:
         surplus = len(server.connections) + 1 - max_connections()
         if surplus > 0 and not self._make_room(surplus):
             return _Full()
-        return Connection(server)
+        return Connection(server, self._max_connection_age_s)
 
     def _make_room(self, surplus: int) -> bool:
         """Closes so many idle ones, the oldest first. False where too many are busy."""
@@ -113,7 +116,7 @@ class HttpServer:
         response.headers.update(NAME)
         if request_id := request_id_of(request):
             response.headers[REQUEST_ID] = request_id[:MAX_REQUEST_ID_BYTES]
-        if not self._is_ready():
+        if connection.is_old or not self._is_ready():
             response.force_close()  # whoever it is connects anew, and gets a server that is ready
         return response
 

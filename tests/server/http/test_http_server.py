@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import socket
 from collections.abc import Sequence
 
@@ -20,11 +21,13 @@ HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 class Gate:
     """A server whose answers wait until a test lets them go."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_connection_age_s: float = math.inf) -> None:
         self.waiting = 0
         self._open = asyncio.Event()
         self.is_ready = True
-        self.server = HttpServer(lambda router: router.add_get("/", self._answer), lambda: self.is_ready)
+        self.server = HttpServer(
+            lambda router: router.add_get("/", self._answer), lambda: self.is_ready, max_connection_age_s
+        )
         (self._socket,) = listen_http("127.0.0.1", 0)
         self.port = int(self._socket.getsockname()[1])
 
@@ -100,6 +103,20 @@ async def test_connection_on_which_no_head_comes_is_closed(monkeypatch: pytest.M
     for reader in (silent, slow):
         assert await head_of(reader) == []
     await gate.server.close()
+
+
+@in_event_loop
+async def test_an_old_connection_ends_with_its_next_answer() -> None:
+    for age_s, is_old in ((3600, False), (0, True)):
+        gate = Gate(age_s)
+        gate.let_go()
+        await gate.open()
+        ((reader, writer),) = await connect(gate.port, 1)
+        writer.write(HEAD)
+        lines = await head_of(reader)
+        assert lines[0] == b"http/1.1 200 ok"
+        assert (b"connection: close" in lines) == is_old
+        await gate.server.close()
 
 
 @in_event_loop
