@@ -20,13 +20,16 @@ from server.calls.answering import MAX_REQUEST_ID_BYTES
 from server.calls.draining import SEND_S
 from server.http.call import REQUEST_ID, request_id_of
 from server.http.connection import NAME, Connection
+from server.http.handshakes import Handshakes
 from server.http.problems import Problem
 from server.statuses import status_of
 
 MAX_CONNECTIONS: Final = 1000
 """Of one process, or half of the files that it may have open. The oldest idle one makes room for another."""
+HANDSHAKES: Final = 0.1
+"""So large a share of the connections may shake hands at a time, where there is TLS. The oldest gives way."""
 HANDSHAKE_S: Final = 5.0
-"""Of TLS. A connection counts from its end on."""
+"""It may last so long."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,11 +57,14 @@ class HttpServer:
         self._listening: list[asyncio.Server] = []
         self._answering: set[object] = set()
         """The connections on which a request is being answered."""
+        self._handshakes = Handshakes()
+        self._has_tls = False
 
     async def open(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
         await self._runner.setup()
         self._server = cast("web.Server", self._runner.server)
         self._make_request, self._server.request_factory = self._server.request_factory, self._request
+        self._has_tls = tls is not None
         loop = asyncio.get_running_loop()
         for each in sockets:
             listening = await loop.create_server(
@@ -77,9 +83,11 @@ class HttpServer:
         await self._runner.cleanup()
 
     def _connected(self) -> asyncio.Protocol:
-        """For a new connection."""
-        server = self._server
-        surplus = len(server.connections) + 1 - max_connections()
+        """For a new connection. With TLS, before the handshake."""
+        most, server = max_connections(), self._server
+        surplus = len(server.connections) + len(self._handshakes) + 1 - most
+        if self._has_tls:
+            self._handshakes.begin(max(1, int(most * HANDSHAKES)))
         if surplus > 0 and not self._make_room(surplus):
             return _Full()
         return Connection(server, self._max_connection_age_s)

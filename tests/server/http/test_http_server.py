@@ -4,7 +4,9 @@ import asyncio
 import json
 import math
 import socket
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -13,6 +15,8 @@ from server.http import connection
 from server.http import server as http_server
 from server.http.server import HttpServer, max_connections
 from server.net.ports import listen_http
+from server.net.tls import Certificates
+from tests.certificates import Authority
 from tests.server.event_loop import in_event_loop, until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -31,8 +35,8 @@ class Gate:
         (self._socket,) = listen_http("127.0.0.1", 0)
         self.port = int(self._socket.getsockname()[1])
 
-    async def open(self) -> None:
-        await self.server.open([self._socket], None)
+    async def open(self, tls: ssl.SSLContext | None = None) -> None:
+        await self.server.open([self._socket], tls)
 
     def let_go(self) -> None:
         self._open.set()
@@ -117,6 +121,33 @@ async def test_an_old_connection_ends_with_its_next_answer() -> None:
         assert lines[0] == b"http/1.1 200 ok"
         assert (b"connection: close" in lines) == is_old
         await gate.server.close()
+
+
+@in_event_loop
+async def test_few_shake_hands_at_a_time_and_who_means_it_is_let_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 30)
+    authority = Authority.create()
+    identity = authority.issue("server")
+    (tmp_path / "tls.crt").write_bytes(identity.certificate)
+    (tmp_path / "tls.key").write_bytes(identity.key)
+    gate = Gate()
+    gate.let_go()
+    await gate.open(Certificates(tmp_path / "tls.crt", tmp_path / "tls.key").context())
+    silent = await connect(gate.port, 5)
+    for reader, _ in silent[:2]:
+        assert await head_of(reader) == []
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    for _ in range(4):  # more than may shake hands, if they did not end that
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", gate.port, ssl=context, server_hostname="localhost"
+        )
+        writer.write(HEAD)
+        assert (await head_of(reader))[0] == b"http/1.1 200 ok"
+    assert await head_of(silent[2][0]) == []
+    assert not silent[3][0].at_eof()
+    await gate.server.close()
 
 
 @in_event_loop
