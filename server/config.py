@@ -178,6 +178,15 @@ class ServeSettings(ProgramSettings):
     jwt_audience: str | None = Field(
         None, min_length=1, description="what they must have as aud: that they are for this server"
     )
+    open_metrics: bool = Field(
+        True,
+        description="show the metrics to anybody, also where calls need a token; else to a token for metrics",
+    )
+    open_health: bool = Field(
+        True,
+        description="answer the inference protocol's health and /ping to anybody likewise; else to any token "
+        "that is known",
+    )
     log_level: LogLevel = Field("info", description="debug adds a line for each call")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
     access_log_sample: float = Field(
@@ -222,6 +231,13 @@ class ServeSettings(ProgramSettings):
             missing = next(name for name, is_given in given.items() if not is_given)
             present = next(name for name, is_given in given.items() if is_given)
             raise ValueError(f"{flag(present)} needs {flag(missing)} beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_can_be_known(self) -> "ServeSettings":
+        for name, is_open in (("open_metrics", self.open_metrics), ("open_health", self.open_health)):
+            if not is_open and self.token_file is None and self.jwt_jwks is None:
+                raise ValueError(f"--no-{flag(name)[2:]} needs --token-file or --jwt-jwks beside it")
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from fovea.errors import ExitCode
 from server.access.access import access_of, kind_of
+from server.access.scrapes import scrapes_of
 from server.config import ServeSettings
 from server.fronts.call_server import CallServer, Door
 from server.fronts.count import fronts_of
@@ -94,7 +95,8 @@ class Server:
         """Answers from here on: health says live, calls are refused until there is a model."""
         settings = self._settings
         door = await self._door.open()
-        metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port)
+        scrapes = scrapes_of(settings, self._access)
+        metrics_port = serve_metrics(self._metrics.registry, settings.host, settings.metrics_port, scrapes)
         health_port = self._health.start(settings.host, settings.health_port)
         logger.debug("the ports are open")
         return Ports(*door, metrics_port, health_port)

@@ -34,7 +34,7 @@ class AccessSettings(ProgramSettings):
     )
     scopes: CommaSeparated = Field(
         (Scope.CLASSIFY.value,),
-        description=f"what it is for: {' or '.join(Scope)}, or both: {','.join(Scope)}",
+        description=f"what it is for, one or several with commas: {','.join(Scope)}",
     )
 
     @field_validator("name")

@@ -33,9 +33,13 @@ class Presented(Protocol):
 class Access:
     """Asks each call for its token. One of a process, in its event loop."""
 
-    def __init__(self, tokens: TokenFile | None, web_tokens: "WebTokens | None" = None) -> None:
+    def __init__(
+        self, tokens: TokenFile | None, web_tokens: "WebTokens | None" = None, *, open_health: bool = True
+    ) -> None:
+        """With `open_health` probes need no token."""
         self._tokens = tokens
         self._web_tokens = web_tokens
+        self._open_health = open_health
 
     @property
     def kind(self) -> str:
@@ -49,10 +53,10 @@ class Access:
         Raises Unauthenticated, PermissionDenied, KeysUnreachable.
         """
         scope = scope_of(method)
-        if scope is None:
+        if scope is None and self._open_health:
             return ""
         caller = await self._caller_of(_bearer_of(call.invocation_metadata() or ()))
-        if scope not in caller.scopes:
+        if scope is not None and scope not in caller.scopes:
             raise PermissionDenied(
                 caller.name, f"{method} needs a token for {scope}, and that of {caller.name} is not for it"
             )
@@ -73,7 +77,9 @@ def access_of(settings: ServeSettings) -> Access | None:
     """
     tokens = TokenFile(settings.token_file) if settings.token_file is not None else None
     web_tokens = _web_tokens_of(settings)
-    return Access(tokens, web_tokens) if tokens or web_tokens else None
+    if not (tokens or web_tokens):
+        return None
+    return Access(tokens, web_tokens, open_health=settings.open_health)
 
 
 def _web_tokens_of(settings: ServeSettings) -> "WebTokens | None":

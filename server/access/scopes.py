@@ -10,6 +10,7 @@ class Scope(StrEnum):
 
     CLASSIFY = "classify"
     ADMIN = "admin"
+    METRICS = "metrics"
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,17 @@ class Caller:
     scopes: frozenset[Scope]
 
 
-OPEN: Final = frozenset({"ServerLive", "ServerReady", "ModelReady"})
-"""What probes ask, who carry no token; they are answered to anybody, as gRPC's health is."""
+PROBES: Final = frozenset({"ServerLive", "ServerReady", "ModelReady"})
+"""They carry no token, and are answered to anybody unless the settings say otherwise."""
 CHANGING: Final = frozenset({"RepositoryModelLoad", "RepositoryModelUnload"})
+METRICS: Final = "/metrics"
+"""No call, but who scrapes it is let in as callers are, where the settings say so."""
 
 
 def scope_of(method: str) -> Scope | None:
-    """What a token must be for to call it; None where none is needed."""
-    if method in OPEN:
+    """What a token must be for to call it; None where any will do."""
+    if method in PROBES:
         return None
+    if method == METRICS:
+        return Scope.METRICS
     return Scope.ADMIN if method in CHANGING else Scope.CLASSIFY

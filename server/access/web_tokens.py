@@ -80,8 +80,8 @@ def _why(error: Exception) -> str:
 
 
 def _scopes_of(claims: dict[str, Any]) -> frozenset[Scope]:
-    """The audience says that it may classify; what changes models it must say by itself (RFC 9068, Entra)."""
+    """The audience says that it may classify; what else it is for it must say by itself (RFC 9068, Entra)."""
     words = claims.get("scope", claims.get("scp", ""))
     granted = words.split() if isinstance(words, str) else words
-    is_admin = isinstance(granted, list) and Scope.ADMIN in granted
-    return frozenset([Scope.CLASSIFY, Scope.ADMIN] if is_admin else [Scope.CLASSIFY])
+    known = [scope for scope in Scope if scope in granted] if isinstance(granted, list) else []
+    return frozenset([Scope.CLASSIFY, *known])

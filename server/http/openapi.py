@@ -94,7 +94,8 @@ class OpenApiRoutes:
         if self._document is None:
             described = operations(self._settings)
             if self._settings.token_file is not None or self._settings.jwt_jwks is not None:
-                described = tuple(map(with_token, described))
+                open_health = self._settings.open_health
+                described = tuple(with_token(each, open_health=open_health) for each in described)
             self._document = json.dumps(document(described)).encode()
         return web.Response(body=self._document, content_type=_JSON)
 
@@ -165,12 +166,16 @@ def _of_torchserve(image: Json) -> Iterator[Operation]:
             yield Operation(f"{PREDICTIONS}{named}", method, about, predictions, body=image, others=refused)
 
 
-def with_token(described: Operation) -> Operation:
+def with_token(described: Operation, *, open_health: bool) -> Operation:
     """The same where calls need one."""
-    if described.path == PING or not (described.ends or described.others):
+    if (described.path == PING and open_health) or not (described.ends or described.others):
         return described
     ends = (*described.ends, *_TOKEN) if described.ends else ()
-    return described._replace(ends=ends, needs_token=True)
+    others = described.others
+    if described.path == PING:
+        either = [torchserve_answers()["status"], ref(TORCHSERVE_ERROR)]
+        others = {_JSON: {"schema": {"anyOf": either}}}
+    return described._replace(ends=ends, others=others, needs_token=True)
 
 
 def document(described: Iterable[Operation]) -> Json:

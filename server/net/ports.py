@@ -9,6 +9,7 @@ import prometheus_client
 from fovea.errors import DataInvalid, Unavailable
 from server.config import ServeSettings
 from server.telemetry import exposition
+from server.telemetry.exposition import Guard
 
 _MINUTE_MS = 60_000
 
@@ -62,10 +63,12 @@ def listen_http(host: str, port: int, *, is_shared: bool = False) -> list[socket
     return sockets
 
 
-def serve_metrics(registry: prometheus_client.CollectorRegistry, host: str, port: int) -> int:
+def serve_metrics(
+    registry: prometheus_client.CollectorRegistry, host: str, port: int, guard: Guard | None = None
+) -> int:
     """Serves /metrics from threads of its own; returns the port's number. Raises Unavailable."""
     try:
-        return exposition.serve(registry, host, port)
+        return exposition.serve(registry, host, port, guard)
     except OSError as error:
         raise _cannot_listen("--metrics-port", host, port) from error
 

@@ -5,9 +5,11 @@ import logging
 import socket
 import socketserver
 import sys
+from collections.abc import Sequence
+from http import HTTPStatus
 from http.server import HTTPServer
 from threading import BoundedSemaphore, Thread
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry, MetricsHandler
@@ -20,9 +22,16 @@ SCRAPER_TIMEOUT_S: Final = 10.0
 MAX_CONNECTIONS: Final = 16
 
 
-def serve(registry: CollectorRegistry, host: str, port: int) -> int:
-    """Returns the port's number. Raises OSError when it cannot be bound."""
-    handler = type("Handler", (_Handler,), {"registry": registry})
+class Guard(Protocol):
+    """Knows who may see the metrics. Is asked in the scraper's thread."""
+
+    def refusal(self, authorization: Sequence[str]) -> HTTPStatus | None:
+        """What to end a scrape with that brings these headers; None where it may be answered."""
+
+
+def serve(registry: CollectorRegistry, host: str, port: int, guard: Guard | None = None) -> int:
+    """Returns the port's number. Without a guard anybody may see. Raises OSError when it cannot be bound."""
+    handler = type("Handler", (_Handler,), {"registry": registry, "guard": guard})
     server = _Server(host, port, handler)
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return int(server.server_address[1])
@@ -30,15 +39,32 @@ def serve(registry: CollectorRegistry, host: str, port: int) -> int:
 
 class _Handler(MetricsHandler):
     timeout = SCRAPER_TIMEOUT_S
+    guard: Guard | None
 
     def do_GET(self) -> None:
-        if urlsplit(self.path).path in PATHS:
-            super().do_GET()
-        else:
+        if urlsplit(self.path).path not in PATHS:
             self.send_error(404, explain="The metrics are at /metrics.")
+        elif refusal := self._refusal():
+            self._end(refusal)
+        else:
+            super().do_GET()
 
     def do_HEAD(self) -> None:
-        self.send_response(200 if urlsplit(self.path).path in PATHS else 404)
+        is_known = urlsplit(self.path).path in PATHS
+        self._end((self._refusal() or HTTPStatus.OK) if is_known else HTTPStatus.NOT_FOUND)
+
+    def version_string(self) -> str:
+        """Instead of Python's version."""
+        return "Fovea"
+
+    def _refusal(self) -> HTTPStatus | None:
+        return self.guard.refusal(self.headers.get_all("Authorization", ())) if self.guard else None
+
+    def _end(self, status: HTTPStatus) -> None:
+        """Without a body."""
+        self.send_response(status)
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()
 
 

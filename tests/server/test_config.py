@@ -95,3 +95,10 @@ def test_call_that_could_never_be_admitted_is_refused_at_start(arguments: tuple[
 def test_certificate_key_and_authority_go_together(given: tuple[str, ...], missing: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"^{missing} beside it$"):
         settings(*given)
+
+
+def test_what_asks_for_tokens_has_some_to_know() -> None:
+    for option in ("--no-open-metrics", "--no-open-health"):
+        with pytest.raises(SettingsInvalid, match=f"^{option} needs --token-file or --jwt-jwks beside it$"):
+            settings(option)
+        assert settings(option, "--token-file", "tokens").token_file is not None

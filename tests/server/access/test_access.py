@@ -67,7 +67,8 @@ METHODS: Final = [
 
 @in_event_loop
 async def test_every_method_but_three_needs_a_token(access: Access) -> None:
-    needs = {method: scope_of(method) for method in METHODS}
+    needs = {method: scope_of(method) for method in (*METHODS, "/metrics")}
+    assert [method for method, scope in needs.items() if scope is Scope.METRICS] == ["/metrics"]
     open_to_all = {method for method, scope in needs.items() if scope is None}
     assert open_to_all == {"ServerLive", "ServerReady", "ModelReady"}
     changing = {method for method, scope in needs.items() if scope is Scope.ADMIN}

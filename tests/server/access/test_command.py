@@ -24,7 +24,7 @@ def test_the_line_that_is_printed_lets_the_token_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secret, line = made(monkeypatch, capsys, "nightly")
-    other, other_line = made(monkeypatch, capsys, "ops@team", "--scopes", "classify, admin")
+    other, other_line = made(monkeypatch, capsys, "ops@team", "--scopes", "classify, admin, metrics")
     assert len({secret, other}) == 2
     assert min(len(secret), len(other)) >= 43  # 256 bits, 6 a letter
     assert secret not in line

@@ -35,7 +35,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def test_a_line_is_a_name_scopes_and_the_sha256_of_the_token(tmp_path: Path) -> None:
-    other = f"ops\tclassify,admin {OTHER.split()[2].upper()}"
+    other = f"ops\tclassify,admin,metrics {OTHER.split()[2].upper()}"
     text = f"\ufeff# who may call\r\n\r\n  {LINE} \r\n\t# {DIGEST}\n{other}"
     file = TokenFile(write(tmp_path, text))
     assert file.find(SECRET) == Token.parse(LINE)

@@ -99,8 +99,9 @@ async def test_a_token_of_the_issuer_for_this_audience_may_classify(tmp_path: Pa
     ):
         caller = await tokens.find(token)
         assert (caller.name, caller.scopes) == ("nightly", frozenset([Scope.CLASSIFY]))
-    for granted in ({"scope": "openid admin"}, {"scp": ["admin"]}):
+    for granted in ({"scope": "openid admin metrics"}, {"scp": ["admin", "metrics"]}):
         assert (await tokens.find(signed(**granted))).scopes == {*Scope}
+    assert (await tokens.find(signed(scope="metrics"))).scopes == {Scope.CLASSIFY, Scope.METRICS}
     for other in ({"scope": "administrator"}, {"scope": 7}, {"scp": {"admin": 1}}, {"roles": ["admin"]}):
         assert (await tokens.find(signed(**other))).scopes == {Scope.CLASSIFY}
     named = await tokens.find(signed(sub="a\nline" + "x" * 1000))

@@ -28,7 +28,7 @@ from tests.server.access.test_web_tokens import AUDIENCE, FIRST_SET, ISSUER, sig
 from tests.server.http.calls import PATIENCE_S, Answer, connection_to, request
 from tests.servers import ServerProcess, run_server, running_server
 
-CALLER, ADMIN, UNKNOWN = "caller-secret", "admin-secret", "unknown-secret"
+CALLER, ADMIN, UNKNOWN, SCRAPER = "caller-secret", "admin-secret", "unknown-secret", "scraper-secret"
 CALLERS_LINE: Final = Token.of(CALLER, "nightly", [Scope.CLASSIFY]).line
 ADMINS_LINE: Final = Token.of(ADMIN, "ops", [Scope.ADMIN]).line
 IMAGE: Final = tiny.picture("red")
@@ -40,6 +40,8 @@ READING: Final = (
     ("/models/tiny", None),
     ("/predictions/tiny", IMAGE),
 )
+
+PROBED: Final = ("/ping", "/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready")
 
 Served = tuple[ServerProcess, Path]
 
@@ -145,14 +147,7 @@ def test_whoever_probes_or_looks_needs_no_token(served: Served) -> None:
         assert listed.list_services_response.service
 
     assert over_grpc(server, probe, None) == "OK"
-    for path in (
-        "/ping",
-        "/v2/health/live",
-        "/v2/health/ready",
-        "/v2/models/tiny/ready",
-        "/openapi.json",
-        "/",
-    ):
+    for path in (*PROBED, "/v2/models/tiny/versions/1/ready", "/openapi.json", "/"):
         assert over_http(server, path, None).status == 200, path
     document = over_http(server, "/openapi.json", None).json
     operation = document["paths"]["/v1/classify"]["post"]
@@ -245,6 +240,42 @@ def test_the_log_names_callers_and_no_token(served: Served) -> None:
     refused = [line for line in page.splitlines() if line.startswith('fovea_refused_total{reason="unauth')]
     assert len(refused) == 1
     assert float(refused[0].split()[-1]) >= 1
+
+
+def test_health_and_metrics_ask_for_tokens_where_they_are_told_to(tiny_models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"{CALLERS_LINE}\n{Token.of(SCRAPER, 'prometheus', [Scope.METRICS]).line}\n")
+
+    def ready(channel: grpc.Channel, metadata: Any) -> None:
+        GRPCInferenceServiceStub(channel).ServerReady(oip.ServerReadyRequest(), metadata=metadata)
+
+    closed = ("--no-open-metrics", "--no-open-health")
+    with running_server(tiny_models, "--token-file", str(path), *closed) as server:
+        for token, metrics, health in (
+            (None, 401, 401),
+            (UNKNOWN, 401, 401),
+            (CALLER, 403, 200),
+            (SCRAPER, 200, 200),
+        ):
+            for method in ("GET", "HEAD"):
+                assert scraped(server, method, token) == (metrics, "Bearer" if metrics == 401 else None)
+            assert over_grpc(server, ready, token) == ("OK" if health == 200 else "UNAUTHENTICATED")
+            for probed in PROBED:
+                assert over_http(server, probed, token).status == health, probed
+        for target in (server.target, server.health_target):  # channels and the kubelet have no token to send
+            with grpc.insecure_channel(target) as channel:
+                assert health_stub(channel).Check(health_pb2.HealthCheckRequest(), PATIENCE_S).status == 1
+        document = over_http(server, "/openapi.json", None).json
+        assert document["paths"]["/ping"]["get"]["security"] == [{"bearer": []}]
+
+
+def scraped(server: ServerProcess, method: str, token: str | None) -> tuple[int, str | None]:
+    """The status, and who is asked for."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.ready["metrics_port"], timeout=PATIENCE_S)
+    connection.request(method, "/metrics", headers={"Authorization": f"Bearer {token}"} if token else {})
+    answer = connection.getresponse()
+    connection.close()
+    return answer.status, answer.getheader("WWW-Authenticate")
 
 
 def test_a_file_of_no_use_ends_the_server_with_one_line(tmp_path: Path) -> None:
