@@ -51,8 +51,8 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "fovea": (
         "publish client",
         "model ordered",
-        "images stores entry settings logs",
-        "exits foreground command_line",
+        "images stores entry settings logs tracing",
+        "exits foreground command_line span_export",
         "stopping surroundings pages",
         "v1 oip errors printable proxies daemons cpus malloc progress",
     ),

@@ -40,7 +40,17 @@ THERE: Final = frozenset(
     }
 )
 """What a machine for PyTorch has."""
-LEFT_OUT: Final = {"kubernetes": "only `python -m scorer drive` loads it, which needs a cluster"}
+LEFT_OUT: Final = {
+    "kubernetes": "only `python -m scorer drive` loads it, which needs a cluster",
+    **dict.fromkeys(
+        (
+            "opentelemetry-exporter-otlp-proto-grpc",
+            "opentelemetry-exporter-otlp-proto-http",
+            "opentelemetry-sdk",
+        ),
+        "only a variable of the environment has it loaded, which nothing sets",
+    ),
+}
 PYTHON: Final = "3.12"
 GLIBC: Final = (28, 27, 17)
 """Of manylinux, newest first."""
