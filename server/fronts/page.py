@@ -3,13 +3,16 @@
 import mmap
 import os
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, product
+from operator import itemgetter
 from typing import Final, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from server.queue.priorities import InFlight, Ledger
@@ -34,9 +37,15 @@ _COUNTERS: Final = {REQUESTS.name: 0, REFUSED.name: len(_series(REQUESTS))}
 _HISTOGRAM: Final = _COUNTERS[REFUSED.name] + len(_series(REFUSED))
 _COUNTED: Final = _HISTOGRAM + len(_series(REQUEST_SECONDS)) * (_BUCKETS + 1)
 """Cells of what a front counts; those of a histogram are its buckets and the sum."""
-_ROW: Final = _IN_FLIGHT + _COUNTED
+_EXEMPLAR: Final = 5
+"""Cells of one: when it was seen, what it took, two of its trace's id, and its span's."""
+_EXEMPLARS: Final = len(_series(REQUEST_SECONDS)) * _BUCKETS * _EXEMPLAR
+"""Cells of the latest of each bucket."""
+_ROW: Final = _IN_FLIGHT + _COUNTED + _EXEMPLARS
 
 Cells: TypeAlias = "memoryview[float]"
+Exemplars: TypeAlias = "tuple[memoryview[float], memoryview[int]]"
+"""The same cells, of float64 and of uint64."""
 
 
 class Page:
@@ -52,6 +61,7 @@ class Page:
         memory = memoryview(mmap.mmap(descriptor, _size(fronts)))
         self._whole = memory.cast("q")
         self._real: Cells = memory.cast("d")
+        self._ids = memory.cast("Q")
         self._moving = threading.Lock()
 
     @classmethod
@@ -84,7 +94,13 @@ class Page:
 
     def counted_by(self, front: int) -> "Cells":
         """float64, to be counted in."""
-        return self._real[_HEAD + front * _ROW + _IN_FLIGHT : _HEAD + (front + 1) * _ROW]
+        start = _HEAD + front * _ROW + _IN_FLIGHT
+        return self._real[start : start + _COUNTED]
+
+    def exemplars_of(self, front: int) -> Exemplars:
+        """To be written by it alone. They stay when it has ended."""
+        start = _HEAD + front * _ROW + _IN_FLIGHT + _COUNTED
+        return self._real[start : start + _EXEMPLARS], self._ids[start : start + _EXEMPLARS]
 
     def counted(self) -> list[float]:
         """By all, those too that have ended."""
@@ -141,15 +157,31 @@ class _Cell:
 class _Buckets:
     """One series of a histogram."""
 
-    __slots__ = ("_cells", "_place")
+    __slots__ = ("_cells", "_exemplars", "_number", "_place")
 
-    def __init__(self, cells: Cells, place: int) -> None:
+    def __init__(self, cells: Cells, exemplars: Exemplars, number: int) -> None:
         self._cells = cells
-        self._place = place
+        self._exemplars = exemplars
+        self._number = number
+        self._place = _HISTOGRAM + number * (_BUCKETS + 1)
 
-    def observe(self, amount: float) -> None:
-        self._cells[self._place + bisect_left(SECONDS, amount)] += 1
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        bucket = bisect_left(SECONDS, amount)
+        self._cells[self._place + bucket] += 1
         self._cells[self._place + _BUCKETS] += amount
+        if exemplar is not None:
+            self._keep(bucket, amount, exemplar["trace_id"], exemplar["span_id"])
+
+    def _keep(self, bucket: int, amount: float, trace_id: str, span_id: str) -> None:
+        """Its time is written last, and taken away first: of what is only half there nobody makes use."""
+        real, ids = self._exemplars
+        place = (self._number * _BUCKETS + bucket) * _EXEMPLAR
+        real[place] = 0.0
+        real[place + 1] = amount
+        ids[place + 2], ids[place + 3], ids[place + 4] = (
+            int(part, 16) for part in (trace_id[:16], trace_id[16:], span_id)
+        )
+        real[place] = time.time()
 
 
 class _Counter:
@@ -162,10 +194,9 @@ class _Counter:
 
 
 class _Histogram:
-    def __init__(self, cells: Cells, family: Family) -> None:
+    def __init__(self, cells: Cells, exemplars: Exemplars, family: Family) -> None:
         self._series = {
-            values: _Buckets(cells, _HISTOGRAM + number * (_BUCKETS + 1))
-            for number, values in enumerate(_series(family))
+            values: _Buckets(cells, exemplars, number) for number, values in enumerate(_series(family))
         }
 
     def labels(self, *values: str) -> _Buckets:
@@ -179,7 +210,7 @@ class SharedCallMetrics:
         cells = page.counted_by(front)
         self.requests = _Counter(cells, REQUESTS)
         self.refused = _Counter(cells, REFUSED)
-        self.request_seconds = _Histogram(cells, REQUEST_SECONDS)
+        self.request_seconds = _Histogram(cells, page.exemplars_of(front), REQUEST_SECONDS)
 
 
 class SummedCallMetrics(Collector):
@@ -195,16 +226,33 @@ class SummedCallMetrics(Collector):
             for place, values in enumerate(_series(family), _COUNTERS[family.name]):
                 shown.add_metric(values, counted[place])
             yield shown
-        yield _shown_seconds(counted)
+        exemplars = [self._page.exemplars_of(front) for front in range(self._page.fronts)]
+        yield _shown_seconds(counted, exemplars)
 
 
-def _shown_seconds(counted: Sequence[float]) -> HistogramMetricFamily:
+def _shown_seconds(counted: Sequence[float], exemplars: Sequence[Exemplars]) -> HistogramMetricFamily:
     family = REQUEST_SECONDS
     shown = HistogramMetricFamily(family.name, family.text, labels=[*family.labels])
     for number, values in enumerate(_series(family)):
         start = _HISTOGRAM + number * (_BUCKETS + 1)
         counts = accumulate(counted[start : start + _BUCKETS])
         bounds = map(floatToGoString, (*SECONDS, float("inf")))
-        buckets = list(zip(bounds, counts, strict=True))
+        buckets = [
+            (bound, count, *_latest(exemplars, number * _BUCKETS + bucket))
+            for bucket, (bound, count) in enumerate(zip(bounds, counts, strict=True))
+        ]
         shown.add_metric(values, buckets, counted[start + _BUCKETS])
     return shown
+
+
+def _latest(exemplars: Sequence[Exemplars], bucket: int) -> tuple[Exemplar] | tuple[()]:
+    """Of all fronts, in this bucket of this series, if there is one."""
+    place = bucket * _EXEMPLAR
+    seen, (real, ids) = max(((real[place], (real, ids)) for real, ids in exemplars), key=itemgetter(0))
+    if not seen:
+        return ()
+    first, second, span = ids[place + 2], ids[place + 3], ids[place + 4]
+    exemplar = Exemplar(
+        {"trace_id": f"{first:016x}{second:016x}", "span_id": f"{span:016x}"}, real[place + 1], seen
+    )
+    return (exemplar,) if real[place] == seen else ()  # else another one is being written

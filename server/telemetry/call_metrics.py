@@ -56,7 +56,8 @@ class Counter(Protocol):
 
 
 class Observed(Protocol):
-    def observe(self, amount: float) -> None: ...
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """`exemplar` has the trace_id and the span_id of what took so long."""
 
 
 class Histogram(Protocol):

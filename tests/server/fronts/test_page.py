@@ -5,12 +5,16 @@ import math
 import mmap
 import multiprocessing
 import os
+import re
+import time
+from array import array
 from multiprocessing.connection import Connection
 from typing import Final
 
 import prometheus_client as prometheus
 import pytest
 from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from server.errors import QueueFull
 from server.fronts.page import Page, SharedCallMetrics, SharedLedger, SummedCallMetrics
@@ -114,6 +118,36 @@ def test_the_page_of_several_is_the_one_of_a_process_that_counted_it_all() -> No
     assert [line for line in text(together) if line.startswith("#")] == [
         line for line in text(alone) if line.startswith("#")
     ]
+
+
+def test_latest_example_of_each_bucket_is_shown_whichever_front_saw_it() -> None:
+    page, together = Page.create(2), prometheus.CollectorRegistry()
+    together.register(SummedCallMetrics(page))
+    one, two = (SharedCallMetrics(page, front).request_seconds.labels("Classify") for front in range(2))
+    one.observe(0.003, {"trace_id": "f" * 32, "span_id": "e" * 16})
+    two.observe(0.004, {"trace_id": f"{1:032x}", "span_id": f"{2:016x}"})
+    one.observe(1e9, {"trace_id": "ab" * 16, "span_id": "cd" * 8})
+    two.observe(0.2)
+    page.end(1)
+    expected = [
+        ("0.005", f'span_id="{2:016x}",trace_id="{1:032x}"', 0.004),
+        ("+Inf", f'span_id="{"cd" * 8}",trace_id="{"ab" * 16}"', 1e9),
+    ]
+    shown = examples(together)
+    assert [(bound, labels, value) for bound, labels, value, _ in shown] == expected
+    assert all(abs(time.time() - seen) < 60 for *_, seen in shown)
+    page.exemplars_of(0)[0][:] = memoryview(array("d", [0.0] * len(page.exemplars_of(0)[0])))  # half written
+    assert [bound for bound, *_ in examples(together)] == ["0.005"]
+
+
+def examples(registry: prometheus.CollectorRegistry) -> list[tuple[str, str, float, float]]:
+    """Of each series that has one: its bound, what names the trace, seconds, and when it was seen."""
+    page = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+    lines = page.decode().splitlines()
+    found = [
+        re.fullmatch(r'.*le="(.*?)".*} \S+ # {(.*)} (\S+) (\S+)', line) for line in lines if " # " in line
+    ]
+    return [(one[1], one[2], float(one[3]), float(one[4])) for one in found if one]
 
 
 def samples(registry: prometheus.CollectorRegistry) -> dict[str, float]:
