@@ -15,6 +15,8 @@ from fovea.model.providers import Provider
 from fovea.settings import ProgramSettings
 
 PROGRAM: Final = "python -m server"
+TRACED_AS: Final = "fovea-serve"
+"""The service.name of its spans, where the environment gives no other."""
 PORT: Final = 8001
 METRICS_PORT: Final = 8002
 HEALTH_PORT: Final = 8003

@@ -3,11 +3,12 @@
 import asyncio
 import sys
 
+from fovea import tracing
 from fovea.errors import ExitCode
 from fovea.malloc import return_large_blocks, share_one_heap
 from fovea.settings import load
 from server.compute.template import TEMPLATE
-from server.config import PROGRAM, ServeSettings
+from server.config import PROGRAM, TRACED_AS, ServeSettings
 from server.telemetry.log_queue import set_up_log
 
 
@@ -17,6 +18,7 @@ def serve_as_told() -> ExitCode:
     share_one_heap()
     return_large_blocks()
     log = set_up_log(settings.log_level, settings.log_format)
+    tracing.set_up(TRACED_AS)
     if settings.provider == "cuda":
         TEMPLATE.end()
     from server import background
@@ -26,6 +28,7 @@ def serve_as_told() -> ExitCode:
         code = asyncio.run(serve(settings))
     finally:
         TEMPLATE.end()
+        tracing.shut_down()
         log.flush()  # before the line that an error ends with
     background.leave(code)
     return code

@@ -1,5 +1,6 @@
 """The walls of the house: who may import what."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,13 @@ def offenders(modules: list[Path], forbidden: set[str], root: Path = ROOT) -> li
         for name in imported(module, root)
         if any(name == wall or name.startswith(f"{wall}.") for wall in forbidden)
     ]
+
+
+def loaded_with(module: Path) -> list[str]:
+    """The modules that are loaded as soon as this one is."""
+    statements = ast.parse(module.read_text(encoding="utf-8")).body
+    names = [alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names]
+    return names + [str(node.module) for node in statements if isinstance(node, ast.ImportFrom)]
 
 
 def test_packages_are_where_this_test_looks() -> None:
@@ -51,6 +59,18 @@ def test_the_kubernetes_client_stays_in_the_drivers_package() -> None:
     everywhere = [module for package in ("fovea", *PROGRAMS) for module in modules(package)]
     others = [module for module in everywhere if module.parent != ROOT / "scorer" / "cluster"]
     assert offenders(others, {"kubernetes"}) == []
+
+
+def test_opentelemetry_is_loaded_where_spans_are_wanted_and_nowhere_else() -> None:
+    """By two modules, which others load inside a function; a name for a type loads nothing."""
+    loading = ("opentelemetry", "fovea.span_export", "server.calls.call_traces")
+    everywhere = [module for package in ("fovea", *PROGRAMS) for module in modules(package)]
+    at_once = {
+        str(module.relative_to(ROOT))
+        for module in everywhere
+        if any(name.startswith(loading) for name in loaded_with(module))
+    }
+    assert at_once == {"fovea/span_export.py", "server/calls/call_traces.py"}
 
 
 def test_client_does_not_import_the_open_inference_protocol() -> None:

@@ -1,5 +1,6 @@
 """Calls of fovea.v1.Classifier, and what calls of every service go through: limits, log, end.
 
 For the rooms above: `answering` (`Calls`, `add_service`, `RequestLimit`), `access_log` (`Call`, `AccessLog`),
-`draining.drain_calls`, `service.ClassifierService`, `request_limits.classifier_limits`, `message_fields`.
+`call_traces` (`CallTraces`, `CallTrace`), `draining.drain_calls`, `service.ClassifierService`,
+`request_limits.classifier_limits`, `message_fields`.
 """

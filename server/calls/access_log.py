@@ -2,10 +2,35 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
+
+from fovea.v1 import classify_pb2 as pb
+from server.models.model import Classified
 
 logger = logging.getLogger("server.access_log")  # a name of its own, that lines of calls can be told by
+
+
+class Trace(Protocol):
+    """The span of a call; see `call_traces`."""
+
+    @property
+    def trace_id(self) -> str:
+        """In hexadecimal digits, as W3C writes it."""
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """For a histogram; None of a trace that nobody keeps."""
+
+    def note(self, response: pb.ClassifyResponse) -> None:
+        """One more of the call's images was answered."""
+
+    def note_all(self, model: str, images: Sequence[Classified]) -> None:
+        """All of them were, by the model of this name."""
+
+    def end(self, call: "Call", code: str, error: Exception | None) -> None:
+        """The call has; `code` is gRPC's."""
 
 
 @dataclass(slots=True)
@@ -24,6 +49,8 @@ class Call:
     batch_size: int = 0
     """Of the largest batch that one of its images was in."""
     started: float = field(default_factory=time.monotonic)
+    trace: Trace | None = None
+    """Where there are any."""
 
 
 def log_call(level: int, call: Call, code: str, seconds: float) -> None:
@@ -33,6 +60,7 @@ def log_call(level: int, call: Call, code: str, seconds: float) -> None:
 
 def _facts(call: Call, code: str, seconds: float) -> dict[str, object]:
     caller = {"caller": call.caller} if call.caller else {}
+    trace = {"trace_id": call.trace.trace_id} if call.trace else {}
     return {
         "method": call.method,
         "code": code,
@@ -43,6 +71,7 @@ def _facts(call: Call, code: str, seconds: float) -> dict[str, object]:
         "images": call.images,
         "model_version": call.version,
         "batch_size": call.batch_size,
+        **trace,
     }
 
 

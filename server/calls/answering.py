@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -25,6 +25,9 @@ from server.calls.access_log import Call, log_call, logger
 from server.errors import FieldInvalid, PermissionDenied
 from server.statuses import reason_of, status_of
 from server.telemetry.call_metrics import CallMetrics
+
+if TYPE_CHECKING:
+    from server.calls.call_traces import CallTraces
 
 MAX_REQUEST_ID_BYTES: Final = 128
 CLOCKS_DIFFER_S: Final = 0.05
@@ -92,6 +95,7 @@ class Calls:
         access_log: AccessLog,
         prefix: str = "",
         access: Access | None = None,
+        traces: "CallTraces | None" = None,
     ) -> None:
         """`prefix` is put before the methods' names. Without `access` anybody may call."""
         self._prefix = prefix
@@ -100,6 +104,7 @@ class Calls:
         self._seconds = cache(metrics.request_seconds.labels)
         self._access_log = access_log
         self._access = access
+        self._traces = traces
 
     def answering(
         self,
@@ -117,6 +122,8 @@ class Calls:
         call = Call(self._prefix + method, request_id[:MAX_REQUEST_ID_BYTES], context.peer)
         if self._access is None:
             caller = ""
+        if self._traces is not None:
+            call.trace = self._traces.begin(method, context)
         return Answering(self, call, request, context, deadline, caller)
 
     async def caller_of(self, method: str, context: Context) -> str:
@@ -125,11 +132,15 @@ class Calls:
             return ""
         return await self._access.check(method.removeprefix(self._prefix), context)
 
-    def ended(self, call: Call, code: str) -> None:
+    def ended(self, call: Call, code: str, error: Exception | None = None) -> None:
         """Counts and logs it."""
         seconds = time.monotonic() - call.started
         self._requests(call.method, code).inc()
-        self._seconds(call.method).observe(seconds)
+        if call.trace is None:
+            self._seconds(call.method).observe(seconds)
+        else:
+            self._seconds(call.method).observe(seconds, call.trace.exemplar)
+            call.trace.end(call, code, error)
         self._access_log.show(call, code, seconds)
 
     def status(self, error: Exception, request_id: str) -> Status:
@@ -176,7 +187,8 @@ class Answering:
 
     async def _fail(self, error: Exception) -> None:
         status = rpc_status.to_status(self.calls.status(error, self.call.request_id))
-        self.calls.ended(self.call, status.code.name)  # first, so that who knows of it finds it counted
+        # First, so that who knows of it finds it counted.
+        self.calls.ended(self.call, status.code.name, error)
         await self.context.abort_with_status(status)
 
 
@@ -185,6 +197,8 @@ def note(call: Call, response: pb.ClassifyResponse) -> None:
     call.images += 1
     call.version = response.model.version or call.version
     call.batch_size = max(call.batch_size, response.timing.batch_size)
+    if call.trace is not None:
+        call.trace.note(response)
 
 
 def check_request_id(field: str, request_id: str) -> None:

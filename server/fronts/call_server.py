@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import grpc
 from grpc_reflection.v1alpha import reflection
 
+from fovea import tracing
 from fovea.oip import open_inference_pb2
 from fovea.v1 import classify_pb2
 from server.access.access import Access
@@ -27,6 +28,7 @@ from server.queue.priorities import Admission, InFlight
 from server.telemetry.call_metrics import HTTP, CallMetrics
 
 if TYPE_CHECKING:
+    from server.calls.call_traces import CallTraces
     from server.http.server import HttpServer
 
 
@@ -89,7 +91,8 @@ class CallServer:
         self._admission = admission
         self._shares_port = shares_port
         self._server = grpc.aio.server(options=call_options(settings, is_shared=shares_port))
-        calls = Calls(metrics, AccessLog(settings.access_log_sample), access=access)
+        traces = _traces()
+        calls = Calls(metrics, AccessLog(settings.access_log_sample), access=access, traces=traces)
         service = classifier.ClassifierService(models, admission, calls)
         descriptor = classify_pb2.DESCRIPTOR.services_by_name["Classifier"]
         limits = classifier_limits(settings.max_images_per_call)
@@ -107,7 +110,9 @@ class CallServer:
         health.join(self._server)
         self._http: HttpServer | None = None
         if settings.http:
-            self._http = http_server(settings, access, models, admission, metrics, inference_of, health)
+            self._http = http_server(
+                settings, access, models, admission, metrics, inference_of, health, traces
+            )
 
     @property
     def in_flight(self) -> InFlight:
@@ -166,6 +171,7 @@ def http_server(
     metrics: CallMetrics,
     inference_of: Callable[[Calls], InferenceService],
     health: Health,
+    traces: "CallTraces | None" = None,
 ) -> "HttpServer":
     from server.http.classify import ClassifyRoutes  # aiohttp's import takes a moment, and memory
     from server.http.crops import CropRoutes
@@ -176,7 +182,7 @@ def http_server(
     from server.http.torchserve import TorchServeRoutes
     from server.http.uploads import Uploads
 
-    calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP, access)
+    calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP, access, traces)
     service = classifier.ClassifierService(models, admission, calls)
     inference, uploads = inference_of(calls), Uploads(settings)
     routes = (
@@ -192,3 +198,13 @@ def http_server(
         lambda: health.is_ready,
         settings.max_connection_age_s,
     )
+
+
+def _traces() -> "CallTraces | None":
+    """Spans of the calls, where this process makes any."""
+    tracer = tracing.tracer()
+    if tracer is None:
+        return None
+    from server.calls.call_traces import CallTraces  # OpenTelemetry's import takes a moment, and memory
+
+    return CallTraces(tracer)

@@ -23,11 +23,12 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from fovea import tracing
 from fovea.errors import FoveaError
 from fovea.malloc import return_large_blocks, share_one_heap
 from server.access.access import access_of
 from server.compute.own_end import end_with_the_server, name_itself
-from server.config import ServeSettings
+from server.config import TRACED_AS, ServeSettings
 from server.fronts import frames
 from server.fronts.arena import Arena, size_of_arena
 from server.fronts.call_server import CallServer, DoorPorts
@@ -45,6 +46,8 @@ from server.telemetry.log_queue import QueuedLog, set_up_log
 logger = logging.getLogger(__name__)
 
 NAME: Final = "front"
+TRACES_END_S: Final = 1.0
+"""The server waits a little longer for the end of a front."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def main() -> None:
     share_one_heap()
     return_large_blocks()
     log = set_up_log(settings.log_level, settings.log_format)
+    tracing.set_up(TRACED_AS)
     size = size_of_arena(settings.queue_capacity, settings.max_inflight_bytes)
     try:
         arena = Arena(descriptor, size)
@@ -171,6 +175,7 @@ class Front:
 
     def _end(self) -> NoReturn:
         """The server has: callers hear it from the kernel, which closes their connections."""
+        tracing.shut_down(TRACES_END_S)
         self._log.flush()
         os._exit(0)
 

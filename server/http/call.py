@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable
 from http import HTTPStatus
 from ipaddress import IPv6Address
-from typing import Final, Never, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Never, TypeVar, cast
 
 import grpc
 from aiohttp import web
@@ -23,6 +23,9 @@ from server.errors import (
 )
 from server.http.problems import Problem
 
+if TYPE_CHECKING:
+    from server.calls.call_traces import CallTrace
+
 R = TypeVar("R")
 
 TIMEOUT: Final = "X-Timeout-Ms"
@@ -38,6 +41,9 @@ HTTP_OF: Final[dict[type[Exception], int]] = {
 """Where HTTP has a number of its own."""
 
 _DETAILS: Final = "grpc-status-details-bin"
+_TOLD: Final = (AUTHORIZATION, "traceparent", "tracestate")
+TRACE: Final = cast("web.RequestKey[CallTrace]", web.RequestKey("trace", object))
+"""By it a request has its span, where there are any."""
 
 
 class HttpCall:
@@ -47,6 +53,7 @@ class HttpCall:
         self.request_id = request_id_of(request)
         self.deadline: float | None = None
         """On `time.monotonic`'s clock, which is the event loop's too."""
+        self._request = request
         self._transport = request.transport
         self._headers = request.headers
         self._caller = ""
@@ -88,8 +95,24 @@ class HttpCall:
         return f"ipv4:{mapped}:{port}" if mapped else f"ipv6:[{host}]:{port}"
 
     def invocation_metadata(self) -> list[tuple[str, str]]:
-        """As much of its headers as says who calls."""
-        return [(AUTHORIZATION, value) for value in self._headers.getall(AUTHORIZATION, ())]
+        """As much of its headers as says who calls, and as part of what."""
+        return [(name, value) for name in _TOLD for value in self._headers.getall(name, ())]
+
+    def span_facts(self) -> tuple[str, dict[str, str]]:
+        """See `call_traces.OverHttp`."""
+        request = self._request
+        route = request.match_info.route.resource if isinstance(request, web.Request) else None
+        facts = {
+            "http.request.method": request.method,
+            "url.scheme": request.scheme,
+            "url.path": request.path,
+            **({"http.route": route.canonical} if route else {}),
+        }
+        return f"{request.method} {route.canonical}" if route else request.method, facts
+
+    def traced(self, trace: "CallTrace") -> None:
+        """See `call_traces.OverHttp`."""
+        self._request[TRACE] = trace
 
     def time_remaining(self) -> float | None:
         """In seconds; None when the caller set no deadline."""

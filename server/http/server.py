@@ -18,7 +18,7 @@ from aiohttp.http import RawRequestMessage
 
 from server.calls.answering import MAX_REQUEST_ID_BYTES
 from server.calls.draining import SEND_S
-from server.http.call import REQUEST_ID, request_id_of
+from server.http.call import REQUEST_ID, TRACE, request_id_of
 from server.http.connection import NAME, Connection
 from server.http.handshakes import Handshakes
 from server.http.problems import Problem
@@ -108,6 +108,7 @@ class HttpServer:
     async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = cast("Connection", request.protocol)
         self._answering.add(connection)
+        response: web.StreamResponse | None = None
         try:
             response = await handler(request)
         except Problem as problem:
@@ -121,6 +122,8 @@ class HttpServer:
             response = Problem(status_of(bug, request_id_of(request))).response(request.path)
         finally:
             self._answering.discard(connection)
+            if (trace := request.get(TRACE)) is not None:
+                trace.answered_with(response.status if response else None)
         response.headers.update(NAME)
         if request_id := request_id_of(request):
             response.headers[REQUEST_ID] = request_id[:MAX_REQUEST_ID_BYTES]

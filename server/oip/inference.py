@@ -70,6 +70,8 @@ class Inference:
         timing = _Timing.of(classified)
         timing.write_to(answer)
         call.images, call.version, call.batch_size = images.count, model.contract.version, timing.batch_size
+        if call.trace is not None:
+            call.trace.note_all(model.contract.name, classified)
         return answer, timing, time.monotonic() - classified_at
 
 
