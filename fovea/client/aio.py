@@ -28,6 +28,7 @@ from fovea.client.request import (
     model_request,
     name_of,
 )
+from fovea.client.trace_context import traced
 from fovea.errors import FoveaError
 from fovea.proxies import grpc_proxy
 
@@ -69,7 +70,7 @@ class AsyncClient:
         self._timeout_s = checked_timeout(timeout_s)
         self._more: list[tuple[grpc.aio.Channel, _Way]] = []
         self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
-        self._bearer = bearer(token, token_file)
+        self._bearer = traced(bearer(token, token_file))
 
     async def __aenter__(self) -> Self:
         return self

@@ -35,6 +35,7 @@ from fovea.client.request import (
     model_request,
     name_of,
 )
+from fovea.client.trace_context import traced
 from fovea.errors import DataInvalid, FoveaError
 from fovea.proxies import grpc_proxy
 
@@ -82,7 +83,7 @@ class Client:
         self._timeout_s = checked_timeout(timeout_s)
         self._target, self._proxy = target, grpc_proxy(target)
         self._credentials = credentials or tls_credentials(tls, tls_ca, tls_cert, tls_key)
-        self._bearer = bearer(token, token_file)
+        self._bearer = traced(bearer(token, token_file))
         self._channel = self._open()
         self._more: list[grpc.Channel] = []
         from fovea.v1 import classify_pb2_grpc  # with the first client: a fifth of what it takes to load
