@@ -8,6 +8,8 @@ TRITON := .venv-triton
 TRITON_READY := $(TRITON)/.ready
 MOSEC := .venv-mosec
 MOSEC_READY := $(MOSEC)/.ready
+LITSERVE := .venv-litserve
+LITSERVE_READY := $(LITSERVE)/.ready
 PROTO := .venv-proto
 PROTO_READY := $(PROTO)/.ready
 PACKAGES := fovea trainer server scorer demo benchmarks containers
@@ -62,7 +64,7 @@ soak: $(READY) ## Let all kinds of clients loose on a server for 10 minutes
 # What the table is measured beside: any checkout of the project, or this commit's files, which make fetches.
 OLDER ?= d1804b7
 BUILD ?= .builds/$(OLDER)
-bench-serving: $(READY) $(TRITON_READY) $(MOSEC_READY) $(filter .builds/%,$(BUILD)) ## Measure this build beside an older one, Triton and mosec (BUILD, ONLY, SECONDS, ROUNDS)
+bench-serving: $(READY) $(TRITON_READY) $(MOSEC_READY) $(LITSERVE_READY) $(filter .builds/%,$(BUILD)) ## Measure this build beside an older one, Triton, mosec and LitServe (BUILD, ONLY, SECONDS, ROUNDS)
 	@$(BIN)/python -m benchmarks.table --build $(BUILD) $(if $(ONLY),--only $(ONLY)) $(SECONDS:%=--seconds %) $(ROUNDS:%=--rounds %)
 
 .builds/%:
@@ -71,10 +73,10 @@ bench-serving: $(READY) $(TRITON_READY) $(MOSEC_READY) $(filter .builds/%,$(BUIL
 	@test ! -e $@.new/fovea/images/_resize.c || (cd $@.new && $(CURDIR)/$(BIN)/python -c 'import setuptools; setuptools.setup()' -q build_ext --inplace)
 	@mv $@.new $@
 
-$(MOSEC_READY): benchmarks/mosec_requirements.txt constraints.txt
-	@echo "Setting up $(MOSEC): mosec and onnxruntime, 60 MB."
-	$(PYTHON) -m venv --clear $(MOSEC)
-	$(MOSEC)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r $<
+$(MOSEC_READY) $(LITSERVE_READY): .venv-%/.ready: benchmarks/%_requirements.txt benchmarks/peer_requirements.txt constraints.txt
+	@echo "Setting up .venv-$*: $* and onnxruntime, 60 MB."
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r $<
 	@touch $@
 
 test-gpu: $(READY) ## Run the tests that need a CUDA device

@@ -17,6 +17,10 @@ def post(path: str, image: bytes) -> bytes:
     return head.encode() + image
 
 
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
 class BlockingConnection:
     """For a caller that waits, as most do."""
 

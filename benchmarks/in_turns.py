@@ -1,22 +1,22 @@
-"""Servers of one bundle measured in turns in one run: builds of this project, NVIDIA's Triton and mosec.
+"""Servers of one bundle measured in turns in one run: builds of this project, Triton, mosec and LitServe.
 
-Triton runs what `python -m server.triton` lays out, mosec `benchmarks/mosec_service.py`: both our image path
-and our classifier, in a process for each core, so that what differs is the serving. Triton is called by the
-Open Inference Protocol, mosec by HTTP, ours by Classify and by HTTP (beside Triton by the Open Inference
-Protocol too).
+NVIDIA's Triton runs what `python -m server.triton` lays out, mosec `benchmarks/mosec_service.py`, LitServe
+`benchmarks/litserve_service.py`: all of them our image path and our classifier, in a process for each core,
+so that what differs is the serving. Triton is called by the Open Inference Protocol, mosec and LitServe by
+HTTP, ours by Classify and by HTTP (beside Triton by the Open Inference Protocol too).
 """
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+from benchmarks import litserve_server, mosec_server
 from benchmarks.builds import THIS, Build
 from benchmarks.measuring import Served, measure
-from benchmarks.mosec_server import PATH, python_of_mosec, running_mosec
 from benchmarks.served import running_server
 from benchmarks.triton_server import running_triton, tritonserver
 from fovea.cpus import available_cpus
@@ -24,13 +24,14 @@ from fovea.cpus import available_cpus
 CLIENTS: Final = (1, 16, 64)
 ROUNDS: Final = 3
 """In which the servers take turns, so that what else the machine does meets all of them."""
-PEERS: Final = ("triton", "mosec")
+PEERS: Final = ("triton", "mosec", "litserve")
 TRITON: Final = "Triton, ModelInfer"
 CLASSIFY: Final = "Fovea, Classify"
 OVER_HTTP: Final = "Fovea, HTTP"
 MOSEC: Final = "mosec, HTTP"
 MOSEC_ALONE: Final = "mosec without batches, HTTP"
 """A lone image need not wait for others there."""
+LITSERVE: Final = "LitServe, HTTP"
 MAX_BATCH_SIZE: Final = 16
 """Of mosec: as our server and Triton have it on a CPU."""
 COLUMNS: Final = {
@@ -63,7 +64,9 @@ def check_environments(peers: Sequence[str]) -> None:
     if "triton" in peers:
         tritonserver()
     if "mosec" in peers:
-        python_of_mosec()
+        mosec_server.python_of_mosec()
+    if "litserve" in peers:
+        litserve_server.python_of_litserve()
 
 
 @contextmanager
@@ -79,11 +82,11 @@ def running_contenders(
         if "triton" in peers:
             triton = stack.enter_context(running_triton(models, scratch, "--instances", str(cores)))
             contenders.append(Contender(TRITON, triton.pid, triton.target, by_oip))
+        image = min(images.iterdir()).read_bytes()
         if "mosec" in peers:
-            image = min(images.iterdir()).read_bytes()
-            for name, size in ((MOSEC, MAX_BATCH_SIZE), (MOSEC_ALONE, 1)):
-                mosec = stack.enter_context(running_mosec(models, scratch, cores, size, image))
-                contenders.append(Contender(name, mosec.pid, mosec.target, ("--http", PATH)))
+            contenders += [stack.enter_context(each) for each in _mosecs(models, scratch, image)]
+        if "litserve" in peers:
+            contenders.append(stack.enter_context(_litserve(models, image)))
         for build in builds:
             server = stack.enter_context(running_server(models, build=build))
             if "triton" in peers and build is THIS:
@@ -93,6 +96,23 @@ def running_contenders(
                 by_http = ("--http", "/v1/classify")
                 contenders.append(Contender(OVER_HTTP, server.pid, server.http_target, by_http))
         yield contenders
+
+
+def _mosecs(models: Path, scratch: Path, image: bytes) -> Iterator[AbstractContextManager[Contender]]:
+    """With batches and without."""
+
+    @contextmanager
+    def running(name: str, max_batch_size: int) -> Iterator[Contender]:
+        with mosec_server.running_mosec(models, scratch, available_cpus(), max_batch_size, image) as server:
+            yield Contender(name, server.pid, server.target, ("--http", mosec_server.PATH))
+
+    return (running(name, size) for name, size in ((MOSEC, MAX_BATCH_SIZE), (MOSEC_ALONE, 1)))
+
+
+@contextmanager
+def _litserve(models: Path, image: bytes) -> Iterator[Contender]:
+    with litserve_server.running_litserve(models, available_cpus(), image) as server:
+        yield Contender(LITSERVE, server.pid, server.target, ("--http", litserve_server.PATH))
 
 
 def name_of(build: Build) -> str:
@@ -118,19 +138,27 @@ def ratio(ours: Sequence[Served], theirs: Sequence[Served], field: str) -> float
     return float(median(getattr(a, field) / getattr(b, field) for a, b in pairs))
 
 
-def compare(contenders: Sequence[Contender], images: Path, seconds: float, rounds: int) -> None:
-    """Prints medians, and how many times the others' ours are."""
+def compare(contenders: Sequence[Contender], images: Path, seconds: float, rounds: int) -> dict[int, Rounds]:
+    """Prints medians, and how many times the others' ours are. Gives all, by the number of callers."""
     columns = " | ".join(COLUMNS)
     print(f"| clients | server, call | {columns} | errors |\n|---:|---|{'---:|' * (len(COLUMNS) + 1)}")
+    all_seen: dict[int, Rounds] = {}
     for clients in CLIENTS:
-        seen = take_turns(contenders, images, clients, seconds / rounds, rounds)
-        ours = {name: each for name, each in seen.items() if name.partition(",")[0] == "Fovea"}
+        seen = all_seen[clients] = take_turns(contenders, images, clients, seconds / rounds, rounds)
         for name, each in seen.items():
             print(f"| {clients} | {name} | {_medians(each)} |")
-        print(f"| {clients} | {OVER_HTTP} / {CLASSIFY} | {_ratios(ours[OVER_HTTP], ours[CLASSIFY])} |")
-        for theirs in (name for name in seen if name not in ours):
-            for name in ours:
-                print(f"| {clients} | {name} / {theirs} | {_ratios(ours[name], seen[theirs])} |", flush=True)
+        for ours, theirs in _pairs(list(seen)):
+            print(f"| {clients} | {ours} / {theirs} | {_ratios(seen[ours], seen[theirs])} |", flush=True)
+    return all_seen
+
+
+def _pairs(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """This build's calls beside one another, an older build's, and other servers."""
+    this = [name for name in names if name.startswith("Fovea, ")]
+    yield OVER_HTTP, CLASSIFY
+    for theirs in (name for name in names if name not in this):
+        for ours in this:
+            yield ours, theirs
 
 
 def _medians(rounds: Sequence[Served]) -> str:

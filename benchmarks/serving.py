@@ -2,7 +2,7 @@
 
     python -m benchmarks.serving
     python -m benchmarks.serving --only tiny --seconds 20 --work .benchmarks
-    python -m benchmarks.serving --peer triton mosec --build .builds/d1804b7
+    python -m benchmarks.serving --peer triton mosec litserve --build .builds/d1804b7
     python -m benchmarks.serving --model network.onnx --peer mosec
 
 Images a second, latency and images per server CPU second at 1, 16 and 64 clients, beside two limits of the
@@ -23,16 +23,26 @@ from pathlib import Path
 import torch
 
 from benchmarks import bare_loops
-from benchmarks.arguments import positive_float
+from benchmarks.arguments import positive_float, positive_int
 from benchmarks.bare_loops import Limit
 from benchmarks.builds import THIS, other_build
-from benchmarks.in_turns import CLIENTS, PEERS, ROUNDS, check_environments, compare, running_contenders
+from benchmarks.in_turns import (
+    CLIENTS,
+    PEERS,
+    ROUNDS,
+    check_environments,
+    compare,
+    name_of,
+    running_contenders,
+)
 from benchmarks.machine import describe_machine
 from benchmarks.measuring import Served, measure, write_files
 from benchmarks.networks import NETWORKS, Bundles
 from benchmarks.processes import run
 from benchmarks.served import running_server
 from benchmarks.serving_models import photographs, publish_resnet34, publish_tiny
+from benchmarks.table import doors
+from benchmarks.table.rows import print_rows
 from fovea.cpus import available_cpus
 
 
@@ -42,7 +52,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="an ONNX file that takes uint8 [batch, S, S, 3] instead")
     parser.add_argument("--peer", choices=PEERS, nargs="+", default=[], help="compare with these servers")
     parser.add_argument("--build", type=Path, help="compare with this checkout of the project")
-    parser.add_argument("--seconds", type=positive_float, default=10, help="of each measurement")
+    parser.add_argument(
+        "--seconds", type=positive_float, default=10, help="of each measurement, all rounds together"
+    )
+    parser.add_argument("--rounds", type=positive_int, default=ROUNDS, help="in which servers take turns")
     parser.add_argument("--work", type=Path, help="where models and photographs are kept for the next run")
     options = parser.parse_args()
     print(describe_machine(torch.device("cpu"), available_cpus()))
@@ -74,7 +87,9 @@ class _Bench:
         for models in [bundles.of_file(options.model)] if options.model else map(bundles.of, names):
             print(f"\n{models.name}\n")
             with running_contenders(models, self._small, options.peer, builds) as contenders:
-                compare(contenders, self._small, self._seconds, ROUNDS)
+                seen = compare(contenders, self._small, self._seconds, options.rounds)
+            if models.name == "tiny":
+                print_rows(doors.rows(seen, name_of(builds[0])))
 
     def foreign(self, file: Path) -> None:
         """A network that is not ours."""

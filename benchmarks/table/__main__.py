@@ -1,4 +1,4 @@
-"""Fills in the table of docs/benchmarks.md: this build beside an older one, Triton and mosec, in one run.
+"""Fills in the table of docs/benchmarks.md: this build beside an older one and other servers, in one run.
 
     python -m benchmarks.table --build .builds/d1804b7
     python -m benchmarks.table --build .builds/d1804b7 --only memory client --seconds 2 --rounds 1
@@ -21,9 +21,9 @@ from benchmarks.machine import describe_machine
 from benchmarks.measuring import write_files
 from benchmarks.processes import run
 from benchmarks.serving_models import photographs
-from benchmarks.table import client, decoding, memory, scorer, serving, trainer
+from benchmarks.table import client, decoding, doors, memory, scorer, serving, trainer
 from benchmarks.table.bench import Bench, Part
-from benchmarks.table.rows import HEAD, Row
+from benchmarks.table.rows import Row, print_rows
 from fovea.cpus import available_cpus
 from fovea.errors import SettingsInvalid
 
@@ -38,6 +38,7 @@ PARTS: Final = {
     "memory": _Needs(memory.measure, build=True),
     "decoding": _Needs(decoding.measure, build=True),
     "cheap": _Needs(serving.cheap, build=True, peers=("triton", "mosec")),
+    "doors": _Needs(doors.measure, build=True, peers=doors.PEERS),
     "client": _Needs(client.measure, build=True, peers=("triton",)),
     "resnet34": _Needs(serving.resnet34, build=False, peers=("triton",)),
     "scorer": _Needs(scorer.measure, build=True),
@@ -81,8 +82,8 @@ def _print(name: str, rows: list[Row], options: argparse.Namespace) -> None:
     """With the command that measures these rows again."""
     build = f" --build {options.build}" if options.build else ""
     rest = f"--only {name} --seconds {options.seconds:g} --rounds {options.rounds}"
-    print(f"\n`python -m benchmarks.table{build} {rest}`\n\n{HEAD}")
-    print("\n".join(map(str, rows)), flush=True)
+    print(f"\n`python -m benchmarks.table{build} {rest}`")
+    print_rows(rows)
 
 
 if __name__ == "__main__":

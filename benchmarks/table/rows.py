@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Final, Literal
 
 from benchmarks.measuring import Served
 
-HEAD = "| what | beside | its | this build's | ratio | wanted |\n|---|---|---:|---:|---:|---|"
+HEAD: Final = "| what | beside | its | this build's | ratio | wanted |\n|---|---|---:|---:|---:|---|"
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Row:
         numbers = " | ".join(f"{_number(value)} {self.unit}".strip() for value in (self.theirs, self.ours))
         ratio = "" if math.isnan(self.ratio) else f"{self.ratio:.2f}"
         return f"| {self.what} | {self.beside} | {numbers} | {ratio} | {wanted} |"
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    print(f"\n{HEAD}")
+    print("\n".join(map(str, rows)), flush=True)
 
 
 def _number(value: float) -> str:

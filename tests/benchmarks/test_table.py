@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import mosec_server
+from benchmarks import litserve_server, mosec_server
 from benchmarks.builds import THIS, Build
-from benchmarks.in_turns import check_environments
+from benchmarks.in_turns import CLASSIFY, LITSERVE, MOSEC, OVER_HTTP, check_environments
+from benchmarks.measuring import Served
 from benchmarks.table import __main__ as table
+from benchmarks.table import doors
 from benchmarks.table.bench import Bench
 from benchmarks.table.rows import Row, Wanted, row
 from fovea.errors import SettingsInvalid, Unavailable
@@ -53,17 +55,33 @@ def test_what_is_missing_is_one_line_that_says_what_to_run(
     monkeypatch.setattr(sys, "argv", ["table", "--only", "memory", "--build", str(tmp_path)])
     with pytest.raises(SettingsInvalid, match=r"no checkout of this project: make \.builds/COMMIT"):
         table.main()
-    monkeypatch.setattr(mosec_server, "ENVIRONMENT", tmp_path)
-    with pytest.raises(Unavailable, match=r"run make \.venv-mosec/\.ready$"):
-        check_environments(["mosec"])
+    for peer, module in (("mosec", mosec_server), ("litserve", litserve_server)):
+        monkeypatch.setattr(module, "ENVIRONMENT", tmp_path)
+        with pytest.raises(Unavailable, match=rf"run make \.venv-{peer}/\.ready$"):
+            check_environments([peer])
     monkeypatch.setattr("benchmarks.triton_server.ENVIRONMENT", tmp_path)
     with pytest.raises(Unavailable, match=r"run make \.venv-triton/\.ready$"):
         check_environments(["triton"])
 
 
-def test_page_lists_the_parts_and_mosec_is_the_version_that_it_names() -> None:
+def test_doors_are_beside_those_that_were_measured() -> None:
+    images = {"older": 100, CLASSIFY: 97, OVER_HTTP: 120, MOSEC: 100, LITSERVE: 90}
+    seen = {
+        name: [Served(1, per_cpu_s, 200 / per_cpu_s, 1, 1, 1, {})] * 3 for name, per_cpu_s in images.items()
+    }
+    rows = doors.rows(dict.fromkeys((1, 16, 64), seen), "older")
+    assert [str(row).split(" | ")[-1].rstrip(" |") for row in rows] == [
+        *(">= 0.98: missed", ">= 0.98: missed", "<= 1.02: missed"),
+        *(">= 1.05: met", ">= 1.05: met", ">= 1.15: met", ">= 1.15: met"),
+        *(">= 1.5: missed", ">= 1.5: missed"),
+    ]
+
+
+def test_page_lists_the_parts_and_peers_are_the_versions_that_it_names() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text()
     listed = page.partition("| part | rows |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", listed, re.MULTILINE) == list(table.PARTS)
-    (version,) = re.findall(r"^mosec==(.+)$", (ROOT / "benchmarks/mosec_requirements.txt").read_text(), re.M)
-    assert f"mosec {version} " in page
+    for peer, name in (("mosec", "mosec"), ("litserve", "LitServe")):
+        required = (ROOT / "benchmarks" / f"{peer}_requirements.txt").read_text()
+        (version,) = re.findall(rf"^{peer}==(.+)$", required, re.MULTILINE)
+        assert f"{name} {version} " in page
