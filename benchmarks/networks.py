@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,12 +48,18 @@ class Bundles:
     def publish_another(self, models: Path) -> None:
         """The next version into a copy of a models folder of ours: as large, with other weights."""
         name = models.name
-        network = onnx.load(self._file(name))
-        weights = max(network.graph.initializer, key=lambda each: len(each.raw_data))
-        weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * 1.001, weights.name))
         other = self._folder / f"{name}-other.onnx"
-        onnx.save(network, other)
+        _save_other(self._file(name), other, 1.001)
         self._publish(models, other)
+
+    def several(self, name: str, count: int) -> list[Path]:
+        """As `of`, and others of the same network with other weights."""
+        first = self.of(name)
+        others = {f"{name}-{number}": 1 + number / 1000 for number in range(2, count + 1)}
+        return [
+            first,
+            *(self._published(n, partial(_save_other, self._file(name), scale=s)) for n, s in others.items()),
+        ]
 
     def _published(self, name: str, save: Callable[[Path], object]) -> Path:
         models = self._folder / name
@@ -69,6 +76,14 @@ class Bundles:
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.onnx"
+
+
+def _save_other(file: Path, target: Path, scale: float) -> None:
+    """The network of a file, with its largest weights scaled."""
+    network = onnx.load(file)
+    weights = max(network.graph.initializer, key=lambda each: len(each.raw_data))
+    weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights) * scale, weights.name))
+    onnx.save(network, target)
 
 
 def in_one_form(file: Path) -> onnx.ModelProto:

@@ -10,7 +10,8 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ import torch
 
 from benchmarks.builds import THIS, Build
 from benchmarks.machine import describe_machine
+from benchmarks.measuring import measure
 from benchmarks.process_tree import proportional_bytes
 from benchmarks.processes import Program, run
 from benchmarks.served import running_server
@@ -27,6 +29,8 @@ from fovea.errors import Unavailable
 
 RELOAD_PATIENCE_S: Final = 300
 LOOK_EVERY_S: Final = 0.05
+CALLERS: Final = 16
+CALLED_S: Final = 1.0
 REPLACED: Final = "replaced version is closed"
 """The server's last line of a reload."""
 
@@ -35,6 +39,25 @@ def startup(models: Path, threads: int, build: Build = THIS) -> tuple[float, int
     """Seconds until a server with so many threads is ready, and then the PSS of its processes, in bytes."""
     with running_server(models, "--threads", str(threads), build=build) as server:
         return server.ready_s, proportional_bytes(server.pid)
+
+
+@dataclass(frozen=True)
+class ModelsPss:
+    """PSS of all of a server's processes, in bytes."""
+
+    ready: int
+    called: int
+    """After calls to each of its models."""
+
+
+def pss_with_models(models: Sequence[Path], threads: int, images: Path) -> ModelsPss:
+    """Of a server that has these models; it is called with the images, by ModelInfer, which names a model."""
+    others = [word for each in models[1:] for word in ("--models", str(each.resolve()))]
+    with running_server(models[0], "--threads", str(threads), *others) as server:
+        ready = proportional_bytes(server.pid)
+        for each in models:
+            measure(server.pid, server.target, images, CALLERS, CALLED_S, "--oip", each.name)
+        return ModelsPss(ready, proportional_bytes(server.pid))
 
 
 def parts(models: Path, threads: int) -> Iterator[tuple[str, float]]:

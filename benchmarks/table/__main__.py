@@ -21,7 +21,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.measuring import write_files
 from benchmarks.processes import run
 from benchmarks.serving_models import photographs
-from benchmarks.table import client, decoding, doors, memory, scorer, serving, trainer
+from benchmarks.table import client, decoding, doors, memory, models, scorer, serving, trainer
 from benchmarks.table.bench import Bench, Part
 from benchmarks.table.rows import Row, print_rows
 from fovea.cpus import available_cpus
@@ -36,6 +36,7 @@ class _Needs(NamedTuple):
 
 PARTS: Final = {
     "memory": _Needs(memory.measure, build=True),
+    "models": _Needs(models.measure, build=False),
     "decoding": _Needs(decoding.measure, build=True),
     "cheap": _Needs(serving.cheap, build=True, peers=("triton", "mosec")),
     "doors": _Needs(doors.measure, build=True, peers=doors.PEERS),
