@@ -22,7 +22,7 @@ the list apart by what is added: who applies them without it applies another val
 
 
 def test_nothing_that_is_owned_as_a_whole_is_left_for_the_api_server_to_fill_in(rendering: Rendering) -> None:
-    for manifest in (*rendering.manifests, *_triton()):
+    for manifest in (*rendering.manifests, *_beside_the_base()):
         assert list(_left_open(manifest)) == [], manifest["metadata"].get("name")
 
 
@@ -47,8 +47,8 @@ def test_no_overlay_would_change_what_cannot_be_changed_when_it_is_applied_over_
 
 
 @cache
-def _triton() -> tuple[Manifest, ...]:
-    return build(DEPLOY / "triton")
+def _beside_the_base() -> tuple[Manifest, ...]:
+    return (*build(DEPLOY / "triton"), *build(DEPLOY / "kserve"))
 
 
 def _fixed(manifest: Manifest) -> Any:

@@ -71,10 +71,9 @@ def test_kubectl_takes_the_command(command: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [command for command in KUBECTL if " apply -k " in command])
-def test_folders_that_are_applied_are_overlays(command: str) -> None:
+def test_folders_that_are_applied_are_overlays_or_what_stands_beside_the_base(command: str) -> None:
     folder = shlex.split(command)[shlex.split(command).index("-k") + 1]
-    assert (ROOT / folder).parent == DEPLOY / "overlays"
-    assert (ROOT / folder).name in OVERLAYS
+    assert folder in {"deploy/kserve", *(f"deploy/overlays/{name}" for name in OVERLAYS)}
 
 
 def test_secret_comes_before_the_pods_that_look_for_it() -> None:
@@ -225,7 +224,7 @@ def test_files_to_look_at_are_where_the_programs_write_them() -> None:
 def test_every_folder_of_deploy_is_explained() -> None:
     listed = {code for row in PAGE.table("folder of deploy/") for code in row["folder of deploy/"].code}
     parts = {f"overlays/{name}" for name in OVERLAYS} | {f"components/{name}" for name in COMPONENTS}
-    assert listed == parts | {"base", "train", "triton"}
+    assert listed == parts | {"base", "train", "triton", "kserve"}
 
 
 def _kubectl(command: str) -> list[str]:
