@@ -14,9 +14,12 @@ def resident_bytes(pid: int) -> int:
     return sum(_anonymous_bytes(each) for each in _tree(pid))
 
 
-def proportional_bytes(pid: int) -> int:
-    """PSS: resident memory, a page that several processes share counted in parts."""
-    return sum(_proportional_bytes(each) for each in _tree(pid))
+def proportional_bytes(pid: int, kind: str = "Pss") -> int:
+    """PSS: resident memory, a page that several processes share counted in parts.
+
+    Its kinds are those of smaps_rollup: `Pss_Anon` is what is not backed by a file.
+    """
+    return sum(_proportional_bytes(each, kind) for each in _tree(pid))
 
 
 def counts(pid: int) -> tuple[int, int]:
@@ -55,10 +58,10 @@ def _anonymous_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
-def _proportional_bytes(pid: int) -> int:
+def _proportional_bytes(pid: int, kind: str) -> int:
     """0 of a process that has just ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:")), 0)

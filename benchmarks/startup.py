@@ -48,6 +48,8 @@ class ModelsPss:
     ready: int
     called: int
     """After calls to each of its models."""
+    anonymous: int
+    """Of that, what is not backed by a file, as weights are."""
 
 
 def pss_with_models(models: Sequence[Path], threads: int, images: Path) -> ModelsPss:
@@ -57,7 +59,8 @@ def pss_with_models(models: Sequence[Path], threads: int, images: Path) -> Model
         ready = proportional_bytes(server.pid)
         for each in models:
             measure(server.pid, server.target, images, CALLERS, CALLED_S, "--oip", each.name)
-        return ModelsPss(ready, proportional_bytes(server.pid))
+        pid = server.pid
+        return ModelsPss(ready, proportional_bytes(pid), proportional_bytes(pid, "Pss_Anon"))
 
 
 def parts(models: Path, threads: int) -> Iterator[tuple[str, float]]:
