@@ -75,7 +75,7 @@ def tracer() -> "Tracer | None":
 def run_of(service: str, name: str, **attributes: Value) -> Iterator[None]:
     """A program's run, as one span; what TRACEPARENT of the environment names is its parent.
 
-    Raises what `set_up` does. Its end takes END_S at most.
+    `attributes` are told as `fovea.NAME`. Raises what `set_up` does. Its end takes END_S at most.
     """
     set_up(service)
     if _current is None:
@@ -98,7 +98,7 @@ def past(name: str, seconds: float, **attributes: Value) -> None:
     if _current is not None:
         end_ns = time.time_ns()
         begin_ns = end_ns - int(seconds * 1e9)
-        _current.tracer.start_span(name, attributes=attributes, start_time=begin_ns).end(end_ns)
+        _current.tracer.start_span(name, attributes=_named(attributes), start_time=begin_ns).end(end_ns)
 
 
 def carried() -> dict[str, str]:
@@ -122,13 +122,17 @@ def shut_down(within_s: float = END_S) -> None:
 @contextmanager
 def _around(export: "SpanExport", name: str, attributes: Mapping[str, Value]) -> Iterator[None]:
     with export.tracer.start_as_current_span(
-        name, attributes=attributes, record_exception=False, set_status_on_exception=False
+        name, attributes=_named(attributes), record_exception=False, set_status_on_exception=False
     ) as begun:
         try:
             yield
         except BaseException as error:
             export.note_failure(begun, error, is_foreseen=isinstance(error, _FORESEEN))
             raise
+
+
+def _named(attributes: Mapping[str, Value]) -> dict[str, Value]:
+    return {f"fovea.{name}": value for name, value in attributes.items()}
 
 
 _FORESEEN: Final = (FoveaError, Terminated, KeyboardInterrupt)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from fovea import logs
+from fovea import logs, tracing
 from fovea.command_line import choose_command
 from fovea.settings import load
 from fovea.stopping import Stopping
@@ -85,8 +85,10 @@ def main() -> None:
         settings = claim_run(settings) if isinstance(settings, PlanOptions) else settings
         again = f"run again with --run-id {settings.run_id} to finish"
     Stopping(f"stopped by SIGTERM; {again}")
+    about = {"run": run_id} if (run_id := getattr(settings, "run_id", None)) else {}
     try:
-        run(settings)
+        with tracing.run_of("fovea-score", f"scorer {name}", **about):
+            run(settings)
     except KeyboardInterrupt:
         print(f"stopped; {again}", file=sys.stderr)
         raise

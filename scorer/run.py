@@ -1,7 +1,9 @@
 """A whole run on one machine: its plan, every shard that is missing, and the commit."""
 
 import logging
+from typing import Final
 
+from fovea import tracing
 from fovea.stores.folder import Folder
 from scorer.committing.commit import finish_run, is_finished
 from scorer.committing.verification import check_server
@@ -18,6 +20,9 @@ from scorer.scoring.work import existing_plan, resources_of, score_shards
 
 logger = logging.getLogger(__name__)
 
+PLAN: Final = "plan"
+"""The span of planning."""
+
 
 def score(settings: RunSettings) -> None:
     """Scores what the run still lacks, commits it and prints what it came to; or only what it would."""
@@ -26,7 +31,8 @@ def score(settings: RunSettings) -> None:
         return
     check_server(settings)
     output = open_output(settings.output)
-    plan = plan_run(settings, output)
+    with tracing.span(PLAN):
+        plan = plan_run(settings, output)
     if not is_finished(output, settings.run_id):
         score_shards(output, plan, missing_shards(output, plan), resources_of(settings))
     _commit(settings, output, plan)
@@ -35,7 +41,9 @@ def score(settings: RunSettings) -> None:
 def plan(settings: PlanSettings) -> None:
     """Plans the run, and prints what there is to do."""
     output = open_output(settings.output)
-    print(plan_report(plan_run(settings, output), output))
+    with tracing.span(PLAN):
+        plan = plan_run(settings, output)
+    print(plan_report(plan, output))
 
 
 def commit_run(settings: CommitOptions) -> None:
@@ -45,7 +53,8 @@ def commit_run(settings: CommitOptions) -> None:
 
 
 def _commit(settings: CommitOptions, output: Folder, plan: Plan) -> None:
-    summary = finish_run(output, plan, settings)
+    with tracing.span("commit"):
+        summary = finish_run(output, plan, settings)
     if summary is None:
         latest = read_latest(output)
         others = f", and latest.json names {latest.run}" if latest and latest.run != plan.spec.run else ""

@@ -8,12 +8,13 @@ if __name__ == "__main__":
 import os
 import sys
 
-from fovea import logs
+from fovea import logs, tracing
 from fovea.command_line import choose_command
 from fovea.errors import ExitCode
 from fovea.settings import load
 from fovea.stores.patience import wait_for_stores
 from trainer.config import (
+    TRACED_AS,
     EvaluateSettings,
     ExportSettings,
     InspectSettings,
@@ -50,12 +51,15 @@ def main() -> ExitCode | None:
     logs.set_up(settings.log_level, settings.log_format)
     if isinstance(settings, MachineOptions):
         wait_for_stores(settings.store_patience_s)
-    if isinstance(settings, (EvaluateSettings, InspectSettings)):
-        _examine(settings)
-    elif isinstance(settings, LookSettings):
-        _look(settings)
-    else:
+    if isinstance(settings, (LrFindSettings, TrainSettings)):
         return _train(settings)
+    with tracing.run_of(TRACED_AS, f"trainer {command}"):
+        if isinstance(settings, (EvaluateSettings, InspectSettings)):
+            _examine(settings)
+        elif isinstance(settings, LookSettings):
+            _look(settings)
+        else:
+            _export(settings)
     return None
 
 
@@ -76,14 +80,19 @@ def _look(settings: LookSettings) -> None:
     command.look(settings)
 
 
-def _train(settings: LrFindSettings | TrainSettings | ExportSettings) -> ExitCode | None:
+def _export(settings: ExportSettings) -> None:
     _prepare_torch()
 
-    from trainer import job, taking_part  # import torch
+    from trainer import job  # imports torch
 
-    if isinstance(settings, ExportSettings):
-        job.export(settings)
-        return None
+    job.export(settings)
+
+
+def _train(settings: LrFindSettings | TrainSettings) -> ExitCode | None:
+    _prepare_torch()
+
+    from trainer import taking_part  # imports torch
+
     return taking_part.run(settings)
 
 

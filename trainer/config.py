@@ -1,5 +1,7 @@
 """The settings of each command, put together from groups of options."""
 
+from typing import Final
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -19,6 +21,9 @@ from trainer.options import (
     RecipeOptions,
     RunOptions,
 )
+
+TRACED_AS: Final = "fovea-train"
+"""The service.name of the spans, where the environment gives no other."""
 
 
 class LrFindSettings(LogOptions, MachineOptions, RankOptions, OutputOptions, RecipeOptions, DataOptions):

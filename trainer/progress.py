@@ -10,6 +10,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from fovea import tracing
 from fovea.progress import logged
 from fovea.stopping import raise_lost
 from trainer.runs.history import EpochRecord
@@ -33,6 +34,15 @@ def _raise_if_stopped(item: T) -> T:
 
 
 def show_epoch(record: EpochRecord) -> None:
+    """Also as a span, where there are any."""
+    tracing.past(
+        "epoch",
+        record.seconds,
+        epoch=record.epoch,
+        train_loss=record.train_loss,
+        heldout_loss=record.heldout_loss,
+        heldout_accuracy=record.heldout_accuracy,
+    )
     if not sys.stdout.isatty():
         print(json.dumps(record.brief()), flush=True)
         return

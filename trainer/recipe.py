@@ -3,6 +3,7 @@
 import logging
 import math
 
+from fovea import tracing
 from trainer.config import TrainSettings
 from trainer.fit.recipe import Objective, Recipe, balanced_weights
 from trainer.images.augment import Augmentation
@@ -36,20 +37,21 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     if settings.weights != "none" and settings.frozen_epochs:
         freeze_backbone(network)
     try:
-        curve = range_test(
-            ranks.wrapped(network),
-            adamw(network, 1, 1),
-            watched,
-            options,
-            augmentation(settings).at(settings.sizes[0] if settings.sizes else settings.size),
-            precision,
-            minimised,
-            settings.max_grad_norm,
-            mixing=mixing(start, settings),
-            parts=_batches_per_step(start, settings),
-            weigh=minimised.weigh,
-            ranks=ranks,
-        )
+        with tracing.span("range test"):
+            curve = range_test(
+                ranks.wrapped(network),
+                adamw(network, 1, 1),
+                watched,
+                options,
+                augmentation(settings).at(settings.sizes[0] if settings.sizes else settings.size),
+                precision,
+                minimised,
+                settings.max_grad_norm,
+                mixing=mixing(start, settings),
+                parts=_batches_per_step(start, settings),
+                weigh=minimised.weigh,
+                ranks=ranks,
+            )
     finally:
         unfreeze(network)
     decision = from_record(ranks.from_first(lambda: as_record(decide(curve, settings.fallback_lr))))

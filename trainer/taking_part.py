@@ -1,12 +1,13 @@
 """What is trained by one process, or by several that this one starts, or as one of them."""
 
 import os
+from contextlib import nullcontext
 
-from fovea import logs
+from fovea import logs, tracing
 from fovea.errors import ExitCode, SettingsInvalid
 from fovea.stores.patience import wait_for_stores
 from trainer import job
-from trainer.config import LrFindSettings, TrainSettings
+from trainer.config import TRACED_AS, LrFindSettings, TrainSettings
 from trainer.ranks.group import ALONE, Ranks
 from trainer.ranks.joining import Invitation, invitation, joined
 from trainer.ranks.launching import launch
@@ -44,10 +45,13 @@ def _work(settings: Settings, invited: Invitation | None) -> None:
 
 
 def _run(settings: Settings, ranks: Ranks) -> None:
-    if isinstance(settings, TrainSettings):
-        job.train(settings, ranks)
-    else:
-        job.find_lr(settings, ranks)
+    """The first rank makes the spans, as it writes what is written."""
+    command = "train" if isinstance(settings, TrainSettings) else "lr-find"
+    with tracing.run_of(TRACED_AS, f"trainer {command}") if ranks.is_first else nullcontext():
+        if isinstance(settings, TrainSettings):
+            job.train(settings, ranks)
+        else:
+            job.find_lr(settings, ranks)
 
 
 def _as_one_of(settings: Settings, invited: Invitation) -> Settings:

@@ -6,6 +6,7 @@ All that it knows is in the output and in the Job, so a driver that takes the pl
 import logging
 from pathlib import Path
 
+from fovea import tracing
 from fovea.errors import SettingsInvalid, Terminated
 from fovea.stores.folder import Folder
 from scorer.cluster.api import Api, connect
@@ -20,7 +21,7 @@ from scorer.files.committed import missing_shards
 from scorer.files.folders import open_output
 from scorer.files.plan import Plan
 from scorer.planning.planner import absolute, plan_run
-from scorer.run import commit_run
+from scorer.run import PLAN, commit_run
 from scorer.scoring.pipeline import Resources
 from scorer.scoring.work import score_shards
 
@@ -32,12 +33,15 @@ def drive(settings: DriveSettings) -> None:
     template = _template(settings)
     check_server(settings)
     output = open_output(settings.output)
-    plan = plan_run(settings, output)
+    with tracing.span(PLAN):
+        plan = plan_run(settings, output)
     missing = [] if is_finished(output, settings.run_id) else missing_shards(output, plan)
     if any(plan.shards[index].to_score for index in missing):
         completions = min(settings.workers, len(plan.shards))
-        body = job_body(template, absolute(settings.output), settings.run_id, completions)
-        _run_job(connect(settings.namespace), body, output, plan)
+        with tracing.span("job", workers=completions):
+            where = absolute(settings.output), settings.run_id
+            body = job_body(template, *where, completions, tracing.carried())
+            _run_job(connect(settings.namespace), body, output, plan)
     else:  # rows to copy, if any: no worker is needed, and no GPU
         score_shards(output, plan, missing, _for_copying(settings))
     commit_run(settings)

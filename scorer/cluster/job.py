@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ Body = dict[str, Any]
 NAME_LENGTH: Final = 52
 """A pod's host name is the Job's name and its index, and has 63 characters at most."""
 
+NO_VARIABLES: Final[Mapping[str, str]] = {}
 _COMMAND: Final = {"command": ["python", "-m", "scorer"], "args": ["work"]}
 _LABELS: Final = {"app.kubernetes.io/name": "fovea-score", "app.kubernetes.io/component": "scoring"}
 
@@ -50,10 +52,13 @@ def read_template(path: Path) -> Body:
     return job
 
 
-def job_body(template: Body, output: str, run: str, completions: int) -> Body:
+def job_body(
+    template: Body, output: str, run: str, completions: int, carried: Mapping[str, str] = NO_VARIABLES
+) -> Body:
     """The template with all that makes it this run's. Of its containers, the first is the one that works.
 
-    How failures are dealt with is the template's choice; what it leaves open is filled in.
+    How failures are dealt with is the template's choice; what it leaves open is filled in. `carried` are
+    variables of its environment beside ours.
     """
     job, name = copy.deepcopy(template), job_name(run)
     spec, container = job["spec"], _containers(job)[0]
@@ -68,7 +73,8 @@ def job_body(template: Body, output: str, run: str, completions: int) -> Body:
     pods["spec"].setdefault("restartPolicy", "Never")
     if not {"command", "args"} & set(container):
         container.update(copy.deepcopy(_COMMAND))
-    _set_environment(container, {"output": output, "run_id": run, "completions": str(completions)})
+    ours = {"output": output, "run_id": run, "completions": str(completions)}
+    _set_environment(container, {_variable(name): value for name, value in ours.items()} | dict(carried))
     return job
 
 
@@ -100,9 +106,8 @@ def _failure_defaults(container: str, completions: int) -> Body:
 
 
 def _set_environment(container: Body, values: dict[str, str]) -> None:
-    ours = {_variable(name): value for name, value in values.items()}
-    others = [variable for variable in container.get("env") or [] if variable.get("name") not in ours]
-    container["env"] = [*others, *({"name": name, "value": value} for name, value in ours.items())]
+    others = [variable for variable in container.get("env") or [] if variable.get("name") not in values]
+    container["env"] = [*others, *({"name": name, "value": value} for name, value in values.items())]
 
 
 def _variable(name: str) -> str:

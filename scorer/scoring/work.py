@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fovea import tracing
 from fovea.errors import DataInvalid
 from fovea.model.classifier import CUDA
 from fovea.progress import ProgressLog
@@ -50,7 +51,9 @@ def score_shards(output: Folder, plan: Plan, missing: Sequence[int], resources: 
     with progress_bar(plan.images, done) as progress:
         for index in missing:
             started = time.perf_counter()
-            counts = score_shard(ShardSpec(output.uri, plan.spec, plan.shards[index], resources), progress)
+            shard = plan.shards[index]
+            with tracing.span("shard", shard=index, images=shard.images, carried=shard.carried):
+                counts = score_shard(ShardSpec(output.uri, plan.spec, shard, resources), progress)
             if not has_terminal():  # there the bar says it, and a line of the log would break it
                 _log_shard(plan, index, time.perf_counter() - started, counts)
 

@@ -95,14 +95,14 @@ def test_run_is_a_span_with_its_parts_as_children(
         "fovea-train",
         TRACE,
         PARENT,
-        {"run": "r1"},
+        {"fovea.run": "r1"},
     )
     children = collector.children_of(run)
     assert set(children) == {"range test", "epoch"}
     assert carried == {"TRACEPARENT": f"00-{TRACE}-{children['range test'].span_id}-01"}
     epoch = children["epoch"]
     assert epoch.ended_ns - epoch.began_ns == 2_500_000_000
-    assert epoch.attributes == {"number": 1, "loss": 0.25}
+    assert epoch.attributes == {"fovea.number": 1, "fovea.loss": 0.25}
     assert tracing.tracer() is None
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from fovea import tracing
 from fovea.images.formats import image_path
 from fovea.model import versions
 from fovea.model.bundle import (
@@ -92,9 +93,11 @@ def release(
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
         folder = Path(staging)
         served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
-        export_onnx(served, contract, folder / MODEL_FILE)
+        with tracing.span("export"):
+            export_onnx(served, contract, folder / MODEL_FILE)
         reference = Reference(heldout, probabilities, checkpoint.labels)
-        metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+        with tracing.span("gate"):
+            metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
         verdict = judge(metrics, calibration, read_audit(run), settings.target_precision)
@@ -108,7 +111,7 @@ def release(
         report = render_report(run, contract, evidence, files)
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
-        with stopping.deferred():
+        with stopping.deferred(), tracing.span("publish"):
             run.write_text(REPORT_FILE, report)
             return _publish(run, staged, models, verdict, terms)
 
