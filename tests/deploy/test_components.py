@@ -1,6 +1,7 @@
 """What each component brings."""
 
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -152,6 +153,21 @@ def test_no_server_is_scraped_twice(rendering: Rendering) -> None:
             and port in {one["name"] for one in service["spec"]["ports"]}
         ]
         assert scraped == ["fovea-serve"]
+
+
+def test_spans_go_to_a_collector_that_may_be_reached_and_tell_their_pod(workload: Workload) -> None:
+    environment = workload.environment()
+    told = {name: value for name, value in environment.items() if name.startswith("OTEL_")}
+    if "tracing" not in workload.components:
+        assert told == {}
+        return
+    endpoint = urlsplit(told["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    (rule,) = workload.rendering.named("NetworkPolicy", "allow-traces")["spec"]["egress"]
+    (peer,) = rule["to"]
+    namespace = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    assert endpoint.hostname == f"otel-collector.{namespace}"
+    assert {"port": endpoint.port, "protocol": "TCP"} in rule["ports"]
+    assert told["OTEL_RESOURCE_ATTRIBUTES"] == f"k8s.pod.name={environment['POD_NAME']}"
 
 
 def _claim_of_models(rendering: Rendering) -> str:

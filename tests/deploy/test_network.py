@@ -10,6 +10,7 @@ Hole = tuple[str, int, str]
 
 ANYWHERE = "anywhere"
 ANY_POD = "a pod of {}"
+COLLECTOR = "a pod of {'kubernetes.io/metadata.name': 'observability'}"
 MONITORING = "a pod of {'kubernetes.io/metadata.name': 'monitoring'}"
 SERVERS = "pods {'app.kubernetes.io/name': 'fovea-serve'}"
 RANKS = "pods {'app.kubernetes.io/name': 'fovea-train'}"
@@ -31,6 +32,8 @@ def test_every_pod_reaches_dns_and_buckets_and_the_driver_the_api_server_and_ser
     expected = {("UDP", 53, ANYWHERE), ("TCP", 53, ANYWHERE), ("TCP", 443, ANYWHERE)}
     if workload.container["name"] == "driver":
         expected |= {("TCP", port, ANYWHERE) for port in API_SERVERS} | {("TCP", PORT, SERVERS)}
+    if "tracing" in workload.components:
+        expected |= {("TCP", 4317, COLLECTOR), ("TCP", 4318, COLLECTOR)}
     assert set(holes("egress", workload)) == expected | between_ranks(workload)
 
 
