@@ -112,11 +112,13 @@ class GpuBackend:
     May be called by two threads: while the device computes for the one, the other lays out the next batch.
     """
 
-    def __init__(self, classifier: Classifier, decode: Decode) -> None:
-        """`decode` is for images that nobody had time to decode before."""
+    def __init__(
+        self, classifier: Classifier, decode: Decode, device: "threading.Lock | None" = None
+    ) -> None:
+        """`decode` is for images that nobody had time to decode before; `device` is held while it computes."""
         self._classifier = classifier
         self._decode = decode
-        self._device = threading.Lock()
+        self._device = device or threading.Lock()
 
     def __call__(self, items: Sequence[WorkItem], is_alone: bool) -> Computed:
         started = time.monotonic()

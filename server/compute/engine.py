@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from fovea.cpus import available_cpus
@@ -14,10 +16,11 @@ from fovea.model.sessions import ort
 from server.background import in_background
 from server.compute.arenas import own_descriptors
 from server.compute.backend import Decoder, GpuBackend, WorkItem
+from server.compute.pool import Pool
 from server.compute.precision import choose_precision
 from server.compute.private_folder import PrivateFolder, remove_abandoned
 from server.compute.process_worker import ProcessWorker
-from server.compute.start_up import ProcessSettings
+from server.compute.start_up import ProcessReady, ProcessSettings
 from server.compute.template import TEMPLATE
 from server.compute.warm_up import batch_sizes, warm_up
 from server.config import ServeSettings
@@ -31,6 +34,9 @@ CPU_BATCH_S: Final = 0.016
 
 CPU_MAX_BATCH_SIZE: Final = 16
 GPU_MAX_BATCH_SIZE: Final = 64
+
+BATCHES_A_CORE: Final = 2
+"""That a model hands to processes which it shares with others: one may be in hand while another is computed."""
 
 
 @dataclass(frozen=True)
@@ -51,26 +57,70 @@ class Engine:
     """What the workers share, also those that are started again."""
 
 
-async def open_engine(bundle: ModelBundle, settings: ServeSettings) -> Engine:
-    """Takes seconds. Raises BundleInvalid, or Unavailable for a provider that does not come up."""
+@dataclass(frozen=True)
+class Shared:
+    """What the models of a server have together, where there are several."""
+
+    pool: Pool
+    device: threading.Lock = field(default_factory=threading.Lock)
+    """A GPU's."""
+
+
+def shared_engine(settings: ServeSettings) -> Shared:
+    return Shared(Pool(_cores(settings), CPU_BATCH_S, settings.model_memory_bytes))
+
+
+async def open_engine(bundle: ModelBundle, settings: ServeSettings, shared: Shared | None = None) -> Engine:
+    """Takes seconds. `shared` is of a server of several models.
+
+    Raises BundleInvalid, or Unavailable for a provider that does not come up.
+    """
+    open_on_cpu = partial(_open_in, shared.pool) if shared else _open_on_cpu
     if settings.provider == "cpu" or (
         settings.provider == "auto" and CUDA not in ort.get_available_providers()
     ):
-        return await _open_on_cpu(bundle, settings)
+        return await open_on_cpu(bundle, settings)
+    device = shared.device if shared else threading.Lock()
     try:
-        engine = await in_background(lambda: _open_on_gpu(bundle, settings))
+        engine = await in_background(lambda: _open_on_gpu(bundle, settings, device))
     except Unavailable as error:
         if settings.provider != "auto":
             raise
         logger.warning("%s; provider auto takes the CPU", error)
-        return await _open_on_cpu(bundle, settings)
+        return await open_on_cpu(bundle, settings)
     TEMPLATE.end()
     return engine
 
 
+async def _open_in(pool: Pool, bundle: ModelBundle, settings: ServeSettings) -> Engine:
+    """In the processes that compute the other models too.
+
+    One of its own measures it first and writes what they map: they have other models' calls to answer, and a
+    model that crashes its runtime crashes nobody else's.
+    """
+    cores = len(pool.seats)
+    await in_background(remove_abandoned)
+    folder = _private_folder()
+    first_settings = _process_settings(bundle, settings, cores, folder)
+    first = ProcessWorker(first_settings)
+    try:
+        try:
+            ready = await first.open()
+        finally:
+            await first.end()
+        mapped_bytes = folder.size_bytes() if folder else 0
+        slot = await pool.add(first_settings.measured(ready), mapped_bytes)
+    except BaseException:
+        if folder is not None:
+            folder.remove()
+        raise
+    shares = slot.shares(BATCHES_A_CORE * cores)
+    return _cpu_engine(bundle, settings, first_settings, ready, shares, folder)
+
+
 async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
     """A process for each core: none shares an interpreter lock with another, or with the event loop."""
-    cores = settings.threads or available_cpus()
+    cores = _cores(settings)
     await in_background(remove_abandoned)
     folder = _private_folder()
     first_settings = _process_settings(bundle, settings, cores, folder)
@@ -89,10 +139,22 @@ async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
             if folder is not None:
                 folder.remove()
         raise
+    return _cpu_engine(bundle, settings, first_settings, ready, workers, folder)
+
+
+def _cpu_engine(
+    bundle: ModelBundle,
+    settings: ServeSettings,
+    first: ProcessSettings,
+    ready: ProcessReady,
+    workers: Sequence[Worker[WorkItem]],
+    folder: PrivateFolder | None,
+) -> Engine:
+    """`ready` is what the first process said."""
     costs = CostModel(ready.warm_up.batches, ready.warm_up.least_s)
     limits = BatchLimits(
-        first_settings.max_batch_size,
-        concurrency=cores,
+        first.max_batch_size,
+        concurrency=_cores(settings),
         target_batch_s=CPU_BATCH_S,
         min_efficient_batch=ready.run_images,
         max_queue_delay_s=_delay_s(settings),
@@ -130,20 +192,27 @@ def _private_folder() -> PrivateFolder | None:
         return None
 
 
-def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
-    """Two threads: while the device computes for the one, the other lays out the next batch."""
+def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings, device: threading.Lock) -> Engine:
+    """Two threads: while the device computes for the one, the other lays out the next batch.
+
+    `device` is held by whoever computes on it.
+    """
     size = settings.max_batch_size or GPU_MAX_BATCH_SIZE
     options = SessionOptions(gpu_memory_bytes=settings.gpu_memory_bytes)
     precision = choose_precision(bundle, "cuda", settings.precision, settings.model_cache, options)
     classifier = Classifier(
         bundle, "cuda", precision=precision, options=options, batch_sizes=batch_sizes(size)
     )
-    backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess))
+    backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess), device)
     warmed_up = warm_up(backend, bundle, size)
     limits = BatchLimits(size, max_queue_delay_s=_delay_s(settings))
     workers = [ThreadWorker(backend, f"compute-{number}") for number in range(2)]
     costs = CostModel(warmed_up.batches, warmed_up.least_s)
     return Engine(bundle, classifier.provider, precision, workers, limits, costs, decode_ahead=True)
+
+
+def _cores(settings: ServeSettings) -> int:
+    return settings.threads or available_cpus()
 
 
 def _delay_s(settings: ServeSettings) -> float:

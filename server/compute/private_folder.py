@@ -30,6 +30,10 @@ class PrivateFolder:
         except OSError as error:
             raise Unavailable(f"no folder for temporary files: {error.strerror or error}") from error
 
+    def size_bytes(self) -> int:
+        """Of what is in it."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
     def remove(self) -> None:
         """Nothing in the folder can be opened after it."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One core's worth of the model: a process that decodes and computes what the server sends it.
+"""One core's worth of a model, or of several: a process that decodes and computes what the server sends it.
 
 In a process of its own it shares no interpreter lock with the server's event loop, and a decoder that crashes
 on a hostile image takes neither the server nor other images with it. It ends when the server closes the
@@ -40,6 +40,7 @@ from server.compute.arenas import Arenas
 from server.compute.backend import CpuBackend, Decoder
 from server.compute.forking import fork_on_request
 from server.compute.own_end import end_with_the_server, name_itself
+from server.compute.own_memory import own_anonymous_bytes
 from server.compute.precision import choose_precision
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 from server.compute.warm_up import WarmUp, find_run_size, warm_up
@@ -59,25 +60,45 @@ def main() -> None:
 
 
 def compute(server: socket.socket) -> None:
-    """Sets up the model that is asked for, and answers batches."""
+    """Sets up each model that is asked for, and answers batches."""
     return_large_blocks()
     end_with_the_server()
     name_itself(template.COMPUTE)
     with suppress(BrokenPipeError, ConnectionResetError):
-        frames = wire.Frames(server)
-        if (first := frames.next()) is None:
-            return
-        settings = ProcessSettings.from_json(bytes(first))
-        logs.set_up(settings.log_level, settings.log_format)
-        try:
-            backend, ready = _set_up(settings)
-        except Exception as error:  # what a model that is not ours makes its runtime raise is not known
-            server.sendall(wire.frame(wire.REFUSED, to_json(ProcessRefusal.of(error))))
-            return
-        frames.arenas = arenas = Arenas(settings.descriptors)
-        ready = replace(ready, reads_arenas=bool(settings.descriptors) and arenas.can_be_read)
-        server.sendall(wire.frame(wire.READY, to_json(ready)))
-        frames.answer_batches(backend)
+        _answer_frames(server)
+
+
+def _answer_frames(server: socket.socket) -> None:
+    """Until the socket's end."""
+    frames, backends = wire.Frames(server), dict[int, CpuBackend]()
+
+    def change(kind: bytes, content: memoryview) -> bytes:
+        if kind == wire.DROP:
+            (slot,) = wire.SLOT.unpack(content)
+            backends.pop(slot, None)
+            return b""
+        settings = ProcessSettings.from_json(bytes(content))
+        if frames.arenas is None:
+            logs.set_up(settings.log_level, settings.log_format)
+            frames.arenas = Arenas(settings.descriptors)
+        return _answer_set_up(settings, frames.arenas, backends)
+
+    frames.answer(change, backends)
+
+
+def _answer_set_up(settings: ProcessSettings, arenas: Arenas, backends: dict[int, CpuBackend]) -> bytes:
+    """Puts what is asked for among the backends."""
+    before = own_anonymous_bytes()
+    try:
+        backends[settings.slot], ready = _set_up(settings)
+    except Exception as error:  # what a model that is not ours makes its runtime raise is not known
+        return wire.frame(wire.REFUSED, to_json(ProcessRefusal.of(error)))
+    ready = replace(
+        ready,
+        reads_arenas=bool(settings.descriptors) and arenas.can_be_read,
+        memory_bytes=max(0, own_anonymous_bytes() - before),
+    )
+    return wire.frame(wire.READY, to_json(ready))
 
 
 def _set_up(settings: ProcessSettings) -> tuple[CpuBackend, ProcessReady]:

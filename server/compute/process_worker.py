@@ -6,7 +6,7 @@ import signal
 import socket
 from collections import deque
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from server.background import in_background
@@ -159,11 +159,21 @@ class ProcessWorker:
             self._owner.available(self)
 
 
-class Connection(asyncio.Protocol):
-    """One process and the socket to it; tells its worker of each frame, and once when it has left."""
+class Listener(Protocol):
+    """Whom a process answers; is told in the event loop."""
 
-    def __init__(self, worker: ProcessWorker) -> None:
-        self._worker = worker
+    def received(self, kind: bytes, content: bytes) -> None:
+        """A frame from the process, after it was open."""
+
+    def lost(self) -> None:
+        """The process has left, though nobody ended it."""
+
+
+class Connection(asyncio.Protocol):
+    """One process and the socket to it; tells its listener of each frame, and once when it has left."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[ProcessReady] = self._loop.create_future()
         self._received = bytearray()
@@ -179,17 +189,26 @@ class Connection(asyncio.Protocol):
 
     async def open(self, settings: ProcessSettings) -> ProcessReady:
         """Returns what the process says when its model is warm. Raises BundleInvalid, Unavailable."""
+        await self._start()
+        assert self._transport is not None  # noqa: S101 - it has started
+        self._transport.write(wire.frame(wire.SET_UP, to_json(settings)))
+        try:
+            return await asyncio.wait_for(self._ready, OPEN_WITHIN_S)
+        except TimeoutError:
+            raise Unavailable(f"a compute process is not ready after {OPEN_WITHIN_S:.0f} s") from None
+
+    async def open_empty(self) -> None:
+        """Without any model. Raises Unavailable."""
+        await self._start()
+        self._ready.cancel()  # nobody waits for it
+
+    async def _start(self) -> None:
         try:
             await in_background(TEMPLATE.load)
             self._socket, self._process = _start()
         except OSError as error:
             raise Unavailable(f"a compute process cannot be started: {error.strerror}") from error
         self._transport, _ = await self._loop.create_unix_connection(lambda: self, sock=self._socket)
-        self._transport.write(wire.frame(wire.SET_UP, to_json(settings)))
-        try:
-            return await asyncio.wait_for(self._ready, OPEN_WITHIN_S)
-        except TimeoutError:
-            raise Unavailable(f"a compute process is not ready after {OPEN_WITHIN_S:.0f} s") from None
 
     def send(self, parts: list[bytes | memoryview]) -> None:
         """What the kernel takes at once is not copied here."""
@@ -232,16 +251,16 @@ class Connection(asyncio.Protocol):
         if self._is_closing:
             return
         if self._ready.done():
-            self._worker.lost()
+            self._listener.lost()
         self._reaping = self._loop.create_task(self._reap())
 
     def _frame(self, kind: bytes, content: bytes) -> None:
-        if kind == wire.READY:
+        if self._ready.done():
+            self._listener.received(kind, content)
+        elif kind == wire.READY:
             self._ready.set_result(ProcessReady.from_json(content))
-        elif kind == wire.REFUSED:
-            self._ready.set_exception(ProcessRefusal.from_json(content).error())
         else:
-            self._worker.received(kind, content)
+            self._ready.set_exception(ProcessRefusal.from_json(content).error())
 
     async def _reap(self) -> None:
         code = await in_background(cast("Child", self._process).wait)

@@ -40,6 +40,8 @@ class ProcessSettings:
     run_images: int = 0
     """How many images the model runs on at a time, as the first process found; it is 0 for that one, which
     measures for all."""
+    slot: int = 0
+    """The model's number in a process that has several."""
 
     @classmethod
     def from_json(cls, content: bytes) -> "ProcessSettings":
@@ -61,13 +63,14 @@ class ProcessReady:
     """How many images its model runs on at a time."""
     reads_arenas: bool = False
     """It can read images where they lie."""
+    memory_bytes: int = 0
+    """By so much setting the model up made the process larger, beside what all map."""
 
     @classmethod
     def from_json(cls, content: bytes) -> "ProcessReady":
         fields = json.loads(content)
         batches = tuple((images, seconds) for images, seconds in fields["warm_up"]["batches"])
-        warm_up = WarmUp(fields["warm_up"]["least_s"], batches)
-        return cls(fields["precision"], warm_up, fields["run_images"], fields["reads_arenas"])
+        return cls(**{**fields, "warm_up": WarmUp(fields["warm_up"]["least_s"], batches)})
 
 
 @dataclass(frozen=True)

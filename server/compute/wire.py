@@ -1,11 +1,14 @@
 """What the server and its compute processes say to each other, over a socket of their own: frames of bytes.
 
-A frame is a kind (one byte), the length of what follows (8 bytes, little-endian) and that. What is said
-before the first batch is JSON, see `start_up`; a batch and its result are packed by hand, for they come once
-for every few images:
+A frame is a kind (one byte), the length of what follows (8 bytes, little-endian) and that. A process may have
+several models, each in a slot of its number. To set one up is said in JSON, see `start_up`; a batch and its
+result are packed by hand, for they come once for every few images. Every frame from the server is answered,
+in their order, but this one:
 
-batch    flags uint8, n uint32, n lengths uint64, n kinds uint8; then the n images, encoded unless their kind
-         says CROP; of one that says PLACED it is where the image lies, see `arenas`
+drop     slot uint16: its model is not needed any more
+
+batch    flags uint8, slot uint16, n uint32, n lengths uint64, n kinds uint8; then the n images, encoded unless
+         their kind says CROP; of one that says PLACED it is where the image lies, see `arenas`
 result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n decode_s float64; with LOGITS
          m uint8 that are 2 for a row with logits and 1 for others; m rows of float32, each the probabilities
          of all classes, then the logits where it has them; and in JSON [[index, reason, message], ...] of
@@ -15,7 +18,7 @@ result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n 
 import json
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -31,6 +34,7 @@ SET_UP: Final = b"S"
 READY: Final = b"Y"
 REFUSED: Final = b"X"
 BATCH: Final = b"B"
+DROP: Final = b"D"
 RESULT: Final = b"R"
 FAILED: Final = b"F"
 
@@ -50,7 +54,8 @@ KEPT_BYTES: Final = 1024 * 1024
 Row = npt.NDArray[np.float32]
 
 HEADER: Final = struct.Struct("<cQ")
-_BATCH: Final = struct.Struct("<BI")
+SLOT: Final = struct.Struct("<H")
+_BATCH: Final = struct.Struct("<BHI")
 _RESULT: Final = struct.Struct("<IBddI")
 
 
@@ -63,18 +68,24 @@ class Frames:
         """Where images lie that do not come in the frames."""
         self._buffer = bytearray(KEPT_BYTES)
 
-    def answer_batches(self, run: Compute[WorkItem]) -> None:
-        """Returns at the socket's end."""
-        while (content := self.next()) is not None:
-            self._server.sendall(answer(content, run, self.arenas))
+    def answer(
+        self, set_up: Callable[[bytes, memoryview], bytes], slots: Mapping[int, Compute[WorkItem]]
+    ) -> None:
+        """Returns at the socket's end. `set_up` gets all other frames, and gives their answers."""
+        for kind, content in self:
+            if kind == BATCH:
+                self._server.sendall(answer(content, slots[slot_of(content)], self.arenas))
+            elif reply := set_up(kind, content):
+                self._server.sendall(reply)
 
-    def next(self) -> memoryview | None:
-        """The content of the next frame, until the one after it is asked for; None at the socket's end."""
-        header = self._receive(HEADER.size)
-        if header is None:
-            return None
-        _, length = HEADER.unpack(header)
-        return self._receive(length)
+    def __iter__(self) -> Iterator[tuple[bytes, memoryview]]:
+        """Kind and content of each, the latter until the next is asked for; up to the socket's end."""
+        while (header := self._receive(HEADER.size)) is not None:
+            kind, length = HEADER.unpack(header)
+            content = self._receive(length)
+            if content is None:
+                return
+            yield kind, content
 
     def _receive(self, length: int) -> memoryview | None:
         content = memoryview(self._buffer if length <= KEPT_BYTES else bytearray(length))[:length]
@@ -92,7 +103,7 @@ def frame(kind: bytes, content: bytes) -> bytes:
 
 
 def batch_frame(
-    items: Sequence[WorkItem], is_alone: bool, *, by_place: bool = False
+    items: Sequence[WorkItem], is_alone: bool, *, by_place: bool = False, slot: int = 0
 ) -> list[bytes | memoryview]:
     """In parts, so that the images need not be copied; `by_place` leaves where they are those that can be."""
     contents: list[bytes | memoryview] = []
@@ -106,13 +117,19 @@ def batch_frame(
             contents.append(item.content)
         kinds.append(kind)
     count, lengths = len(items), list(map(len, contents))
-    head = _BATCH.pack(is_alone * ALONE, count) + struct.pack(f"<{count}Q{count}B", *lengths, *kinds)
+    head = _BATCH.pack(is_alone * ALONE, slot, count) + struct.pack(f"<{count}Q{count}B", *lengths, *kinds)
     return [HEADER.pack(BATCH, len(head) + sum(lengths)) + head, *contents]
+
+
+def slot_of(content: memoryview) -> int:
+    """Whose model a batch is for."""
+    _, slot, _ = _BATCH.unpack_from(content)
+    return int(slot)
 
 
 def read_batch(content: memoryview, arenas: Arenas | None = None) -> tuple[list[WorkItem], bool]:
     """The items, with bytes of their own, and whether there is no other image in the server."""
-    flags, count = _BATCH.unpack_from(content)
+    flags, _, count = _BATCH.unpack_from(content)
     heads = struct.Struct(f"<{count}Q{count}B")
     numbers, at = heads.unpack_from(content, _BATCH.size), _BATCH.size + heads.size
     items = []

@@ -30,7 +30,7 @@ def served(bundle: ModelBundle, classifier: Classifier) -> ServedModel:
     backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess))
     workers = [ThreadWorker(backend) for _ in range(2)]
     engine = Engine(bundle, CPU, "fp32", workers, BatchLimits(4), CostModel(), decode_ahead=True)
-    return ServedModel(engine, ServeSettings(models="unused"), Metrics())
+    return ServedModel(engine, ServeSettings(models="unused"), Metrics().of_model("pets"))
 
 
 @in_event_loop

@@ -90,7 +90,7 @@ async def test_a_model_that_is_given_up_as_it_opens_leaves_no_folder(
 
 
 def served(opened: Engine) -> ServedModel:
-    return ServedModel(opened, SETTINGS, Metrics())
+    return ServedModel(opened, SETTINGS, Metrics().of_model("pets"))
 
 
 @in_event_loop
@@ -100,7 +100,7 @@ async def test_where_a_gpu_computes_there_is_no_template(
     template = Template()
     template.begin()
     monkeypatch.setattr(engine, "TEMPLATE", template)
-    monkeypatch.setattr(engine, "_open_on_gpu", lambda bundle, settings: None)
+    monkeypatch.setattr(engine, "_open_on_gpu", lambda bundle, settings, device: None)
     await engine.open_engine(tiny_bundle, ServeSettings(models="unused", provider="cuda"))
     assert template._process is None
 

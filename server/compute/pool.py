@@ -1,0 +1,238 @@
+"""Several models on the same cores: a process for each core that has all of them, and turns that are fair.
+
+Each model has its queue, which forms batches as if it had the cores for itself, and hands them to shares of
+the pool. Batches wait here for a process that is free; whose is next is the model's that had the least time.
+A model without work may be put away, when others need its memory, and comes back when a batch is for it.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Final
+
+from server.compute import wire
+from server.compute.backend import WorkItem
+from server.compute.pool_memory import PoolMemory
+from server.compute.seat import Job, Seat, limit_s
+from server.compute.slots import Share, Slot, Waiting
+from server.compute.start_up import ProcessSettings
+from server.errors import DeadlinePassed, Draining, NoModelReady
+from server.queue.turns import Turns
+from server.queue.worker import Batch, Computed, WorkerDied
+
+COMES_BACK_WITHIN_S: Final = 30.0
+"""A model that was put away; whoever waits longer is refused."""
+
+
+class Pool:
+    """Belongs to the event loop that it is made in."""
+
+    def __init__(self, cores: int, short_s: float, memory_bytes: int | None = None) -> None:
+        """A batch that takes no more than `short_s` is handed to a process that is not yet done with another.
+
+        `memory_bytes`: what all models may take, besides the processes themselves.
+        """
+        self.seats = [Seat(number, self) for number in range(cores)]
+        self._short_s = short_s
+        self._memory = PoolMemory(memory_bytes)
+        self._slots: dict[int, Slot] = {}
+        self._turns: Turns[int] = Turns()
+        self._loading = asyncio.Lock()
+        self._is_open = False
+
+    async def add(self, settings: ProcessSettings, mapped_bytes: int) -> Slot:
+        """A model that another process has measured. `mapped_bytes` is what all processes map together.
+
+        Raises BundleInvalid, Unavailable.
+        """
+        async with self._loading:
+            await self._open()
+            slot = Slot(self._free_number(), settings, mapped_bytes, self)
+            self._slots[slot.number] = slot
+            try:
+                await self._load(slot)
+                self._memory.check(slot)
+            except BaseException:
+                self._forget(slot)
+                raise
+            self._put_away_surplus(slot)
+        return slot
+
+    async def close(self) -> None:
+        for slot in self._slots.values():
+            if slot.coming_back is not None:
+                slot.coming_back.cancel()
+        await asyncio.gather(*(seat.end() for seat in self.seats))
+
+    def submit(self, slot: Slot, share: Share, batch: Batch[WorkItem]) -> None:
+        """A batch of a share's queue."""
+        if not slot.has_work:
+            self._turns.begins_to_wait(slot.number)
+        slot.waiting.append(Waiting(share, batch, batch.expected_s))
+        if not slot.is_loaded and slot.coming_back is None:
+            slot.coming_back = asyncio.create_task(self._bring_back(slot))
+        self._dispatch()
+
+    def remove(self, slot: Slot) -> None:
+        """It takes no more batches; one that is computed is answered to nobody."""
+        if not slot.is_removed:
+            slot.is_removed = True
+            if slot.coming_back is not None:
+                slot.coming_back.cancel()
+            slot.refuse_waiting(Draining("the server is shutting down"))
+            self._forget(slot)
+
+    def settings_of(self, seat: Seat) -> Iterable[ProcessSettings]:
+        """See `seat.Pool`: also those that come meanwhile."""
+        return self._not_yet_in(seat)
+
+    def died(self, seat: Seat) -> None:
+        """See `seat.Pool`."""
+        for slot in self._slots.values():
+            slot.seats.discard(seat)
+        if not self.has_seats:
+            for slot in self._slots.values():
+                slot.lose_shares()
+
+    def came_up(self, seat: Seat) -> None:
+        """See `seat.Pool`."""
+        for slot in self._slots.values():
+            slot.regain_shares()
+        self._dispatch()
+
+    def has_room(self, seat: Seat) -> None:
+        """See `seat.Pool`."""
+        self._dispatch()
+
+    @property
+    def has_seats(self) -> bool:
+        """A process is there that computes."""
+        return any(seat.is_up for seat in self.seats)
+
+    async def _open(self) -> None:
+        if not self._is_open:
+            await asyncio.gather(*(seat.open() for seat in self.seats))
+            self._is_open = True
+
+    def _free_number(self) -> int:
+        return next(number for number in range(2**16) if number not in self._slots)
+
+    def _not_yet_in(self, seat: Seat) -> Iterator[ProcessSettings]:
+        while slot := next((each for each in self._slots.values() if each.is_missing_in(seat)), None):
+            yield slot.settings_for(seat)
+            slot.seats.add(seat)
+
+    async def _load(self, slot: Slot) -> None:
+        """Raises BundleInvalid, Unavailable."""
+        await self._memory.make_room(slot, self._slots.values, self._put_away)
+        slot.is_loaded = True  # from here on a process that starts again has it
+        needs_bytes = slot.mapped_bytes
+        try:
+            for seat in self.seats:  # one after the other: the rest has calls to answer
+                if seat.is_up and slot.is_missing_in(seat):
+                    needs_bytes += (await seat.set_up(slot.settings_for(seat))).memory_bytes
+                    slot.seats.add(seat)
+                    self._dispatch()
+        except BaseException:
+            self._put_away(slot)
+            raise
+        slot.needs_bytes = max(slot.needs_bytes, needs_bytes)
+
+    async def _bring_back(self, slot: Slot) -> None:
+        try:
+            async with asyncio.timeout(COMES_BACK_WITHIN_S), self._loading:
+                await self._load(slot)
+        except Exception as error:  # whatever a machine in need gives as its reason
+            why = "others that are in use have its memory" if isinstance(error, TimeoutError) else str(error)
+            slot.refuse_waiting(NoModelReady(f"the model cannot be loaded now: {why}"))
+        finally:
+            slot.coming_back = None
+        self._put_away_surplus(slot)
+        self._dispatch()
+
+    def _put_away_surplus(self, latest: Slot) -> None:
+        """What a model takes is known when it is there."""
+        while self._memory.is_exceeded(self._slots.values()):
+            victim = self._memory.longest_unused(self._slots.values(), besides=latest)
+            if victim is None:
+                return
+            self._put_away(victim)
+
+    def _put_away(self, slot: Slot) -> None:
+        slot.is_loaded = False
+        slot.seats.clear()
+        for seat in self.seats:  # also those in which it is being set up
+            seat.drop(slot.number)
+
+    def _forget(self, slot: Slot) -> None:
+        self._put_away(slot)
+        self._slots.pop(slot.number, None)
+        self._turns.leaves(slot.number)
+        self._memory.may_have_room()
+
+    def _dispatch(self) -> None:
+        while (place := self._next()) is not None:
+            slot, seat = place
+            waiting = slot.waiting.popleft()
+            if waiting.is_abandoned:
+                waiting.refuse(DeadlinePassed("nobody waits for it"))
+            else:
+                self._start(slot, seat, waiting)
+
+    def _next(self) -> tuple[Slot, Seat] | None:
+        """Whose batch is to be computed now, and where."""
+        waiting = {number: slot for number, slot in self._slots.items() if slot.waiting}
+        for number in self._turns.in_order(waiting):
+            if (seat := self._seat_for(slot := waiting[number])) is not None:
+                return slot, seat
+        return None
+
+    def _seat_for(self, slot: Slot) -> Seat | None:
+        """The first that is free, which takes all cores for a lone image; or one that will be soon."""
+        able = [seat for seat in self.seats if seat in slot.seats]
+        if free := next((seat for seat in able if not seat.jobs), None):
+            return free
+        if slot.waiting[0].expected_s > self._short_s:
+            return None
+        soon = (seat for seat in able if len(seat.jobs) == 1 and seat.jobs[0].expected_s <= self._short_s)
+        return next(soon, None)
+
+    def _start(self, slot: Slot, seat: Seat, waiting: Waiting) -> None:
+        batch = waiting.batch
+        batch.started = time.monotonic()
+        is_idle = not any(slot.has_work for slot in self._slots.values())
+        is_alone = batch.is_alone and is_idle and seat.number == 0
+        items = [item.payload for item in batch.items]
+        parts = wire.batch_frame(items, is_alone, by_place=seat.reads_arenas, slot=slot.number)
+        self._turns.takes(slot.number, waiting.expected_s)
+        slot.running += 1
+        answered = partial(self._answered, slot, waiting)
+        lost = partial(self._lost, slot, waiting)
+        seat.give(Job(parts, waiting.expected_s, limit_s(waiting.expected_s), answered, lost))
+
+    def _answered(self, slot: Slot, waiting: Waiting, kind: bytes, content: bytes) -> None:
+        if kind == wire.RESULT:
+            result = wire.read_result(content, slot.settings.classes)
+            self._turns.took(slot.number, waiting.expected_s, result.seconds)
+            self._end(slot, waiting, result)
+        else:
+            self._end(slot, waiting, RuntimeError(content.decode()))
+
+    def _lost(self, slot: Slot, waiting: Waiting, was_begun: bool) -> None:
+        if was_begun:
+            self._end(slot, waiting, WorkerDied("the process that computed it died"))
+            return
+        if self.has_seats and not slot.is_removed:
+            slot.running -= 1
+            slot.waiting.appendleft(waiting)
+        else:
+            self._end(slot, waiting, WorkerDied("the processes that compute died"))
+
+    def _end(self, slot: Slot, waiting: Waiting, result: Computed | Exception) -> None:
+        slot.running -= 1
+        slot.last_used = time.monotonic()
+        if not slot.is_removed:
+            waiting.finish(result)
+        if not slot.has_work:
+            self._memory.may_have_room()

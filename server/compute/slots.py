@@ -1,0 +1,143 @@
+"""A model in a pool: the batches that wait for it, where it is loaded, and its shares of the processes."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from server.compute.backend import WorkItem
+from server.compute.seat import Seat
+from server.compute.start_up import ProcessSettings
+from server.queue.worker import Batch, Computed, Owner, WorkerDied
+
+
+class Pool(Protocol):
+    """Whom a slot belongs to."""
+
+    @property
+    def has_seats(self) -> bool:
+        """A process is there that computes."""
+
+    def submit(self, slot: "Slot", share: "Share", batch: Batch[WorkItem]) -> None:
+        """A batch to be computed."""
+
+    def remove(self, slot: "Slot") -> None:
+        """It takes no more batches."""
+
+
+class Share:
+    """What a model's queue hands its batches to, as to a worker that has a core."""
+
+    capacity = 1
+
+    def __init__(self, slot: "Slot", pool: Pool) -> None:
+        self._slot = slot
+        self._pool = pool
+        self.owner: Owner[WorkItem] | None = None
+        self.is_lost = False
+
+    def attach(self, owner: Owner[WorkItem]) -> None:
+        self.owner = owner
+        if self._pool.has_seats:
+            owner.available(self)
+        else:
+            self.lose()
+
+    def start(self, batch: Batch[WorkItem]) -> None:
+        self._pool.submit(self._slot, self, batch)
+
+    async def end(self) -> None:
+        self._pool.remove(self._slot)
+
+    def lose(self) -> None:
+        if self.owner is not None and not self.is_lost:
+            self.is_lost = True
+            self.owner.lost(self)
+
+    def regain(self) -> None:
+        if self.owner is not None and self.is_lost:
+            self.is_lost = False
+            self.owner.available(self)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A batch that no process has yet."""
+
+    share: Share
+    batch: Batch[WorkItem]
+    expected_s: float
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Nobody waits for any of its images any longer."""
+        return all(item.is_abandoned() for item in self.batch.items)
+
+    def finish(self, result: Computed | Exception) -> None:
+        if self.share.owner is not None:
+            self.share.owner.finished(self.batch, result)
+
+    def refuse(self, why: Exception) -> None:
+        """Without having been tried."""
+        for item in self.batch.items:
+            if not item.is_abandoned():
+                item.answer.set_exception(why)
+        self.finish(why)
+
+
+class Slot:
+    """Belongs to the event loop of its pool."""
+
+    def __init__(self, number: int, settings: ProcessSettings, mapped_bytes: int, pool: Pool) -> None:
+        """`settings` are of one that takes another's word; all processes map `mapped_bytes` together."""
+        self.number = number
+        self.settings = settings
+        self.mapped_bytes = mapped_bytes
+        self.needs_bytes = mapped_bytes
+        """Of memory, as far as is known."""
+        self.waiting: deque[Waiting] = deque()
+        self.running = 0
+        """Batches that processes have."""
+        self.is_loaded = False
+        """In all processes that are there; else it is put away."""
+        self.is_removed = False
+        self.seats: set[Seat] = set()
+        """That have it."""
+        self.last_used = time.monotonic()
+        self.coming_back: asyncio.Task[None] | None = None
+        self._pool = pool
+        self._shares: list[Share] = []
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.waiting) or self.running > 0
+
+    def shares(self, count: int) -> Sequence[Share]:
+        """As many as its queue may have batches under way."""
+        self._shares = [Share(self, self._pool) for _ in range(count)]
+        return self._shares
+
+    def settings_for(self, seat: Seat) -> ProcessSettings:
+        """The first process takes all cores for a lone image."""
+        wide_threads = self.settings.wide_threads if seat.number == 0 else 1
+        return replace(self.settings, slot=self.number, wide_threads=wide_threads)
+
+    def is_missing_in(self, seat: Seat) -> bool:
+        return self.is_loaded and seat not in self.seats
+
+    def lose_shares(self) -> None:
+        """There is no process any more: what waits is tried again by the queue, when there is one."""
+        for share in self._shares:
+            share.lose()
+        while self.waiting:
+            self.waiting.pop().finish(WorkerDied("the processes that compute died"))
+
+    def regain_shares(self) -> None:
+        for share in self._shares:
+            share.regain()
+
+    def refuse_waiting(self, why: Exception) -> None:
+        while self.waiting:
+            self.waiting.popleft().refuse(why)
