@@ -12,7 +12,7 @@ from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
 from fovea.model.bundle import Precision
 from fovea.model.providers import Provider
-from fovea.settings import ProgramSettings
+from fovea.settings import CommaSeparated, ProgramSettings
 
 PROGRAM: Final = "python -m server"
 TRACED_AS: Final = "fovea-serve"
@@ -64,13 +64,32 @@ def number_of(choice: VersionChoice) -> int | None:
     return None if choice == LATEST else int(choice)
 
 
+_MODELS: Final = (
+    "the model's folder of versions: a path, s3://, gs://, az://; given several times, or with commas between, "
+    "several models"
+)
+
+
 class ServeSettings(ProgramSettings):
     """Serves a published model: gRPC, with health and reflection, on --port, and HTTP on --http-port."""
 
     model_config = SettingsConfigDict(env_prefix="FOVEA_SERVE_")
 
-    models: str = Field(
-        min_length=1, description="the model's folder of versions: a path, s3://, gs://, az://"
+    models: CommaSeparated = Field(
+        (),
+        description=_MODELS,
+    )
+    model_root: str | None = Field(
+        None, min_length=1, description="a folder of models instead, each a folder of versions in it"
+    )
+    default_model: str | None = Field(
+        None, min_length=1, description="of several models, the one that calls mean which name none"
+    )
+    model_memory_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="of several models on a CPU: what all may take together; one that is not in use gives way, "
+        "and comes back when it is called",
     )
     model_version: VersionChoice = Field("latest", description="the version to serve: latest, or its number")
     wait_for_model: bool = Field(
@@ -195,6 +214,24 @@ class ServeSettings(ProgramSettings):
         0.01, ge=0, le=1, description="share of the calls that get a line in the log; bugs always do"
     )
 
+    @model_validator(mode="after")
+    def _there_is_a_model(self) -> "ServeSettings":
+        if not self.models and self.model_root is None:
+            raise ValueError(f"--models (or FOVEA_SERVE_MODELS) is missing: {_MODELS}")
+        if self.models and self.model_root is not None:
+            raise ValueError("--models and --model-root exclude each other")
+        if not self.has_several:
+            for name in ("default_model", "model_memory_bytes"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{flag(name)} is for several models: more than one --models, or --model-root"
+                    )
+        elif self.version is not None:
+            raise ValueError(
+                "--model-version is for one model: of several, each has the latest version served"
+            )
+        return self
+
     @field_validator("tls_cert", "tls_key", "tls_client_ca", mode="before")
     @classmethod
     def _path_of_a_file(cls, value: object) -> object:
@@ -255,6 +292,11 @@ class ServeSettings(ProgramSettings):
                 f"({self.max_inflight_bytes}), nor than 1 GiB"
             )
         return self
+
+    @property
+    def has_several(self) -> bool:
+        """There may be more models than one."""
+        return self.model_root is not None or len(self.models) > 1
 
     @property
     def version(self) -> int | None:

@@ -14,8 +14,9 @@ from server.fronts.call_server import CallServer, Door
 from server.fronts.count import fronts_of
 from server.fronts.fronts import Fronts
 from server.fronts.page import Page, SummedCallMetrics
-from server.models.served_model import LoadedModels, ServedModel
-from server.models.watcher import Watcher
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
+from server.models.watchers import Watchers
 from server.net.health import Health
 from server.net.ports import serve_metrics
 from server.net.tls import certificates_of
@@ -64,7 +65,7 @@ class Ports:
 
 
 class Server:
-    """Its ports and one model. Is made in the event loop that it serves in."""
+    """Its ports and its models. Is made in the event loop that it serves in."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self._settings = settings
@@ -72,24 +73,27 @@ class Server:
         self._access = access_of(settings)
         fronts = fronts_of(settings)
         page = Page.create(fronts) if fronts > 1 else None
-        self._metrics = Metrics(SummedCallMetrics(page) if page else None)
+        calls_elsewhere = SummedCallMetrics(page) if page else None
+        self._metrics = Metrics(calls_elsewhere, several=settings.has_several)
         self._health = Health()
-        self._models: LoadedModels[ServedModel] = LoadedModels()
-        self._watcher = Watcher(settings, self._models, self._metrics)
+        self._models: Catalogue[ServedModel] = Catalogue(settings.default_model)
+        self._watchers = Watchers(settings, self._models, self._metrics)
         self._door = self._fronts(page) if page else self._own_door()
         self._telling: asyncio.Task[None] | None = None
 
     def _own_door(self) -> Door:
         settings = self._settings
-        admission = Admission(settings.queue_capacity, settings.max_inflight_bytes)
+        limits = settings.queue_capacity, settings.max_inflight_bytes
+        admission = Admission(*limits, models=self._models.count if settings.has_several else None)
+        models = self._models.for_calls(several=settings.has_several)
         metrics = self._metrics.calls
-        watcher, health = self._watcher, self._health
+        watchers, health = self._watchers, self._health
         return CallServer(
-            settings, self._certificates, self._access, self._models, watcher, admission, health, metrics
+            settings, self._certificates, self._access, models, watchers, admission, health, metrics
         )
 
     def _fronts(self, page: Page) -> Door:
-        return Fronts(self._settings, self._models, self._watcher, self._health, page)
+        return Fronts(self._settings, self._models, self._watchers, self._health, page)
 
     async def open_ports(self) -> Ports:
         """Answers from here on: health says live, calls are refused until there is a model."""
@@ -103,16 +107,16 @@ class Server:
 
     async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""
-        self._metrics.queued_images.set_function(lambda: self._models.queued)
         self._metrics.inflight_images.set_function(lambda: self._door.in_flight.images)
         self._metrics.inflight_bytes.set_function(lambda: self._door.in_flight.bytes)
-        waits = {"models": self._settings.models, **asdict(ports)}
+        models = self._settings.model_root or ",".join(self._settings.models)
+        waits = {"models": models, **asdict(ports)}
 
         def announce(_: object) -> None:
             logger.info("waiting for a version to be published", extra=waits)
 
         opening = asyncio.create_task(self._door.has_opened())
-        loading = asyncio.create_task(self._watcher.load_first(lambda: opening.add_done_callback(announce)))
+        loading = asyncio.create_task(self._watchers.load_first(lambda: opening.add_done_callback(announce)))
         try:
             await asyncio.wait((opening, loading), return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -125,35 +129,44 @@ class Server:
 
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
-        model = self._models.choose(0)
         await self._door.has_heard()
         self._set_ready(self._models.is_ready and self._door.is_open)
         await self._door.has_heard()
         self._telling = asyncio.create_task(self._tell_readiness())
         facts = {
-            "model": model.contract.name,
-            "version": model.contract.version,
-            "provider": model.provider,
-            "precision": model.precision,
+            **self._models_facts(),
             "tls": self._certificates.kind if self._certificates else "off",
             "access": kind_of(self._access),
         }
         logger.info("ready", extra={**asdict(ports), **facts})
 
+    def _models_facts(self) -> dict[str, object]:
+        """For the log."""
+        models = self._models.live
+        if self._settings.has_several:
+            return {"models": ",".join(sorted(f"{m.contract.name}/{m.contract.version}" for m in models))}
+        (model,) = models
+        return {
+            "model": model.contract.name,
+            "version": model.contract.version,
+            "provider": model.provider,
+            "precision": model.precision,
+        }
+
     async def follow_versions(self) -> None:
         """Takes each newer version while the calls go on."""
-        await self._watcher.follow()
+        await self._watchers.follow()
 
     def look_now(self) -> None:
         """Looks for a newer version before the next look is due."""
-        self._watcher.look_now()
+        self._watchers.look_now()
 
     async def drain(self) -> bool:
         """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
         if self._telling is not None:
             self._telling.cancel()
         self._set_ready(False)
-        if self._models.current:
+        if self._models.live:
             await asyncio.sleep(self._settings.drain_delay_s)
         return await self._door.drain(self._settings.grace_s)
 
@@ -163,13 +176,16 @@ class Server:
             self._set_ready(ready and self._door.is_open)
 
     def _set_ready(self, ready: bool) -> None:
-        self._health.set_ready(ready)
+        able = [model.contract.name for model in self._models.live if model.has_workers]
+        self._health.set_ready(ready, able)
         self._door.follow_health()
 
     async def close(self) -> None:
         try:
+            await self._watchers.stop()
             await self._door.close()
             await self._models.close()
+            await self._watchers.close()
         finally:
             self._health.stop()
 

@@ -31,7 +31,8 @@ class ServerProcess:
 
     def __init__(self, models: Path | str, *flags: str, python: str | None = None) -> None:
         arguments = [
-            *("--models", str(models), "--host", "127.0.0.1", "--log-format", "json"),
+            *(("--models", str(models)) if "--model-root" not in flags else ()),
+            *("--host", "127.0.0.1", "--log-format", "json"),
             *FREE_PORTS,
             *(("--threads", "1") if python is None and "--threads" not in flags else ()),
             *flags,

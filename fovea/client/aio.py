@@ -89,6 +89,7 @@ class AsyncClient:
         top_k: int = 1,
         min_probability: float = 0.0,
         model_version: int = 0,
+        model: str = "",
         priority: Priority = "interactive",
         request_id: str = "",
     ) -> Classification:
@@ -98,6 +99,7 @@ class AsyncClient:
             top_k=top_k,
             min_probability=min_probability,
             model_version=model_version,
+            model=model,
             priority=priority,
             request_id=request_id,
         )
@@ -110,6 +112,7 @@ class AsyncClient:
         top_k: int = 1,
         min_probability: float = 0.0,
         model_version: int = 0,
+        model: str = "",
         window: int = 16,
     ) -> AsyncGenerator[Classification | FoveaError, None]:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
@@ -125,6 +128,7 @@ class AsyncClient:
             top_k=top_k,
             min_probability=min_probability,
             model_version=model_version,
+            model=model,
             priority="bulk",
         )
 
@@ -138,9 +142,9 @@ class AsyncClient:
 
         return _in_order(outcome, _numbered(images), window)
 
-    async def get_model(self, model_version: int = 0) -> "classify_pb2.GetModelResponse":
-        """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
-        request = model_request(model_version)
+    async def get_model(self, model_version: int = 0, model: str = "") -> "classify_pb2.GetModelResponse":
+        """A served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
+        request = model_request(model_version, model)
         try:
             return await self._stub.GetModel(request, timeout=self._timeout_s, metadata=self._bearer())
         except grpc.RpcError as error:

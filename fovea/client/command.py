@@ -36,7 +36,10 @@ def main() -> ExitCode:
     ) as client:
         labels = _labels(client, options)
         outcomes = client.classify_many(
-            options.images, top_k=min(options.top_k, len(labels)), model_version=options.model_version
+            options.images,
+            top_k=min(options.top_k, len(labels)),
+            model_version=options.model_version,
+            model=options.model,
         )
         named = zip(options.images, outcomes, strict=True)
         if options.json_lines:
@@ -48,7 +51,7 @@ def main() -> ExitCode:
 
 def _labels(client: Client, options: ClientOptions) -> Sequence[str]:
     try:
-        return client.get_model(options.model_version).labels
+        return client.get_model(options.model_version, options.model).labels
     except CallFailed as error:
         if error.code.name == "UNIMPLEMENTED":
             raise Unavailable(f"what answers at {options.target} is no Fovea server: {error}") from error

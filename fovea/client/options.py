@@ -113,6 +113,7 @@ class ClientOptions:
     target: str = option("localhost:8001", "the server, HOST:PORT", _address, "TEXT")
     top_k: int = option(3, "predictions an image, at most", _whole(1, 2**32 - 1), "N")
     model_version: int = option(0, "the version to use; 0 is the current one", _whole(0, 2**63 - 1), "N")
+    model: str = option("", "the model to use; the server's only or default one unless set", str, "TEXT")
     timeout_s: float = option(DEFAULT_TIMEOUT_S, "deadline of each call, in seconds", _timeout, "X")
     tls: bool = option(False, "speak TLS, trusting the public authorities", _switch)
     tls_ca: Path | None = option(

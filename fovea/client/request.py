@@ -38,6 +38,7 @@ def classify_request(
     min_probability: float,
     model_version: int,
     priority: Priority,
+    model: str = "",
     request_id: str = "",
 ) -> bytes:
     """A ClassifyRequest as it travels: protobuf, to write it, would copy the image several times.
@@ -52,12 +53,12 @@ def classify_request(
         head.append(size & 0x7F | 0x80)
         size >>= 7
     head.append(size)
-    return b"".join((head, data, _rest(top_k, min_probability, model_version, priority, request_id)))
+    return b"".join((head, data, _rest(top_k, min_probability, model_version, priority, model, request_id)))
 
 
 @lru_cache(16, typed=True)
 def _rest(
-    top_k: int, min_probability: float, model_version: int, priority: Priority, request_id: str
+    top_k: int, min_probability: float, model_version: int, priority: Priority, model: str, request_id: str
 ) -> bytes:
     """Of the request: the same for all of many images."""
     from fovea.v1 import classify_pb2
@@ -67,14 +68,15 @@ def _rest(
         min_probability=min_probability,
         model_version=model_version,
         priority=classify_pb2.Priority.Value(_PRIORITIES[priority]),
+        model=model,
         request_id=request_id,
     ).SerializeToString()
 
 
-def model_request(model_version: int) -> "classify_pb2.GetModelRequest":
+def model_request(model_version: int, model: str) -> "classify_pb2.GetModelRequest":
     from fovea.v1 import classify_pb2
 
-    return classify_pb2.GetModelRequest(model_version=model_version)
+    return classify_pb2.GetModelRequest(model_version=model_version, model=model)
 
 
 def check_many(images: object, window: int) -> None:

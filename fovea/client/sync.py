@@ -108,18 +108,20 @@ class Client:
         top_k: int = 1,
         min_probability: float = 0.0,
         model_version: int = 0,
+        model: str = "",
         priority: Priority = "interactive",
         request_id: str = "",
     ) -> Classification:
         """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read.
 
-        Predictions below `min_probability` are left out. A server under load takes "bulk" after others.
+        Predictions below `min_probability` are left out. `model` is one of several, by name. A server under load takes "bulk" after others.
         """
         request = classify_request(
             encoded(image),
             top_k=top_k,
             min_probability=min_probability,
             model_version=model_version,
+            model=model,
             priority=priority,
             request_id=request_id,
         )
@@ -135,6 +137,7 @@ class Client:
         top_k: int = 1,
         min_probability: float = 0.0,
         model_version: int = 0,
+        model: str = "",
         window: int = 16,
     ) -> Generator[Classification | FoveaError, None, None]:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
@@ -152,13 +155,14 @@ class Client:
             top_k=top_k,
             min_probability=min_probability,
             model_version=model_version,
+            model=model,
             priority="bulk",
         )
         return self._in_order(ask, images, window)
 
-    def get_model(self, model_version: int = 0) -> "classify_pb2.GetModelResponse":
-        """The served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
-        request = model_request(model_version)
+    def get_model(self, model_version: int = 0, model: str = "") -> "classify_pb2.GetModelResponse":
+        """A served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
+        request = model_request(model_version, model)
         try:
             return self._stub.GetModel(request, timeout=self._timeout_s, metadata=self._bearer())
         except grpc.RpcError as error:

@@ -16,41 +16,41 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ovea/v1/classify.proto\x12\x08\x66ovea.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\x99\x01\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"\xad\x01\n\x10\x43lassifyResponse\x12)\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x14.fovea.v1.Prediction\x12\x11\n\tabstained\x18\x02 \x01(\x08\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12 \n\x06timing\x18\x04 \x01(\x0b\x32\x10.fovea.v1.Timing\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"?\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"U\n\x06Timing\x12\x11\n\tdecode_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x12\n\ncompute_us\x18\x04 \x01(\x04\"\x9f\x01\n\x14\x43lassifyBatchRequest\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"}\n\x15\x43lassifyBatchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.fovea.v1.ClassifyResult\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"p\n\x0e\x43lassifyResult\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x8c\x01\n\x16\x43lassifyStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"(\n\x0fGetModelRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\x04\"\x9d\x02\n\x10GetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12(\n\npreprocess\x18\x03 \x01(\x0b\x32\x14.fovea.v1.Preprocess\x12\"\n\x07metrics\x18\x04 \x01(\x0b\x32\x11.fovea.v1.Metrics\x12\x19\n\x11\x61\x62stain_threshold\x18\x05 \x01(\x02\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0floaded_versions\x18\x07 \x03(\x04\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x11\n\tprecision\x18\t \x01(\t\"r\n\nPreprocess\x12\x0c\n\x04size\x18\x01 \x01(\r\x12\x0e\n\x06resize\x18\x02 \x01(\r\x12\x15\n\rinterpolation\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0b\n\x03\x66it\x18\x05 \x01(\t\x12\x12\n\npad_colour\x18\x06 \x03(\r\"F\n\x07Metrics\x12\x10\n\x08\x61\x63\x63uracy\x18\x01 \x01(\x01\x12\x0c\n\x04loss\x18\x02 \x01(\x01\x12\x0b\n\x03\x65\x63\x65\x18\x03 \x01(\x01\x12\x0e\n\x06images\x18\x04 \x01(\x04*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xb7\x02\n\nClassifier\x12\x41\n\x08\x43lassify\x12\x19.fovea.v1.ClassifyRequest\x1a\x1a.fovea.v1.ClassifyResponse\x12P\n\rClassifyBatch\x12\x1e.fovea.v1.ClassifyBatchRequest\x1a\x1f.fovea.v1.ClassifyBatchResponse\x12Q\n\x0e\x43lassifyStream\x12\x19.fovea.v1.ClassifyRequest\x1a .fovea.v1.ClassifyStreamResponse(\x01\x30\x01\x12\x41\n\x08GetModel\x12\x19.fovea.v1.GetModelRequest\x1a\x1a.fovea.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ovea/v1/classify.proto\x12\x08\x66ovea.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa8\x01\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\"\xad\x01\n\x10\x43lassifyResponse\x12)\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x14.fovea.v1.Prediction\x12\x11\n\tabstained\x18\x02 \x01(\x08\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12 \n\x06timing\x18\x04 \x01(\x0b\x32\x10.fovea.v1.Timing\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"?\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"U\n\x06Timing\x12\x11\n\tdecode_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x12\n\ncompute_us\x18\x04 \x01(\x04\"\xae\x01\n\x14\x43lassifyBatchRequest\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\"}\n\x15\x43lassifyBatchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.fovea.v1.ClassifyResult\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"p\n\x0e\x43lassifyResult\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x8c\x01\n\x16\x43lassifyStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"7\n\x0fGetModelRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\x04\x12\r\n\x05model\x18\x02 \x01(\t\"\xad\x02\n\x10GetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12(\n\npreprocess\x18\x03 \x01(\x0b\x32\x14.fovea.v1.Preprocess\x12\"\n\x07metrics\x18\x04 \x01(\x0b\x32\x11.fovea.v1.Metrics\x12\x19\n\x11\x61\x62stain_threshold\x18\x05 \x01(\x02\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0floaded_versions\x18\x07 \x03(\x04\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x11\n\tprecision\x18\t \x01(\t\x12\x0e\n\x06models\x18\n \x03(\t\"r\n\nPreprocess\x12\x0c\n\x04size\x18\x01 \x01(\r\x12\x0e\n\x06resize\x18\x02 \x01(\r\x12\x15\n\rinterpolation\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0b\n\x03\x66it\x18\x05 \x01(\t\x12\x12\n\npad_colour\x18\x06 \x03(\r\"F\n\x07Metrics\x12\x10\n\x08\x61\x63\x63uracy\x18\x01 \x01(\x01\x12\x0c\n\x04loss\x18\x02 \x01(\x01\x12\x0b\n\x03\x65\x63\x65\x18\x03 \x01(\x01\x12\x0e\n\x06images\x18\x04 \x01(\x04*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xb7\x02\n\nClassifier\x12\x41\n\x08\x43lassify\x12\x19.fovea.v1.ClassifyRequest\x1a\x1a.fovea.v1.ClassifyResponse\x12P\n\rClassifyBatch\x12\x1e.fovea.v1.ClassifyBatchRequest\x1a\x1f.fovea.v1.ClassifyBatchResponse\x12Q\n\x0e\x43lassifyStream\x12\x19.fovea.v1.ClassifyRequest\x1a .fovea.v1.ClassifyStreamResponse(\x01\x30\x01\x12\x41\n\x08GetModel\x12\x19.fovea.v1.GetModelRequest\x1a\x1a.fovea.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fovea.v1.classify_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=1706
-  _globals['_PRIORITY']._serialized_end=1787
+  _globals['_PRIORITY']._serialized_start=1767
+  _globals['_PRIORITY']._serialized_end=1848
   _globals['_CLASSIFYREQUEST']._serialized_start=96
-  _globals['_CLASSIFYREQUEST']._serialized_end=249
-  _globals['_CLASSIFYRESPONSE']._serialized_start=252
-  _globals['_CLASSIFYRESPONSE']._serialized_end=425
-  _globals['_PREDICTION']._serialized_start=427
-  _globals['_PREDICTION']._serialized_end=490
-  _globals['_MODELVERSION']._serialized_start=492
-  _globals['_MODELVERSION']._serialized_end=553
-  _globals['_TIMING']._serialized_start=555
-  _globals['_TIMING']._serialized_end=640
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=643
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=802
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=804
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=929
-  _globals['_CLASSIFYRESULT']._serialized_start=931
-  _globals['_CLASSIFYRESULT']._serialized_end=1043
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=1046
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=1186
-  _globals['_GETMODELREQUEST']._serialized_start=1188
-  _globals['_GETMODELREQUEST']._serialized_end=1228
-  _globals['_GETMODELRESPONSE']._serialized_start=1231
-  _globals['_GETMODELRESPONSE']._serialized_end=1516
-  _globals['_PREPROCESS']._serialized_start=1518
-  _globals['_PREPROCESS']._serialized_end=1632
-  _globals['_METRICS']._serialized_start=1634
-  _globals['_METRICS']._serialized_end=1704
-  _globals['_CLASSIFIER']._serialized_start=1790
-  _globals['_CLASSIFIER']._serialized_end=2101
+  _globals['_CLASSIFYREQUEST']._serialized_end=264
+  _globals['_CLASSIFYRESPONSE']._serialized_start=267
+  _globals['_CLASSIFYRESPONSE']._serialized_end=440
+  _globals['_PREDICTION']._serialized_start=442
+  _globals['_PREDICTION']._serialized_end=505
+  _globals['_MODELVERSION']._serialized_start=507
+  _globals['_MODELVERSION']._serialized_end=568
+  _globals['_TIMING']._serialized_start=570
+  _globals['_TIMING']._serialized_end=655
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=658
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=832
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=834
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=959
+  _globals['_CLASSIFYRESULT']._serialized_start=961
+  _globals['_CLASSIFYRESULT']._serialized_end=1073
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=1076
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=1216
+  _globals['_GETMODELREQUEST']._serialized_start=1218
+  _globals['_GETMODELREQUEST']._serialized_end=1273
+  _globals['_GETMODELRESPONSE']._serialized_start=1276
+  _globals['_GETMODELRESPONSE']._serialized_end=1577
+  _globals['_PREPROCESS']._serialized_start=1579
+  _globals['_PREPROCESS']._serialized_end=1693
+  _globals['_METRICS']._serialized_start=1695
+  _globals['_METRICS']._serialized_end=1765
+  _globals['_CLASSIFIER']._serialized_start=1851
+  _globals['_CLASSIFIER']._serialized_end=2162
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,7 @@ class ClassifyRequest(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """One encoded image, as it came: JPEG, PNG, WebP, BMP, TIFF, AVIF, or the first frame of a GIF."""
     top_k: _builtins.int
@@ -64,6 +65,8 @@ class ClassifyRequest(_message.Message):
     priority: Global___Priority.ValueType
     request_id: _builtins.str
     """Chosen by the caller, returned in the response and written in the server's log. At most 128 bytes."""
+    model: _builtins.str
+    """The model, named as its folder is. Empty means the only one, or the server's --default-model."""
     def __init__(
         self,
         *,
@@ -73,10 +76,11 @@ class ClassifyRequest(_message.Message):
         model_version: _builtins.int = ...,
         priority: Global___Priority.ValueType = ...,
         request_id: _builtins.str = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "min_probability", b"min_probability", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "min_probability", b"min_probability", "model", b"model", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -214,12 +218,14 @@ class ClassifyBatchRequest(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     top_k: _builtins.int
     """These hold for every image, as in ClassifyRequest."""
     min_probability: _builtins.float
     model_version: _builtins.int
     priority: Global___Priority.ValueType
     request_id: _builtins.str
+    model: _builtins.str
     @_builtins.property
     def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Each one encoded image, as in ClassifyRequest.image."""
@@ -233,10 +239,11 @@ class ClassifyBatchRequest(_message.Message):
         model_version: _builtins.int = ...,
         priority: Global___Priority.ValueType = ...,
         request_id: _builtins.str = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "min_probability", b"min_probability", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "min_probability", b"min_probability", "model", b"model", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -332,16 +339,20 @@ class GetModelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     model_version: _builtins.int
     """0 means the current version."""
+    model: _builtins.str
+    """As in ClassifyRequest."""
     def __init__(
         self,
         *,
         model_version: _builtins.int = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "model_version", b"model_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,6 +371,7 @@ class GetModelResponse(_message.Message):
     LOADED_VERSIONS_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
     abstain_threshold: _builtins.float
     """Probability below which a response is marked as abstained."""
     provider: _builtins.str
@@ -380,7 +392,11 @@ class GetModelResponse(_message.Message):
     def created(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def loaded_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Every version that can be asked for, current first."""
+        """Every version of it that can be asked for, current first."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of all models that the server has."""
 
     def __init__(
         self,
@@ -394,10 +410,11 @@ class GetModelResponse(_message.Message):
         loaded_versions: _abc.Iterable[_builtins.int] | None = ...,
         provider: _builtins.str = ...,
         precision: _builtins.str = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "metrics", b"metrics", "model", b"model", "preprocess", b"preprocess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstain_threshold", b"abstain_threshold", "created", b"created", "labels", b"labels", "loaded_versions", b"loaded_versions", "metrics", b"metrics", "model", b"model", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstain_threshold", b"abstain_threshold", "created", b"created", "labels", b"labels", "loaded_versions", b"loaded_versions", "metrics", b"metrics", "model", b"model", "models", b"models", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -46,7 +46,7 @@ class ClassifierStub:
     carries its request's request_id. The server stops reading while its window is full.
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_classify_pb2.GetModelRequest, _classify_pb2.GetModelResponse]
-    """Describes the model that is served."""
+    """Describes a model that is served."""
 
 @_typing.type_check_only
 class ClassifierAsyncStub(ClassifierStub):
@@ -66,7 +66,7 @@ class ClassifierAsyncStub(ClassifierStub):
     carries its request's request_id. The server stops reading while its window is full.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_classify_pb2.GetModelRequest, _classify_pb2.GetModelResponse]  # type: ignore[assignment]
-    """Describes the model that is served."""
+    """Describes a model that is served."""
 
 class ClassifierServicer(metaclass=_abc_1.ABCMeta):
     """Errors are google.rpc.Status with details: BadRequest names the field of an INVALID_ARGUMENT,
@@ -107,6 +107,6 @@ class ClassifierServicer(metaclass=_abc_1.ABCMeta):
         request: _classify_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_classify_pb2.GetModelResponse, _abc.Awaitable[_classify_pb2.GetModelResponse]]:
-        """Describes the model that is served."""
+        """Describes a model that is served."""
 
 def add_ClassifierServicer_to_server(servicer: ClassifierServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,11 +1,14 @@
 """How classify.proto describes the model that is served."""
 
+from collections.abc import Iterable
+
 from fovea.model.bundle import BundleContract
 from fovea.v1 import classify_pb2 as pb
 from server.models.model import Model
 
 
-def model_description(model: Model) -> pb.GetModelResponse:
+def model_description(model: Model, names: Iterable[str] = ()) -> pb.GetModelResponse:
+    """`names` are those of all models that there are."""
     contract = model.contract
     described = pb.GetModelResponse(
         model=model.identity,
@@ -16,6 +19,7 @@ def model_description(model: Model) -> pb.GetModelResponse:
         loaded_versions=[contract.version],
         provider=model.provider,
         precision=model.precision,
+        models=sorted(names),
     )
     described.created.FromDatetime(contract.created)
     return described

@@ -49,6 +49,7 @@ class Asked:
     min_probability: float
     model_version: int
     priority: "pb.Priority.ValueType"
+    model: str
     request_id: str
 
 
@@ -124,7 +125,8 @@ class ClassifierService(ClassifierServicer):
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         async with self._call("GetModel", request, context, deadline_of(context)):
-            return model_description(self._models.choose(request.model_version))
+            model = self._models.choose(request.model_version, request.model)
+            return model_description(model, self._models.names)
 
     async def _classify(
         self, request: OneImage, deadline: float | None, default_priority: Priority
@@ -132,9 +134,9 @@ class ClassifierService(ClassifierServicer):
         priority = _priority_of(request.priority, default_priority)
         image = request.image  # of protobuf's messages it is a copy, each time
         _check(request)
-        with self._models.use(request.model_version) as model:
+        with self._models.use(request.model_version, request.model) as model:
             _check_top_k(request, model)
-            with self._admission.admit(1, len(image), priority, model.retry_after_s):
+            with self._admission.admit(1, len(image), priority, model.retry_after_s, model.contract.name):
                 return await self._classify_image(model, image, request, deadline, priority)
 
     async def _classify_batch(self, request: Images, deadline: float | None) -> pb.ClassifyBatchResponse:
@@ -151,9 +153,10 @@ class ClassifierService(ClassifierServicer):
         images: list[bytes | memoryview] = [*request.images]
         size_bytes = sum(map(len, images))
         _check(request)
-        with self._models.use(request.model_version) as model:
+        with self._models.use(request.model_version, request.model) as model:
             _check_top_k(request, model)
-            with self._admission.admit(len(images), size_bytes, priority, model.retry_after_s):
+            room = len(images), size_bytes, priority, model.retry_after_s, model.contract.name
+            with self._admission.admit(*room):
                 results = await asyncio.gather(*map(result, images))
             identity = model.identity
         return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
@@ -221,8 +224,15 @@ PARSERS: Final = {
 
 def _asked(
     query: pb.ClassifyRequest | pb.ClassifyBatchRequest,
-) -> tuple[int, float, int, "pb.Priority.ValueType", str]:
-    return query.top_k, query.min_probability, query.model_version, query.priority, query.request_id
+) -> tuple[int, float, int, "pb.Priority.ValueType", str, str]:
+    return (
+        query.top_k,
+        query.min_probability,
+        query.model_version,
+        query.priority,
+        query.model,
+        query.request_id,
+    )
 
 
 def _image_ahead(data: bytes) -> tuple[int, int]:

@@ -11,7 +11,7 @@ call      generation uint32, answered uint8, began_ms uint64, five float64 as Ca
 live      generation: new calls go to it
 heard     nothing: health says what it is to
 unused    generation: no call uses it any more
-ask       JSON: number, what, generation
+ask       JSON: number, what, generation of a version, name of a model
 opened    JSON: nothing; or the error with which it ends
 drained   uint8: 1 where no call had to be cut
 
@@ -20,7 +20,8 @@ answer    number uint64, batch_size and best uint32, flags uint8, decode_s, queu
           the probabilities float32 [classes], with LOGITS followed by the logits
 refused   number uint64, and the error in JSON
 gone      number: the image whose caller left is not read any more
-model     JSON: a version that is live from now on, and its generation
+model     JSON: a version that is live from now on, its model's name and its generation
+removed   the name of a model that is served no more
 ready     uint8: what health is to say
 drain     float64: the seconds that calls in flight have
 reply     JSON: number, and a value or an error
@@ -35,6 +36,7 @@ from typing import Any, Final
 IMAGE, LEFT, CALL, LIVE, HEARD, UNUSED, ASK = b"I", b"L", b"C", b"V", b"H", b"U", b"?"
 OPENED, DRAINED = b"O", b"d"
 ANSWER, REFUSED, GONE, MODEL, READY, DRAIN, REPLY = b"A", b"X", b"G", b"M", b"R", b"D", b"!"
+REMOVED: Final = b"Z"
 SET_UP: Final = b"S"
 """The first frame that a front gets; two descriptors come with it, the arena's and the page's."""
 

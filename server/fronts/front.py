@@ -80,8 +80,8 @@ class Front:
             link = Link(self._received, self._lost)
             await self._loop.create_unix_connection(lambda: link, sock=ours)
             self._link = images.link = link
-            if self._server.generation:
-                self.tell_model()
+            for name in sorted(self._server.generations, key=self._server.generations.__getitem__):
+                self.tell_model(name)
             self.tell_health()
             await asyncio.wait_for(asyncio.shield(self._opened), OPENS_WITHIN_S)
             self._begin(self._ask_again_and_again(link))
@@ -94,15 +94,20 @@ class Front:
                 raise Unavailable(f"a front is not there after {OPENS_WITHIN_S:.0f} s") from None
             raise
 
-    def tell_model(self) -> None:
-        """It may use the current one until it says that it does not."""
-        generation = self._server.generation
+    def tell_model(self, name: str) -> None:
+        """It may use the current version until it says that it does not."""
+        generation = self._server.generations[name]
         if self._link is None or generation in self._uses:
             return
         self._uses[generation] = use = ExitStack()
-        self._models[generation] = model = use.enter_context(self._server.models.use(0))
-        self._link.send(frames.MODEL, LiveModel.of(generation, model).model_dump_json().encode())
+        self._models[generation] = model = use.enter_context(self._server.models.use(0, name))
+        self._link.send(frames.MODEL, LiveModel.of(name, generation, model).model_dump_json().encode())
         self._begin(self.has_heard())
+
+    def tell_removal(self, name: str) -> None:
+        """It uses what it has of this model until its calls are answered."""
+        if self._link is not None:
+            self._link.send(frames.REMOVED, name.encode())
 
     def tell_health(self) -> None:
         if self._link is not None:
@@ -196,7 +201,8 @@ class Front:
     async def _answer(self, asked: dict[str, Any]) -> None:
         reply: dict[str, Any] = {"number": asked["number"]}
         try:
-            reply["value"] = await self._server.asked(asked["what"], self._models.get(asked["generation"]))
+            version = self._models.get(asked["generation"])
+            reply["value"] = await self._server.asked(asked["what"], version, asked["name"])
         except Exception as error:
             reply["error"] = error_to_json(error)
         if self._link is not None:

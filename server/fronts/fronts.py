@@ -14,8 +14,9 @@ from server.fronts.images import FrontImages
 from server.fronts.page import Page
 from server.fronts.process import SetUp
 from server.fronts.told import FIGURES
-from server.models.served_model import LoadedModels, ServedModel
-from server.models.watcher import Watcher
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
+from server.models.watchers import Watchers
 from server.net.health import Health
 from server.net.ports import HeldPort
 from server.queue.priorities import InFlight
@@ -27,16 +28,17 @@ class Fronts:
     def __init__(
         self,
         settings: ServeSettings,
-        models: LoadedModels[ServedModel],
-        watcher: Watcher,
+        models: Catalogue[ServedModel],
+        watchers: Watchers,
         health: Health,
         page: Page,
     ) -> None:
         self._settings = settings
         self.models = models
-        models.on_swap = self._swapped
-        self.generation = 0
-        self._watcher = watcher
+        models.on_swap, models.on_removal = self._swapped, self._removed
+        self.generations: dict[str, int] = {}
+        self._counted = itertools.count(1)
+        self._watchers = watchers
         self._health = health
         self._page = page
         self._fronts: list[Front] = []
@@ -59,8 +61,8 @@ class Fronts:
 
     async def open(self) -> DoorPorts:
         ports = self._hold_ports()
-        settings, name, count = as_saved(self._settings), self._watcher.name, self._page.fronts
-        self._fronts = [Front(SetUp(settings, name, ports, number, count), self) for number in range(count)]
+        settings, count = as_saved(self._settings), self._page.fronts
+        self._fronts = [Front(SetUp(settings, ports, number, count), self) for number in range(count)]
         self._opening = asyncio.gather(*(front.open() for front in self._fronts))
         return ports
 
@@ -123,21 +125,31 @@ class Fronts:
 
     def _publish(self) -> None:
         self._is_to_publish = False
-        if (model := self.models.current) is not None:
-            self._page.retry_after_s = model.retry_after_s()
+        if models := self.models.live:
+            self._page.retry_after_s = max(model.retry_after_s() for model in models)
 
-    async def asked(self, what: str, model: ServedModel | None) -> Any:
+    async def asked(self, what: str, model: ServedModel | None, name: str) -> Any:
         """See `remote`."""
         if what == "refused":
-            return await self._watcher.refused_now()
+            return await self._watchers.refused_now(name)
         if what == "figures" and model is not None:
             return FIGURES.dump_python(await model.figures(), mode="json")
-        await self._watcher.look_on_demand()
+        await self._watchers.look_on_demand(name)
         await self.has_heard()
         return None
 
-    def _swapped(self) -> None:
-        self.generation += 1
+    @property
+    def generation(self) -> int:
+        """See `Server`."""
+        return max(self.generations.values(), default=0)
+
+    def _swapped(self, name: str) -> None:
+        self.generations[name] = next(self._counted)
         self._publish()
         for front in self._fronts:
-            front.tell_model()
+            front.tell_model(name)
+
+    def _removed(self, name: str) -> None:
+        self.generations.pop(name, None)
+        for front in self._fronts:
+            front.tell_removal(name)

@@ -37,7 +37,8 @@ from server.fronts.idle import IdleSelector
 from server.fronts.page import Page, SharedCallMetrics, SharedLedger
 from server.fronts.remote import Owner, RemoteModel, RemoteVersions
 from server.fronts.told import LiveModel, error_to_json
-from server.models.served_model import LoadedModels
+from server.models.catalogue import Catalogue
+from server.models.folders import name_of
 from server.net.health import Health
 from server.net.tls import certificates_of
 from server.queue.priorities import Admission
@@ -56,8 +57,6 @@ class SetUp:
 
     settings: dict[str, Any]
     """ServeSettings, as JSON has them."""
-    model_name: str
-    """That of the folder of versions."""
     ports: DoorPorts
     front: int
     """Which of them it is, from 0."""
@@ -113,10 +112,13 @@ class Front:
         """Until the server ends, and this process with it."""
         settings, number = self._settings, self._set_up.front
         self._health = Health()
-        self._models: LoadedModels[RemoteModel] = LoadedModels()
+        self._models: Catalogue[RemoteModel] = Catalogue(settings.default_model)
+        for folder in settings.models:
+            self._models.add(name_of(folder))
         self._owner = Owner(self._arena, self._page)
         ledger = SharedLedger(self._page, number)
-        admission = Admission(settings.queue_capacity, settings.max_inflight_bytes, ledger)
+        limits = settings.queue_capacity, settings.max_inflight_bytes
+        admission = Admission(*limits, ledger, self._models.count if settings.has_several else None)
         loop = asyncio.get_running_loop()
         link = Link(self._received, self._end, self._selector.when_idle)
         try:
@@ -124,8 +126,8 @@ class Front:
                 settings,
                 certificates_of(settings),
                 access_of(settings),
-                self._models,
-                RemoteVersions(self._set_up.model_name, self._owner),
+                self._models.for_calls(several=settings.has_several),
+                RemoteVersions(self._owner),
                 admission,
                 self._health,
                 SharedCallMetrics(self._page, number),
@@ -151,10 +153,12 @@ class Front:
         elif kind == frames.REPLY:
             self._owner.replied(content)
         elif kind == frames.READY:
-            self._health.set_ready(bool(content[0]))
+            self._show_ready(bool(content[0]))
             self._owner.send(frames.HEARD)
         elif kind == frames.MODEL:
             self._begin(self._take_live(LiveModel.model_validate_json(bytes(content))))
+        elif kind == frames.REMOVED:
+            self._begin(self._remove(bytes(content).decode()))
         else:
             self._begin(self._drain(*frames.SECONDS.unpack(content)))
 
@@ -165,9 +169,20 @@ class Front:
 
     async def _take_live(self, live: LiveModel) -> None:
         """New calls go to it; the server hears when the one before has no calls any more."""
-        self._models.swap(RemoteModel(live, self._owner))
+        loaded = self._models.folder(live.name)
+        loaded.swap(RemoteModel(live, self._owner))
+        self._show_ready(self._health.is_ready)
         self._owner.send(frames.LIVE, frames.NUMBER.pack(live.generation))
-        await self._models.close_replaced()
+        await loaded.close_replaced()
+
+    async def _remove(self, name: str) -> None:
+        if name in self._models.names:
+            loaded = self._models.remove(name)
+            self._show_ready(self._health.is_ready)
+            await loaded.close_unused()
+
+    def _show_ready(self, ready: bool) -> None:
+        self._health.set_ready(ready, [model.contract.name for model in self._models.live])
 
     async def _drain(self, grace_s: float) -> None:
         drained = await self._door.drain(grace_s)

@@ -71,12 +71,13 @@ class Owner:
         finally:
             del answer
 
-    async def ask(self, what: str, generation: int = 0) -> Any:
-        """Raises what the server does."""
+    async def ask(self, what: str, generation: int = 0, name: str = "") -> Any:
+        """Of a version by its generation, or a model by its name. Raises what the server does."""
         number = next(self._numbers)
         self._asked[number] = reply = self._loop.create_future()
         if self.link is not None:
-            self.link.send_json(frames.ASK, {"number": number, "what": what, "generation": generation})
+            asked = {"number": number, "what": what, "generation": generation, "name": name}
+            self.link.send_json(frames.ASK, asked)
         try:
             return await reply
         finally:
@@ -169,18 +170,17 @@ class RemoteModel:
 
 
 class RemoteVersions:
-    """The folder that the server looks at; see `Versions`."""
+    """The folders that the server looks at; see `Versions`."""
 
-    def __init__(self, name: str, owner: Owner) -> None:
-        self.name = name
+    def __init__(self, owner: Owner) -> None:
         self._owner = owner
 
-    async def refused_now(self) -> dict[int, str]:
-        told = await self._owner.ask("refused")
+    async def refused_now(self, name: str) -> dict[int, str]:
+        told = await self._owner.ask("refused", name=name)
         return {int(version): why for version, why in told.items()}
 
-    async def look_on_demand(self) -> None:
-        await self._owner.ask("look")
+    async def look_on_demand(self, name: str) -> None:
+        await self._owner.ask("look", name=name)
 
 
 def _nobody() -> None:

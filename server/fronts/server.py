@@ -3,15 +3,20 @@
 from typing import Any, Protocol
 
 from server.fronts.images import FrontImages
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
 
 
 class Server(Protocol):
     """What a front asks of the server."""
 
-    models: LoadedModels[ServedModel]
-    generation: int
-    """Of the current model; 0 while there is none."""
+    models: Catalogue[ServedModel]
+    generations: dict[str, int]
+    """Of the models' current versions, by their names."""
+
+    @property
+    def generation(self) -> int:
+        """The latest; 0 while there is none."""
 
     @property
     def is_ready(self) -> bool: ...
@@ -30,5 +35,5 @@ class Server(Protocol):
     def publish(self) -> None:
         """Something was put in the queue."""
 
-    async def asked(self, what: str, model: ServedModel | None) -> Any:
-        """What a front asks for its callers."""
+    async def asked(self, what: str, model: ServedModel | None, name: str) -> Any:
+        """What a front asks for its callers, of a version or of a model by its name."""

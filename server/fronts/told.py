@@ -12,6 +12,7 @@ from server.errors import (
     DeadlinePassed,
     Draining,
     FolderUnreachable,
+    ModelUnknown,
     NoModelReady,
     VersionRefused,
 )
@@ -20,7 +21,15 @@ from server.models.model import Model, ModelFigures
 _KNOWN: Final[dict[str, type[Exception]]] = {
     kind.__name__: kind
     for kind in (
-        *(DeadlinePassed, Draining, FolderUnreachable, NoModelReady, VersionRefused, ComputeFailed),
+        *(
+            DeadlinePassed,
+            Draining,
+            FolderUnreachable,
+            ModelUnknown,
+            NoModelReady,
+            VersionRefused,
+            ComputeFailed,
+        ),
         *(Unavailable, DataInvalid, BundleInvalid),
     )
 }
@@ -45,6 +54,8 @@ def error_from_json(told: Mapping[str, str]) -> Exception:
 class LiveModel(BaseModel, frozen=True):
     """A version that is live, as a front knows it."""
 
+    name: str
+    """The model's, in this server."""
     generation: int
     """Counts the versions that went live in this server."""
     contract: BundleContract
@@ -53,8 +64,9 @@ class LiveModel(BaseModel, frozen=True):
     precision: Precision
 
     @classmethod
-    def of(cls, generation: int, model: Model) -> "LiveModel":
+    def of(cls, name: str, generation: int, model: Model) -> "LiveModel":
         return cls(
+            name=name,
             generation=generation,
             contract=model.contract,
             digest=model.identity.digest,

@@ -12,7 +12,7 @@ from server.calls.service import BatchRequest, ClassifierService, ImageRequest
 from server.errors import Refused
 from server.http.answers import classified, classified_batch, plain
 from server.http.call import REQUEST_ID, HttpCall
-from server.http.query import query_of, version_of
+from server.http.query import query_of, version_and_model_of
 from server.http.uploads import Uploads
 
 CLASSIFY: Final = "/v1/classify"
@@ -60,14 +60,16 @@ class ClassifyRoutes:
         return json_answer(classified_batch(answer), call)
 
     async def get_model(self, request: web.Request) -> web.Response:
-        """The model that is served."""
+        """A model that is served."""
         call = HttpCall(request)
         try:
             await call.begin(self._calls, "GetModel")
-            version = version_of(request)
+            version, model = version_and_model_of(request)
         except Refused as error:
             await call.refuse(self._calls, "GetModel", error)
-        answer = await self._service.GetModel(pb.GetModelRequest(model_version=version), call.context)
+        answer = await self._service.GetModel(
+            pb.GetModelRequest(model_version=version, model=model), call.context
+        )
         return json_answer(plain(answer), call)
 
 

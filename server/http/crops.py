@@ -10,7 +10,7 @@ from server.errors import Refused
 from server.http.call import HttpCall
 from server.http.classify import headers_of
 from server.http.cropper import Cropper
-from server.http.query import version_of
+from server.http.query import version_and_model_of
 from server.http.uploads import Uploads
 from server.models.model import Models
 from server.queue.priorities import Admission, Priority
@@ -40,20 +40,21 @@ class CropRoutes:
         call = HttpCall(request)
         try:
             await call.begin(self._calls, METHOD)
-            version = version_of(request)
+            chosen = version_and_model_of(request)
             image = await self._uploads.image(request, call)
         except Refused as error:
             await call.refuse(self._calls, METHOD, error)
-        png = await call.ended_in_time(self._cropped(image, version, call))
+        png = await call.ended_in_time(self._cropped(image, chosen, call))
         return web.Response(body=png, content_type="image/png", headers=headers_of(call))
 
-    async def _cropped(self, image: bytes, version: int, call: HttpCall) -> bytes:
+    async def _cropped(self, image: bytes, chosen: tuple[int, str], call: HttpCall) -> bytes:
         answering = self._calls.answering(METHOD, None, call.request_id, call.context, call.deadline)
         async with answering as counted:
             check_request_id("request_id", call.request_id)
-            with self._models.use(version) as model:
+            with self._models.use(*chosen) as model:
                 counted.version = model.contract.version
-                with self._admission.admit(1, len(image), Priority.BULK, model.retry_after_s):
+                room = 1, len(image), Priority.BULK, model.retry_after_s, model.contract.name
+                with self._admission.admit(*room):
                     png = await self._cropper.png(image, model.contract.preprocess)
             counted.images = 1
             return png

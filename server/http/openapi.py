@@ -21,7 +21,7 @@ from server.http.classify import CLASSIFY, CLASSIFY_BATCH, MODEL
 from server.http.crops import CROP
 from server.http.page import FILES
 from server.http.problems import HTTP, title_of
-from server.http.query import OPTIONS, PRIORITIES
+from server.http.query import OF_ANY, OPTIONS, PRIORITIES
 from server.http.schemas import PROBLEM, TORCHSERVE_ERROR, Json, ref, schemas, torchserve_answers
 from server.http.torchserve_errors import MODELS, PING, PREDICTIONS
 
@@ -52,6 +52,7 @@ _SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
         "A version that is loaded; 0 means the current one.",
     ),
     "priority": ({"type": "string", "enum": [*PRIORITIES]}, "Interactive images go first."),
+    "model": (_TEXT, "Of several models, which one; empty means the only one, or the default."),
 }
 _ASKED: Final = ("INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "INTERNAL")
 """How a call without a body may end beside well."""
@@ -128,9 +129,9 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
         Operation(
             MODEL,
             "get",
-            "Describes the model that is served.",
+            "Describes a model that is served.",
             _answer(pb.GetModelResponse.DESCRIPTOR),
-            ("model_version",),
+            OF_ANY,
             None,
             _ASKED,
         ),
@@ -139,7 +140,7 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
             "post",
             "The image as the model sees it.",
             {"image/png": {"schema": _BYTES}},
-            ("model_version",),
+            OF_ANY,
             one,
             _UPLOADED,
         ),

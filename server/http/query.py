@@ -7,6 +7,7 @@ from aiohttp import web
 
 from fovea.v1 import classify_pb2 as pb
 from server.errors import FieldInvalid
+from server.http.json_bodies import a_text
 
 Reader = Callable[[str, str], Any]
 """Takes an option's name and its value."""
@@ -22,6 +23,7 @@ class Query(NamedTuple):
     min_probability: float = 0.0
     model_version: int = 0
     priority: "pb.Priority.ValueType" = pb.PRIORITY_UNSPECIFIED
+    model: str = ""
 
 
 _DEFAULT: Final = Query()
@@ -34,9 +36,10 @@ def query_of(request: web.BaseRequest) -> Query:
     return Query(**_read(request, OPTIONS))
 
 
-def version_of(request: web.BaseRequest) -> int:
+def version_and_model_of(request: web.BaseRequest) -> tuple[int, str]:
     """Of a call that has no other option. Raises FieldInvalid."""
-    return int(_read(request, {"model_version": _version}).get("model_version", 0))
+    options = _read(request, {name: OPTIONS[name] for name in OF_ANY})
+    return options.get("model_version", 0), options.get("model", "")
 
 
 def _read(request: web.BaseRequest, options: Mapping[str, Reader]) -> dict[str, Any]:
@@ -78,10 +81,17 @@ def _priority(name: str, value: str) -> "pb.Priority.ValueType":
         raise FieldInvalid(name, f"{name} must be {' or '.join(PRIORITIES)}, not {value!r}") from None
 
 
+def _name(name: str, value: str) -> str:
+    return a_text(value, name)
+
+
+OF_ANY: Final = ("model_version", "model")
+"""Options that every call has."""
 OPTIONS: Final[dict[str, Reader]] = {
     "top_k": _count,
     "min_probability": _share,
     "model_version": _version,
     "priority": _priority,
+    "model": _name,
 }
 """Of a classification, and what reads each."""

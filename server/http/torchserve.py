@@ -12,10 +12,11 @@ from fovea.v1 import classify_pb2 as pb
 from server.calls.answering import Calls
 from server.calls.service import ClassifierService, ImageRequest
 from server.config import ServeSettings
-from server.errors import ModelUnknown, Refused, VersionNotLoaded
+from server.errors import ModelUnknown, NoModelReady, Refused, VersionNotLoaded
 from server.http.call import HttpCall
 from server.http.classify import json_answer
 from server.http.json_bodies import a_text
+from server.http.query import Query
 from server.http.torchserve_errors import MODELS, PING, PREDICTIONS
 from server.http.uploads import Uploads
 from server.models.model import Models
@@ -23,6 +24,8 @@ from server.oip.service import InferenceService
 
 TOP_K: Final = 5
 """The handler's, of as many labels as there are."""
+SHOWN: Final = 8
+"""Names that an error lists, at most."""
 ALL: Final = "all"
 """In the place of a version: each that is loaded."""
 
@@ -68,49 +71,63 @@ class TorchServeRoutes:
         call = HttpCall(request)
         try:
             await call.begin(self._calls, "Classify")
-            version = self._version(request, "")
+            name, version = self._chosen(request, "")
             image = await self._uploads.image(request, call)
-            top_k = min(TOP_K, len(self._models.choose(version).contract.labels))
+            top_k = min(TOP_K, len(self._models.choose(version, name).contract.labels))
         except Refused as error:
             await call.refuse(self._calls, "Classify", error)
-        asked = ImageRequest(top_k, 0.0, version, pb.PRIORITY_UNSPECIFIED, call.request_id, memoryview(image))
+        query = Query(top_k, 0.0, version, model=name)
+        asked = ImageRequest(*query, call.request_id, memoryview(image))
         answer = await call.ended_in_time(self._service.Classify(asked, call.context))
         return json_answer({each.label: each.probability for each in answer.predictions}, call)
 
     async def list_models(self, request: web.Request) -> web.Response:
-        """The one that is served."""
+        """Those that are served; TorchServe's pages of a long list are one here."""
         call = HttpCall(request)
-        model = (await self._service.GetModel(pb.GetModelRequest(), call.context)).model
-        return json_answer({"models": [{"modelName": model.name, "modelUrl": _url(model)}]}, call)
+        try:
+            await call.begin(self._calls, "GetModel")
+        except Refused as error:
+            await call.refuse(self._calls, "GetModel", error)
+        async with self._calls.answering("GetModel", None, call.request_id, call.context, call.deadline, ""):
+            current = self._models.live
+            if not current:
+                raise NoModelReady("no model is ready yet")
+            listed = [{"modelName": each.identity.name, "modelUrl": _url(each.identity)} for each in current]
+        return json_answer({"models": listed}, call)
 
     async def describe(self, request: web.Request) -> web.Response:
         """A list of one: as much of TorchServe's description as there is here."""
         call = HttpCall(request)
         try:
             await call.begin(self._calls, "GetModel")
-            version = self._version(request, "", ALL)
+            name, version = self._chosen(request, "", ALL)
         except Refused as error:
             await call.refuse(self._calls, "GetModel", error)
-        model = await self._service.GetModel(pb.GetModelRequest(model_version=version), call.context)
+        asked = pb.GetModelRequest(model_version=version, model=name)
+        model = await self._service.GetModel(asked, call.context)
         return json_answer([self._described(model)], call)
 
     async def refuse_change(self, request: web.Request) -> web.Response:
         """405, as where a path is known for what only looks: nothing else is below this one."""
         raise web.HTTPMethodNotAllowed(request.method, [])
 
-    def _version(self, request: web.Request, *current: str) -> int:
-        """0 where the path has one of `current`. Raises ModelUnknown, VersionNotLoaded, NoModelReady."""
-        served = self._models.choose(0).contract.name
+    def _chosen(self, request: web.Request, *current: str) -> tuple[str, int]:
+        """Name and version, which is 0 where the path has one of `current`.
+
+        Raises ModelUnknown, VersionNotLoaded, NoModelReady.
+        """
         name = a_text(request.match_info["name"], "name")
-        if name != served:
+        if name not in self._models.names:
+            served = ", ".join(sorted(self._models.names)[:SHOWN])
             raise ModelUnknown(f"Model not found: {name[:64]} (served: {served})")
+        self._models.choose(0, name)
         version = a_text(request.match_info.get("version", ""), "version")
         if version in current:
-            return 0
+            return name, 0
         number = version.removesuffix(".0")  # TorchServe's versions are 1.0, 2.0, ...
         if not (number.isascii() and number.isdecimal() and len(number) < 20 and int(number)):
             raise VersionNotLoaded(f"Model version: {version[:64]} does not exist for model: {name}")
-        return int(number)
+        return name, int(number)
 
     def _described(self, described: pb.GetModelResponse) -> dict[str, Any]:
         model, settings = described.model, self._settings

@@ -1,5 +1,6 @@
-"""The model that is served: loaded, found and swapped as versions come, or refused.
+"""The models that are served: loaded, found and swapped as versions come, or refused.
 
 For the rooms above: `model` (`Model`, `Models`, `Versions`, `Classified`, `CallTimes`, `ModelFigures`),
-`served_model` (`ServedModel`, `LoadedModels`), `watcher.Watcher`, `following.VersionSearch`.
+`served_model` (`ServedModel`, `LoadedModels`), `catalogue.Catalogue`, `watchers.Watchers`,
+`folders.name_of`, `following.VersionSearch`.
 """

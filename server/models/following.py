@@ -2,14 +2,18 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from fovea.errors import BundleInvalid, FoveaError
 from fovea.model import versions
 from fovea.stores.storage import Entry, open_folder
 
 logger = logging.getLogger(__name__)
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,14 @@ class Refusal:
 class VersionSearch:
     """What is known of the folder from one look to the next."""
 
-    def __init__(self, models: str, pinned: int | None, cache: str = "") -> None:
-        """Callers do not learn where `models` and `cache` are. Raises SettingsInvalid for no folder's URI."""
+    def __init__(
+        self, models: str, pinned: int | None, cache: str = "", about: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Callers do not learn where `models` and `cache` are; the log is told `about` with each line.
+
+        Raises SettingsInvalid for no folder's URI.
+        """
+        self._about = dict(about)
         self.folder = open_folder(models)
         self.refused: dict[int, Refusal] = {}
         """Those that might be next."""
@@ -67,14 +77,16 @@ class VersionSearch:
         self.refused[candidate.version] = refusal_of(candidate, error, self._places)
 
     def warn_of(self, version: int) -> None:
-        facts = {"version": version, "reason": self.refused[version].reason}
+        facts = self._about | {"version": version, "reason": self.refused[version].reason}
         logger.warning("version is refused", extra=facts)
 
     def fail(self, error: Exception) -> None:
         """The bucket does not answer, or there is a bug. Said once, until a look succeeds."""
         if not self.has_failed:
             unforeseen = None if isinstance(error, FoveaError) else error
-            logger.warning("cannot look for versions", extra={"reason": str(error)}, exc_info=unforeseen)
+            logger.warning(
+                "cannot look for versions", extra=self._about | {"reason": str(error)}, exc_info=unforeseen
+            )
         self.has_failed = True
 
     def why_there_is_none(self) -> BundleInvalid:

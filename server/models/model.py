@@ -1,6 +1,6 @@
 """What services know of a model, be it in this process or in another, and of what it has answered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
@@ -76,29 +76,33 @@ class Model(Protocol):
 
 
 class Models(Protocol):
-    """The versions that can be asked for; 0 is the current one."""
+    """The versions that can be asked for; 0 is the current one.
+
+    A model is named as its folder is; no name is that of the only one, or of --default-model.
+    """
 
     @property
-    def current(self) -> Model | None: ...
+    def names(self) -> tuple[str, ...]:
+        """Those that there are, loaded or not."""
 
-    def choose(self, version: int) -> Model:
-        """To be described. Raises NoModelReady, VersionNotLoaded."""
+    @property
+    def live(self) -> Sequence[Model]:
+        """The current version of each that has one."""
 
-    def use(self, version: int) -> AbstractContextManager[Model]:
+    def choose(self, version: int, name: str = "") -> Model:
+        """To be described. Raises ModelUnknown, FieldInvalid, NoModelReady, VersionNotLoaded."""
+
+    def use(self, version: int, name: str = "") -> AbstractContextManager[Model]:
         """To answer a request with: it is not closed before the block is left. Raises the same."""
 
 
 class Versions(Protocol):
-    """The model's folder of versions, and what of it could not be served."""
+    """The models' folders of versions, and what of them could not be served."""
 
-    @property
-    def name(self) -> str:
-        """The model's, which its folder has."""
-
-    async def refused_now(self) -> dict[int, str]:
+    async def refused_now(self, name: str) -> dict[int, str]:
         """The versions that might be served next but were refused, and why, as callers may know it."""
 
-    async def look_on_demand(self) -> None:
+    async def look_on_demand(self, name: str) -> None:
         """Returns when the newest version serves. Raises VersionRefused, FolderUnreachable, NoModelReady."""
 
 

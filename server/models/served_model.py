@@ -1,7 +1,7 @@
 """A model that is served, with its queue and statistics, and which one answers as versions come and go."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
@@ -11,32 +11,44 @@ from fovea.v1 import classify_pb2 as pb
 from server.background import in_background
 from server.compute.backend import Decoder, WorkItem
 from server.compute.decode_ahead import AheadDecoder
-from server.compute.engine import Engine, open_engine
+from server.compute.engine import Engine, Shared, open_engine
 from server.config import ServeSettings
-from server.errors import NoModelReady, VersionNotLoaded
+from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
+from server.models.folders import shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
 from server.telemetry.drift import KINDS, TENTHS, drift_gauges
-from server.telemetry.metrics import Metrics
+from server.telemetry.model_metrics import ModelMetrics
 
 M = TypeVar("M", bound=Model)
 
 
-async def open_model(bundle: ModelBundle, settings: ServeSettings, metrics: Metrics) -> "ServedModel":
-    """Checks and warms the model beside the event loop. Raises BundleInvalid, Unavailable."""
-    return ServedModel(await open_engine(bundle, settings), settings, metrics)
+async def open_model(
+    bundle: ModelBundle,
+    settings: ServeSettings,
+    metrics: ModelMetrics,
+    shared: Shared | None = None,
+    name: str = "",
+) -> "ServedModel":
+    """Checks and warms the model beside the event loop, with `shared` by what several models share.
+
+    `name` is the model's in this server, if not its contract's. Raises BundleInvalid, Unavailable.
+    """
+    return ServedModel(await open_engine(bundle, settings, shared), settings, metrics, name)
 
 
 class ServedModel:
     """A warmed model with the queue before it."""
 
-    def __init__(self, engine: Engine, settings: ServeSettings, metrics: Metrics) -> None:
-        """Is called in the event loop that will serve it."""
+    def __init__(
+        self, engine: Engine, settings: ServeSettings, metrics: ModelMetrics, name: str = ""
+    ) -> None:
+        """Is called in the event loop that will serve it. `name` is another than its contract's."""
         self.bundle = engine.bundle
         self.provider = engine.provider
         self.precision = engine.precision
-        self.contract: BundleContract = engine.bundle.contract
+        self.contract: BundleContract = _named(engine.bundle.contract, name)
         self.identity = pb.ModelVersion(
             name=self.contract.name,
             version=self.contract.version,
@@ -132,17 +144,24 @@ class ServedModel:
 
 
 class LoadedModels(Generic[M]):
-    """The versions that can be asked for: none while the first one loads, then the current one.
+    """The versions of one model that can be asked for: none while the first one loads, then the current one.
 
-    Lives in one event loop, in which a swap is between two requests.
+    Where there is no other model, see `Models`. Lives in one event loop, in which a swap is between two requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "", look: asyncio.Event | None = None) -> None:
+        """`name` is that of their folder; `look` is set when they may be ready now, or not any more."""
+        self._name = name
         self._current: _Loaded[M] | None = None
         self._replaced: _Loaded[M] | None = None
-        self._look = asyncio.Event()
+        self._look = look or asyncio.Event()
         self.on_swap: Callable[[], None] = lambda: None
         """Is told when another model is the current one, before any request goes to it."""
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self._current.model.contract.name if self._current else self._name
 
     @property
     def current(self) -> M | None:
@@ -157,27 +176,28 @@ class LoadedModels(Generic[M]):
         """Has whoever follows `readiness` look again."""
         self._look.set()
 
-    async def readiness(self) -> AsyncIterator[bool]:
-        """Gives `is_ready` each time that it may have changed; to one reader."""
-        while await self._look.wait():
-            self._look.clear()
-            yield self.is_ready
-
     @property
     def queued(self) -> int:
         """Images that wait to be computed by the current model."""
         return self._current.model.queued if self._current else 0
 
-    def choose(self, version: int) -> M:
-        """A version's model, to be described; 0 is the current one. Raises NoModelReady, VersionNotLoaded."""
-        return self._find(version).model
+    @property
+    def names(self) -> tuple[str, ...]:
+        """See `Models`."""
+        return (self.name,)
 
-    def use(self, version: int) -> AbstractContextManager[M]:
-        """A version's model to answer a request with: it is not closed before the block is left.
+    @property
+    def live(self) -> Sequence[M]:
+        """See `Models`."""
+        return [self._current.model] if self._current else []
 
-        Raises what `choose` does.
-        """
-        return self._find(version)
+    def choose(self, version: int, name: str = "") -> M:
+        """See `Models`."""
+        return self._find(version, name).model
+
+    def use(self, version: int, name: str = "") -> AbstractContextManager[M]:
+        """See `Models`."""
+        return self._find(version, name)
 
     def swap(self, model: M) -> None:
         """Requests from here on go to this model. The one before is `close_replaced`'s."""
@@ -193,12 +213,22 @@ class LoadedModels(Generic[M]):
             await self._replaced.model.close()
             self._replaced = None
 
+    async def close_unused(self) -> None:
+        """Closes every model, once the requests that it has are answered; there come no more."""
+        await self.close_replaced()
+        if self._current:
+            await self._current.unused.wait()
+            await self._current.model.close()
+            self._current = None
+
     async def close(self) -> None:
         """Closes every model, whatever it still has to do."""
         models = [loaded.model for loaded in (self._replaced, self._current) if loaded]
         await asyncio.gather(*(model.close() for model in models), return_exceptions=True)
 
-    def _find(self, version: int) -> "_Loaded[M]":
+    def _find(self, version: int, name: str) -> "_Loaded[M]":
+        if name and name not in (self.name, self._name):
+            raise ModelUnknown(f"there is no model {shown(name)}; there is {self.name!r}")
         if self._current is None:
             raise NoModelReady("no model is ready yet")
         loaded = self._current.model.contract.version
@@ -229,13 +259,17 @@ class _Loaded(Generic[M]):
             self.unused.set()
 
 
+def _named(contract: BundleContract, name: str) -> BundleContract:
+    return contract if name in ("", contract.name) else contract.model_copy(update={"name": name})
+
+
 class ModelStatistics:
     """What one version computed and predicted since it went live: for the metrics, and for OIP's statistics.
 
     Belongs to the event loop that serves.
     """
 
-    def __init__(self, metrics: Metrics, contract: BundleContract, precision: Precision) -> None:
+    def __init__(self, metrics: ModelMetrics, contract: BundleContract, precision: Precision) -> None:
         self.images = 0
         """Computed, whoever asked for them."""
         self.batches: dict[int, Tally] = {}

@@ -4,37 +4,60 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from fovea.errors import BundleInvalid, Unavailable
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from server.background import in_background
+from server.compute.engine import Shared
 from server.config import ServeSettings
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.models.demand import Demand
 from server.models.following import Candidate, VersionSearch
 from server.models.served_model import LoadedModels, ServedModel, open_model
-from server.telemetry.metrics import Metrics
+from server.telemetry.model_metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Among:
+    """What a model has to do with the others of its server."""
+
+    name: str
+    shared: Shared
+    turn: asyncio.Lock
+    """Is held by whoever loads: one version at a time, of all models."""
+
+
 class Watcher:
-    """Keeps the highest good version of --models current, or the one that --model-version names.
+    """Keeps the highest good version of a model current, or the one that --model-version names.
 
     Loads one version at a time, and only when the last one that was replaced is closed: there are never
     more than two in memory. Lives in the event loop that serves; what takes long is done in threads.
     """
 
-    def __init__(self, settings: ServeSettings, models: LoadedModels[ServedModel], metrics: Metrics) -> None:
-        """Raises SettingsInvalid where --models names no folder."""
+    def __init__(
+        self,
+        folder: str,
+        settings: ServeSettings,
+        models: LoadedModels[ServedModel],
+        metrics: ModelMetrics,
+        among: Among | None = None,
+    ) -> None:
+        """`among` is of a server of several models. Raises SettingsInvalid where `folder` is none's URI."""
+        self._folder = folder
         self._settings = settings
         self._models = models
         self._metrics = metrics
+        self._among = among
         cache = str((settings.model_cache or versions.default_cache()) / "models")
-        self._search = VersionSearch(settings.models, settings.version, cache)
-        self._may_end = not settings.wait_for_model
+        about = {"model": among.name} if among else {}
+        self._search = VersionSearch(folder, settings.version, cache, about)
+        self._may_end = not settings.wait_for_model and settings.model_root is None
         self._gone = False
         self._wake = asyncio.Event()
         self._tries_refused_again = False
@@ -65,18 +88,9 @@ class Watcher:
             await self._next_look()
             await self.look()
 
-    @property
-    def name(self) -> str:
-        """The model's, which its folder has."""
-        return self._settings.models.rstrip("/").rpartition("/")[2]
-
     def refused(self) -> dict[int, str]:
         """The versions that might be served next but were refused, and why, as callers may know it."""
         return {version: refusal.public_reason for version, refusal in self._search.refused.items()}
-
-    async def refused_now(self) -> dict[int, str]:
-        """See `Versions`."""
-        return self.refused()
 
     def look_now(self) -> None:
         """Has everything looked at again at once, refused versions too; after the load that is under way."""
@@ -137,7 +151,7 @@ class Watcher:
         current = self._models.current
         if current is None:
             return
-        facts = {"version": current.contract.version}
+        facts = self._facts(current.contract.version)
         gone = current.contract.version not in self._search.listed
         if gone and not self._gone:
             self._metrics.reloads.labels("gone").inc()
@@ -154,12 +168,15 @@ class Watcher:
         return self._search.next(current.contract.version if current else 0, tried)
 
     async def _open(self, version: int) -> ServedModel:
-        settings = self._settings
-        fetch = partial(versions.fetch, settings.models, version, settings.model_cache)
+        settings, among = self._settings, self._among
+        fetch = partial(versions.fetch, self._folder, version, settings.model_cache)
         bundle = await in_background(fetch)
-        logger.debug("a version is fetched and verified", extra={"version": version})
+        logger.debug("a version is fetched and verified", extra=self._facts(version))
         try:
-            return await open_model(bundle, settings, self._metrics)
+            if among is None:
+                return await open_model(bundle, settings, self._metrics)
+            async with among.turn:
+                return await open_model(bundle, settings, self._metrics, among.shared, among.name)
         except BundleInvalid:
             await self._drop_cached(bundle)
             raise
@@ -170,17 +187,21 @@ class Watcher:
         self._metrics.show_model(model.bundle, model.provider, model.precision, model.statistics.drifts)
         verdict = model.contract.verdict
         if verdict and verdict.word == "Not fit to ship":
-            facts = {"version": model.contract.version, "against": "; ".join(verdict.against)}
+            facts = self._facts(model.contract.version) | {"against": "; ".join(verdict.against)}
             logger.warning(
                 "the version that is live is not fit to ship, says its training report", extra=facts
             )
         if before:
             self._metrics.reloads.labels("swapped").inc()
-            facts = {"version": model.contract.version, "provider": model.provider}
+            facts = self._facts(model.contract.version) | {"provider": model.provider}
             logger.info("new version is live", extra=facts)
             await self._models.close_replaced()
-            logger.info("replaced version is closed", extra={"version": before.contract.version})
+            logger.info("replaced version is closed", extra=self._facts(before.contract.version))
             await self._drop_cached(before)
+
+    def _facts(self, version: int) -> dict[str, Any]:
+        """For the log."""
+        return {"model": self._among.name, "version": version} if self._among else {"version": version}
 
     def _refuse(self, candidate: Candidate, error: Exception) -> None:
         self._search.refuse(candidate, error)
@@ -203,4 +224,4 @@ class Watcher:
 
     async def _drop_cached(self, bundle: ModelBundle) -> None:
         # A pod that lives for months would fill its disk with the versions that it has served.
-        await in_background(partial(versions.drop_cached, bundle, self._settings.models))
+        await in_background(partial(versions.drop_cached, bundle, self._folder))

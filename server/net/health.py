@@ -2,7 +2,7 @@
 """Health in two places: beside the calls, and on a port of its own that answers when those are saturated."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from server.net.ports import bind_grpc
 
 LIVE: Final = "live"
 CLASSIFIER: Final = classify_pb2.DESCRIPTOR.services_by_name["Classifier"].full_name
+OF_MODEL: Final = "models/"
+"""Before a model's name: the service that says whether it answers."""
 INFERENCE: Final = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _Request = health_pb2.HealthCheckRequest
@@ -22,12 +24,17 @@ _Status = health_pb2.HealthCheckResponse
 
 
 class Health:
-    """What grpc.health.v1 says: `live` is SERVING from the start, "" and the services once a model is."""
+    """What grpc.health.v1 says: `live` is SERVING from the start, "" and the services once a model is.
+
+    So does `models/NAME`, of each model.
+    """
 
     def __init__(self) -> None:
         self.is_ready = False
         self._states = _ServingStates()
         self._probes: tuple[grpc.Server, ThreadPoolExecutor] | None = None
+        self._models: set[str] = set()
+        """The services of all that there were."""
         self._states.set(LIVE, serving=True)
         self.set_ready(False)
 
@@ -45,11 +52,15 @@ class Health:
         server.start()
         return bound
 
-    def set_ready(self, ready: bool) -> None:
-        """Is called in the event loop of the calls."""
+    def set_ready(self, ready: bool, models: Iterable[str] = ()) -> None:
+        """`models` are those that could answer. Is called in the event loop of the calls."""
         self.is_ready = ready
         for service in ("", CLASSIFIER, INFERENCE):
             self._states.set(service, serving=ready)
+        able = {f"{OF_MODEL}{name}" for name in models}
+        for service in able | self._models:
+            self._states.set(service, serving=ready and service in able)
+        self._models |= able
 
     def stop(self) -> None:
         if self._probes is not None:

@@ -1,15 +1,20 @@
-"""The model has two names in the protocol: one takes encoded images, the other crops that are ready."""
+"""Each model has two names in the protocol: one takes encoded images, the other crops that are ready."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from fovea.model.bundle import BundleContract
 from server.errors import FieldInvalid, ModelUnknown
+from server.models.model import Models
 
 ONNX_SUFFIX: Final = "_onnx"
 OUTPUTS: Final = ("probabilities", "logits", "label")
 SHOWN: Final = 64
 """Characters of a caller's own text that an error repeats: gRPC sends no long ones."""
+
+
+SHOWN_MODELS: Final = 8
+"""Whose names an error lists, at most."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,19 @@ def alias_of(contract: BundleContract, name: str) -> ModelAlias:
             return alias
     known = " and ".join(f"'{alias.name}', which takes {alias}" for alias in aliases)
     raise ModelUnknown(f"there is no model {quoted(name)}; there are {known}")
+
+
+def find(models: Models, name: str) -> tuple[ModelAlias, str]:
+    """The alias, and the name of the model that it is one of. Raises ModelUnknown, NoModelReady."""
+    names = models.names
+    own = name if name in names else name.removesuffix(ONNX_SUFFIX)
+    if own in names:
+        return alias_of(models.choose(0, own).contract, name), own
+    if len(names) == 1:
+        alias_of(models.choose(0).contract, name)
+    known = ", ".join(f"'{each}' and '{each}{ONNX_SUFFIX}'" for each in sorted(names)[:SHOWN_MODELS])
+    more = f" and {len(names) - SHOWN_MODELS} more" if len(names) > SHOWN_MODELS else ""
+    raise ModelUnknown(f"there is no model {quoted(name)}; there are {known or 'none'}{more}")
 
 
 def version_of(field: str, text: str) -> int:

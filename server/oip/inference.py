@@ -11,7 +11,7 @@ from server.calls.access_log import Call
 from server.calls.answering import check_request_id
 from server.compute.backend import WorkItem
 from server.models.model import CallTimes, Classified, Model, Models
-from server.oip.aliases import ModelAlias, alias_of, version_of
+from server.oip.aliases import ModelAlias, find, version_of
 from server.oip.infer_request import Content, InferRequest
 from server.oip.inputs import Images, images_of
 from server.oip.outputs import response, wanted_of
@@ -36,8 +36,8 @@ class Inference:
         """
         request = received.message
         check_request_id("id", request.id)
-        alias = alias_of(self._models.choose(0).contract, request.model_name)
-        with self._models.use(version_of("model_version", request.model_version)) as model:
+        alias, name = find(self._models, request.model_name)
+        with self._models.use(version_of("model_version", request.model_version), name) as model:
             began_ms = int(time.time() * 1000)
             try:
                 answer, timing, answer_s = await self._answer(received, alias, model, deadline, call)
@@ -62,7 +62,8 @@ class Inference:
         priority = priority_of(request.parameters, images.count)
         deadline = deadline_within(request.parameters, deadline)
         wants_logits = any(output.name == "logits" for output in wanted)
-        with self._admission.admit(images.count, images.size_bytes, priority, model.retry_after_s):
+        room = images.count, images.size_bytes, priority, model.retry_after_s, model.contract.name
+        with self._admission.admit(*room):
             queue = _Queue(model, alias, wants_logits, deadline, priority)
             classified = await queue.classify(images)
         classified_at = time.monotonic()

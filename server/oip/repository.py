@@ -1,4 +1,6 @@
-"""The protocol's model repository: one model's folder of versions, which alone decides what is loaded."""
+"""The protocol's model repository: the models' folders of versions, which alone decide what is loaded."""
+
+from typing import Final
 
 from fovea.oip import open_inference_pb2 as pb
 from server.errors import FieldInvalid, ModelUnknown, Unsupported
@@ -7,6 +9,9 @@ from server.net.health import Health
 from server.oip.aliases import ONNX_SUFFIX, quoted
 from server.oip.description import index_entries
 from server.queue.priorities import Admission
+
+SHOWN: Final = 16
+"""Names that an error lists, at most."""
 
 ModelRequest = pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest
 
@@ -23,41 +28,46 @@ class Repository:
     async def index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         """Raises FieldInvalid."""
         _check_repository(request.repository_name)
-        current = self._models.current.contract.version if self._models.current else None
-        refused = await self._versions.refused_now()
-        entries = index_entries(self._names(), current, refused, self._health.is_ready)
-        shown_ones = [entry for entry in entries if entry.state == "READY" or not request.ready]
-        return pb.RepositoryIndexResponse(models=shown_ones)
+        current = {model.contract.name: model.contract.version for model in self._models.live}
+        shown: list[pb.RepositoryIndexResponse.ModelIndex] = []
+        for name in self._models.names:
+            refused = await self._versions.refused_now(name)
+            shown += index_entries(_aliases(name), current.get(name), refused, self._health.is_ready)
+        shown = [entry for entry in shown if entry.state == "READY" or not request.ready]
+        return pb.RepositoryIndexResponse(models=shown)
 
     async def load(self, request: pb.RepositoryModelLoadRequest) -> None:
         """Returns when the newest version serves.
 
         Raises VersionRefused where it is bad, FolderUnreachable, NoModelReady where there is none, Draining.
         """
-        self._check_model(request)
+        name = self._model_of(request)
         if request.parameters:
             raise Unsupported("a model is loaded as its bundle says: a load takes no parameters")
         async with self._admission.while_open():
-            await self._versions.look_on_demand()
+            await self._versions.look_on_demand(name)
 
     def refuse_unload(self, request: pb.RepositoryModelUnloadRequest) -> Exception:
-        self._check_model(request)
+        self._model_of(request)
         return Unsupported(
             "models are not unloaded by call: the server serves the newest version in its folder, "
             "or the one that --model-version names"
         )
 
-    def _check_model(self, request: ModelRequest) -> None:
+    def _model_of(self, request: ModelRequest) -> str:
+        """By one of its names, which are known before a version is."""
         _check_repository(request.repository_name)
-        if request.model_name not in self._names():
-            known = " and ".join(map(repr, self._names()))
-            raise ModelUnknown(f"there is no model {quoted(request.model_name)}; there are {known}")
+        aliases = {alias: name for name in self._models.names for alias in reversed(_aliases(name))}
+        if (asked := request.model_name) in self._models.names:
+            return asked
+        if asked not in aliases:
+            known = " and ".join(map(repr, sorted(aliases)[:SHOWN]))
+            raise ModelUnknown(f"there is no model {quoted(asked)}; there are {known}")
+        return aliases[asked]
 
-    def _names(self) -> tuple[str, str]:
-        """Known before a version is: the folder has the model's name."""
-        current = self._models.current
-        name = current.contract.name if current else self._versions.name
-        return name, f"{name}{ONNX_SUFFIX}"
+
+def _aliases(name: str) -> tuple[str, str]:
+    return name, f"{name}{ONNX_SUFFIX}"
 
 
 def _check_repository(name: str) -> None:

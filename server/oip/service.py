@@ -1,6 +1,7 @@
 # ruff: noqa: N802 - the methods are named as in open_inference.proto
 """The service inference.GRPCInferenceService: another way to the model, through the same queue and limits."""
 
+from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager, suppress
 
 from fovea.oip import open_inference_pb2 as pb
@@ -12,7 +13,7 @@ from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
 from server.models.model import Model, Models
 from server.net.health import Health
 from server.oip import description
-from server.oip.aliases import ModelAlias, alias_of, aliases_of, version_of
+from server.oip.aliases import ModelAlias, aliases_of, find, version_of
 from server.oip.infer_request import InferRequest
 from server.oip.inference import Inference
 from server.oip.repository import Repository
@@ -50,8 +51,8 @@ class InferenceService(GRPCInferenceServiceServicer):
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         async with self._call("ModelReady", request, context):
             with suppress(NoModelReady, ModelUnknown, VersionNotLoaded):
-                self._find(request)
-                return pb.ModelReadyResponse(ready=self._health.is_ready)
+                model, _ = self._find(request)
+                return pb.ModelReadyResponse(ready=self._health.is_ready and model.has_workers)
             return pb.ModelReadyResponse(ready=False)
 
     async def ServerMetadata(
@@ -82,15 +83,13 @@ class InferenceService(GRPCInferenceServiceServicer):
         self, request: pb.ModelStatisticsRequest, context: Context
     ) -> pb.ModelStatisticsResponse:
         async with self._call("ModelStatistics", request, context):
-            if request.name:
-                described = [self._find(request)]
-            else:
-                model = self._models.choose(version_of("version", request.version))
-                described = [(model, alias) for alias in aliases_of(model.contract)]
-            figures = await described[0][0].figures()
+            described = [self._find(request)] if request.name else self._every_alias(request)
+            figures = {
+                id(model): await model.figures() for model in {id(m): m for m, _ in described}.values()
+            }
             return pb.ModelStatisticsResponse(
                 model_stats=[
-                    description.model_statistics(figures, model.contract.version, alias)
+                    description.model_statistics(figures[id(model)], model.contract.version, alias)
                     for model, alias in described
                 ]
             )
@@ -116,8 +115,18 @@ class InferenceService(GRPCInferenceServiceServicer):
 
     def _find(self, request: Named) -> tuple[Model, ModelAlias]:
         """Raises NoModelReady, ModelUnknown, FieldInvalid, VersionNotLoaded."""
-        alias = alias_of(self._models.choose(0).contract, request.name)
-        return self._models.choose(version_of("version", request.version)), alias
+        alias, name = find(self._models, request.name)
+        return self._models.choose(version_of("version", request.version), name), alias
+
+    def _every_alias(self, request: pb.ModelStatisticsRequest) -> list[tuple[Model, ModelAlias]]:
+        """Raises NoModelReady, FieldInvalid, VersionNotLoaded."""
+        version = version_of("version", request.version)
+        if len(names := self._models.names) > 1:
+            models: Iterable[Model] = self._models.live
+            models = [model for model in models if version in (0, model.contract.version)]
+        else:
+            models = [self._models.choose(version, *names)]
+        return [(model, alias) for model in models for alias in aliases_of(model.contract)]
 
     def _call(self, method: str, request: object, context: Context) -> AbstractAsyncContextManager[Call]:
         request_id = getattr(request, "id", "")

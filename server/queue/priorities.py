@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.errors import DeadlinePassed, Draining, QueueFull
+from server.queue.model_rooms import ModelRooms
 
 P = TypeVar("P")
 
@@ -64,8 +65,15 @@ class Admission:
     Used from the event loop alone.
     """
 
-    def __init__(self, max_images: int, max_bytes: int, ledger: Ledger | None = None) -> None:
-        """The limits are of all whose ledgers know of each other."""
+    def __init__(
+        self,
+        max_images: int,
+        max_bytes: int,
+        ledger: Ledger | None = None,
+        models: Callable[[], int] | None = None,
+    ) -> None:
+        """The limits are of all whose ledgers know of each other; so many models share them, if several."""
+        self._rooms = ModelRooms(max_images, max_bytes, models) if models else None
         self._max_images = max_images
         self._max_bytes = max_bytes
         self._ledger = ledger or Ledger()
@@ -92,26 +100,27 @@ class Admission:
         size_bytes: int,
         priority: Priority = Priority.INTERACTIVE,
         retry_after_s: Callable[[], float] = lambda: 0.1,
+        model: str = "",
     ) -> "Room":
         """Holds room for this many images and bytes, in a block.
 
         It raises Draining, or QueueFull with `retry_after_s`.
         """
-        return Room(self, images, size_bytes, priority, retry_after_s)
+        return Room(self, images, size_bytes, priority, retry_after_s, model)
 
     def take(self, room: "Room") -> None:
         """Raises what `admit` says."""
         if not self._open:
             raise self._draining()
         # First added, then looked: of two processes that do so at once, no more than fits is admitted.
-        self._add(room.images, room.size_bytes, room.priority)
-        if why := self._why_full(room.images, room.size_bytes, room.priority):
+        self._add(room.images, room.size_bytes, room)
+        if why := self._why_full(room.images, room.size_bytes, room):
             self.give_back(room)
             raise QueueFull(why, room.retry_after_s())
 
     def give_back(self, room: "Room") -> None:
         """What was taken."""
-        self._add(-room.images, -room.size_bytes, room.priority)
+        self._add(-room.images, -room.size_bytes, room)
 
     @asynccontextmanager
     async def while_open(self) -> AsyncIterator[None]:
@@ -144,11 +153,13 @@ class Admission:
         self.last_refusal = time.monotonic()
         return Draining("the server is shutting down; another replica will answer")
 
-    def _add(self, images: int, size_bytes: int, priority: Priority) -> None:
+    def _add(self, images: int, size_bytes: int, room: "Room") -> None:
         own = self._own
+        if self._rooms is not None:
+            self._rooms.add(room.model, images, size_bytes)
         own.images += images
         own.bytes += size_bytes
-        if priority is Priority.BULK:
+        if room.priority is Priority.BULK:
             own.bulk_images += images
             own.bulk_bytes += size_bytes
         self._ledger.changed()
@@ -157,7 +168,7 @@ class Admission:
         else:
             self._is_empty.set()
 
-    def _why_full(self, images: int, size_bytes: int, priority: Priority) -> str:
+    def _why_full(self, images: int, size_bytes: int, room: "Room") -> str:
         """Why these, which are counted already, are too many."""
         total = self._ledger.total()
         if total.images > self._max_images:
@@ -167,14 +178,14 @@ class Admission:
             there = f"{total.bytes - size_bytes} bytes are in flight, of {self._max_bytes}"
             return f"{there}; {size_bytes} more do not fit"
         # A call larger than the share is admitted when no other bulk one is in flight.
-        if priority is Priority.BULK and total.bulk_images > images:
+        if room.priority is Priority.BULK and total.bulk_images > images:
             if total.bulk_images > self._max_images * BULK_SHARE:
                 there = f"{total.bulk_images - images} images of bulk calls are in flight"
                 return f"{there}; {images} more do not fit"
             if total.bulk_bytes > self._max_bytes * BULK_SHARE:
                 there = f"{total.bulk_bytes - size_bytes} bytes of bulk calls are in flight"
                 return f"{there}; {size_bytes} more do not fit"
-        return ""
+        return self._rooms.why_full(room.model, total.images, total.bytes) if self._rooms else ""
 
 
 @dataclass(slots=True)
@@ -186,6 +197,7 @@ class Room:
     size_bytes: int
     priority: Priority
     retry_after_s: Callable[[], float]
+    model: str
 
     def __enter__(self) -> None:
         self.admission.take(self)

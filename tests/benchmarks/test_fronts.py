@@ -37,7 +37,7 @@ def test_calls_that_failed_are_told_from_answers() -> None:
 @in_event_loop
 async def test_the_engine_that_costs_nothing_answers_every_image_alike(tiny_bundle: ModelBundle) -> None:
     settings = ServeSettings(models="unused")
-    model = ServedModel(await open_free_engine(tiny_bundle, settings), settings, Metrics())
+    model = ServedModel(await open_free_engine(tiny_bundle, settings), settings, Metrics().of_model("pets"))
     answers = await asyncio.gather(*(model.classify(WorkItem(b"no image"), None) for _ in range(40)))
     assert all(np.allclose(answer.probabilities, 1 / 3) for answer in answers)
     await model.close()

@@ -73,7 +73,9 @@ def queries() -> list[str]:
 @pytest.fixture(scope="module")
 def exported() -> Series:
     """What a server that has just started shows: all that can be foreseen is there."""
-    page = generate_latest(Metrics().registry).decode()
+    metrics = Metrics()
+    metrics.of_model("pets")
+    page = generate_latest(metrics.registry).decode()
     families = text_string_to_metric_families(page)
     return [(sample.name, sample.labels) for family in families for sample in family.samples]
 

@@ -100,9 +100,10 @@ def test_what_is_read_is_in_a_bucket_or_on_a_volume(
 ) -> None:
     settings = settings_of(workload, monkeypatch)
     for name in READ[workload.container["name"]]:
-        place = str(getattr(settings, name))
-        if not place.startswith(BUCKETS) and place not in NO_PLACES:
-            assert _volume_of(place, workload), f"{name} is {place}"
+        value = getattr(settings, name)
+        for place in value if isinstance(value, tuple) else (str(value),):
+            if not place.startswith(BUCKETS) and place not in NO_PLACES:
+                assert _volume_of(place, workload), f"{name} is {place}"
 
 
 def test_what_is_written_is_in_a_bucket_or_on_a_volume_that_can_be_written(

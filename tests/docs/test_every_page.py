@@ -18,7 +18,8 @@ from scorer.config import RunSettings
 from server.config import ServeSettings
 from server.fronts.call_server import http_server
 from server.http.query import OPTIONS
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
 from server.net.health import Health
 from server.oip.service import InferenceService
 from server.queue.priorities import Admission
@@ -92,7 +93,7 @@ def test_paths_that_a_page_asks_by_curl_are_answered() -> None:
 
 def answered_paths() -> set[str]:
     """Those of protocols that openapi.json leaves to others, too."""
-    settings, models = ServeSettings(models="models/pets"), LoadedModels[ServedModel]()
+    settings, models = ServeSettings(models="models/pets"), Catalogue[ServedModel]()
     inference = cast("InferenceService", None)
     admission, metrics = Admission(1, 1), OwnCallMetrics(None)
     server = http_server(settings, None, models, admission, metrics, lambda _: inference, Health())

@@ -25,7 +25,9 @@ class Watched:
         self.settings = load(ServeSettings, ["--models", models, *flags], PROGRAM)
         self.models: LoadedModels[ServedModel] = LoadedModels()
         self.metrics = Metrics()
-        self.watcher = Watcher(self.settings, self.models, self.metrics)
+        metrics = self.metrics.of_model("pets")
+        self.watcher = Watcher(models, self.settings, self.models, metrics)
+        self.folder = models
         self._work = work
 
     @property
@@ -35,7 +37,7 @@ class Watched:
     def publish(self, spoil: Callable[[ModelBundle], ModelBundle] = lambda staged: staged) -> ModelBundle:
         gain = next(_gains)
         staged = tiny.stage_bundle(self._work / f"staged-{gain}", gain=gain)
-        return publish(spoil(staged), self.settings.models)
+        return publish(spoil(staged), self.folder)
 
     async def load_first(self) -> None:
         await self.watcher.load_first(lambda: None)

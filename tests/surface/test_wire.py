@@ -28,7 +28,7 @@ def descriptor(module: str) -> object:
 
 def test_metrics_are_as_recorded(tiny_bundle: ModelBundle) -> None:
     metrics = Metrics()
-    metrics.show_model(tiny_bundle, "cpu", "fp32", {})
+    metrics.of_model("pets").show_model(tiny_bundle, "cpu", "fp32", {})
     families = (family for family in metrics.registry.collect() if family.name.startswith("fovea_"))
     compare("metrics.json", {family.name: described(family) for family in families})
 

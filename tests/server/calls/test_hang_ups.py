@@ -15,7 +15,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.calls import answering
 from server.calls.answering import AccessLog, Calls
 from server.calls.service import ClassifierService
-from server.models.served_model import LoadedModels
+from server.models.catalogue import Catalogue
 from server.queue.priorities import Admission
 from server.telemetry.metrics import Metrics
 from tests import tiny
@@ -45,7 +45,7 @@ class CallThatEnds:
 async def test_nothing_is_asked_of_a_call_whose_caller_hung_up(caplog: pytest.LogCaptureFixture) -> None:
     """With no model, which makes the answer an error and the stream a stream all the same."""
     caplog.set_level("INFO")
-    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics().calls, AccessLog(1)))
+    service = ClassifierService(Catalogue(), Admission(1, 10**6), Calls(Metrics().calls, AccessLog(1)))
     call: Any = CallThatEnds()
     answers: Any = service.ClassifyStream(two_requests(), call)
     assert (await anext(answers)).HasField("error")
@@ -62,7 +62,7 @@ async def test_caller_who_goes_at_its_deadline_was_not_the_one_to_cancel(
     """On a clock that stands still."""
     monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
     caplog.set_level("INFO")
-    service = ClassifierService(LoadedModels(), Admission(1, 10**6), Calls(Metrics().calls, AccessLog(1)))
+    service = ClassifierService(Catalogue(), Admission(1, 10**6), Calls(Metrics().calls, AccessLog(1)))
     for remaining_s, code in (
         (None, "CANCELLED"),
         (math.inf, "CANCELLED"),

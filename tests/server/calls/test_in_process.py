@@ -17,7 +17,8 @@ from server.calls.service import ClassifierService
 from server.compute.backend import WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.priorities import Admission, Priority
 from server.queue.worker import Batch, Computed, Owner
@@ -75,10 +76,10 @@ CALL: Any = PlainCall()
 @asynccontextmanager
 async def service_of(bundle: ModelBundle, worker: KnownWorker) -> AsyncIterator[ClassifierService]:
     metrics = Metrics()
-    models: LoadedModels[ServedModel] = LoadedModels()
+    models: Catalogue[ServedModel] = Catalogue()
     engine = Engine(bundle, CPU, "fp32", [worker], BatchLimits(4), CostModel(), decode_ahead=False)
-    model = ServedModel(engine, ServeSettings(models="unused"), metrics)
-    models.swap(model)
+    model = ServedModel(engine, ServeSettings(models="unused"), metrics.of_model("pets"))
+    models.add("pets").swap(model)
     yield ClassifierService(models, Admission(8, 100), Calls(metrics.calls, AccessLog(1)))
     await model.close()
 

@@ -64,6 +64,7 @@ def test_errors_cross_with_what_their_callers_may_know() -> None:
 
 def test_a_model_and_its_figures_cross_whole(tiny_bundle: ModelBundle) -> None:
     live = LiveModel(
+        name="tiny",
         generation=3,
         contract=tiny_bundle.contract,
         digest="digest",

@@ -22,8 +22,9 @@ from server.config import ServeSettings
 from server.fronts import front, start
 from server.fronts.fronts import Fronts
 from server.fronts.page import Page
-from server.models.served_model import LoadedModels, ServedModel
-from server.models.watcher import Watcher
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
+from server.models.watchers import Watchers
 from server.net.health import Health
 from tests import programs
 from tests.rpc import health_stub
@@ -36,11 +37,12 @@ async def one_front(
     *, opens: bool = True, starts_anew: bool = False, **settings: object
 ) -> AsyncIterator[tuple[Fronts, Health, int]]:
     """Before no model; with the port's number. Its libraries are loaded, unless it `starts_anew`."""
-    models: LoadedModels[ServedModel] = LoadedModels()
-    watcher, health = cast("Watcher", SimpleNamespace(name="tiny")), Health()
+    models: Catalogue[ServedModel] = Catalogue()
+    models.add("tiny")
+    watchers, health = cast("Watchers", SimpleNamespace()), Health()
     usual = {"models": "unused", "host": "127.0.0.1", "port": 0, "http": False}
     chosen = ServeSettings(**{**usual, **settings})  # type: ignore[arg-type]
-    fronts = Fronts(chosen, models, watcher, health, Page.create(1))
+    fronts = Fronts(chosen, models, watchers, health, Page.create(1))
     with pytest.MonkeyPatch.context() as patch:
         if not starts_anew:
             patch.setattr(child, "start", start_loaded)

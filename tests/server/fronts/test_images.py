@@ -51,11 +51,11 @@ class Ends:
         worker = ThreadWorker[Any](self._gated)
         engine = Engine(bundle, CPU, "fp32", [worker], BatchLimits(4), CostModel(), ahead)
         self.metrics = Metrics()
-        self.served = ServedModel(engine, ServeSettings(models="unused"), self.metrics)
+        self.served = ServedModel(engine, ServeSettings(models="unused"), self.metrics.of_model("pets"))
         self.images = FrontImages(1, size_bytes, {GENERATION: self.served})
         self.arena = Arena(self.images.descriptor, size_bytes)
         self.owner = Owner(self.arena, Page.create(2))
-        self.model = RemoteModel(LiveModel.of(GENERATION, self.served), self.owner)
+        self.model = RemoteModel(LiveModel.of("tiny", GENERATION, self.served), self.owner)
         self.inline = 0
 
     async def connect(self) -> None:
@@ -170,7 +170,7 @@ async def test_what_is_wrong_with_an_image_its_caller_hears(
         ends.open_gate()
         with pytest.raises(ComputeFailed, match="it does not compute"):
             await ends.classify(IMAGES[0])
-        stranger = RemoteModel(LiveModel.of(GENERATION + 1, ends.served), ends.owner)
+        stranger = RemoteModel(LiveModel.of("tiny", GENERATION + 1, ends.served), ends.owner)
         with pytest.raises(NoModelReady):
             await stranger.classify(WorkItem(IMAGES[0]), None)
         assert ends.arena.put(bytes(64 * mmap.PAGESIZE)) == 0, "nothing lies there any more"

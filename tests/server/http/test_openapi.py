@@ -15,7 +15,8 @@ from server.config import ServeSettings
 from server.fronts.call_server import http_server
 from server.http.openapi import OpenApiRoutes
 from server.http.query import OPTIONS
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
 from server.net.health import Health
 from server.oip.service import InferenceService
 from server.queue.priorities import Admission
@@ -37,7 +38,7 @@ def served_document(server: ServerProcess) -> dict[str, Any]:
 
 def test_the_document_is_openapi_and_has_every_path_that_is_answered(document: dict[str, Any]) -> None:
     openapi_spec_validator.validate(document)
-    settings, models = ServeSettings(models="models/pets"), LoadedModels[ServedModel]()
+    settings, models = ServeSettings(models="models/pets"), Catalogue[ServedModel]()
     inference = cast("InferenceService", None)
     admission, metrics = Admission(1, 1), OwnCallMetrics(None)
     server = http_server(settings, None, models, admission, metrics, lambda _: inference, Health())

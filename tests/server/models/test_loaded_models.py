@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from server.errors import NoModelReady, VersionNotLoaded
+from server.models.catalogue import Catalogue
 from server.models.served_model import LoadedModels, ServedModel
 from tests.server.event_loop import all_has_run, in_event_loop
 
@@ -100,9 +101,10 @@ async def test_closing_ends_the_replaced_model_too_whatever_it_still_has_to_do()
 
 @in_event_loop
 async def test_readiness_is_told_when_the_current_model_can_no_longer_answer_and_when_it_can() -> None:
-    models: LoadedModels[ServedModel] = LoadedModels()
-    readiness = models.readiness()
-    assert not models.is_ready
+    catalogue: Catalogue[ServedModel] = Catalogue()
+    models = catalogue.add("pets")
+    readiness = catalogue.readiness()
+    assert not catalogue.is_ready
     first = swap(models, 1)
     assert await anext(readiness)
     for able in (False, True, False):

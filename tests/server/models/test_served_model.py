@@ -23,6 +23,6 @@ async def test_a_caller_comes_back_after_a_quarter_of_the_wait_but_neither_at_on
         costs = CostModel([(1, wait_s)], clock=ManualClock())
         workers = [ThreadWorker[Any](GatedModel())]
         engine = Engine(tiny_bundle, CPU, "fp32", workers, BatchLimits(1), costs, decode_ahead=False)
-        model = ServedModel(engine, ServeSettings(models="unused"), Metrics())
+        model = ServedModel(engine, ServeSettings(models="unused"), Metrics().of_model("pets"))
         assert model.retry_after_s() == pytest.approx(retry_s)
         await model.close()

@@ -8,30 +8,31 @@ from fovea.model.bundle import ModelBundle
 from server.models.served_model import ModelStatistics
 from server.telemetry.drift import KINDS
 from server.telemetry.metrics import Metrics
+from server.telemetry.model_metrics import ModelMetrics
 from tests import tiny
 
 
 @pytest.fixture(name="metrics")
-def fresh_metrics() -> Metrics:
-    return Metrics()
+def fresh_metrics() -> ModelMetrics:
+    return Metrics().of_model("pets")
 
 
-def sample(metrics: Metrics, name: str, **labels: str) -> float | None:
+def sample(metrics: ModelMetrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"fovea_{name}", labels)
 
 
-def drifts_on(metrics: Metrics) -> dict[str, float]:
+def drifts_on(metrics: ModelMetrics) -> dict[str, float]:
     psi = {kind: sample(metrics, "drift_psi", of=kind) for kind in KINDS}
     return {kind: math.inf if value is None else value for kind, value in psi.items()}
 
 
-def test_every_label_of_a_model_is_there_at_0(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+def test_every_label_of_a_model_is_there_at_0(metrics: ModelMetrics, tiny_bundle: ModelBundle) -> None:
     ModelStatistics(metrics, tiny_bundle.contract, "fp32")
     assert [sample(metrics, "predictions_total", label=label) for label in tiny.LABELS] == [0, 0, 0]
 
 
 def test_predictions_are_counted_over_the_models_that_made_them(
-    metrics: Metrics, tiny_bundle: ModelBundle
+    metrics: ModelMetrics, tiny_bundle: ModelBundle
 ) -> None:
     for _ in range(2):
         ModelStatistics(metrics, tiny_bundle.contract, "fp32").count_prediction(2, 0.4, abstained=True)
@@ -43,7 +44,7 @@ def test_predictions_are_counted_over_the_models_that_made_them(
 
 
 def test_batches_are_counted_by_their_images_and_in_the_metrics(
-    metrics: Metrics, tiny_bundle: ModelBundle
+    metrics: ModelMetrics, tiny_bundle: ModelBundle
 ) -> None:
     statistics = ModelStatistics(metrics, tiny_bundle.contract, "fp32")
     for images, compute_s in ((4, 0.5), (1, 0.25), (4, 1.0)):
@@ -55,7 +56,7 @@ def test_batches_are_counted_by_their_images_and_in_the_metrics(
     assert sample(metrics, "compute_seconds_sum") == 1.75
 
 
-def test_drift_is_the_shown_models(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+def test_drift_is_the_shown_models(metrics: ModelMetrics, tiny_bundle: ModelBundle) -> None:
     statistics = ModelStatistics(metrics, tiny_bundle.contract, "fp32")
     metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts)
     assert all(map(math.isnan, drifts_on(metrics).values()))
@@ -68,7 +69,9 @@ def test_drift_is_the_shown_models(metrics: Metrics, tiny_bundle: ModelBundle) -
     assert math.isnan(drifts["abstentions"])
 
 
-def test_a_model_that_abstains_and_was_sure_has_drifted(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+def test_a_model_that_abstains_and_was_sure_has_drifted(
+    metrics: ModelMetrics, tiny_bundle: ModelBundle
+) -> None:
     contract = tiny_bundle.contract
     measured = {"images": 1200, "confidences": (*[0] * 18, 300, 900), "abstained": 0}
     sure = contract.metrics.model_copy(update=measured)

@@ -54,7 +54,7 @@ async def test_labels_may_change_with_a_version(tmp_path: Path) -> None:
         watched.publish()
         await watched.load_first()
         others = tiny.stage_bundle(tmp_path / "others", labels=("rot", "grün", "blau"))
-        publish(others, watched.settings.models)
+        publish(others, watched.folder)
         await watched.watcher.look()
         assert watched.models.choose(0).contract.labels == ("rot", "grün", "blau")
 
@@ -66,9 +66,7 @@ async def test_version_that_its_report_calls_unfit_is_served_with_a_warning(
     async with watching(tmp_path / "models", tmp_path) as watched:
         staged = tiny.stage_bundle(tmp_path / "unfit")
         unfit = Opinion(word="Not fit to ship", against=("It never finds blue",))
-        publish(
-            seal(staged.path, staged.contract.model_copy(update={"verdict": unfit})), watched.settings.models
-        )
+        publish(seal(staged.path, staged.contract.model_copy(update={"verdict": unfit})), watched.folder)
         await watched.load_first()
         (warned,) = [vars(record) for record in caplog.records if "not fit to ship" in record.message]
         assert (warned["version"], warned["against"]) == (1, "It never finds blue")

@@ -20,7 +20,8 @@ from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.errors import Draining, QueueFull, VersionNotLoaded
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
 from server.oip.aliases import aliases_of
 from server.oip.description import model_statistics
 from server.oip.infer_request import InferRequest
@@ -42,10 +43,10 @@ class Served:
         limits = BatchLimits(4)
         engine = Engine(bundle, CPU, "fp32", [ThreadWorker[Any](self._gated)], limits, CostModel(), True)
         self.metrics = Metrics()
-        self.model = ServedModel(engine, ServeSettings(models="unused"), self.metrics)
+        self.model = ServedModel(engine, ServeSettings(models="unused"), self.metrics.of_model("pets"))
         self.admission = Admission(max_images, 10**9)
-        models: LoadedModels[ServedModel] = LoadedModels()
-        models.swap(self.model)
+        models: Catalogue[ServedModel] = Catalogue()
+        models.add("pets").swap(self.model)
         self._inference = Inference(models, self.admission, 8)
         self.call = Call("ModelInfer", "", lambda: "")
 

@@ -40,11 +40,12 @@ def test_every_reason_for_a_refusal_is_there_at_0(metrics: Metrics) -> None:
 
 
 def test_verdict_of_the_shown_model_is_a_label(metrics: Metrics, tiny_bundle: ModelBundle) -> None:
+    shown = metrics.of_model("pets")
     contract = tiny_bundle.contract
     drifts = drift_gauges(contract, "fp32")
     for verdict, word in ((None, "none"), (Opinion(word="Fit to ship"), "Fit to ship")):
         bundle = replace(tiny_bundle, contract=contract.model_copy(update={"verdict": verdict}))
-        metrics.show_model(bundle, "CPUExecutionProvider", "fp32", drifts)
+        shown.show_model(bundle, "CPUExecutionProvider", "fp32", drifts)
         (info,) = [line for line in page(metrics) if line.startswith("fovea_model_info{")]
         assert f'verdict="{word}"' in info
 

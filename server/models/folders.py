@@ -1,0 +1,19 @@
+"""What a model is called: as its folder of versions is."""
+
+from pathlib import Path
+from typing import Final
+
+SHOWN_CHARACTERS: Final = 64
+"""Of a name that a caller gave."""
+
+
+def name_of(folder: str) -> str:
+    """Of a path or a URI."""
+    if "://" in folder:
+        return folder.rstrip("/").rpartition("/")[2]
+    return Path(folder).resolve().name
+
+
+def shown(name: str) -> str:
+    """As an error repeats a caller's: gRPC sends no long ones."""
+    return repr(name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}...")

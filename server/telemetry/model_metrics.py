@@ -1,0 +1,160 @@
+"""What is counted of a model, and of each of several apart."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import prometheus_client as prometheus
+
+from fovea.model.bundle import ModelBundle, Precision
+from server.telemetry.call_metrics import SECONDS
+from server.telemetry.drift import KINDS, DriftGauge
+
+MODEL: Final = "model"
+"""The label that tells several models apart."""
+OUTCOMES: Final = ("swapped", "refused", "gone", "failed")
+"""Of a reload."""
+
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))
+
+
+class ModelFamilies:
+    """Names of the metrics; of several models, each has a series of its own by the label MODEL."""
+
+    def __init__(self, registry: prometheus.CollectorRegistry, *, several: bool) -> None:
+        self.registry = registry
+        self._labels = (MODEL,) if several else ()
+        self.predictions = self._counter(
+            "predictions", "Images classified, by best label: a series for each label of the model.", "label"
+        )
+        self.abstained = self._counter("abstained", "Images whose best probability was below the threshold.")
+        self.decode_seconds = self._histogram(
+            "decode_seconds", "Decoding, resizing and cropping one image.", SECONDS
+        )
+        self.queue_seconds = self._histogram(
+            "queue_seconds", "How long an image waits for its batch to start.", SECONDS
+        )
+        self.compute_seconds = self._histogram("compute_seconds", "One batch in the model.", SECONDS)
+        self.batch_images = self._histogram("batch_images", "Images computed together.", _IMAGES)
+        self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
+        self.queued_images = self._gauge("queued_images", "Images that wait for the model.")
+        self.drift_psi = self._gauge(
+            "drift_psi",
+            "Population stability index of the latest predictions against those on the held-out images: "
+            "under 0.1 alike, over 0.25 very different; of their classes, of the tenths that the best "
+            "probability is in, and of how many abstain. NaN until there were 1,000, and 50 for each class.",
+            "of",
+        )
+        self.drift_psi_chance = self._gauge(
+            "drift_psi_chance",
+            "What fovea_drift_psi exceeds once in a hundred where nothing has changed, for samples as small.",
+            "of",
+        )
+        self.reloads = self._counter(
+            "reloads",
+            "Versions that went live, were refused, or are served though gone, and looks that failed.",
+            "outcome",
+        )
+        self.loaded_at = self._gauge(
+            "model_loaded_timestamp_seconds",
+            "When the model that is served went live, in Unix time; NaN while there is none.",
+        )
+        self._info: prometheus.Info | None = None
+
+    def info(self) -> prometheus.Info:
+        if self._info is None:  # without labels it would seem to tell of a model
+            text = "The model that is served."
+            self._info = prometheus.Info("fovea_model", text, self._labels, registry=self.registry)
+        return self._info
+
+    def remove(self, name: str) -> None:
+        """The series of one of several."""
+        for family in vars(self).values():
+            if isinstance(family, prometheus.metrics.MetricWrapperBase):
+                family.remove_by_labels({MODEL: name})
+
+    def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
+        return prometheus.Counter(f"fovea_{name}", text, (*self._labels, *labels), registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
+        return prometheus.Gauge(f"fovea_{name}", text, (*self._labels, *labels), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> prometheus.Histogram:
+        return prometheus.Histogram(
+            f"fovea_{name}", text, self._labels, buckets=buckets, registry=self.registry
+        )
+
+
+class ModelMetrics:
+    """The series of one model; may be updated from any thread.
+
+    Every series that can be foreseen is there from the start, at 0: `rate` misses the first count of others.
+    """
+
+    def __init__(self, families: ModelFamilies, name: str | None) -> None:
+        """`name` is None where there is but this one."""
+        self.registry = families.registry
+        self._families = families
+        self._name = name
+        self.predictions = _Labelled(families.predictions, name)
+        self.reloads = _Labelled(families.reloads, name)
+        self.abstained: prometheus.Counter = self._own(families.abstained)
+        self.decode_seconds: prometheus.Histogram = self._own(families.decode_seconds)
+        self.queue_seconds: prometheus.Histogram = self._own(families.queue_seconds)
+        self.compute_seconds: prometheus.Histogram = self._own(families.compute_seconds)
+        self.batch_images: prometheus.Histogram = self._own(families.batch_images)
+        self.confidence: prometheus.Histogram = self._own(families.confidence)
+        self.queued_images: prometheus.Gauge = self._own(families.queued_images)
+        self._drift = {
+            kind: tuple(
+                _Labelled(gauge, name).labels(kind)
+                for gauge in (families.drift_psi, families.drift_psi_chance)
+            )
+            for kind in KINDS
+        }
+        self._loaded_at: prometheus.Gauge = self._own(families.loaded_at)
+        self._show_no_model_yet()
+
+    def show_model(
+        self, bundle: ModelBundle, provider: str, precision: Precision, drifts: Mapping[str, DriftGauge]
+    ) -> None:
+        contract = bundle.contract
+        self._own(self._families.info()).info(
+            {
+                "name": contract.name,
+                "version": str(contract.version),
+                "digest": bundle.digest_of(precision),
+                "provider": provider,
+                "precision": precision,
+                "verdict": contract.verdict.word if contract.verdict else "none",
+            }
+        )
+        for kind, drift in drifts.items():
+            psi, chance = self._drift[kind]
+            psi.set_function(drift.psi)
+            chance.set_function(drift.chance)
+        self._loaded_at.set_to_current_time()
+
+    def _show_no_model_yet(self) -> None:
+        for outcome in OUTCOMES:
+            self.reloads.labels(outcome)
+        self._loaded_at.set(math.nan)
+        for gauges in self._drift.values():
+            for gauge in gauges:
+                gauge.set(math.nan)
+
+    def _own(self, family: Any) -> Any:
+        """Of a family without labels but MODEL."""
+        return family if self._name is None else family.labels(self._name)
+
+
+class _Labelled:
+    """A family of a model that has a label more."""
+
+    def __init__(self, family: Any, name: str | None) -> None:
+        self._family = family
+        self._first = () if name is None else (name,)
+
+    def labels(self, value: str) -> Any:
+        return self._family.labels(*self._first, value)
