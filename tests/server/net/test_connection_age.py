@@ -12,6 +12,7 @@ from fovea.client import Client
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 from tests import tiny
 from tests.dns_server import DnsServer, dns_server
+from tests.server.http.calls import answer_of, connection_to
 from tests.servers import PATIENCE_S, running_server
 
 IMAGE = tiny.picture("blue")
@@ -34,11 +35,19 @@ def test_a_connection_that_ends_costs_neither_calls_nor_streams(tiny_models: Pat
             requests.put(classify_pb2.ClassifyRequest(image=IMAGE, request_id="first"))
             assert next(answers).request_id == "first"
 
+            over_http = connection_to(server)
+            over_http.request("GET", "/v1/model")
+            assert "Connection" not in answer_of(over_http.getresponse()).headers
+
             first_looks = dns.queries
             until = time.monotonic() + PATIENCE_S
             while dns.queries < first_looks + 2 * QUERIES:
                 assert client.classify(IMAGE).label == "blue"
                 assert time.monotonic() < until
+
+            over_http.request("GET", "/v1/model")
+            assert answer_of(over_http.getresponse()).headers["Connection"] == "close"
+            over_http.close()
 
             requests.put(classify_pb2.ClassifyRequest(image=IMAGE, request_id="last"))
             assert next(answers).request_id == "last"
