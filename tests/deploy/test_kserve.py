@@ -129,13 +129,13 @@ def test_the_server_is_that_of_the_base() -> None:
 
 def test_the_model_is_where_kserve_puts_it_or_where_the_service_says(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = settings_of(pods(), monkeypatch)
-    assert settings.models == MOUNTED
+    assert settings.models == (MOUNTED,)
     assert [port["containerPort"] for port in pods().container["ports"]] == [
         settings.http_port,
         settings.port,
     ]
     bucket = {"name": "FOVEA_SERVE_MODELS", "value": "s3://models/pets"}
-    assert settings_of(pods(env=[bucket]), monkeypatch).models == "s3://models/pets"
+    assert settings_of(pods(env=[bucket]), monkeypatch).models == ("s3://models/pets",)
 
 
 def test_the_runtime_is_chosen_for_its_format_and_speaks_both_protocols() -> None:

@@ -37,6 +37,7 @@ def test_metrics_are_at_their_path(port: int, path: str) -> None:
     response, body = ask(port, "GET", path)
     assert response.status == 200
     assert b"seen_total 1.0" in body
+    assert response.headers["Server"] == "Fovea"  # and no version of Python
 
 
 @pytest.mark.parametrize(
