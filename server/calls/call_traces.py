@@ -25,9 +25,6 @@ FAULTS: Final = frozenset(
 )
 """Codes that are a server's error by the conventions; of others its caller is the reason."""
 
-MAX_HEADER_BYTES: Final = 512
-"""Of traceparent and tracestate; longer ones are passed over."""
-
 _FULL_NAMES: Final = {
     method.name: f"{service.full_name}/{method.name}"
     for contract in (pb, open_inference_pb2)
@@ -181,6 +178,6 @@ def _carried(metadata: Metadata) -> dict[str, list[str]]:
     """W3C's headers of a call. Of two parents none is believed."""
     found: dict[str, list[str]] = {}
     for name, value in metadata:
-        if name in _CARRIED and isinstance(value, str) and len(value) <= MAX_HEADER_BYTES:
+        if name in _CARRIED and isinstance(value, str):
             found.setdefault(name, []).append(value)
     return found if len(found.get("traceparent", ())) == 1 else {}

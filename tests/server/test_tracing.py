@@ -198,9 +198,20 @@ def test_histogram_has_the_trace_of_a_call_in_each_bucket(traced: Traced) -> Non
     assert "trace_id" not in pages["text/plain"]
 
 
-def test_end_of_a_server_sends_what_is_left_and_waits_for_no_collector(
+def test_end_of_a_server_sends_what_its_fronts_have_left(
     tiny_models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "600000")
+    with collecting() as (collector, url):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{url}/v1/traces")
+        with running_server(tiny_models, "--fronts", "2") as server:
+            assert post(server, "/v1/classify", IMAGE).status == 200
+            server.send(signal.SIGTERM)
+            assert server.exit_code() == 0
+        assert "POST /v1/classify" in {span.name for span in collector.spans()}
+
+
+def test_end_of_a_server_waits_for_no_collector(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes connections and says nothing is worse than one that is not there."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
