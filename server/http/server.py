@@ -140,12 +140,16 @@ class HttpServer:
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
         """Keeps back what a caller expects: aiohttp would ask for the body before anybody knows who it is."""
-        expects = hdrs.EXPECT in message.headers
-        if expects:
+        expected = message.headers.get(hdrs.EXPECT)
+        if expected is not None:
             headers = message.headers.copy()
             headers.popall(hdrs.EXPECT)
             message = message._replace(headers=type(message.headers)(headers))
-        cast("Connection", connection).begin(expects=expects and message.version >= HttpVersion11)
+        cast("Connection", connection).begin(
+            expects=expected is not None
+            and expected.lower() == "100-continue"
+            and message.version >= HttpVersion11
+        )
         return self._make_request(message, payload, connection, writer, task)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -101,6 +102,29 @@ async def test_body_comes_as_it_was_sent_whole_or_in_chunks() -> None:
         await send(port, sized(0, b""))
     assert reader.ends == [body, body, body, b""]
     assert reader.receiving.bytes == 0
+
+
+@in_event_loop
+async def test_who_waits_for_a_word_before_a_body_hears_it_once_and_nobody_else_does() -> None:
+    reader = Reader()
+    for expected, version, said in (
+        (b"100-Continue", b"1.1", [b"100", b"200"]),
+        (b"100-continue", b"1.0", [b"200"]),
+        (b"something", b"1.1", [b"200"]),
+    ):
+        async with serving(reader.whole) as port:
+            incoming, outgoing = await asyncio.open_connection("127.0.0.1", port)
+            head = sized(4, b"", b"Expect: " + expected + b"\r\nConnection: close\r\n")
+            outgoing.write(head.replace(b"HTTP/1.1", b"HTTP/" + version))
+            before = len(reader.ends)
+            if said[0] == b"100":
+                await incoming.readuntil(b"100 Continue\r\n\r\n")
+            outgoing.write(b"bo")
+            await until(lambda: reader.receiving.bytes == 2)
+            outgoing.write(b"dy")
+            assert re.findall(rb"HTTP/1.. (\d+)", await incoming.read()) == said[-1:]
+            assert reader.ends[before:] == [b"body"]
+            outgoing.close()
 
 
 @in_event_loop
