@@ -7,7 +7,7 @@ those of OpenTelemetry's conventions for RPC and HTTP; what they have no word fo
 
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, cast
 
 from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
@@ -38,7 +38,6 @@ _CARRIED: Final = ("traceparent", "tracestate")
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
-@runtime_checkable
 class OverHttp(Protocol):
     """The context of a call that came over HTTP: its span ends with its answer, whose status it tells."""
 
@@ -70,31 +69,30 @@ class CallTraces:
         """Of a call that arrives; `called` is its context."""
         metadata: Metadata = called.invocation_metadata() or ()  # type: ignore[attr-defined]
         parent = _PROPAGATOR.extract(_carried(metadata), _NOTHING)
-        if isinstance(called, OverHttp):
-            name, attributes = called.span_facts()
-        else:
-            name = _FULL_NAMES[method]
-            attributes = {"rpc.system.name": "grpc", "rpc.method": name}
-        span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
-        begun = CallTrace(self._tracer, span)
-        if isinstance(called, OverHttp):
-            begun.awaits_answer = True
-            called.traced(begun)
-        return begun
+        if hasattr(called, "span_facts"):  # to ask a protocol would take longer than all else here
+            over_http = cast("OverHttp", called)
+            name, attributes = over_http.span_facts()
+            span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+            begun = CallTrace(self._tracer, span, awaits_answer=True)
+            over_http.traced(begun)
+            return begun
+        name = _FULL_NAMES[method]
+        attributes = {"rpc.system.name": "grpc", "rpc.method": name}
+        return CallTrace(self._tracer, self._tracer.start_span(name, parent, SpanKind.SERVER, attributes))
 
 
 class CallTrace:
     """A call's span while it goes on; see `Trace`."""
 
-    __slots__ = ("_slowest", "_span", "_tracer", "awaits_answer", "exemplar", "model", "trace_id")
+    __slots__ = ("_awaits_answer", "_slowest", "_span", "_tracer", "exemplar", "model", "trace_id")
 
-    def __init__(self, tracer: Tracer, span: trace.Span) -> None:
+    def __init__(self, tracer: Tracer, span: trace.Span, *, awaits_answer: bool = False) -> None:
+        """With `awaits_answer` it does not end with its call, but with the HTTP response."""
         told = span.get_span_context()
         self._tracer = tracer
         self._span = span
         self._slowest: _Took | None = None
-        self.awaits_answer = False
-        """It does not end with its call, but with the HTTP response."""
+        self._awaits_answer = awaits_answer
         self.model = ""
         """The name of the one that answered."""
         self.trace_id = trace.format_trace_id(told.trace_id)
@@ -126,14 +124,14 @@ class CallTrace:
             span.set_attributes(_facts(call, self.model))
             if self._slowest is not None:
                 self._tell(self._slowest)
-            if not self.awaits_answer:
+            if not self._awaits_answer:
                 span.set_attribute("rpc.response.status_code", code)
             if code in FAULTS:
                 span.set_status(StatusCode.ERROR, str(error) if error else code)
                 span.set_attribute("error.type", code)
             if error is not None and not isinstance(error, (Refused, FoveaError)):
                 span.record_exception(error)
-        if not self.awaits_answer:
+        if not self._awaits_answer:
             span.end()
 
     def answered_with(self, status: int | None) -> None:
