@@ -65,8 +65,8 @@ def number_of(choice: VersionChoice) -> int | None:
 
 
 _MODELS: Final = (
-    "the model's folder of versions: a path, s3://, gs://, az://; given several times, or with commas between, "
-    "several models"
+    "the model's folder of versions: a path, s3://, gs://, az://; of several models, each, by a --models of "
+    "its own or with commas between"
 )
 
 
@@ -88,8 +88,8 @@ class ServeSettings(ProgramSettings):
     model_memory_bytes: int | None = Field(
         None,
         ge=1,
-        description="of several models on a CPU: what all may take together; one that is not in use gives way, "
-        "and comes back when it is called",
+        description="of several models on a CPU: what all may take; one that is not in use gives way to "
+        "others, and comes back when it is called",
     )
     model_version: VersionChoice = Field("latest", description="the version to serve: latest, or its number")
     wait_for_model: bool = Field(

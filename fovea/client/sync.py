@@ -114,7 +114,8 @@ class Client:
     ) -> Classification:
         """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read.
 
-        Predictions below `min_probability` are left out. `model` is one of several, by name. A server under load takes "bulk" after others.
+        Predictions below `min_probability` are left out. `model` is one of several, by name. A server under
+        load takes "bulk" after others.
         """
         request = classify_request(
             encoded(image),

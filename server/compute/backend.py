@@ -115,7 +115,7 @@ class GpuBackend:
     def __init__(
         self, classifier: Classifier, decode: Decode, device: "threading.Lock | None" = None
     ) -> None:
-        """`decode` is for images that nobody had time to decode before; `device` is held while it computes."""
+        """`decode` is for images that nobody had time to decode, `device` is held to compute."""
         self._classifier = classifier
         self._decode = decode
         self._device = device or threading.Lock()

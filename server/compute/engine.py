@@ -36,7 +36,7 @@ CPU_MAX_BATCH_SIZE: Final = 16
 GPU_MAX_BATCH_SIZE: Final = 64
 
 BATCHES_A_CORE: Final = 2
-"""That a model hands to processes which it shares with others: one may be in hand while another is computed."""
+"""That a model hands to processes which it shares with others: one may be in hand."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A model without work may be put away, when others need its memory, and comes bac
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -20,6 +21,8 @@ from server.compute.start_up import ProcessSettings
 from server.errors import DeadlinePassed, Draining, NoModelReady
 from server.queue.turns import Turns
 from server.queue.worker import Batch, Computed, WorkerDied
+
+logger = logging.getLogger(__name__)
 
 COMES_BACK_WITHIN_S: Final = 30.0
 """A model that was put away; whoever waits longer is refused."""
@@ -125,7 +128,7 @@ class Pool:
 
     async def _load(self, slot: Slot) -> None:
         """Raises BundleInvalid, Unavailable."""
-        await self._memory.make_room(slot, self._slots.values, self._put_away)
+        await self._memory.make_room(slot, self._slots.values, self._give_way)
         slot.is_loaded = True  # from here on a process that starts again has it
         needs_bytes = slot.mapped_bytes
         try:
@@ -138,6 +141,11 @@ class Pool:
             self._put_away(slot)
             raise
         slot.needs_bytes = max(slot.needs_bytes, needs_bytes)
+
+    def _give_way(self, slot: Slot) -> None:
+        self._put_away(slot)
+        facts = {"bundle": slot.settings.bundle, "bytes": slot.needs_bytes}
+        logger.info("a model gives way to others until it is called", extra=facts)
 
     async def _bring_back(self, slot: Slot) -> None:
         try:
@@ -157,7 +165,7 @@ class Pool:
             victim = self._memory.longest_unused(self._slots.values(), besides=latest)
             if victim is None:
                 return
-            self._put_away(victim)
+            self._give_way(victim)
 
     def _put_away(self, slot: Slot) -> None:
         slot.is_loaded = False
@@ -184,8 +192,10 @@ class Pool:
         """Whose batch is to be computed now, and where."""
         waiting = {number: slot for number, slot in self._slots.items() if slot.waiting}
         for number in self._turns.in_order(waiting):
-            if (seat := self._seat_for(slot := waiting[number])) is not None:
-                return slot, seat
+            if (slot := waiting[number]).seats:
+                seat = self._seat_for(slot)
+                # Where it has to wait, those behind it do too: they would keep every seat taken.
+                return None if seat is None else (slot, seat)
         return None
 
     def _seat_for(self, slot: Slot) -> Seat | None:

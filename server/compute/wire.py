@@ -7,8 +7,8 @@ in their order, but this one:
 
 drop     slot uint16: its model is not needed any more
 
-batch    flags uint8, slot uint16, n uint32, n lengths uint64, n kinds uint8; then the n images, encoded unless
-         their kind says CROP; of one that says PLACED it is where the image lies, see `arenas`
+batch    flags uint8, slot uint16, n uint32, n lengths uint64, n kinds uint8; then the n images, encoded
+         unless their kind says CROP; of one that says PLACED it is where the image lies, see `arenas`
 result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n decode_s float64; with LOGITS
          m uint8 that are 2 for a row with logits and 1 for others; m rows of float32, each the probabilities
          of all classes, then the logits where it has them; and in JSON [[index, reason, message], ...] of

@@ -146,7 +146,8 @@ class ServedModel:
 class LoadedModels(Generic[M]):
     """The versions of one model that can be asked for: none while the first one loads, then the current one.
 
-    Where there is no other model, see `Models`. Lives in one event loop, in which a swap is between two requests.
+    Where there is no other model, see `Models`. Lives in one event loop, in which a swap is between two
+    requests.
     """
 
     def __init__(self, name: str = "", look: asyncio.Event | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Room that is kept for each of several models, so that a flood of calls to one refuses none to the others."""
+"""Room that is kept for each of several models: a flood of calls to one refuses none to the others."""
 
 from collections.abc import Callable
 from typing import Final

@@ -1,0 +1,325 @@
+"""Several models on the processes of a pool, whose answers come when a test says so."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from fovea.errors import BundleInvalid, Unavailable
+from server.compute import pool as pool_module
+from server.compute import seat as seat_module
+from server.compute import wire
+from server.compute.backend import WorkItem
+from server.compute.pool import Pool
+from server.compute.slots import Slot
+from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
+from server.compute.warm_up import WarmUp
+from server.errors import NoModelReady
+from server.queue.batch_policy import BatchLimits, CostModel
+from server.queue.batcher import Batcher
+from server.queue.worker import Computed
+from tests.server.event_loop import all_has_run, in_event_loop
+
+SHORT_S = 0.016
+SETTINGS = ProcessSettings("", "", "fp32", "", 1, 2, 4, SHORT_S, 1, 1, "info", "text", run_images=1)
+"""Of a model with one class, that was measured."""
+NEEDS = 100
+"""Bytes that it takes in each process."""
+
+
+class Process:
+    """One that sets models up at once, and computes when it is told to."""
+
+    started: ClassVar[list["Process"]] = []
+
+    def __init__(self, seat: seat_module.Seat) -> None:
+        self.seat = seat
+        self.batches: list[tuple[int, int, bool]] = []
+        """(slot, images, whether there is no other) of those that it has."""
+        self.slots: set[int] = set()
+        self.is_killed = False
+        self.pid = len(self.started)
+        self.refuses: Exception | None = None
+        Process.started.append(self)
+
+    async def open_empty(self) -> None:
+        pass
+
+    def send(self, parts: Sequence[bytes | memoryview]) -> None:
+        data = b"".join(parts)
+        kind, content = data[:1], memoryview(data)[wire.HEADER.size :]
+        if kind == wire.BATCH:
+            items, is_alone = wire.read_batch(content)
+            self.batches.append((wire.slot_of(content), len(items), is_alone))
+        elif kind == wire.DROP:
+            self.slots.discard(*wire.SLOT.unpack(content))
+        else:
+            asyncio.get_running_loop().call_soon(self._set_up, ProcessSettings.from_json(bytes(content)))
+
+    def _set_up(self, settings: ProcessSettings) -> None:
+        if self.refuses is not None:
+            self.seat.received(wire.REFUSED, to_json(ProcessRefusal.of(self.refuses)))
+            return
+        self.slots.add(settings.slot)
+        ready = ProcessReady("fp32", WarmUp(0.0, ()), 1, memory_bytes=NEEDS)
+        self.seat.received(wire.READY, to_json(ready))
+
+    def finish(self, seconds: float = 0.001) -> int:
+        """The first of its batches; returns whose it was."""
+        slot, images, _ = self.batches.pop(0)
+        rows = [np.array([1.0], np.float32)] * images
+        computed = Computed(rows, [0.0] * images, seconds, seconds)
+        frame = wire.result_frame(computed)
+        self.seat.received(frame[:1], frame[wire.HEADER.size :])
+        return slot
+
+    def die(self) -> None:
+        self.batches.clear()
+        self.seat.lost()
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+    async def close(self) -> None:
+        pass
+
+
+class Served:
+    """A pool, and models with a queue each."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.slots: list[Slot] = []
+        self.batchers: list[Batcher[WorkItem]] = []
+
+    @property
+    def processes(self) -> list[Process]:
+        return Process.started[-len(self.pool.seats) :]
+
+    async def add(self, takes_s: float = 0.001, max_batch_size: int = 1) -> int:
+        """Another model, whose batches take so long; returns its number."""
+        slot = await self.pool.add(SETTINGS, mapped_bytes=NEEDS)
+        cores = len(self.pool.seats)
+        costs = CostModel([(1, takes_s), (2, 2 * takes_s)], takes_s)
+        limits = BatchLimits(max_batch_size, concurrency=cores)
+        self.slots.append(slot)
+        self.batchers.append(Batcher(slot.shares(2 * cores), limits, costs))
+        return len(self.slots) - 1
+
+    def ask(self, model: int, images: int = 1) -> list["asyncio.Task[Any]"]:
+        batcher = self.batchers[model]
+        return [asyncio.create_task(batcher.classify(WorkItem(b"image"))) for _ in range(images)]
+
+
+@asynccontextmanager
+async def served(cores: int = 1, memory_bytes: int | None = None) -> AsyncIterator[Served]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seat_module, "Connection", Process)
+        patch.setattr(seat_module, "RESTART_AFTER_S", (0.0,))
+        models = Served(Pool(cores, SHORT_S, memory_bytes))
+        try:
+            yield models
+        finally:
+            for batcher in models.batchers:
+                await batcher.close()
+            await models.pool.close()
+
+
+@in_event_loop
+async def test_no_model_starves_another_however_many_calls_it_has_and_however_long_they_take() -> None:
+    async with served() as models:
+        slow, quick = await models.add(takes_s=0.03), await models.add(takes_s=0.01)
+        calls = models.ask(slow, 40) + models.ask(quick, 40)
+        await all_has_run()
+        (process,) = models.processes
+        order: list[int] = []
+        while len(order) < 40:
+            seconds = 0.03 if process.batches[0][0] == models.slots[slow].number else 0.01
+            order.append(process.finish(seconds))
+            await all_has_run()
+        share = order.count(models.slots[quick].number) / len(order)
+        assert 0.7 <= share <= 0.8, "three quick ones take as long as a slow one"
+        for call in calls:
+            call.cancel()
+
+
+@in_event_loop
+async def test_a_lone_image_takes_all_cores_only_where_no_model_has_another() -> None:
+    async with served(cores=2) as models:
+        first, second = await models.add(takes_s=0.05), await models.add(takes_s=0.05)
+        (lone,) = models.ask(first)
+        await all_has_run()
+        assert [process.batches for process in models.processes] == [
+            [(models.slots[first].number, 1, True)],
+            [],
+        ]
+        (other,) = models.ask(second)
+        await all_has_run()
+        assert models.processes[1].batches == [(models.slots[second].number, 1, False)]
+        models.processes[1].finish()
+        models.processes[0].finish()
+        await asyncio.gather(lone, other)
+
+
+@in_event_loop
+async def test_a_short_batch_is_in_hand_while_another_is_computed_a_long_one_waits_for_whoever_is_free() -> (
+    None
+):
+    for takes_s, in_hand in ((0.001, 2), (0.05, 1)):
+        async with served() as models:
+            await models.add(takes_s)
+            calls = models.ask(0, 3)
+            await all_has_run()
+            assert len(models.processes[0].batches) == in_hand
+            while models.processes[0].batches:
+                models.processes[0].finish()
+                await all_has_run()
+            assert all(call.done() for call in calls)
+
+
+@in_event_loop
+async def test_what_a_process_had_that_died_is_tried_again() -> (
+    None
+):
+    async with served() as models:
+        await models.add()
+        calls = models.ask(0, 2)
+        await all_has_run()
+        models.processes[0].die()
+        await all_has_run()
+        (process,) = models.processes
+        assert process.slots == {models.slots[0].number}, "it has the model again"
+        while process.batches:
+            process.finish()
+            await all_has_run()
+        assert [call.result().batch_size for call in calls] == [1, 1]
+
+
+@in_event_loop
+async def test_while_no_process_is_there_calls_are_refused_and_then_answered() -> None:
+    async with served() as models:
+        await models.add()
+        (batcher,) = models.batchers
+        changes: list[bool] = []
+        batcher.on_workers_changed = lambda: changes.append(batcher.has_workers)
+        models.processes[0].die()
+        with pytest.raises(NoModelReady):
+            await batcher.classify(WorkItem(b"image"))
+        await all_has_run()
+        assert changes == [False, True]
+        (call,) = models.ask(0)
+        await all_has_run()
+        models.processes[0].finish()
+        await call
+
+
+@in_event_loop
+async def test_the_model_that_was_not_used_for_longest_gives_way_and_comes_back_when_it_is_called() -> None:
+    async with served(memory_bytes=2 * 2 * NEEDS) as models:
+        first, second = await models.add(), await models.add()
+        (call,) = models.ask(first)
+        await all_has_run()
+        models.processes[0].finish()
+        await call
+        third = await models.add()
+        assert [models.slots[each].is_loaded for each in (first, second, third)] == [True, False, True]
+        assert models.processes[0].slots == {models.slots[each].number for each in (first, third)}
+        (call,) = models.ask(second)
+        await all_has_run()
+        assert [models.slots[each].is_loaded for each in (first, second, third)] == [False, True, True]
+        models.processes[0].finish()
+        assert (await call).batch_size == 1
+
+
+@in_event_loop
+async def test_a_model_with_work_stays_and_a_call_for_another_waits_for_its_end_or_gives_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served(memory_bytes=2 * NEEDS) as models:
+        first, second = await models.add(), await models.add()
+        (busy,) = models.ask(second)
+        await all_has_run()
+        (waiting,) = models.ask(first)
+        await all_has_run()
+        assert models.processes[0].slots == {models.slots[second].number}
+        models.processes[0].finish()
+        await busy
+        await all_has_run()
+        assert models.processes[0].slots == {models.slots[first].number}
+        models.processes[0].finish()
+        await waiting
+        monkeypatch.setattr(pool_module, "COMES_BACK_WITHIN_S", 0.01)
+        models.ask(first)
+        await all_has_run()
+        (refused,) = models.ask(second)
+        with pytest.raises(NoModelReady, match="others that are in use have its memory"):
+            await refused
+        models.processes[0].finish()
+
+
+@in_event_loop
+async def test_a_model_that_does_not_fit_alone_is_refused_and_gone() -> None:
+    async with served(memory_bytes=2 * NEEDS - 1) as models:
+        with pytest.raises(Unavailable, match="--model-memory-bytes 199 has no room for the model"):
+            await models.add()
+        assert models.processes[0].slots == set()
+
+
+@in_event_loop
+async def test_a_model_that_a_process_refuses_is_the_only_one_to_go() -> None:
+    async with served(cores=2) as models:
+        good = await models.add()
+        models.processes[1].refuses = BundleInvalid("its answers are wrong")
+        with pytest.raises(BundleInvalid, match="its answers are wrong"):
+            await models.add()
+        assert [process.slots for process in models.processes] == [{models.slots[good].number}] * 2
+
+
+@in_event_loop
+async def test_what_nobody_waits_for_is_not_computed() -> None:
+    async with served() as models:
+        await models.add(takes_s=0.05)
+        calls = models.ask(0, 3)
+        await all_has_run()
+        calls[1].cancel()
+        await all_has_run()
+        models.processes[0].finish()
+        await all_has_run()
+        models.processes[0].finish()
+        await all_has_run()
+        assert models.processes[0].batches == []
+        assert [call.cancelled() for call in calls] == [False, True, False]
+
+
+@in_event_loop
+async def test_a_closed_model_leaves_every_process_and_its_number_to_the_next() -> None:
+    async with served(cores=2) as models:
+        first = await models.add()
+        number = models.slots[first].number
+        await models.batchers[first].close()
+        assert [process.slots for process in models.processes] == [set(), set()]
+        second = await models.add()
+        assert models.slots[second].number == number
+
+
+@in_event_loop
+async def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seat_module, "HANGS_AFTER_S", 0.01)
+    async with served() as models:
+        await models.add(takes_s=0.0001)
+        calls = models.ask(0)
+        await asyncio.sleep(0.1)
+        assert models.processes[0].is_killed
+        for call in calls:
+            call.cancel()
+
+
+def test_settings_of_the_first_process_alone_take_all_cores() -> None:
+    pool = Pool(2, SHORT_S)
+    slot = Slot(3, SETTINGS, 0, pool)
+    assert slot.settings_for(pool.seats[0]) == replace(SETTINGS, slot=3)
+    assert slot.settings_for(pool.seats[1]) == replace(SETTINGS, slot=3, wide_threads=1)
