@@ -21,14 +21,11 @@ def serve_as_told() -> ExitCode:
     tracing.set_up(TRACED_AS)
     if settings.provider == "cuda":
         TEMPLATE.end()
-    from server import background
     from server.lifecycle import serve  # imports gRPC, and takes SIGINT itself
 
     try:
-        code = asyncio.run(serve(settings))
+        return asyncio.run(serve(settings))
     finally:
         TEMPLATE.end()
         tracing.shut_down()
         log.flush()  # before the line that an error ends with
-    background.leave(code)
-    return code

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from fovea.errors import ExitCode
 from server.background import in_background
 from tests.server.event_loop import in_event_loop
 from tests.servers import PATIENCE_S, ROOT
@@ -40,19 +41,20 @@ async def test_work_that_was_given_up_ends_in_silence() -> None:
 
 PROGRAM = """
 import asyncio, threading
-from server.background import in_background, leave
+from fovea import exits
+from fovea.errors import Unavailable
+from server.background import in_background
 
 async def give_up():
     work = asyncio.create_task(in_background(threading.Event().wait))
     await asyncio.sleep(0)
     work.cancel()
+    raise Unavailable("gone")
 
-asyncio.run(give_up())
-leave(7)
-raise SystemExit(1)
+exits.run(lambda: asyncio.run(give_up()))
 """
 
 
 def test_program_leaves_while_work_still_runs() -> None:
     ended = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, timeout=PATIENCE_S, check=False)
-    assert ended.returncode == 7
+    assert ended.returncode == ExitCode.UNAVAILABLE
