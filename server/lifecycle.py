@@ -96,7 +96,7 @@ class Server:
         return Fronts(self._settings, self._models, self._watchers, self._health, page)
 
     async def open_ports(self) -> Ports:
-        """Answers from here on: health says live, calls are refused until there is a model."""
+        """Answers from here on, HTTP a moment later: health says live, calls are refused without a model."""
         settings = self._settings
         door = await self._door.open()
         scrapes = scrapes_of(settings, self._access)

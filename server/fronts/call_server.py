@@ -1,6 +1,5 @@
 """Every service on the ports of the calls, gRPC's and HTTP's, answered by this process."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import grpc
@@ -15,17 +14,18 @@ from server.calls.answering import AccessLog, Calls, add_service
 from server.calls.draining import drain_calls
 from server.calls.request_limits import classifier_limits
 from server.config import ServeSettings
+from server.fronts.http_door import HttpDoor
 from server.models.model import Models, Versions
 from server.net.health import CLASSIFIER, INFERENCE, Health
-from server.net.ports import bind_grpc, call_options, listen_http
-from server.net.tls import Certificates, certificates_of
+from server.net.ports import bind_grpc, call_options
+from server.net.tls import Certificates
 from server.oip import infer_request
 from server.oip.inference import Inference
 from server.oip.repository import Repository
 from server.oip.request_limits import inference_limits
 from server.oip.service import InferenceService
 from server.queue.priorities import Admission, InFlight
-from server.telemetry.call_metrics import HTTP, CallMetrics
+from server.telemetry.call_metrics import CallMetrics
 
 if TYPE_CHECKING:
     from server.calls.call_traces import CallTraces
@@ -108,11 +108,13 @@ class CallServer:
         names = (CLASSIFIER, INFERENCE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         health.join(self._server)
-        self._http: HttpServer | None = None
-        if settings.http:
-            self._http = http_server(
-                settings, access, models, admission, metrics, inference_of, health, traces
-            )
+
+        def make_http_server() -> "HttpServer":
+            from server.http.routes import http_server
+
+            return http_server(settings, access, models, admission, metrics, inference_of, health, traces)
+
+        self._http = HttpDoor(settings, make_http_server, shares_port=shares_port) if settings.http else None
 
     @property
     def in_flight(self) -> InFlight:
@@ -130,20 +132,14 @@ class CallServer:
         port = bind_grpc(
             self._server, "--port", settings.host, wanted.port, credentials, is_shared=self._shares_port
         )
-        http_port = await self._open_http(wanted.http_port or 0)
+        http_port = None if self._http is None else self._http.listen(wanted.http_port or 0)
         await self._server.start()
         return DoorPorts(port, http_port)
 
-    async def _open_http(self, port: int) -> int | None:
-        if self._http is None:
-            return None
-        sockets = listen_http(self._settings.host, port, is_shared=self._shares_port)
-        certificates = certificates_of(self._settings)  # of its own: see `Certificates.context`
-        await self._http.open(sockets, certificates.context() if certificates else None)
-        return int(sockets[0].getsockname()[1])
-
     async def has_opened(self) -> None:
-        """At once."""
+        """HTTP comes a little later."""
+        if self._http is not None:
+            await self._http.has_opened()
 
     def follow_health(self) -> None:
         """It is this process's own, as the model is."""
@@ -161,43 +157,6 @@ class CallServer:
         if self._http is not None:
             await self._http.close()
         await self._server.stop(grace=None)
-
-
-def http_server(
-    settings: ServeSettings,
-    access: Access | None,
-    models: Models,
-    admission: Admission,
-    metrics: CallMetrics,
-    inference_of: Callable[[Calls], InferenceService],
-    health: Health,
-    traces: "CallTraces | None" = None,
-) -> "HttpServer":
-    from server.http.classify import ClassifyRoutes  # aiohttp's import takes a moment, and memory
-    from server.http.crops import CropRoutes
-    from server.http.inference import InferenceRoutes
-    from server.http.openapi import OpenApiRoutes
-    from server.http.page import PageRoutes
-    from server.http.server import HttpServer
-    from server.http.torchserve import TorchServeRoutes
-    from server.http.uploads import Uploads
-
-    calls = Calls(metrics, AccessLog(settings.access_log_sample), HTTP, access, traces)
-    service = classifier.ClassifierService(models, admission, calls)
-    inference, uploads = inference_of(calls), Uploads(settings)
-    routes = (
-        ClassifyRoutes(service, calls, uploads),
-        InferenceRoutes(inference, calls, uploads),
-        CropRoutes(models, admission, calls, uploads, settings),
-        PageRoutes(),
-        TorchServeRoutes(service, inference, models, calls, uploads, settings),
-        OpenApiRoutes(settings),
-    )
-    return HttpServer(
-        lambda router: [each.add_to(router) for each in routes],
-        lambda: health.is_ready,
-        settings.max_connection_age_s,
-    )
 
 
 def _traces() -> "CallTraces | None":

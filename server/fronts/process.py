@@ -134,6 +134,7 @@ class Front:
                 shares_port=True,
             )
             await self._door.open(self._set_up.ports)
+            await self._door.has_opened()
             opened: dict[str, Any] = {}
         except FoveaError as error:
             opened = {"error": error_to_json(error)}

@@ -1,6 +1,4 @@
 """The same services over HTTP: a request becomes a call of theirs, and their answer JSON.
 
-For the rooms above: `server.HttpServer`, `uploads.Uploads`, and of routes `classify.ClassifyRoutes`,
-`crops.CropRoutes`, `inference.InferenceRoutes`, `page.PageRoutes`, `torchserve.TorchServeRoutes`,
-`openapi.OpenApiRoutes`.
+For the rooms above: `routes.http_server`, which makes the `server.HttpServer`.
 """

@@ -73,8 +73,10 @@ class HttpServer:
                 ssl=tls,
                 ssl_handshake_timeout=HANDSHAKE_S if tls else None,
                 ssl_shutdown_timeout=SEND_S if tls else None,
+                start_serving=False,
             )
             self._listening.append(listening)
+            await listening.start_serving()  # `close` knows of it, should this be given up
 
     async def close(self) -> None:
         """Answers that are ready have SEND_S to be sent."""

@@ -16,8 +16,8 @@ from fovea.command_line import flag
 from fovea.settings import ProgramSettings, load
 from scorer.config import RunSettings
 from server.config import ServeSettings
-from server.fronts.call_server import http_server
 from server.http.query import OPTIONS
+from server.http.routes import http_server
 from server.models.catalogue import Catalogue
 from server.models.served_model import ServedModel
 from server.net.health import Health

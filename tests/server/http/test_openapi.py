@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from server.config import ServeSettings
-from server.fronts.call_server import http_server
 from server.http.openapi import OpenApiRoutes
 from server.http.query import OPTIONS
+from server.http.routes import http_server
 from server.models.catalogue import Catalogue
 from server.models.served_model import ServedModel
 from server.net.health import Health
