@@ -62,6 +62,10 @@ class Collector:
             assert self._more.wait_for(meant, PATIENCE_S), [span.name for span in self._spans]
             return meant()[0]
 
+    def of(self, span_id: str) -> Seen:
+        """Waits for it."""
+        return self.wait_for(lambda span: span.span_id == span_id)
+
     def children_of(self, span: Seen) -> dict[str, Seen]:
         """By name. A parent comes after its children, or with them."""
         return {each.name: each for each in self.spans(span.trace_id) if each.parent == span.span_id}

@@ -1,12 +1,13 @@
 """The spans of real servers' calls, as a collector gets them; and servers whose collector is not there."""
 
+import re
 import signal
 import socket
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -37,6 +38,12 @@ class Traced:
 
     def span_of(self, request_id: str) -> Seen:
         return self.collector.wait_for(lambda span: span.attributes.get("fovea.request_id") == request_id)
+
+    def line_of(self, request_id: str) -> dict[str, Any]:
+        """Of the log."""
+        while (line := self.server.wait_for("call"))["request_id"] != request_id:
+            pass
+        return line
 
     def over_http(self, body: bytes = IMAGE, **headers: str) -> int:
         return post(self.server, "/v1/classify", body, **headers).status
@@ -87,8 +94,7 @@ def test_call_goes_on_with_its_callers_trace_and_has_children(traced: Traced) ->
     assert all(
         span.began_ns <= child.began_ns <= child.ended_ns <= span.ended_ns for child in children.values()
     )
-    line = traced.server.wait_for("call")
-    assert line["trace_id"] == TRACE
+    assert traced.line_of("photo-1")["trace_id"] == TRACE
 
 
 def test_each_way_in_makes_a_span(traced: Traced) -> None:
@@ -154,9 +160,7 @@ def test_trace_that_its_caller_does_not_sample_is_not_sent_but_is_logged(traced:
     request = pb.ClassifyRequest(image=IMAGE, request_id="quiet")
     traced.stub.Classify(request, timeout=PATIENCE_S, metadata=(("traceparent", UNSAMPLED),))
     assert traced.over_http(traceparent=UNSAMPLED) == 200
-    while (line := traced.server.wait_for("call"))["request_id"] != "quiet":
-        pass
-    assert line["trace_id"] == TRACE[::-1]
+    assert traced.line_of("quiet")["trace_id"] == TRACE[::-1]
     traced.stub.Classify(pb.ClassifyRequest(image=IMAGE, request_id="loud"), timeout=PATIENCE_S)
     traced.span_of("loud")
     assert traced.collector.spans(TRACE[::-1]) == []
@@ -177,24 +181,23 @@ def test_headers_that_name_no_parent_begin_a_trace(traced: Traced) -> None:
 
 
 def test_histogram_has_the_trace_of_a_call_in_each_bucket(traced: Traced) -> None:
-    request = pb.ClassifyRequest(image=IMAGE, request_id="example")
-    traced.stub.Classify(request, timeout=PATIENCE_S)
-    traced.span_of("example")
+    traced.stub.Classify(pb.ClassifyRequest(image=IMAGE), timeout=PATIENCE_S)
+    assert traced.over_http() == 200
     pages = {}
     for kind in ("application/openmetrics-text", "text/plain"):
         asked = urllib.request.Request(traced.server.metrics_url, headers={"Accept": kind})
         with urllib.request.urlopen(asked, timeout=PATIENCE_S) as page:
             pages[kind] = page.read().decode()
+    series = re.compile(
+        r'fovea_request_seconds_bucket{le=".*",method="(.*)"} \S+ '
+        r'# {span_id="(\w{16})",trace_id="(\w{32})"} \S+ \S+'
+    )
     named = [line for line in pages["application/openmetrics-text"].splitlines() if " # {" in line]
-    assert all(line.startswith("fovea_request_seconds_bucket") for line in named)
-    spans = {(span.trace_id, span.span_id) for span in traced.collector.spans()}
-    for line in named:
-        labels = line.partition(" # {")[2].partition("}")[0].split(",")
-        exemplar = {label.split("=")[0]: label.split("=")[1].strip('"') for label in labels}
-        assert (exemplar["trace_id"], exemplar["span_id"]) in spans
-    assert {'method="Classify"', 'method="HTTP Classify"'} <= {
-        line.partition("{")[2].partition("}")[0].split(",")[1] for line in named
-    }
+    examples = [found.groups() for line in named if (found := series.fullmatch(line))]
+    assert len(examples) == len(named)
+    assert {method for method, *_ in examples} >= {"Classify", "HTTP Classify"}
+    for _, span_id, trace_id in examples:
+        assert traced.collector.of(span_id).trace_id == trace_id
     assert "trace_id" not in pages["text/plain"]
 
 
