@@ -182,9 +182,7 @@ async def test_a_short_batch_is_in_hand_while_another_is_computed_a_long_one_wai
 
 
 @in_event_loop
-async def test_what_a_process_had_that_died_is_tried_again() -> (
-    None
-):
+async def test_what_a_process_had_that_died_is_tried_again() -> None:
     async with served() as models:
         await models.add()
         calls = models.ask(0, 2)
