@@ -46,7 +46,7 @@ def verify(
     computes it at a precision that is not known here.
     """
     with _client(target, options) as client:
-        model = _served_model(client, target, run.model_version)
+        model = _served_model(client, target, run)
         if model.precision not in GOLDEN_TOLERANCES:
             known = ", ".join(GOLDEN_TOLERANCES)
             raise Unavailable(
@@ -57,7 +57,11 @@ def verify(
         tally = _Tally(target, model.provider, model.precision, other)
         replay = _Replay(open_source(run.source), rows, tally)
         answers = client.classify_many(
-            replay.images(), top_k=len(model.labels), model_version=run.model_version, window=WINDOW
+            replay.images(),
+            top_k=len(model.labels),
+            model_version=run.model_version,
+            model=run.model_name,
+            window=WINDOW,
         )
         for answer in answers:
             _judge(tally, replay.sent.popleft(), answer)
@@ -88,13 +92,17 @@ def _client(target: str, options: CommitOptions) -> Client:
     )
 
 
-def _served_model(client: Client, target: str, version: int) -> "classify_pb2.GetModelResponse":
+def _served_model(client: Client, target: str, run: RunSpec) -> "classify_pb2.GetModelResponse":
+    version = run.model_version
     try:
-        return client.get_model(version)
+        try:
+            return client.get_model(version, run.model_name)
+        except CallFailed as error:
+            if error.code.name != "NOT_FOUND":
+                raise
+        versions = ", ".join(map(str, client.get_model(model=run.model_name).loaded_versions))
     except CallFailed as error:
-        if error.code.name != "NOT_FOUND":
-            raise Unavailable(f"--verify {target}: {error}") from error
-    versions = ", ".join(map(str, client.get_model().loaded_versions))
+        raise Unavailable(f"--verify {target}: {error}") from error
     raise Unavailable(f"--verify {target}: version {version} is not served there (it has: {versions})")
 
 

@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol, cast
 
@@ -31,6 +32,25 @@ SEND_BUFFER_BYTES: Final = 1024 * 1024
 OPEN_WITHIN_S: Final = 600.0
 
 
+class Restarts:
+    """Of a process that died."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Since it last computed anything."""
+
+    async def open_again(self, open_process: Callable[[], Awaitable[object]]) -> None:
+        """Tries to, after a pause; the log is told why that fails."""
+        await asyncio.sleep(RESTART_AFTER_S[min(self.count, len(RESTART_AFTER_S) - 1)])
+        self.count += 1
+        try:
+            await open_process()
+        except Exception as error:  # whatever a machine in need gives as its reason
+            unforeseen = None if isinstance(error, FoveaError) else error
+            reason = {"reason": str(error)}
+            logger.error("a compute process does not start again", extra=reason, exc_info=unforeseen)
+
+
 class ProcessWorker:
     """Images -> probabilities, in a process. Belongs to the event loop that it is made in."""
 
@@ -46,7 +66,7 @@ class ProcessWorker:
         self._connection: Connection | None = None
         self._is_ending = False
         self._reads_arenas = False
-        self._restarts = 0
+        self._restarts = Restarts()
         self._restarting: asyncio.Task[None] | None = None
 
     @property
@@ -98,7 +118,7 @@ class ProcessWorker:
 
     def received(self, kind: bytes, content: bytes) -> None:
         """A frame from the process, after it was ready."""
-        self._restarts = 0
+        self._restarts.count = 0
         if kind == wire.RESULT:
             self._finish(wire.read_result(content, self._settings.classes))
         else:
@@ -146,14 +166,7 @@ class ProcessWorker:
 
     async def _restart(self) -> None:
         while self._connection is None:
-            await asyncio.sleep(RESTART_AFTER_S[min(self._restarts, len(RESTART_AFTER_S) - 1)])
-            self._restarts += 1
-            try:
-                await self.open()
-            except Exception as error:  # whatever a machine in need gives as its reason
-                unforeseen = None if isinstance(error, FoveaError) else error
-                reason = {"reason": str(error)}
-                logger.error("a compute process does not start again", extra=reason, exc_info=unforeseen)
+            await self._restarts.open_again(self.open)
         logger.info("a compute process was started again", extra={"pid": self.pid})
         if self._owner is not None:
             self._owner.available(self)

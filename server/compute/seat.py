@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fovea.errors import FoveaError, Unavailable
+from fovea.errors import Unavailable
 from server.compute import wire
 from server.compute.process_worker import (
     HANGS_AFTER_S,
     HANGS_AFTER_TIMES,
     OPEN_WITHIN_S,
-    RESTART_AFTER_S,
     Connection,
+    Restarts,
 )
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 
@@ -62,7 +62,7 @@ class Seat:
         """The first is being done; the process has the others in hand."""
         self.is_up = False
         self.reads_arenas = False
-        self._deaths = 0
+        self._restarts = Restarts()
         self._overdue: asyncio.TimerHandle | None = None
         self._is_ending = False
         self._restarting: asyncio.Task[None] | None = None
@@ -134,7 +134,7 @@ class Seat:
     def received(self, kind: bytes, content: bytes) -> None:
         """See `Listener`."""
         if kind != wire.READY:  # it has computed, or tried to
-            self._deaths = 0
+            self._restarts.count = 0
         job = self.jobs.popleft()
         self._watch(self.jobs[0] if self.jobs else None)
         job.answered(kind, content)
@@ -175,14 +175,7 @@ class Seat:
 
     async def _restart(self) -> None:
         while not self.is_up:
-            await asyncio.sleep(RESTART_AFTER_S[min(self._deaths, len(RESTART_AFTER_S) - 1)])
-            self._deaths += 1
-            try:
-                await self.open()
-            except Exception as error:  # whatever a machine in need gives as its reason
-                unforeseen = None if isinstance(error, FoveaError) else error
-                reason = {"reason": str(error)}
-                logger.error("a compute process does not start again", extra=reason, exc_info=unforeseen)
+            await self._restarts.open_again(self.open)
         logger.info("a compute process was started again", extra={"pid": self.pid})
 
 

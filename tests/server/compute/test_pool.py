@@ -11,8 +11,8 @@ import pytest
 
 from fovea.errors import BundleInvalid, Unavailable
 from server.compute import pool as pool_module
+from server.compute import process_worker, wire
 from server.compute import seat as seat_module
-from server.compute import wire
 from server.compute.backend import WorkItem
 from server.compute.pool import Pool
 from server.compute.slots import Slot
@@ -119,7 +119,7 @@ class Served:
 async def served(cores: int = 1, memory_bytes: int | None = None) -> AsyncIterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seat_module, "Connection", Process)
-        patch.setattr(seat_module, "RESTART_AFTER_S", (0.0,))
+        patch.setattr(process_worker, "RESTART_AFTER_S", (0.0,))
         models = Served(Pool(cores, SHORT_S, memory_bytes))
         try:
             yield models
