@@ -55,6 +55,19 @@ def test_a_server_that_says_the_same_lets_latest_move(
     assert f"12 images with {server.target}, which says the same" in capsys.readouterr().out
 
 
+def test_of_several_models_that_of_the_run_is_asked(
+    photos: Path, tiny_models: Path, output: Path, tmp_path: Path
+) -> None:
+    tiny.publish_bundle(tmp_path / "other", tmp_path / "staged", gain=9)
+    with running_server(f"{tmp_path / 'other'},{tiny_models}", "--provider", "cpu") as server:
+        score(settings_for(photos, tiny_models, output, "--verify", server.target))
+        assert summary(output)["verification"]["mismatches"] == 0
+        own = tmp_path / "own"
+        tiny.publish_bundle(own, tmp_path / "staged-own")
+        with pytest.raises(Unavailable, match="there is no model 'own'; there are 'other'"):
+            score(settings_for(photos, own, tmp_path / "unknown", "--verify", server.target))
+
+
 def test_another_model_under_the_same_number_fails_the_run(
     server: ServerProcess, photos: Path, tiny_models: Path, output: Path, tmp_path: Path
 ) -> None:
