@@ -19,6 +19,7 @@ from fovea.v1 import classify_pb2 as pb
 from server.calls.access_log import Call, address_of
 from server.errors import Refused
 from server.models.model import Classified
+from server.telemetry.exemplars import EXEMPLAR
 
 FAULTS: Final = frozenset(
     ("UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS")
@@ -66,7 +67,12 @@ class CallTraces:
         self._tracer = tracer
 
     def begin(self, method: str, called: object) -> "CallTrace":
-        """Of a call that arrives; `called` is its context."""
+        """Of a call that arrives, in the task that answers it; `called` is its context."""
+        begun = self._begin(method, called)
+        EXEMPLAR.set(begun.exemplar)
+        return begun
+
+    def _begin(self, method: str, called: object) -> "CallTrace":
         metadata: Metadata = called.invocation_metadata() or ()  # type: ignore[attr-defined]
         parent = _PROPAGATOR.extract(_carried(metadata), _NOTHING)
         if hasattr(called, "span_facts"):  # to ask a protocol would take longer than all else here

@@ -19,6 +19,7 @@ from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
 from server.telemetry.drift import KINDS, TENTHS, drift_gauges
+from server.telemetry.exemplars import EXEMPLAR
 from server.telemetry.model_metrics import ModelMetrics
 
 M = TypeVar("M", bound=Model)
@@ -93,9 +94,10 @@ class ServedModel:
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
         abstained = confidence < self.contract.abstain_threshold
+        exemplar = EXEMPLAR.get()
         if answer.decode_s:
-            self._metrics.decode_seconds.observe(answer.decode_s)
-        self._metrics.queue_seconds.observe(answer.queue_s)
+            self._metrics.decode_seconds.observe(answer.decode_s, exemplar)
+        self._metrics.queue_seconds.observe(answer.queue_s, exemplar)
         self.statistics.count_prediction(best, confidence, abstained)
         return Classified(
             probabilities,
