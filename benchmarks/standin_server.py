@@ -17,7 +17,7 @@ from fovea.model.classifier import CPU
 from server.compute.backend import WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
-from server.models import served_model
+from server.models import watcher
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.worker import Batch, Computed, Owner
 
@@ -57,7 +57,7 @@ async def open_free_engine(bundle: ModelBundle, settings: ServeSettings, shared:
 def main() -> ExitCode:
     from server.__main__ import main as serve
 
-    served_model.open_engine = open_free_engine  # type: ignore[attr-defined]
+    watcher.open_engine = open_free_engine  # type: ignore[attr-defined]
     return serve()
 
 

@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
 from fovea.cpus import available_cpus
-from fovea.model.bundle import BundleContract, ModelBundle, Precision
+from fovea.model.bundle import BundleContract, Precision
 from fovea.v1 import classify_pb2 as pb
 from server.background import in_background
 from server.compute.backend import Decoder, WorkItem
 from server.compute.decode_ahead import AheadDecoder
-from server.compute.engine import Engine, Shared, open_engine
+from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
 from server.models.folders import shown
@@ -23,20 +23,6 @@ from server.telemetry.exemplars import EXEMPLAR
 from server.telemetry.model_metrics import ModelMetrics
 
 M = TypeVar("M", bound=Model)
-
-
-async def open_model(
-    bundle: ModelBundle,
-    settings: ServeSettings,
-    metrics: ModelMetrics,
-    shared: Shared | None = None,
-    name: str = "",
-) -> "ServedModel":
-    """Checks and warms the model beside the event loop, with `shared` by what several models share.
-
-    `name` is the model's in this server, if not its contract's. Raises BundleInvalid, Unavailable.
-    """
-    return ServedModel(await open_engine(bundle, settings, shared), settings, metrics, name)
 
 
 class ServedModel:

@@ -12,12 +12,12 @@ from fovea.errors import BundleInvalid, Unavailable
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from server.background import in_background
-from server.compute.engine import Shared
+from server.compute.engine import Shared, open_engine
 from server.config import ServeSettings
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.models.demand import Demand
 from server.models.following import Candidate, VersionSearch
-from server.models.served_model import LoadedModels, ServedModel, open_model
+from server.models.served_model import LoadedModels, ServedModel
 from server.telemetry.model_metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
@@ -174,9 +174,10 @@ class Watcher:
         logger.debug("a version is fetched and verified", extra=self._facts(version))
         try:
             if among is None:
-                return await open_model(bundle, settings, self._metrics)
+                return ServedModel(await open_engine(bundle, settings), settings, self._metrics)
             async with among.turn:
-                return await open_model(bundle, settings, self._metrics, among.shared, among.name)
+                engine = await open_engine(bundle, settings, among.shared)
+                return ServedModel(engine, settings, self._metrics, among.name)
         except BundleInvalid:
             await self._drop_cached(bundle)
             raise

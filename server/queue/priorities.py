@@ -72,7 +72,7 @@ class Admission:
         ledger: Ledger | None = None,
         models: Callable[[], int] | None = None,
     ) -> None:
-        """The limits are of all whose ledgers know of each other; so many models share them, if several."""
+        """The limits are of all whose ledgers know of each other; `models` are how many share them."""
         self._rooms = ModelRooms(max_images, max_bytes, models) if models else None
         self._max_images = max_images
         self._max_bytes = max_bytes
