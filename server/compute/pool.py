@@ -78,7 +78,7 @@ class Pool:
         self._dispatch()
 
     def remove(self, slot: Slot) -> None:
-        """It takes no more batches; one that is computed is answered to nobody."""
+        """It takes no more batches; those that processes have are answered, or lost with the processes."""
         if not slot.is_removed:
             slot.is_removed = True
             if slot.coming_back is not None:
@@ -242,7 +242,6 @@ class Pool:
     def _end(self, slot: Slot, waiting: Waiting, result: Computed | Exception) -> None:
         slot.running -= 1
         slot.last_used = time.monotonic()
-        if not slot.is_removed:
-            waiting.finish(result)
+        waiting.finish(result)
         if not slot.has_work:
             self._memory.may_have_room()

@@ -18,7 +18,7 @@ from server.compute.pool import Pool
 from server.compute.slots import Slot
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 from server.compute.warm_up import WarmUp
-from server.errors import NoModelReady
+from server.errors import ComputeFailed, NoModelReady
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.batcher import Batcher
 from server.queue.worker import Computed
@@ -302,6 +302,20 @@ async def test_a_closed_model_leaves_every_process_and_its_number_to_the_next() 
         assert [process.slots for process in models.processes] == [set(), set()]
         second = await models.add()
         assert models.slots[second].number == number
+
+
+@in_event_loop
+async def test_a_batch_that_is_computed_while_its_model_is_closed_ends() -> None:
+    async with served(cores=2) as models:
+        await models.add(takes_s=0.05)
+        answered, lost = models.ask(0, 2)
+        await all_has_run()
+        await models.batchers[0].close()
+        models.processes[0].finish()
+        await answered
+        await models.pool.close()
+        with pytest.raises(ComputeFailed):
+            await lost
 
 
 @in_event_loop
