@@ -34,7 +34,7 @@ $(READY): pyproject.toml constraints.txt $(wildcard fovea/images/_*.[ch])
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,score,dev]'
 	@touch $@
 
-demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (2 minutes)
+demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (a minute and a half)
 	@$(BIN)/python -m demo
 
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
