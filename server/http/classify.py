@@ -9,22 +9,25 @@ from aiohttp import web
 from fovea.v1 import classify_pb2 as pb
 from server.calls.answering import Calls
 from server.calls.service import BatchRequest, ClassifierService, ImageRequest
-from server.errors import Refused
+from server.errors import NoModelReady, Refused
 from server.http.answers import classified, classified_batch, plain
 from server.http.call import REQUEST_ID, HttpCall
-from server.http.query import query_of, version_and_model_of
+from server.http.query import query_of, refuse_options, version_and_model_of
 from server.http.uploads import Uploads
+from server.models.model import Models
 
 CLASSIFY: Final = "/v1/classify"
 CLASSIFY_BATCH: Final = "/v1/classify_batch"
 MODEL: Final = "/v1/model"
+MODEL_LIST: Final = "/v1/models"
 
 
 class ClassifyRoutes:
     """What a caller of HTTP asks of the service, and its answers."""
 
-    def __init__(self, service: ClassifierService, calls: Calls, uploads: Uploads) -> None:
+    def __init__(self, service: ClassifierService, models: Models, calls: Calls, uploads: Uploads) -> None:
         self._service = service
+        self._models = models
         self._calls = calls
         self._uploads = uploads
 
@@ -32,6 +35,7 @@ class ClassifyRoutes:
         router.add_post(CLASSIFY, self.classify)
         router.add_post(CLASSIFY_BATCH, self.classify_batch)
         router.add_get(MODEL, self.get_model)
+        router.add_get(MODEL_LIST, self.list_models)
 
     async def classify(self, request: web.Request) -> web.Response:
         """One image: the body, or the one part of a multipart body."""
@@ -71,6 +75,30 @@ class ClassifyRoutes:
             pb.GetModelRequest(model_version=version, model=model), call.context
         )
         return json_answer(plain(answer), call)
+
+    async def list_models(self, request: web.Request) -> web.Response:
+        """Those that are served, for callers who know no name yet."""
+        call = HttpCall(request)
+        try:
+            await call.begin(self._calls, "GetModel")
+            refuse_options(request)
+        except Refused as error:
+            await call.refuse(self._calls, "GetModel", error)
+        async with self._calls.answering("GetModel", None, call.request_id, call.context, call.deadline):
+            listed = _listed(self._models)
+        return json_answer({"models": listed}, call)
+
+
+def _listed(models: Models) -> list[dict[str, Any]]:
+    """By name, but first the one that a call means which names none. Raises NoModelReady."""
+    try:
+        first = models.choose(0).identity.name
+    except Refused:
+        first = ""
+    live = sorted((model.identity for model in models.live), key=lambda each: (each.name != first, each.name))
+    if not live:
+        raise NoModelReady("no model is ready yet")
+    return [{"name": each.name, "version": each.version} for each in live]
 
 
 def json_answer(answer: Any, call: HttpCall, status: int = HTTPStatus.OK) -> web.Response:

@@ -17,12 +17,20 @@ from fovea.v1 import classify_pb2 as pb
 from server.calls.answering import MAX_REQUEST_ID_BYTES
 from server.config import ServeSettings
 from server.http.call import LONGEST_TIMEOUT_MS, REQUEST_ID, TIMEOUT
-from server.http.classify import CLASSIFY, CLASSIFY_BATCH, MODEL
+from server.http.classify import CLASSIFY, CLASSIFY_BATCH, MODEL, MODEL_LIST
 from server.http.crops import CROP
 from server.http.page import FILES
 from server.http.problems import HTTP, title_of
 from server.http.query import OF_ANY, OPTIONS, PRIORITIES
-from server.http.schemas import PROBLEM, TORCHSERVE_ERROR, Json, ref, schemas, torchserve_answers
+from server.http.schemas import (
+    PROBLEM,
+    TORCHSERVE_ERROR,
+    Json,
+    model_list,
+    ref,
+    schemas,
+    torchserve_answers,
+)
 from server.http.torchserve_errors import MODELS, PING, PREDICTIONS
 
 OPENAPI: Final = "/openapi.json"
@@ -134,6 +142,13 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
             OF_ANY,
             None,
             _ASKED,
+        ),
+        Operation(
+            MODEL_LIST,
+            "get",
+            "Lists the models that are served, first the one that is meant where none is named.",
+            {_JSON: {"schema": model_list()}},
+            ends=tuple(each for each in _ASKED if each != "NOT_FOUND"),
         ),
         Operation(
             CROP,

@@ -36,6 +36,11 @@ def query_of(request: web.BaseRequest) -> Query:
     return Query(**_read(request, OPTIONS))
 
 
+def refuse_options(request: web.BaseRequest) -> None:
+    """Of a call that has none. Raises FieldInvalid."""
+    _read(request, {})
+
+
 def version_and_model_of(request: web.BaseRequest) -> tuple[int, str]:
     """Of a call that has no other option. Raises FieldInvalid."""
     options = _read(request, {name: OPTIONS[name] for name in OF_ANY})
@@ -46,7 +51,8 @@ def _read(request: web.BaseRequest, options: Mapping[str, Reader]) -> dict[str, 
     values: dict[str, Any] = {}
     for name, value in request.query.items():
         if name not in options:
-            raise FieldInvalid(name, f"there is no option {name!r}, but {', '.join(options)}")
+            known = f", but {', '.join(options)}" if options else "; this call has none"
+            raise FieldInvalid(name, f"there is no option {name!r}{known}")
         if name in values:
             raise FieldInvalid(name, f"{name} is there twice")
         values[name] = options[name](name, value)

@@ -39,7 +39,7 @@ def http_server(
     service = ClassifierService(models, admission, calls)
     inference, uploads = inference_of(calls), Uploads(settings)
     routes = (
-        ClassifyRoutes(service, calls, uploads),
+        ClassifyRoutes(service, models, calls, uploads),
         InferenceRoutes(inference, calls, uploads),
         CropRoutes(models, admission, calls, uploads, settings),
         PageRoutes(),

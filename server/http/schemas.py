@@ -58,6 +58,12 @@ def torchserve_answers() -> dict[str, Json]:
     }
 
 
+def model_list() -> Json:
+    """Of `/v1/models`."""
+    one = _with({"name": {"type": "string"}, "version": _WHOLE})
+    return _with({"models": {"type": "array", "items": one, "minItems": 1}})
+
+
 def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 

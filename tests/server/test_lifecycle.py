@@ -4,6 +4,7 @@ import shutil
 import signal
 import socket
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,8 @@ def test_server_that_waits_is_live_but_not_ready_and_then_serves_what_is_publish
         with pytest.raises(grpc.RpcError) as raised:
             classify(f"127.0.0.1:{ports['port']}")
         assert call_of(raised.value).code() is grpc.StatusCode.UNAVAILABLE
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"http://127.0.0.1:{ports['http_port']}/v1/models", timeout=30)
 
         tiny.publish_bundle(tmp_path / "models", tmp_path / "staging")
         assert server.ready["version"] == 1

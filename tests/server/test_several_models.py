@@ -104,6 +104,16 @@ def test_a_name_that_there_is_not_is_not_found_by_any_way(server: ServerProcess)
         assert over_http(server, path, body)[0] == 404, path
 
 
+def test_models_are_listed_for_who_knows_no_name(server: ServerProcess) -> None:
+    counted = 'fovea_requests_total{code="OK",method="HTTP GetModel"}'
+    before = metrics(server)[counted]
+    listed = [{"name": name, "version": 1} for name in ("dogs", "cats", "pets")]
+    assert over_http(server, "/v1/models") == (200, {"models": listed}), "the default one is first"
+    assert metrics(server)[counted] == before + 1
+    status, refused = over_http(server, "/v1/models?model=cats")
+    assert (status, refused["detail"]) == (400, "there is no option 'model'; this call has none")
+
+
 def test_each_model_has_its_readiness_its_index_and_its_series(server: ServerProcess) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{server.ready['health_port']}") as channel:
         health = health_stub(channel)
@@ -145,10 +155,12 @@ def test_below_a_root_models_come_and_go_while_others_answer(root: Path, tmp_pat
         assert server.ready["models"] == "cats/1"
         assert answers(client, "cats")
         assert not answers(client, "bad")
+        assert listed(server) == ["cats"], "what can be asked for"
         assert not answers(client, ""), "there is another, though nothing of it is served yet"
         shutil.copytree(root / "dogs", work / "dogs")
         (work / "dogs").rename(models / "dogs")
         until(lambda: answers(client, "dogs"))
+        assert listed(server) == ["cats", "dogs"]
         publish(tiny.stage_bundle(work / "surer", gain=7), str(models / "cats"))
         until(lambda: client.classify(RED, model="cats").model.version == 2)
         shutil.rmtree(models / "dogs")
@@ -192,6 +204,10 @@ def test_what_cannot_be_is_said_in_one_line(root: Path, tmp_path: Path) -> None:
         ended = run_server(*flags)
         assert (ended.returncode, said in ended.stderr) == (code, True), ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def listed(server: ServerProcess) -> list[str]:
+    return [each["name"] for each in over_http(server, "/v1/models")[1]["models"]]
 
 
 def answers(client: Client, name: str) -> bool:

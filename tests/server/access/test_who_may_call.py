@@ -35,6 +35,7 @@ IMAGE: Final = tiny.picture("red")
 
 READING: Final = (
     ("/v1/model", None),
+    ("/v1/models", None),
     ("/v2/models/tiny", None),
     ("/models", None),
     ("/models/tiny", None),

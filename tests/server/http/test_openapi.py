@@ -100,6 +100,8 @@ def test_answers_have_the_keys_of_their_schemas_and_no_others(
         ("POST", "/v1/crop", b"no image", {}, 400),
         ("GET", "/v1/model", None, {}, 200),
         ("GET", "/v1/model?model_version=7", None, {}, 404),
+        ("GET", "/v1/models", None, {}, 200),
+        ("GET", "/v1/models?model=tiny", None, {}, 400),
         ("GET", "/ping", None, {}, 200),
         ("GET", "/models", None, {}, 200),
         ("GET", "/models/tiny", None, {}, 200),

@@ -51,5 +51,5 @@ def operations(server: ServerProcess) -> Iterable[Any]:
     url = f"http://127.0.0.1:{server.ready['http_port']}/openapi.json"
     loaded: Any = schemathesis.openapi.from_url(url, config=config)
     found = [each.ok() for each in loaded.get_all_operations()]
-    assert len(found) >= 16  # all but the document itself, which schemathesis leaves out
+    assert len(found) >= 17  # all but the document itself, which schemathesis leaves out
     return found
