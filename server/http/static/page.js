@@ -3,6 +3,8 @@
 const element = (id) => document.getElementById(id);
 const shown = { own: "", crop: "" };
 let asking = new AbortController();
+let image = null;
+let chosen = new URLSearchParams(location.search).get("model") || "";
 
 class Refused extends Error {
   constructor(problem) {
@@ -22,23 +24,66 @@ async function ask(path, options = {}) {
   throw new Refused(problem);
 }
 
-async function describeModel() {
+async function describeModels() {
   try {
-    const model = await (await ask("/v1/model")).json();
-    const labels = model.labels.length;
-    const count = element("count");
-    count.max = labels;
-    count.value = Math.min(5, labels);
-    element("name").textContent = `Try ${model.model.name}`;
-    document.title = `Fovea: try ${model.model.name}`;
-    const measured = `${percent(model.metrics.accuracy)} right of ${model.metrics.images.toLocaleString("en")} held-out images`;
-    element("model").textContent = `Version ${model.model.version}, ${labels} labels, ${measured}; ${model.precision} on ${model.provider}.`;
-    element("model").dataset.threshold = model.abstain_threshold;
+    const { models } = await (await ask("/v1/models")).json();
+    offer(models.map((model) => model.name));
+    await describeModel();
   } catch (error) {
-    element("model").textContent = `Which model is served is not known: ${words(error)}`;
+    showUnknown(error);
   }
+}
+
+function offer(names) {
+  chosen ||= names[0];
+  element("choice").replaceChildren(...names.map((name) => new Option(name, name)));
+  element("choice").value = chosen; // none is, where the address names one that there is not
+  element("asks-model").hidden = names.length === 1 && names[0] === chosen;
+}
+
+async function choose(name) {
+  chosen = name;
+  const address = new URL(location);
+  address.searchParams.set("model", name);
+  history.replaceState(null, "", address);
+  asking.abort();
+  await describeModel();
+  if (image && name === chosen) classify(image);
+}
+
+async function describeModel() {
+  const asked = chosen;
+  try {
+    const model = await (await ask(`/v1/model?${new URLSearchParams(named())}`)).json();
+    if (asked === chosen) showModel(model);
+  } catch (error) {
+    if (asked === chosen) showUnknown(error);
+  }
+}
+
+function showModel(model) {
+  const labels = model.labels.length;
+  const count = element("count");
+  count.max = labels;
+  count.value = Math.min(count.value || 5, labels);
+  element("name").textContent = `Try ${model.model.name}`;
+  document.title = `Fovea: try ${model.model.name}`;
+  const measured = `${percent(model.metrics.accuracy)} right of ${model.metrics.images.toLocaleString("en")} held-out images`;
+  element("model").textContent = `Version ${model.model.version}, ${labels} labels, ${measured}; ${model.precision} on ${model.provider}.`;
+  element("model").dataset.threshold = model.abstain_threshold;
   showCommand();
 }
+
+function showUnknown(error) {
+  element("name").textContent = "Try the model";
+  document.title = "Fovea: try the model";
+  element("model").textContent = `Which model is served is not known: ${words(error)}`;
+  delete element("model").dataset.threshold;
+  showCommand();
+}
+
+const named = () => (chosen ? { model: chosen } : {});
+const query = () => new URLSearchParams({ top_k: element("count").value || "1", ...named() });
 
 function askForToken() {
   element("asks-token").hidden = false;
@@ -47,18 +92,18 @@ function askForToken() {
 }
 
 async function classify(file) {
+  image = file;
   asking.abort();
   asking = new AbortController();
   const signal = asking.signal;
   begin(file);
   const started = performance.now();
   try {
-    const query = new URLSearchParams({ top_k: element("count").value || "1" });
     const options = { method: "POST", body: file, signal };
-    const answer = await (await ask(`/v1/classify?${query}`, options)).json();
+    const answer = await (await ask(`/v1/classify?${query()}`, options)).json();
     if (signal.aborted) return;
     showAnswer(answer, performance.now() - started);
-    await showCrop(file, answer.model.version, signal);
+    await showCrop(file, answer.model, signal);
   } catch (error) {
     if (!signal.aborted) showError(error);
   }
@@ -122,9 +167,10 @@ function showFacts(answer, tookMs) {
   );
 }
 
-async function showCrop(file, version, signal) {
+async function showCrop(file, { name, version }, signal) {
   try {
-    const crop = await (await ask(`/v1/crop?model_version=${version}`, { method: "POST", body: file, signal })).blob();
+    const same = new URLSearchParams({ model_version: version, model: name });
+    const crop = await (await ask(`/v1/crop?${same}`, { method: "POST", body: file, signal })).blob();
     if (signal.aborted) return;
     picture("crop", crop);
     await element("crop").decode();
@@ -192,9 +238,8 @@ function bytes(size) {
 }
 
 function showCommand() {
-  const query = `top_k=${element("count").value || "1"}`;
   const header = element("asks-token").hidden ? "" : '-H "Authorization: Bearer $TOKEN" ';
-  element("command").textContent = `curl ${header}--data-binary @cat.jpg '${location.origin}/v1/classify?${query}'`;
+  element("command").textContent = `curl ${header}--data-binary @cat.jpg '${location.origin}/v1/classify?${query()}'`;
 }
 
 function take(files) {
@@ -209,9 +254,10 @@ element("own").addEventListener("error", () => {
   element("own-caption").textContent += " (this browser does not show its format)";
 });
 element("count").addEventListener("input", showCommand);
+element("choice").addEventListener("change", (event) => choose(event.target.value));
 element("asks-token").addEventListener("submit", (event) => {
   event.preventDefault();
-  describeModel();
+  describeModels();
 });
 document.addEventListener("paste", (event) => take(event.clipboardData.files));
 for (const kind of ["dragenter", "dragover"]) {
@@ -227,4 +273,4 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   take(event.dataTransfer.files);
 });
-describeModel();
+describeModels();

@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from fovea.images.preprocess import decode_image
+from fovea.model.versions import publish
 from server.access.scopes import Scope
 from server.access.tokens import Token
 from server.compute import child
@@ -29,7 +30,7 @@ from tests.server.event_loop import all_has_run, in_event_loop, until
 from tests.server.http.calls import form, request
 from tests.server.http.test_bodies import serving, sized
 from tests.servers import ServerProcess, held_up, running_server
-from tests.tiny import SPEC, picture
+from tests.tiny import SPEC, picture, stage_bundle
 
 STATIC = Path(__file__).parents[3] / "server" / "http" / "static"
 GREY = (120, 118, 119)
@@ -149,6 +150,7 @@ def test_a_person_sees_the_answer_the_crop_doubt_and_errors(
         for look in tab.looks():
             page = tab.page
             expect(page.get_by_role("heading", level=1)).to_have_text("Try tiny")
+            expect(page.locator("#asks-model")).to_be_hidden()
             assert tab.violations() == [], look
 
             page.get_by_label("Choose an image").set_input_files(tmp_path / "red.png")
@@ -224,6 +226,41 @@ def test_the_page_asks_for_the_token_that_the_server_wants(
             page.get_by_label("Choose an image").set_input_files(tmp_path / "red.png")
             expect(page.get_by_alt_text("as the model saw it")).to_be_visible()
             expect(page.locator("#command")).to_contain_text("Bearer $TOKEN")
+
+
+@pytest.mark.slow
+def test_a_person_chooses_one_of_several_models(browser: Browser, tmp_path: Path) -> None:
+    for gain, name in enumerate(("cats", "dogs"), 2):
+        publish(stage_bundle(tmp_path / "staged" / name, gain=gain), str(tmp_path / "models" / name))
+    (tmp_path / "red.png").write_bytes(picture("red"))
+    with (
+        running_server("", "--model-root", str(tmp_path / "models")) as server,
+        opened(browser, f"http://127.0.0.1:{server.ready['http_port']}/") as tab,
+    ):
+        page, own = tab.page, tab.page.url
+        for look in tab.looks():
+            page.goto(own)
+            expect(page.get_by_role("heading", level=1)).to_have_text("Try cats")
+            page.keyboard.press("Tab")
+            expect(page.get_by_role("combobox", name="Model")).to_be_focused()
+            assert tab.violations() == [], look
+            assert not tab.scrolls_sideways(), look
+            page.keyboard.press("ArrowDown")
+            expect(page.get_by_role("heading", level=1)).to_have_text("Try dogs")
+            expect(page).to_have_url(f"{own}?model=dogs")
+            page.reload()
+            expect(page.get_by_role("combobox", name="Model")).to_have_value("dogs")
+            page.get_by_label("Choose an image").set_input_files(tmp_path / "red.png")
+            expect(page.locator("#facts")).to_contain_text("dogs, version 1")
+            expect(page.get_by_alt_text("as the model saw it")).to_be_visible()
+            expect(page.locator("#command")).to_contain_text("top_k=3&model=dogs")
+            page.get_by_role("combobox", name="Model").select_option("cats")
+            expect(page.locator("#facts")).to_contain_text("cats, version 1")  # of the same image
+            assert tab.complaints == [], look
+        page.goto(f"{own}?model=zebra")
+        expect(page.locator("#model")).to_contain_text("There is no model 'zebra'; there are 'cats', 'dogs'.")
+        page.get_by_role("combobox", name="Model").select_option("dogs")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Try dogs")
 
 
 DROP = """bytes => {
