@@ -115,7 +115,7 @@ class Pool:
 
     async def _open(self) -> None:
         if not self._is_open:
-            await asyncio.gather(*(seat.open() for seat in self.seats))
+            await asyncio.gather(*(seat.open() for seat in self.seats if not seat.is_up))
             self._is_open = True
 
     def _free_number(self) -> int:
@@ -123,8 +123,8 @@ class Pool:
 
     def _not_yet_in(self, seat: Seat) -> Iterator[ProcessSettings]:
         while slot := next((each for each in self._slots.values() if each.is_missing_in(seat)), None):
+            slot.seats.add(seat)  # before it has it: who puts the model away meanwhile takes the seat out
             yield slot.settings_for(seat)
-            slot.seats.add(seat)
 
     async def _load(self, slot: Slot) -> None:
         """Raises BundleInvalid, Unavailable."""
@@ -135,7 +135,8 @@ class Pool:
             for seat in self.seats:  # one after the other: the rest has calls to answer
                 if seat.is_up and slot.is_missing_in(seat):
                     needs_bytes += (await seat.set_up(slot.settings_for(seat))).memory_bytes
-                    slot.seats.add(seat)
+                    if seat.is_up:  # else it died since, and has it when it starts again
+                        slot.seats.add(seat)
                     self._dispatch()
         except BaseException:
             self._put_away(slot)
@@ -192,15 +193,18 @@ class Pool:
         """Whose batch is to be computed now, and where."""
         waiting = {number: slot for number, slot in self._slots.items() if slot.waiting}
         for number in self._turns.in_order(waiting):
-            if (slot := waiting[number]).seats:
-                seat = self._seat_for(slot)
+            if able := self._able(slot := waiting[number]):
+                seat = self._seat_for(slot, able)
                 # Where it has to wait, those behind it do too: they would keep every seat taken.
                 return None if seat is None else (slot, seat)
         return None
 
-    def _seat_for(self, slot: Slot) -> Seat | None:
+    def _able(self, slot: Slot) -> list[Seat]:
+        """That have it, and all else that they are to have."""
+        return [seat for seat in self.seats if seat.is_up and seat in slot.seats]
+
+    def _seat_for(self, slot: Slot, able: list[Seat]) -> Seat | None:
         """The first that is free, which takes all cores for a lone image; or one that will be soon."""
-        able = [seat for seat in self.seats if seat in slot.seats]
         if free := next((seat for seat in able if not seat.jobs), None):
             return free
         if slot.waiting[0].expected_s > self._short_s:

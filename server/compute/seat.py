@@ -73,13 +73,16 @@ class Seat:
 
     async def open(self) -> None:
         """Starts the process, and has it set up what the pool says. Raises Unavailable, BundleInvalid."""
-        self._connection = connection = Connection(self)
+        connection = Connection(self)
         try:
             await connection.open_empty()
+            self._connection = connection  # not before: what is put away meanwhile need not be dropped here
             for settings in self._pool.settings_of(self):
                 await self.set_up(settings)
         except BaseException:
             self._connection = None
+            self._pool.died(self)
+            self._lose_jobs()
             await connection.close()
             raise
         self.is_up = True

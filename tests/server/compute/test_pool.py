@@ -22,7 +22,7 @@ from server.errors import ComputeFailed, NoModelReady
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.batcher import Batcher
 from server.queue.worker import Computed
-from tests.server.event_loop import all_has_run, in_event_loop
+from tests.server.event_loop import all_has_run, in_event_loop, until
 
 SHORT_S = 0.016
 SETTINGS = ProcessSettings("", "", "fp32", "", 1, 2, 4, SHORT_S, 1, 1, "info", "text", run_images=1)
@@ -35,21 +35,25 @@ class Process:
     """One that sets models up at once, and computes when it is told to."""
 
     started: ClassVar[list["Process"]] = []
+    may_start: ClassVar[asyncio.Event | None] = None
 
     def __init__(self, seat: seat_module.Seat) -> None:
         self.seat = seat
         self.batches: list[tuple[int, int, bool]] = []
         """(slot, images, whether there is no other) of those that it has."""
         self.slots: set[int] = set()
-        self.is_killed = False
+        self.is_open = self.is_killed = self.is_dead = False
         self.pid = len(self.started)
         self.refuses: Exception | None = None
         Process.started.append(self)
 
     async def open_empty(self) -> None:
-        pass
+        if self.may_start is not None:
+            await self.may_start.wait()
+        self.is_open = True
 
     def send(self, parts: Sequence[bytes | memoryview]) -> None:
+        assert self.is_open
         data = b"".join(parts)
         kind, content = data[:1], memoryview(data)[wire.HEADER.size :]
         if kind == wire.BATCH:
@@ -61,6 +65,8 @@ class Process:
             asyncio.get_running_loop().call_soon(self._set_up, ProcessSettings.from_json(bytes(content)))
 
     def _set_up(self, settings: ProcessSettings) -> None:
+        if self.is_dead:
+            return
         if self.refuses is not None:
             self.seat.received(wire.REFUSED, to_json(ProcessRefusal.of(self.refuses)))
             return
@@ -79,6 +85,7 @@ class Process:
 
     def die(self) -> None:
         self.batches.clear()
+        self.is_dead = True
         self.seat.lost()
 
     def kill(self) -> None:
@@ -195,6 +202,35 @@ async def test_what_a_process_had_that_died_is_tried_again() -> None:
             process.finish()
             await all_has_run()
         assert [call.result().batch_size for call in calls] == [1, 1]
+
+
+@in_event_loop
+async def test_a_process_that_dies_as_it_starts_again_gets_every_model_the_next_time() -> None:
+    async with served(cores=2) as models:
+        first, second = await models.add(takes_s=0.05), await models.add(takes_s=0.05)
+        models.processes[1].die()
+        started = len(Process.started)
+        # A turn of the loop at a time: what is to be met lasts for no longer.
+        while len(Process.started) == started or not Process.started[-1].slots:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        Process.started[-1].die()
+        await until(lambda: models.pool.seats[1].is_up)
+        both = {models.slots[each].number for each in (first, second)}
+        assert len(Process.started) == started + 2
+        assert Process.started[-1].slots == both
+
+
+@in_event_loop
+async def test_a_model_may_be_closed_while_a_process_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served() as models:
+        first, second = await models.add(), await models.add()
+        monkeypatch.setattr(Process, "may_start", may_start := asyncio.Event())
+        models.processes[0].die()
+        await all_has_run()
+        await models.batchers[first].close()
+        may_start.set()
+        await until(lambda: models.pool.seats[0].is_up)
+        assert models.processes[0].slots == {models.slots[second].number}
 
 
 @in_event_loop
