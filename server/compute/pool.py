@@ -20,7 +20,7 @@ from server.compute.slots import Share, Slot, Waiting
 from server.compute.start_up import ProcessSettings
 from server.errors import DeadlinePassed, Draining, NoModelReady
 from server.queue.turns import Turns
-from server.queue.worker import Batch, Computed, WorkerDied
+from server.queue.worker import Batch, Computed, NeverBegun, WorkerDied
 
 logger = logging.getLogger(__name__)
 
@@ -241,7 +241,7 @@ class Pool:
             slot.running -= 1
             slot.waiting.appendleft(waiting)
         else:
-            self._end(slot, waiting, WorkerDied("the processes that compute died"))
+            self._end(slot, waiting, NeverBegun("the processes that compute died"))
 
     def _end(self, slot: Slot, waiting: Waiting, result: Computed | Exception) -> None:
         slot.running -= 1

@@ -10,7 +10,7 @@ from typing import Protocol
 from server.compute.backend import WorkItem
 from server.compute.seat import Seat
 from server.compute.start_up import ProcessSettings
-from server.queue.worker import Batch, Computed, Owner, WorkerDied
+from server.queue.worker import Batch, Computed, NeverBegun, Owner
 
 
 class Pool(Protocol):
@@ -132,7 +132,7 @@ class Slot:
         for share in self._shares:
             share.lose()
         while self.waiting:
-            self.waiting.pop().finish(WorkerDied("the processes that compute died"))
+            self.waiting.pop().finish(NeverBegun("the processes that compute died"))
 
     def regain_shares(self) -> None:
         for share in self._shares:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from server.errors import ComputeFailed, Draining, NoModelReady
 from server.queue.batch_policy import BatchLimits, BatchPolicy, CostModel
 from server.queue.priorities import Item, ItemResult, Priority, PriorityQueue
-from server.queue.worker import Batch, Computed, Worker, WorkerDied
+from server.queue.worker import Batch, Computed, NeverBegun, Worker, WorkerDied
 
 P = TypeVar("P")
 
@@ -151,7 +151,7 @@ class Batcher(Generic[P]):
         """See `server.queue.worker.Owner`."""
         is_suspect = self._put_away(batch)
         if isinstance(result, WorkerDied) and not self._is_closed:
-            self._try_again(batch, result, is_suspect)
+            self._try_again(batch, result, is_suspect and not isinstance(result, NeverBegun))
         elif isinstance(result, Exception):
             _fail(batch, result)
         else:

@@ -19,6 +19,10 @@ class WorkerDied(Exception):
     """What computed a batch is gone; it may have been because of one of the images."""
 
 
+class NeverBegun(WorkerDied):
+    """What was to compute a batch is gone, which had not begun with it: none of the images is the reason."""
+
+
 @dataclass(frozen=True)
 class Computed:
     """What came of a batch, image by image in its order."""

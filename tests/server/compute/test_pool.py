@@ -221,6 +221,25 @@ async def test_a_process_that_dies_as_it_starts_again_gets_every_model_the_next_
 
 
 @in_event_loop
+async def test_a_batch_that_waited_as_another_models_killed_the_process_is_not_suspected() -> None:
+    async with served() as models:
+        deadly, innocent = await models.add(takes_s=0.05), await models.add(takes_s=0.05)
+        (killer,) = models.ask(deadly)
+        await all_has_run()
+        (call,) = models.ask(innocent)
+        await all_has_run()
+        for _ in range(2):
+            assert models.processes[0].batches == [(models.slots[deadly].number, 1, True)]
+            models.processes[0].die()
+            await until(lambda: models.pool.seats[0].is_up)
+            await all_has_run()
+        with pytest.raises(ComputeFailed):
+            await killer
+        models.processes[0].finish()
+        assert (await call).batch_size == 1
+
+
+@in_event_loop
 async def test_a_model_may_be_closed_while_a_process_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async with served() as models:
         first, second = await models.add(), await models.add()
