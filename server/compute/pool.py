@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
+from fovea.errors import Unavailable
 from server.compute import wire
 from server.compute.backend import WorkItem
 from server.compute.pool_memory import PoolMemory
@@ -25,7 +26,7 @@ from server.queue.worker import Batch, Computed, NeverBegun, WorkerDied
 logger = logging.getLogger(__name__)
 
 COMES_BACK_WITHIN_S: Final = 30.0
-"""A model that was put away; whoever waits longer is refused."""
+"""A model that was put away, or that needs others' memory; whoever waits longer is refused."""
 
 
 class Pool:
@@ -47,7 +48,7 @@ class Pool:
     async def add(self, settings: ProcessSettings, mapped_bytes: int) -> Slot:
         """A model that another process has measured. `mapped_bytes` is what all processes map together.
 
-        Raises BundleInvalid, Unavailable.
+        Raises BundleInvalid; Unavailable also where others in use leave no memory for so long.
         """
         async with self._loading:
             await self._open()
@@ -128,7 +129,11 @@ class Pool:
 
     async def _load(self, slot: Slot) -> None:
         """Raises BundleInvalid, Unavailable."""
-        await self._memory.make_room(slot, self._slots.values, self._give_way)
+        try:
+            async with asyncio.timeout(COMES_BACK_WITHIN_S):  # others wait for their turn to load
+                await self._memory.make_room(slot, self._slots.values, self._give_way)
+        except TimeoutError:
+            raise Unavailable("others that are in use have its memory") from None
         slot.is_loaded = True  # from here on a process that starts again has it
         needs_bytes = slot.mapped_bytes
         try:
@@ -186,6 +191,7 @@ class Pool:
             waiting = slot.waiting.popleft()
             if waiting.is_abandoned:
                 waiting.refuse(DeadlinePassed("nobody waits for it"))
+                self._memory.may_have_room()
             else:
                 self._start(slot, seat, waiting)
 

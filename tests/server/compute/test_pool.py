@@ -315,6 +315,20 @@ async def test_a_model_with_work_stays_and_a_call_for_another_waits_for_its_end_
 
 
 @in_event_loop
+async def test_a_new_model_waits_no_longer_for_memory_that_others_use_than_one_that_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "COMES_BACK_WITHIN_S", 0.01)
+    async with served(memory_bytes=2 * NEEDS) as models:
+        (busy,) = models.ask(await models.add())
+        await all_has_run()
+        with pytest.raises(Unavailable, match="others that are in use have its memory"):
+            await models.add()
+        models.processes[0].finish()
+        await busy
+
+
+@in_event_loop
 async def test_a_model_that_does_not_fit_alone_is_refused_and_gone() -> None:
     async with served(memory_bytes=2 * NEEDS - 1) as models:
         with pytest.raises(Unavailable, match="--model-memory-bytes 199 has no room for the model"):
