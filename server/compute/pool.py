@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from fovea.errors import Unavailable
+from fovea.errors import FoveaError, Unavailable
 from server.compute import wire
 from server.compute.backend import WorkItem
 from server.compute.pool_memory import PoolMemory
@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 
 COMES_BACK_WITHIN_S: Final = 30.0
 """A model that was put away, or that needs others' memory; whoever waits longer is refused."""
+
+NO_MEMORY: Final = "others that are in use have its memory"
+NOT_NOW: Final = "the model cannot be loaded now"
+IN_THE_LOG: Final = "the server's log says why"
+"""Callers do not learn where models lie."""
 
 
 class Pool:
@@ -43,6 +48,7 @@ class Pool:
         self._slots: dict[int, Slot] = {}
         self._turns: Turns[int] = Turns()
         self._loading = asyncio.Lock()
+        self._being_loaded: Slot | None = None
         self._is_open = False
 
     async def add(self, settings: ProcessSettings, mapped_bytes: int) -> Slot:
@@ -57,8 +63,10 @@ class Pool:
             try:
                 await self._load(slot)
                 self._memory.check(slot)
-            except BaseException:
+            except BaseException as error:
                 self._forget(slot)
+                if isinstance(error, TimeoutError):
+                    raise Unavailable(NO_MEMORY) from None
                 raise
             self._put_away_surplus(slot)
         return slot
@@ -95,9 +103,23 @@ class Pool:
         """See `seat.Pool`."""
         for slot in self._slots.values():
             slot.seats.discard(seat)
+            slot.refused_by.discard(seat)
         if not self.has_seats:
             for slot in self._slots.values():
                 slot.lose_shares()
+
+    def refused(self, seat: Seat, slot: int, error: FoveaError) -> None:
+        """See `seat.Pool`. Where no process has it any more, it is as if it had been put away."""
+        if (refused := self._slots.get(slot)) is None:
+            return
+        facts = {"bundle": refused.settings.bundle, "reason": str(error)}
+        logger.error("a model cannot be loaded again after a compute process died", extra=facts)
+        refused.seats.discard(seat)
+        refused.refused_by.add(seat)
+        if not refused.seats and refused is not self._being_loaded:
+            self._put_away(refused)
+            refused.refuse_waiting(NoModelReady(f"{NOT_NOW}: {IN_THE_LOG}"))
+            self._memory.may_have_room()
 
     def came_up(self, seat: Seat) -> None:
         """See `seat.Pool`."""
@@ -128,14 +150,11 @@ class Pool:
             yield slot.settings_for(seat)
 
     async def _load(self, slot: Slot) -> None:
-        """Raises BundleInvalid, Unavailable."""
-        try:
-            async with asyncio.timeout(COMES_BACK_WITHIN_S):  # others wait for their turn to load
-                await self._memory.make_room(slot, self._slots.values, self._give_way)
-        except TimeoutError:
-            raise Unavailable("others that are in use have its memory") from None
+        """Raises BundleInvalid, Unavailable; TimeoutError where others in use leave no memory."""
+        async with asyncio.timeout(COMES_BACK_WITHIN_S):  # others wait for their turn to load
+            await self._memory.make_room(slot, self._slots.values, self._give_way)
         slot.is_loaded = True  # from here on a process that starts again has it
-        needs_bytes = slot.mapped_bytes
+        self._being_loaded, needs_bytes = slot, slot.mapped_bytes
         try:
             for seat in self.seats:  # one after the other: the rest has calls to answer
                 if seat.is_up and slot.is_missing_in(seat):
@@ -143,9 +162,13 @@ class Pool:
                     if seat.is_up:  # else it died since, and has it when it starts again
                         slot.seats.add(seat)
                     self._dispatch()
+            if slot.refused_by and not slot.seats:
+                raise Unavailable("a compute process that started again refuses it")
         except BaseException:
             self._put_away(slot)
             raise
+        finally:
+            self._being_loaded = None
         slot.needs_bytes = max(slot.needs_bytes, needs_bytes)
 
     def _give_way(self, slot: Slot) -> None:
@@ -158,8 +181,10 @@ class Pool:
             async with asyncio.timeout(COMES_BACK_WITHIN_S), self._loading:
                 await self._load(slot)
         except Exception as error:  # whatever a machine in need gives as its reason
-            why = "others that are in use have its memory" if isinstance(error, TimeoutError) else str(error)
-            slot.refuse_waiting(NoModelReady(f"the model cannot be loaded now: {why}"))
+            why = NO_MEMORY if isinstance(error, TimeoutError) else IN_THE_LOG
+            facts = {"bundle": slot.settings.bundle, "reason": str(error) or why}
+            logger.warning("a model that was called cannot be loaded", extra=facts)
+            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {why}"))
         finally:
             slot.coming_back = None
         self._put_away_surplus(slot)
@@ -176,6 +201,7 @@ class Pool:
     def _put_away(self, slot: Slot) -> None:
         slot.is_loaded = False
         slot.seats.clear()
+        slot.refused_by.clear()
         for seat in self.seats:  # also those in which it is being set up
             seat.drop(slot.number)
 

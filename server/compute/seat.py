@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fovea.errors import Unavailable
+from fovea.errors import FoveaError, Unavailable
 from server.compute import wire
 from server.compute.process_worker import (
     HANGS_AFTER_S,
@@ -44,6 +44,9 @@ class Pool(Protocol):
     def died(self, seat: "Seat") -> None:
         """Before its jobs are told that they are lost."""
 
+    def refused(self, seat: "Seat", slot: int, error: FoveaError) -> None:
+        """Of the models that it is to have when it starts again, it cannot have this one."""
+
     def came_up(self, seat: "Seat") -> None:
         """It is there, with its models."""
 
@@ -72,13 +75,13 @@ class Seat:
         return None if self._connection is None else self._connection.pid
 
     async def open(self) -> None:
-        """Starts the process, and has it set up what the pool says. Raises Unavailable, BundleInvalid."""
+        """Starts the process, and has it set up what the pool says. Raises Unavailable."""
         connection = Connection(self)
         try:
             await connection.open_empty()
             self._connection = connection  # not before: what is put away meanwhile need not be dropped here
             for settings in self._pool.settings_of(self):
-                await self.set_up(settings)
+                await self._set_up_again(settings)
         except BaseException:
             self._connection = None
             self._pool.died(self)
@@ -110,6 +113,15 @@ class Seat:
         self.reads_arenas = result.reads_arenas
         return result
 
+    async def _set_up_again(self, settings: ProcessSettings) -> None:
+        """One that the process refuses does not end the others. Raises Unavailable where it died."""
+        try:
+            await self.set_up(settings)
+        except FoveaError as error:
+            if self._connection is None:
+                raise
+            self._pool.refused(self, settings.slot, error)
+
     def drop(self, slot: int) -> None:
         if self._connection is not None:
             self._connection.send([wire.frame(wire.DROP, wire.SLOT.pack(slot))])
@@ -136,7 +148,7 @@ class Seat:
 
     def received(self, kind: bytes, content: bytes) -> None:
         """See `Listener`."""
-        if kind != wire.READY:  # it has computed, or tried to
+        if kind in {wire.RESULT, wire.FAILED}:  # it has computed, or tried to
             self._restarts.count = 0
         job = self.jobs.popleft()
         self._watch(self.jobs[0] if self.jobs else None)

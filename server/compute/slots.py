@@ -104,7 +104,9 @@ class Slot:
         """In all processes that are there; else it is put away."""
         self.is_removed = False
         self.seats: set[Seat] = set()
-        """That have it."""
+        """That have it, or are just getting it as they start again."""
+        self.refused_by: set[Seat] = set()
+        """That started again since, and could not have it."""
         self.last_used = time.monotonic()
         self.coming_back: asyncio.Task[None] | None = None
         self._pool = pool
@@ -125,7 +127,7 @@ class Slot:
         return replace(self.settings, slot=self.number, wide_threads=wide_threads)
 
     def is_missing_in(self, seat: Seat) -> bool:
-        return self.is_loaded and seat not in self.seats
+        return self.is_loaded and seat not in self.seats | self.refused_by
 
     def lose_shares(self) -> None:
         """There is no process any more: what waits is tried again by the queue, when there is one."""

@@ -36,6 +36,7 @@ class Process:
 
     started: ClassVar[list["Process"]] = []
     may_start: ClassVar[asyncio.Event | None] = None
+    refused_slot: ClassVar[int | None] = None
 
     def __init__(self, seat: seat_module.Seat) -> None:
         self.seat = seat
@@ -67,8 +68,9 @@ class Process:
     def _set_up(self, settings: ProcessSettings) -> None:
         if self.is_dead:
             return
-        if self.refuses is not None:
-            self.seat.received(wire.REFUSED, to_json(ProcessRefusal.of(self.refuses)))
+        gone = BundleInvalid("its files are gone") if settings.slot == self.refused_slot else None
+        if (refusal := self.refuses or gone) is not None:
+            self.seat.received(wire.REFUSED, to_json(ProcessRefusal.of(refusal)))
             return
         self.slots.add(settings.slot)
         ready = ProcessReady("fp32", WarmUp(0.0, ()), 1, memory_bytes=NEEDS)
@@ -237,6 +239,29 @@ async def test_a_batch_that_waited_as_another_models_killed_the_process_is_not_s
             await killer
         models.processes[0].finish()
         assert (await call).batch_size == 1
+
+
+@in_event_loop
+async def test_a_model_that_cannot_be_loaded_again_takes_no_other_with_it() -> None:
+    async with served() as models:
+        bad, good = await models.add(), await models.add()
+        Process.refused_slot = models.slots[bad].number
+        try:
+            models.processes[0].die()
+            await until(lambda: models.pool.seats[0].is_up)
+            (refused,) = models.ask(bad)
+            with pytest.raises(NoModelReady, match="cannot be loaded now: the server's log says why"):
+                await refused
+            (call,) = models.ask(good)
+            await all_has_run()
+            models.processes[0].finish()
+            await call
+        finally:
+            Process.refused_slot = None
+        (call,) = models.ask(bad)
+        await all_has_run()
+        models.processes[0].finish()
+        assert (await call).batch_size == 1, "it comes back when it can be loaded"
 
 
 @in_event_loop
