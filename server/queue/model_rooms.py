@@ -24,19 +24,21 @@ class ModelRooms:
         if not own[0]:
             del self._in_flight[model]
 
-    def why_full(self, model: str, total_images: int, total_bytes: int) -> str:
-        """Why what was added last is too much; the totals are of all models, with it."""
+    def why_full(self, model: str, call: tuple[int, int], total: tuple[int, int]) -> str:
+        """Why what was added last is too much: images and bytes of the call, and in all, with it.
+
+        A call that is larger than its model's part is admitted when the model has no other in flight.
+        """
         count = self._models()
         if count < 2:
             return ""
         own = self._in_flight.get(model, [0, 0])
-        for kind, total in enumerate((total_images, total_bytes)):
-            limit, what = self._limits[kind]
+        for kind, (limit, what) in enumerate(self._limits):
             kept_for_each = limit * KEPT_SHARE / count
-            if own[kind] <= kept_for_each:
+            if own[kind] <= max(kept_for_each, call[kind]):
                 continue
             others = (used[kind] for name, used in self._in_flight.items() if name != model)
             unused = kept_for_each * (count - 1) - sum(min(kept_for_each, used) for used in others)
-            if total + unused > limit:
+            if total[kind] + unused > limit:
                 return f"{own[kind]} {what} of model {model} would be in flight; the rest is kept for others"
         return ""

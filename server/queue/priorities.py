@@ -185,7 +185,9 @@ class Admission:
             if total.bulk_bytes > self._max_bytes * BULK_SHARE:
                 there = f"{total.bulk_bytes - size_bytes} bytes of bulk calls are in flight"
                 return f"{there}; {size_bytes} more do not fit"
-        return self._rooms.why_full(room.model, total.images, total.bytes) if self._rooms else ""
+        if self._rooms is None:
+            return ""
+        return self._rooms.why_full(room.model, (images, size_bytes), (total.images, total.bytes))
 
 
 @dataclass(slots=True)

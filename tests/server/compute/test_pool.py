@@ -169,9 +169,42 @@ async def test_a_lone_image_takes_all_cores_only_where_no_model_has_another() ->
         (other,) = models.ask(second)
         await all_has_run()
         assert models.processes[1].batches == [(models.slots[second].number, 1, False)]
-        models.processes[1].finish()
         models.processes[0].finish()
+        await lone
+        (lone,) = models.ask(first)
+        await all_has_run()
+        assert models.processes[0].batches == [(models.slots[first].number, 1, False)], "there is the other"
+        for process in models.processes:
+            process.finish()
         await asyncio.gather(lone, other)
+        models.processes[0].seat.is_up = False  # as while it is started again
+        models.slots[first].seats.discard(models.processes[0].seat)
+        (lone,) = models.ask(first)
+        await all_has_run()
+        assert models.processes[1].batches == [(models.slots[first].number, 1, False)], "it has one core"
+        models.processes[1].finish()
+        await lone
+
+
+@in_event_loop
+async def test_a_model_that_had_nothing_to_do_does_not_hold_the_others_up_when_it_has() -> None:
+    async with served() as models:
+        busy, late = await models.add(takes_s=0.05), await models.add(takes_s=0.05)
+        calls = models.ask(busy, 60)
+        await all_has_run()
+        (process,) = models.processes
+        for _ in range(20):
+            process.finish(0.05)
+            await all_has_run()
+        calls += models.ask(late, 30)
+        await all_has_run()
+        order = []
+        for _ in range(20):
+            order.append(process.finish(0.05))
+            await all_has_run()
+        assert 8 <= order.count(models.slots[late].number) <= 11
+        for call in calls:
+            call.cancel()
 
 
 @in_event_loop

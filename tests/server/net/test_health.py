@@ -4,7 +4,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2
 
-from server.net.health import _BesideCalls, _ServingStates
+from server.net.health import Health, _BesideCalls, _ServingStates
 from tests.rpc import health_stub
 from tests.server.event_loop import in_event_loop
 from tests.servers import running_server
@@ -27,6 +27,21 @@ async def test_a_watcher_that_takes_no_news_keeps_no_other_from_hearing_it() -> 
     assert (await anext(listening)).status == NOT_SERVING
     assert (await anext(service.Watch(CLASSIFIER, None))).status == NOT_SERVING
     assert (await service.Check(CLASSIFIER, None)).status == NOT_SERVING
+
+
+@in_event_loop
+async def test_each_model_that_there_was_has_a_state_of_its_own() -> None:
+    health = Health()
+
+    def seen() -> list[int]:
+        return [health._states.by_service[f"models/{name}"].status for name in ("cats", "dogs")]
+
+    health.set_ready(True, ["cats", "dogs"])
+    assert seen() == [SERVING, SERVING]
+    health.set_ready(True, ["dogs"])
+    assert seen() == [NOT_SERVING, SERVING], "it was removed"
+    health.set_ready(False, ["cats", "dogs"])
+    assert seen() == [NOT_SERVING, NOT_SERVING], "the server drains"
 
 
 def test_watchers_hear_of_a_drain(tiny_models: Path) -> None:

@@ -41,6 +41,15 @@ async def test_what_was_answered_takes_no_room_any_more() -> None:
 
 
 @in_event_loop
+async def test_a_call_as_large_as_all_room_is_admitted_when_its_model_has_no_other() -> None:
+    admission = Admission(80, 80, models=lambda: 4)
+    with admission.admit(80, 80, Priority.INTERACTIVE, lambda: 0.0, "a"):
+        assert flood(admission, "b") == 0
+    with admission.admit(1, 1, Priority.INTERACTIVE, lambda: 0.0, "a"):
+        assert flood(admission, "a", 79, 79) == 0
+
+
+@in_event_loop
 async def test_a_model_alone_has_all_room() -> None:
     assert flood(Admission(80, 10**9, models=lambda: 1), "a") == 80
     assert flood(Admission(80, 10**9), "a") == 80
