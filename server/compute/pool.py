@@ -65,6 +65,7 @@ class Pool:
                 self._memory.check(slot)
             except BaseException as error:
                 self._forget(slot)
+                self._dispatch()
                 if isinstance(error, TimeoutError):
                     raise Unavailable(NO_MEMORY) from None
                 raise
@@ -82,8 +83,8 @@ class Pool:
         if not slot.has_work:
             self._turns.begins_to_wait(slot.number)
         slot.waiting.append(Waiting(share, batch, batch.expected_s))
-        if not slot.is_loaded and slot.coming_back is None:
-            slot.coming_back = asyncio.create_task(self._bring_back(slot))
+        if not slot.is_loaded:
+            self._call_back(slot)
         self._dispatch()
 
     def remove(self, slot: Slot) -> None:
@@ -154,6 +155,7 @@ class Pool:
         async with asyncio.timeout(COMES_BACK_WITHIN_S):  # others wait for their turn to load
             await self._memory.make_room(slot, self._slots.values, self._give_way)
         slot.is_loaded = True  # from here on a process that starts again has it
+        slot.loaded_at = time.monotonic()
         self._being_loaded, needs_bytes = slot, slot.mapped_bytes
         try:
             for seat in self.seats:  # one after the other: the rest has calls to answer
@@ -175,6 +177,12 @@ class Pool:
         self._put_away(slot)
         facts = {"bundle": slot.settings.bundle, "bytes": slot.needs_bytes}
         logger.info("a model gives way to others until it is called", extra=facts)
+        if slot.waiting:
+            self._call_back(slot)
+
+    def _call_back(self, slot: Slot) -> None:
+        if slot.coming_back is None:
+            slot.coming_back = asyncio.create_task(self._bring_back(slot))
 
     async def _bring_back(self, slot: Slot) -> None:
         try:
@@ -223,7 +231,7 @@ class Pool:
 
     def _next(self) -> tuple[Slot, Seat] | None:
         """Whose batch is to be computed now, and where."""
-        waiting = {number: slot for number, slot in self._slots.items() if slot.waiting}
+        waiting = {n: slot for n, slot in self._slots.items() if slot.waiting and not slot.is_leaving}
         for number in self._turns.in_order(waiting):
             if able := self._able(slot := waiting[number]):
                 seat = self._seat_for(slot, able)
@@ -272,6 +280,7 @@ class Pool:
         if self.has_seats and not slot.is_removed:
             slot.running -= 1
             slot.waiting.appendleft(waiting)
+            self._memory.may_have_room()
         else:
             self._end(slot, waiting, NeverBegun("the processes that compute died"))
 
@@ -279,5 +288,5 @@ class Pool:
         slot.running -= 1
         slot.last_used = time.monotonic()
         waiting.finish(result)
-        if not slot.has_work:
+        if slot.may_leave:
             self._memory.may_have_room()

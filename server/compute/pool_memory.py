@@ -1,10 +1,16 @@
-"""Which models of a pool are in memory: as many as fit, those that were used last."""
+"""Which models of a pool are in memory: as many as fit, those that were used last; in turns where all are."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
 
 from fovea.errors import Unavailable
 from server.compute.slots import Slot
+
+KEEPS_S: Final = 1.0
+"""So long a model with work keeps its memory though another is called that has none."""
 
 
 class PoolMemory:
@@ -30,23 +36,40 @@ class PoolMemory:
         return used + more_bytes > self._limit_bytes
 
     def longest_unused(self, slots: Iterable[Slot], besides: Slot) -> Slot | None:
-        """Of those that are there and have no work."""
-        idle = [slot for slot in slots if slot.is_loaded and not slot.has_work and slot is not besides]
+        """Of those that are there and have no work, or were told to leave."""
+        idle = [slot for slot in slots if slot.is_loaded and slot.may_leave and slot is not besides]
         return min(idle, key=lambda slot: slot.last_used, default=None)
 
     async def make_room(
         self, slot: Slot, slots: Callable[[], Iterable[Slot]], put_away: Callable[[Slot], None]
     ) -> None:
-        """Puts others away; waits until one has no work where all have. Whoever calls sets a time limit."""
-        while self.is_exceeded(slots(), slot.needs_bytes):
-            if victim := self.longest_unused(slots(), besides=slot):
-                put_away(victim)
-            elif not any(other.is_loaded for other in slots() if other is not slot):
-                return  # it is larger than the limit, which `check` says when it is known by how much
-            else:
-                self._changed.clear()
-                await self._changed.wait()
+        """Puts others away; where all have work, the one that has been there longest.
+
+        Whoever calls limits the time. A model that is larger than the limit has room alone: see `check`.
+        """
+        try:
+            while self.is_exceeded(slots(), slot.needs_bytes):
+                if victim := self.longest_unused(slots(), besides=slot):
+                    put_away(victim)
+                elif others := [other for other in slots() if other.is_loaded and other is not slot]:
+                    await self._wait_for(min(others, key=lambda other: other.loaded_at))
+                else:
+                    return
+        finally:
+            for other in slots():
+                other.is_leaving = False
+
+    async def _wait_for(self, busy: Slot) -> None:
+        """Until something has changed. When it has had its time, it is given no more batches."""
+        self._changed.clear()
+        rest_s = busy.loaded_at + KEEPS_S - time.monotonic()
+        if rest_s <= 0:
+            busy.is_leaving = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest_s if rest_s > 0 else None):
+                if not busy.may_leave:
+                    await self._changed.wait()
 
     def may_have_room(self) -> None:
-        """A model has no work any more, or is gone."""
+        """A model has no work any more, or is gone, or left what it had."""
         self._changed.set()

@@ -102,12 +102,14 @@ class Slot:
         """Batches that processes have."""
         self.is_loaded = False
         """In all processes that are there; else it is put away."""
+        self.is_leaving = False
+        """Another is to have its memory: no batch of it begins."""
         self.is_removed = False
         self.seats: set[Seat] = set()
         """That have it, or are just getting it as they start again."""
         self.refused_by: set[Seat] = set()
         """That started again since, and could not have it."""
-        self.last_used = time.monotonic()
+        self.last_used = self.loaded_at = time.monotonic()
         self.coming_back: asyncio.Task[None] | None = None
         self._pool = pool
         self._shares: list[Share] = []
@@ -115,6 +117,11 @@ class Slot:
     @property
     def has_work(self) -> bool:
         return bool(self.waiting) or self.running > 0
+
+    @property
+    def may_leave(self) -> bool:
+        """It can be put away."""
+        return not self.running and (self.is_leaving or not self.waiting)
 
     def shares(self, count: int) -> Sequence[Share]:
         """As many as its queue may have batches under way."""

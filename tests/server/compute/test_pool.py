@@ -1,6 +1,7 @@
 """Several models on the processes of a pool, whose answers come when a test says so."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from fovea.errors import BundleInvalid, Unavailable
 from server.compute import pool as pool_module
-from server.compute import process_worker, wire
+from server.compute import pool_memory, process_worker, wire
 from server.compute import seat as seat_module
 from server.compute.backend import WorkItem
 from server.compute.pool import Pool
@@ -370,6 +371,28 @@ async def test_a_model_with_work_stays_and_a_call_for_another_waits_for_its_end_
         with pytest.raises(NoModelReady, match="others that are in use have its memory"):
             await refused
         models.processes[0].finish()
+
+
+@in_event_loop
+async def test_models_that_do_not_fit_together_take_turns_in_memory_though_both_always_have_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_memory, "KEEPS_S", 0.01)
+    async with served(memory_bytes=2 * NEEDS) as models:
+        first, second = await models.add(), await models.add()
+        calls = models.ask(first, 2000) + models.ask(second, 2000)
+        (process,) = models.processes
+        order: list[int] = []
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            if process.batches:
+                order.append(process.finish())
+            await asyncio.sleep(0.001)
+        turns = [number for number, before in zip(order, [None, *order], strict=False) if number != before]
+        assert len(turns) >= 4, "each had several"
+        assert min(order.count(models.slots[each].number) for each in (first, second)) > len(order) / 4
+        for call in calls:
+            call.cancel()
 
 
 @in_event_loop
