@@ -22,11 +22,15 @@ class PoolMemory:
         self._changed = asyncio.Event()
 
     def check(self, slot: Slot) -> None:
-        """Raises Unavailable where it does not even fit alone."""
-        if self._limit_bytes is not None and slot.needs_bytes > self._limit_bytes:
+        """Raises Unavailable where its weights do not even fit alone.
+
+        What processes grow by is not its own alone: of the first, it is also what is loaded once for all.
+        """
+        weights_bytes = slot.mapped_bytes or slot.needs_bytes
+        if self._limit_bytes is not None and weights_bytes > self._limit_bytes:
             raise Unavailable(
-                f"--model-memory-bytes {self._limit_bytes} has no room for the model, which takes "
-                f"{slot.needs_bytes}"
+                f"--model-memory-bytes {self._limit_bytes} has no room for the model, whose weights take "
+                f"{weights_bytes}"
             )
 
     def is_exceeded(self, slots: Iterable[Slot], more_bytes: int = 0) -> bool:

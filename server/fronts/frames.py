@@ -21,6 +21,7 @@ answer    number uint64, batch_size and best uint32, flags uint8, decode_s, queu
 refused   number uint64, and the error in JSON
 gone      number: the image whose caller left is not read any more
 model     JSON: a version that is live from now on, its model's name and its generation
+added     the name of a model, of which a version may follow
 removed   the name of a model that is served no more
 ready     uint8: what health is to say
 drain     float64: the seconds that calls in flight have
@@ -36,7 +37,7 @@ from typing import Any, Final
 IMAGE, LEFT, CALL, LIVE, HEARD, UNUSED, ASK = b"I", b"L", b"C", b"V", b"H", b"U", b"?"
 OPENED, DRAINED = b"O", b"d"
 ANSWER, REFUSED, GONE, MODEL, READY, DRAIN, REPLY = b"A", b"X", b"G", b"M", b"R", b"D", b"!"
-REMOVED: Final = b"Z"
+ADDED, REMOVED = b"N", b"Z"
 SET_UP: Final = b"S"
 """The first frame that a front gets; two descriptors come with it, the arena's and the page's."""
 

@@ -80,6 +80,8 @@ class Front:
             link = Link(self._received, self._lost)
             await self._loop.create_unix_connection(lambda: link, sock=ours)
             self._link = images.link = link
+            for name in self._server.models.folders:
+                self.tell_addition(name)
             for name in sorted(self._server.generations, key=self._server.generations.__getitem__):
                 self.tell_model(name)
             self.tell_health()
@@ -103,6 +105,11 @@ class Front:
         self._models[generation] = model = use.enter_context(self._server.models.use(0, name))
         self._link.send(frames.MODEL, LiveModel.of(name, generation, model).model_dump_json().encode())
         self._begin(self.has_heard())
+
+    def tell_addition(self, name: str) -> None:
+        """There is such a model, whether a version of it is loaded or not."""
+        if self._link is not None:
+            self._link.send(frames.ADDED, name.encode())
 
     def tell_removal(self, name: str) -> None:
         """It uses what it has of this model until its calls are answered."""

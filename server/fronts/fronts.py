@@ -36,6 +36,7 @@ class Fronts:
         self._settings = settings
         self.models = models
         models.on_swap, models.on_removal = self._swapped, self._removed
+        models.on_addition = self._added
         self.generations: dict[str, int] = {}
         self._counted = itertools.count(1)
         self._watchers = watchers
@@ -148,6 +149,10 @@ class Fronts:
         self._publish()
         for front in self._fronts:
             front.tell_model(name)
+
+    def _added(self, name: str) -> None:
+        for front in self._fronts:
+            front.tell_addition(name)
 
     def _removed(self, name: str) -> None:
         self.generations.pop(name, None)

@@ -158,6 +158,8 @@ class Front:
             self._owner.send(frames.HEARD)
         elif kind == frames.MODEL:
             self._begin(self._take_live(LiveModel.model_validate_json(bytes(content))))
+        elif kind == frames.ADDED:
+            self._models.folder(bytes(content).decode())
         elif kind == frames.REMOVED:
             self._begin(self._remove(bytes(content).decode()))
         else:
@@ -177,7 +179,7 @@ class Front:
         await loaded.close_replaced()
 
     async def _remove(self, name: str) -> None:
-        if name in self._models.names:
+        if name in self._models.folders:
             loaded = self._models.remove(name)
             self._show_ready(self._health.is_ready)
             await loaded.close_unused()

@@ -26,12 +26,19 @@ class Catalogue(Generic[M]):
         self._look = asyncio.Event()
         self.on_swap: Callable[[str], None] = lambda name: None
         """Is told the name of a model of which another version is the current one."""
+        self.on_addition: Callable[[str], None] = lambda name: None
+        """Is told the name of a model that there was not before."""
         self.on_removal: Callable[[str], None] = lambda name: None
 
     @property
     def names(self) -> tuple[str, ...]:
         """See `Models`."""
         return tuple(loaded.name for loaded in self._models.values())
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The names of their folders."""
+        return tuple(self._models)
 
     @property
     def live(self) -> Sequence[M]:
@@ -61,6 +68,7 @@ class Catalogue(Generic[M]):
         loaded: LoadedModels[M] = LoadedModels(name, self._look)
         loaded.on_swap = lambda: self.on_swap(name)
         self._models[name] = loaded
+        self.on_addition(name)
         return loaded
 
     def folder(self, name: str) -> LoadedModels[M]:

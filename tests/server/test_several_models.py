@@ -176,9 +176,14 @@ def test_fronts_know_the_models_that_come_and_go(root: Path, tmp_path: Path) -> 
     models = tmp_path / "models"
     for name in ("cats", "dogs"):
         shutil.copytree(root / name, models / name)
+    publish(spoiled.change_a_byte(tiny.stage_bundle(tmp_path / "spoiled", gain=9)), str(models / "bad"))
     flags = ("--model-root", str(models), "--watch-interval-s", "0.1", "--fronts", "2")
     with running_server("", *flags) as server, Client(server.target, timeout_s=PATIENCE_S) as client:
         assert client.classify(RED, model="cats").model.name == "cats"
+        with pytest.raises(CallFailed, match="no model is ready yet"):
+            client.classify(RED, model="bad")
+        _, index = over_http(server, "/v2/repository/index", b"")
+        assert {each["name"]: each["state"] for each in index}["bad"] == "UNAVAILABLE"
         shutil.copytree(root / "pets", tmp_path / "pets")
         (tmp_path / "pets").rename(models / "pets")
         until(lambda: answers(client, "pets"))
