@@ -412,7 +412,7 @@ async def test_a_new_model_waits_no_longer_for_memory_that_others_use_than_one_t
 @in_event_loop
 async def test_a_model_that_does_not_fit_alone_is_refused_and_gone() -> None:
     async with served(memory_bytes=NEEDS - 1) as models:
-        with pytest.raises(Unavailable, match="--model-memory-bytes 99 has no room .* whose weights take 100"):
+        with pytest.raises(Unavailable, match="--model-memory-bytes 99 has no room"):
             await models.add()
         assert models.processes[0].slots == set()
     async with served(memory_bytes=NEEDS) as models:  # and what the process grew by is beside it
