@@ -20,10 +20,12 @@ from fovea.client import CallFailed, Client
 from fovea.model.versions import publish
 from fovea.oip import open_inference_pb2 as oip
 from fovea.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
+from fovea.v1 import classify_pb2 as pb
+from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.rpc import health_stub
 from tests.server import spoiled
-from tests.servers import PATIENCE_S, ServerProcess, compute_processes, run_server, running_server
+from tests.servers import PATIENCE_S, ServerProcess, compute_processes, held_up, run_server, running_server
 
 RED = tiny.picture("red")
 NAMES = ("cats", "dogs", "pets")
@@ -190,6 +192,27 @@ def test_fronts_know_the_models_that_come_and_go(root: Path, tmp_path: Path) -> 
         shutil.rmtree(models / "dogs")
         until(lambda: not answers(client, "dogs"))
         assert over_http(server, "/v2/models/pets/ready")[0] == 200
+
+
+def test_a_flood_of_calls_to_one_model_leaves_room_for_the_others(root: Path) -> None:
+    named = ",".join(str(root / name) for name in NAMES)
+    four = pb.ClassifyBatchRequest(images=[RED] * 4, model="cats", priority=pb.PRIORITY_INTERACTIVE)
+    with (
+        running_server(named, "--queue-capacity", "8", "--max-images-per-call", "4") as server,
+        grpc.insecure_channel(server.target) as channel,
+    ):
+        stub = ClassifierStub(channel)
+        with held_up(server):
+            first = stub.ClassifyBatch.future(four, timeout=PATIENCE_S)
+            until(lambda: metrics(server)["fovea_inflight_images"] == 4)
+            with pytest.raises(
+                grpc.RpcError, match=r"of model cats .* kept for others"
+            ):
+                stub.ClassifyBatch(four, timeout=PATIENCE_S)
+            other = stub.Classify.future(pb.ClassifyRequest(image=RED, model="dogs"), timeout=PATIENCE_S)
+            until(lambda: metrics(server)["fovea_inflight_images"] == 5)
+        assert len(first.result().results) == 4
+        assert other.result().model.name == "dogs"
 
 
 def test_what_cannot_be_is_said_in_one_line(root: Path, tmp_path: Path) -> None:
