@@ -205,9 +205,7 @@ def test_a_flood_of_calls_to_one_model_leaves_room_for_the_others(root: Path) ->
         with held_up(server):
             first = stub.ClassifyBatch.future(four, timeout=PATIENCE_S)
             until(lambda: metrics(server)["fovea_inflight_images"] == 4)
-            with pytest.raises(
-                grpc.RpcError, match=r"of model cats .* kept for others"
-            ):
+            with pytest.raises(grpc.RpcError, match=r"of model cats .* kept for others"):
                 stub.ClassifyBatch(four, timeout=PATIENCE_S)
             other = stub.Classify.future(pb.ClassifyRequest(image=RED, model="dogs"), timeout=PATIENCE_S)
             until(lambda: metrics(server)["fovea_inflight_images"] == 5)
