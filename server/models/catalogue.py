@@ -51,11 +51,6 @@ class Catalogue(Generic[M]):
         live = self.live
         return bool(live) and all(model.has_workers for model in live)
 
-    @property
-    def queued(self) -> int:
-        """Images that wait to be computed."""
-        return sum(loaded.queued for loaded in self._models.values())
-
     def for_calls(self, *, several: bool) -> Models:
         """What calls choose from: where there is but one model, that needs no choice."""
         return self if several else next(iter(self._models.values()))

@@ -156,11 +156,6 @@ class LoadedModels(Generic[M]):
     def current(self) -> M | None:
         return self._current.model if self._current else None
 
-    @property
-    def is_ready(self) -> bool:
-        """A call can be answered: there is a model, and it has not lost all that compute."""
-        return self.current is not None and self.current.has_workers
-
     def may_be_ready(self) -> None:
         """Has whoever follows `readiness` look again."""
         self._look.set()

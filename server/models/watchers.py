@@ -55,7 +55,9 @@ class Watchers:
         if self._models.live:
             return
         if not self._settings.wait_for_model:
-            raise BundleInvalid(f"{self._root.uri}: none of the models below it can be served")
+            none = "none of the models below it can be served; the log says why"
+            no_model = "there is no model below it: a folder for each, with its versions 1, 2, ... in it"
+            raise BundleInvalid(f"{self._root.uri}: {none if self._watchers else no_model}")
         announce_waiting()
         self._follow_all()
         while not self._models.live:

@@ -224,7 +224,7 @@ def test_what_cannot_be_is_said_in_one_line(root: Path, tmp_path: Path) -> None:
         (("--models", cats, "--models", dogs, "--default-model", "zebra"), 2, "there is no model 'zebra'"),
         (("--models", cats, "--models", dogs, "--model-version", "1"), 2, "--model-version is for one model"),
         (("--models", cats, "--models", str(tmp_path / "cats")), 2, "two models have the name 'cats'"),
-        (("--model-root", str(tmp_path / "empty")), 65, "none of the models below it can be served"),
+        (("--model-root", str(tmp_path / "empty")), 65, "there is no model below it: a folder for each"),
         (("--models", cats, "--models", str(tmp_path / "empty")), 65, "no model is published here"),
     ):
         ended = run_server(*flags)
