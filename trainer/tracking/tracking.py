@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty, Queue
-from threading import Event
+from threading import Event, Lock
 from typing import Final
 
 from fovea import daemons
@@ -26,6 +26,8 @@ STOPPED_S: Final = 10.0
 
 AGAIN_S: Final = 1.0
 """After which the end is told once more, where it was not heard."""
+
+LATER: Final = "nothing can be told; the training goes on, and tells it all with the next epoch"
 
 
 class Tracking:
@@ -83,6 +85,7 @@ class _Teller:
         self._newest: Queue[Standing] = Queue(maxsize=1)
         self._ended = Event()
         self._is_away = False
+        self._warning = Lock()
         daemons.start(self._run)
 
     def tell(self, standing: Standing) -> None:
@@ -92,8 +95,8 @@ class _Teller:
 
     def wait(self, timeout_s: float) -> None:
         """Until the end is told. That it is away was said before."""
-        if not wait_for(self._ended, timeout_s) and not self._is_away:
-            logger.warning("%s does not answer: it was not told how the training ended", self._tracker.place)
+        if not wait_for(self._ended, timeout_s):
+            self._warn(" does not answer: it was not told how the training ended")
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -109,20 +112,17 @@ class _Teller:
         try:
             self._tracker.tell(standing)
         except Exception as error:  # whatever it is, the training goes on
-            self._warn(error)
+            self._warn(f": {LATER}: {reason(error)}")
             return False
         self._is_away = False
         return True
 
-    def _warn(self, error: Exception) -> None:
-        """Once, until it answers again."""
-        if not self._is_away:
-            self._is_away = True
-            logger.warning(
-                "%s: nothing can be told; the training goes on, and tells it all with the next epoch: %s",
-                self._tracker.place,
-                reason(error),
-            )
+    def _warn(self, problem: str) -> None:
+        """Once, until it answers again: of who waits for its end and the thread that was left, the first."""
+        with self._warning:
+            if not self._is_away:
+                self._is_away = True
+                logger.warning("%s%s", self._tracker.place, problem)
 
 
 LONGEST_REASON: Final = 500

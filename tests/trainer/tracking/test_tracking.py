@@ -87,6 +87,19 @@ def test_tracker_that_hangs_is_waited_for_at_the_end_alone_and_not_for_long(
     assert [standing.status for standing in listener.told] == ["RUNNING", "FINISHED"]
 
 
+def test_one_that_was_given_up_says_nothing_more_when_it_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tracking, "END_S", 0.05)
+    listener = Listener(OSError("reset"))
+    listener.gate.clear()
+    with Tracking(BEGUN, [listener]).told():
+        assert listener.begun.acquire(timeout=60)
+    listener.gate.set()
+    assert listener.ended.wait(60)
+    assert said(caplog) == ["--log-to a listener does not answer: it was not told how the training ended"]
+
+
 def test_one_that_was_stopped_waits_less(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "STOPPED_S", 0.2)
     listener, started = Listener(), time.monotonic()
