@@ -3,8 +3,10 @@
     python -m benchmarks.ranks
 
 Both train the same network on the same images in the same batches. They take turns, an epoch each, so that
-their ratio outlasts a noisy machine; who does not train waits. Says too what a rank sends from one step to
-the next, by the kernel's counters of its own sockets, beside the size of the gradients.
+their ratio outlasts a noisy machine; who does not train waits. The third turn shows the limit: processes that
+take a rank's share of the images and of a batch each, and know nothing of each other. No way to average
+gradients makes ranks faster than that. Says too what a rank sends from one step to the next, by the kernel's
+counters of its own sockets, beside the size of the gradients.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,22 +52,29 @@ class Epoch:
 def main() -> None:
     options = _parse()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        work = Path(scratch)
-        photographs = write_photographs(work / "photographs", options.images, CLASSES, 500, 375)
-        one, several = (
-            stack.enter_context(_training(_settings(options, photographs, work, threads), work / name, count))
-            for name, threads, count in (("one", options.ranks, 1), ("several", 1, options.ranks))
+        work, count = Path(scratch), options.ranks
+        whole, share = (
+            _settings(options, work, options.images // part, options.batch_size // part)
+            for part in (1, count)
         )
-        rounds = [(one.epoch(), several.epoch()) for _ in range(options.rounds)]
+        ways = (
+            _training(whole.model_copy(update={"threads": count}), work / "one", [{}]),
+            _training(whole, work / "several", _places(count)),
+            _training(share, work / "apart", [{}] * count),
+        )
+        one, several, apart = (stack.enter_context(way) for way in ways)
+        rounds = [(one.epoch(), several.epoch(), apart.epoch()) for _ in range(options.rounds)]
     _print(options, one, rounds)
 
 
 class Training:
     """Processes that wait to be told to train an epoch."""
 
-    def __init__(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
+    def __init__(self, processes: Sequence["subprocess.Popen[str]"], *, are_ranks: bool) -> None:
         self._processes = processes
-        self.start = self._answers()[0]
+        starts = self._answers()
+        self.images: float = starts[0]["images"] if are_ranks else sum(each["images"] for each in starts)
+        self.gradient_bytes: float = starts[0]["gradient_bytes"]
 
     def epoch(self) -> Epoch:
         for process in self._processes:
@@ -73,10 +82,9 @@ class Training:
             process.stdin.write("\n")
             process.stdin.flush()
         seen = self._answers()
-        images = self.start["images"]
         return Epoch(
-            images / max(each["train_s"] for each in seen),
-            1000 * sum(each["cpu_s"] for each in seen) / images,
+            self.images / max(each["train_s"] for each in seen),
+            1000 * sum(each["cpu_s"] for each in seen) / self.images,
             max(each["sent_bytes"] for each in seen),
         )
 
@@ -88,19 +96,25 @@ class Training:
 
 
 @contextmanager
-def _training(settings: TrainSettings, folder: Path, count: int) -> Iterator[Training]:
-    """The processes end with it, or when this one is gone: there is no line more to read for them."""
-    places = _places(count)
+def _training(
+    settings: TrainSettings, folder: Path, places: Sequence[Mapping[str, str]]
+) -> Iterator[Training]:
+    """A process for each place among the ranks, which is empty for one that is alone. They end with it, or
+    when this one is gone: there is no line more to read for them."""
+    are_ranks = any(places)
     with ExitStack() as stack:
-        processes = [stack.enter_context(_process(settings, folder, place)) for place in places]
+        processes = [
+            stack.enter_context(_process(settings, folder if are_ranks else folder / str(number), place))
+            for number, place in enumerate(places)
+        ]
         try:
-            yield Training(processes)
+            yield Training(processes, are_ranks=are_ranks)
         finally:
             for process in processes:
                 process.kill()
 
 
-def _process(settings: TrainSettings, folder: Path, place: dict[str, str]) -> "subprocess.Popen[str]":
+def _process(settings: TrainSettings, folder: Path, place: Mapping[str, str]) -> "subprocess.Popen[str]":
     words = [sys.executable, "-m", "benchmarks.rank", settings.model_dump_json(), str(folder)]
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive", **place}
     return subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -113,26 +127,34 @@ def _places(count: int) -> list[dict[str, str]]:
     return [{**common, "RANK": str(rank)} for rank in range(count)]
 
 
-def _settings(options: argparse.Namespace, photographs: Path, work: Path, threads: int) -> TrainSettings:
-    return settings_of(options, photographs, work).model_copy(update={"threads": threads})
+def _settings(options: argparse.Namespace, work: Path, images: int, batch_size: int) -> TrainSettings:
+    """Of one thread a process."""
+    photographs = write_photographs(work / f"photographs-{images}", images, CLASSES, 500, 375)
+    settings = settings_of(options, photographs, work)
+    return settings.model_copy(update={"threads": 1, "batch_size": batch_size})
 
 
-def _print(options: argparse.Namespace, one: Training, rounds: Sequence[tuple[Epoch, Epoch]]) -> None:
+def _print(options: argparse.Namespace, one: Training, rounds: Sequence[tuple[Epoch, ...]]) -> None:
     print(
-        f"{options.arch} at {options.size} px, batch {options.batch_size}, {one.start['images']} images an "
+        f"{options.arch} at {options.size} px, batch {options.batch_size}, {one.images} images an "
         f"epoch, {options.rounds} rounds"
     )
     print(describe_machine(torch.device("cpu"), options.ranks))
     print("\n| | images/s | CPU ms an image |\n|---|---:|---:|")
-    names = (f"one process, {options.ranks} threads", f"{options.ranks} ranks of one thread")
+    names = (
+        f"one process, {options.ranks} threads",
+        f"{options.ranks} ranks of one thread",
+        f"the limit: {options.ranks} processes of one thread that share nothing",
+    )
     for name, epochs in zip(names, zip(*rounds, strict=True), strict=True):
         print(f"| {name} | {_median(epochs, 'images_s'):.1f} | {_median(epochs, 'cpu_ms'):.1f} |")
     print()
-    for title, field in (("images/s", "images_s"), ("CPU ms", "cpu_ms")):
-        ratios = [getattr(ranks, field) / getattr(alone, field) for alone, ranks in rounds]
-        spread = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(f"{title}, ranks / one process: {statistics.median(ratios):.2f} (median of {spread})")
-    sent, size = _median([ranks for _, ranks in rounds], "sent_bytes"), one.start["gradient_bytes"]
+    for way, name in ((1, "ranks"), (2, "the limit")):
+        for title, field in (("images/s", "images_s"), ("CPU ms", "cpu_ms")):
+            ratios = [getattr(epochs[way], field) / getattr(epochs[0], field) for epochs in rounds]
+            spread = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+            print(f"{title}, {name} / one process: {statistics.median(ratios):.2f} (median of {spread})")
+    sent, size = _median([epochs[1] for epochs in rounds], "sent_bytes"), one.gradient_bytes
     print(
         f"a rank sends {sent / 1e6:.2f} MB a step, {sent / size:.3f} of the gradients ({size / 1e6:.2f} MB)"
     )
