@@ -37,8 +37,9 @@ def main() -> None:
     crops = np.stack([decode_image(data, contract.preprocess) for data in files])
     session = ort.InferenceSession(staging / bundles.MODEL_FILE, providers=["CPUExecutionProvider"])
     (probabilities,) = session.run(["probabilities"], {"pixels": crops})
-    golden = bundles.Golden(tuple(files), crops, probabilities)
-    bundles.write_golden(staging, golden, (".jpg",) * len(files))
+    goldens = _module("fovea.model.golden", "fovea.model.bundle", "fovea.bundle")
+    golden = goldens.Golden(tuple(files), crops, probabilities)
+    goldens.write_golden(staging, golden, (".jpg",) * len(files))
     versions = _module("fovea.model.versions", "fovea.versions")
     versions.publish(bundles.seal(staging, contract), str(models))
 

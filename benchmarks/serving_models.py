@@ -20,6 +20,7 @@ from fovea.images.preprocess import decode_image
 from fovea.images.spec import PreprocessSpec
 from fovea.model import bundle as bundles
 from fovea.model import versions
+from fovea.model.golden import Golden, write_golden
 from fovea.model.measured import ClassMetrics, Metrics
 
 SPEC: Final = PreprocessSpec(size=224, resize=256)
@@ -103,8 +104,8 @@ def _publish(
     crops = np.stack([decode_image(data, SPEC) for data in files])
     session = ort.InferenceSession(staging / bundles.MODEL_FILE, providers=["CPUExecutionProvider"])
     (probabilities,) = session.run(["probabilities"], {"pixels": crops})
-    golden = bundles.Golden(tuple(files), crops, probabilities)
-    bundles.write_golden(staging, golden, (".jpg",) * len(files))
+    golden = Golden(tuple(files), crops, probabilities)
+    write_golden(staging, golden, (".jpg",) * len(files))
     versions.publish(bundles.seal(staging, contract), str(models))
 
 

@@ -51,10 +51,11 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "fovea": (
         "publish client",
         "model ordered",
+        "truth",
         "images stores entry settings logs tracing",
         "exits foreground command_line span_export",
         "stopping surroundings pages",
-        "v1 oip errors printable proxies daemons cpus malloc progress",
+        "v1 oip errors frozen printable proxies daemons cpus malloc progress",
     ),
 }
 """A line is a layer. Its rooms, and modules at a package's root, import those of the lines below it alone."""

@@ -16,12 +16,16 @@ from fovea.images.preprocess import Pixels, decode_image
 from fovea.images.spec import PreprocessSpec
 from fovea.model import bundle as bundles
 from fovea.model import versions
-from fovea.model.io_binding import Probabilities
+from fovea.model.golden import Golden, write_golden
+from fovea.model.io_binding import Answers, Probabilities
 from fovea.model.measured import ClassMetrics, Metrics
+from fovea.truth.novelty import OutOfDistribution, write_reference
 
 LABELS = ("red", "green", "blue")
 SPEC = PreprocessSpec(size=16, resize=18)
 COLOURS = {"red": (220, 30, 40), "green": (20, 200, 60), "blue": (30, 40, 210)}
+NOVELTY = OutOfDistribution(k=2, threshold=0.05, share=0.99, quantiles=(0.0, 0.05), auroc={"noise": 1.0})
+"""A picture of one of the three colours is known, a grey one is a stranger."""
 
 
 @cache
@@ -60,17 +64,22 @@ def stage_bundle(
     gain: float = 8.0,
     labels: tuple[str, ...] = LABELS,
     variants: dict[str, float] | None = None,
+    embeds: bool = False,
 ) -> bundles.ModelBundle:
     """A sealed bundle that is not published yet. Another `gain` is another model with other probabilities.
 
-    `variants` are the gains of the models that stand for other precisions.
+    `variants` are the gains of the models that stand for other precisions. One that `embeds` gives the
+    colour's direction as its embedding, and knows strangers; another is as older bundles are.
     """
     folder.mkdir(parents=True)
-    contract = _contract(labels)
+    contract = _contract(labels, embeds)
     onnx.save(_model(contract, gain), folder / bundles.MODEL_FILE)
     (folder / bundles.REPORT_FILE).write_text("<!doctype html><title>tiny</title>")
     files = tuple(picture(LABELS[i % 3], (20 + i, 24)) for i in range(6))
     crops = np.stack([decode_image(data, SPEC) for data in files])
+    if embeds:
+        embeddings = _answers(folder / bundles.MODEL_FILE, crops, bundles.EMBEDDING)
+        write_reference(folder, embeddings)
     probabilities = _probabilities(folder / bundles.MODEL_FILE, crops)
     for precision, other in (variants or {}).items():
         file = f"model.{precision}.onnx"
@@ -78,14 +87,17 @@ def stage_bundle(
         rows = _probabilities(folder / file, crops).tolist()
         variant = bundles.Variant(file=file, metrics=contract.metrics, golden=rows)
         contract = contract.model_copy(update={"variants": {**contract.variants, precision: variant}})
-    bundles.write_golden(folder, bundles.Golden(files, crops, probabilities), (".png",) * len(files))
+    write_golden(folder, Golden(files, crops, probabilities), (".png",) * len(files))
     return bundles.seal(folder, contract)
 
 
 def _probabilities(model: Path, crops: Pixels) -> Probabilities:
+    return _answers(model, crops, "probabilities")
+
+
+def _answers(model: Path, crops: Pixels, output: str) -> Answers:
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (probabilities,) = session.run(["probabilities"], {"pixels": crops})
-    return np.asarray(probabilities)
+    return np.asarray(session.run([output], {"pixels": crops})[0])
 
 
 def publish_bundle(models: Path, staging: Path, **options: Any) -> bundles.ModelBundle:
@@ -93,8 +105,9 @@ def publish_bundle(models: Path, staging: Path, **options: Any) -> bundles.Model
     return versions.publish(stage_bundle(staging, **options), str(models))
 
 
-def _contract(labels: tuple[str, ...]) -> bundles.BundleContract:
+def _contract(labels: tuple[str, ...], embeds: bool) -> bundles.BundleContract:
     shape = ("batch", SPEC.size, SPEC.size, 3)
+    outputs = {"logits": len(labels), "probabilities": len(labels), **({"embedding": 3} if embeds else {})}
     per_class = {label: ClassMetrics(images=4, precision=1.0, recall=1.0) for label in labels}
     return bundles.BundleContract(
         name="tiny",
@@ -105,13 +118,14 @@ def _contract(labels: tuple[str, ...]) -> bundles.BundleContract:
         preprocess=SPEC,
         inputs=(bundles.TensorSpec(name="pixels", dtype="uint8", shape=shape),),
         outputs=tuple(
-            bundles.TensorSpec(name=name, dtype="float32", shape=("batch", len(labels)))
-            for name in ("logits", "probabilities")
+            bundles.TensorSpec(name=name, dtype="float32", shape=("batch", values))
+            for name, values in outputs.items()
         ),
         metrics=Metrics(images=12, accuracy=1.0, loss=0.05, ece=0.02, per_class=per_class),
         temperature=1.0,
         abstain_threshold=0.6,
         training={"architecture": "colour-mean"},
+        out_of_distribution=NOVELTY if embeds else None,
     )
 
 
@@ -124,6 +138,8 @@ def _model(contract: bundles.BundleContract, gain: float) -> onnx.ModelProto:
         helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
+    if contract.gives_embeddings:
+        nodes.append(helper.make_node("LpNormalization", ["mean"], ["embedding"], axis=1, p=2))
     outputs = [
         helper.make_tensor_value_info(t.name, TensorProto.FLOAT, list(t.shape)) for t in contract.outputs
     ]

@@ -34,11 +34,11 @@ def session_rates(
 def _session_rate(
     session: ort.InferenceSession, bundle: ModelBundle, provider: Device, batch: int, seconds: float
 ) -> SessionRate:
-    side, classes = bundle.contract.preprocess.size, len(bundle.contract.labels)
+    side, outputs = bundle.contract.preprocess.size, bundle.contract.output_values
     pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
-    binding = IoBinding(session, side, classes, (batch,), provider)
+    binding = IoBinding(session, side, outputs, (batch,), provider)
     return SessionRate(
         batch,
-        rate(lambda: len(binding.run(pixels)), seconds),
+        rate(lambda: len(binding.run(pixels, ["probabilities"])[0]), seconds),
         rate(lambda: len(session.run(["probabilities"], {"pixels": pixels})[0]), seconds),
     )

@@ -1,18 +1,19 @@
 """The model bundle: one folder that holds a released model and everything needed to use it rightly.
 
-model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [batch, classes]
+model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [batch, classes], and, not in
+               older bundles, embedding float32 [batch, D]
 model.fp16.onnx, model.int8.onnx, model.int8-full.onnx   where released: the same inputs and outputs, at
                another precision
 golden.npz     `crops` uint8 [n, S, S, 3] and the `probabilities` float32 [n, classes] expected of them
+reference.npz  `embeddings` float32 [m, D] of training images, from which an image's distance is measured; not
+               in older bundles
 golden/        the files that those crops were decoded from, in the order of their names
 report.html    what happened in training
 bundle.json    the contract: a `BundleContract`; written last. A folder without it is not a bundle
 """
 
 import hashlib
-import io
 import json
-import zipfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,20 +24,21 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from fovea.errors import BundleInvalid, ObjectMissing
-from fovea.images.preprocess import Pixels
+from fovea.frozen import Frozen
 from fovea.images.spec import PreprocessSpec
-from fovea.model.measured import Frozen, Metrics, Opinion
+from fovea.model.golden import GOLDEN_FILE, GOLDEN_FOLDER, Golden, read_golden_arrays
+from fovea.model.measured import Metrics, Opinion
 from fovea.stores.storage import LocalFolder
+from fovea.truth.novelty import REFERENCE_FILE, Neighbours, OutOfDistribution, read_neighbours
 
 CONTRACT_FILE: Final = "bundle.json"
 MODEL_FILE: Final = "model.onnx"
-GOLDEN_FILE: Final = "golden.npz"
-GOLDEN_FOLDER: Final = "golden"
 REPORT_FILE: Final = "report.html"
 OtherPrecision = Literal["fp16", "int8", "int8-full"]
 """int8 has weights of seven bits, whose sums every processor computes exactly; int8-full has eight."""
 Precision = Literal["fp32", OtherPrecision]
 
+EMBEDDING: Final = "embedding"
 METADATA_KEY: Final = "fovea"
 """Where the ONNX file's own metadata_props carry `BundleContract.embedded()`."""
 
@@ -85,12 +87,25 @@ class BundleContract(Frozen):
         default={},
         description="revision and decoders that the golden crops were made by; of old bundles, none",
     )
+    out_of_distribution: OutOfDistribution | None = Field(
+        None, description="when an image is unlike all of the training's; not in older bundles"
+    )
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> "BundleContract":
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("a label stands twice in labels")
         return self
+
+    @property
+    def output_values(self) -> dict[str, int]:
+        """How many values of an image each output has."""
+        return {output.name: int(output.shape[1]) for output in self.outputs}
+
+    @property
+    def gives_embeddings(self) -> bool:
+        """Older models give none."""
+        return EMBEDDING in self.output_values
 
     def metrics_of(self, precision: Precision) -> Metrics:
         """As it was measured at the release; raises KeyError for a precision that there is not."""
@@ -103,21 +118,6 @@ class BundleContract(Frozen):
             *("temperature", "abstain_threshold"),
         }
         return canonical_json(self.model_dump(mode="json", include=fields))
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Held-out images with the answers that the model must give, here and wherever it is loaded."""
-
-    files: tuple[bytes, ...]
-    crops: Pixels
-    """uint8 [n, S, S, 3]"""
-    probabilities: npt.NDArray[np.float32]
-    """[n, classes]"""
-
-    def first(self, images: int | None) -> "Golden":
-        """So many of them, or as many as there are."""
-        return Golden(self.files[:images], self.crops[:images], self.probabilities[:images])
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,22 @@ class ModelBundle:
 
     def golden(self) -> Golden:
         """Raises BundleInvalid when the golden files and golden.npz do not belong together."""
-        crops, probabilities = _read_golden_arrays(self.path / GOLDEN_FILE)
+        crops, probabilities = read_golden_arrays(self.path / GOLDEN_FILE)
         names = sorted(name for name in self.contract.files if name.startswith(f"{GOLDEN_FOLDER}/"))
         side, classes = self.contract.preprocess.size, len(self.contract.labels)
         if crops.shape != (len(names), side, side, 3) or probabilities.shape != (len(names), classes):
             raise BundleInvalid(f"{self.path / GOLDEN_FILE}: its shapes do not fit the contract")
         return Golden(tuple((self.path / name).read_bytes() for name in names), crops, probabilities)
+
+    def neighbours(self) -> Neighbours | None:
+        """From what an image's distance is measured; None of older bundles. Raises BundleInvalid."""
+        novelty = self.contract.out_of_distribution
+        if novelty is None:
+            return None
+        neighbours = read_neighbours(self.path / REFERENCE_FILE, novelty.k)
+        if neighbours.values != self.contract.output_values.get(EMBEDDING):
+            raise BundleInvalid(f"{self.path / REFERENCE_FILE}: its shape does not fit the contract")
+        return neighbours
 
 
 def read_contract(path: Path) -> BundleContract:
@@ -207,7 +217,8 @@ def parse_contract(data: bytes, where: str) -> BundleContract:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "the file"
         raise BundleInvalid(f"{where}: not a bundle contract: {field}: {first['msg']}") from error
-    missing = {MODEL_FILE, GOLDEN_FILE} - contract.files.keys()
+    needed = {MODEL_FILE, GOLDEN_FILE, *([REFERENCE_FILE] if contract.out_of_distribution else [])}
+    missing = needed - contract.files.keys()
     if missing:
         raise BundleInvalid(f"{where}: lists no {sorted(missing)[0]}")
     for precision, variant in contract.variants.items():
@@ -234,15 +245,6 @@ def contract_json(contract: BundleContract) -> bytes:
     return (contract.model_dump_json(indent=2) + "\n").encode()
 
 
-def write_golden(folder: Path, golden: Golden, suffixes: tuple[str, ...]) -> None:
-    """Writes golden.npz and the golden files; `suffixes` are the files' own (`.jpg`)."""
-    (folder / GOLDEN_FOLDER).mkdir()
-    for index, (data, suffix) in enumerate(zip(golden.files, suffixes, strict=True)):
-        (folder / GOLDEN_FOLDER / f"{index:02d}{suffix}").write_bytes(data)
-    with (folder / GOLDEN_FILE).open("wb") as file:
-        np.savez(file, crops=golden.crops, probabilities=golden.probabilities)
-
-
 def _verify(file: Path, digest: str) -> None:
     try:
         actual = file_digest(file)
@@ -253,17 +255,6 @@ def _verify(file: Path, digest: str) -> None:
     if actual != digest:
         digests = f"sha256 {actual[:12]}, not {digest[:12]}"
         raise BundleInvalid(f"{file}: changed since it was released ({digests})")
-
-
-def _read_golden_arrays(path: Path) -> tuple[Pixels, npt.NDArray[np.float32]]:
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            crops, probabilities = arrays["crops"], arrays["probabilities"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise BundleInvalid(f"{path}: cannot be read: {error}") from error
-    if crops.dtype != np.uint8 or probabilities.dtype != np.float32:
-        raise BundleInvalid(f"{path}: crops must be uint8 and probabilities float32")
-    return crops, probabilities
 
 
 def file_digest(path: Path) -> str:

@@ -12,16 +12,16 @@ import numpy.typing as npt
 from fovea.errors import BundleInvalid, ImageInvalid
 from fovea.images.formats import differences, image_path
 from fovea.images.preprocess import Pixels, decode_image
-from fovea.model.bundle import METADATA_KEY, Golden, ModelBundle, Precision
-from fovea.model.io_binding import IoBinding
+from fovea.model.bundle import METADATA_KEY, ModelBundle, Precision
+from fovea.model.golden import Golden
+from fovea.model.io_binding import Answers, IoBinding, Probabilities
 from fovea.model.saturation import needs_exact_sums
 from fovea.model.sessions import CPU, CUDA, Provider, SessionOptions, open_session, ort
+from fovea.truth.novelty import Embeddings
 
 __all__ = ["CPU", "CUDA", "Classifier", "Probabilities", "Provider", "SessionOptions", "top_k"]
 
 logger = logging.getLogger(__name__)
-
-Probabilities = npt.NDArray[np.float32]
 
 GOLDEN_TOLERANCES: Final[dict[Precision, float]] = {
     "fp32": 1e-3,
@@ -73,9 +73,9 @@ class Classifier:
         self._session = open_session(model, provider, options)
         self.provider: str = self._session.get_providers()[0]
         """onnxruntime's name of the execution provider."""
-        side, classes = bundle.contract.preprocess.size, len(bundle.contract.labels)
+        side, outputs = bundle.contract.preprocess.size, bundle.contract.output_values
         on_gpu = self.provider == CUDA
-        self._binding = IoBinding(self._session, side, classes, batch_sizes) if on_gpu else None
+        self._binding = IoBinding(self._session, side, outputs, batch_sizes) if on_gpu else None
         _check_contract(bundle, model, self._session)
         _check_golden(self, golden_images)
 
@@ -89,20 +89,28 @@ class Classifier:
         On a CPU, onnxruntime keeps the memory of a run for the next; with `give_back` that of all so far is
         given back after this one. Raises ValueError for another shape or dtype.
         """
-        self._check(pixels)
-        if self._binding:
-            return self._binding.run(pixels)
-        options = _giving_back() if give_back and self.provider == CPU else None
-        (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels}, options)
-        return np.asarray(probabilities, dtype=np.float32)
+        (probabilities,) = self._run(pixels, ("probabilities",), give_back)
+        return probabilities
 
     def classify_with_logits(self, pixels: Pixels) -> Probabilities:
         """As `classify`, -> float32 [n, 2, classes]: each image's probabilities, then its logits."""
+        return np.stack(self._run(pixels, ("probabilities", "logits")), axis=1)
+
+    def classify_with_embeddings(
+        self, pixels: Pixels, *, give_back: bool = False
+    ) -> tuple[Probabilities, Embeddings]:
+        """As `classify`, and embeddings float32 [n, D], each of length 1. Only where the contract says so:
+        older models give none."""
+        probabilities, embeddings = self._run(pixels, ("probabilities", "embedding"), give_back)
+        return probabilities, embeddings
+
+    def _run(self, pixels: Pixels, outputs: Sequence[str], give_back: bool = False) -> list[Answers]:
         self._check(pixels)
         if self._binding:
-            return self._binding.run(pixels, with_logits=True)
-        both = self._session.run(["probabilities", "logits"], {"pixels": pixels})
-        return np.stack(both, axis=1).astype(np.float32, copy=False)
+            return self._binding.run(pixels, outputs)
+        options = _giving_back() if give_back and self.provider == CPU else None
+        answers = self._session.run(outputs, {"pixels": pixels}, options)
+        return [np.asarray(answer, dtype=np.float32) for answer in answers]
 
     def _check(self, pixels: Pixels) -> None:
         side = self.bundle.contract.preprocess.size

@@ -2,16 +2,12 @@
 
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from fovea.frozen import Frozen
 
 CONFIDENCE_BINS: Final = 20
 """Bins of equal width, from 0 to 1, in which probabilities are counted."""
-
-
-class Frozen(BaseModel):
-    """A part of the contract: what it does not know is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ClassMetrics(Frozen):

@@ -8,6 +8,7 @@ import onnx
 
 from fovea.model import bundle as bundles
 from fovea.model.bundle import ModelBundle
+from fovea.model.golden import GOLDEN_FILE
 
 
 def change_a_byte(staged: ModelBundle) -> ModelBundle:
@@ -24,7 +25,7 @@ def change_the_golden_answers(staged: ModelBundle) -> ModelBundle:
     golden = staged.golden()
     data = io.BytesIO()
     np.savez(data, crops=golden.crops, probabilities=golden.probabilities[:, ::-1])
-    (staged.path / bundles.GOLDEN_FILE).write_bytes(data.getvalue())
+    (staged.path / GOLDEN_FILE).write_bytes(data.getvalue())
     return bundles.seal(staged.path, staged.contract)
 
 

@@ -14,13 +14,12 @@ from fovea.model.bundle import (
     MODEL_FILE,
     REPORT_FILE,
     BundleContract,
-    Golden,
     ModelBundle,
     Precision,
     seal,
-    write_golden,
 )
 from fovea.model.classifier import Classifier
+from fovea.model.golden import Golden, write_golden
 from fovea.model.measured import Metrics, Opinion
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder

@@ -12,15 +12,14 @@ from fovea.errors import BundleInvalid, ExitCode
 from fovea.model.bundle import (
     CONTRACT_FILE,
     BundleContract,
-    Golden,
     ModelBundle,
     Variant,
     canonical_json,
     file_digest,
     read_contract,
     seal,
-    write_golden,
 )
+from fovea.model.golden import Golden, write_golden
 from tests import tiny
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +186,11 @@ def test_a_gpu_is_given_batches_of_powers_of_two_up_to_64(
     """On the CPU, taken for a GPU: what differs there is where the buffers lie."""
     asked: list[Sequence[int]] = []
 
-    def bind(session: ort.InferenceSession, side: int, classes: int, sizes: Sequence[int]) -> IoBinding:
+    def bind(
+        session: ort.InferenceSession, side: int, outputs: Mapping[str, int], sizes: Sequence[int]
+    ) -> IoBinding:
         asked.append(sizes)
-        return IoBinding(session, side, classes, sizes, device="cpu")
+        return IoBinding(session, side, outputs, sizes, device="cpu")
 
     monkeypatch.setattr(classifiers, "CUDA", CPU)
     monkeypatch.setattr(classifiers, "IoBinding", bind)

@@ -1,0 +1,90 @@
+"""How far an image is from those that the network was trained on."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from fovea.errors import BundleInvalid
+from fovea.frozen import Frozen
+
+REFERENCE_FILE: Final = "reference.npz"
+
+Embeddings = npt.NDArray[np.float32]
+"""[n, D], each row of length 1: what the network's head reads of an image."""
+Distances = npt.NDArray[np.float32]
+"""[n], cosine distances, from 0 for the same direction to 2 for the opposite one."""
+
+Stranger = Literal["noise", "inverted", "corrupted"]
+"""What a release makes itself of held-out images: noise of their size, negatives, and half of the pixels
+replaced by noise."""
+
+
+class OutOfDistribution(Frozen):
+    """When an image is called unknown: its embedding lies further than the threshold from the training's."""
+
+    k: int = Field(ge=1, description="the distance is that to the k-th nearest reference")
+    threshold: float = Field(
+        ge=0, le=2, description="cosine distance above which an image is unknown: unlike all references"
+    )
+    share: float = Field(
+        gt=0, le=1, description="of the held-out images, at the threshold or nearer: what was asked"
+    )
+    quantiles: tuple[float, ...] = Field(
+        min_length=2, description="of the held-out images' distances, at equal steps from 0 to 1"
+    )
+    auroc: dict[Stranger, float] = Field(
+        description="how often a stranger is further away than a held-out image, by kind of stranger"
+    )
+
+
+class Neighbours:
+    """Embeddings of training images, and how far others are from the k-th nearest of them.
+
+    (Y. Sun, Y. Ming, X. Zhu and Y. Li, Out-of-Distribution Detection with Deep Nearest Neighbors, 2022,
+    arXiv 2204.06507.)
+    """
+
+    def __init__(self, embeddings: Embeddings, k: int) -> None:
+        """embeddings float32 [m, D], m >= k. Raises ValueError for another shape."""
+        if embeddings.ndim != 2 or not 1 <= k <= len(embeddings):
+            raise ValueError(f"there must be at least {k} references [m, D], not {embeddings.shape}")
+        self.k = k
+        self._references = np.ascontiguousarray(embeddings)
+
+    @property
+    def values(self) -> int:
+        """Of an embedding."""
+        return int(self._references.shape[1])
+
+    def distances(self, embeddings: Embeddings) -> Distances:
+        """float32 [n, D] -> float32 [n], for an image the same to the bit in a batch of any size.
+
+        A product of matrices would be faster, but its sums depend on the batch's size, and it has threads of
+        its own, which wait for each other on cores that decode. Here each pair is a sum of its own.
+        """
+        similarities = np.vecdot(np.ascontiguousarray(embeddings)[:, None], self._references)
+        kth = np.partition(similarities, -self.k, axis=1)[:, -self.k]
+        return np.asarray((1 - kth).clip(0, 2))
+
+
+def write_reference(folder: Path, embeddings: Embeddings) -> None:
+    """Writes reference.npz: `embeddings` float32 [m, D]."""
+    with (folder / REFERENCE_FILE).open("wb") as file:
+        np.savez(file, embeddings=embeddings)
+
+
+def read_neighbours(path: Path, k: int) -> Neighbours:
+    """Of a reference.npz. Raises BundleInvalid when it is none."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            embeddings = arrays["embeddings"]
+        if embeddings.dtype != np.float32 or not np.isfinite(embeddings).all():
+            raise ValueError("embeddings must be finite float32")
+        return Neighbours(embeddings, k)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleInvalid(f"{path}: cannot be read: {error}") from error
