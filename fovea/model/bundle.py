@@ -5,7 +5,7 @@ model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [b
 model.fp16.onnx, model.int8.onnx, model.int8-full.onnx   where released: the same inputs and outputs, at
                another precision
 golden.npz     `crops` uint8 [n, S, S, 3] and the `probabilities` float32 [n, classes] expected of them
-reference.npz  `embeddings` float32 [m, D] of training images, from which an image's distance is measured; not
+reference.npy  embeddings float32 [m, D] of training images, from which an image's distance is measured; not
                in older bundles
 golden/        the files that those crops were decoded from, in the order of their names
 report.html    what happened in training

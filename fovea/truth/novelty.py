@@ -1,7 +1,5 @@
 """How far an image is from those that the network was trained on."""
 
-import io
-import zipfile
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,7 +10,7 @@ from pydantic import Field
 from fovea.errors import BundleInvalid
 from fovea.frozen import Frozen
 
-REFERENCE_FILE: Final = "reference.npz"
+REFERENCE_FILE: Final = "reference.npy"
 
 Embeddings = npt.NDArray[np.float32]
 """[n, D], each row of length 1: what the network's head reads of an image."""
@@ -73,18 +71,16 @@ class Neighbours:
 
 
 def write_reference(folder: Path, embeddings: Embeddings) -> None:
-    """Writes reference.npz: `embeddings` float32 [m, D]."""
-    with (folder / REFERENCE_FILE).open("wb") as file:
-        np.savez(file, embeddings=embeddings)
+    """Writes reference.npy, float32 [m, D]."""
+    np.save(folder / REFERENCE_FILE, embeddings)
 
 
 def read_neighbours(path: Path, k: int) -> Neighbours:
-    """Of a reference.npz. Raises BundleInvalid when it is none."""
+    """Of a reference.npy, whose pages all processes share. Raises BundleInvalid when it is none."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            embeddings = arrays["embeddings"]
+        embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
         if embeddings.dtype != np.float32 or not np.isfinite(embeddings).all():
             raise ValueError("embeddings must be finite float32")
         return Neighbours(embeddings, k)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise BundleInvalid(f"{path}: cannot be read: {error}") from error
