@@ -89,22 +89,23 @@ class Classifier:
         On a CPU, onnxruntime keeps the memory of a run for the next; with `give_back` that of all so far is
         given back after this one. Raises ValueError for another shape or dtype.
         """
-        (probabilities,) = self._run(pixels, ("probabilities",), give_back)
+        (probabilities,) = self.answers(pixels, ("probabilities",), give_back)
         return probabilities
 
     def classify_with_logits(self, pixels: Pixels) -> Probabilities:
         """As `classify`, -> float32 [n, 2, classes]: each image's probabilities, then its logits."""
-        return np.stack(self._run(pixels, ("probabilities", "logits")), axis=1)
+        return np.stack(self.answers(pixels, ("probabilities", "logits")), axis=1)
 
     def classify_with_embeddings(
         self, pixels: Pixels, *, give_back: bool = False
     ) -> tuple[Probabilities, Embeddings]:
         """As `classify`, and embeddings float32 [n, D], each of length 1. Only where the contract says so:
         older models give none."""
-        probabilities, embeddings = self._run(pixels, ("probabilities", "embedding"), give_back)
+        probabilities, embeddings = self.answers(pixels, ("probabilities", "embedding"), give_back)
         return probabilities, embeddings
 
-    def _run(self, pixels: Pixels, outputs: Sequence[str], give_back: bool = False) -> list[Answers]:
+    def answers(self, pixels: Pixels, outputs: Sequence[str], give_back: bool = False) -> list[Answers]:
+        """As `classify`, -> of each of these outputs of the contract's, float32 [n, values]."""
         self._check(pixels)
         if self._binding:
             return self._binding.run(pixels, outputs)

@@ -10,31 +10,33 @@ import numpy as np
 from fovea.errors import ImageInvalid
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Pixels, decode_image
 from fovea.images.spec import PreprocessSpec
-from fovea.model.classifier import Classifier, Probabilities
+from fovea.model.classifier import Classifier
+from fovea.truth.novelty import Neighbours
 from server.compute.arenas import Place
+from server.compute.wants import DetailedModel, Row
 from server.queue.worker import Computed
 
 
 class WorkItem:
     """One image on its way to the model, and what is wanted of it."""
 
-    __slots__ = ("_outcome", "content", "decode_s", "is_crop", "place", "wants_logits")
+    __slots__ = ("_outcome", "content", "decode_s", "is_crop", "place", "wants")
 
     def __init__(
         self,
         content: bytes | memoryview,
         is_crop: bool = False,
-        wants_logits: bool = False,
+        wants: int = 0,
         place: Place | None = None,
     ) -> None:
         """`content` is an encoded image, or the uint8 pixels of a crop [S, S, 3], row by row.
 
-        With a `place` it lies in memory that compute processes can read too.
+        `wants` are flags, see `wants`. With a `place` it lies in memory that compute processes can read too.
         """
         self.place = place
         self.content = content
         self.is_crop = is_crop
-        self.wants_logits = wants_logits
+        self.wants = wants
         self.decode_s = 0.0
         self._outcome: Pixels | Exception | None = None
 
@@ -80,11 +82,17 @@ class CpuBackend:
     another session. The model runs on few images at a time, for onnxruntime keeps the memory of each size.
     """
 
-    def __init__(self, classifier: Classifier, decode: Decode, wide: Classifier | None = None) -> None:
-        """`wide` is the same model on all cores."""
-        self._classifier = classifier
+    def __init__(
+        self,
+        classifier: Classifier,
+        decode: Decode,
+        wide: Classifier | None = None,
+        neighbours: Neighbours | None = None,
+    ) -> None:
+        """`wide` is the same model on all cores, `neighbours` are its bundle's."""
+        self._model = DetailedModel(classifier, neighbours)
         self.decode = decode
-        self._wide = wide
+        self._wide = DetailedModel(wide, neighbours) if wide else None
         self.run_images = 1
         """How many images the model runs on at a time: 1, 2, 4, ..."""
 
@@ -93,16 +101,16 @@ class CpuBackend:
         started = time.monotonic()
         crops = [item.decode(self.decode) for item in items]
         good = [crop for crop in crops if not isinstance(crop, Exception)]
+        wants = _wants(items, crops)
         decoded = time.monotonic()
-        run = _run_for(items, wide or self._classifier)
-        rows: list[Probabilities] = []
-        while len(rows) < len(good):
-            rest = len(good) - len(rows)
+        model = wide or self._model
+        rows: list[Row] = []
+        while (done := len(rows)) < len(good):
             # Of other sizes than these the memory would be kept as well.
-            size = min(self.run_images, 2 ** (rest.bit_length() - 1))
-            rows += list(run(np.stack(good[len(rows) : len(rows) + size])))
+            size = min(self.run_images, 2 ** ((len(good) - done).bit_length() - 1))
+            rows += model.rows(np.stack(good[done : done + size]), wants[done : done + size])
         ended = time.monotonic()
-        outcomes = _outcomes(items, crops, rows)
+        outcomes = _outcomes(crops, rows)
         return _computed(items, outcomes, ended - decoded, ended - started, is_typical=wide is None)
 
 
@@ -113,10 +121,14 @@ class GpuBackend:
     """
 
     def __init__(
-        self, classifier: Classifier, decode: Decode, device: "threading.Lock | None" = None
+        self,
+        classifier: Classifier,
+        decode: Decode,
+        device: "threading.Lock | None" = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """`decode` is for images that nobody had time to decode, `device` is held to compute."""
-        self._classifier = classifier
+        self._model = DetailedModel(classifier, neighbours)
         self._decode = decode
         self._device = device or threading.Lock()
 
@@ -125,13 +137,13 @@ class GpuBackend:
         crops = [item.decode(self._decode) for item in items]
         good = [crop for crop in crops if not isinstance(crop, Exception)]
         pixels = np.stack(good) if good else None
+        wants = _wants(items, crops)
         laid_out_s = time.monotonic() - started
-        run = _run_for(items, self._classifier)
         with self._device:
             computing = time.monotonic()
-            rows = run(pixels) if pixels is not None else ()
+            rows = self._model.rows(pixels, wants) if pixels is not None else ()
             compute_s = time.monotonic() - computing
-        outcomes = _outcomes(items, crops, rows)
+        outcomes = _outcomes(crops, rows)
         return _computed(items, outcomes, compute_s, laid_out_s + compute_s)
 
 
@@ -145,31 +157,20 @@ def _crop_or_error(item: WorkItem, decode: Decode) -> Pixels | Exception:
         return error
 
 
-def _run_for(items: Sequence[WorkItem], classifier: Classifier) -> Callable[[Pixels], Probabilities]:
-    """The model, with the logits of all of them where those of one are wanted."""
-    if any(item.wants_logits for item in items):
-        return classifier.classify_with_logits
-    return classifier.classify
+def _wants(items: Sequence[WorkItem], crops: Sequence[Pixels | Exception]) -> list[int]:
+    """Of the images that can be computed."""
+    return [item.wants for item, crop in zip(items, crops, strict=True) if not isinstance(crop, Exception)]
 
 
-def _outcomes(
-    items: Sequence[WorkItem], crops: Sequence[Pixels | Exception], rows: Iterable[Probabilities]
-) -> list[Probabilities | Exception]:
-    """What is wrong with an image, or its row as it was wanted: [classes], with logits [2, classes]."""
+def _outcomes(crops: Sequence[Pixels | Exception], rows: Iterable[Row]) -> list[Row | Exception]:
+    """What is wrong with an image, or its row."""
     remaining = iter(rows)
-    outcomes: list[Probabilities | Exception] = []
-    for item, crop in zip(items, crops, strict=True):
-        if isinstance(crop, Exception):
-            outcomes.append(crop)
-        else:
-            row = next(remaining)
-            outcomes.append(row if item.wants_logits or row.ndim == 1 else row[0])
-    return outcomes
+    return [crop if isinstance(crop, Exception) else next(remaining) for crop in crops]
 
 
 def _computed(
     items: Sequence[WorkItem],
-    outcomes: Sequence[Probabilities | Exception],
+    outcomes: Sequence[Row | Exception],
     compute_s: float,
     seconds: float,
     *,

@@ -170,7 +170,6 @@ def _process_settings(
         digest=bundle.digest,
         precision=settings.precision,
         model_cache=str(settings.model_cache or ""),
-        classes=len(bundle.contract.labels),
         wide_threads=cores,
         max_batch_size=settings.max_batch_size or CPU_MAX_BATCH_SIZE,
         target_batch_s=CPU_BATCH_S,
@@ -203,7 +202,7 @@ def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings, device: threading
     classifier = Classifier(
         bundle, "cuda", precision=precision, options=options, batch_sizes=batch_sizes(size)
     )
-    backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess), device)
+    backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess), device, bundle.neighbours())
     warmed_up = warm_up(backend, bundle, size)
     limits = BatchLimits(size, max_queue_delay_s=_delay_s(settings))
     workers = [ThreadWorker(backend, f"compute-{number}") for number in range(2)]

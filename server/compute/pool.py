@@ -267,7 +267,7 @@ class Pool:
 
     def _answered(self, slot: Slot, waiting: Waiting, kind: bytes, content: bytes) -> None:
         if kind == wire.RESULT:
-            result = wire.read_result(content, slot.settings.classes)
+            result = wire.read_result(content)
             self._turns.took(slot.number, waiting.expected_s, result.seconds)
             self._end(slot, waiting, result)
         else:

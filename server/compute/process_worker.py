@@ -120,7 +120,7 @@ class ProcessWorker:
         """A frame from the process, after it was ready."""
         self._restarts.count = 0
         if kind == wire.RESULT:
-            self._finish(wire.read_result(content, self._settings.classes))
+            self._finish(wire.read_result(content))
         else:
             self._finish(RuntimeError(content.decode()))
 

@@ -24,7 +24,6 @@ class ProcessSettings:
     precision: "ServedPrecision"
     model_cache: str
     """Where a choice of precision is remembered; the default cache if empty."""
-    classes: int
     wide_threads: int
     """Cores of a lone image; 1 where another process does that."""
     max_batch_size: int

@@ -8,11 +8,11 @@ in their order, but this one:
 drop     slot uint16: its model is not needed any more
 
 batch    flags uint8, slot uint16, n uint32, n lengths uint64, n kinds uint8; then the n images, encoded
-         unless their kind says CROP; of one that says PLACED it is where the image lies, see `arenas`
-result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n decode_s float64; with LOGITS
-         m uint8 that are 2 for a row with logits and 1 for others; m rows of float32, each the probabilities
-         of all classes, then the logits where it has them; and in JSON [[index, reason, message], ...] of
-         images that failed, the reason empty where it is not the image's fault
+         unless their kind says CROP; of one that says PLACED it is where the image lies, see `arenas`; the
+         kind says too what is wanted of an image
+result   n uint32, flags uint8, compute_s and seconds float64, m uint32 rows, n decode_s float64, m uint32
+         that say how many values each row has; m rows of float32, see `wants`; and in JSON [[index, reason,
+         message], ...] of images that failed, the reason empty where it is not the image's fault
 """
 
 import json
@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from fovea.errors import ImageInvalid
 from server.compute.arenas import Arenas
 from server.compute.backend import WorkItem
+from server.compute.wants import Row
 from server.errors import ComputeFailed
 from server.queue.worker import Compute, Computed
 
@@ -41,17 +41,14 @@ FAILED: Final = b"F"
 ALONE: Final = 1
 """Flag of a batch."""
 CROP: Final = 1
-WITH_LOGITS: Final = 2
-PLACED: Final = 4
-"""Flags of an image's kind."""
+PLACED: Final = 2
+WANTS_SHIFT: Final = 4
+"""Flags of an image's kind, and where those begin of what it wants."""
 TYPICAL: Final = 1
-LOGITS: Final = 2
-"""Flags of a result."""
+"""Flag of a result."""
 
 KEPT_BYTES: Final = 1024 * 1024
 """Of what a process receives frames in; more is given back."""
-
-Row = npt.NDArray[np.float32]
 
 HEADER: Final = struct.Struct("<cQ")
 SLOT: Final = struct.Struct("<H")
@@ -109,7 +106,7 @@ def batch_frame(
     contents: list[bytes | memoryview] = []
     kinds: list[int] = []
     for item in items:
-        kind = item.is_crop * CROP | item.wants_logits * WITH_LOGITS
+        kind = item.is_crop * CROP | item.wants << WANTS_SHIFT
         if by_place and item.place is not None:
             contents.append(item.place.packed(len(item.content)))
             kind |= PLACED
@@ -136,7 +133,7 @@ def read_batch(content: memoryview, arenas: Arenas | None = None) -> tuple[list[
     for length, kind in zip(numbers[:count], numbers[count:], strict=True):
         sent = content[at : at + length]
         image = arenas.image_at(sent) if arenas is not None and kind & PLACED else bytes(sent)
-        items.append(WorkItem(image, bool(kind & CROP), bool(kind & WITH_LOGITS)))
+        items.append(WorkItem(image, bool(kind & CROP), kind >> WANTS_SHIFT))
         at += length
     return items, bool(flags & ALONE)
 
@@ -160,43 +157,34 @@ def result_frame(computed: Computed) -> bytes:
         if isinstance(outcome, Exception)
     ]
     count = len(computed.outcomes)
-    has_logits = 2 in {row.ndim for row in rows}
-    flags = computed.is_typical * TYPICAL | has_logits * LOGITS
+    sizes = [len(row) for row in rows]
     parts = [
-        _RESULT.pack(count, flags, computed.compute_s, computed.seconds, len(rows)),
-        struct.pack(f"<{count}d", *computed.decode_s),
-        bytes(row.ndim for row in rows) if has_logits else b"",
+        _RESULT.pack(count, computed.is_typical * TYPICAL, computed.compute_s, computed.seconds, len(rows)),
+        struct.pack(f"<{count}d{len(rows)}I", *computed.decode_s, *sizes),
         *(row.tobytes() for row in rows),
         json.dumps(errors).encode() if errors else b"",
     ]
     return frame(RESULT, b"".join(parts))
 
 
-def read_result(content: bytes, classes: int) -> Computed:
+def read_result(content: bytes) -> Computed:
     count, flags, compute_s, seconds, good = _RESULT.unpack_from(content)
-    decode_s = struct.unpack_from(f"<{count}d", content, _RESULT.size)
-    start = _RESULT.size + 8 * count
-    rows, end = (_rows_of_either_kind if flags & LOGITS else _rows)(content, start, good, classes)
+    numbers = struct.Struct(f"<{count}d{good}I")
+    values, start = numbers.unpack_from(content, _RESULT.size), _RESULT.size + numbers.size
+    rows, end = _rows(content, start, values[count:])
     rest = content[end:]
     failed = {index: _failure(reason, text) for index, reason, text in json.loads(rest)} if rest else {}
     remaining = iter(rows)
     outcomes = [failed.get(index) or next(remaining) for index in range(count)]
-    return Computed(outcomes, decode_s, compute_s, seconds, bool(flags & TYPICAL))
+    return Computed(outcomes, values[:count], compute_s, seconds, bool(flags & TYPICAL))
 
 
-def _rows(content: bytes, start: int, count: int, classes: int) -> tuple[Iterable[Row], int]:
+def _rows(content: bytes, start: int, sizes: tuple[int, ...]) -> tuple[Iterable[Row], int]:
     """The rows that begin at `start`, and where they end."""
-    values: Row = np.frombuffer(content, np.float32, count * classes, start)
-    return values.reshape(count, classes), start + values.nbytes
-
-
-def _rows_of_either_kind(content: bytes, start: int, count: int, classes: int) -> tuple[Iterable[Row], int]:
-    """The same, where some are float32 [2, classes], the logits second."""
-    heights, start = content[start : start + count], start + count
-    values: Row = np.frombuffer(content, np.float32, sum(heights) * classes, start)
-    parts = np.split(values, np.cumsum([height * classes for height in heights])[:-1])
-    rows = [part.reshape(2, -1) if len(part) > classes else part for part in parts]
-    return rows, start + values.nbytes
+    values: Row = np.frombuffer(content, np.float32, sum(sizes), start)
+    if len(set(sizes)) == 1:
+        return values.reshape(len(sizes), -1), start + values.nbytes
+    return np.split(values, np.cumsum(sizes)[:-1]) if sizes else (), start + values.nbytes
 
 
 def _failure(reason: str, text: str) -> Exception:

@@ -4,8 +4,9 @@ A frame is a kind (one byte), the length of what follows (4 bytes, little-endian
 for every image is packed by hand, the rest is JSON.
 
 from a front
-image     number uint64, generation uint32, flags uint8, deadline float64 on CLOCK_MONOTONIC (infinite where
-          there is none), offset in the arena and length uint64; with INLINE then the image itself
+image     number uint64, generation uint32, flags and what is wanted uint8, deadline float64 on
+          CLOCK_MONOTONIC (infinite where there is none), offset in the arena and length uint64; with INLINE
+          then the image itself
 left      number: its caller no longer waits
 call      generation uint32, answered uint8, began_ms uint64, five float64 as CallTimes has them, the name
 live      generation: new calls go to it
@@ -16,8 +17,8 @@ opened    JSON: nothing; or the error with which it ends
 drained   uint8: 1 where no call had to be cut
 
 from the server
-answer    number uint64, batch_size and best uint32, flags uint8, decode_s, queue_s, compute_s float64; then
-          the probabilities float32 [classes], with LOGITS followed by the logits
+answer    number uint64, batch_size and best uint32, abstained uint8, decode_s, queue_s, compute_s float64;
+          then the image's row, float32, see `server.compute.wants`
 refused   number uint64, and the error in JSON
 gone      number: the image whose caller left is not read any more
 model     JSON: a version that is live from now on, its model's name and its generation
@@ -45,16 +46,14 @@ RECEIVED_BYTES: Final = 64 * 1024
 """At a time, at most."""
 
 HEADER: Final = struct.Struct("<cI")
-OF_IMAGE: Final = struct.Struct("<QIBdQQ")
+OF_IMAGE: Final = struct.Struct("<QIBBdQQ")
 OF_ANSWER: Final = struct.Struct("<QIIBddd")
 OF_CALL: Final = struct.Struct("<IBQ5d")
 NUMBER: Final = struct.Struct("<Q")
 SECONDS: Final = struct.Struct("<d")
 
-CROP, WANTS_LOGITS, BULK, INLINE = 1, 2, 4, 8
+CROP, BULK, INLINE = 1, 2, 4
 """Flags of an image."""
-ABSTAINED, LOGITS = 1, 2
-"""Flags of an answer."""
 
 
 class Link(asyncio.BufferedProtocol):

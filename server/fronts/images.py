@@ -6,9 +6,6 @@ import mmap
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Final
-
-import numpy as np
 
 from server.compute.arenas import Place
 from server.compute.backend import WorkItem
@@ -16,11 +13,8 @@ from server.errors import NoModelReady
 from server.fronts import frames
 from server.fronts.frames import Link
 from server.fronts.told import error_to_json
-from server.models.model import Classified
 from server.models.served_model import ServedModel
 from server.queue.priorities import Item, Priority
-
-_F32: Final = np.dtype("<f4")
 
 Queued = Item[WorkItem]
 
@@ -63,7 +57,7 @@ class FrontImages:
 
     def take(self, content: memoryview) -> None:
         """An image's frame."""
-        number, generation, flags, deadline, offset, length = frames.OF_IMAGE.unpack_from(content)
+        number, generation, flags, wants, deadline, offset, length = frames.OF_IMAGE.unpack_from(content)
         model = self._models.get(generation)
         if model is None:
             self._refuse(number, NoModelReady("no model is ready yet"))
@@ -74,7 +68,7 @@ class FrontImages:
         else:
             data = self._memory[offset : offset + length]
             place = Place(self._arena, self.descriptor, offset)
-        work = WorkItem(data, bool(flags & frames.CROP), bool(flags & frames.WANTS_LOGITS), place)
+        work = WorkItem(data, bool(flags & frames.CROP), wants, place)
         priority = Priority.BULK if flags & frames.BULK else Priority.INTERACTIVE
         self._images[number] = image = _Image(model)
         until = None if math.isinf(deadline) else deadline
@@ -136,22 +130,21 @@ class FrontImages:
         elif image.is_left:
             self._gone(number)
         else:
-            self._answer(number, image.model.counted(image.queued.answer.result()))
+            self._answer(number, image.model, image.queued)
 
-    def _answer(self, number: int, classified: Classified) -> None:
-        flags = classified.abstained * frames.ABSTAINED | (classified.logits is not None) * frames.LOGITS
+    def _answer(self, number: int, model: ServedModel, queued: Queued) -> None:
+        result = queued.answer.result()
+        classified = model.counted(result, queued.payload.wants)
         head = frames.OF_ANSWER.pack(
             number,
             classified.batch_size,
             classified.best,
-            flags,
+            classified.abstained,
             classified.decode_s,
             classified.queue_s,
             classified.compute_s,
         )
-        rows = (classified.probabilities, classified.logits)
-        parts = [row.astype(_F32, copy=False).tobytes() for row in rows if row is not None]
-        self._last_word(number, frames.ANSWER, head, *parts)
+        self._last_word(number, frames.ANSWER, head, result.row.tobytes())
 
     def _refuse(self, number: int, error: BaseException) -> None:
         told = frames.to_json(error_to_json(error))

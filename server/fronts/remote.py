@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fovea.v1 import classify_pb2 as pb
 from server.compute.backend import WorkItem
+from server.compute.wants import details_of
 from server.fronts import frames
 from server.fronts.arena import Arena
 from server.fronts.frames import Link
@@ -18,8 +19,6 @@ from server.fronts.told import FIGURES, LiveModel, error_from_json
 from server.models.model import CallTimes, Classified, ModelFigures
 from server.queue.priorities import Priority
 
-_F32: Final = np.dtype("<f4")
-
 
 class _Waiting(NamedTuple):
     """An image that the server has, and where it lies."""
@@ -27,6 +26,8 @@ class _Waiting(NamedTuple):
     answer: "asyncio.Future[Classified]"
     offset: int | None
     length: int
+    wants: int
+    classes: int
 
 
 class Owner:
@@ -46,17 +47,17 @@ class Owner:
             self.link.send(kind, *parts)
 
     async def classify(
-        self, generation: int, item: WorkItem, deadline: float | None, priority: Priority
+        self, generation: int, classes: int, item: WorkItem, deadline: float | None, priority: Priority
     ) -> Classified:
         """See `Model`. What the server no longer reads is free for other images, also where nobody waits."""
         number, content = next(self._numbers), item.content
         offset, length = self._arena.put(content), len(content)
         answer: asyncio.Future[Classified] = self._loop.create_future()
-        self._waiting[number] = _Waiting(answer, offset, length)
-        flags = item.is_crop * frames.CROP | item.wants_logits * frames.WANTS_LOGITS
-        flags |= (priority is Priority.BULK) * frames.BULK | (offset is None) * frames.INLINE
+        self._waiting[number] = _Waiting(answer, offset, length, item.wants, classes)
+        flags = item.is_crop * frames.CROP | (offset is None) * frames.INLINE
+        flags |= (priority is Priority.BULK) * frames.BULK
         until = math.inf if deadline is None else deadline
-        head = frames.OF_IMAGE.pack(number, generation, flags, until, offset or 0, length)
+        head = frames.OF_IMAGE.pack(number, generation, flags, item.wants, until, offset or 0, length)
         if offset is None:
             self.send(frames.IMAGE, head, content)
         else:
@@ -85,31 +86,21 @@ class Owner:
             del reply
 
     def answered(self, content: memoryview) -> None:
-        number, batch_size, best, flags, decode_s, queue_s, compute_s = frames.OF_ANSWER.unpack_from(content)
-        answer = self._take(number)
-        if answer is None:
+        number, size, best, abstained, decode_s, queue_s, compute_s = frames.OF_ANSWER.unpack_from(content)
+        waiting = self._take(number)
+        if waiting is None:
             return
-        rows = np.frombuffer(content, _F32, offset=frames.OF_ANSWER.size)
-        logits = None
-        if flags & frames.LOGITS:
-            rows, logits = rows.reshape(2, -1)
-        answer.set_result(
-            Classified(
-                rows,
-                best,
-                bool(flags & frames.ABSTAINED),
-                batch_size,
-                decode_s,
-                queue_s,
-                compute_s,
-                logits,
-            )
+        row = np.frombuffer(content, np.float32, offset=frames.OF_ANSWER.size)
+        details = details_of(row, waiting.wants, waiting.classes) if waiting.wants else None
+        probabilities = details.probabilities if details else row
+        waiting.answer.set_result(
+            Classified(probabilities, best, bool(abstained), size, decode_s, queue_s, compute_s, details)
         )
 
     def refused(self, content: memoryview) -> None:
-        answer = self._take(*frames.NUMBER.unpack_from(content))
-        if answer is not None:
-            answer.set_exception(error_from_json(frames.from_json(content[frames.NUMBER.size :])))
+        waiting = self._take(*frames.NUMBER.unpack_from(content))
+        if waiting is not None:
+            waiting.answer.set_exception(error_from_json(frames.from_json(content[frames.NUMBER.size :])))
 
     def gone(self, content: memoryview) -> None:
         self._take(*frames.NUMBER.unpack_from(content))
@@ -124,12 +115,12 @@ class Owner:
         else:
             reply.set_result(told["value"])
 
-    def _take(self, number: int) -> "asyncio.Future[Classified] | None":
-        """The future of who waits for it, if anybody does; where it lay is free."""
-        answer, offset, length = self._waiting.pop(number)
-        if offset is not None:
-            self._arena.free(offset, length)
-        return None if answer.done() else answer
+    def _take(self, number: int) -> _Waiting | None:
+        """Who waits for it, if anybody does; where it lay is free."""
+        waiting = self._waiting.pop(number)
+        if waiting.offset is not None:
+            self._arena.free(waiting.offset, waiting.length)
+        return None if waiting.answer.done() else waiting
 
 
 class RemoteModel:
@@ -151,7 +142,8 @@ class RemoteModel:
     async def classify(
         self, item: WorkItem, deadline: float | None, priority: Priority = Priority.INTERACTIVE
     ) -> Classified:
-        return await self._owner.classify(self._generation, item, deadline, priority)
+        classes = len(self.contract.labels)
+        return await self._owner.classify(self._generation, classes, item, deadline, priority)
 
     def retry_after_s(self) -> float:
         return self._owner.page.retry_after_s

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fovea.model.bundle import BundleContract, Precision
 from fovea.v1 import classify_pb2 as pb
 from server.compute.backend import WorkItem
+from server.compute.wants import Details
 from server.queue.priorities import Priority
 
 
@@ -27,8 +28,8 @@ class Classified(NamedTuple):
     decode_s: float
     queue_s: float
     compute_s: float
-    logits: npt.NDArray[np.float32] | None = None
-    """[classes], where they were wanted"""
+    details: Details | None = None
+    """What was wanted beside."""
 
 
 class Model(Protocol):

@@ -12,6 +12,7 @@ from server.background import in_background
 from server.compute.backend import Decoder, WorkItem
 from server.compute.decode_ahead import AheadDecoder
 from server.compute.engine import Engine
+from server.compute.wants import details_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
 from server.models.folders import shown
@@ -60,7 +61,7 @@ class ServedModel:
         """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
         if self._ahead is not None:
             await self.decode_ahead(item, deadline, priority)
-        return self.counted(await self.batcher.classify(item, deadline, priority))
+        return self.counted(await self.batcher.classify(item, deadline, priority), item.wants)
 
     @property
     def decodes_ahead(self) -> bool:
@@ -73,10 +74,10 @@ class ServedModel:
             self.batcher.check_deadline(deadline, priority)
             await self._ahead.decode(item, deadline)
 
-    def counted(self, answer: ItemResult) -> Classified:
-        """What the queue gave of an image, as its caller gets it."""
-        rows = answer.probabilities
-        probabilities, logits = (rows, None) if rows.ndim == 1 else rows
+    def counted(self, answer: ItemResult, wants: int = 0) -> Classified:
+        """What the queue gave of an image that wanted these, as its caller gets it."""
+        details = details_of(answer.row, wants, len(self.contract.labels)) if wants else None
+        probabilities = details.probabilities if details else answer.row
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
         abstained = confidence < self.contract.abstain_threshold
@@ -93,7 +94,7 @@ class ServedModel:
             answer.decode_s,
             answer.queue_s,
             answer.compute_s,
-            logits,
+            details,
         )
 
     @property

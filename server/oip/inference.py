@@ -10,6 +10,7 @@ from fovea.oip import open_inference_pb2 as pb
 from server.calls.access_log import Call
 from server.calls.answering import check_request_id
 from server.compute.backend import WorkItem
+from server.compute.wants import LOGITS
 from server.models.model import CallTimes, Classified, Model, Models
 from server.oip.aliases import ModelAlias, find, version_of
 from server.oip.infer_request import Content, InferRequest
@@ -61,10 +62,10 @@ class Inference:
         wanted = wanted_of(request, alias)
         priority = priority_of(request.parameters, images.count)
         deadline = deadline_within(request.parameters, deadline)
-        wants_logits = any(output.name == "logits" for output in wanted)
+        wants = LOGITS if any(output.name == "logits" for output in wanted) else 0
         room = images.count, images.size_bytes, priority, model.retry_after_s, model.contract.name
         with self._admission.admit(*room):
-            queue = _Queue(model, alias, wants_logits, deadline, priority)
+            queue = _Queue(model, alias, wants, deadline, priority)
             classified = await queue.classify(images)
         classified_at = time.monotonic()
         answer = response(alias, model.contract, request.id, wanted, classified)
@@ -83,13 +84,13 @@ class _Queue:
         self,
         model: Model,
         alias: ModelAlias,
-        wants_logits: bool,
+        wants: int,
         deadline: float | None,
         priority: Priority,
     ) -> None:
         self._model = model
         self._is_crop = alias.takes_crops
-        self._wants_logits = wants_logits
+        self._wants = wants
         self._deadline = deadline
         self._priority = priority
 
@@ -109,7 +110,7 @@ class _Queue:
             del tasks  # a failure's traceback holds this frame, and with it the task that holds the failure
 
     async def _classify_one(self, number: int, content: Content) -> Classified:
-        item = WorkItem(content, self._is_crop, self._wants_logits)
+        item = WorkItem(content, self._is_crop, self._wants)
         try:
             return await self._model.classify(item, self._deadline, self._priority)
         except ImageInvalid as error:

@@ -75,7 +75,8 @@ def _numbers(name: str, images: Sequence[Classified]) -> Probabilities:
     """float32 [n, classes]"""
     if name == "probabilities":
         return np.stack([image.probabilities for image in images])
-    return np.stack([image.logits for image in images if image.logits is not None])
+    details = [image.details for image in images if image.details is not None]
+    return np.stack([each.logits for each in details if each.logits is not None])
 
 
 def _best_classes(numbers: Probabilities, count: int, labels: Sequence[str]) -> list[list[str]]:

@@ -211,8 +211,8 @@ class Room:
 class ItemResult(NamedTuple):
     """What the model says of one image, and what it took."""
 
-    probabilities: npt.NDArray[np.float32]
-    """[classes], or [2, classes] where the logits are wanted too, which are the second row"""
+    row: npt.NDArray[np.float32]
+    """See `server.compute.wants`."""
     batch_size: int
     queue_s: float
     """Until its batch started."""

@@ -28,7 +28,7 @@ class Computed:
     """What came of a batch, image by image in its order."""
 
     outcomes: Sequence[npt.NDArray[np.float32] | Exception]
-    """Probabilities float32 [classes], with logits [2, classes], or what is wrong with that image alone."""
+    """The image's row, see `server.compute.wants`, or what is wrong with that image alone."""
     decode_s: Sequence[float]
     compute_s: float
     """In the model."""

@@ -90,4 +90,4 @@ async def queued(batcher: Batcher[int], count: int) -> None:
 
 
 def values(answers: list[ItemResult]) -> list[int]:
-    return [int(answer.probabilities[0]) for answer in answers]
+    return [int(answer.row[0]) for answer in answers]

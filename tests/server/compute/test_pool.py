@@ -26,7 +26,7 @@ from server.queue.worker import Computed
 from tests.server.event_loop import all_has_run, in_event_loop, until
 
 SHORT_S = 0.016
-SETTINGS = ProcessSettings("", "", "fp32", "", 1, 2, 4, SHORT_S, 1, 1, "info", "text", run_images=1)
+SETTINGS = ProcessSettings("", "", "fp32", "", 2, 4, SHORT_S, 1, 1, "info", "text", run_images=1)
 """Of a model with one class, that was measured."""
 NEEDS = 100
 """Bytes that it takes in each process."""

@@ -20,6 +20,7 @@ from server.compute import process_worker, wire
 from server.compute.backend import WorkItem
 from server.compute.process_worker import Connection, ProcessWorker
 from server.compute.start_up import ProcessReady, ProcessSettings
+from server.compute.wants import LOGITS
 from server.compute.warm_up import WarmUp
 from server.errors import ComputeFailed, NoModelReady
 from server.queue.batch_policy import BatchLimits
@@ -38,7 +39,6 @@ def settings(bundle: Path) -> ProcessSettings:
         digest=read_contract(bundle).files["model.onnx"],
         precision="fp32",
         model_cache="",
-        classes=3,
         wide_threads=2,
         max_batch_size=4,
         target_batch_s=0.01,
@@ -85,7 +85,7 @@ async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classif
     crops = np.stack([decode_image(image, tiny.SPEC) for image in images])
     async with batching(tiny_bundle.path) as (batcher, _):
         answers = await asyncio.gather(*map(batcher.classify, map(WorkItem, images)))
-    probabilities = np.stack([answer.probabilities for answer in answers])
+    probabilities = np.stack([answer.row for answer in answers])
     assert np.array_equal(probabilities, tiny_classifier.classify(crops))
     assert all(answer.decode_s > 0 and answer.compute_s > 0 for answer in answers)
 
@@ -96,23 +96,29 @@ async def test_crops_and_logits_come_through_beside_encoded_images(
 ) -> None:
     image = tiny.picture((120, 90, 70))
     crop = decode_image(image, tiny.SPEC)
-    expected = tiny_classifier.classify_with_logits(crop[np.newaxis])[0]
+    probabilities, logits = tiny_classifier.classify_with_logits(crop[np.newaxis])[0]
     async with batching(tiny_bundle.path) as (batcher, _):
         pixels = memoryview(crop.tobytes())
         kinds = [
             WorkItem(image),
             WorkItem(pixels, is_crop=True),
-            WorkItem(image, wants_logits=True),
+            WorkItem(image, wants=LOGITS),
             WorkItem(b"not an image"),
-            WorkItem(pixels, is_crop=True, wants_logits=True),
+            WorkItem(pixels, is_crop=True, wants=LOGITS),
         ]
-        encoded, of_crop, logits, bad, both = await asyncio.gather(
+        encoded, of_crop, of_logits, bad, both = await asyncio.gather(
             *map(batcher.classify, kinds), return_exceptions=True
         )
     assert isinstance(bad, ImageInvalid)
-    for answer, wanted in ((encoded, 0), (of_crop, 0), (logits, ...), (both, ...)):
+    with_logits = np.concatenate([probabilities, logits])
+    for answer, expected in (
+        (encoded, probabilities),
+        (of_crop, probabilities),
+        (of_logits, with_logits),
+        (both, with_logits),
+    ):
         assert isinstance(answer, ItemResult)
-        assert np.array_equal(answer.probabilities, expected[wanted])
+        assert np.array_equal(answer.row, expected)
 
 
 @in_event_loop
@@ -125,7 +131,7 @@ async def test_a_bad_image_spoils_only_itself(tiny_bundle: ModelBundle) -> None:
     assert isinstance(bad, ImageInvalid)
     assert bad.reason == "not_an_image"
     assert isinstance(empty, ImageInvalid)
-    assert [int(answer.probabilities.argmax()) for answer in (red, blue)] == [0, 2]  # type: ignore[union-attr]
+    assert [int(answer.row.argmax()) for answer in (red, blue)] == [0, 2]  # type: ignore[union-attr]
 
 
 @in_event_loop
@@ -133,7 +139,7 @@ async def test_a_large_batch_comes_through(tiny_bundle: ModelBundle) -> None:
     padded = tiny.picture("green", kind="JPEG") + bytes(900_000)
     async with batching(tiny_bundle.path) as (batcher, _):
         answers = await asyncio.gather(*(batcher.classify(WorkItem(padded)) for _ in range(12)))
-    assert {int(answer.probabilities.argmax()) for answer in answers} == {1}
+    assert {int(answer.row.argmax()) for answer in answers} == {1}
 
 
 @in_event_loop
@@ -146,7 +152,7 @@ async def test_a_process_that_died_is_replaced_and_its_images_are_answered(tiny_
         os.kill(first, signal.SIGKILL)
         answers = await asyncio.gather(*batches)
         assert worker.pid != first
-    assert [int(answer.probabilities.argmax()) for answer in answers] == [0, 0]
+    assert [int(answer.row.argmax()) for answer in answers] == [0, 0]
 
 
 @in_event_loop
@@ -159,14 +165,14 @@ async def test_the_batch_in_the_hand_of_a_process_that_died_is_answered_too(tiny
         await until(lambda: batcher.running == 2 * MAX_BATCH_SIZE)
         os.kill(process_of(worker), signal.SIGKILL)
         answers = await asyncio.gather(*batches)
-    assert [tiny.LABELS[answer.probabilities.argmax()] for answer in answers] == labels
+    assert [tiny.LABELS[answer.row.argmax()] for answer in answers] == labels
 
 
 @in_event_loop
 async def test_a_process_that_dies_idle_costs_no_image(tiny_bundle: ModelBundle) -> None:
     async with batching(tiny_bundle.path) as (batcher, worker):
         os.kill(process_of(worker), signal.SIGKILL)
-        assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
+        assert (await answered(batcher, tiny.picture("green"))).row.argmax() == 1
 
 
 @in_event_loop
@@ -192,7 +198,7 @@ async def test_a_process_that_died_before_it_had_work_is_replaced(tiny_bundle: M
     os.kill(process_of(worker), signal.SIGKILL)
     await until(lambda: worker.pid is None)
     batcher = Batcher([worker], BatchLimits(4))
-    assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
+    assert (await answered(batcher, tiny.picture("green"))).row.argmax() == 1
     await batcher.close()
 
 
@@ -212,7 +218,7 @@ async def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
         monkeypatch.setattr(process_worker, "_start", start_after_a_failure)
         monkeypatch.setattr(process_worker, "RESTART_AFTER_S", Pauses(process_worker.RESTART_AFTER_S))
         os.kill(process_of(worker), signal.SIGKILL)
-        assert (await answered(batcher, tiny.picture("green"))).probabilities.argmax() == 1
+        assert (await answered(batcher, tiny.picture("green"))).row.argmax() == 1
 
 
 class Pauses(tuple[float, ...]):
@@ -285,7 +291,7 @@ async def test_a_process_that_hangs_is_ended_and_its_image_is_tried_again(
     async with batching(tiny_bundle.path) as (batcher, worker):
         first = process_of(worker)
         os.kill(first, signal.SIGSTOP)
-        assert (await batcher.classify(WorkItem(tiny.picture("red")))).probabilities.argmax() == 0
+        assert (await batcher.classify(WorkItem(tiny.picture("red")))).row.argmax() == 0
         assert worker.pid != first
 
 
@@ -364,7 +370,7 @@ async def test_hangups_and_interrupts_are_left_to_the_server(tiny_bundle: ModelB
         first = process_of(worker)
         for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             os.kill(first, signum)
-        assert (await batcher.classify(WorkItem(tiny.picture("red")))).probabilities.argmax() == 0
+        assert (await batcher.classify(WorkItem(tiny.picture("red")))).row.argmax() == 0
         assert worker.pid == first
         assert os.getpgid(first) != os.getpgid(0)
 

@@ -14,7 +14,6 @@ SETTINGS = ProcessSettings(
     digest="0a1b",
     precision="auto",
     model_cache="",
-    classes=37,
     wide_threads=2,
     max_batch_size=16,
     target_batch_s=math.inf,

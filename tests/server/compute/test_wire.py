@@ -1,12 +1,12 @@
-"""Batches of all kinds of items, and results with logits among the rows, as they cross to a process."""
+"""Batches of all kinds of items, and results with rows of several sizes, as they cross to a process."""
 
 import numpy as np
 import pytest
 
 from fovea.errors import ImageInvalid
-from fovea.model.io_binding import Probabilities
 from server.compute import wire
 from server.compute.backend import WorkItem
+from server.compute.wants import DISTANCE, DRAW, EMBEDDING, LOGITS, Row
 from server.errors import ComputeFailed
 from server.queue.worker import Computed
 
@@ -14,8 +14,9 @@ ENCODED = [WorkItem(b"one"), WorkItem(b""), WorkItem(b"three")]
 MIXED = [
     WorkItem(b"encoded"),
     WorkItem(b"crop", is_crop=True),
-    WorkItem(b"with logits", wants_logits=True),
-    WorkItem(b"both", is_crop=True, wants_logits=True),
+    WorkItem(b"with logits", wants=LOGITS),
+    WorkItem(b"both", is_crop=True, wants=LOGITS),
+    WorkItem(b"everything", wants=LOGITS | EMBEDDING | DISTANCE | DRAW),
 ]
 
 
@@ -33,8 +34,8 @@ def test_a_batch_crosses_as_it_was(items: list[WorkItem], is_alone: bool) -> Non
     assert [fields(item) for item in crossed] == [fields(item) for item in items]
 
 
-def fields(item: WorkItem) -> tuple[bytes | memoryview, bool, bool]:
-    return item.content, item.is_crop, item.wants_logits
+def fields(item: WorkItem) -> tuple[bytes | memoryview, bool, int]:
+    return item.content, item.is_crop, item.wants
 
 
 def test_the_bytes_of_a_crop_are_not_copied() -> None:
@@ -42,21 +43,17 @@ def test_the_bytes_of_a_crop_are_not_copied() -> None:
     assert wire.batch_frame([WorkItem(pixels, is_crop=True)], False)[1] is pixels
 
 
-def row(first: float, logits: bool = False) -> Probabilities:
-    probabilities = np.arange(first, first + 3, dtype=np.float32)
-    return np.stack((probabilities, probabilities - 100)) if logits else probabilities
-
-
-@pytest.mark.parametrize("logits", [(False, False), (True, False), (False, True), (True, True)])
-def test_a_result_crosses_as_it_was(logits: tuple[bool, bool]) -> None:
-    outcomes: list[Probabilities | Exception] = [
-        row(0, logits[0]),
+@pytest.mark.parametrize("sizes", [(3, 3), (6, 3), (3, 7), (9, 9)])
+def test_a_result_crosses_as_it_was(sizes: tuple[int, int]) -> None:
+    rows = [np.arange(size, dtype=np.float32) for size in sizes]
+    outcomes: list[Row | Exception] = [
+        rows[0],
         ImageInvalid("empty", "nothing"),
-        row(10, logits[1]),
+        rows[1],
         ValueError("odd"),
     ]
     sent = Computed(outcomes, [0.1, 0.2, 0.3, 0.4], 0.5, 0.6, is_typical=False)
-    got = wire.read_result(content(wire.result_frame(sent)), 3)
+    got = wire.read_result(content(wire.result_frame(sent)))
     assert (got.decode_s, got.compute_s, got.seconds, got.is_typical) == (
         (0.1, 0.2, 0.3, 0.4),
         0.5,
@@ -64,7 +61,7 @@ def test_a_result_crosses_as_it_was(logits: tuple[bool, bool]) -> None:
         False,
     )
     first, empty, last, odd = got.outcomes
-    for outcome, expected in ((first, outcomes[0]), (last, outcomes[2])):
+    for outcome, expected in ((first, rows[0]), (last, rows[1])):
         assert isinstance(outcome, np.ndarray)
         np.testing.assert_array_equal(outcome, expected)
     assert isinstance(empty, ImageInvalid)

@@ -8,6 +8,7 @@ import mmap
 import os
 import socket
 import threading
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
+from server.compute.wants import DRAW, LOGITS
 from server.config import ServeSettings
 from server.errors import ComputeFailed, DeadlinePassed, NoModelReady
 from server.fronts import frames
@@ -123,16 +125,17 @@ async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classif
         async with both_ends(tiny_bundle, tiny_classifier, ahead=ahead) as ends:
             ends.open_gate()
             encoded = await asyncio.gather(*map(ends.classify, IMAGES))
-            pixels = [await ends.classify(crop.tobytes(), is_crop=True, wants_logits=True) for crop in crops]
+            wants = LOGITS | DRAW
+            pixels = [await ends.classify(crop.tobytes(), is_crop=True, wants=wants) for crop in crops]
             assert ends.inline == 0
             assert ends.metrics.registry.get_sample_value("fovea_queue_seconds_count") == 6
         for answer, row in zip((*encoded, *pixels), (*expected, *expected), strict=True):
             assert np.array_equal(answer.probabilities, row[0])
             assert answer.best == row[0].argmax()
-        assert all(
-            np.array_equal(answer.logits, row[1]) for answer, row in zip(pixels, expected, strict=True)
-        )
-        assert all(answer.logits is None and answer.decode_s > 0 for answer in encoded)
+        for answer, row, crop in zip(pixels, expected, crops, strict=True):
+            assert np.array_equal(answer.details.logits, row[1])
+            assert answer.details.draw == zlib.crc32(crop.tobytes()) / 2**32
+        assert all(answer.details is None and answer.decode_s > 0 for answer in encoded)
 
 
 @in_event_loop

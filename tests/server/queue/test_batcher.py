@@ -599,7 +599,7 @@ def test_every_answer_is_its_own_images_among_thousands(
             if isinstance(result, BaseException):
                 assert isinstance(result, asyncio.CancelledError) or number in model.bad
             else:
-                assert result.probabilities.tolist() == [number]
+                assert result.row.tolist() == [number]
 
     run()
     computed = [number for batch in model.batches for number in batch]
