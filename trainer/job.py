@@ -161,7 +161,7 @@ def export(settings: ExportSettings) -> None:
     terms = Terms.of(settings, trained)
     released = release(run, checkpoint, data, trained, settings.models, terms, settings.threads, stopping)
     note_export(run, released)
-    _print_and_check(describe_release(released), released, run, settings.models)
+    _print_and_check(describe_release(released, data.audit().told), released, run, settings.models)
 
 
 def _print_and_check(text: str, released: Released, run: RunFolder, models: str) -> None:
@@ -227,8 +227,13 @@ def _origin(start: Start, settings: TrainSettings) -> RunOrigin:
 
 
 def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> None:
-    if data.digest != read_audit(run).digest:
-        raise DataInvalid(f"{settings.data}: the images are not those that the run {run.path} was begun with")
+    audit = read_audit(run)
+    if data.digest == audit.digest:
+        return
+    refused = f"{settings.data}: the images are not those that the run {run.path} was begun with"
+    if audit.left_for_evaluate:
+        refused += ", by an older version that took no part test: move that away until the run is done"
+    raise DataInvalid(refused)
 
 
 def _write_decision(folder: RunFolder, decision: Decision) -> None:

@@ -159,6 +159,7 @@ def list_images(settings: AnySettings) -> Split:
     return open_source(
         settings.data,
         val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
         seed=settings.seed,
         cache_dir=settings.cache_dir,
     )
@@ -182,7 +183,11 @@ def read_data(split: Split, settings: AnySettings, threads: int, preprocess: Pre
         in_training=in_training.model_copy(update={"interpolation": preprocess.interpolation}),
     )
     logger.info(
-        "%d images to train on, %d held out, %d classes", len(data.train), len(data.heldout), len(data.labels)
+        "%d images to train on, %d held out, %s%d classes",
+        len(data.train),
+        len(data.heldout),
+        f"{len(data.test)} to test on, " if data.test is not None else "",
+        len(data.labels),
     )
     for finding in data.findings():
         logger.warning("%s", finding)

@@ -36,7 +36,8 @@ class SummaryRecord(BaseModel, frozen=True, extra="allow"):
 
     learning_rate: float | None = None
     accuracy: float
-    """of the held-out images, as are the next ones, of the released model"""
+    """of the released model, as are the next ones: on the test images, where there are some, or else on those
+    held out"""
     accuracy_interval_95: tuple[float, float] | None = None
     macro_recall: float | None = None
     majority: Majority | None = None
@@ -45,6 +46,7 @@ class SummaryRecord(BaseModel, frozen=True, extra="allow"):
     epochs_advice: str | None = None
     images_train: int | None = None
     images_heldout: int
+    images_test: int | None = None
     verdict: Opinion | None = None
     model: str | None
     """the published version"""
@@ -54,6 +56,13 @@ class SummaryRecord(BaseModel, frozen=True, extra="allow"):
     """the folder of a model that is not published"""
     report: str | None = None
     seconds: float | None = None
+
+    @property
+    def measured_on(self) -> str:
+        """What the accuracy is of."""
+        if self.images_test is not None:
+            return f"{self.images_test} test images"
+        return f"{self.images_heldout} held-out images"
 
 
 class Place(TypedDict):
@@ -80,6 +89,7 @@ def summarise(
         epochs_advice=fit.advice,
         images_train=len(data.train),
         images_heldout=len(data.heldout),
+        **({} if data.test is None else {"images_test": len(data.test)}),
         verdict=released.opinion,
         **_place(released),
         report=str(run.path / REPORT_FILE),
@@ -110,8 +120,8 @@ def is_published(run: RunFolder) -> bool:
 def describe_finished(run: RunFolder) -> str:
     summary = run.read_record(SUMMARY_FILE, SummaryRecord)
     return (
-        f"the run {run.path} is finished: {summary.accuracy:.2%} of {summary.images_heldout} held-out "
-        f"images, published as {summary.model} (--run-id takes another name for another run)"
+        f"the run {run.path} is finished: {summary.accuracy:.2%} of {summary.measured_on}, "
+        f"published as {summary.model} (--run-id takes another name for another run)"
     )
 
 
@@ -122,7 +132,7 @@ def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, release
             "",
             f"learning rate   {decision.lr:.3g} ({decision.why})",
             *(f"epochs          {text}" for text in fit.decisions),
-            f"accuracy        {summary.accuracy:.2%} of {summary.images_heldout} held-out images",
+            f"accuracy        {summary.accuracy:.2%} of {summary.measured_on}",
             f"beside it       {describe_beside(released.metrics)}",
             f"advice          {summary.epochs_advice}",
             f"model           {summary.model or f'not published; it is kept as {summary.candidate}'}",
@@ -133,13 +143,13 @@ def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, release
     )
 
 
-def describe_release(released: Released) -> str:
-    """Of an export."""
+def describe_release(released: Released, told: str) -> str:
+    """Of an export; `told` is what the images are called that its figures are of."""
     done = "not published" if released.refusal else "published"
     metrics = released.metrics
     return "\n".join(
         [
-            f"{done} {released.uri}: held-out accuracy {metrics.accuracy:.2%}; {describe_beside(metrics)}",
+            f"{done} {released.uri}: {told} accuracy {metrics.accuracy:.2%}; {describe_beside(metrics)}",
             *describe_verdict(released.opinion),
         ]
     )

@@ -84,6 +84,8 @@ def _recipe(start: Start, settings: TrainSettings) -> dict[str, str]:
     data = start.data
     parts: dict[str, Sized]
     parts = {"images_train": data.train, "images_heldout": data.heldout, "classes": data.labels}
+    if data.test is not None:
+        parts["images_test"] = data.test
     counts = {name: str(len(part)) for name, part in parts.items()}
     return {**options, **counts, "data_digest": data.digest}
 

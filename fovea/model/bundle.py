@@ -74,6 +74,11 @@ class BundleContract(Frozen):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metrics: Metrics
+    measured_on: Literal["heldout", "test"] = Field(
+        "heldout",
+        description="the part of the data that all metrics are of: on test nothing was chosen, on heldout "
+        "the epochs, the temperature, the abstain threshold and the precisions were",
+    )
     variants: dict[OtherPrecision, Variant] = Field(
         default={}, description="the other precisions that were released"
     )

@@ -16,7 +16,7 @@ from trainer.evaluate.metrics import (
 
 @dataclass(frozen=True)
 class Calibration:
-    """Fitted on the held-out images."""
+    """Fitted on the held-out images; what it comes to is of them too, until it is told of others."""
 
     temperature: float
     """1 where the fitted one would raise the calibration error"""
@@ -29,6 +29,10 @@ class Calibration:
     fitted: float = 1.0
     """the temperature of the lowest negative log likelihood, whether it is taken or not"""
 
+    def told_of(self, logits: Logits, targets: Targets) -> "Calibration":
+        """The same temperature and threshold, with what they come to on other images."""
+        return _come_to(logits, targets, self.temperature, self.abstain_threshold, self.fitted)
+
 
 def calibrate(logits: Logits, targets: Targets, target_precision: float) -> Calibration:
     """logits [n, classes], targets [n]. A fitted temperature that makes the calibration error worse, as with
@@ -37,13 +41,19 @@ def calibrate(logits: Logits, targets: Targets, target_precision: float) -> Cali
     before = expected_calibration_error(softmax(logits), targets)
     helps = expected_calibration_error(softmax(logits / fitted), targets) <= before
     temperature = fitted if helps else 1.0
+    threshold = abstain_threshold(softmax(logits / temperature), targets, target_precision)
+    return _come_to(logits, targets, temperature, threshold, fitted)
+
+
+def _come_to(
+    logits: Logits, targets: Targets, temperature: float, threshold: float, fitted: float
+) -> Calibration:
     after = softmax(logits / temperature)
-    threshold = abstain_threshold(after, targets, target_precision)
     answered = after.max(1) >= threshold
     return Calibration(
         temperature,
         threshold,
-        before,
+        expected_calibration_error(softmax(logits), targets),
         expected_calibration_error(after, targets),
         int(answered.sum()),
         int((after.argmax(1) == targets)[answered].sum()),

@@ -77,6 +77,8 @@ def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
     for precision, metrics in precisions:
         yield f"{precision}: {_accuracy(metrics)}"
     yield f"beside it: {describe_beside(contract.metrics)}"
+    if contract.measured_on == "test":
+        yield "measured on a part test, by which nothing was chosen"
     yield ""
     yield from describe_verdict(contract.verdict)
     yield ""

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
@@ -74,7 +74,7 @@ class AuditRecord(BaseModel, frozen=True):
     not_taken: dict[str, NotTakenRecord] = {}
     """kind -> files that are no images by their names, or have no label"""
     left_for_evaluate: dict[str, int] = {}
-    """part -> its images"""
+    """part -> its images, of a run of an older version, which did not look at them"""
     quarantined: list[BadFile] = []
     """that cannot be decoded"""
     classes: dict[str, dict[str, int]]
@@ -90,7 +90,31 @@ class AuditRecord(BaseModel, frozen=True):
     @property
     def trained_on(self) -> int:
         """Images to train on."""
-        return sum(counts["train"] for counts in self.classes.values())
+        return self._count("train")
+
+    @property
+    def held_out(self) -> int:
+        return self._count("heldout")
+
+    @property
+    def tested_on(self) -> int:
+        """0 where there is no such part."""
+        return self._count("test")
+
+    @property
+    def told(self) -> Literal["held-out", "test"]:
+        """What the images are called that the model's figures are of."""
+        return "test" if self.tested_on else "held-out"
+
+    @property
+    def not_measured(self) -> list[str]:
+        """Labels of which there is none of those images."""
+        if not self.tested_on:
+            return self.not_heldout
+        return [label for label, counts in self.classes.items() if not counts["test"]]
+
+    def _count(self, part: str) -> int:
+        return sum(counts.get(part, 0) for counts in self.classes.values())
 
 
 def read_audit(run: RunFolder) -> AuditRecord:
@@ -100,16 +124,17 @@ def read_audit(run: RunFolder) -> AuditRecord:
 
 @dataclass(frozen=True)
 class Audit:
-    """Findings over all usable files, before the training copies of held-out images are left out."""
+    """Findings over all usable files, before those are left out whose content a later part has too."""
 
     duplicates: tuple[tuple[str, ...], ...]
-    """files of one content that are all to train on, or all held out"""
+    """files of one content that are all to train on, all held out, or all to test on"""
     leaked: tuple[BadFile, ...]
-    """training files left out, for the same content is held out"""
+    """training files left out, for the same content is held out or tested on; then held-out ones, for it is
+    tested on"""
     conflicts: tuple[tuple[str, ...], ...]
     """files of one content under two labels or more, each as `label: path`"""
     classes: dict[str, dict[str, int]]
-    """label -> {"train": n, "heldout": n}, of what is used"""
+    """label -> {"train": n, "heldout": n}, and "test" where there is such a part, of what is used"""
     traits: dict[str, int]
     doubtful: dict[str, list[str]]
     """trait -> files that somebody should look at"""
@@ -125,6 +150,11 @@ class Audit:
         return [label for label, counts in self.classes.items() if not counts["heldout"]]
 
     @property
+    def not_in_test(self) -> list[str]:
+        """Where there is such a part."""
+        return [label for label, counts in self.classes.items() if not counts.get("test", 1)]
+
+    @property
     def look_alikes(self) -> list[tuple[str, ...]]:
         """Labels that are classes of their own, and differ in case, blanks or dashes alone."""
         return look_alikes(self.classes)
@@ -133,7 +163,9 @@ class Audit:
         """A line for each kind of finding that matters, with its first example."""
         if self.leaked:
             first = self.leaked[0]
-            yield f"images left out of training for they are held out too: {len(self.leaked)}; {first.path}"
+            tested = any("test" in counts for counts in self.classes.values())
+            which = "a later part has them too" if tested else "they are held out too"
+            yield f"images left out of training for {which}: {len(self.leaked)}; {first.path}"
         if self.conflicts:
             first_group = " and ".join(self.conflicts[0])
             yield f"images of the same content under different labels: {len(self.conflicts)}; {first_group}"
@@ -148,26 +180,38 @@ class Audit:
             )
         if self.not_heldout:
             yield f"classes with no image held out: {len(self.not_heldout)}; {self.not_heldout[0]!r}"
+        if self.not_in_test:
+            yield f"classes with no image to test on: {len(self.not_in_test)}; {self.not_in_test[0]!r}"
         yield from _describe_doubtful(self.doubtful, self.traits)
 
 
-def audit(train: Iterable[UsableFile], heldout: Iterable[UsableFile]) -> Audit:
+def audit(
+    train: Iterable[UsableFile], heldout: Iterable[UsableFile], test: Iterable[UsableFile] | None = None
+) -> Audit:
     """Compares contents byte for byte, by their digests; a picture that was saved anew is another."""
-    train, heldout = tuple(train), tuple(heldout)
-    heldout_files = {file.digest: file.sample for file in heldout}
-    used = [file for file in train if file.digest not in heldout_files]
+    train, heldout, tested = tuple(train), tuple(heldout), tuple(test or ())
+    in_test = {file.digest: f"in test as {file.sample}" for file in tested}
+    in_later = {file.digest: f"held out as {file.sample}" for file in heldout} | in_test
+    parts = {"train": [file for file in train if file.digest not in in_later]}
+    parts["heldout"] = [file for file in heldout if file.digest not in in_test]
+    if test is not None:
+        parts["test"] = list(tested)
+    used = list(chain(*parts.values()))
     return Audit(
-        duplicates=tuple(_duplicates(used)) + tuple(_duplicates(heldout)),
-        leaked=tuple(
-            BadFile(str(file.sample), f"the same content is held out as {heldout_files[file.digest]}")
-            for file in train
-            if file.digest in heldout_files
-        ),
-        conflicts=tuple(_conflicts(chain(train, heldout))),
-        classes=_count_classes(used, heldout),
-        traits=dict(sorted(Counter(trait for file in chain(used, heldout) for trait in file.traits).items())),
-        doubtful=_name_doubtful((str(file.sample), file.traits) for file in chain(used, heldout)),
+        duplicates=tuple(group for files in parts.values() for group in _duplicates(files)),
+        leaked=(*_leaked(train, in_later), *_leaked(heldout, in_test)),
+        conflicts=tuple(_conflicts(chain(train, heldout, tested))),
+        classes=_count_classes(parts),
+        traits=dict(sorted(Counter(trait for file in used for trait in file.traits).items())),
+        doubtful=_name_doubtful((str(file.sample), file.traits) for file in used),
     )
+
+
+def _leaked(files: Iterable[UsableFile], later: Mapping[str, str]) -> Iterator[BadFile]:
+    """`later`: digest -> where a later part has that content."""
+    for file in files:
+        if file.digest in later:
+            yield BadFile(str(file.sample), f"the same content is {later[file.digest]}")
 
 
 def _by_content(files: Iterable[UsableFile]) -> Iterator[list[Sample]]:
@@ -188,10 +232,9 @@ def _conflicts(files: Iterable[UsableFile]) -> Iterator[tuple[str, ...]]:
             yield tuple(f"{sample.label}: {sample}" for sample in group)
 
 
-def _count_classes(train: Iterable[UsableFile], heldout: Iterable[UsableFile]) -> dict[str, dict[str, int]]:
-    counts = {"train": Counter(file.sample.label for file in train)}
-    counts["heldout"] = Counter(file.sample.label for file in heldout)
-    labels = sorted(counts["train"] | counts["heldout"])
+def _count_classes(parts: Mapping[str, Iterable[UsableFile]]) -> dict[str, dict[str, int]]:
+    counts = {part: Counter(file.sample.label for file in files) for part, files in parts.items()}
+    labels = sorted(set[str]().union(*counts.values()))
     return {label: {part: counts[part][label] for part in counts} for label in labels}
 
 

@@ -25,13 +25,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Split:
-    """Images to train on and images held out; there are images of every label to train on."""
+    """Images to train on, held out and to test on; there are images of every label to train on."""
 
     labels: tuple[str, ...]
     train: tuple[Sample, ...]
     heldout: tuple[Sample, ...]
-    left_for_evaluate: dict[str, int] = field(default_factory=dict)
-    """part -> its images, which this training does not look at"""
+    """by which a training chooses"""
+    test: tuple[Sample, ...] = ()
+    """by which nothing is chosen; none where there is no such part"""
     passed_over: PassedOver = field(default_factory=PassedOver)
     """what was there and was not taken"""
 
@@ -46,31 +47,34 @@ class Heldout:
     passed_over: PassedOver
 
 
-def open_source(data: str, *, val_fraction: float, seed: int, cache_dir: Path) -> Split:
+def open_source(
+    data: str, *, val_fraction: float, seed: int, cache_dir: Path, test_fraction: float = 0.0
+) -> Split:
     """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`.
 
-    Held out is the part val; where there is none, `val_fraction` of each class. A part test is left alone. A
-    class of one image is trained on and not held out. Raises DataInvalid when there is no such folder, no
+    Held out is the part val; where there is none, `val_fraction` of each class. To test on is the part test;
+    where there is none, `test_fraction` of each class of what else would be trained on. A class of one image
+    is trained on alone, one of two is not tested on. Raises DataInvalid when there is no such folder, no
     image, only one class or an empty one, Unavailable when a bucket cannot be reached.
     """
     listing = _list(data, cache_dir)
     if not listing.all():
         raise _no_image(data, listing)
-    heldout, undivided = listing.heldout.get(VAL, []), listing.unassigned
-    train = listing.train
+    heldout, test = listing.heldout.get(VAL, []), listing.heldout.get(TEST, [])
+    train, undivided = listing.train, listing.unassigned
     if train and not heldout:
         logger.info("%s has no val with labels: %g of each class of train is held out", data, val_fraction)
         train, undivided = [], [*train, *undivided]
-    left_for_evaluate = {TEST: len(listing.heldout[TEST])} if listing.heldout.get(TEST) else {}
     if not train and not undivided:
         parts = " and ".join(part for part in (VAL, TEST) if listing.heldout.get(part))
         raise DataInvalid(f"{data}: there is {parts}, but no image to train on{_not_taken(listing)}")
-    if left_for_evaluate:
-        logger.info("the part test (%d images) is left for `evaluate`", left_for_evaluate[TEST])
-    more_train, more_heldout = _stratify(undivided, val_fraction, seed)
-    _check_classes(data, {sample.label for sample in (*train, *undivided, *heldout)}, listing)
-    split = check_split(data, [*train, *more_train], [*heldout, *more_heldout])
-    return replace(split, left_for_evaluate=left_for_evaluate, passed_over=listing.passed_over)
+    of_each = 0.0 if test else test_fraction
+    more = _stratify(undivided, val_fraction, of_each, seed)
+    if of_each and train:
+        train, _, test = _stratify(train, 0.0, of_each, seed)
+    _check_classes(data, {sample.label for sample in (*train, *undivided, *heldout, *test)}, listing)
+    split = check_split(data, [*train, *more[0]], [*heldout, *more[1]], [*test, *more[2]])
+    return replace(split, passed_over=listing.passed_over)
 
 
 def open_heldout(data: str, cache_dir: Path, labels: Sequence[str]) -> Heldout:
@@ -94,17 +98,19 @@ def open_heldout(data: str, cache_dir: Path, labels: Sequence[str]) -> Heldout:
     return Heldout(part, named, listing.passed_over)
 
 
-def check_split(data: str, train: Iterable[Sample], heldout: Iterable[Sample]) -> Split:
+def check_split(
+    data: str, train: Iterable[Sample], heldout: Iterable[Sample], test: Iterable[Sample] = ()
+) -> Split:
     """Raises DataInvalid when a class has no image to train on, or nothing is held out."""
-    train, heldout = tuple(train), tuple(heldout)
+    train, heldout, test = tuple(train), tuple(heldout), tuple(test)
     labels = {sample.label for sample in train}
-    for label in sorted({sample.label for sample in heldout} - labels):
+    for label in sorted({sample.label for sample in (*heldout, *test)} - labels):
         alike = next((other for other in sorted(labels) if fold_label(other) == fold_label(label)), None)
         hint = f"; there is {alike!r}, which may be meant" if alike else ""
         raise DataInvalid(f"{data}: class {label!r} is held out but has no image to train on{hint}")
     if not heldout:
         raise DataInvalid(f"{data}: no image is held out; some class needs two, to train and to hold out")
-    return Split(tuple(sorted(labels)), train, heldout)
+    return Split(tuple(sorted(labels)), train, heldout, test)
 
 
 def _list(data: str, cache_dir: Path, known: Sequence[str] = ()) -> Listing:
@@ -144,17 +150,27 @@ def _not_taken(listing: Listing) -> str:
     return f"; not taken: {listing.passed_over.line()}" if listing.passed_over.files else ""
 
 
-def _stratify(samples: list[Sample], val_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Holds out `val_fraction` of each class, one image at least and never the last, by a shuffle that
-    `seed` fixes."""
+def _stratify(
+    samples: list[Sample], val_fraction: float, test_fraction: float, seed: int
+) -> tuple[list[Sample], list[Sample], list[Sample]]:
+    """To train on, held out, to test on: these fractions of each class, one image at least of a fraction
+    above 0 and never the last, by a shuffle that `seed` fixes. What is held out is the same whatever is
+    tested on."""
     by_label: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_label[sample.label].append(sample)
     train: list[Sample] = []
     heldout: list[Sample] = []
+    test: list[Sample] = []
     for label, members in sorted(by_label.items()):
         random.Random(f"{seed}/{label}").shuffle(members)
-        count = min(max(1, round(len(members) * val_fraction)), len(members) - 1)
-        heldout += members[:count]
-        train += members[count:]
-    return train, heldout
+        first = _share(val_fraction, len(members), len(members) - 1)
+        second = first + _share(test_fraction, len(members), len(members) - 1 - first)
+        heldout += members[:first]
+        test += members[first:second]
+        train += members[second:]
+    return train, heldout, test
+
+
+def _share(fraction: float, images: int, most: int) -> int:
+    return min(max(1, round(images * fraction)), most) if fraction else 0

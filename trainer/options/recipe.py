@@ -90,6 +90,13 @@ class RecipeOptions(ImageOptions):
     val_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of each class that is held out, where the data is not split"
     )
+    test_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of each class that chooses nothing and that the figures are told of, where the "
+        "data has no part test; 0 for none: then they are told of the held-out images",
+    )
     arch: str = Field(
         "resnet34",
         description=f"architecture, one of {', '.join(ARCHITECTURES)}; or {TIMM_PREFIX}NAME, with the extra "
@@ -228,6 +235,9 @@ class RecipeOptions(ImageOptions):
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> "RecipeOptions":
+        if self.val_fraction + self.test_fraction >= 1:
+            held = f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g}"
+            raise ValueError(f"{held} should leave something to train on")
         if self.start_lr >= self.end_lr:
             raise ValueError(f"--start-lr {self.start_lr:g} should be below --end-lr {self.end_lr:g}")
         of_this_run = getattr(self, "continue_from", None) is None  # else --size is that run's

@@ -31,7 +31,7 @@ class Terms:
 
     def refusal(self, metrics: Metrics, verdict: Verdict) -> str | None:
         """Why the model is not published; None where it is."""
-        reached = f"{metrics.right} of {metrics.images} held-out images are right"
+        reached = f"{metrics.right} of {metrics.images} {verdict.told} images are right"
         if self.anyway:
             return None
         if self.min_accuracy is not None and metrics.accuracy < self.min_accuracy:

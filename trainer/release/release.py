@@ -82,11 +82,12 @@ def release(
     Raises GateRefused, and then nothing is published; Unavailable when `models` cannot be written. A signal
     ends it before the publishing or after released.json, so that what is published is known to the run.
     """
-    heldout = data.heldout
+    heldout, told = data.heldout, data.told
     logits = predict(checkpoint.network, heldout, settings.batch_size)
     calibration = calibrate(logits, heldout.targets, settings.target_precision)
     _tell_if_not_taken(calibration)
     probabilities = softmax(logits / calibration.temperature)
+    told_logits = logits if told is heldout else predict(checkpoint.network, told, settings.batch_size)
     name, lineage = open_folder(models).name, lineage_of(run, checkpoint, settings)
     contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
@@ -94,19 +95,27 @@ def release(
         served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
         with tracing.span("export"):
             export_onnx(served, contract, folder / MODEL_FILE)
-        reference = Reference(heldout, probabilities, checkpoint.labels)
         with tracing.span("gate"):
-            metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+            reference = Reference(heldout, probabilities, checkpoint.labels)
+            metrics = on_heldout = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+            if data.test is not None:
+                told_probabilities = softmax(told_logits / calibration.temperature)
+                reference = Reference(told, told_probabilities, checkpoint.labels)
+                metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
-        verdict = judge(metrics, calibration, read_audit(run), settings.target_precision)
-        contract = contract.model_copy(update={"metrics": metrics, "verdict": verdict.opinion})
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
+        contract = contract.model_copy(update={"metrics": on_heldout})
         released = add_variants(folder, contract, data, probabilities, golden, settings, threads)
-        contract = contract.model_copy(update={"variants": released.variants})
+        told_of = calibration.told_of(told_logits, told.targets)
+        verdict = judge(metrics, told_of, read_audit(run), settings.target_precision)
+        measured = {"metrics": metrics, "measured_on": "heldout" if data.test is None else "test"}
+        contract = contract.model_copy(
+            update={**measured, "variants": released.variants, "verdict": verdict.opinion}
+        )
         _write_golden(folder, heldout, probabilities, golden)
         files = _try_out(seal(folder, contract), released.left_out, threads)
-        evidence = Evidence(heldout, logits, calibration, checkpoint.network)
+        evidence = Evidence(told, told_logits, told_of, checkpoint.network)
         report = render_report(run, contract, evidence, files)
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)

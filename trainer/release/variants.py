@@ -54,9 +54,10 @@ def add_variants(
 ) -> ReleasedVariants:
     """Writes the precisions that `settings` asks for beside the model.onnx that passed the gate.
 
-    One whose held-out accuracy is more than `max_accuracy_drop` below fp32's is taken away again, with a
-    warning; int8-full also where it gains nothing over int8. `expected` float32 [n, classes] are fp32's
-    probabilities of data.heldout, `golden` int64 [n] the golden images' places in it.
+    One whose held-out accuracy is more than `max_accuracy_drop` below fp32's, which is contract.metrics', is
+    taken away again, with a warning; int8-full also where it gains nothing over int8. `expected` float32
+    [n, classes] are fp32's probabilities of data.heldout, `golden` int64 [n] the golden images' places in it.
+    The metrics are of data.told.
     """
     variants: dict[OtherPrecision, Variant] = {}
     distances: dict[OtherPrecision, float] = {}
@@ -74,6 +75,8 @@ def add_variants(
             distances[precision] = float(np.abs(probabilities - expected).max(axis=1).mean())
             if precision == "int8-full" and "int8" in variants:
                 _check_gain(distances["int8-full"], distances["int8"])
+            if data.test is not None:
+                metrics, _ = measure_variant(file, contract, data.test, options)
         except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
             file.unlink(missing_ok=True)
             left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]

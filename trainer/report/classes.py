@@ -21,7 +21,8 @@ class ClassRow:
     label: str
     trained: int
     """images to train on"""
-    heldout: int
+    measured: int
+    """images that its figures are of"""
     precision: float | None
     """of the images that were called so"""
     recall: float | None
@@ -33,7 +34,7 @@ class ClassRow:
 def list_classes(contract: BundleContract, audit: AuditRecord, counts: Targets) -> list[ClassRow]:
     """The weakest first, those that nothing is known of last. counts int64 [classes, classes]."""
     rows = list(_rows(contract, audit, counts))
-    return sorted(rows, key=lambda row: (row.recall is None, row.recall or 0.0, -row.heldout))
+    return sorted(rows, key=lambda row: (row.recall is None, row.recall or 0.0, -row.measured))
 
 
 def _rows(contract: BundleContract, audit: AuditRecord, counts: Targets) -> Iterator[ClassRow]:

@@ -38,9 +38,10 @@ MEANINGS: Final = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the network made of the held-out images, for the page to show."""
+    """What the network made of the images that its figures are told of, for the page to show."""
 
     heldout: Images
+    """or those to test on, where there are such"""
     logits: Logits
     """float32 [n, classes], before the temperature"""
     calibration: Calibration

@@ -17,7 +17,7 @@ from trainer.pages.markup import percent
 WIDE: Final = 0.1
 """A 95 % interval of the accuracy that is wider than this says little."""
 JUDGED: Final = 5
-"""A class with fewer held-out images is not judged by itself."""
+"""A class with fewer images measured is not judged by itself."""
 NEVER_FOUND_IMAGES: Final = 0.05
 NEVER_FOUND_CLASSES: Final = 0.1
 """The share of the images, or of the classes, that makes a model unfit if it is never found."""
@@ -44,12 +44,14 @@ class Verdict:
     interval: tuple[float, float]
     """95 % confidence interval of the accuracy"""
     weakest: Weakest | None
-    """of the classes with five held-out images or more"""
+    """of the classes with five such images or more"""
     against: tuple[Markup, ...]
     """sentences without their full stop"""
 
     no_better: bool
     """than always naming the most frequent class: by default such a model is not published"""
+    told: str = "held-out"
+    """what the images are called that this is of, or test"""
 
     @property
     def kind(self) -> str:
@@ -70,13 +72,14 @@ def judge(metrics: Metrics, calibration: Calibration, audit: AuditRecord, target
     weakest = Weakest(label, judged[label].recall, judged[label].images) if label is not None else None
     unfit = tuple(_unfit(metrics, interval, judged))
     doubts = (
-        *_doubts_of_its_worth(metrics, interval),
+        *_doubts_of_its_worth(metrics, interval, audit.told),
         *_doubts_of_classes(metrics, judged, audit),
         *_doubts_of_its_probabilities(calibration, target),
         *_doubts_of_the_data(audit),
     )
     word: Word = "Not fit to ship" if unfit else "Fit to ship, with care" if doubts else "Fit to ship"
-    return Verdict(word, interval, weakest, unfit + doubts, beside_majority(metrics) == "no better")
+    no_better = beside_majority(metrics) == "no better"
+    return Verdict(word, interval, weakest, unfit + doubts, no_better, audit.told)
 
 
 def _unfit(
@@ -125,10 +128,11 @@ def _never_found(judged: dict[str, ClassMetrics]) -> Markup:
     )
 
 
-def _doubts_of_its_worth(metrics: Metrics, interval: tuple[float, float]) -> Iterator[Markup]:
+def _doubts_of_its_worth(metrics: Metrics, interval: tuple[float, float], told: str) -> Iterator[Markup]:
     if interval[1] - interval[0] > WIDE:
-        yield Markup("{:,} held-out {} few: its accuracy may be anything from {} to {}").format(
-            metrics.images, "image is" if metrics.images == 1 else "images are", *map(percent, interval)
+        images = "image is" if metrics.images == 1 else "images are"
+        yield Markup("{:,} {} {} few: its accuracy may be anything from {} to {}").format(
+            metrics.images, told, images, *map(percent, interval)
         )
     if beside_majority(metrics) == "no better":
         return
@@ -150,9 +154,10 @@ def _doubts_of_classes(
         yield Markup("It misses most images of {} (it finds {}){}").format(
             named(label), percent(recall), _and_more(len(missed) - 1)
         )
-    if unknown := audit.not_heldout:
-        yield Markup("Nothing is held out of {}{}, so how well that is told is not known").format(
-            named(unknown[0]), _and_more(len(unknown) - 1)
+    if unknown := audit.not_measured:
+        nothing = "No test image is" if audit.tested_on else "Nothing is held out"
+        yield Markup("{} of {}{}, so how well that is told is not known").format(
+            nothing, named(unknown[0]), _and_more(len(unknown) - 1)
         )
 
 

@@ -76,6 +76,36 @@ def test_image_that_is_held_out_is_not_trained_on(folder: Path) -> None:
     assert any(line.startswith("images left out of training") for line in data.findings())
 
 
+def test_what_is_tested_on_is_neither_held_out_nor_trained_on(folder: Path) -> None:
+    (folder / "test" / "red").mkdir(parents=True)
+    for index in range(3):
+        (folder / "test" / "red" / f"{index}.png").write_bytes(picture("red", (80 + index, 25)))
+    before = _read(folder)
+    assert (before.told, before.audit().not_measured) == (before.test, ["blue"])
+    assert "classes with no image to test on: 1; 'blue'" in [*before.findings()]
+    shutil.copy(folder / "test" / "red" / "0.png", folder / "train" / "red" / "copy.png")
+    shutil.copy(folder / "test" / "red" / "0.png", folder / "val" / "red" / "copy.png")
+    shutil.copy(folder / "test" / "red" / "1.png", folder / "val" / "blue" / "1.png")
+    data = _read(folder)
+    assert data.test is not None
+    assert data.digest != before.digest
+    assert (len(data.train), len(data.heldout), len(data.test)) == (24, 7, 3)
+    assert data.audit().leaked == [
+        BadFile("train/red/copy.png", "the same content is in test as test/red/0.png"),
+        BadFile("val/blue/1.png", "the same content is in test as test/red/1.png"),
+        BadFile("val/red/copy.png", "the same content is in test as test/red/0.png"),
+    ]
+    assert data.audit().classes["red"] == {"train": 12, "heldout": 4, "test": 3}
+    assert [len(group) for group in data.audit().conflicts] == [2]
+    assert "images left out of training for a later part has them too: 3" in next(data.findings())
+
+
+def test_a_part_of_which_nothing_is_left_is_named(folder: Path) -> None:
+    shutil.copytree(folder / "val", folder / "test")
+    with pytest.raises(DataInvalid, match="no image is left held out: each of 8 is damaged, or in the part"):
+        _read(folder)
+
+
 def test_copies_within_a_part_are_kept_and_named(folder: Path) -> None:
     shutil.copy(folder / "train" / "red" / "1.png", folder / "train" / "red" / "copy.png")
     data = _read(folder)

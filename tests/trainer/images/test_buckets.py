@@ -45,7 +45,7 @@ def test_a_bucket_is_laid_out_as_a_folder_and_named_by_its_uri(bucket: Bucket, t
     bucket.put("kaggle/Training/cat/IMG_1.MOV", b"x")
     split = open_source(f"{bucket.uri}/kaggle", val_fraction=0.25, seed=0, cache_dir=tmp_path)
     assert (split.labels, len(split.train), len(split.heldout)) == (("café", "cat"), 6, 2)
-    assert split.left_for_evaluate == {"test": 8}
+    assert len(split.test) == 8
     assert split.passed_over.record() == {".mov": {"files": 1, "names": ["Training/cat/IMG_1.MOV"]}}
     bucket.put("kaggle/Training/dog/IMG_2.MOV", b"x")
     with pytest.raises(DataInvalid, match=f"{bucket.uri}/kaggle/Training/dog: class 'dog' is empty"):

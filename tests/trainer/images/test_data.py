@@ -1,4 +1,5 @@
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fcntl import LOCK_EX
@@ -14,7 +15,7 @@ from tests.tiny import picture
 from trainer.images.audit import NotTakenRecord
 from trainer.images.data import DataSet, read_images
 from trainer.images.pixels import _locked, _own_folder
-from trainer.images.sources import open_source
+from trainer.images.sources import Split, open_source
 
 SPEC = PreprocessSpec(size=16, resize=18)
 
@@ -101,13 +102,58 @@ def test_heldout_part_may_have_any_of_its_usual_names(name: str, tmp_path: Path)
     assert (len(split.train), len(split.heldout)) == (3, 1)
 
 
-def test_of_several_heldout_parts_val_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+def test_val_is_held_out_and_test_is_tested_on(tmp_path: Path) -> None:
     for part, count in (("train", 5), ("test", 3), ("val", 2)):
         _folder(tmp_path / "data" / part, count)
     split = open_source(str(tmp_path / "data"), val_fraction=0.5, seed=0, cache_dir=tmp_path)
-    assert (len(split.train), len(split.heldout)) == (10, 4)
-    assert "the part test (6 images) is left for `evaluate`" in caplog.text
+    assert (len(split.train), len(split.heldout), len(split.test)) == (10, 4, 6)
+
+
+def _open(folder: Path, test_fraction: float, **options: float) -> Split:
+    fractions = {"val_fraction": 0.2, **options}
+    return open_source(str(folder), seed=0, cache_dir=folder, test_fraction=test_fraction, **fractions)  # type: ignore[arg-type]
+
+
+def test_a_fraction_of_each_class_is_tested_on_and_what_is_held_out_stays(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "data")
+    without, split = _open(folder, 0), _open(folder, 0.3)
+    assert (without.test, split.heldout) == ((), without.heldout)
+    assert Counter(sample.label for sample in split.test) == {"red": 3, "blue": 3}
+    assert Counter(sample.label for sample in split.train) == {"red": 5, "blue": 5}
+    assert {*split.train, *split.heldout, *split.test} == {*without.train, *without.heldout}
+    assert split == _open(folder, 0.3)
+
+
+def test_of_a_given_split_the_fraction_is_of_train_and_a_part_test_comes_first(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        _folder(tmp_path / "data" / part)
+    split = _open(tmp_path / "data", 0.2)
+    assert (len(split.train), len(split.heldout), len(split.test)) == (16, 20, 4)
+    assert {sample.path.parts[-3] for sample in (*split.train, *split.test)} == {"train"}
+    _folder(tmp_path / "data" / "test", 1)
+    split = _open(tmp_path / "data", 0.2)
+    assert (len(split.train), len(split.heldout), len(split.test)) == (20, 20, 2)
+
+
+def test_a_class_of_few_images_is_trained_on_first_then_held_out(tmp_path: Path) -> None:
+    for label, images in (("one", 1), ("two", 2), ("three", 3)):
+        (tmp_path / label).mkdir()
+        for index in range(images):
+            (tmp_path / label / f"{index}.png").write_bytes(picture("red", (30 + index, 25)))
+    split = _open(tmp_path, 0.3)
+    assert [Counter(s.label for s in part) for part in (split.train, split.heldout, split.test)] == [
+        {"one": 1, "two": 1, "three": 1},
+        {"two": 1, "three": 1},
+        {"three": 1},
+    ]
+
+
+def test_a_class_that_is_only_tested_on_is_refused(tmp_path: Path) -> None:
+    _folder(tmp_path / "train")
+    _folder(tmp_path / "test", 2)
+    (tmp_path / "test" / "red").rename(tmp_path / "test" / "green")
+    with pytest.raises(DataInvalid, match="class 'green' is held out but has no image to train on"):
+        _open(tmp_path, 0)
 
 
 def test_part_of_another_name_is_not_taken_for_a_class(tmp_path: Path) -> None:
@@ -129,7 +175,8 @@ def test_what_is_not_taken_and_what_is_alike_by_name_is_in_the_audit_and_is_said
         ".mov": NotTakenRecord(files=1, names=["train/red/IMG_1.MOV"]),
         "hidden or system files": NotTakenRecord(files=1, names=["train/red/._1.png"]),
     }
-    assert data.audit().left_for_evaluate == {"test": 6}
+    assert data.test is not None
+    assert len(data.test) == data.audit().tested_on == 6
     assert data.audit().look_alikes == [("Red", "red")]
     said = list(data.findings())
     assert (

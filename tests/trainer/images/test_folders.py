@@ -37,10 +37,10 @@ def opened(data: Path) -> Split:
     return open_source(str(data), val_fraction=0.25, seed=0, cache_dir=data.parent / "cache")
 
 
-WHOLE: dict[str, Any] = {"train": 6, "heldout": 2, "left": {}, "not_taken": {}}
+WHOLE: dict[str, Any] = {"train": 6, "heldout": 2, "test": 0, "not_taken": {}}
 """Eight images, of which a quarter is held out."""
 TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "kaggle's": ((*both("Training"), *both("Testing")), WHOLE | {"left": {"test": 8}}),
+    "kaggle's": ((*both("Training"), *both("Testing")), WHOLE | {"test": 8}),
     "a folder without images beside the only part": (
         (*both("train"), "notes/#.mov"),
         WHOLE | {"not_taken": {".mov": 4}},
@@ -48,27 +48,27 @@ TAKEN: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "upper case": ((*both("TRAIN"), *both("VALID")), WHOLE | {"train": 8, "heldout": 8}),
     "wrapped parts": (
         (*both("training_set/training_set"), *both("test_set/test_set")),
-        WHOLE | {"left": {"test": 8}},
+        WHOLE | {"test": 8},
     ),
     "parts of a common name": (
         (*both("seg_train/seg_train"), *both("seg_test/seg_test"), "seg_pred/seg_pred/#.jpg"),
-        WHOLE | {"left": {"test": 8}, "not_taken": {"without labels": 4}},
+        WHOLE | {"test": 8, "not_taken": {"without labels": 4}},
     ),
     "three parts and a copy": (
         (*both("train"), *both("val"), *both("test"), *both("xray/train"), "__MACOSX/train/._#.jpg"),
-        {"train": 8, "heldout": 8, "left": {"test": 8}, "not_taken": {BESIDE: 8, LITTER: 1}},
+        {"train": 8, "heldout": 8, "test": 8, "not_taken": {BESIDE: 8, LITTER: 1}},
     ),
     "flat val": ((*both("train"), "val/#.jpg"), WHOLE | {"not_taken": {"of val without labels": 4}}),
     "flat test in a folder": (
         (*both("x_train/x_train"), "x_test/x_test/#.jpg"),
         WHOLE | {"not_taken": {"of test without labels": 4}},
     ),
-    "train and test": ((*both("train"), *both("test")), WHOLE | {"left": {"test": 8}}),
+    "train and test": ((*both("train"), *both("test")), WHOLE | {"test": 8}),
     "train alone": (both("train"), WHOLE),
     "unlabelled": ((*both("train"), "unlabeled/#.jpg"), WHOLE | {"not_taken": {"without labels": 4}}),
     "stray images in a part": (
         (*both("train"), "train/0.jpg", *both("val")),
-        {"train": 8, "heldout": 8, "left": {}, "not_taken": {UNPLACED: 4}},
+        {"train": 8, "heldout": 8, "test": 0, "not_taken": {UNPLACED: 4}},
     ),
     "stray images": ((*both("."), "#.jpg", "cat/._#.jpg"), WHOLE | {"not_taken": {UNPLACED: 4, LITTER: 4}}),
     "folders in classes": (("cat/2023/#.jpg", "dog/2023/#.jpg"), WHOLE),
@@ -93,7 +93,7 @@ def test_layouts_are_taken_for_what_they_mean(tmp_path: Path) -> None:
             once = {UNPLACED: 1}
         assert split.labels == ("cat", "dog"), name
         assert (len(split.train), len(split.heldout)) == (expected["train"], expected["heldout"]), name
-        assert split.left_for_evaluate == expected["left"], name
+        assert len(split.test) == expected["test"], name
         assert kinds == once, name
         taken = {str(sample) for sample in (*split.train, *split.heldout)}
         assert not any(image.startswith(("test", "Test", "xray", "seg_test")) for image in taken), name
@@ -224,7 +224,7 @@ def test_a_table_names_files_in_either_unicode_form(tmp_path: Path) -> None:
     ]
     (tmp_path / "set.csv").write_text("\n".join(["path,label,split", *rows]))
     split = opened(tmp_path / "set.csv")
-    assert (len(split.train), len(split.heldout), split.left_for_evaluate) == (3, 1, {"test": 1})
+    assert (len(split.train), len(split.heldout), len(split.test)) == (3, 1, 1)
     missing = [sample for sample in split.train if not sample.path.is_file()]
     assert [str(sample) for sample in missing] == []
 

@@ -136,6 +136,28 @@ def test_a_release_is_whole_and_says_what_the_network_says(ended: Trained) -> No
     assert golden.probabilities == pytest.approx(softmax(logits / contract.temperature)[places], abs=1e-6)
 
 
+def test_the_figures_are_of_the_test_images_and_all_is_chosen_by_those_held_out(
+    ended: Trained, tmp_path: Path
+) -> None:
+    """Of the test images those alone are right whose label is their colour: 18 of 20, where 27 of 30 were."""
+    heldout, chosen = ended.data.heldout, np.arange(0, 20)
+    test = Images(heldout.cache, heldout.rows[chosen], heldout.targets[chosen], heldout.samples[:20])
+    audit = ended.run.read_json("audit.json")
+    audit["classes"] = {label: {**counts, "test": 7} for label, counts in audit["classes"].items()}
+    ended.run.write_json("audit.json", audit)
+    ended.release(Terms(anyway=True))
+    replace(ended, data=replace(ended.data, test=test)).release(Terms(anyway=True))
+    before, after = (ModelBundle.open(Path(ended.settings.models) / v).contract for v in "12")
+    assert (before.measured_on, before.metrics.images) == ("heldout", 30)
+    assert (after.measured_on, after.metrics.images, after.metrics.right) == ("test", 20, 18)
+    assert after.variants["fp16"].metrics.images == 20
+    assert (after.temperature, after.abstain_threshold) == (before.temperature, before.abstain_threshold)
+    assert after.files["golden.npz"] == before.files["golden.npz"]
+    page = (ended.run.path / "report.html").read_text()
+    assert "of 20 test images" in page
+    assert "by which nothing was chosen" in page
+
+
 def test_a_model_that_the_gate_refuses_leaves_nothing(
     ended: Trained, caplog: pytest.LogCaptureFixture
 ) -> None:
