@@ -31,7 +31,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "summary telling",
         "release recipe",
         "preparation report",
-        "fit explain",
+        "fit explain truth",
         "learning_rate evaluate resuming",
         "images network config",
         "ranks",

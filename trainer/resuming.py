@@ -13,7 +13,7 @@ from trainer.network.timm_networks import preprocess_for
 from trainer.options import OF_SCHEDULES, RecipeOptions, written
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
-CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision")
+CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision", "coverage")
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
 CHANGEABLE: Final = {

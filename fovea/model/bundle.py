@@ -30,6 +30,7 @@ from fovea.model.golden import GOLDEN_FILE, GOLDEN_FOLDER, Golden, read_golden_a
 from fovea.model.measured import Metrics, Opinion
 from fovea.stores.storage import LocalFolder
 from fovea.truth.novelty import REFERENCE_FILE, Neighbours, OutOfDistribution, read_neighbours
+from fovea.truth.sets import PredictionSets
 
 CONTRACT_FILE: Final = "bundle.json"
 MODEL_FILE: Final = "model.onnx"
@@ -59,6 +60,7 @@ class Variant(Frozen):
     golden: tuple[tuple[float, ...], ...] = Field(
         description="its own probabilities [n, classes] of the golden images"
     )
+    prediction_sets: PredictionSets | None = Field(None, description="by its own probabilities")
 
 
 class BundleContract(Frozen):
@@ -95,6 +97,11 @@ class BundleContract(Frozen):
     out_of_distribution: OutOfDistribution | None = Field(
         None, description="when an image is unlike all of the training's; not in older bundles"
     )
+    prediction_sets: PredictionSets | None = Field(
+        None,
+        description="how an image's set of labels is made; none where too few images were held out, and in "
+        "older bundles",
+    )
 
     @model_validator(mode="after")
     def _labels_are_unique(self) -> "BundleContract":
@@ -115,6 +122,10 @@ class BundleContract(Frozen):
     def metrics_of(self, precision: Precision) -> Metrics:
         """As it was measured at the release; raises KeyError for a precision that there is not."""
         return self.metrics if precision == "fp32" else self.variants[precision].metrics
+
+    def sets_of(self, precision: Precision) -> PredictionSets | None:
+        """Each precision has its own; raises KeyError for one that there is not."""
+        return self.prediction_sets if precision == "fp32" else self.variants[precision].prediction_sets
 
     def embedded(self) -> str:
         """What the ONNX file repeats of the contract, as canonical JSON; loading compares the two."""

@@ -36,6 +36,13 @@ class Metrics(Frozen):
     abstained: int | None = Field(
         None, description="images below the abstain threshold; not in older bundles"
     )
+    right_by_confidence: tuple[int, ...] | None = Field(
+        None,
+        min_length=CONFIDENCE_BINS,
+        max_length=CONFIDENCE_BINS,
+        description="of `confidences`, images whose class was named: how often which probability is right; "
+        "not in older bundles",
+    )
 
     @property
     def right(self) -> int:

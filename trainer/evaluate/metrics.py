@@ -21,16 +21,21 @@ def measure(
     probabilities: Logits, targets: Targets, labels: tuple[str, ...], abstain_threshold: float
 ) -> Metrics:
     """What a bundle's contract says of the held-out images. probabilities [n, classes], targets [n]."""
-    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1).clip(0, 1)
     return Metrics(
         images=len(targets),
         accuracy=float((predicted == targets).mean()),
         loss=negative_log_likelihood(probabilities, targets),
         ece=expected_calibration_error(probabilities, targets),
         per_class={label: _measure_class(predicted, targets, index) for index, label in enumerate(labels)},
-        confidences=tuple(np.histogram(confidence.clip(0, 1), CONFIDENCE_BINS, (0, 1))[0].tolist()),
+        confidences=_by_confidence(confidence),
+        right_by_confidence=_by_confidence(confidence[predicted == targets]),
         abstained=int((confidence < abstain_threshold).sum()),
     )
+
+
+def _by_confidence(confidence: npt.NDArray[np.float32]) -> tuple[int, ...]:
+    return tuple(np.histogram(confidence, CONFIDENCE_BINS, (0, 1))[0].tolist())
 
 
 def accuracy_interval(right: int, images: int) -> tuple[float, float]:

@@ -105,14 +105,14 @@ def read_images(
     check_bad(data, bad, sum(len(part.samples) for part in parts), max_bad_fraction)
     rows = _rows_without_leaks(parts)
     _check_left(data, parts, rows)
-    usable = check_split(data, *([part.samples[row] for row in of] for part, of in zip(parts, rows, strict=True)))
+    usable = check_split(
+        data, *([part.samples[row] for row in of] for part, of in zip(parts, rows, strict=True))
+    )
     for label in sorted(set(split.labels) - set(usable.labels)):
         raise DataInvalid(
             f"{data}: class {label!r} has no image left to train on: each is damaged or held out too"
         )
-    train, heldout, *test = (
-        part.images(of, usable.labels) for part, of in zip(parts, rows, strict=True)
-    )
+    train, heldout, *test = (part.images(of, usable.labels) for part, of in zip(parts, rows, strict=True))
     return DataSet(
         usable.labels,
         train,
@@ -164,7 +164,7 @@ def _rows_without_leaks(parts: list[_Part]) -> list[list[int]]:
 
 
 def _check_left(data: str, parts: list[_Part], rows: list[list[int]]) -> None:
-    """Raises DataInvalid where a part that there was has no image left. (Of the first, classes are looked at.)"""
+    """Raises DataInvalid where no image is left to hold out or to test on, though there were some."""
     for name, part, left in zip(("held out", "in the part test"), parts[1:], rows[1:], strict=False):
         if not left:
             why = "is damaged, or in the part test too" if part.rows() else "is damaged"

@@ -104,6 +104,13 @@ class RunOptions(TrainerOptions):
     target_precision: float = Field(
         0.99, gt=0, le=1, description="the abstain threshold is where kept predictions are right this often"
     )
+    coverage: float = Field(
+        0.95,
+        gt=0,
+        lt=1,
+        description="how often the set of labels that an answer may carry is to hold the truth; chosen on "
+        "the held-out images, measured where there is a part test",
+    )
     runs: Path = Field(Path("runs"), description="folder of the runs' folders")
     run_id: str | None = Field(
         None,

@@ -65,9 +65,10 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
 def measure_variant(
     model: Path, contract: BundleContract, heldout: Images, options: SessionOptions
 ) -> tuple[Metrics, Logits]:
-    """What a variant makes of the held-out images, by onnxruntime, under the labels that passed the gate.
+    """What a variant makes of images that are held out or tested on, by onnxruntime, under the labels that
+    passed the gate.
 
-    `contract` and the images' pixels must have passed `pass_gate`. Returns the metrics and the
+    `contract` must have passed `pass_gate`. Returns the metrics and the
     probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
     """
     session = open_session(model, "cpu", options)

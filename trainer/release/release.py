@@ -21,6 +21,7 @@ from fovea.model.bundle import (
 from fovea.model.classifier import Classifier
 from fovea.model.golden import Golden, write_golden
 from fovea.model.measured import Metrics, Opinion
+from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
 from trainer.config import TrainSettings
@@ -33,7 +34,7 @@ from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
-from trainer.release.gate import Reference, pass_gate
+from trainer.release.gate import Reference, measure_variant, pass_gate
 from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
@@ -44,6 +45,7 @@ from trainer.report.verdict import Verdict, judge
 from trainer.runs.lineage import Lineage
 from trainer.runs.release_record import ReleaseRecord
 from trainer.runs.run_folder import RunFolder
+from trainer.truth.prediction_sets import Answered, prediction_sets, why_none
 
 logger = logging.getLogger(__name__)
 
@@ -95,17 +97,20 @@ def release(
         served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
         with tracing.span("export"):
             export_onnx(served, contract, folder / MODEL_FILE)
+        reference, tested = Reference(heldout, probabilities, checkpoint.labels), None
         with tracing.span("gate"):
-            reference = Reference(heldout, probabilities, checkpoint.labels)
             metrics = on_heldout = pass_gate(folder / MODEL_FILE, contract, reference, threads)
             if data.test is not None:
-                told_probabilities = softmax(told_logits / calibration.temperature)
-                reference = Reference(told, told_probabilities, checkpoint.labels)
-                metrics = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+                options = SessionOptions(threads)
+                metrics, on_test = measure_variant(folder / MODEL_FILE, contract, data.test, options)
+                tested = Answered(data.test, on_test)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
+        sets = prediction_sets(Answered(heldout, probabilities), tested, settings.coverage)
+        if sets is None:
+            logger.warning("%s", why_none(len(heldout), settings.coverage))
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
-        contract = contract.model_copy(update={"metrics": on_heldout})
+        contract = contract.model_copy(update={"metrics": on_heldout, "prediction_sets": sets})
         released = add_variants(folder, contract, data, probabilities, golden, settings, threads)
         told_of = calibration.told_of(told_logits, told.targets)
         verdict = judge(metrics, told_of, read_audit(run), settings.target_precision)

@@ -22,6 +22,7 @@ from trainer.evaluate.metrics import Logits, Targets
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.release.gate import measure_variant
+from trainer.truth.prediction_sets import Answered, prediction_sets
 
 logger = logging.getLogger(__name__)
 
@@ -75,15 +76,18 @@ def add_variants(
             distances[precision] = float(np.abs(probabilities - expected).max(axis=1).mean())
             if precision == "int8-full" and "int8" in variants:
                 _check_gain(distances["int8-full"], distances["int8"])
+            told = None
             if data.test is not None:
-                metrics, _ = measure_variant(file, contract, data.test, options)
+                metrics, on_test = measure_variant(file, contract, data.test, options)
+                told = Answered(data.test, on_test)
         except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
             file.unlink(missing_ok=True)
             left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]
             logger.warning("%s is left out of the release: %s", precision, left_out[precision])
         else:
             rows = tuple(tuple(map(float, row)) for row in probabilities[golden])
-            variants[precision] = Variant(file=file.name, metrics=metrics, golden=rows)
+            sets = prediction_sets(Answered(data.heldout, probabilities), told, settings.coverage)
+            variants[precision] = Variant(file=file.name, metrics=metrics, golden=rows, prediction_sets=sets)
     return ReleasedVariants(variants, left_out)
 
 

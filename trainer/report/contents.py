@@ -24,9 +24,12 @@ from trainer.report.verdict import Verdict, judge
 from trainer.runs.history import EpochRecord, FitRecord, read_records
 from trainer.runs.lineage import Lineage
 from trainer.runs.run_folder import FIT_FILE, SETTINGS_FILE, RunFolder
+from trainer.truth.prediction_sets import Answered, ClassSets, sets_by_class, why_none
 
 TINY: Final = 48
 """Images of fewer pixels a side are enlarged in squares."""
+MOST_CLASSES: Final = 20
+"""Of which it is said how each fares with prediction sets."""
 MEANINGS: Final = {
     "valley": "half way into the longest fall of the loss",
     "steep": "where the loss falls fastest",
@@ -135,6 +138,10 @@ class ConfidenceContents:
     reliability: Markup
     coverage: Markup
     steps: list[Step]
+    no_sets: str
+    """why there are no prediction sets, where there are none"""
+    sets_by_class: list[ClassSets]
+    """none where they were not measured, or the classes are too many"""
 
 
 def contents_of_confidence(
@@ -142,7 +149,9 @@ def contents_of_confidence(
 ) -> ConfidenceContents:
     """probabilities float32 [n, classes]: the evidence's, after the temperature."""
     targets, calibration = evidence.heldout.targets, evidence.calibration
-    wanted = cast("float", Lineage.of(contract.training).settings["target_precision"])
+    settings = Lineage.of(contract.training).settings
+    wanted = cast("float", settings["target_precision"])
+    asked = cast("float", settings.get("coverage", 0.95))
     before, after = reliability(softmax(evidence.logits), targets), reliability(probabilities, targets)
     answered = coverage(probabilities, targets)
     return ConfidenceContents(
@@ -153,7 +162,16 @@ def contents_of_confidence(
         reliability=draw_reliability(before, after),
         coverage=draw_coverage(answered, calibration.abstain_threshold, wanted),
         steps=list_steps(answered),
+        no_sets=why_none(audit.held_out, asked),
+        sets_by_class=_sets_by_class(evidence.heldout, probabilities, contract),
     )
+
+
+def _sets_by_class(told: Images, probabilities: Logits, contract: BundleContract) -> list[ClassSets]:
+    sets = contract.prediction_sets
+    if not sets or not sets.measured or len(contract.labels) > MOST_CLASSES:
+        return []
+    return [*sets_by_class(Answered(told, probabilities), sets.quantile, contract.labels)]
 
 
 def _side_by_side(before: list[Bin], after: list[Bin]) -> list[BinPair]:

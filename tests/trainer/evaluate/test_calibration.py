@@ -21,7 +21,7 @@ def test_calibration_counts_what_it_keeps_and_how_much_of_that_is_right() -> Non
 def test_calibration_is_told_of_other_images_as_it_was_chosen() -> None:
     logits = np.array([[4, 0], [3, 0], [2, 0], [1, 0]], np.float32)
     chosen = calibrate(logits, np.array([0, 0, 1, 0]), target_precision=0.9)
-    told = chosen.told_of(logits[:3] + [[0, 0], [0, 2.9], [0, 0]], np.array([1, 0, 0]))
+    told = chosen.told_of(np.array([[4, 0], [3, 2.9], [2, 0]], np.float32), np.array([1, 0, 0]))
     assert (told.temperature, told.abstain_threshold) == (chosen.temperature, chosen.abstain_threshold)
     assert (told.kept, told.kept_right) == (1, 0)
     assert told.ece_after != chosen.ece_after

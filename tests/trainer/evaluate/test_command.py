@@ -158,7 +158,7 @@ def test_record_has_the_keys_that_it_always_had_in_their_order(
     assert {name: " ".join(part) for name, part in record.items() if isinstance(part, dict)} == {
         "settings": " ".join(record["settings"]),
         "model": "name version precision provider digest",
-        "metrics": "images accuracy loss ece per_class confidences abstained",
+        "metrics": "images accuracy loss ece per_class confidences abstained right_by_confidence",
         "majority": "label accuracy",
         "beside_release": "accuracy abstained words",
         "kept": "threshold images right",

@@ -20,6 +20,7 @@ from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.stopping import Stopping
+from fovea.truth.sets import draws, label_sets
 from tests.tiny import LABELS, SPEC, picture
 from tests.trainer.conftest import train_settings
 from trainer.config import TrainSettings
@@ -145,6 +146,7 @@ def test_the_figures_are_of_the_test_images_and_all_is_chosen_by_those_held_out(
     audit = ended.run.read_json("audit.json")
     audit["classes"] = {label: {**counts, "test": 7} for label, counts in audit["classes"].items()}
     ended.run.write_json("audit.json", audit)
+    ended = replace(ended, settings=ended.settings.model_copy(update={"coverage": 0.9}))
     ended.release(Terms(anyway=True))
     replace(ended, data=replace(ended.data, test=test)).release(Terms(anyway=True))
     before, after = (ModelBundle.open(Path(ended.settings.models) / v).contract for v in "12")
@@ -156,6 +158,29 @@ def test_the_figures_are_of_the_test_images_and_all_is_chosen_by_those_held_out(
     page = (ended.run.path / "report.html").read_text()
     assert "of 20 test images" in page
     assert "by which nothing was chosen" in page
+
+    sets = after.prediction_sets
+    assert sets is not None
+    assert sets.measured is not None
+    assert before.prediction_sets == sets.model_copy(update={"measured": None})
+    logits = predict(ended.checkpoint.network, test, 16)
+    by_hand = label_sets(softmax(logits / after.temperature), draws(test.pixels(slice(None))), sets.quantile)
+    holds = [target in labels for target, labels in zip(test.targets, by_hand, strict=True)]
+    assert (sets.coverage, sets.measured.images, sets.measured.covered) == (0.9, 20, sum(holds))
+    assert (sets.measured.empty, sets.measured.mean_size) == (by_hand.count([]), sum(map(len, by_hand)) / 20)
+    assert after.sets_of("fp16") != sets
+    assert "Sets of labels. They hold the truth" in page
+
+
+def test_too_few_held_out_images_for_the_coverage_give_no_sets(
+    ended: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ended.settings.model_copy(update={"coverage": 0.99, "precisions": ("fp32",)})
+    replace(ended, settings=settings).release(Terms(anyway=True))
+    assert ModelBundle.open(Path(settings.models) / "1").contract.prediction_sets is None
+    why = "there are no prediction sets: 30 held-out images are too few for --coverage 0.99, which takes 99"
+    assert why in caplog.text
+    assert why in (ended.run.path / "report.html").read_text()
 
 
 def test_a_model_that_the_gate_refuses_leaves_nothing(
