@@ -100,6 +100,11 @@ class PlanOptions(ModelOptions):
         description="score every image again; else the rows of unchanged ones are copied from the last run",
     )
     top_k: int = Field(5, ge=1, description="best classes in each row; fewer if the model has fewer")
+    label_sets: bool = Field(
+        False,
+        description="a column label_set in each row: the labels that hold the truth as often as the model "
+        "was released for; empty where none fits",
+    )
     shard_images: int = Field(
         10_000, ge=1, le=1_000_000, description="images in a parquet file, which is what a restart keeps"
     )

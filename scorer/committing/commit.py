@@ -25,7 +25,7 @@ from scorer.files.committed import CommittedPart, check_complete, read_committed
 from scorer.files.folders import mapped, scratch_folder
 from scorer.files.latest import is_due, move_latest
 from scorer.files.plan import Plan
-from scorer.files.rows import RowWriter
+from scorer.files.rows import RowWriter, schema_of
 from scorer.files.summary import ModelIdentity, RunSummary, Verification, read_summary
 from scorer.options import CommitOptions
 
@@ -112,7 +112,7 @@ class _Gathered:
 
 def _gather(output: Folder, plan: Plan, quarantine: Path, sampled: int) -> _Gathered:
     gathered = _Gathered(quarantine, BesideLastRun(output, plan), Sample(plan.spec.run, sampled))
-    with RowWriter(quarantine) as writer:
+    with RowWriter(quarantine, schema=schema_of(plan.spec)) as writer:
         for shard in read_committed(output, plan):
             gathered.totals.count(shard.file.counts)
             gathered.files.append(_ManifestFile(shard.path, len(shard.keys), shard.sha256))
@@ -166,6 +166,7 @@ def _summary(
         labels=dict(distribution.labels.most_common()),
         abstained=distribution.abstained,
         confidence=distribution.confidence(),
+        expected_accuracy=distribution.expected_accuracy(contract.metrics) if contract else None,
         bad_examples={status: tuple(examples) for status, examples in totals.bad_examples.items()},
         seconds=round(totals.seconds, 3),
         images_per_s=round(totals.images_per_s, 1),

@@ -13,7 +13,7 @@ from fovea.stores.folder import Folder
 from scorer.files import layout
 from scorer.files.manifest import read_keys
 from scorer.files.plan import Plan, PlannedShard
-from scorer.files.rows import SCHEMA, ShardFile, escaped
+from scorer.files.rows import ShardFile, escaped, schema_of
 
 NAMED: Final = 5
 """So many of the missing shards are named; the rest is counted."""
@@ -87,12 +87,12 @@ def _read(output: Folder, plan: Plan, shard: PlannedShard) -> CommittedShard:
     data = run.read(path)
     file = ShardFile.open(data, f"{run.uri}/{path}")
     keys = read_keys(output, shard.manifest)
-    _check_shape(file, keys, shard)
+    _check_shape(file, keys, plan, shard)
     return CommittedShard(path, hashlib.sha256(data).hexdigest(), file, keys)
 
 
-def _check_shape(file: ShardFile, keys: pa.BinaryArray, shard: PlannedShard) -> None:
-    if not file.file.schema_arrow.equals(SCHEMA):
+def _check_shape(file: ShardFile, keys: pa.BinaryArray, plan: Plan, shard: PlannedShard) -> None:
+    if not file.file.schema_arrow.equals(schema_of(plan.spec)):
         raise DataInvalid(f"{file.where}: its columns are not those that this version of the scorer writes")
     rows = file.file.metadata.num_rows
     if rows != shard.images or len(keys) != shard.images:

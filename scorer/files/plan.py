@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,6 +36,9 @@ class RunSpec(_Frozen):
     )
     earlier_image_path: str = Field("", description="of the rows that --requeue carried, where it is another")
     top_k: int
+    label_set_quantile: float | None = Field(
+        None, description="of the model's prediction sets, where rows have them: see fovea.truth.sets"
+    )
     max_image_bytes: int
     max_image_pixels: int
 
@@ -120,9 +123,16 @@ def check_same_run(planned: RunSpec, wanted: RunSpec) -> None:
             )
 
 
+_OPTIONS: Final = {
+    "source": "SOURCE",
+    "image_path": "the decoders",
+    "label_set_quantile": "--label-sets, whose quantile is",
+}
+
+
 def option_of(name: str) -> str:
     """What the user gives for a field of RunSpec."""
-    return {"source": "SOURCE", "image_path": "the decoders"}.get(name, flag(name))
+    return _OPTIONS.get(name, flag(name))
 
 
 def value_text(value: object) -> str:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, Unavailable
 from fovea.stores.folder import Entry
+from scorer.files.plan import RunSpec
 
 Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadable"]
 
@@ -49,6 +50,14 @@ SCHEMA: Final = pa.schema(
 )
 """Of a row that is not ok, label, probability, top_labels, top_probabilities and abstained are null."""
 
+_LABEL_SET: Final = pa.field("label_set", pa.list_(pa.string()))
+"""Null of a row that is not ok; empty where no label fits."""
+
+
+def schema_of(spec: RunSpec) -> pa.Schema:
+    """Of a run's rows: they have some columns only where the run was asked for them."""
+    return SCHEMA.append(_LABEL_SET) if spec.label_set_quantile is not None else SCHEMA
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -67,6 +76,8 @@ class TopLabels:
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     abstained: bool
+    label_set: tuple[str, ...] | None = None
+    """best first; empty where none fits, None where nobody asked"""
     status: Literal["ok"] = "ok"
 
 
@@ -116,13 +127,16 @@ class RowWriter:
     path: Path
     same_in_all: dict[str, object] = field(default_factory=dict)
     """The columns whose value is the same in every row."""
+    schema: pa.Schema = SCHEMA
     _rows: list[_Row] = field(default_factory=list, init=False)
     _batches: list[pa.RecordBatch] = field(default_factory=list, init=False)
 
     def __enter__(self) -> "RowWriter":
         try:
-            by_key = pq.SortingColumn(SCHEMA.get_field_index("key"))
-            self._writer = pq.ParquetWriter(self.path, SCHEMA, compression="zstd", sorting_columns=[by_key])
+            by_key = pq.SortingColumn(self.schema.get_field_index("key"))
+            self._writer = pq.ParquetWriter(
+                self.path, self.schema, compression="zstd", sorting_columns=[by_key]
+            )
         except OSError as error:
             raise self._failure(error) from error
         return self
@@ -151,22 +165,22 @@ class RowWriter:
     def flush(self) -> None:
         """Writes the rows that wait."""
         self._encode()
-        self._write_group(pa.Table.from_batches(self._batches, SCHEMA))
+        self._write_group(pa.Table.from_batches(self._batches, self.schema))
         self._batches = []
 
     def _encode(self) -> None:
         if self._rows:
             columns = _columns(self._rows)
             columns |= {name: [value] * len(self._rows) for name, value in self.same_in_all.items()}
-            arrays = [pa.array(columns[field.name], field.type) for field in SCHEMA]
+            arrays = [pa.array(columns[field.name], field.type) for field in self.schema]
             self._rows = []
-            self._gather(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+            self._gather(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
 
     def _gather(self, batch: pa.RecordBatch) -> None:
         # Each call of the writer makes a row group, so it has to come with as many rows as one should have.
         self._batches.append(batch)
         while sum(batch.num_rows for batch in self._batches) >= ROW_GROUP_ROWS:
-            table = pa.Table.from_batches(self._batches, SCHEMA)
+            table = pa.Table.from_batches(self._batches, self.schema)
             self._write_group(table.slice(0, ROW_GROUP_ROWS))
             self._batches = table.slice(ROW_GROUP_ROWS).to_batches()
 
@@ -233,6 +247,7 @@ def _columns(rows: list[_Row]) -> dict[str, list[Any]]:
         "top_labels": [top and top.labels for top in good],
         "top_probabilities": [top and top.probabilities for top in good],
         "abstained": [top and top.abstained for top in good],
+        "label_set": [top and top.label_set for top in good],
         "status": [failure.status if failure else "ok" for failure in bad],
         "error": [failure and escaped(failure.error) for failure in bad],
         "scored_at": [scored_at for _, _, scored_at in rows],

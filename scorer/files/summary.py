@@ -37,6 +37,14 @@ class Confidence(Histogram):
     median: float | None
 
 
+class ExpectedAccuracySummary(_Frozen):
+    """How many of the labels are expected to be right: an estimate, which fails under a strong shift."""
+
+    images: int
+    accuracy: float
+    interval_95: tuple[float, float]
+
+
 class DriftScore(_Frozen):
     """How far apart two distributions are.
 
@@ -187,6 +195,9 @@ class RunSummary(_Frozen):
     labels: dict[str, int]
     abstained: int
     confidence: Confidence
+    expected_accuracy: ExpectedAccuracySummary | None = Field(
+        None, description="none without images, and of older bundles"
+    )
     bad_examples: dict[str, tuple[BadExample, ...]] = Field(description="a few of each status but ok")
     seconds: float
     images_per_s: float

@@ -24,6 +24,7 @@ MUST_BE_SAME: Final = (
     "image_path",
     "earlier_image_path",
     "top_k",
+    "label_set_quantile",
 )
 """Of two runs, for the rows of one to be those of the other."""
 

@@ -156,6 +156,7 @@ def _why_empty(plan: Plan) -> str:
 
 
 def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
+    """Raises SettingsInvalid for what the model does not give."""
     return RunSpec(
         run=settings.run_id,
         source=absolute(settings.source) if settings.source else "",
@@ -169,9 +170,23 @@ def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
         preprocess_digest=bundle.contract.preprocess.digest,
         image_path=image_path_text(),
         top_k=settings.top_k,
+        label_set_quantile=_quantile(settings, bundle),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
     )
+
+
+def _quantile(settings: PlanOptions, bundle: ModelBundle) -> float | None:
+    """Of the label sets that rows are to have, None where they are not."""
+    if not settings.label_sets:
+        return None
+    contract = bundle.contract
+    if contract.prediction_sets is None:
+        raise SettingsInvalid(
+            f"--label-sets: {contract.name} version {contract.version} was released without prediction sets; "
+            "leave it out, or train with enough held-out images for --coverage"
+        )
+    return contract.prediction_sets.quantile
 
 
 def absolute(uri: str) -> str:

@@ -12,7 +12,7 @@ from scorer.options import PlanOptions
 from scorer.planning.earlier import MUST_BE_SAME, EarlierRun
 from scorer.planning.keys import look_up
 
-_SAME: Final = ("source", "keys", "include", "exclude", "top_k")
+_SAME: Final = ("source", "keys", "include", "exclude", "top_k", "label_set_quantile")
 _LIMITS: Final = ("max_image_bytes", "max_image_pixels")
 
 
@@ -23,7 +23,9 @@ def requeued_spec(settings: PlanOptions, asked: RunSpec, earlier: RunSpec) -> Ru
     """
     given = settings.model_fields_set
     for name in _SAME:
-        if name in given and getattr(asked, name) != getattr(earlier, name):
+        if ("label_sets" if name == "label_set_quantile" else name) in given and getattr(
+            asked, name
+        ) != getattr(earlier, name):
             raise _different(earlier, name, getattr(asked, name), "leave it out")
     for name in _LIMITS:
         if name in given and getattr(asked, name) < getattr(earlier, name):

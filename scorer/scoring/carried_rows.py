@@ -42,15 +42,18 @@ class CarriedRows:
         return self.statuses.total()
 
 
-def copy_carried_rows(output: Folder, shard: PlannedShard, path: Path) -> CarriedRows:
-    """Copies the carried rows into a local file, from one earlier file after the other.
+def copy_carried_rows(
+    output: Folder, shard: PlannedShard, path: Path, schema: pa.Schema = SCHEMA
+) -> CarriedRows:
+    """Copies the carried rows, which have this schema, into a local file, from one earlier file after the
+    other.
 
     A row that is not where the plan says is left out, with a warning: then its image is scored after all.
     Raises Unavailable when the store does not answer, DataInvalid when the manifest is damaged.
     """
     present = np.zeros(shard.images, np.bool_)
     statuses: Counter[Status] = Counter()
-    with RowWriter(path) as writer, _EarlierFiles(output) as files:
+    with RowWriter(path, schema=schema) as writer, _EarlierFiles(output, schema) as files:
         done = 0
         for batch in read_batches(output, shard.manifest, COLUMNS) if shard.carried else ():
             for places, rows in _rows(files, batch):
@@ -92,8 +95,8 @@ def _same(rows: pa.Table, planned: pa.RecordBatch) -> npt.NDArray[np.bool_]:
 class _EarlierFiles:
     """The files of earlier runs, of which the last one asked for lies on the local disk."""
 
-    def __init__(self, output: Folder) -> None:
-        self._output = output
+    def __init__(self, output: Folder, schema: pa.Schema) -> None:
+        self._output, self._schema = output, schema
         self._copy = ExitStack()
         self._path = ""
         self._file: _RowsByNumber | None = None
@@ -126,20 +129,20 @@ class _EarlierFiles:
         self._copy.close()
         self._path, self._file = path, None
         copy = self._copy.enter_context(local_copy(self._output, path))
-        self._file = _RowsByNumber(pq.ParquetFile(copy))
+        self._file = _RowsByNumber(pq.ParquetFile(copy), self._schema)
 
 
 class _RowsByNumber:
     """Keeps the row group that the last row was in. Raises DataInvalid for a file with other columns."""
 
-    def __init__(self, file: pq.ParquetFile) -> None:
-        if not file.schema_arrow.equals(SCHEMA):
+    def __init__(self, file: pq.ParquetFile, schema: pa.Schema) -> None:
+        if not file.schema_arrow.equals(schema):
             raise DataInvalid("its columns are not those of this version of the scorer")
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         self._file = file
         self._ends = np.cumsum(sizes)
         self._group = -1
-        self._rows = SCHEMA.empty_table()
+        self._rows = schema.empty_table()
 
     def take(self, numbers: npt.NDArray[np.int32]) -> pa.Table:
         """Raises DataInvalid if there are not so many rows."""

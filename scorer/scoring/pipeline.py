@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
@@ -13,9 +14,10 @@ import numpy as np
 from fovea.cpus import available_cpus
 from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
-from fovea.model.classifier import CPU, Classifier, Provider, top_k
+from fovea.model.classifier import CPU, Classifier, Probabilities, Provider, top_k
 from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry
+from fovea.truth.sets import draws, label_sets
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Failure, Outcome, StageTime, TopLabels
 from scorer.scoring.fetching import Fetched, Fetcher, unless_lost
@@ -150,12 +152,22 @@ class Pipeline:
         with self._compute_time.running():
             probabilities = self._classifier.classify(pixels)
         best, confidence = top_k(probabilities, self._run.top_k)
-        return map(self._top_of_one, best.tolist(), confidence.tolist())
+        sets = self._label_sets(pixels, probabilities)
+        return map(self._top_of_one, best.tolist(), confidence.tolist(), sets)
 
-    def _top_of_one(self, best: list[int], confidence: list[float]) -> TopLabels:
+    def _label_sets(self, pixels: Pixels, probabilities: Probabilities) -> Iterable[tuple[str, ...] | None]:
+        labels, quantile = self._classifier.labels, self._run.label_set_quantile
+        if quantile is None:
+            return repeat(None)
+        places = label_sets(probabilities, draws(pixels), quantile)
+        return (tuple(labels[place] for place in one) for one in places)
+
+    def _top_of_one(
+        self, best: list[int], confidence: list[float], label_set: tuple[str, ...] | None
+    ) -> TopLabels:
         labels = tuple(self._classifier.labels[index] for index in best)
         threshold = self._classifier.bundle.contract.abstain_threshold
-        return TopLabels(labels, tuple(confidence), confidence[0] < threshold)
+        return TopLabels(labels, tuple(confidence), confidence[0] < threshold, label_set)
 
 
 def _batches(fetched: Iterable[Fetched], images: int, size_bytes: int) -> Iterator[list[Fetched]]:

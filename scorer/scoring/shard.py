@@ -28,7 +28,7 @@ from scorer.files import layout
 from scorer.files.folders import mapped, scratch_folder
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import PlannedShard, RunSpec
-from scorer.files.rows import Outcome, RowWriter, ShardCounts, Status
+from scorer.files.rows import Outcome, RowWriter, ShardCounts, Status, schema_of
 from scorer.scoring.carried_rows import CarriedRows, copy_carried_rows
 from scorer.scoring.pipeline import GPU_BATCH, Pipeline, Resources
 
@@ -58,7 +58,7 @@ def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images
     output = open_folder(spec.output, long_retries=True)
     with scratch_folder() as folder:
         path = folder / "shard.parquet"
-        carried = copy_carried_rows(output, spec.shard, folder / "carried.parquet")
+        carried = copy_carried_rows(output, spec.shard, folder / "carried.parquet", schema_of(spec.run))
         images = zip(read_manifest(output, spec.shard.manifest), carried.present, strict=True)
         entries = (image.entry for image, is_carried in images if not is_carried)
         counts = _write_rows(spec, classifier, carried, entries, path, progress)
@@ -100,7 +100,8 @@ def _write_rows(
 ) -> ShardCounts:
     pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
     statuses: Counter[Status] = Counter(carried.statuses)
-    with RowWriter(path, spec.run.row_columns) as writer, pipeline.scored(entries) as batches:
+    writing = RowWriter(path, spec.run.row_columns, schema_of(spec.run))
+    with writing as writer, pipeline.scored(entries) as batches:
         rows = RowsInOrder(writer, carried)
         for images, outcomes in batches:
             with pipeline.write_time.running():

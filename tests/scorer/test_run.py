@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fovea.errors import DataInvalid, Unavailable
+from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 from fovea.images.preprocess import decode_image
-from fovea.model.bundle import file_digest
+from fovea.model import versions
+from fovea.model.bundle import file_digest, seal
 from fovea.model.classifier import Classifier, top_k
+from fovea.truth.sets import PredictionSets, draws, label_sets
 from scorer.files.rows import SCHEMA
 from scorer.run import score
 from scorer.scoring.shard import load_classifier
@@ -37,6 +39,34 @@ def test_probabilities_are_those_of_the_classifier(
     assert [row["top_labels"] for row in rows] == [[tiny.LABELS[i] for i in row] for row in best.tolist()]
     assert [row["top_probabilities"] for row in rows] == confidence.tolist()
     assert [row["probability"] for row in rows] == confidence[:, 0].tolist()
+
+
+def test_rows_have_label_sets_where_they_are_asked_for(
+    photos: Path, tiny_models: Path, tmp_path: Path, tiny_classifier: Classifier, output: Path
+) -> None:
+    """As the report and the server make them; rows without one are not taken for rows with one."""
+    for shade in range(8):
+        (photos / f"grey-{shade}.png").write_bytes(tiny.picture((100 + shade, 110, 104)))
+    (photos / "bad.png").write_bytes(b"no image")
+    sets = PredictionSets(coverage=0.6, quantile=0.6, images=40)
+    bundle = tiny.stage_bundle(tmp_path / "staged")
+    versions.publish(
+        seal(bundle.path, bundle.contract.model_copy(update={"prediction_sets": sets})),
+        str(tmp_path / "models"),
+    )
+    score(settings_for(photos, tmp_path / "models", output))
+    assert "label_set" not in read_rows(output)[0]
+    for run, carried in (("night-2", 0), ("night-3", 21)):
+        score(settings_for(photos, tmp_path / "models", output, "--label-sets", run=run))
+        assert json.loads((output / "runs" / run / "summary.json").read_text())["carried"] == carried
+        *good, bad = sorted(read_rows(output, run), key=lambda row: row["status"] != "ok")
+        crops = np.stack([decode_image((photos / row["key"]).read_bytes(), tiny.SPEC) for row in good])
+        places = label_sets(tiny_classifier.classify(crops), draws(crops), 0.6)
+        assert [row["label_set"] for row in good] == [[tiny.LABELS[i] for i in one] for one in places]
+        assert {len(one) for one in places} >= {0, 1, 2}
+        assert bad["label_set"] is None
+    with pytest.raises(SettingsInvalid, match="--label-sets: tiny version 1 was released without prediction"):
+        score(settings_for(photos, tiny_models, output, "--label-sets", run="night-4"))
 
 
 def test_a_row_says_what_made_it(photos: Path, tiny_models: Path, output: Path) -> None:

@@ -4,7 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from fovea.model.measured import Metrics
+from fovea.truth.expected import Answers, expected_accuracy
 from scorer.committing.class_distribution import ClassDistribution
+
+METRICS = Metrics(images=1100, accuracy=0.95, loss=0.1, ece=0.01, per_class={})
 
 
 def table(labels: list[str | None], probabilities: list[float | None], abstained: list[bool]) -> pa.Table:
@@ -27,6 +31,27 @@ def test_mean_has_four_digits_and_the_median_is_the_middle_of_its_thousandth() -
         middle = float(np.sort(values)[(count - 1) // 2])
         assert confidence.median == pytest.approx(int(1000 * middle) / 1000 + 0.0005, abs=1e-9)
         assert confidence.bins == tuple(np.histogram(values, 20, (0, 1))[0].tolist())
+
+
+def test_what_is_expected_to_be_right_is_as_the_bins_of_the_release_say() -> None:
+    distribution = ClassDistribution()
+    distribution.add(table(["red"] * 3 + [None], [0.975, 1.0, 0.61, None], [False] * 4))
+    bins = {
+        "confidences": (*[0] * 12, 100, *[0] * 6, 1000),
+        "right_by_confidence": (*[0] * 12, 50, *[0] * 6, 990),
+    }
+    released = METRICS.model_copy(update=bins)
+    expected = distribution.expected_accuracy(released)
+    assert expected is not None
+    by_hand = expected_accuracy(
+        Answers((*[0] * 12, 1, *[0] * 6, 2), (*[0] * 12, 0.61, *[0] * 6, 1.975)), *bins.values()
+    )
+    assert by_hand is not None
+    assert expected.images == 3
+    assert expected.accuracy == pytest.approx(by_hand.accuracy, abs=1e-4)
+    assert expected.interval_95 == pytest.approx(by_hand.interval_95, abs=1e-4)
+    assert distribution.expected_accuracy(METRICS) is None
+    assert ClassDistribution().expected_accuracy(released) is None
 
 
 def test_only_rows_with_a_label_count_and_who_abstained_is_added_up() -> None:

@@ -36,7 +36,8 @@ def publish(models: Path, staging: Path, tells_confidence: bool = True) -> dict[
     metrics = bundle.contract.metrics
     if tells_confidence:
         rows = {label: row.model_copy(update={"images": 40}) for label, row in metrics.per_class.items()}
-        update = {"images": 120, "confidences": (*[0] * 19, 120), "abstained": 0, "per_class": rows}
+        bins = {"confidences": (*[0] * 19, 120), "right_by_confidence": (*[0] * 19, 114)}
+        update = {"images": 120, **bins, "abstained": 0, "per_class": rows}
         metrics = metrics.model_copy(update=update)
     contract = bundle.contract.model_copy(update={"metrics": metrics})
     versions.publish(seal(bundle.path, contract), str(models))
@@ -85,6 +86,11 @@ def test_the_held_out_images_tell_of_a_first_night_that_abstains(output: Path, t
         row = re.search(rf'<th scope="row" class="text">{ends}</th><td>(\S+)%</td><td>(\S+)%</td>', page)
         assert row, ends
         assert float(row[2]) == pytest.approx(100 * images_there / 120, abs=0.05)
+    expected = read_summary(output, "night-1")["expected_accuracy"]
+    low, high = expected["interval_95"]
+    assert low < expected["accuracy"] < high
+    assert f"<b>{100 * expected['accuracy']:.1f}%</b> are expected to be right" in page
+    assert "these have drifted far from them</b>, so do not rely on it" in page
     bins = sum(count > 0 for count in held_out["confidence"]["bins"])
     assert page.count('<i class="held_out"') == bins > 0
 
@@ -108,6 +114,7 @@ def test_an_older_bundle_does_not_tell_how_sure_its_model_was(output: Path, tmp_
     held_out = night(output, 1, images(6, 221), **model)["held_out"]
     assert (held_out["confidence"], held_out["confidence_drift"], held_out["abstained_drift"]) == (None,) * 3
     assert "its bundle does not tell: it is older than that" in summary_page(output, "night-1")
+    assert read_summary(output, "night-1")["expected_accuracy"] is None
 
 
 def test_what_chance_gives_is_no_drift() -> None:
