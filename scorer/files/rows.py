@@ -50,13 +50,13 @@ SCHEMA: Final = pa.schema(
 )
 """Of a row that is not ok, label, probability, top_labels, top_probabilities and abstained are null."""
 
-_LABEL_SET: Final = pa.field("label_set", pa.list_(pa.string()))
+LABEL_SET: Final = pa.field("label_set", pa.list_(pa.string()))
 """Null of a row that is not ok; empty where no label fits."""
 
 
 def schema_of(spec: RunSpec) -> pa.Schema:
     """Of a run's rows: they have some columns only where the run was asked for them."""
-    return SCHEMA.append(_LABEL_SET) if spec.label_set_quantile is not None else SCHEMA
+    return SCHEMA.append(LABEL_SET) if spec.label_set_quantile is not None else SCHEMA
 
 
 @dataclass(frozen=True)
