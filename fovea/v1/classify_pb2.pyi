@@ -51,6 +51,9 @@ class ClassifyRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    WANT_DISTANCE_FIELD_NUMBER: _builtins.int
+    WANT_LABEL_SET_FIELD_NUMBER: _builtins.int
+    WANT_EMBEDDING_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """One encoded image, as it came: JPEG, PNG, WebP, BMP, TIFF, AVIF, or the first frame of a GIF."""
     top_k: _builtins.int
@@ -67,6 +70,14 @@ class ClassifyRequest(_message.Message):
     """Chosen by the caller, returned in the response and written in the server's log. At most 128 bytes."""
     model: _builtins.str
     """The model, named as its folder is. Empty means the only one, or the server's --default-model."""
+    want_distance: _builtins.bool
+    """Whether to say how far the image is from those that the model was trained on: `unknown`, `distance`.
+    Here and below INVALID_ARGUMENT where the model was released without: see GetModelResponse.
+    """
+    want_label_set: _builtins.bool
+    """Whether to give the labels of which one is the truth as often as was asked for at the release."""
+    want_embedding: _builtins.bool
+    """Whether to give what the model's last layers read of the image, to compare images by."""
     def __init__(
         self,
         *,
@@ -77,10 +88,13 @@ class ClassifyRequest(_message.Message):
         priority: Global___Priority.ValueType = ...,
         request_id: _builtins.str = ...,
         model: _builtins.str = ...,
+        want_distance: _builtins.bool = ...,
+        want_label_set: _builtins.bool = ...,
+        want_embedding: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "min_probability", b"min_probability", "model", b"model", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "min_probability", b"min_probability", "model", b"model", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k", "want_distance", b"want_distance", "want_embedding", b"want_embedding", "want_label_set", b"want_label_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -95,9 +109,19 @@ class ClassifyResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    LABEL_SET_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
     abstained: _builtins.bool
     """True when the highest probability is below the model's abstain threshold: better not to decide."""
     request_id: _builtins.str
+    unknown: _builtins.bool
+    """With want_distance. True when the distance is above the model's threshold: the image is unlike all of
+    the training's, and whatever the probabilities say, the model has seen nothing like it.
+    """
+    distance: _builtins.float
+    """With want_distance: cosine distance of the embedding from the training's, from 0 to 2."""
     @_builtins.property
     def predictions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prediction]:
         """Sorted by probability, highest first."""
@@ -106,6 +130,14 @@ class ClassifyResponse(_message.Message):
     def model(self) -> Global___ModelVersion: ...
     @_builtins.property
     def timing(self) -> Global___Timing: ...
+    @_builtins.property
+    def label_set(self) -> Global___LabelSet:
+        """With want_label_set."""
+
+    @_builtins.property
+    def embedding(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """With want_embedding: of length 1, as many values as GetModelResponse.embedding_size says."""
+
     def __init__(
         self,
         *,
@@ -114,14 +146,55 @@ class ClassifyResponse(_message.Message):
         model: Global___ModelVersion | None = ...,
         timing: Global___Timing | None = ...,
         request_id: _builtins.str = ...,
+        unknown: _builtins.bool | None = ...,
+        distance: _builtins.float | None = ...,
+        label_set: Global___LabelSet | None = ...,
+        embedding: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "timing", b"timing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_label_set", b"_label_set", "_unknown", b"_unknown", "distance", b"distance", "label_set", b"label_set", "model", b"model", "timing", b"timing", "unknown", b"unknown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstained", b"abstained", "model", b"model", "predictions", b"predictions", "request_id", b"request_id", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_label_set", b"_label_set", "_unknown", b"_unknown", "abstained", b"abstained", "distance", b"distance", "embedding", b"embedding", "label_set", b"label_set", "model", b"model", "predictions", b"predictions", "request_id", b"request_id", "timing", b"timing", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
+    _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
+    _WhichOneofReturnType__label_set: _TypeAlias = _typing.Literal["label_set"]  # noqa: Y015
+    _WhichOneofArgType__label_set: _TypeAlias = _typing.Literal["_label_set", b"_label_set"]  # noqa: Y015
+    _WhichOneofReturnType__unknown: _TypeAlias = _typing.Literal["unknown"]  # noqa: Y015
+    _WhichOneofArgType__unknown: _TypeAlias = _typing.Literal["_unknown", b"_unknown"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance) -> _WhichOneofReturnType__distance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label_set) -> _WhichOneofReturnType__label_set | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown) -> _WhichOneofReturnType__unknown | None: ...
+
+Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
+
+@_typing.final
+class LabelSet(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    coverage: _builtins.float
+    """How often such a set was to hold the truth, in (0, 1)."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The most probable ones, best first. None at all means that none fits."""
+
+    def __init__(
+        self,
+        *,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        coverage: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "labels", b"labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
+Global___LabelSet: _TypeAlias = LabelSet  # noqa: Y015
 
 @_typing.final
 class Prediction(_message.Message):
@@ -219,6 +292,9 @@ class ClassifyBatchRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    WANT_DISTANCE_FIELD_NUMBER: _builtins.int
+    WANT_LABEL_SET_FIELD_NUMBER: _builtins.int
+    WANT_EMBEDDING_FIELD_NUMBER: _builtins.int
     top_k: _builtins.int
     """These hold for every image, as in ClassifyRequest."""
     min_probability: _builtins.float
@@ -226,6 +302,9 @@ class ClassifyBatchRequest(_message.Message):
     priority: Global___Priority.ValueType
     request_id: _builtins.str
     model: _builtins.str
+    want_distance: _builtins.bool
+    want_label_set: _builtins.bool
+    want_embedding: _builtins.bool
     @_builtins.property
     def images(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Each one encoded image, as in ClassifyRequest.image."""
@@ -240,10 +319,13 @@ class ClassifyBatchRequest(_message.Message):
         priority: Global___Priority.ValueType = ...,
         request_id: _builtins.str = ...,
         model: _builtins.str = ...,
+        want_distance: _builtins.bool = ...,
+        want_label_set: _builtins.bool = ...,
+        want_embedding: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "min_probability", b"min_probability", "model", b"model", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "min_probability", b"min_probability", "model", b"model", "model_version", b"model_version", "priority", b"priority", "request_id", b"request_id", "top_k", b"top_k", "want_distance", b"want_distance", "want_embedding", b"want_embedding", "want_label_set", b"want_label_set"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,12 +454,21 @@ class GetModelResponse(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
+    EMBEDDING_SIZE_FIELD_NUMBER: _builtins.int
+    UNKNOWN_THRESHOLD_FIELD_NUMBER: _builtins.int
+    LABEL_SET_COVERAGE_FIELD_NUMBER: _builtins.int
     abstain_threshold: _builtins.float
     """Probability below which a response is marked as abstained."""
     provider: _builtins.str
     """The onnxruntime execution provider in use, for example CPUExecutionProvider."""
     precision: _builtins.str
     """fp32, fp16, int8 or int8-full."""
+    embedding_size: _builtins.int
+    """How many values an embedding has; 0 where the model gives none."""
+    unknown_threshold: _builtins.float
+    """The distance above which an image is unknown; absent where the model cannot tell."""
+    label_set_coverage: _builtins.float
+    """How often a label set was to hold the truth; absent where the model makes none."""
     @_builtins.property
     def model(self) -> Global___ModelVersion: ...
     @_builtins.property
@@ -411,12 +502,22 @@ class GetModelResponse(_message.Message):
         provider: _builtins.str = ...,
         precision: _builtins.str = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
+        embedding_size: _builtins.int = ...,
+        unknown_threshold: _builtins.float | None = ...,
+        label_set_coverage: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "metrics", b"metrics", "model", b"model", "preprocess", b"preprocess"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_label_set_coverage", b"_label_set_coverage", "_unknown_threshold", b"_unknown_threshold", "created", b"created", "label_set_coverage", b"label_set_coverage", "metrics", b"metrics", "model", b"model", "preprocess", b"preprocess", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstain_threshold", b"abstain_threshold", "created", b"created", "labels", b"labels", "loaded_versions", b"loaded_versions", "metrics", b"metrics", "model", b"model", "models", b"models", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label_set_coverage", b"_label_set_coverage", "_unknown_threshold", b"_unknown_threshold", "abstain_threshold", b"abstain_threshold", "created", b"created", "embedding_size", b"embedding_size", "label_set_coverage", b"label_set_coverage", "labels", b"labels", "loaded_versions", b"loaded_versions", "metrics", b"metrics", "model", b"model", "models", b"models", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__label_set_coverage: _TypeAlias = _typing.Literal["label_set_coverage"]  # noqa: Y015
+    _WhichOneofArgType__label_set_coverage: _TypeAlias = _typing.Literal["_label_set_coverage", b"_label_set_coverage"]  # noqa: Y015
+    _WhichOneofReturnType__unknown_threshold: _TypeAlias = _typing.Literal["unknown_threshold"]  # noqa: Y015
+    _WhichOneofArgType__unknown_threshold: _TypeAlias = _typing.Literal["_unknown_threshold", b"_unknown_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label_set_coverage) -> _WhichOneofReturnType__label_set_coverage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_threshold) -> _WhichOneofReturnType__unknown_threshold | None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
 

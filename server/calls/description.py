@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from fovea.model.bundle import BundleContract
+from fovea.model.bundle import EMBEDDING, BundleContract
 from fovea.v1 import classify_pb2 as pb
 from server.models.model import Model
 
@@ -20,7 +20,12 @@ def model_description(model: Model, names: Iterable[str] = ()) -> pb.GetModelRes
         provider=model.provider,
         precision=model.precision,
         models=sorted(names),
+        embedding_size=contract.output_values.get(EMBEDDING, 0),
     )
+    if contract.out_of_distribution is not None:
+        described.unknown_threshold = contract.out_of_distribution.threshold
+    if (sets := contract.sets_of(model.precision)) is not None:
+        described.label_set_coverage = sets.coverage
     described.created.FromDatetime(contract.created)
     return described
 

@@ -15,9 +15,11 @@ from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server.calls.access_log import Call
 from server.calls.answering import Calls, Context, check_request_id, deadline_of, note, refuse_malformed
 from server.calls.description import model_description
+from server.calls.details import add_details, check_wants
 from server.calls.message_fields import take_out
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
+from server.compute.wants import DISTANCE, DRAW, EMBEDDING
 from server.errors import FieldInvalid
 from server.models.model import Classified, Model, Models
 from server.queue.priorities import Admission, Priority
@@ -32,7 +34,6 @@ MAY_BE_IMAGE: Final = (FIRST_IS_IMAGE, FIRST_IS_IMAGE | 0x80)
 """How this tag begins: it may be written longer than it need be."""
 MAX_REST_BYTES: Final = 1024
 """Of a request beside its image; requests of well-meaning callers have less."""
-
 
 PRIORITIES: Final = {
     pb.PRIORITY_UNSPECIFIED: None,
@@ -50,6 +51,8 @@ class Asked:
     model_version: int
     priority: "pb.Priority.ValueType"
     model: str
+    wants: int
+    """Flags, see `server.compute.wants`."""
     request_id: str
 
 
@@ -136,15 +139,19 @@ class ClassifierService(ClassifierServicer):
         _check(request)
         with self._models.use(request.model_version, request.model) as model:
             _check_top_k(request, model)
+            wants = _wants_of(request, model)
             with self._admission.admit(1, len(image), priority, model.retry_after_s, model.contract.name):
-                return await self._classify_image(model, image, request, deadline, priority)
+                return await self._classify_image(
+                    model, WorkItem(image, wants=wants), request, deadline, priority
+                )
 
     async def _classify_batch(self, request: Images, deadline: float | None) -> pb.ClassifyBatchResponse:
         """How many images there may be is checked before the request is parsed: see `request_limits`."""
 
         async def result(image: bytes | memoryview) -> pb.ClassifyResult:
             try:
-                response = await self._classify_image(model, image, request, deadline, priority)
+                item = WorkItem(image, wants=wants)
+                response = await self._classify_image(model, item, request, deadline, priority)
                 return pb.ClassifyResult(response=response)
             except Exception as error:
                 return pb.ClassifyResult(error=self._calls.status(error, request.request_id))
@@ -155,6 +162,7 @@ class ClassifierService(ClassifierServicer):
         _check(request)
         with self._models.use(request.model_version, request.model) as model:
             _check_top_k(request, model)
+            wants = _wants_of(request, model)
             room = len(images), size_bytes, priority, model.retry_after_s, model.contract.name
             with self._admission.admit(*room):
                 results = await asyncio.gather(*map(result, images))
@@ -164,12 +172,12 @@ class ClassifierService(ClassifierServicer):
     async def _classify_image(
         self,
         model: Model,
-        image: bytes | memoryview,
+        item: WorkItem,
         query: Query,
         deadline: float | None,
         priority: Priority,
     ) -> pb.ClassifyResponse:
-        classified = await model.classify(WorkItem(image), deadline, priority)
+        classified = await model.classify(item, deadline, priority)
         return _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
 
     def _call(
@@ -194,6 +202,17 @@ def _check_top_k(query: Query, model: Model) -> None:
     if query.top_k > classes:
         there_are = f"as many as there are labels, not {query.top_k}"
         raise FieldInvalid("top_k", f"top_k must be at most {classes}, {there_are}")
+
+
+def _wants_of(query: Query, model: Model) -> int:
+    """Raises FieldInvalid for what the model was released without."""
+    if wants := query.wants if isinstance(query, Asked) else _wanted_by(query):
+        check_wants(wants, model)
+    return wants
+
+
+def _wanted_by(query: pb.ClassifyRequest | pb.ClassifyBatchRequest) -> int:
+    return query.want_distance * DISTANCE | query.want_label_set * DRAW | query.want_embedding * EMBEDDING
 
 
 def image_request(data: bytes) -> OneImage:
@@ -224,15 +243,9 @@ PARSERS: Final = {
 
 def _asked(
     query: pb.ClassifyRequest | pb.ClassifyBatchRequest,
-) -> tuple[int, float, int, "pb.Priority.ValueType", str, str]:
-    return (
-        query.top_k,
-        query.min_probability,
-        query.model_version,
-        query.priority,
-        query.model,
-        query.request_id,
-    )
+) -> tuple[int, float, int, "pb.Priority.ValueType", str, int, str]:
+    named = query.top_k, query.min_probability, query.model_version, query.priority, query.model
+    return (*named, _wanted_by(query), query.request_id)
 
 
 def _image_ahead(data: bytes) -> tuple[int, int]:
@@ -266,19 +279,18 @@ def _response(
         for index in best
         if (probability := float(probabilities[index])) >= min_probability
     ]
-    return pb.ClassifyResponse(
+    response = pb.ClassifyResponse(
         predictions=predictions,
         abstained=classified.abstained,
         model=model.identity,
-        timing=_timing(classified),
+        timing=pb.Timing(
+            decode_us=round(classified.decode_s * 1e6),
+            queue_us=round(classified.queue_s * 1e6),
+            batch_size=classified.batch_size,
+            compute_us=round(classified.compute_s * 1e6),
+        ),
         request_id=request_id,
     )
-
-
-def _timing(classified: Classified) -> pb.Timing:
-    return pb.Timing(
-        decode_us=round(classified.decode_s * 1e6),
-        queue_us=round(classified.queue_s * 1e6),
-        batch_size=classified.batch_size,
-        compute_us=round(classified.compute_s * 1e6),
-    )
+    if classified.details is not None:
+        add_details(response, model, classified.details)
+    return response

@@ -108,7 +108,7 @@ class CpuBackend:
         while (done := len(rows)) < len(good):
             # Of other sizes than these the memory would be kept as well.
             size = min(self.run_images, 2 ** ((len(good) - done).bit_length() - 1))
-            rows += model.rows(np.stack(good[done : done + size]), wants[done : done + size])
+            rows.extend(_rows(model, np.stack(good[done : done + size]), wants[done : done + size]))
         ended = time.monotonic()
         outcomes = _outcomes(crops, rows)
         return _computed(items, outcomes, ended - decoded, ended - started, is_typical=wide is None)
@@ -141,7 +141,7 @@ class GpuBackend:
         laid_out_s = time.monotonic() - started
         with self._device:
             computing = time.monotonic()
-            rows = self._model.rows(pixels, wants) if pixels is not None else ()
+            rows = _rows(self._model, pixels, wants) if pixels is not None else ()
             compute_s = time.monotonic() - computing
         outcomes = _outcomes(crops, rows)
         return _computed(items, outcomes, compute_s, laid_out_s + compute_s)
@@ -160,6 +160,11 @@ def _crop_or_error(item: WorkItem, decode: Decode) -> Pixels | Exception:
 def _wants(items: Sequence[WorkItem], crops: Sequence[Pixels | Exception]) -> list[int]:
     """Of the images that can be computed."""
     return [item.wants for item, crop in zip(items, crops, strict=True) if not isinstance(crop, Exception)]
+
+
+def _rows(model: DetailedModel, pixels: Pixels, wants: Sequence[int]) -> Iterable[Row]:
+    """Most images want their probabilities alone."""
+    return model.rows(pixels, wants) if any(wants) else model.classifier.classify(pixels)
 
 
 def _outcomes(crops: Sequence[Pixels | Exception], rows: Iterable[Row]) -> list[Row | Exception]:

@@ -44,17 +44,15 @@ class DetailedModel:
 
     def __init__(self, classifier: Classifier, neighbours: Neighbours | None) -> None:
         """`neighbours` are the bundle's, where it has any: only of such a model a distance may be wanted."""
-        self._classifier = classifier
+        self.classifier = classifier
         self._neighbours = neighbours
 
     def rows(self, pixels: Pixels, wants: Sequence[int]) -> Sequence[Row]:
         """uint8 [n, S, S, 3] -> n rows; `wants` are the images' flags."""
         every = reduce(or_, wants)
-        if not every:
-            return [*self._classifier.classify(pixels)]
         names = ["probabilities"]
         names += ["logits"] * bool(every & LOGITS) + ["embedding"] * bool(every & (EMBEDDING | DISTANCE))
-        answers = dict(zip(names, self._classifier.answers(pixels, names), strict=True))
+        answers = dict(zip(names, self.classifier.answers(pixels, names), strict=True))
         return [
             self._row({name: answer[index] for name, answer in answers.items()}, pixels[index], flags)
             for index, flags in enumerate(wants)

@@ -1,6 +1,6 @@
 """Answers of the services as JSON: the names are the messages' own, and every field is there."""
 
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,11 +8,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fovea.v1 import classify_pb2 as pb
 from server.http.problems import document_of
 
+LEFT_OUT: Final = {"embedding"}
+"""Lists that are there for who wants them alone."""
+
 
 def classified(response: pb.ClassifyResponse) -> dict[str, Any]:
-    """Written out: `plain` takes several times as long, and every call comes here."""
+    """Written out: `plain` takes several times as long, and every call comes here. What only some callers
+    want is there for them alone."""
     model, timing = response.model, response.timing
-    return {
+    answer = {
         "predictions": [
             {"label": each.label, "index": each.index, "probability": each.probability}
             for each in response.predictions
@@ -27,6 +31,14 @@ def classified(response: pb.ClassifyResponse) -> dict[str, Any]:
         },
         "request_id": response.request_id,
     }
+    if response.HasField("distance"):
+        answer |= {"unknown": response.unknown, "distance": response.distance}
+    if response.HasField("label_set"):
+        sets = response.label_set
+        answer["label_set"] = {"labels": [*sets.labels], "coverage": sets.coverage}
+    if response.embedding:
+        answer["embedding"] = [*response.embedding]
+    return answer
 
 
 def classified_batch(response: pb.ClassifyBatchResponse) -> dict[str, Any]:
@@ -48,7 +60,18 @@ def plain(message: Message) -> dict[str, Any]:
 
     Its numbers are numbers, where protobuf's own JSON writes those of 64 bits as strings.
     """
-    return {field.name: _value(getattr(message, field.name), field) for field in message.DESCRIPTOR.fields}
+    return {
+        field.name: _value(getattr(message, field.name), field)
+        for field in message.DESCRIPTOR.fields
+        if _is_there(message, field)
+    }
+
+
+def _is_there(message: Message, field: Any) -> bool:
+    """What is optional may be absent."""
+    if field.name in LEFT_OUT:
+        return bool(getattr(message, field.name))
+    return field.containing_oneof is None or message.HasField(field.name)
 
 
 def _value(value: Any, field: Any) -> Any:

@@ -45,6 +45,7 @@ _PROBLEM: Final = "application/problem+json"
 _OCTETS: Final = "application/octet-stream"
 _BYTES: Final[Json] = {"type": "string", "contentMediaType": _OCTETS}
 _TEXT: Final[Json] = {"type": "string"}
+_FLAG: Final[Json] = {"type": "boolean"}
 
 _SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
     "top_k": (
@@ -61,6 +62,15 @@ _SCHEMAS: Final[dict[str, tuple[Json, str]]] = {
     ),
     "priority": ({"type": "string", "enum": [*PRIORITIES]}, "Interactive images go first."),
     "model": (_TEXT, "Of several models, which one; empty means the only one, or the default."),
+    "want_distance": (
+        _FLAG,
+        "Whether to say how far the image is from the training's, and if it is unknown.",
+    ),
+    "want_label_set": (
+        _FLAG,
+        "Whether to give the labels among which the truth is, as often as they promise.",
+    ),
+    "want_embedding": (_FLAG, "Whether to give what the model's last layers read of the image."),
 }
 _ASKED: Final = ("INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "INTERNAL")
 """How a call without a body may end beside well."""

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from fovea.v1 import classify_pb2 as pb
+from server.calls.details import FLAGS
 from server.errors import FieldInvalid
 from server.http.json_bodies import a_text
 
@@ -24,6 +25,8 @@ class Query(NamedTuple):
     model_version: int = 0
     priority: "pb.Priority.ValueType" = pb.PRIORITY_UNSPECIFIED
     model: str = ""
+    wants: int = 0
+    """Flags, see `server.compute.wants`."""
 
 
 _DEFAULT: Final = Query()
@@ -33,7 +36,9 @@ def query_of(request: web.BaseRequest) -> Query:
     """Raises FieldInvalid, also for an option that there is not."""
     if not request.query_string:
         return _DEFAULT
-    return Query(**_read(request, OPTIONS))
+    options = _read(request, OPTIONS)
+    wants = sum(flag for name, flag in FLAGS.items() if options.pop(name, False))
+    return Query(**options, wants=wants)
 
 
 def refuse_options(request: web.BaseRequest) -> None:
@@ -87,6 +92,13 @@ def _priority(name: str, value: str) -> "pb.Priority.ValueType":
         raise FieldInvalid(name, f"{name} must be {' or '.join(PRIORITIES)}, not {value!r}") from None
 
 
+def _yes_or_no(name: str, value: str) -> bool:
+    try:
+        return {"true": True, "false": False}[value]
+    except KeyError:
+        raise FieldInvalid(name, f"{name} must be true or false, not {value!r}") from None
+
+
 def _name(name: str, value: str) -> str:
     return a_text(value, name)
 
@@ -99,5 +111,6 @@ OPTIONS: Final[dict[str, Reader]] = {
     "model_version": _version,
     "priority": _priority,
     "model": _name,
+    **dict.fromkeys(FLAGS, _yes_or_no),
 }
 """Of a classification, and what reads each."""

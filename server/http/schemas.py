@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 
 from fovea.v1 import classify_pb2 as pb
+from server.http.answers import LEFT_OUT
 from server.http.problems import HTTP
 
 Json = dict[str, Any]
@@ -69,15 +70,18 @@ def ref(name: str) -> Json:
 
 
 def _schema_of(message: Descriptor) -> Json:
-    """As `server.http.answers` writes it: each field is there, of a oneof the one that is set."""
-    if message.oneofs:
-        (choice,) = message.oneofs
+    """As `server.http.answers` writes it: each field is there that is not optional, of a oneof the one that
+    is set."""
+    if choices := [each for each in message.oneofs if len(each.fields) > 1]:
+        (choice,) = choices
         return {"oneOf": [_object([field]) for field in choice.fields]}
-    return _object(message.fields)
+    # What the .proto says is optional is a oneof of its own. An empty list cannot be told from none there.
+    optional = [each.fields[0].name for each in message.oneofs]
+    return _object(message.fields, *optional, *(LEFT_OUT & {*message.fields_by_name}))
 
 
-def _object(fields: Iterable[FieldDescriptor]) -> Json:
-    return _with({field.name: _value(field) for field in fields})
+def _object(fields: Iterable[FieldDescriptor], *optional: str) -> Json:
+    return _with({field.name: _value(field) for field in fields}, *optional)
 
 
 def _with(properties: dict[str, Json], *optional: str) -> Json:
