@@ -52,7 +52,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder with the tiny model as version 1. Not to be changed: it is shared."""
     root = tmp_path_factory.mktemp("tiny")
-    tiny.publish_bundle(root / "models" / "tiny", root / "staging")
+    tiny.publish_bundle(root / "models" / "tiny", root / "staging", embeds=True)
     return root / "models" / "tiny"
 
 

@@ -20,12 +20,14 @@ from fovea.model.golden import Golden, write_golden
 from fovea.model.io_binding import Answers, Probabilities
 from fovea.model.measured import ClassMetrics, Metrics
 from fovea.truth.novelty import OutOfDistribution, write_reference
+from fovea.truth.sets import PredictionSets
 
 LABELS = ("red", "green", "blue")
 SPEC = PreprocessSpec(size=16, resize=18)
 COLOURS = {"red": (220, 30, 40), "green": (20, 200, 60), "blue": (30, 40, 210)}
 NOVELTY = OutOfDistribution(k=2, threshold=0.05, share=0.99, quantiles=(0.0, 0.05), auroc={"noise": 1.0})
 """A picture of one of the three colours is known, a grey one is a stranger."""
+SETS = PredictionSets(coverage=0.9, quantile=0.95, images=12)
 
 
 @cache
@@ -126,6 +128,7 @@ def _contract(labels: tuple[str, ...], embeds: bool) -> bundles.BundleContract:
         abstain_threshold=0.6,
         training={"architecture": "colour-mean"},
         out_of_distribution=NOVELTY if embeds else None,
+        prediction_sets=SETS if embeds else None,
     )
 
 

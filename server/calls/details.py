@@ -3,9 +3,9 @@
 from typing import Final
 
 import numpy as np
-from fovea.truth.sets import label_sets
 
 from fovea.model.bundle import BundleContract
+from fovea.truth.sets import label_sets
 from fovea.v1 import classify_pb2 as pb
 from server.compute.wants import DISTANCE, DRAW, EMBEDDING, Details
 from server.errors import FieldInvalid

@@ -1,8 +1,8 @@
 """A ModelInferResponse in the protocol's JSON; outputs that are wanted so have their data behind it."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import numpy as np
 
@@ -29,14 +29,17 @@ def infer_answer(response: pb.ModelInferResponse, asked: HttpInfer) -> tuple[byt
             shown["parameters"] = {"binary_data_size": len(raw)}
             binary.append(raw)
         else:
-            shown["data"] = list(_texts(raw)) if output.datatype == "BYTES" else _numbers(raw)
+            shown["data"] = _VALUES[output.datatype](raw)
         outputs.append(shown)
     return json.dumps(document).encode(), binary
 
 
 def _numbers(raw: bytes) -> list[float]:
-    """FP32, which is the datatype of every output of numbers."""
     return list(np.frombuffer(raw, "<f4").tolist())
+
+
+def _flags(raw: bytes) -> list[bool]:
+    return [bool(byte) for byte in raw]
 
 
 def _texts(raw: bytes) -> Iterator[str]:
@@ -46,3 +49,11 @@ def _texts(raw: bytes) -> Iterator[str]:
         at += LENGTH.size
         yield raw[at : at + length].decode()
         at += length
+
+
+_VALUES: Final[dict[str, Callable[[bytes], list[Any]]]] = {
+    "FP32": _numbers,
+    "BOOL": _flags,
+    "BYTES": lambda raw: [*_texts(raw)],
+}
+"""By datatype."""

@@ -8,7 +8,6 @@ from server.errors import FieldInvalid, ModelUnknown
 from server.models.model import Models
 
 ONNX_SUFFIX: Final = "_onnx"
-OUTPUTS: Final = ("probabilities", "logits", "label")
 SHOWN: Final = 64
 """Characters of a caller's own text that an error repeats: gRPC sends no long ones."""
 

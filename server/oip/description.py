@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from fovea.model.bundle import BundleContract
 from fovea.oip import open_inference_pb2 as pb
 from server.models.model import CallTallies, Model, ModelFigures, Tally
 from server.oip.aliases import ModelAlias
+from server.oip.outputs import outputs_of
 
 SERVER_NAME: Final = "fovea"
 SERVER_VERSION: Final = "0.1.0"
@@ -18,6 +18,8 @@ EXTENSIONS: Final = (
 PLATFORM: Final = "onnxruntime_onnx"
 BACKEND: Final = "onnxruntime"
 PRIORITY_LEVELS: Final = 2
+_DATA_TYPES: Final = {"FP32": pb.TYPE_FP32, "BOOL": pb.TYPE_BOOL, "BYTES": pb.TYPE_STRING}
+"""In Triton's configuration."""
 
 
 def server_metadata() -> pb.ServerMetadataResponse:
@@ -33,8 +35,8 @@ def model_metadata(model: Model, alias: ModelAlias) -> pb.ModelMetadataResponse:
         platform=PLATFORM,
         inputs=[tensor(name=alias.input, datatype=alias.datatype, shape=(-1, *alias.dims))],
         outputs=[
-            tensor(name=name, datatype="BYTES" if name == "label" else "FP32", shape=(-1, size))
-            for name, size in _output_sizes(contract)
+            tensor(name=name, datatype=output.datatype, shape=(-1, output.size))
+            for name, output in outputs_of(model).items()
         ],
         properties={
             "digest": model.identity.digest,
@@ -56,8 +58,8 @@ def model_config(
         dims=alias.dims,
     )
     outputs = [
-        pb.ModelOutput(name=name, data_type=pb.TYPE_STRING if name == "label" else pb.TYPE_FP32, dims=[size])
-        for name, size in _output_sizes(model.contract)
+        pb.ModelOutput(name=name, data_type=_DATA_TYPES[output.datatype], dims=[output.size])
+        for name, output in outputs_of(model).items()
     ]
     config = pb.ModelConfig(
         name=alias.name,
@@ -107,12 +109,6 @@ def index_entries(
             yield entry(name=name, version=str(current), state=state, reason=reason)
         for version, reason in sorted(refused.items()):
             yield entry(name=name, version=str(version), state="UNAVAILABLE", reason=reason)
-
-
-def _output_sizes(contract: BundleContract) -> tuple[tuple[str, int], ...]:
-    """The outputs' names, and what each has of an image."""
-    classes = len(contract.labels)
-    return ("probabilities", classes), ("logits", classes), ("label", 1)
 
 
 def _duration(tally: Tally) -> pb.StatisticDuration:

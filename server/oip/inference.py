@@ -10,12 +10,11 @@ from fovea.oip import open_inference_pb2 as pb
 from server.calls.access_log import Call
 from server.calls.answering import check_request_id
 from server.compute.backend import WorkItem
-from server.compute.wants import LOGITS
 from server.models.model import CallTimes, Classified, Model, Models
 from server.oip.aliases import ModelAlias, find, version_of
 from server.oip.infer_request import Content, InferRequest
 from server.oip.inputs import Images, images_of
-from server.oip.outputs import response, wanted_of
+from server.oip.outputs import flags_of, response, wanted_of
 from server.oip.parameters import deadline_within, priority_of
 from server.queue.priorities import Admission, Priority
 
@@ -59,16 +58,15 @@ class Inference:
         """With what its images took, and the seconds of laying out the answer."""
         request = received.message
         images = images_of(received, alias, model.contract, self._max_images_per_call)
-        wanted = wanted_of(request, alias)
+        wanted = wanted_of(request, alias, model)
         priority = priority_of(request.parameters, images.count)
         deadline = deadline_within(request.parameters, deadline)
-        wants = LOGITS if any(output.name == "logits" for output in wanted) else 0
         room = images.count, images.size_bytes, priority, model.retry_after_s, model.contract.name
         with self._admission.admit(*room):
-            queue = _Queue(model, alias, wants, deadline, priority)
+            queue = _Queue(model, alias, flags_of(wanted, model), deadline, priority)
             classified = await queue.classify(images)
         classified_at = time.monotonic()
-        answer = response(alias, model.contract, request.id, wanted, classified)
+        answer = response(alias, model, request.id, wanted, classified)
         timing = _Timing.of(classified)
         timing.write_to(answer)
         call.images, call.version, call.batch_size = images.count, model.contract.version, timing.batch_size

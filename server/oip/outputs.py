@@ -2,42 +2,83 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from fovea.model.bundle import BundleContract
+from fovea.model.bundle import EMBEDDING
 from fovea.model.classifier import Probabilities, top_k
 from fovea.oip import open_inference_pb2 as pb
+from server.calls.details import is_unknown, label_set, wants_of
+from server.compute import wants
+from server.compute.wants import DISTANCE, DRAW, LOGITS
 from server.errors import FieldInvalid
-from server.models.model import Classified
-from server.oip.aliases import OUTPUTS, ModelAlias, quoted
+from server.models.model import Classified, Model
+from server.oip.aliases import ModelAlias, quoted
 from server.oip.inputs import LENGTH
 from server.oip.parameters import classification_of, refuse_shared_memory
 
-__all__ = ["Wanted", "response", "wanted_of"]
+__all__ = ["Wanted", "flags_of", "outputs_of", "response", "wanted_of"]
+
+
+BY_DEFAULT: Final = ("probabilities", "logits", "label")
+"""Where a request names none: the others cost something."""
+
+
+class Output(NamedTuple):
+    """One that a model has."""
+
+    datatype: Literal["FP32", "BOOL", "BYTES"]
+    size: int
+    """How many values it has of an image."""
+    flag: int = 0
+    """What an image wants for it, see `server.compute.wants`."""
+
+
+def outputs_of(model: Model) -> dict[str, Output]:
+    """By name; those that not every model has come last."""
+    contract = model.contract
+    classes = len(contract.labels)
+    outputs = {
+        "probabilities": Output("FP32", classes),
+        "logits": Output("FP32", classes, LOGITS),
+        "label": Output("BYTES", 1),
+    }
+    details = {
+        "distance": Output("FP32", 1, DISTANCE),
+        "unknown": Output("BOOL", 1, DISTANCE),
+        "label_set": Output("BOOL", classes, DRAW),
+        "embedding": Output("FP32", contract.output_values.get(EMBEDDING, 0), wants.EMBEDDING),
+    }
+    can = wants_of(model)
+    return outputs | {name: output for name, output in details.items() if output.flag & can}
 
 
 @dataclass(frozen=True)
 class Wanted:
     """One output, as its numbers or, with `best`, as the names of so many of the best classes.
 
-    Raises FieldInvalid where there are no numbers.
+    Raises FieldInvalid where it has no number for each class.
     """
 
     name: str
     best: int | None = None
 
     def __post_init__(self) -> None:
-        if self.best is not None and self.name == "label":
+        if self.best is not None and self.name not in ("probabilities", "logits"):
             raise FieldInvalid("outputs", "classification is of numbers: ask for it with 'probabilities'")
 
 
-def wanted_of(request: pb.ModelInferRequest, alias: ModelAlias) -> list[Wanted]:
-    """In the request's order; all outputs where it names none. Raises FieldInvalid."""
+def wanted_of(request: pb.ModelInferRequest, alias: ModelAlias, model: Model) -> list[Wanted]:
+    """In the request's order; those of every model where it names none. Raises FieldInvalid."""
+    outputs = outputs_of(model)
     wanted: dict[str, Wanted] = {}
     for output in request.outputs:
-        if output.name not in OUTPUTS:
-            there_are = ", ".join(f"'{name}'" for name in OUTPUTS)
+        if output.name not in outputs:
+            there_are = ", ".join(f"'{name}'" for name in outputs)
             raise FieldInvalid(
                 "outputs", f"'{alias.name}' has no output {quoted(output.name)}: it has {there_are}"
             )
@@ -45,38 +86,54 @@ def wanted_of(request: pb.ModelInferRequest, alias: ModelAlias) -> list[Wanted]:
             raise FieldInvalid("outputs", f"the output '{output.name}' is asked for twice")
         refuse_shared_memory(output.parameters, output.name)
         wanted[output.name] = Wanted(output.name, classification_of(output.parameters))
-    return [*wanted.values()] or [Wanted(name) for name in OUTPUTS]
+    return [*wanted.values()] or [Wanted(name) for name in BY_DEFAULT]
+
+
+def flags_of(wanted: Sequence[Wanted], model: Model) -> int:
+    """What an image wants for all of them."""
+    outputs = outputs_of(model)
+    return reduce(or_, (outputs[each.name].flag for each in wanted))
 
 
 def response(
     alias: ModelAlias,
-    contract: BundleContract,
+    model: Model,
     request_id: str,
     wanted: Sequence[Wanted],
     images: Sequence[Classified],
 ) -> pb.ModelInferResponse:
     """All data is raw, in the order of `outputs`."""
-    labels, version = contract.labels, str(contract.version)
+    labels, version = model.contract.labels, str(model.contract.version)
     answer = pb.ModelInferResponse(model_name=alias.name, model_version=version, id=request_id)
     for output in wanted:
         if output.name == "label":
             rows = [[labels[image.best]] for image in images]
             _add_texts(answer, output.name, rows)
         elif output.best:
-            _add_texts(answer, output.name, _best_classes(_numbers(output.name, images), output.best, labels))
+            numbers = np.stack([_row(output.name, model, image) for image in images])
+            _add_texts(answer, output.name, _best_classes(numbers, output.best, labels))
         else:
-            numbers = _numbers(output.name, images)
-            answer.outputs.add(name=output.name, datatype="FP32", shape=numbers.shape)
-            answer.raw_output_contents.append(numbers.astype("<f4", copy=False).tobytes())
+            numbers = np.stack([_row(output.name, model, image) for image in images])
+            is_bool = numbers.dtype == np.bool_
+            answer.outputs.add(name=output.name, datatype="BOOL" if is_bool else "FP32", shape=numbers.shape)
+            raw = numbers if is_bool else numbers.astype("<f4", copy=False)
+            answer.raw_output_contents.append(raw.tobytes())
     return answer
 
 
-def _numbers(name: str, images: Sequence[Classified]) -> Probabilities:
-    """float32 [n, classes]"""
+def _row(name: str, model: Model, image: Classified) -> npt.NDArray[Any]:
+    """Of one image: [values], float32 or bool."""
     if name == "probabilities":
-        return np.stack([image.probabilities for image in images])
-    details = [image.details for image in images if image.details is not None]
-    return np.stack([each.logits for each in details if each.logits is not None])
+        return image.probabilities
+    details = image.details
+    assert details is not None  # noqa: S101 - it was wanted
+    if name == "label_set":
+        row = np.zeros(len(model.contract.labels), np.bool_)
+        row[label_set(model, details)] = True
+        return row
+    if name == "unknown":
+        return np.array([is_unknown(model.contract, details.distance or 0.0)])
+    return np.atleast_1d(np.asarray(getattr(details, name), np.float32))
 
 
 def _best_classes(numbers: Probabilities, count: int, labels: Sequence[str]) -> list[list[str]]:

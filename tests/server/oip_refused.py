@@ -232,7 +232,8 @@ REFUSED: dict[str, tuple[Callable[[], pb.ModelInferRequest], str, str]] = {
     "another output": (
         lambda: wanting(of_images(), "label", "heat map"),
         "outputs",
-        "'tiny' has no output 'heat map': it has 'probabilities', 'logits', 'label'",
+        "'tiny' has no output 'heat map': it has 'probabilities', 'logits', 'label', 'distance', 'unknown', "
+        "'label_set', 'embedding'",
     ),
     "the same output twice": (
         lambda: wanting(of_images(), "label", "label"),

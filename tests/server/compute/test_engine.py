@@ -120,7 +120,7 @@ async def test_a_process_that_is_started_again_checks_the_model_that_all_share_a
     model = served(opened)
     assert opened.folder
     shared = opened.folder.path / "fp32" / "model.onnx"
-    shutil.copy(tiny.stage_bundle(tmp_path / "other", gain=1.0).model_path, shared)
+    shutil.copy(tiny.stage_bundle(tmp_path / "other", gain=1.0, embeds=True).model_path, shared)
     for worker in opened.workers:
         os.kill(worker.pid, signal.SIGKILL)  # type: ignore[attr-defined]
     await until(lambda: caplog.messages.count("a compute process was started again") == len(opened.workers))
@@ -153,7 +153,7 @@ async def test_what_the_first_process_has_not_written_is_not_loaded(
 ) -> None:
     folder = PrivateFolder()
     (folder.path / "fp32").mkdir()
-    shutil.copy(tiny.stage_bundle(tmp_path / "other", gain=1.0).model_path, folder.path / "fp32")
+    shutil.copy(tiny.stage_bundle(tmp_path / "other", gain=1.0, embeds=True).model_path, folder.path / "fp32")
     worker = process_worker.ProcessWorker(engine._process_settings(tiny_bundle, SETTINGS, 1, folder))
     assert (await worker.open()).precision == "fp32"  # the golden check would refuse what is there
     await worker.end()

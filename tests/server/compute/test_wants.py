@@ -2,10 +2,10 @@
 
 import itertools
 import zlib
-from pathlib import Path
 
 import numpy as np
 
+from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from server.compute.wants import DISTANCE, DRAW, EMBEDDING, LOGITS, DetailedModel, details_of
 from tests import tiny
@@ -14,9 +14,8 @@ from tests.server.oip_calls import crops_of
 ALL = (LOGITS, EMBEDDING, DISTANCE, DRAW)
 
 
-def test_each_row_holds_what_its_image_wants(tmp_path: Path) -> None:
-    bundle = tiny.stage_bundle(tmp_path / "embeds", embeds=True)
-    classifier, neighbours = Classifier(bundle, "cpu", threads=1), bundle.neighbours()
+def test_each_row_holds_what_its_image_wants(tiny_bundle: ModelBundle, tiny_classifier: Classifier) -> None:
+    classifier, neighbours = tiny_classifier, tiny_bundle.neighbours()
     wants = [sum(flags) for size in range(5) for flags in itertools.combinations(ALL, size)]
     crops = crops_of([tiny.picture((10 * index, 200 - 9 * index, 60)) for index in range(len(wants))])
     assert neighbours is not None

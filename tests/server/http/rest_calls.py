@@ -119,6 +119,8 @@ def tensors_of_message(response: pb.ModelInferResponse) -> dict[str, tuple[str, 
 def elements_of(datatype: str, raw: bytes) -> list[Any]:
     if datatype == "FP32":
         return list(struct.unpack(f"<{len(raw) // 4}f", raw))
+    if datatype == "BOOL":
+        return [bool(byte) for byte in raw]
     elements = []
     while raw:
         (length,) = struct.unpack_from("<I", raw)

@@ -52,7 +52,15 @@ def tensors(metadata: pb.ModelMetadataResponse) -> dict[str, tuple[str, list[int
     return {t.name: (t.datatype, list(t.shape)) for t in (*metadata.inputs, *metadata.outputs)}
 
 
-OUTPUTS = {"probabilities": ("FP32", [-1, 3]), "logits": ("FP32", [-1, 3]), "label": ("BYTES", [-1, 1])}
+OUTPUTS = {
+    "probabilities": ("FP32", [-1, 3]),
+    "logits": ("FP32", [-1, 3]),
+    "label": ("BYTES", [-1, 1]),
+    "distance": ("FP32", [-1, 1]),
+    "unknown": ("BOOL", [-1, 1]),
+    "label_set": ("BOOL", [-1, 3]),
+    "embedding": ("FP32", [-1, 3]),
+}
 
 
 @pytest.mark.parametrize(
