@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from fovea.client.aio import AsyncClient
-    from fovea.client.answers import CallFailed, Classification, ModelVersion, Prediction, Timing
+    from fovea.client.answers import CallFailed, Classification, LabelSet, ModelVersion, Prediction, Timing
     from fovea.client.channel import DEFAULT_TIMEOUT_S
-    from fovea.client.request import ImageLike, Priority, encoded
+    from fovea.client.request import ImageLike, Priority, Want, encoded
     from fovea.client.sync import Client
     from fovea.errors import DataInvalid, FoveaError
 
@@ -26,18 +26,20 @@ __all__ = [
     "DataInvalid",
     "FoveaError",
     "ImageLike",
+    "LabelSet",
     "ModelVersion",
     "Prediction",
     "Priority",
     "Timing",
+    "Want",
     "encoded",
 ]
 
 _MODULES: Final = {
     "client.aio": ("AsyncClient",),
-    "client.answers": ("CallFailed", "Classification", "ModelVersion", "Prediction", "Timing"),
+    "client.answers": ("CallFailed", "Classification", "LabelSet", "ModelVersion", "Prediction", "Timing"),
     "client.channel": ("DEFAULT_TIMEOUT_S",),
-    "client.request": ("ImageLike", "Priority", "encoded"),
+    "client.request": ("ImageLike", "Priority", "Want", "encoded"),
     "client.sync": ("Client",),
     "errors": ("DataInvalid", "FoveaError"),
 }

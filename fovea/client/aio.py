@@ -1,7 +1,7 @@
 """The client for asyncio; `fovea.client` is where callers find it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -22,6 +22,7 @@ from fovea.client.obstacle import async_obstacle
 from fovea.client.request import (
     ImageLike,
     Priority,
+    Want,
     check_many,
     classify_request,
     encoded_as,
@@ -91,6 +92,7 @@ class AsyncClient:
         model_version: int = 0,
         model: str = "",
         priority: Priority = "interactive",
+        want: Sequence[Want] = (),
         request_id: str = "",
     ) -> Classification:
         """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read."""
@@ -101,6 +103,7 @@ class AsyncClient:
             model_version=model_version,
             model=model,
             priority=priority,
+            want=want,
             request_id=request_id,
         )
         return await self._classify(ask, image, name_of(image), self._way)
@@ -113,6 +116,7 @@ class AsyncClient:
         min_probability: float = 0.0,
         model_version: int = 0,
         model: str = "",
+        want: Sequence[Want] = (),
         window: int = 16,
     ) -> AsyncGenerator[Classification | FoveaError, None]:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
@@ -130,6 +134,7 @@ class AsyncClient:
             model_version=model_version,
             model=model,
             priority="bulk",
+            want=want,
         )
 
         async def outcome(numbered: tuple[int, ImageLike]) -> Classification | FoveaError:

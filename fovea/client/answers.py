@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 
@@ -42,14 +42,33 @@ class ModelVersion:
 
 
 @dataclass(frozen=True)
+class LabelSet:
+    """The labels among which the truth is, in `coverage` of all images; none at all means that none fits."""
+
+    labels: tuple[str, ...]
+    """The most probable first."""
+    coverage: float
+
+
+@dataclass(frozen=True)
 class Classification:
-    """The answer for one image. `predictions` are best first and may be empty under a min_probability."""
+    """The answer for one image. `predictions` are best first and may be empty under a min_probability.
+
+    The last four are None unless they were wanted.
+    """
 
     predictions: tuple[Prediction, ...]
     abstained: bool
     model: ModelVersion
     timing: Timing
     request_id: str
+    unknown: bool | None = None
+    """Whether the image is unlike all that the model was trained on, with `distance`."""
+    distance: float | None = None
+    """Cosine distance of its embedding from the training's, from 0 to 2."""
+    label_set: LabelSet | None = None
+    embedding: tuple[float, ...] | None = None
+    """What the model's last layers read of the image, of length 1."""
 
     @property
     def label(self) -> str:
@@ -100,7 +119,20 @@ def classification(response: "classify_pb2.ClassifyResponse") -> Classification:
         model=ModelVersion(model.name, model.version, model.digest),
         timing=Timing(timing.decode_us, timing.queue_us, timing.batch_size, timing.compute_us),
         request_id=response.request_id,
+        **_details(response),
     )
+
+
+def _details(response: "classify_pb2.ClassifyResponse") -> dict[str, Any]:
+    """What was wanted beside; of most answers nothing."""
+    details: dict[str, Any] = {}
+    if response.HasField("distance"):
+        details |= {"unknown": response.unknown, "distance": response.distance}
+    if response.HasField("label_set"):
+        details["label_set"] = LabelSet(tuple(response.label_set.labels), response.label_set.coverage)
+    if response.embedding:
+        details["embedding"] = tuple(response.embedding)
+    return details
 
 
 def failure(error: grpc.RpcError, name: str = "", proxy: str = "", obstacle: str = "") -> CallFailed:

@@ -40,6 +40,7 @@ def main() -> ExitCode:
             top_k=min(options.top_k, len(labels)),
             model_version=options.model_version,
             model=options.model,
+            want=options.want,
         )
         named = zip(options.images, outcomes, strict=True)
         if options.json_lines:
@@ -73,7 +74,8 @@ def _print_json(outcomes: Iterable[tuple[str, Classification | FoveaError]]) -> 
             failures.append(outcome)
             line = {"image": name, "error": _error_fields(outcome)}
         else:
-            line = {"image": name, **asdict(outcome)}
+            known = {field: value for field, value in asdict(outcome).items() if value is not None}
+            line = {"image": name, **known}
         print(json.dumps(line), flush=True)
     return failures
 
@@ -111,9 +113,14 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(outcome: Classification) -> tuple[str, str, str]:
     best, *others = outcome.predictions
-    rest = ", ".join(f"{p.label} {p.probability:.3f}" for p in others)
+    rest = [", ".join(f"{p.label} {p.probability:.3f}" for p in others)]
+    if outcome.label_set is not None:
+        labels = ", ".join(outcome.label_set.labels) or "none fits"
+        rest.append(f"{outcome.label_set.coverage:.0%} set: {labels}")
+    if outcome.distance is not None:
+        rest.append(f"distance {outcome.distance:.3f}{' (unknown)' if outcome.unknown else ''}")
     unsure = " (unsure)" if outcome.abstained else ""
-    return best.label, f"{best.probability:.3f}{unsure}", rest
+    return best.label, f"{best.probability:.3f}{unsure}", "; ".join(filter(None, rest))
 
 
 def _error_fields(error: FoveaError) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from fovea.client.channel import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S
+from fovea.client.request import WANTS, Want
 from fovea.command_line import HelpFormatter, explained, flag, refuse_unknown_variables
 from fovea.errors import SettingsInvalid
 
@@ -105,6 +106,13 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _wants(text: str) -> tuple[Want, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not {*names} <= {*WANTS}:
+        raise ValueError(f"should be of {', '.join(WANTS)}, by commas")
+    return tuple(want for want in WANTS if want in names)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClientOptions:
     """Classify image files with a running Fovea server."""
@@ -114,6 +122,9 @@ class ClientOptions:
     top_k: int = option(3, "predictions an image, at most", _whole(1, 2**32 - 1), "N")
     model_version: int = option(0, "the version to use; 0 is the current one", _whole(0, 2**63 - 1), "N")
     model: str = option("", "the model to use; the server's only or default one unless set", str, "TEXT")
+    want: tuple[Want, ...] = option(
+        (), f"what answers are to have beside predictions: {', '.join(WANTS)}, by commas", _wants, "NAMES"
+    )
     timeout_s: float = option(DEFAULT_TIMEOUT_S, "deadline of each call, in seconds", _timeout, "X")
     tls: bool = option(False, "speak TLS, trusting the public authorities", _switch)
     tls_ca: Path | None = option(
@@ -178,7 +189,7 @@ def _parser(fields: "Sequence[dataclasses.Field[Any]] | Any") -> _Parser:
 
 def _add(parser: argparse.ArgumentParser, field: "dataclasses.Field[Any]") -> None:
     help_, value, short = (field.metadata[key] for key in ("help", "value", "short"))
-    if field.default is not None:
+    if field.default not in (None, ()):
         help_ = f"{help_} (default: {field.default})"
     flags = [flag(name) for name in (field.name, short) if name]
     if field.name == "images":

@@ -1,9 +1,10 @@
 """One image as a request to a server: from a path, bytes, a picture or an array."""
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from os import PathLike
-from typing import TYPE_CHECKING, Final, Literal, Union
+from typing import TYPE_CHECKING, Final, Literal, Union, get_args
 
 from fovea.errors import DataInvalid, extra_missing
 
@@ -21,6 +22,9 @@ LARGEST_IMAGE_BYTES: Final = 1024**3
 """No server can be told to take more, so that a file that is no image at all is not read."""
 
 Priority = Literal["interactive", "bulk"]
+Want = Literal["distance", "label_set", "embedding"]
+"""What an answer has only for who wants it."""
+WANTS: Final = get_args(Want)
 
 _IMAGE_TAG: Final = 0x0A
 """Of the request's field `image`, which is 1."""
@@ -39,6 +43,7 @@ def classify_request(
     model_version: int,
     priority: Priority,
     model: str = "",
+    want: Sequence[Want] = (),
     request_id: str = "",
 ) -> bytes:
     """A ClassifyRequest as it travels: protobuf, to write it, would copy the image several times.
@@ -47,18 +52,27 @@ def classify_request(
     """
     if priority not in _PRIORITIES:
         raise ValueError(f"priority is {' or '.join(_PRIORITIES)}, not {priority!r}")
+    if unknown := [each for each in want if each not in WANTS]:
+        raise ValueError(f"want is of {', '.join(WANTS)}, not {unknown[0]!r}")
     head = bytearray((_IMAGE_TAG,))
     size = len(data)
     while size > 0x7F:
         head.append(size & 0x7F | 0x80)
         size >>= 7
     head.append(size)
-    return b"".join((head, data, _rest(top_k, min_probability, model_version, priority, model, request_id)))
+    rest = _rest(top_k, min_probability, model_version, priority, model, tuple(want), request_id)
+    return b"".join((head, data, rest))
 
 
 @lru_cache(16, typed=True)
 def _rest(
-    top_k: int, min_probability: float, model_version: int, priority: Priority, model: str, request_id: str
+    top_k: int,
+    min_probability: float,
+    model_version: int,
+    priority: Priority,
+    model: str,
+    want: tuple[Want, ...],
+    request_id: str,
 ) -> bytes:
     """Of the request: the same for all of many images."""
     from fovea.v1 import classify_pb2
@@ -69,6 +83,9 @@ def _rest(
         model_version=model_version,
         priority=classify_pb2.Priority.Value(_PRIORITIES[priority]),
         model=model,
+        want_distance="distance" in want,
+        want_label_set="label_set" in want,
+        want_embedding="embedding" in want,
         request_id=request_id,
     ).SerializeToString()
 

@@ -1,7 +1,7 @@
 """The client for threads; `fovea.client` is where callers find it."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import cycle
 from typing import TYPE_CHECKING, Self
@@ -28,6 +28,7 @@ from fovea.client.obstacle import obstacle
 from fovea.client.request import (
     ImageLike,
     Priority,
+    Want,
     check_many,
     classify_request,
     encoded,
@@ -110,12 +111,14 @@ class Client:
         model_version: int = 0,
         model: str = "",
         priority: Priority = "interactive",
+        want: Sequence[Want] = (),
         request_id: str = "",
     ) -> Classification:
         """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read.
 
         Predictions below `min_probability` are left out. `model` is one of several, by name. A server under
-        load takes "bulk" after others.
+        load takes "bulk" after others. What is in `want` the answer has beside its predictions, if the model
+        was released with it.
         """
         request = classify_request(
             encoded(image),
@@ -124,6 +127,7 @@ class Client:
             model_version=model_version,
             model=model,
             priority=priority,
+            want=want,
             request_id=request_id,
         )
         try:
@@ -139,6 +143,7 @@ class Client:
         min_probability: float = 0.0,
         model_version: int = 0,
         model: str = "",
+        want: Sequence[Want] = (),
         window: int = 16,
     ) -> Generator[Classification | FoveaError, None, None]:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
@@ -158,6 +163,7 @@ class Client:
             model_version=model_version,
             model=model,
             priority="bulk",
+            want=want,
         )
         return self._in_order(ask, images, window)
 

@@ -41,10 +41,11 @@ async def test_a_path_bytes_an_image_and_an_array_give_the_same_answer(
     image = Image.open(io.BytesIO(data))
     async with AsyncClient(server.target) as client:
         given: list[ImageLike] = [tmp_path / "green.png", data, image, np.asarray(image)]
-        answers = await asyncio.gather(*(client.classify(each, top_k=2) for each in given))
+        answers = await asyncio.gather(*(client.classify(each, top_k=2, want=["distance"]) for each in given))
         assert tuple((await client.get_model()).labels) == tiny.LABELS
     assert {answer.predictions for answer in answers} == {answers[0].predictions}
     assert answers[0].label == "green"
+    assert {(answer.unknown, answer.label_set) for answer in answers} == {(False, None)}
 
 
 @in_event_loop

@@ -116,6 +116,7 @@ def test_the_command_line_comes_before_the_environment_before_the_defaults() -> 
         (["--top-k", "x"], {}, "--top-k (or FOVEA_CLIENT_TOP_K): should be a whole number, not 'x'"),
         (["--timeout-s", "nan"], {}, "--timeout-s (or FOVEA_CLIENT_TIMEOUT_S): should be a finite number"),
         (["--timeout-s", "0"], {}, "input should be greater than 0, not '0'"),
+        (["--want", "logits"], {}, "should be of distance, label_set, embedding, by commas, not 'logits'"),
         ([], {"TLS": "maybe"}, "--tls (or FOVEA_CLIENT_TLS): should be true or false, not 'maybe'"),
         ([], {"IMAGES": "a.jpg"}, "IMAGES (or FOVEA_CLIENT_IMAGES): should be a JSON list of names"),
         ([], {"TARGT": "a"}, "FOVEA_CLIENT_TARGT is not a setting; did you mean FOVEA_CLIENT_TARGET?"),

@@ -15,6 +15,7 @@ def test_request_is_what_protobuf_writes() -> None:
                 min_probability=number / 2**32,
                 model_version=number << 32,
                 priority="bulk",
+                want=("embedding", "label_set") if number else (),
                 request_id=request_id,
             )
             assert sent == pb.ClassifyRequest(
@@ -23,6 +24,8 @@ def test_request_is_what_protobuf_writes() -> None:
                 min_probability=number / 2**32,
                 model_version=number << 32,
                 priority=pb.PRIORITY_BULK,
+                want_label_set=bool(number),
+                want_embedding=bool(number),
                 request_id=request_id,
             ).SerializeToString(deterministic=True)
 
@@ -35,6 +38,6 @@ def test_empty_image_is_a_request_without_one() -> None:
 
 def test_what_cannot_travel_is_refused() -> None:
     plain = {"top_k": 1, "min_probability": 0.0, "model_version": 0, "priority": "bulk"}
-    for wrong in ({"top_k": -1}, {"model_version": 2**64}, {"priority": "urgent"}):
+    for wrong in ({"top_k": -1}, {"model_version": 2**64}, {"priority": "urgent"}, {"want": ["logits"]}):
         with pytest.raises(ValueError, match=r".+"):
             classify_request(b"x", **(plain | wrong))  # type: ignore[arg-type]

@@ -2,18 +2,23 @@
 
 import asyncio
 import io
+import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import grpc
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from fovea.client import AsyncClient, CallFailed, Classification, Client, ImageLike, encoded
+from fovea.client import AsyncClient, CallFailed, Classification, Client, ImageLike, command, encoded
+from fovea.client.request import WANTS, Want
 from fovea.errors import DataInvalid, ExitCode, FoveaError
 from fovea.images.preprocess import decode_image
 from fovea.v1 import classify_pb2
@@ -57,6 +62,41 @@ def test_the_answer_tells_model_timing_and_all_asked_for(client: Client) -> None
     assert (answer.model.name, answer.model.version) == ("tiny", 1)
     assert answer.timing.batch_size >= 1
     assert answer.request_id == "order-7"
+
+
+def test_what_is_wanted_beside_predictions_is_there_and_nothing_else(
+    client: Client,
+) -> None:
+    grey = tiny.picture((120, 120, 120))
+    wanted: list[tuple[Want, ...]] = [(), ("distance",), ("label_set",), ("embedding",), WANTS]
+    details = ("unknown", "distance", "label_set", "embedding")
+    for want in wanted:
+        answer = client.classify(grey, want=want)
+        there = {name for name in details if getattr(answer, name) is not None}
+        assert there == {*want} | ({"unknown"} if "distance" in want else set())
+    assert answer.unknown
+    assert answer.distance == pytest.approx(0.2, abs=0.2)
+    assert answer.label_set is not None
+    assert answer.label_set.coverage == tiny.SETS.coverage
+    assert answer.embedding is not None
+    assert sum(value**2 for value in answer.embedding) == pytest.approx(1, abs=1e-5)
+    assert [*client.classify_many([grey], want=WANTS)] == [replace(answer, timing=ANY)]
+
+
+def test_command_prints_what_is_wanted(
+    server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "grey.png"
+    image.write_bytes(tiny.picture((120, 120, 120)))
+    named = ["client", str(image), "--target", server.target]
+    monkeypatch.setattr(sys, "argv", [*named, "--want", "distance, label_set"])
+    assert command.main() == ExitCode.DONE
+    assert re.search(r"90% set: [\w, ]+; distance 0\.\d{3} \(unknown\)\n$", capsys.readouterr().out)
+    monkeypatch.setattr(sys, "argv", [*named, "--want", "embedding", "--json"])
+    assert command.main() == ExitCode.DONE
+    line = json.loads(capsys.readouterr().out)
+    assert len(line["embedding"]) == 3
+    assert not {"unknown", "distance", "label_set"} & line.keys()
 
 
 def test_a_bad_image_raises_with_status_and_field(client: Client) -> None:
