@@ -74,6 +74,7 @@ def test_positions_of_no_square_fit_nothing() -> None:
 
 def test_weights_of_another_transformer_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.network.weight_names.ARCHITECTURES", ("resnet18",))  # all take seconds
+    monkeypatch.setattr("trainer.network.weight_names.TIMM", ("mobilenetv3_small_100",))
     deeper = {**_small().state_dict(), "encoder.layers.encoder_layer_3.ln_1.weight": torch.ones(16)}
     torch.save(deeper, tmp_path / "w.pt")
     with pytest.raises(DataInvalid, match=r"a name that the network has not, such as .*encoder_layer_3"):

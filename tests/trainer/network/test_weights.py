@@ -142,6 +142,7 @@ def test_names_over_are_refused_and_likened(
     small: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainer.network.weight_names.ARCHITECTURES", ("resnet18", SMALL))  # all take seconds
+    monkeypatch.setattr("trainer.network.weight_names.TIMM", ("mobilenetv3_small_100",))
     for name, look in (
         ("layer1.0.se.fc1.weight", "timm's seresnet"),
         ("conv1.6.weight", "timm's resnet with a deep stem"),
