@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,20 @@ pytest_plugins = ["tests.browser", "tests.buckets"]
 collect_ignore = ["triton"]  # run in an environment of their own, by `make test-triton`
 
 
+gc.disable()  # while some thousand modules are loaded, of which nothing is garbage: it takes seconds to look
+
 LONG_FIRST = ("test_end_to_end.py", "trainer", "scorer", "server")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that no process is at work long after the others."""
     items.sort(key=_turn)
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, but not looked for in what is there as long as the tests run."""
+    gc.freeze()
+    gc.enable()
 
 
 def _turn(item: pytest.Item) -> int:

@@ -35,6 +35,7 @@ _LOADED_WHEN_USED: Final = {
 
 def main(package: str, descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
+    gc.disable()  # nothing of what is loaded is garbage, and it takes up to a second to look
     for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
         if not module.name.endswith(".__main__"):
             with suppress(ModuleNotFoundError):  # of what only Triton has, say; the program itself would tell
@@ -43,6 +44,7 @@ def main(package: str, descriptor: int) -> None:
         import_module(name)
     os.fsync = programs.wait_for_no_disk
     gc.freeze()
+    gc.enable()
     with socket.socket(fileno=descriptor) as caller:
         start = _wait_for_start(caller)
     if start and package == "server":
