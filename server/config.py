@@ -210,6 +210,13 @@ class ServeSettings(ProgramSettings):
     )
     log_level: LogLevel = Field("info", description="debug adds a line for each call")
     log_format: LogFormat = Field("auto", description="auto is text on a terminal, JSON elsewhere")
+    distance_sample: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="share of the images whose distance from the training's is measured for the metrics, "
+        "though no caller wants it",
+    )
     access_log_sample: float = Field(
         0.01, ge=0, le=1, description="share of the calls that get a line in the log; bugs always do"
     )

@@ -1,5 +1,6 @@
 """How far an image is from those that the network was trained on."""
 
+import bisect
 from pathlib import Path
 from typing import Final, Literal
 
@@ -38,6 +39,19 @@ class OutOfDistribution(Frozen):
     auroc: dict[Stranger, float] = Field(
         description="how often a stranger is further away than a held-out image, by kind of stranger"
     )
+
+    def is_unknown(self, distance: float) -> bool:
+        """The image is unlike all of the training's."""
+        return distance > self.threshold
+
+    def place(self, distance: float) -> int:
+        """Which of the parts that the quantiles make, each of as many held-out images, the distance is in."""
+        return bisect.bisect_left(self.quantiles[1:-1], distance)
+
+    def counts(self, images: int) -> npt.NDArray[np.int64]:
+        """int64 [parts]: how many of the held-out `images` each has."""
+        parts = len(self.quantiles) - 1
+        return np.array([images // parts + (part < images % parts) for part in range(parts)], np.int64)
 
 
 class Neighbours:

@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 
-from fovea.model.bundle import BundleContract
 from fovea.truth.sets import label_sets
 from fovea.v1 import classify_pb2 as pb
 from server.compute.wants import DISTANCE, DRAW, EMBEDDING, Details
@@ -39,22 +38,17 @@ def wants_of(model: Model) -> int:
     )
 
 
-def add_details(response: pb.ClassifyResponse, model: Model, details: Details) -> None:
-    """Those that are there."""
-    if details.distance is not None:
+def add_details(response: pb.ClassifyResponse, model: Model, details: Details, wants: int) -> None:
+    """Those that the caller wants; others may be there for the metrics."""
+    novelty = model.contract.out_of_distribution
+    if wants & DISTANCE and novelty is not None and details.distance is not None:
         response.distance = details.distance
-        response.unknown = is_unknown(model.contract, details.distance)
+        response.unknown = novelty.is_unknown(details.distance)
     if details.draw is not None and (sets := model.contract.sets_of(model.precision)):
         response.label_set.coverage = sets.coverage
         response.label_set.labels.extend(model.contract.labels[each] for each in label_set(model, details))
     if details.embedding is not None:
         response.embedding.extend(details.embedding.tolist())
-
-
-def is_unknown(contract: BundleContract, distance: float) -> bool:
-    """The image is unlike all of the training's."""
-    novelty = contract.out_of_distribution
-    return novelty is not None and distance > novelty.threshold
 
 
 def label_set(model: Model, details: Details) -> list[int]:

@@ -177,8 +177,12 @@ class ClassifierService(ClassifierServicer):
         deadline: float | None,
         priority: Priority,
     ) -> pb.ClassifyResponse:
+        wants = item.wants
         classified = await model.classify(item, deadline, priority)
-        return _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
+        response = _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
+        if wants and classified.details is not None:
+            add_details(response, model, classified.details, wants)
+        return response
 
     def _call(
         self, method: str, request: object, context: Context, deadline: float | None
@@ -279,7 +283,7 @@ def _response(
         for index in best
         if (probability := float(probabilities[index])) >= min_probability
     ]
-    response = pb.ClassifyResponse(
+    return pb.ClassifyResponse(
         predictions=predictions,
         abstained=classified.abstained,
         model=model.identity,
@@ -291,6 +295,3 @@ def _response(
         ),
         request_id=request_id,
     )
-    if classified.details is not None:
-        add_details(response, model, classified.details)
-    return response

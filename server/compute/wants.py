@@ -62,7 +62,8 @@ class DetailedModel:
         parts = [answers["probabilities"]]
         if flags & LOGITS:
             parts.append(answers["logits"])
-        if flags & DISTANCE and self._neighbours is not None:
+        if flags & DISTANCE:
+            assert self._neighbours is not None  # noqa: S101 - only of such a model it is wanted
             parts.append(self._neighbours.distances(answers["embedding"][np.newaxis]))
         if flags & DRAW:
             parts.append(np.array([zlib.crc32(crop.data)], np.uint32).view(np.float32))

@@ -17,8 +17,8 @@ opened    JSON: nothing; or the error with which it ends
 drained   uint8: 1 where no call had to be cut
 
 from the server
-answer    number uint64, batch_size and best uint32, abstained uint8, decode_s, queue_s, compute_s float64;
-          then the image's row, float32, see `server.compute.wants`
+answer    number uint64, batch_size and best uint32, abstained and what is there uint8, decode_s, queue_s,
+          compute_s float64; then the image's row, float32, see `server.compute.wants`
 refused   number uint64, and the error in JSON
 gone      number: the image whose caller left is not read any more
 model     JSON: a version that is live from now on, its model's name and its generation
@@ -47,7 +47,7 @@ RECEIVED_BYTES: Final = 64 * 1024
 
 HEADER: Final = struct.Struct("<cI")
 OF_IMAGE: Final = struct.Struct("<QIBBdQQ")
-OF_ANSWER: Final = struct.Struct("<QIIBddd")
+OF_ANSWER: Final = struct.Struct("<QIIBBddd")
 OF_CALL: Final = struct.Struct("<IBQ5d")
 NUMBER: Final = struct.Struct("<Q")
 SECONDS: Final = struct.Struct("<d")

@@ -69,6 +69,7 @@ class FrontImages:
             data = self._memory[offset : offset + length]
             place = Place(self._arena, self.descriptor, offset)
         work = WorkItem(data, bool(flags & frames.CROP), wants, place)
+        model.watch(work)
         priority = Priority.BULK if flags & frames.BULK else Priority.INTERACTIVE
         self._images[number] = image = _Image(model)
         until = None if math.isinf(deadline) else deadline
@@ -140,6 +141,7 @@ class FrontImages:
             classified.batch_size,
             classified.best,
             classified.abstained,
+            queued.payload.wants,
             classified.decode_s,
             classified.queue_s,
             classified.compute_s,

@@ -26,7 +26,6 @@ class _Waiting(NamedTuple):
     answer: "asyncio.Future[Classified]"
     offset: int | None
     length: int
-    wants: int
     classes: int
 
 
@@ -53,7 +52,7 @@ class Owner:
         number, content = next(self._numbers), item.content
         offset, length = self._arena.put(content), len(content)
         answer: asyncio.Future[Classified] = self._loop.create_future()
-        self._waiting[number] = _Waiting(answer, offset, length, item.wants, classes)
+        self._waiting[number] = _Waiting(answer, offset, length, classes)
         flags = item.is_crop * frames.CROP | (offset is None) * frames.INLINE
         flags |= (priority is Priority.BULK) * frames.BULK
         until = math.inf if deadline is None else deadline
@@ -86,13 +85,14 @@ class Owner:
             del reply
 
     def answered(self, content: memoryview) -> None:
-        number, size, best, abstained, decode_s, queue_s, compute_s = frames.OF_ANSWER.unpack_from(content)
+        number, size, best, abstained, wants, *took = frames.OF_ANSWER.unpack_from(content)
         waiting = self._take(number)
         if waiting is None:
             return
         row = np.frombuffer(content, np.float32, offset=frames.OF_ANSWER.size)
-        details = details_of(row, waiting.wants, waiting.classes) if waiting.wants else None
+        details = details_of(row, wants, waiting.classes) if wants else None
         probabilities = details.probabilities if details else row
+        decode_s, queue_s, compute_s = took
         waiting.answer.set_result(
             Classified(probabilities, best, bool(abstained), size, decode_s, queue_s, compute_s, details)
         )

@@ -12,9 +12,10 @@ from server.background import in_background
 from server.compute.backend import Decoder, WorkItem
 from server.compute.decode_ahead import AheadDecoder
 from server.compute.engine import Engine
-from server.compute.wants import details_of
+from server.compute.wants import DISTANCE, details_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
+from server.models.distances import MeasuredDistances
 from server.models.folders import shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
 from server.queue.batcher import Batcher
@@ -46,6 +47,8 @@ class ServedModel:
         self._metrics = metrics
         self._folder = engine.folder
         self.statistics = ModelStatistics(metrics, self.contract, self.precision)
+        drift = self.statistics.drifts["distances"]
+        self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch
         )
@@ -59,9 +62,15 @@ class ServedModel:
         self, item: WorkItem, deadline: float | None, priority: Priority = Priority.INTERACTIVE
     ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
+        self.watch(item)
         if self._ahead is not None:
             await self.decode_ahead(item, deadline, priority)
         return self.counted(await self.batcher.classify(item, deadline, priority), item.wants)
+
+    def watch(self, item: WorkItem) -> None:
+        """Of some images the distance is wanted for the metrics."""
+        if self._distances.is_sampled and self._distances.draw():
+            item.wants |= DISTANCE
 
     @property
     def decodes_ahead(self) -> bool:
@@ -86,16 +95,10 @@ class ServedModel:
             self._metrics.decode_seconds.observe(answer.decode_s, exemplar)
         self._metrics.queue_seconds.observe(answer.queue_s, exemplar)
         self.statistics.count_prediction(best, confidence, abstained)
-        return Classified(
-            probabilities,
-            best,
-            abstained,
-            answer.batch_size,
-            answer.decode_s,
-            answer.queue_s,
-            answer.compute_s,
-            details,
-        )
+        if details and details.distance is not None:
+            self._distances.count(details.distance)
+        took = answer.decode_s, answer.queue_s, answer.compute_s
+        return Classified(probabilities, best, abstained, answer.batch_size, *took, details)
 
     @property
     def has_workers(self) -> bool:
@@ -265,7 +268,7 @@ class ModelStatistics:
         self._metrics = metrics
         # Looking a label up costs more than counting it; and a series has to be there before it is counted.
         self._by_class = [metrics.predictions.labels(label) for label in contract.labels]
-        self._classes, self._confidences, self._abstentions = (self.drifts[kind].counts for kind in KINDS)
+        self._classes, self._confidences, self._abstentions, _ = (self.drifts[kind].counts for kind in KINDS)
 
     def count_call(self, name: str, times: CallTimes) -> None:
         """`name` is one of the model's."""

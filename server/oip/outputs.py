@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fovea.model.bundle import EMBEDDING
 from fovea.model.classifier import Probabilities, top_k
 from fovea.oip import open_inference_pb2 as pb
-from server.calls.details import is_unknown, label_set, wants_of
+from server.calls.details import label_set, wants_of
 from server.compute import wants
 from server.compute.wants import DISTANCE, DRAW, LOGITS
 from server.errors import FieldInvalid
@@ -132,7 +132,9 @@ def _row(name: str, model: Model, image: Classified) -> npt.NDArray[Any]:
         row[label_set(model, details)] = True
         return row
     if name == "unknown":
-        return np.array([is_unknown(model.contract, details.distance or 0.0)])
+        novelty = model.contract.out_of_distribution
+        assert novelty is not None  # noqa: S101 - else it has no such output
+        return np.array([novelty.is_unknown(details.distance or 0.0)])
     return np.atleast_1d(np.asarray(getattr(details, name), np.float32))
 
 

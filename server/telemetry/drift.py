@@ -9,8 +9,8 @@ import numpy as np
 from fovea.model.bundle import BundleContract, Precision
 from fovea.model.distance import Counts, abstentions, predicted_on_held_out, psi, psi_by_chance, tenths
 
-KINDS: Final = ("classes", "confidence", "abstentions")
-"""What of the predictions is compared."""
+KINDS: Final = ("classes", "confidence", "abstentions", "distances")
+"""What of the predictions is compared; distances only as far as they are measured."""
 TENTHS: Final = 10
 """Of the confidence, from 0 to 1."""
 WINDOW_IMAGES: Final = 1_000
@@ -44,7 +44,7 @@ class DriftGauge:
         return psi_by_chance(int(latest.sum()), int(self._reference.sum()), len(latest))
 
     def _is_enough(self, latest: Counts) -> bool:
-        return bool(latest.sum() >= self._window and self._reference.sum() > 0)
+        return bool(len(latest) > 1 and latest.sum() >= self._window and self._reference.sum() > 0)
 
     def _latest(self) -> Counts:
         """One to two windows of predictions, or more where nobody asked for longer than that."""
@@ -60,9 +60,11 @@ def drift_gauges(contract: BundleContract, precision: Precision) -> dict[str, Dr
     measured = contract.metrics_of(precision)
     unknown = np.zeros(TENTHS, np.int64)
     is_complete = measured.confidences is not None and measured.abstained is not None
+    novelty = contract.out_of_distribution
     references = (
         predicted_on_held_out(contract.labels, measured),
         tenths(measured.confidences) if measured.confidences else unknown,
         abstentions(measured.abstained or 0, measured.images if is_complete else 0),
+        novelty.counts(measured.images) if novelty else unknown,
     )
     return {kind: DriftGauge(reference) for kind, reference in zip(KINDS, references, strict=True)}

@@ -16,6 +16,7 @@ OUTCOMES: Final = ("swapped", "refused", "gone", "failed")
 """Of a reload."""
 
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_DISTANCES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0)
 _CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))
 
 
@@ -29,6 +30,12 @@ class ModelFamilies:
             "predictions", "Images classified, by best label: a series for each label of the model.", "label"
         )
         self.abstained = self._counter("abstained", "Images whose best probability was below the threshold.")
+        self.unknown = self._counter(
+            "unknown", "Images further from the training's than the threshold, of those that were measured."
+        )
+        self.distance = self._histogram(
+            "distance", "How far an image is from the training's, by its embedding's cosine.", _DISTANCES
+        )
         self.decode_seconds = self._histogram(
             "decode_seconds", "Decoding, resizing and cropping one image.", SECONDS
         )
@@ -43,7 +50,8 @@ class ModelFamilies:
             "drift_psi",
             "Population stability index of the latest predictions against those on the held-out images: "
             "under 0.1 alike, over 0.25 very different; of their classes, of the tenths that the best "
-            "probability is in, and of how many abstain. NaN until there were 1,000, and 50 for each class.",
+            "probability is in, of how many abstain, and of how far they are from the training's. NaN until "
+            "there were 1,000, and 50 for each class.",
             "of",
         )
         self.drift_psi_chance = self._gauge(
@@ -100,6 +108,8 @@ class ModelMetrics:
         self.predictions = _Labelled(families.predictions, name)
         self.reloads = _Labelled(families.reloads, name)
         self.abstained: prometheus.Counter = self._own(families.abstained)
+        self.unknown: prometheus.Counter = self._own(families.unknown)
+        self.distance: prometheus.Histogram = self._own(families.distance)
         self.decode_seconds: prometheus.Histogram = self._own(families.decode_seconds)
         self.queue_seconds: prometheus.Histogram = self._own(families.queue_seconds)
         self.compute_seconds: prometheus.Histogram = self._own(families.compute_seconds)

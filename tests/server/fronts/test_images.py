@@ -19,6 +19,8 @@ import pytest
 from fovea.errors import ImageInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
+from fovea.v1 import classify_pb2 as pb
+from server.calls.details import add_details
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.compute.wants import DRAW, LOGITS
@@ -46,14 +48,23 @@ GENERATION = 3
 class Ends:
     """A front's end and the server's, with a model between them."""
 
-    def __init__(self, bundle: ModelBundle, classifier: Classifier, size_bytes: int, ahead: bool) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        classifier: Classifier,
+        size_bytes: int,
+        ahead: bool,
+        distance_sample: float,
+    ) -> None:
         self.gate = threading.Semaphore(0)
         self.failure: Exception | None = None
-        self._compute = GpuBackend(classifier, Decoder(bundle.contract.preprocess))
+        decoder = Decoder(bundle.contract.preprocess)
+        self._compute = GpuBackend(classifier, decoder, neighbours=bundle.neighbours())
         worker = ThreadWorker[Any](self._gated)
         engine = Engine(bundle, CPU, "fp32", [worker], BatchLimits(4), CostModel(), ahead)
         self.metrics = Metrics()
-        self.served = ServedModel(engine, ServeSettings(models="unused"), self.metrics.of_model("pets"))
+        settings = ServeSettings(models="unused", distance_sample=distance_sample)
+        self.served = ServedModel(engine, settings, self.metrics.of_model("pets"))
         self.images = FrontImages(1, size_bytes, {GENERATION: self.served})
         self.arena = Arena(self.images.descriptor, size_bytes)
         self.owner = Owner(self.arena, Page.create(2))
@@ -106,9 +117,14 @@ class Ends:
 
 @asynccontextmanager
 async def both_ends(
-    bundle: ModelBundle, classifier: Classifier, size_bytes: int = 64 * mmap.PAGESIZE, *, ahead: bool = True
+    bundle: ModelBundle,
+    classifier: Classifier,
+    size_bytes: int = 64 * mmap.PAGESIZE,
+    *,
+    ahead: bool = True,
+    distance_sample: float = 0,
 ) -> AsyncIterator[Ends]:
-    ends = Ends(bundle, classifier, size_bytes, ahead)
+    ends = Ends(bundle, classifier, size_bytes, ahead, distance_sample)
     await ends.connect()
     try:
         yield ends
@@ -136,6 +152,21 @@ async def test_answers_are_the_models_own(tiny_bundle: ModelBundle, tiny_classif
             assert np.array_equal(answer.details.logits, row[1])
             assert answer.details.draw == zlib.crc32(crop.tobytes()) / 2**32
         assert all(answer.details is None and answer.decode_s > 0 for answer in encoded)
+
+
+@in_event_loop
+async def test_distances_that_only_the_metrics_want_are_no_callers(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier
+) -> None:
+    async with both_ends(tiny_bundle, tiny_classifier, distance_sample=1) as ends:
+        ends.open_gate()
+        answers = [await ends.classify(IMAGES[0]), await ends.classify(IMAGES[0], wants=LOGITS)]
+        assert ends.metrics.registry.get_sample_value("fovea_distance_count") == 2
+    for wants, answer in zip((0, LOGITS), answers, strict=True):
+        response = pb.ClassifyResponse()
+        add_details(response, ends.model, answer.details, wants)
+        assert response == pb.ClassifyResponse()
+    assert len(answers[1].details.logits) == len(tiny.LABELS)
 
 
 @in_event_loop

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from fovea.model.bundle import ModelBundle
+from server.models.distances import MeasuredDistances
 from server.models.served_model import ModelStatistics
 from server.telemetry.drift import KINDS
 from server.telemetry.metrics import Metrics
@@ -54,6 +55,36 @@ def test_batches_are_counted_by_their_images_and_in_the_metrics(
     assert batches == {4: (2, 1.5), 1: (1, 0.25)}
     assert sample(metrics, "batch_images_sum") == 9
     assert sample(metrics, "compute_seconds_sum") == 1.75
+
+
+def test_distances_are_counted_and_those_beyond_the_threshold_are_unknown(
+    metrics: ModelMetrics, tiny_bundle: ModelBundle
+) -> None:
+    contract = tiny_bundle.contract
+    statistics = ModelStatistics(metrics, contract, "fp32")
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts)
+    distances = MeasuredDistances(contract, metrics, statistics.drifts["distances"], 0)
+    for distance in (0.0, 0.05, 0.051, 1.5):
+        distances.count(distance)
+    assert sample(metrics, "unknown_total") == 2
+    assert sample(metrics, "distance_count") == 4
+    assert sample(metrics, "distance_sum") == pytest.approx(1.601)
+    for _ in range(1000):
+        distances.count(0.5)
+    assert drifts_on(metrics)["distances"] > 1
+
+
+def test_sample_of_the_images_is_measured_where_the_model_can(
+    metrics: ModelMetrics, tiny_bundle: ModelBundle
+) -> None:
+    contract = tiny_bundle.contract
+    drift = ModelStatistics(metrics, contract, "fp32").drifts["distances"]
+    tenth = MeasuredDistances(contract, metrics, drift, 0.1)
+    assert tenth.is_sampled
+    assert 0.07 < sum(tenth.draw() for _ in range(10_000)) / 10_000 < 0.13
+    older = contract.model_copy(update={"out_of_distribution": None})
+    assert not MeasuredDistances(older, metrics, drift, 1).is_sampled
+    assert not MeasuredDistances(contract, metrics, drift, 0).is_sampled
 
 
 def test_drift_is_the_shown_models(metrics: ModelMetrics, tiny_bundle: ModelBundle) -> None:
