@@ -17,6 +17,8 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 WEIGHT_DECAY = 0.01
 GROUPS = 3
+SHORTEST = 1e-12
+"""length of pooled features, by which they may be divided"""
 Weight = tuple[nn.Parameter, bool]
 """with whether it decays"""
 _UNDECAYED = ("bias", "class_token", "pos_embedding")
@@ -44,6 +46,11 @@ class Network(nn.Module):
         last: nn.Linear = self.head[-1]  # type: ignore[assignment]
         return last.out_features
 
+    @property
+    def pooled_values(self) -> int:
+        """Values of one image, as the head gets them."""
+        return next(layer for layer in self.head if isinstance(layer, nn.Linear)).in_features
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """The backbone's input: float32 [n, 3, S, S], each channel with about mean 0 and deviation 1."""
         normalised = (pixels.float() - self.mean) / self.std
@@ -53,6 +60,17 @@ class Network(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         logits: Tensor = self.head(self.backbone(self.normalise(pixels)))
         return logits.float()
+
+    def answer(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits float32 [n, classes], and embeddings float32 [n, D] of length 1: the direction of the pooled
+        features, of which the head makes the logits."""
+        pool, *layers = self.head
+        pooled: Tensor = pool(self.backbone(self.normalise(pixels)))
+        logits = pooled
+        for layer in layers:
+            logits = layer(logits)
+        lengths = torch.linalg.vector_norm(pooled.float(), dim=1, keepdim=True)
+        return logits.float(), pooled.float() / lengths.clamp_min(SHORTEST)
 
 
 class ConcatPool(nn.Module):

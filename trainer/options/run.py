@@ -111,6 +111,13 @@ class RunOptions(TrainerOptions):
         description="how often the set of labels that an answer may carry is to hold the truth; chosen on "
         "the held-out images, measured where there is a part test",
     )
+    known_share: float = Field(
+        0.99,
+        gt=0,
+        le=1,
+        description="an image is called unknown where it is less like the training's than this share of the "
+        "held-out images",
+    )
     runs: Path = Field(Path("runs"), description="folder of the runs' folders")
     run_id: str | None = Field(
         None,

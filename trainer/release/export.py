@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnx
 import torch
@@ -16,27 +16,31 @@ from fovea.model.bundle import METADATA_KEY, BundleContract, TensorSpec
 from trainer.network.model import Network
 
 OPSET = 20
+OUTPUTS: Final = ("logits", "probabilities", "embedding")
 
 
 class ServedNetwork(nn.Module):
-    """pixels uint8 [n, S, S, 3] -> logits, probabilities float32 [n, classes]; the temperature is inside."""
+    """pixels uint8 [n, S, S, 3] -> logits, probabilities float32 [n, classes], embedding float32 [n, D]; the
+    temperature is inside."""
 
     def __init__(self, network: Network, temperature: float) -> None:
         super().__init__()
         self.network = network
         self.temperature = temperature
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.network(pixels)
-        return logits, torch.softmax(logits / self.temperature, dim=1)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, embedding = self.network.answer(pixels)
+        return logits, torch.softmax(logits / self.temperature, dim=1), embedding
 
 
-def describe_tensors(size: int, classes: int) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """The inputs and outputs that every exported model has."""
+def describe_tensors(
+    size: int, classes: int, values: int
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The inputs and outputs that every exported model has; `values` are those of an embedding."""
     pixels = TensorSpec(name="pixels", dtype="uint8", shape=("batch", size, size, 3))
     outputs = [
-        TensorSpec(name=name, dtype="float32", shape=("batch", classes))
-        for name in ("logits", "probabilities")
+        TensorSpec(name=name, dtype="float32", shape=("batch", count))
+        for name, count in zip(OUTPUTS, (classes, classes, values), strict=True)
     ]
     return (pixels,), tuple(outputs)
 
@@ -66,7 +70,7 @@ def _export(served: ServedNetwork, size: int) -> onnx.ModelProto:
             dynamo=True,
             dynamic_shapes=({0: "batch"},),
             input_names=["pixels"],
-            output_names=["logits", "probabilities"],
+            output_names=list(OUTPUTS),
             opset_version=OPSET,
             verbose=False,
         )

@@ -12,6 +12,7 @@ from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import BundleContract
 from fovea.model.measured import Metrics
 from fovea.model.sessions import SessionOptions, open_session
+from fovea.truth.novelty import Distances, Embeddings, Neighbours
 from trainer.evaluate.metrics import Logits, Targets, measure
 from trainer.images.batches import Images
 from trainer.progress import show_progress
@@ -23,6 +24,8 @@ LEAST_AGREEMENT = 0.999
 LARGEST_ACCURACY_GAP = 0.001
 LARGEST_DIFFERENCE = 1e-3
 """of a probability, for float32"""
+LARGEST_TURN = 1e-3
+"""of an embedding, for float32: the length of its difference from torch's, both having length 1"""
 LEAST_SPREAD = 1e-6
 """of a probability between held-out images: float32's rounding gives no more"""
 BATCH_SIZES = (1, 2, 7)
@@ -38,28 +41,48 @@ class Reference:
     heldout: Images
     probabilities: Logits
     """float32 [n, classes]"""
+    embeddings: Embeddings
+    """float32 [m, D] of the first images: as many as are in memory at once, or all"""
+    neighbours: Neighbours
+    """the training images' embeddings"""
     labels: tuple[str, ...]
 
 
-def pass_gate(model: Path, contract: BundleContract, reference: Reference, threads: int) -> Metrics:
+@dataclass(frozen=True)
+class Passed:
+    """What was measured at the gate."""
+
+    metrics: Metrics
+    distances: Distances
+    """float32 [n], of the held-out images"""
+
+
+def pass_gate(model: Path, contract: BundleContract, reference: Reference, threads: int) -> Passed:
     """Runs the ONNX model by onnxruntime on the held-out files, decoded as the contract says.
 
     Returns what was measured there. Raises GateRefused, naming preprocess, labels or weights, when it is not
-    the torch model: other pixels, top-1 agreement below .999, a probability off by more than 1e-3 (at batch
-    sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off; or where the torch model
-    answers all images alike.
+    the torch model: other pixels, top-1 agreement below .999, a probability or an embedding off by more than
+    1e-3 (at batch sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off; or where the
+    torch model answers all images alike.
     """
     _check_answers(reference)
     session = open_session(model, "cpu", SessionOptions(threads))
     _check_shapes(session, contract, reference)
     probabilities = np.empty_like(reference.probabilities)
+    distances: Distances = np.empty(len(probabilities), np.float32)
     for start in _chunks(reference.heldout, "release gate"):
         crops = _decode(contract, reference.heldout, start)
         for batch_size in BATCH_SIZES if start == 0 else ():
-            _check_numbers(_run(session, crops, batch_size), reference, batch_size)
-        probabilities[start : start + CHUNK] = _run(session, crops, LARGEST_BATCH)
+            answers, embeddings = _run(session, crops, batch_size)
+            _check_numbers(answers, reference, batch_size)
+            _check_embeddings(embeddings, reference, batch_size)
+        chunk = slice(start, start + CHUNK)
+        probabilities[chunk], embeddings = _run(session, crops, LARGEST_BATCH)
+        if start == 0:
+            _check_embeddings(embeddings, reference, LARGEST_BATCH)
+        distances[chunk] = reference.neighbours.distances(embeddings)
     _check_numbers(probabilities, reference, LARGEST_BATCH)
-    return _check_accuracy(probabilities, contract, reference)
+    return Passed(_check_accuracy(probabilities, contract, reference), distances)
 
 
 def measure_variant(
@@ -75,7 +98,7 @@ def measure_variant(
     probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
     for start in _chunks(heldout, f"measuring {model.name}"):
         chunk = slice(start, start + CHUNK)
-        probabilities[chunk] = _run(session, heldout.pixels(chunk), LARGEST_BATCH)
+        probabilities[chunk], _ = _run(session, heldout.pixels(chunk), LARGEST_BATCH)
     if not np.isfinite(probabilities).all():
         raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
     targets = _targets(contract.labels, heldout)
@@ -139,12 +162,22 @@ def _check_numbers(probabilities: Logits, reference: Reference, batch_size: int)
         )
 
 
-def _run(session: "InferenceSession", crops: Pixels, batch_size: int) -> Logits:
+def _check_embeddings(embeddings: Embeddings, reference: Reference, batch_size: int) -> None:
+    turned = float(np.linalg.norm(embeddings - reference.embeddings, axis=1).max())
+    if not turned <= LARGEST_TURN:
+        raise GateRefused(
+            f"weights: at batch size {batch_size} an embedding of the ONNX model is off by {turned:.2g} from "
+            f"the torch model's, more than {LARGEST_TURN:g}"
+        )
+
+
+def _run(session: "InferenceSession", crops: Pixels, batch_size: int) -> tuple[Logits, Embeddings]:
     parts = [
-        session.run(["probabilities"], {"pixels": crops[start : start + batch_size]})[0]
+        session.run(["probabilities", "embedding"], {"pixels": crops[start : start + batch_size]})
         for start in range(0, len(crops), batch_size)
     ]
-    return np.concatenate(parts)
+    probabilities, embeddings = zip(*parts, strict=True)
+    return np.concatenate(probabilities), np.concatenate(embeddings)
 
 
 def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: Reference) -> Metrics:

@@ -24,6 +24,7 @@ from fovea.model.measured import Metrics, Opinion
 from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
+from fovea.truth.novelty import write_reference
 from trainer.config import TrainSettings
 from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency
@@ -34,7 +35,7 @@ from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
-from trainer.release.gate import Reference, measure_variant, pass_gate
+from trainer.release.gate import CHUNK, Reference, measure_variant, pass_gate
 from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
@@ -45,6 +46,7 @@ from trainer.report.verdict import Verdict, judge
 from trainer.runs.lineage import Lineage
 from trainer.runs.release_record import ReleaseRecord
 from trainer.runs.run_folder import RunFolder
+from trainer.truth.novelty import describe_novelty, look_around
 from trainer.truth.prediction_sets import Answered, prediction_sets, why_none
 
 logger = logging.getLogger(__name__)
@@ -92,25 +94,31 @@ def release(
     told_logits = logits if told is heldout else predict(checkpoint.network, told, settings.batch_size)
     name, lineage = open_folder(models).name, lineage_of(run, checkpoint, settings)
     contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
+    around = look_around(checkpoint.network, data.train, heldout, checkpoint.preprocess, settings.seed, CHUNK)
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
         folder = Path(staging)
         served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
         with tracing.span("export"):
             export_onnx(served, contract, folder / MODEL_FILE)
-        reference, tested = Reference(heldout, probabilities, checkpoint.labels), None
+        reference = Reference(heldout, probabilities, around.heldout, around.neighbours, checkpoint.labels)
+        tested = None
         with tracing.span("gate"):
-            metrics = on_heldout = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+            passed = pass_gate(folder / MODEL_FILE, contract, reference, threads)
+            metrics = on_heldout = passed.metrics
             if data.test is not None:
                 options = SessionOptions(threads)
                 metrics, on_test = measure_variant(folder / MODEL_FILE, contract, data.test, options)
                 tested = Answered(data.test, on_test)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
+        novelty = describe_novelty(around, passed.distances, settings.known_share)
+        write_reference(folder, around.references)
         sets = prediction_sets(Answered(heldout, probabilities), tested, settings.coverage)
         if sets is None:
             logger.warning("%s", why_none(len(heldout), settings.coverage))
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
-        contract = contract.model_copy(update={"metrics": on_heldout, "prediction_sets": sets})
+        chosen = {"metrics": on_heldout, "prediction_sets": sets, "out_of_distribution": novelty}
+        contract = contract.model_copy(update=chosen)
         released = add_variants(folder, contract, data, probabilities, golden, settings, threads)
         told_of = calibration.told_of(told_logits, told.targets)
         verdict = judge(metrics, told_of, read_audit(run), settings.target_precision)
@@ -174,7 +182,9 @@ def _write_contract(
     probabilities: Logits,
 ) -> BundleContract:
     """With the torch model's metrics, until the gate has measured the ONNX model's."""
-    inputs, outputs = describe_tensors(checkpoint.preprocess.size, len(checkpoint.labels))
+    inputs, outputs = describe_tensors(
+        checkpoint.preprocess.size, len(checkpoint.labels), checkpoint.network.pooled_values
+    )
     return BundleContract(
         name=name,
         version=0,

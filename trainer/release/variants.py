@@ -9,19 +9,19 @@ from typing import Final, get_args
 import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.transformers.float16 import convert_float_to_float16
-from PIL import Image
 
 from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels
 from fovea.images.spec import PreprocessSpec
-from fovea.model.bundle import METADATA_KEY, MODEL_FILE, BundleContract, OtherPrecision, Variant
+from fovea.model.bundle import MODEL_FILE, BundleContract, OtherPrecision, Variant
 from fovea.model.sessions import SessionOptions
 from trainer.config import TrainSettings
 from trainer.evaluate.metrics import Logits, Targets
 from trainer.images.batches import Images
+from trainer.images.crops import as_served
 from trainer.images.data import DataSet
 from trainer.release.gate import measure_variant
+from trainer.release.half import finish, write_fp16
 from trainer.truth.prediction_sets import Answered, prediction_sets
 
 logger = logging.getLogger(__name__)
@@ -118,21 +118,10 @@ def _write(
 
 
 def calibration_crops(images: Images, spec: PreprocessSpec, seed: int) -> Pixels:
-    """uint8 [at most 256, size, size, 3]: training images drawn by the seed, spread over the classes.
-
-    The cache holds them whole, at the shorter side that serving resizes to; serving cuts the centre. Padded
-    ones are larger there, and scaled down.
-    """
-    size = spec.size
+    """uint8 [at most 256, size, size, 3]: training images drawn by the seed, spread over the classes."""
     drawn = np.random.default_rng(seed).permutation(len(images))
     chosen = np.sort(drawn[spread_over_classes(images.targets[drawn], CALIBRATION_IMAGES)])
-    pixels = images.pixels(chosen)
-    if spec.fit == "pad":
-        whole = (Image.fromarray(each) for each in pixels)
-        small = (image.resize((size, size), Image.Resampling.BILINEAR) for image in whole)
-        return np.stack([np.asarray(image) for image in small])
-    top, left = (pixels.shape[1] - size) // 2, (pixels.shape[2] - size) // 2
-    return np.ascontiguousarray(pixels[:, top : top + size, left : left + size])
+    return as_served(images, chosen, spec)
 
 
 def spread_over_classes(targets: Targets, count: int) -> Targets:
@@ -141,12 +130,6 @@ def spread_over_classes(targets: Targets, count: int) -> Targets:
     for target in np.unique(targets):
         rank[targets == target] = np.arange((targets == target).sum())
     return np.lexsort((targets, rank))[:count]
-
-
-def write_fp16(model: Path, target: Path) -> None:
-    """Weights and arithmetic in float16; pixels stay uint8, logits and probabilities float32."""
-    half = convert_float_to_float16(onnx.load(model), keep_io_types=True, disable_shape_infer=False)
-    _finish(half, model, target)
 
 
 def write_int8(model: Path, target: Path, crops: Pixels, *, full_range: bool = False) -> None:
@@ -170,7 +153,7 @@ def write_int8(model: Path, target: Path, crops: Pixels, *, full_range: bool = F
                 weight_type=QuantType.QInt8,
                 op_types_to_quantize=list(QUANTIZED),
             )
-            _finish(onnx.load(quantized), model, target)
+            finish(onnx.load(quantized), model, target)
     finally:
         logging.getLogger("root").removeFilter(_is_no_advice)
 
@@ -189,14 +172,3 @@ class _Crops(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, Pixels] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"pixels": batch}
-
-
-def _finish(variant: onnx.ModelProto, model: Path, target: Path) -> None:
-    """The contract inside is the original's; what the converter notes of itself goes."""
-    original = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
-    variant.producer_name, variant.producer_version, variant.doc_string = "fovea", "", ""
-    variant.graph.name = "classifier"
-    del variant.metadata_props[:]
-    onnx.helper.set_model_props(variant, {METADATA_KEY: original[METADATA_KEY]})
-    onnx.checker.check_model(variant, full_check=True)
-    onnx.save(variant, target)

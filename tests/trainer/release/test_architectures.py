@@ -20,6 +20,7 @@ from torch import nn
 from fovea.images.preprocess import decode_image
 from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import BundleContract
+from fovea.truth.novelty import Neighbours
 from trainer.evaluate.metrics import measure, softmax
 from trainer.evaluate.prediction import predict
 from trainer.fit.recipe import Objective
@@ -31,6 +32,7 @@ from trainer.network.precision import Precision
 from trainer.options.architectures import ARCHITECTURES, TIMM, TIMM_PREFIX
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import LARGEST_BATCH, Reference, pass_gate
+from trainer.truth.novelty import embed
 
 LABELS: Final = ("dark", "light", "striped")
 SAMPLE: Final = ("vit_b_32", "regnet_y_400mf", "swin_t")
@@ -83,8 +85,8 @@ def _train_a_step(network: Network, images: Images) -> None:
     assert any(not torch.equal(p, b) for p, b in zip(network.head.parameters(), before, strict=True))
 
 
-def _contract(images: Images, probabilities: np.ndarray, size: int) -> BundleContract:
-    inputs, outputs = describe_tensors(size, len(LABELS))
+def _contract(images: Images, probabilities: np.ndarray, size: int, values: int) -> BundleContract:
+    inputs, outputs = describe_tensors(size, len(LABELS), values)
     return BundleContract(
         name="any",
         version=0,
@@ -111,8 +113,12 @@ def test_architecture_learns_is_exported_and_passes_the_gate(arch: str, tmp_path
     _train_a_step(network, images)
     network.zero_grad(set_to_none=True)
     probabilities = softmax(predict(network, images, 16))
-    contract = _contract(images, probabilities, size)
+    contract = _contract(images, probabilities, size, network.pooled_values)
+    embeddings = embed(network, images.pixels(slice(None)))
+    neighbours = Neighbours(embeddings, 1)
     export_onnx(ServedNetwork(network, 1.0), contract, tmp_path / "model.onnx")
     spread = float(np.ptp(probabilities, axis=0).max())
     assert spread > 1e-3, "images that are all alike show no difference"
-    pass_gate(tmp_path / "model.onnx", contract, Reference(images, probabilities, LABELS), threads=1)
+    reference = Reference(images, probabilities, embeddings, neighbours, LABELS)
+    passed = pass_gate(tmp_path / "model.onnx", contract, reference, threads=1)
+    assert passed.distances == pytest.approx(0, abs=1e-4)  # each is its own neighbour

@@ -16,16 +16,19 @@ from torch import Tensor, nn
 from fovea.errors import DataInvalid, GateRefused
 from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import ModelBundle
+from fovea.truth.novelty import Neighbours
 from tests.trainer.layers import last_layer
 from tests.trainer.release.test_gate_limits import Candidate
 from trainer.evaluate.metrics import softmax
 from trainer.evaluate.prediction import predict
+from trainer.images.batches import Images
 from trainer.images.data import read_images
 from trainer.images.sources import Sample, open_source
 from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import ConcatPool, Network
 from trainer.release.export import ServedNetwork, export_onnx
-from trainer.release.gate import Reference
+from trainer.release.gate import CHUNK, Reference
+from trainer.truth.novelty import embed
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +40,22 @@ def candidate(trained: Path, few_digits: Path) -> Candidate:
     heldout = read_images(
         split, "few", checkpoint.preprocess, trained / "cache", max_bad_fraction=0, threads=1
     ).heldout
-    probabilities = softmax(predict(checkpoint.network, heldout, 16) / bundle.contract.temperature)
-    reference = Reference(heldout, probabilities, checkpoint.labels)
-    return Candidate(bundle.model_path, bundle.contract, reference)
+    neighbours = bundle.neighbours()
+    assert neighbours
+    return Candidate(
+        bundle.model_path,
+        bundle.contract,
+        reference_of(checkpoint.network, bundle.contract.temperature, heldout, neighbours, checkpoint.labels),
+    )
+
+
+def reference_of(
+    network: Network, temperature: float, heldout: Images, neighbours: Neighbours, labels: tuple[str, ...]
+) -> Reference:
+    """What a torch network says."""
+    probabilities = softmax(predict(network, heldout, 16) / temperature)
+    embeddings = embed(network, heldout.pixels(slice(0, CHUNK)))
+    return Reference(heldout, probabilities, embeddings, neighbours, labels)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +68,8 @@ def small_network() -> Network:
         "activation": nn.ReLU(),
         "maxpool": nn.MaxPool2d(3, stride=2, padding=1),
     }
-    head = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(16, 2))
+    pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    head = nn.Sequential(pool, nn.Linear(16, 2))
     with torch.no_grad():
         layers["norm"].running_var.uniform_(0.05, 0.2)  # type: ignore[operator]
     return Network(nn.Sequential(OrderedDict(layers)), head).eval()
@@ -65,9 +82,10 @@ def small(
     """The same images and contract, with this network, exported as it is."""
     contract = candidate.contract.model_copy(update={"temperature": 0.5})
     heldout, model = candidate.reference.heldout, tmp_path_factory.mktemp("small") / "model.onnx"
-    probabilities = softmax(predict(small_network, heldout, 16) / contract.temperature)
+    neighbours = Neighbours(embed(small_network, heldout.pixels(slice(None))), 5)
+    reference = reference_of(small_network, 0.5, heldout, neighbours, candidate.reference.labels)
     export_onnx(ServedNetwork(deepcopy(small_network), contract.temperature), contract, model)
-    return Candidate(model, contract, replace(candidate.reference, probabilities=probabilities))
+    return Candidate(model, contract, reference)
 
 
 def test_the_model_as_it_was_trained_passes(candidate: Candidate) -> None:
@@ -80,7 +98,11 @@ def test_network_that_answers_all_images_alike_is_refused(candidate: Candidate, 
     nn.init.zeros_(last_layer(network).weight)
     export_onnx(ServedNetwork(network, 1.0), candidate.contract, tmp_path / "model.onnx")
     heldout = candidate.reference.heldout
-    alike = replace(candidate.reference, probabilities=softmax(predict(network, heldout, 16)))
+    alike = replace(
+        candidate.reference,
+        probabilities=softmax(predict(network, heldout, 16)),
+        embeddings=embed(network, heldout.pixels(slice(0, CHUNK))),
+    )
     with pytest.raises(GateRefused, match=rf"^weights: .* each of {len(heldout)} held-out images the same"):
         replace(candidate, model=tmp_path / "model.onnx", reference=alike).measure()
 
@@ -159,10 +181,10 @@ def _rounded_pooling(served: ServedNetwork) -> ServedNetwork:
 class _MindsItsNeighbours(ServedNetwork):
     """Right for one image; of several, each answer depends on the others, as when batch norm still trains."""
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        logits, _ = super().forward(pixels)
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, _, embedding = super().forward(pixels)
         mixed = logits + 0.05 * (logits - logits.mean(0, keepdim=True))
-        return mixed, torch.softmax(mixed / self.temperature, dim=1)
+        return mixed, torch.softmax(mixed / self.temperature, dim=1), embedding
 
 
 def _mixed_batch(served: ServedNetwork) -> ServedNetwork:

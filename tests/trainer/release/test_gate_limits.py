@@ -12,9 +12,10 @@ from onnx import numpy_helper
 
 from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels, decode_image
-from fovea.model.bundle import BundleContract
+from fovea.model.bundle import BundleContract, ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.model.sessions import SessionOptions
+from fovea.truth.novelty import Embeddings
 from tests.tiny import picture, stage_bundle
 from trainer.evaluate.metrics import Logits
 from trainer.images.batches import Images
@@ -32,19 +33,18 @@ class Candidate:
     reference: Reference
 
     def measure(self) -> float:
-        return pass_gate(self.model, self.contract, self.reference, threads=1).accuracy
+        return pass_gate(self.model, self.contract, self.reference, threads=1).metrics.accuracy
 
 
 def test_swapped_labels_of_classes_without_heldout_images_are_refused(tmp_path: Path) -> None:
     """Their order changes no accuracy."""
-    bundle = stage_bundle(tmp_path / "tiny")
+    bundle = stage_bundle(tmp_path / "tiny", embeds=True)
     (tmp_path / "red.png").write_bytes(picture("red"))
     crop = decode_image(picture("red"), bundle.contract.preprocess)[None]
     labels = bundle.contract.labels
     target, sample = np.array([labels.index("red")]), Sample(tmp_path / "red.png", "red")
     heldout = Images(crop, np.array([0]), target, (sample,))
-    probabilities = Classifier(bundle, "cpu", 1).classify(crop)
-    sound = Candidate(bundle.model_path, bundle.contract, Reference(heldout, probabilities, labels))
+    sound = Candidate(bundle.model_path, bundle.contract, reference_of(bundle, heldout))
     assert sound.measure() == 1.0
     others = [label for label in labels if label != "red"]
     order = tuple({others[0]: others[1], others[1]: others[0]}.get(label, label) for label in labels)
@@ -56,7 +56,7 @@ def test_swapped_labels_of_classes_without_heldout_images_are_refused(tmp_path: 
 @pytest.fixture
 def many(tmp_path: Path) -> Candidate:
     """300 images, more than are decoded at a time."""
-    bundle = stage_bundle(tmp_path / "tiny")
+    bundle = stage_bundle(tmp_path / "tiny", embeds=True)
     labels, samples = bundle.contract.labels, []
     for label in labels:
         (tmp_path / f"{label}.png").write_bytes(picture(label))
@@ -64,8 +64,15 @@ def many(tmp_path: Path) -> Candidate:
     crops = np.stack([decode_image(sample.read(), bundle.contract.preprocess) for sample in samples])
     rows = np.arange(300) % 3
     heldout = Images(crops, rows, rows, tuple(samples[row] for row in rows))
-    probabilities = Classifier(bundle, "cpu", 1).classify(crops)[rows]
-    return Candidate(bundle.model_path, bundle.contract, Reference(heldout, probabilities, labels))
+    return Candidate(bundle.model_path, bundle.contract, reference_of(bundle, heldout))
+
+
+def reference_of(bundle: ModelBundle, heldout: Images) -> Reference:
+    """What the bundle's own model makes of the images."""
+    pixels, neighbours = heldout.pixels(slice(None)), bundle.neighbours()
+    probabilities, embeddings = Classifier(bundle, "cpu", 1).classify_with_embeddings(pixels)
+    assert neighbours
+    return Reference(heldout, probabilities, embeddings[: gate.CHUNK], neighbours, bundle.contract.labels)
 
 
 def test_all_images_are_run_and_the_first_chunk_at_each_batch_size(
@@ -73,12 +80,15 @@ def test_all_images_are_run_and_the_first_chunk_at_each_batch_size(
 ) -> None:
     run, seen = gate._run, []
 
-    def noting(session: Any, crops: Pixels, batch_size: int) -> Logits:
+    def noting(session: Any, crops: Pixels, batch_size: int) -> tuple[Logits, Embeddings]:
         seen.append((len(crops), batch_size))
         return run(session, crops, batch_size)
 
     monkeypatch.setattr(gate, "_run", noting)
-    measured = pass_gate(many.model, many.contract, many.reference, threads=1)
+    passed = pass_gate(many.model, many.contract, many.reference, threads=1)
+    measured = passed.metrics
+    assert passed.distances.shape == (300,)
+    assert passed.distances == pytest.approx(0, abs=0.05)
     assert (measured.images, measured.accuracy) == (300, 1)
     assert {row.images for row in measured.per_class.values()} == {100}
     assert seen == [(256, 1), (256, 2), (256, 7), (256, 64), (44, 64)]
@@ -150,12 +160,28 @@ def test_numbers_may_be_off_by_a_thousandth_and_one_answer_in_a_thousand(many: C
             gate._check_numbers(probabilities, reference, 1)
 
 
+def test_embedding_may_be_off_by_a_thousandth(many: Candidate) -> None:
+    reference = many.reference
+    for off, is_refused in ((0.0009, False), (0.0011, True), (float("nan"), True)):
+        embeddings = reference.embeddings.copy()
+        embeddings[-1, 0] += off
+        with (
+            pytest.raises(GateRefused, match=r"^weights: .* size 7 an embedding")
+            if is_refused
+            else nullcontext()
+        ):
+            gate._check_embeddings(embeddings, reference, 7)
+    turned = replace(reference, embeddings=reference.embeddings[::-1])
+    with pytest.raises(GateRefused, match=r"^weights: at batch size 1 an embedding .* is off by "):
+        replace(many, reference=turned).measure()
+
+
 def test_accuracy_under_the_contracts_labels_may_be_off_by_a_thousandth(many: Candidate) -> None:
     """Of 4,000 images, by three and by five."""
     answers = np.tile(np.eye(3, dtype=np.float32)[0], (4000, 1))
     samples = (Sample(Path("red.png"), many.contract.labels[0]),) * 4000
     heldout = Images(answers, np.arange(4000), np.zeros(4000, np.int64), samples)
-    reference = Reference(heldout, answers, many.contract.labels)
+    reference = replace(many.reference, heldout=heldout, probabilities=answers)
     for wrong in (3, 5):
         probabilities = answers.copy()
         probabilities[:wrong] = np.eye(3)[1]

@@ -33,10 +33,10 @@ from trainer.images.sources import Sample
 from trainer.learning_rate.decision import fixed_rate, write_decision
 from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import Network
+from trainer.release.half import write_fp16
 from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms
 from trainer.release.release import Released, read_released, release
-from trainer.release.variants import write_fp16
 from trainer.runs.history import FitRecord
 from trainer.runs.lineage import RunOrigin
 from trainer.runs.run_folder import RunFolder
@@ -51,8 +51,8 @@ def colour_network(gain: float) -> Network:
     for layer, weights in ((backbone, torch.eye(3)[:, :, None, None]), (head, gain * torch.eye(3))):
         nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         layer.weight = nn.Parameter(weights.clone())
-    parts = nn.AdaptiveAvgPool2d(1), nn.Flatten(), head
-    return Network(nn.Sequential(backbone), nn.Sequential(*parts)).eval()
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return Network(nn.Sequential(backbone), nn.Sequential(pool, head)).eval()
 
 
 def images(folder: Path) -> Images:
@@ -135,6 +135,24 @@ def test_a_release_is_whole_and_says_what_the_network_says(ended: Trained) -> No
     assert np.array_equal(golden.crops, heldout.pixels(np.array(places)))
     logits = predict(ended.checkpoint.network, heldout, 16)
     assert golden.probabilities == pytest.approx(softmax(logits / contract.temperature)[places], abs=1e-6)
+
+
+def test_a_release_tells_strangers_from_images_like_those_it_held_out(ended: Trained) -> None:
+    ended.release(Terms(anyway=True))
+    bundle = ModelBundle.open(Path(ended.settings.models) / "1")
+    novelty, neighbours = bundle.contract.out_of_distribution, bundle.neighbours()
+    assert novelty
+    assert neighbours
+    assert (novelty.k, novelty.share) == (5, 0.99)
+    assert novelty.auroc.keys() == {"noise", "inverted", "corrupted"}
+    pixels = ended.data.heldout.pixels(slice(None))
+    _, embeddings = Classifier(bundle, "cpu", 1).classify_with_embeddings(pixels)
+    distances = neighbours.distances(embeddings)
+    assert (distances <= novelty.threshold).mean() >= 0.99
+    assert novelty.quantiles == pytest.approx(np.quantile(distances, np.linspace(0, 1, 21)), abs=1e-6)
+    _, of_half = Classifier(bundle, "cpu", 1, "fp16").classify_with_embeddings(pixels)
+    assert of_half == pytest.approx(embeddings, abs=2e-3)
+    assert "What it has not seen" in (ended.run.path / "report.html").read_text()
 
 
 def test_the_figures_are_of_the_test_images_and_all_is_chosen_by_those_held_out(

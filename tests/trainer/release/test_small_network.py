@@ -17,6 +17,7 @@ from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels
 from fovea.model.bundle import BundleContract, TensorSpec
 from fovea.model.sessions import SessionOptions, open_session
+from fovea.truth.novelty import Embeddings
 from tests.tiny import stage_bundle
 from tests.trainer.conftest import train_settings
 from trainer.evaluate.metrics import Logits
@@ -26,7 +27,8 @@ from trainer.images.sources import Sample
 from trainer.network.model import Network
 from trainer.release.export import ServedNetwork, _strip, describe_tensors, export_onnx
 from trainer.release.gate import measure_variant
-from trainer.release.variants import add_variants, write_fp16, write_int8
+from trainer.release.half import write_fp16
+from trainer.release.variants import add_variants, write_int8
 
 SIDE = 16
 TEMPERATURE = 2.5
@@ -44,8 +46,12 @@ class Small:
 
     def torch_says(self, pixels: Pixels) -> tuple[Logits, Logits]:
         with torch.inference_mode():
-            logits, probabilities = self.served(torch.from_numpy(pixels))
+            logits, probabilities, _ = self.served(torch.from_numpy(pixels))
         return logits.numpy(), probabilities.numpy()
+
+    def embeddings(self, pixels: Pixels) -> Embeddings:
+        with torch.inference_mode():
+            return np.asarray(self.served(torch.from_numpy(pixels))[2].numpy())
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU())
     backbone[1].running_mean.normal_()  # type: ignore[operator]
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 3))
+    head = nn.Sequential(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(64, 3))
     served = ServedNetwork(Network(backbone, head).eval(), TEMPERATURE)
     folder = tmp_path_factory.mktemp("small")
     contract = stage_bundle(folder / "staged").contract
@@ -117,6 +123,20 @@ def parts_of(model: onnx.ModelProto) -> list[Any]:
     return [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
 
 
+def test_embeddings_have_length_one_and_are_torchs_at_any_precision_and_batch_size(
+    small: Small, tmp_path: Path
+) -> None:
+    write_fp16(small.model, tmp_path / "fp16.onnx")
+    write_int8(small.model, tmp_path / "int8.onnx", crops(40))
+    for file, off in ((small.model, 1e-5), (tmp_path / "fp16.onnx", 5e-3), (tmp_path / "int8.onnx", 5e-2)):
+        session = open_session(file, "cpu", SessionOptions(1))
+        for count in (1, 2, 7):
+            (embeddings,) = session.run(["embedding"], {"pixels": crops(count)})
+            assert embeddings.dtype == np.float32
+            assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-5)
+            assert np.linalg.norm(embeddings - small.embeddings(crops(count)), axis=1).max() < off
+
+
 def test_whatever_an_exporter_notes_is_taken_out(small: Small) -> None:
     model = onnx.shape_inference.infer_shapes(onnx.load(small.model))
     assert model.graph.value_info
@@ -147,10 +167,11 @@ def test_a_graph_that_was_not_meant_is_not_written(
 
 
 def test_inputs_and_outputs_are_described_by_their_names_types_and_shapes() -> None:
-    inputs, outputs = describe_tensors(224, 37)
+    inputs, outputs = describe_tensors(224, 37, 512)
     assert inputs == (TensorSpec(name="pixels", dtype="uint8", shape=("batch", 224, 224, 3)),)
     assert outputs == tuple(
-        TensorSpec(name=name, dtype="float32", shape=("batch", 37)) for name in ("logits", "probabilities")
+        TensorSpec(name=name, dtype="float32", shape=("batch", values))
+        for name, values in (("logits", 37), ("probabilities", 37), ("embedding", 512))
     )
 
 
@@ -160,7 +181,7 @@ def test_half_precision_keeps_its_types_outside_and_is_half_as_large(small: Smal
     weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) >= 2]
     assert {tensor.data_type for tensor in weights} == {TensorProto.FLOAT16}
     types = [value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)]
-    assert types == [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.FLOAT]
+    assert types == [TensorProto.UINT8, TensorProto.FLOAT, TensorProto.FLOAT, TensorProto.FLOAT]
     assert_is_of(small, model)
     for answer, expected in zip(
         run(tmp_path / "fp16.onnx", crops(5)), small.torch_says(crops(5)), strict=True

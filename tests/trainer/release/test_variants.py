@@ -19,8 +19,9 @@ from fovea.model.sessions import SessionOptions, open_session
 from tests.trainer.conftest import train_settings
 from trainer.images.data import DataSet, read_images
 from trainer.images.sources import open_source
+from trainer.release.half import write_fp16
 from trainer.release.release import read_released
-from trainer.release.variants import add_variants, write_fp16, write_int8
+from trainer.release.variants import add_variants, write_int8
 from trainer.runs.run_folder import RunFolder
 
 

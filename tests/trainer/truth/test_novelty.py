@@ -1,0 +1,60 @@
+"""Strangers are further away, and the threshold leaves the share of held-out images that was asked."""
+
+import numpy as np
+import pytest
+
+from fovea.truth.novelty import Neighbours
+from trainer.truth.novelty import (
+    MAKERS,
+    NEIGHBOUR,
+    Surroundings,
+    auroc,
+    describe_novelty,
+    sample_by_class,
+)
+
+
+def test_auroc_is_how_often_a_stranger_is_further_away_and_half_of_ties() -> None:
+    random = np.random.default_rng(0)
+    known, strangers = random.integers(0, 9, 40) / 8, random.integers(3, 12, 25) / 8
+    pairs = strangers[:, None] - known
+    assert auroc(known, strangers) == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+    assert auroc(known, known) == pytest.approx(0.5)
+    assert auroc(np.zeros(3), np.ones(2)) == 1
+
+
+@pytest.mark.parametrize("share", [0.9, 0.99, 1.0])
+def test_the_share_that_was_asked_is_at_the_threshold_or_nearer(share: float) -> None:
+    known = np.random.default_rng(1).random(150).astype(np.float32)
+    references = np.eye(6, dtype=np.float32)
+    around = Surroundings(Neighbours(references, 5), references, references, {"noise": known + 1})
+    novelty = describe_novelty(around, known, share)
+    assert share <= (known <= np.float32(novelty.threshold)).mean() < share + 2 / 150
+    assert (novelty.k, novelty.share, novelty.auroc) == (5, share, {"noise": 1.0})
+    assert (novelty.quantiles[0], novelty.quantiles[-1]) == (known.min(), known.max())
+    assert sorted(novelty.quantiles) == list(novelty.quantiles)
+
+
+def test_a_sample_has_some_of_each_class_and_beyond_that_as_many_as_there_are() -> None:
+    targets = np.repeat([0, 1, 2, 3], [800, 160, 40, 3])
+    chosen = sample_by_class(targets, 103, seed=0)
+    assert len(set(chosen.tolist())) == 103
+    counts = np.bincount(targets[chosen])
+    assert counts[3] == 3
+    assert counts[2] == NEIGHBOUR
+    assert counts[0] == pytest.approx(5 * counts[1], abs=3)
+    assert np.array_equal(chosen, sample_by_class(targets, 103, seed=0))
+    assert not np.array_equal(chosen, sample_by_class(targets, 103, seed=1))
+    assert np.bincount(targets[sample_by_class(targets, 8, seed=0)]).tolist() == [2, 2, 2, 2]
+    assert np.array_equal(sample_by_class(targets, 2000, seed=0), np.arange(1003))
+
+
+def test_strangers_are_made_of_images_and_are_others() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    made = {kind: make(crops, np.random.default_rng(1)) for kind, make in MAKERS.items()}
+    assert np.array_equal(made["inverted"], 255 - crops)
+    for pixels in made.values():
+        assert (pixels.shape, pixels.dtype) == (crops.shape, np.uint8)
+    kept = (made["corrupted"] == crops).all(3).mean()
+    assert 0.35 < kept < 0.65
+    assert (made["noise"] == crops).mean() < 0.05

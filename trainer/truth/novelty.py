@@ -1,0 +1,134 @@
+"""What tells the images that a network was trained for from strangers: references, and a threshold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fovea.images.preprocess import Pixels
+from fovea.images.spec import PreprocessSpec
+from fovea.truth.novelty import Distances, Embeddings, Neighbours, OutOfDistribution, Stranger
+from trainer.images.batches import Images
+from trainer.images.crops import as_served
+from trainer.network.model import Network, evaluating
+
+LARGEST_REFERENCE: Final = 2000
+"""Training images whose embeddings a bundle holds."""
+NEIGHBOUR: Final = 5
+STRANGERS: Final = 256
+"""Held-out images, at most, of which strangers of each kind are made."""
+QUANTILES: Final = 21
+"""At every twentieth of the held-out images."""
+BATCH: Final = 64
+Scores = npt.NDArray[np.floating]
+"""[n]"""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the network makes of training images, and of images that it was not trained for."""
+
+    neighbours: Neighbours
+    references: Embeddings
+    """float32 [m, D], those of the training images"""
+    heldout: Embeddings
+    """float32 [m, D], of the first held-out images"""
+    strangers: dict[Stranger, Distances]
+    """float32 [n] of each kind"""
+
+
+def look_around(
+    network: Network, train: Images, heldout: Images, spec: PreprocessSpec, seed: int, first: int
+) -> Surroundings:
+    """Embeds a sample of the training images, the `first` held-out ones, and strangers made of some, on the
+    network's device."""
+    chosen = sample_by_class(train.targets, LARGEST_REFERENCE, seed)
+    references = _embed_parts(network, chosen, lambda part: as_served(train, part, spec))
+    neighbours = Neighbours(references, min(NEIGHBOUR, len(references)))
+    some = sample_by_class(heldout.targets, STRANGERS, seed)
+    strangers = {
+        kind: neighbours.distances(_embed_parts(network, some, _made_of(heldout, make, seed)))
+        for kind, make in MAKERS.items()
+    }
+    known = _embed_parts(network, np.arange(min(first, len(heldout))), heldout.pixels)
+    return Surroundings(neighbours, references, known, strangers)
+
+
+def describe_novelty(surroundings: Surroundings, known: Distances, share: float) -> OutOfDistribution:
+    """`known` are the held-out images' distances, of which `share` is to be at the threshold or nearer."""
+    threshold = float(np.quantile(known, share, method="higher"))
+    steps = np.linspace(0, 1, QUANTILES)
+    return OutOfDistribution(
+        k=surroundings.neighbours.k,
+        threshold=threshold,
+        share=share,
+        quantiles=tuple(map(float, np.quantile(known, steps))),
+        auroc={kind: auroc(known, distances) for kind, distances in surroundings.strangers.items()},
+    )
+
+
+def auroc(known: Scores, strangers: Scores) -> float:
+    """The area under the ROC curve: how often a stranger is further away than a known image; ties count half.
+
+    (J. Hanley and B. McNeil, The meaning and use of the area under a ROC curve, Radiology 143, 1982.)
+    """
+    ordered = np.sort(known)
+    nearer = np.searchsorted(ordered, strangers, "left") + np.searchsorted(ordered, strangers, "right")
+    return float(nearer.mean() / 2 / len(known))
+
+
+def sample_by_class(targets: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
+    """The places of `count` images at most, drawn by the seed: of each class as many as the distance looks
+    at, as far as there are, and beyond that in proportion to the classes."""
+    drawn = np.random.default_rng(seed).permutation(len(targets))
+    rank = np.zeros(len(targets), np.int64)
+    sizes = np.bincount(targets)
+    for target in np.unique(targets):
+        members = drawn[targets[drawn] == target]
+        rank[members] = np.arange(len(members))
+    order = np.lexsort((drawn.argsort(), (rank + 0.5) / sizes[targets], np.minimum(rank, NEIGHBOUR)))
+    return np.sort(order[:count])
+
+
+@torch.inference_mode()
+def embed(network: Network, pixels: Pixels) -> Embeddings:
+    """uint8 [n, S, S, 3] -> float32 [n, D], each of length 1."""
+    with evaluating(network):
+        _, embeddings = network.answer(torch.tensor(pixels, device=network.mean.device))
+    return np.asarray(embeddings.cpu().numpy())
+
+
+def _embed_parts(
+    network: Network,
+    chosen: npt.NDArray[np.int64],
+    pixels: Callable[[npt.NDArray[np.int64]], Pixels],
+) -> Embeddings:
+    parts = (chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH))
+    return np.concatenate([embed(network, pixels(part)) for part in parts])
+
+
+Maker = Callable[[Pixels, np.random.Generator], Pixels]
+
+
+def _noise(crops: Pixels, random: np.random.Generator) -> Pixels:
+    return random.integers(0, 256, crops.shape, np.uint8)
+
+
+def _inverted(crops: Pixels, random: np.random.Generator) -> Pixels:
+    return np.asarray(255 - crops)
+
+
+def _corrupted(crops: Pixels, random: np.random.Generator) -> Pixels:
+    lost = random.random(crops.shape[:3]) < 0.5
+    return np.where(lost[..., None], _noise(crops, random), crops)
+
+
+MAKERS: Final[dict[Stranger, Maker]] = {"noise": _noise, "inverted": _inverted, "corrupted": _corrupted}
+
+
+def _made_of(heldout: Images, make: Maker, seed: int) -> Callable[[npt.NDArray[np.int64]], Pixels]:
+    random = np.random.default_rng(seed)
+    return lambda part: make(heldout.pixels(part), random)
