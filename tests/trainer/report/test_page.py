@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fovea.printable import shortened
-from tests.trainer.report.made import ANIMALS, ANSWERS, make_page
+from tests.trainer.report.made import ANIMALS, ANSWERS, DRAWN, make_page
 from trainer.pages.markup import code
 from trainer.runs.run_folder import RunFolder
 
@@ -149,6 +149,7 @@ def test_commands_in_the_advice_are_code_and_escaped() -> None:
 
 
 def test_the_same_training_gives_the_same_report(page: str, trained: Path) -> None:
+    DRAWN.clear()
     assert make_page(trained, ANIMALS, ANSWERS) == page
 
 
