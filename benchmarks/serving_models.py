@@ -14,7 +14,6 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from sklearn.datasets import load_sample_images
 
 from fovea.images.preprocess import decode_image
 from fovea.images.spec import PreprocessSpec
@@ -31,6 +30,8 @@ QUALITY: Final = 90
 
 def photographs(count: int, width: int, height: int) -> list[bytes]:
     """JPEG files: cuttings of the two photographs that scikit-learn ships, enlarged where they are small."""
+    from sklearn.datasets import load_sample_images  # takes a second to import
+
     generator = np.random.default_rng(0)
     pictures = [Image.fromarray(pixels) for pixels in load_sample_images().images]
     scale = max(1.0, 1.05 * width / pictures[0].width, 1.05 * height / pictures[0].height)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_sample_images
 
 LABELS = ("flower", "temple")
 
@@ -15,6 +14,8 @@ LABELS = ("flower", "temple")
 def make_photos(folder: Path, per_class: int, seed: int = 0) -> dict[Path, str]:
     """Writes `folder/LABEL/NNN.EXT`; returns path -> label."""
     generator = np.random.default_rng(seed)
+    from sklearn.datasets import load_sample_images  # takes a second to import
+
     temple, flower = (Image.fromarray(pixels) for pixels in load_sample_images().images)
     labels = {}
     for label, photo in (("flower", flower), ("temple", temple)):
