@@ -79,9 +79,16 @@ class Neighbours:
         A product of matrices would be faster, but its sums depend on the batch's size, and it has threads of
         its own, which wait for each other on cores that decode. Here each pair is a sum of its own.
         """
-        similarities = np.vecdot(np.ascontiguousarray(embeddings)[:, None], self._references)
+        similarities = _products(np.ascontiguousarray(embeddings), self._references)
         kth = np.partition(similarities, -self.k, axis=1)[:, -self.k]
         return np.asarray((1 - kth).clip(0, 2))
+
+
+def _products(these: Embeddings, those: Embeddings) -> npt.NDArray[np.float32]:
+    """[n, D] and [m, D] -> [n, m], each pair's own sum."""
+    if hasattr(np, "vecdot"):
+        return np.asarray(np.vecdot(these[:, None], those))
+    return np.array([[np.dot(this, that) for that in those] for this in these])  # numpy 1, as Triton has it
 
 
 def write_reference(folder: Path, embeddings: Embeddings) -> None:

@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
 from fovea.cpus import available_cpus
 from fovea.errors import FoveaError, ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.logs import silence_decoders
-from fovea.model.bundle import ModelBundle
+from fovea.model.bundle import EMBEDDING, ModelBundle
 from fovea.model.classifier import Classifier, SessionOptions
+from fovea.truth.sets import draws, label_sets
+
+Rows = npt.NDArray[np.float32]
+"""[n, values]"""
 
 
 class TritonPythonModel:
@@ -53,6 +58,8 @@ class TritonPythonModel:
             max_bytes=int(options["max_image_bytes"]),
             max_pixels=int(options["max_image_pixels"]),
         )
+        self._novelty, self._neighbours = bundle.contract.out_of_distribution, bundle.neighbours()
+        self._sets = bundle.contract.sets_of(self._classifier.precision)
         self._labels = np.array([label.encode() for label in self._classifier.labels], dtype=np.object_)
         self._decoders = ThreadPoolExecutor(threads, "decode")
         _warm_up(self._classifier, sizes)
@@ -62,7 +69,8 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """A response to each request: `probabilities` and `logits` [n, classes], `label` [n, 1].
+        """A response to each request: `probabilities` and `logits` [n, classes], `label` [n, 1], and what
+        else it names, see `_details`.
 
         A bad image is an error of its own request; the images of all others are computed together.
         """
@@ -71,15 +79,24 @@ class TritonPythonModel:
         good = [crops for crops in decoded if not isinstance(crops, pb_utils.TritonError)]
         if not good:
             return [pb_utils.InferenceResponse(error=error) for error in decoded]
-        answers = self._classifier.classify_with_logits(np.concatenate(good))
+        answers = self._answers(np.concatenate(good), requests)
         responses, row = [], 0
-        for crops in decoded:
+        for request, crops in zip(requests, decoded, strict=True):
             if isinstance(crops, pb_utils.TritonError):
                 responses.append(pb_utils.InferenceResponse(error=crops))
             else:
-                responses.append(self._response(answers[row : row + len(crops)]))
+                own = {name: rows[row : row + len(crops)] for name, rows in answers.items()}
+                responses.append(self._response(own, crops, request.requested_output_names()))
                 row += len(crops)
         return responses
+
+    def _answers(self, pixels: Pixels, requests: Sequence[Any]) -> dict[str, Rows]:
+        """The model's outputs, as far as any of the requests needs them."""
+        names = ["probabilities", "logits"]
+        asked = {name for request in requests for name in request.requested_output_names()}
+        if asked & {"distance", "unknown", EMBEDDING}:
+            names.append(EMBEDDING)
+        return dict(zip(names, self._classifier.answers(pixels, names), strict=True))
 
     def finalize(self) -> None:
         """Is called when the version is unloaded."""
@@ -91,12 +108,31 @@ class TritonPythonModel:
         images = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()
         return [self._decoders.submit(self._decode, bytes(image)) for image in images[:, 0]]
 
-    def _response(self, answers: "np.ndarray[Any, np.dtype[np.float32]]") -> Any:
-        """`answers` [n, 2, classes]: probabilities, then logits."""
-        probabilities, logits = (np.ascontiguousarray(answers[:, which]) for which in (0, 1))
-        labels = self._labels[probabilities.argmax(axis=1)].reshape(-1, 1)
-        tensors = {"probabilities": probabilities, "logits": logits, "label": labels}
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, rows) for name, rows in tensors.items()])
+    def _response(self, answers: dict[str, Rows], crops: Pixels, asked: Sequence[str]) -> Any:
+        """`answers` [n, values] of the request's images, whose `crops` are uint8 [n, S, S, 3]."""
+        labels = self._labels[answers["probabilities"].argmax(axis=1)].reshape(-1, 1)
+        tensors = {**answers, "label": labels, **self._details(answers, crops, asked)}
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor(name, np.ascontiguousarray(rows))
+                for name, rows in tensors.items()
+                if name in asked
+            ]
+        )
+
+    def _details(self, answers: dict[str, Rows], crops: Pixels, asked: Sequence[str]) -> dict[str, Any]:
+        """`distance` float32 and `unknown` bool [n, 1], `label_set` bool [n, classes]: Triton asks for all
+        outputs where its caller names none."""
+        details: dict[str, Any] = {}
+        if self._neighbours is not None and self._novelty is not None and {"distance", "unknown"} & {*asked}:
+            distances = self._neighbours.distances(answers[EMBEDDING]).reshape(-1, 1)
+            details |= {"distance": distances, "unknown": distances > self._novelty.threshold}
+        if self._sets is not None and "label_set" in asked:
+            details["label_set"] = np.zeros(answers["probabilities"].shape, np.bool_)
+            chosen = label_sets(answers["probabilities"], draws(crops), self._sets.quantile)
+            for row, indexes in zip(details["label_set"], chosen, strict=True):
+                row[indexes] = True
+        return details
 
 
 class _Asked(NamedTuple):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
-from fovea.model.bundle import MODEL_FILE, BundleContract
+from fovea.model.bundle import EMBEDDING, MODEL_FILE, BundleContract
 from server.triton.config import TritonSettings
 
 CONFIG_FILE: Final = "config.pbtxt"
@@ -34,7 +34,7 @@ def image_config(name: str, contract: BundleContract, settings: TritonSettings) 
         name,
         "python",
         '{ name: "image" data_type: TYPE_STRING dims: [ 1 ] }',
-        [*_rows(contract), label],
+        [*_rows(contract), label, *_details(contract, settings), *_embedding(contract)],
         contract,
         settings,
     ) + _parameters(parameters)
@@ -51,7 +51,14 @@ def pixels_config(name: str, contract: BundleContract, settings: TritonSettings)
         f'inputs {{ key: "pixels" value {{ {shape} zero_data: true }} }} }} ]\n'
     )
     return (
-        _config(name, "onnxruntime", f'{{ name: "pixels" {shape} }}', _rows(contract), contract, settings)
+        _config(
+            name,
+            "onnxruntime",
+            f'{{ name: "pixels" {shape} }}',
+            [*_rows(contract), *_embedding(contract)],
+            contract,
+            settings,
+        )
         + f'default_model_filename: "{MODEL_FILE}"\n'
         + warm_up
     )
@@ -98,6 +105,22 @@ def _rows(contract: BundleContract) -> list[str]:
         f'label_filename: "{contract.version}/{LABELS_FILE}"'
     )
     return [f'{{ name: "{output}" {facts} }}' for output in ("probabilities", "logits")]
+
+
+def _details(contract: BundleContract, settings: TritonSettings) -> list[str]:
+    """What a bundle says of an image besides, as our own server gives it."""
+    rows = []
+    if contract.out_of_distribution is not None:
+        rows += ['{ name: "distance" data_type: TYPE_FP32 dims: [ 1 ] }']
+        rows += ['{ name: "unknown" data_type: TYPE_BOOL dims: [ 1 ] }']
+    if contract.sets_of(settings.precision) is not None:
+        rows += [f'{{ name: "label_set" data_type: TYPE_BOOL dims: [ {len(contract.labels)} ] }}']
+    return rows
+
+
+def _embedding(contract: BundleContract) -> list[str]:
+    size = contract.output_values.get(EMBEDDING)
+    return [] if size is None else [f'{{ name: "{EMBEDDING}" data_type: TYPE_FP32 dims: [ {size} ] }}']
 
 
 def _instances(settings: TritonSettings) -> str:

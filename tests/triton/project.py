@@ -13,7 +13,8 @@ def publish_tiny(models: Path, staging: Path, gain: float = 8.0, labels: str = "
     _run(
         "from pathlib import Path; import sys; from tests import tiny; "
         "_, models, staging, gain, labels = sys.argv; "
-        "tiny.publish_bundle(Path(models), Path(staging), gain=float(gain), labels=tuple(labels.split(',')))",
+        "tiny.publish_bundle(Path(models), Path(staging), gain=float(gain), labels=tuple(labels.split(',')), "
+        "embeds=True)",
         *(str(models), str(staging), str(gain), labels),
     )
 

@@ -11,6 +11,7 @@ import pytest
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
 
 from fovea.images.preprocess import decode_image
+from fovea.truth.sets import draws, label_sets
 from tests.triton.callers import Caller, calling
 from tests.triton.calls import picture
 from tests.triton.conftest import Digits, Served
@@ -43,7 +44,8 @@ def test_server_says_what_it_can(caller: Caller) -> None:
     assert extensions <= set(metadata["extensions"])
 
 
-def test_model_says_what_it_takes_and_gives(caller: Caller) -> None:
+def test_model_says_what_it_takes_and_gives(caller: Caller, digits: Digits) -> None:
+    contract = digits.classifier.bundle.contract
     metadata = caller.model("digits")
     assert (metadata["name"], metadata["versions"]) == ("digits", ["1"])
     tensors = [
@@ -55,7 +57,32 @@ def test_model_says_what_it_takes_and_gives(caller: Caller) -> None:
         ("probabilities", "FP32", [-1, 10]),
         ("logits", "FP32", [-1, 10]),
         ("label", "BYTES", [-1, 1]),
+        ("distance", "FP32", [-1, 1]),
+        ("unknown", "BOOL", [-1, 1]),
+        ("label_set", "BOOL", [-1, 10]),
+        ("embedding", "FP32", [-1, contract.output_values["embedding"]]),
     ]
+
+
+def test_both_say_the_same_of_what_the_model_does_not_know(caller: Caller, digits: Digits) -> None:
+    contract, images = digits.classifier.bundle.contract, digits.images[:16]
+    crops = np.stack([decode_image(image, contract.preprocess) for image in images])
+    probabilities, embeddings = digits.classifier.classify_with_embeddings(crops)
+    neighbours = digits.classifier.bundle.neighbours()
+    novelty, sets = contract.out_of_distribution, contract.prediction_sets
+    assert neighbours is not None
+    assert novelty is not None
+    assert sets is not None
+    distances = neighbours.distances(embeddings)
+    chosen = label_sets(probabilities, draws(crops), sets.quantile)
+    names = ("distance", "unknown", "label_set", "embedding")
+    outputs = [output for name in names for output in caller.output(name)]
+    answer = caller.client.infer("digits", caller.images(images), outputs=outputs)
+    np.testing.assert_allclose(answer.as_numpy("distance")[:, 0], distances, rtol=0, atol=1e-5)
+    assert answer.as_numpy("unknown")[:, 0].tolist() == (distances > novelty.threshold).tolist()
+    rows = [np.flatnonzero(row).tolist() for row in answer.as_numpy("label_set")]
+    assert rows == [sorted(indexes) for indexes in chosen]
+    np.testing.assert_allclose(answer.as_numpy("embedding"), embeddings, rtol=0, atol=1e-5)
 
 
 def test_repository_lists_the_model(caller: Caller) -> None:
