@@ -4,6 +4,7 @@ const element = (id) => document.getElementById(id);
 const shown = { own: "", crop: "" };
 let asking = new AbortController();
 let image = null;
+let wants = {};
 let chosen = new URLSearchParams(location.search).get("model") || "";
 
 class Refused extends Error {
@@ -71,6 +72,10 @@ function showModel(model) {
   const measured = `${percent(model.metrics.accuracy)} right of ${model.metrics.images.toLocaleString("en")} held-out images`;
   element("model").textContent = `Version ${model.model.version}, ${labels} labels, ${measured}; ${model.precision} on ${model.provider}.`;
   element("model").dataset.threshold = model.abstain_threshold;
+  wants = {
+    ...("unknown_threshold" in model ? { want_distance: true } : {}),
+    ...("label_set_coverage" in model ? { want_label_set: true } : {}),
+  };
   showCommand();
 }
 
@@ -100,7 +105,8 @@ async function classify(file) {
   const started = performance.now();
   try {
     const options = { method: "POST", body: file, signal };
-    const answer = await (await ask(`/v1/classify?${query()}`, options)).json();
+    const asked = new URLSearchParams({ ...Object.fromEntries(query()), ...wants });
+    const answer = await (await ask(`/v1/classify?${asked}`, options)).json();
     if (signal.aborted) return;
     showAnswer(answer, performance.now() - started);
     await showCrop(file, answer.model, signal);
@@ -126,10 +132,12 @@ function showAnswer(answer, tookMs) {
   element("answer-title").textContent = answer.abstained ? "The model abstains" : guess;
   element("abstained").hidden = !answer.abstained;
   element("abstained").textContent = doubt;
+  element("unknown").hidden = !answer.unknown;
   element("predictions").tBodies[0].replaceChildren(...answer.predictions.map(row));
   showFacts(answer, tookMs);
   element("answer").hidden = false;
-  say(answer.abstained ? `The model abstains. ${doubt}` : `The model says ${guess}.`, true);
+  const strange = answer.unknown ? ` ${element("unknown").textContent}` : "";
+  say((answer.abstained ? `The model abstains. ${doubt}` : `The model says ${guess}.`) + strange, true);
   element("answer").scrollIntoView({ block: "nearest" });
 }
 
@@ -155,7 +163,10 @@ function row(prediction) {
 function showFacts(answer, tookMs) {
   const { model, timing } = answer;
   const together = timing.batch_size === 1 ? "by itself" : `together with ${timing.batch_size - 1} others`;
+  const set = answer.label_set;
   const facts = [
+    ...(set ? [[`The truth in ${percent(set.coverage)} of all images`, set.labels.join(", ") || "none of the labels"]] : []),
+    ...("distance" in answer ? [["Distance from the training's images", answer.distance.toFixed(3)]] : []),
     ["Model", `${model.name}, version ${model.version}, ${model.digest.slice(0, 12)}`],
     ["Decoded in", milliseconds(timing.decode_us)],
     ["Waited", milliseconds(timing.queue_us)],

@@ -157,6 +157,8 @@ def test_a_person_sees_the_answer_the_crop_doubt_and_errors(
             expect(page.get_by_role("heading", name="red, 9")).to_be_visible()
             expect(page.locator("#predictions tbody tr")).to_have_count(3)
             expect(page.locator("#facts")).to_contain_text("tiny, version 1")
+            expect(page.locator("#facts")).to_contain_text("The truth in 90.0 % of all images")
+            expect(page.locator("#unknown")).to_be_hidden()
             expect(page.get_by_alt_text("as the model saw it")).to_be_visible()
             expect(page.locator("#crop-caption")).to_contain_text("16 by 16 pixels")
             assert tab.violations() == [], look
@@ -165,6 +167,7 @@ def test_a_person_sees_the_answer_the_crop_doubt_and_errors(
             page.get_by_label("Choose an image").set_input_files(tmp_path / "grey.png")
             expect(page.get_by_role("heading", name="The model abstains")).to_be_visible()
             expect(page.locator("#abstained")).to_contain_text("below the threshold of 60.0 %")
+            expect(page.locator("#unknown")).to_contain_text("unlike all that the model was trained on")
             assert tab.violations() == [], look
             assert tab.complaints == [], look
 
