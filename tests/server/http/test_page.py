@@ -157,7 +157,7 @@ def test_a_person_sees_the_answer_the_crop_doubt_and_errors(
             expect(page.get_by_role("heading", name="red, 9")).to_be_visible()
             expect(page.locator("#predictions tbody tr")).to_have_count(3)
             expect(page.locator("#facts")).to_contain_text("tiny, version 1")
-            expect(page.locator("#facts")).to_contain_text("The truth in 90.0 % of all images")
+            expect(page.locator("#facts")).to_contain_text("Labels it may have, right for 90.0 % of images")
             expect(page.locator("#unknown")).to_be_hidden()
             expect(page.get_by_alt_text("as the model saw it")).to_be_visible()
             expect(page.locator("#crop-caption")).to_contain_text("16 by 16 pixels")
