@@ -20,7 +20,7 @@ from server.models.folders import shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
-from server.telemetry.drift import KINDS, TENTHS, drift_gauges
+from server.telemetry.drift import KINDS, TENTHS, AccuracyGauge, drift_gauges
 from server.telemetry.exemplars import EXEMPLAR
 from server.telemetry.model_metrics import ModelMetrics
 
@@ -264,6 +264,7 @@ class ModelStatistics:
         """By how many images they had."""
         self.drifts = drift_gauges(contract, precision)
         """By KINDS."""
+        self.accuracy = AccuracyGauge(contract.metrics_of(precision))
         self._calls: dict[str, CallTallies] = {}
         self._metrics = metrics
         # Looking a label up costs more than counting it; and a series has to be there before it is counted.
@@ -289,6 +290,7 @@ class ModelStatistics:
         self._by_class[best].inc()
         self._classes[best] += 1
         self._confidences[_tenth(confidence)] += 1
+        self.accuracy.add(confidence)
         self._abstentions[0 if abstained else 1] += 1
         self._metrics.confidence.observe(confidence)
         if abstained:

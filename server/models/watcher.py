@@ -185,7 +185,10 @@ class Watcher:
     async def _go_live(self, model: ServedModel) -> None:
         before = self._models.current.bundle if self._models.current else None
         self._models.swap(model)
-        self._metrics.show_model(model.bundle, model.provider, model.precision, model.statistics.drifts)
+        figures = model.statistics
+        self._metrics.show_model(
+            model.bundle, model.provider, model.precision, figures.drifts, figures.accuracy
+        )
         verdict = model.contract.verdict
         if verdict and verdict.word == "Not fit to ship":
             facts = self._facts(model.contract.version) | {"against": "; ".join(verdict.against)}

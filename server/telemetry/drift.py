@@ -1,13 +1,17 @@
-"""Whether a model says other things of today's images than it said of the held-out ones."""
+"""Whether a model says other things of today's images than it said of the held-out ones, and how many of its
+answers are expected to be right."""
 
 import math
 from threading import Lock
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from fovea.model.bundle import BundleContract, Precision
 from fovea.model.distance import Counts, abstentions, predicted_on_held_out, psi, psi_by_chance, tenths
+from fovea.model.measured import CONFIDENCE_BINS, Metrics
+from fovea.truth.expected import Answers, expected_accuracy
 
 KINDS: Final = ("classes", "confidence", "abstentions", "distances")
 """What of the predictions is compared; distances only as far as they are measured."""
@@ -15,6 +19,29 @@ TENTHS: Final = 10
 """Of the confidence, from 0 to 1."""
 WINDOW_IMAGES: Final = 1_000
 WINDOW_IMAGES_PER_CLASS: Final = 50
+
+
+Figures = npt.NDArray[np.float64]
+"""[rows, kinds], which only grow: images first, then what is added up of them."""
+
+
+class Window:
+    """The latest of figures, from any thread."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+        self._older: Figures | None = None
+        self._newer: Figures | None = None
+        self._lock = Lock()
+
+    def latest(self, figures: Figures) -> Figures:
+        """Of one to two windows of images, or more where nobody asked for longer than that."""
+        with self._lock:
+            if self._older is None or self._newer is None:
+                self._older = self._newer = np.zeros_like(figures)
+            if figures[0].sum() - self._newer[0].sum() >= self.images:
+                self._older, self._newer = self._newer, figures
+            return np.asarray(figures - self._older)
 
 
 class DriftGauge:
@@ -27,9 +54,7 @@ class DriftGauge:
         self._reference = reference
         self.counts = [0] * len(reference)
         """Predictions so far, by the index of the class, or of what else they are told apart by."""
-        self._window = max(WINDOW_IMAGES, WINDOW_IMAGES_PER_CLASS * len(reference))
-        self._older = self._newer = np.zeros(len(reference), np.int64)
-        self._lock = Lock()
+        self._window = Window(max(WINDOW_IMAGES, WINDOW_IMAGES_PER_CLASS * len(reference)))
 
     def psi(self) -> float:
         """Of the latest predictions; NaN until there are enough of them."""
@@ -44,15 +69,50 @@ class DriftGauge:
         return psi_by_chance(int(latest.sum()), int(self._reference.sum()), len(latest))
 
     def _is_enough(self, latest: Counts) -> bool:
-        return bool(len(latest) > 1 and latest.sum() >= self._window and self._reference.sum() > 0)
+        return bool(len(latest) > 1 and latest.sum() >= self._window.images and self._reference.sum() > 0)
 
     def _latest(self) -> Counts:
-        """One to two windows of predictions, or more where nobody asked for longer than that."""
-        with self._lock:
-            counts = np.array(self.counts, np.int64)
-            if counts.sum() - self._newer.sum() >= self._window:
-                self._older, self._newer = self._newer, counts
-            return counts - self._older
+        latest = self._window.latest(np.array([self.counts], np.float64))
+        return np.asarray(latest[0], np.int64)
+
+
+class AccuracyGauge:
+    """How many of one model's latest answers are expected to be right.
+
+    Who predicts calls `add`, in one thread; `expected`, `low` and `high` may be called by any, and are NaN
+    until there are enough answers, and for an older bundle, which does not tell how often it was right.
+    """
+
+    def __init__(self, released: Metrics) -> None:
+        self._measured, self._right = released.confidences, released.right_by_confidence
+        self._images = [0] * CONFIDENCE_BINS
+        self._confidence = [0.0] * CONFIDENCE_BINS
+        self._window = Window(WINDOW_IMAGES)
+
+    def add(self, confidence: float) -> None:
+        """`confidence`: the probability of the best class."""
+        if confidence >= 0:  # it may be no number
+            place = min(int(confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1)
+            self._images[place] += 1
+            self._confidence[place] += confidence
+
+    def expected(self) -> float:
+        return self._of_latest()[0]
+
+    def low(self) -> float:
+        """The end of the 95 % interval, as `high` is."""
+        return self._of_latest()[1]
+
+    def high(self) -> float:
+        return self._of_latest()[2]
+
+    def _of_latest(self) -> tuple[float, float, float]:
+        images, confidence = self._window.latest(np.array([self._images, self._confidence]))
+        if images.sum() < WINDOW_IMAGES or self._measured is None or self._right is None:
+            return math.nan, math.nan, math.nan
+        answers = Answers(images.astype(int).tolist(), confidence.tolist())
+        expected = expected_accuracy(answers, self._measured, self._right)
+        return (expected.accuracy, *expected.interval_95) if expected else (math.nan,) * 3
 
 
 def drift_gauges(contract: BundleContract, precision: Precision) -> dict[str, DriftGauge]:

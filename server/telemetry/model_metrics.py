@@ -8,10 +8,12 @@ import prometheus_client as prometheus
 
 from fovea.model.bundle import ModelBundle, Precision
 from server.telemetry.call_metrics import SECONDS
-from server.telemetry.drift import KINDS, DriftGauge
+from server.telemetry.drift import KINDS, AccuracyGauge, DriftGauge
 
 MODEL: Final = "model"
 """The label that tells several models apart."""
+EXPECTED: Final = ("mean", "low", "high")
+"""Of the accuracy: the estimate, and the ends of its interval."""
 OUTCOMES: Final = ("swapped", "refused", "gone", "failed")
 """Of a reload."""
 
@@ -57,6 +59,13 @@ class ModelFamilies:
         self.drift_psi_chance = self._gauge(
             "drift_psi_chance",
             "What fovea_drift_psi exceeds once in a hundred where nothing has changed, for samples as small.",
+            "of",
+        )
+        self.expected_accuracy = self._gauge(
+            "expected_accuracy",
+            "Share of the latest answers that is expected to be right, and the ends of its 95 % interval: an "
+            "estimate by their probabilities, which fails where fovea_drift_psi is large. NaN until there "
+            "were 1,000.",
             "of",
         )
         self.reloads = self._counter(
@@ -123,11 +132,18 @@ class ModelMetrics:
             )
             for kind in KINDS
         }
+        expected = _Labelled(families.expected_accuracy, name)
+        self._expected = {kind: expected.labels(kind) for kind in EXPECTED}
         self._loaded_at: prometheus.Gauge = self._own(families.loaded_at)
         self._show_no_model_yet()
 
     def show_model(
-        self, bundle: ModelBundle, provider: str, precision: Precision, drifts: Mapping[str, DriftGauge]
+        self,
+        bundle: ModelBundle,
+        provider: str,
+        precision: Precision,
+        drifts: Mapping[str, DriftGauge],
+        accuracy: AccuracyGauge,
     ) -> None:
         contract = bundle.contract
         self._own(self._families.info()).info(
@@ -144,13 +160,17 @@ class ModelMetrics:
             psi, chance = self._drift[kind]
             psi.set_function(drift.psi)
             chance.set_function(drift.chance)
+        for gauge, of in zip(
+            self._expected.values(), (accuracy.expected, accuracy.low, accuracy.high), strict=True
+        ):
+            gauge.set_function(of)
         self._loaded_at.set_to_current_time()
 
     def _show_no_model_yet(self) -> None:
         for outcome in OUTCOMES:
             self.reloads.labels(outcome)
         self._loaded_at.set(math.nan)
-        for gauges in self._drift.values():
+        for gauges in (*self._drift.values(), self._expected.values()):
             for gauge in gauges:
                 gauge.set(math.nan)
 

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from fovea.model.distance import Counts
-from server.telemetry.drift import DriftGauge
+from fovea.model.measured import Metrics
+from server.telemetry.drift import AccuracyGauge, DriftGauge
 
+RELEASED = Metrics(
+    images=2000,
+    accuracy=0.7,
+    loss=0.5,
+    ece=0.05,
+    per_class={},
+    confidences=(*[0] * 10, 1000, *[0] * 8, 1000),
+    right_by_confidence=(*[0] * 10, 500, *[0] * 8, 900),
+)
 REFERENCE = np.array([40, 40, 20])
 
 
@@ -41,6 +51,28 @@ def test_asking_twice_gives_the_same() -> None:
     gauge = DriftGauge(REFERENCE)
     predict(gauge, [900, 50, 50])
     assert gauge.psi() == gauge.psi()
+
+
+def test_the_accuracy_to_expect_is_of_the_latest_answers_and_nan_before() -> None:
+    gauge = AccuracyGauge(RELEASED)
+    for confidence in [0.99] * 998 + [math.nan, -1.0, 1.0]:
+        gauge.add(confidence)
+    assert math.isnan(gauge.expected())
+    gauge.add(1.0)
+    assert gauge.expected() == pytest.approx(0.9, abs=0.01)
+    for _ in range(3):
+        for _ in range(1000):
+            gauge.add(0.52)
+        expected = gauge.expected()
+    assert gauge.low() < expected < gauge.high()
+    assert expected == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_older_bundle_lets_nothing_be_expected() -> None:
+    gauge = AccuracyGauge(RELEASED.model_copy(update={"right_by_confidence": None}))
+    for _ in range(2000):
+        gauge.add(0.9)
+    assert math.isnan(gauge.expected())
 
 
 def predict(gauge: DriftGauge, counts: list[int] | Counts) -> None:
