@@ -10,6 +10,7 @@ from prometheus_client import Metric
 
 from fovea import client
 from fovea.model.bundle import ModelBundle
+from server.telemetry.drift import AccuracyGauge
 from server.telemetry.metrics import Metrics
 from tests.surface.recording import compare
 
@@ -28,7 +29,8 @@ def descriptor(module: str) -> object:
 
 def test_metrics_are_as_recorded(tiny_bundle: ModelBundle) -> None:
     metrics = Metrics()
-    metrics.of_model("pets").show_model(tiny_bundle, "cpu", "fp32", {})
+    accuracy = AccuracyGauge(tiny_bundle.contract.metrics)
+    metrics.of_model("pets").show_model(tiny_bundle, "cpu", "fp32", {}, accuracy)
     families = (family for family in metrics.registry.collect() if family.name.startswith("fovea_"))
     compare("metrics.json", {family.name: described(family) for family in families})
 

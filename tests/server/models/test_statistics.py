@@ -62,7 +62,7 @@ def test_distances_are_counted_and_those_beyond_the_threshold_are_unknown(
 ) -> None:
     contract = tiny_bundle.contract
     statistics = ModelStatistics(metrics, contract, "fp32")
-    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts)
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts, statistics.accuracy)
     distances = MeasuredDistances(contract, metrics, statistics.drifts["distances"], 0)
     for distance in (0.0, 0.05, 0.051, 1.5):
         distances.count(distance)
@@ -89,7 +89,7 @@ def test_sample_of_the_images_is_measured_where_the_model_can(
 
 def test_drift_is_the_shown_models(metrics: ModelMetrics, tiny_bundle: ModelBundle) -> None:
     statistics = ModelStatistics(metrics, tiny_bundle.contract, "fp32")
-    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts)
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts, statistics.accuracy)
     assert all(map(math.isnan, drifts_on(metrics).values()))
     assert all(math.isnan(sample(metrics, "drift_psi_chance", of=kind) or 0) for kind in KINDS)
     for _ in range(1000):
@@ -107,7 +107,7 @@ def test_a_model_that_abstains_and_was_sure_has_drifted(
     measured = {"images": 1200, "confidences": (*[0] * 18, 300, 900), "abstained": 0}
     sure = contract.metrics.model_copy(update=measured)
     statistics = ModelStatistics(metrics, contract.model_copy(update={"metrics": sure}), "fp32")
-    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts)
+    metrics.show_model(tiny_bundle, "CPUExecutionProvider", "fp32", statistics.drifts, statistics.accuracy)
     for n in range(1200):
         statistics.count_prediction(n % 3, 0.95 if n % 20 else 1.0, abstained=False)
     assert max(drifts_on(metrics).values()) < 0.1
