@@ -118,7 +118,8 @@ def _version(package: str) -> str:
 
 
 def _data_of(start: Start) -> dict[str, str]:
-    return {"images": start.data.digest, "weights": str(start.weights_sha256)}
+    used = f"{start.data.digest}, {len(start.data.train)} to train on"
+    return {"images": used, "weights": str(start.weights_sha256)}
 
 
 def _check_shares(start: Start, settings: AnySettings) -> None:
@@ -181,6 +182,7 @@ def read_data(split: Split, settings: AnySettings, threads: int, preprocess: Pre
         max_bad_fraction=settings.max_bad_fraction,
         threads=threads,
         in_training=in_training.model_copy(update={"interpolation": preprocess.interpolation}),
+        flip=settings.flip,
     )
     logger.info(
         "%d images to train on, %d held out, %s%d classes",

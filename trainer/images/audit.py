@@ -31,6 +31,8 @@ class UsableFile:
     digest: str
     """sha256 of its content"""
     traits: tuple[str, ...] = ()
+    is_copy: bool = False
+    """it is left out: a later part has nearly the same picture"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,16 @@ def check_bad(data: str, bad: Sequence[BadFile], total: int, max_bad_fraction: f
 def left_out(bad: Sequence[BadFile]) -> str:
     """One line on files that cannot be decoded, of which there are some."""
     return f"images left out: {len(bad)}; the first is {bad[0].path}: {bad[0].reason}"
+
+
+@dataclass(frozen=True)
+class NearlyLeaked:
+    """A file that was left out, for a later part has nearly the same picture."""
+
+    path: str
+    other: str
+    """the file there"""
+    reason: str
 
 
 class NotTakenRecord(BaseModel, frozen=True):
@@ -86,6 +98,12 @@ class AuditRecord(BaseModel, frozen=True):
     duplicates: list[tuple[str, ...]] = []
     traits: dict[str, int] = {}
     doubtful: dict[str, list[str]] = {}
+    nearly_leaked: list[NearlyLeaked] = []
+    near_duplicates: list[tuple[str, ...]] = []
+    near_conflicts: list[tuple[str, ...]] = []
+    """see `Copies`"""
+    pictures: dict[str, str] = {}
+    """file -> a data URI, of a few of those that are named"""
 
     @property
     def trained_on(self) -> int:
@@ -188,12 +206,12 @@ class Audit:
 def audit(
     train: Iterable[UsableFile], heldout: Iterable[UsableFile], test: Iterable[UsableFile] | None = None
 ) -> Audit:
-    """Compares contents byte for byte, by their digests; a picture that was saved anew is another."""
+    """Compares contents byte for byte, by their digests; for pictures that were saved anew, see `copies`."""
     train, heldout, tested = tuple(train), tuple(heldout), tuple(test or ())
     in_test = {file.digest: f"in test as {file.sample}" for file in tested}
     in_later = {file.digest: f"held out as {file.sample}" for file in heldout} | in_test
-    parts = {"train": [file for file in train if file.digest not in in_later]}
-    parts["heldout"] = [file for file in heldout if file.digest not in in_test]
+    parts = {"train": [f for f in train if f.digest not in in_later and not f.is_copy]}
+    parts["heldout"] = [f for f in heldout if f.digest not in in_test and not f.is_copy]
     if test is not None:
         parts["test"] = list(tested)
     used = list(chain(*parts.values()))

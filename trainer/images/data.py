@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Final
 
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
@@ -16,14 +15,19 @@ from trainer.images.audit import (
     AuditRecord,
     BadFile,
     NotTakenRecord,
-    UsableFile,
     audit,
     check_bad,
     left_out,
 )
 from trainer.images.batches import Images
-from trainer.images.pixels import Decoded, decode_all
-from trainer.images.sources import Sample, Split, check_split
+from trainer.images.copies import Copies, find_copies, picture_of
+from trainer.images.part import Part
+from trainer.images.pixels import decode_all
+from trainer.images.sources import Split, check_split
+from trainer.pages.pictures import as_webp
+
+MOST_SHOWN: Final = 6
+"""Pictures of each kind that are kept for the report."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,13 @@ class DataSet:
     """Exactly what serving would make of the files. By them a training chooses."""
     bad: tuple[BadFile, ...]
     comparison: Audit
+    copies: Copies
     digest: str
     """sha256 over the contents and labels of all images, hexadecimal"""
     passed_over: PassedOver
     """files that were there, and are no images by their names or have no label"""
+    pictures: dict[str, str]
+    """file -> a data URI, of some that somebody should look at"""
     test: Images | None = None
     """As held-out ones; nothing is chosen by them. None where there is no such part."""
 
@@ -65,6 +72,10 @@ class DataSet:
             duplicates=list(comparison.duplicates),
             traits=comparison.traits,
             doubtful=comparison.doubtful,
+            nearly_leaked=list(self.copies.leaked),
+            near_duplicates=list(self.copies.groups),
+            near_conflicts=list(self.copies.conflicts),
+            pictures=self.pictures,
         )
 
     def findings(self) -> Iterator[str]:
@@ -73,6 +84,7 @@ class DataSet:
             yield f"files not taken: {self.passed_over.line()}"
         if self.bad:
             yield left_out(self.bad)
+        yield from self.copies.findings()
         yield from self.comparison.findings()
 
 
@@ -85,19 +97,21 @@ def read_images(
     max_bad_fraction: float,
     threads: int,
     in_training: PreprocessSpec | None = None,
+    flip: bool = True,
 ) -> DataSet:
     """Decodes the images of `split`, or finds them in the cache: those to train on by `in_training`, or by
     default as `spec` has them before it cuts, the others by `spec`.
 
     Files that cannot be decoded are left out and named in `bad`; training images whose content is held out or
     tested on too, and held-out ones whose content is tested on, are left out and named in `comparison`, for
-    else the accuracy would be better than the truth.
+    else the accuracy would be better than the truth. So are those of which a later part has nearly the same
+    picture, `flip` says whether also a mirrored one.
     Raises DataInvalid when bad files are more than `max_bad_fraction` of all or leave a class nothing to
     train on, Unavailable when the cache cannot be written.
     """
     whole = in_training or spec.model_copy(update={"size": spec.resize})
     parts = [
-        _Part(samples, decode_all(samples, of_part, cache_dir, threads))
+        Part(samples, decode_all(samples, of_part, cache_dir, threads), of_part)
         for samples, of_part in ((split.train, whole), (split.heldout, spec), (split.test, spec))
         if samples
     ]
@@ -105,6 +119,8 @@ def read_images(
     check_bad(data, bad, sum(len(part.samples) for part in parts), max_bad_fraction)
     rows = _rows_without_leaks(parts)
     _check_left(data, parts, rows)
+    copies = find_copies(parts, rows, flip=flip, cache_dir=cache_dir)
+    rows = [_rows_without(part, of, out) for part, of, out in zip(parts, rows, copies.left_out, strict=True)]
     usable = check_split(
         data, *([part.samples[row] for row in of] for part, of in zip(parts, rows, strict=True))
     )
@@ -113,46 +129,23 @@ def read_images(
             f"{data}: class {label!r} has no image left to train on: each is damaged or held out too"
         )
     train, heldout, *test = (part.images(of, usable.labels) for part, of in zip(parts, rows, strict=True))
+    each = zip(parts, copies.left_out, strict=True)
+    comparison = audit(*(part.usable(left_out, copies.blurred) for part, left_out in each))
     return DataSet(
         usable.labels,
         train,
         heldout,
         bad,
-        audit(*(part.usable() for part in parts)),
+        comparison,
+        copies,
         _data_digest(parts),
         split.passed_over,
+        _pictures(parts, comparison, copies),
         *test,
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The images of a part as they were decoded."""
-
-    samples: tuple[Sample, ...]
-    decoded: Decoded
-
-    def rows(self) -> list[int]:
-        """Of those that can be used."""
-        return [row for row, outcome in enumerate(self.decoded.outcomes) if outcome.error is None]
-
-    def usable(self) -> Iterator[UsableFile]:
-        for row in self.rows():
-            yield UsableFile(self.samples[row], self.decoded.digests[row], self.decoded.outcomes[row].traits)
-
-    def bad(self) -> Iterator[BadFile]:
-        for sample, outcome in zip(self.samples, self.decoded.outcomes, strict=True):
-            if outcome.error is not None:
-                yield BadFile(str(sample), outcome.error)
-
-    def images(self, rows: list[int], labels: tuple[str, ...]) -> Images:
-        index = {label: number for number, label in enumerate(labels)}
-        samples = tuple(self.samples[row] for row in rows)
-        targets = np.array([index[sample.label] for sample in samples], np.int64)
-        return Images(self.decoded.cache, np.array(rows, np.int64), targets, samples)
-
-
-def _rows_without_leaks(parts: list[_Part]) -> list[list[int]]:
+def _rows_without_leaks(parts: list[Part]) -> list[list[int]]:
     """Of each part those that can be used and whose content no later part has."""
     later: set[str] = set()
     rows = []
@@ -163,7 +156,19 @@ def _rows_without_leaks(parts: list[_Part]) -> list[list[int]]:
     return rows[::-1]
 
 
-def _check_left(data: str, parts: list[_Part], rows: list[list[int]]) -> None:
+def _rows_without(part: Part, rows: list[int], left_out: frozenset[str]) -> list[int]:
+    return [row for row in rows if part.decoded.digests[row] not in left_out]
+
+
+def _pictures(parts: list[Part], comparison: Audit, copies: Copies) -> dict[str, str]:
+    """Of a few doubtful images of each kind, and of a few that are nearly the same."""
+    names = [name for named in comparison.doubtful.values() for name in named[:MOST_SHOWN]]
+    names += [name for leak in copies.leaked[:MOST_SHOWN] for name in (leak.path, leak.other)]
+    names += [name for group in copies.groups[:MOST_SHOWN] for name in group[:MOST_SHOWN]]
+    return {name: as_webp(pixels) for name, pixels in picture_of(parts, names).items()}
+
+
+def _check_left(data: str, parts: list[Part], rows: list[list[int]]) -> None:
     """Raises DataInvalid where no image is left to hold out or to test on, though there were some."""
     for name, part, left in zip(("held out", "in the part test"), parts[1:], rows[1:], strict=False):
         if not left:
@@ -171,7 +176,7 @@ def _check_left(data: str, parts: list[_Part], rows: list[list[int]]) -> None:
             raise DataInvalid(f"{data}: no image is left {name}: each of {len(part.samples)} {why}")
 
 
-def _data_digest(parts: list[_Part]) -> str:
+def _data_digest(parts: list[Part]) -> str:
     contents = [
         [(sample.label, digest) for sample, digest in zip(part.samples, part.decoded.digests, strict=True)]
         for part in parts

@@ -25,12 +25,12 @@ from fovea.images.preprocess import Pixels, crop_image, open_image
 from fovea.images.spec import PreprocessSpec
 from fovea.ordered import Window, ordered_map
 from trainer.images.sources import Sample
-from trainer.images.traits import traits_of, traits_of_pixels
+from trainer.images.traits import traits_of, traits_of_pixels, traits_of_size
 from trainer.progress import show_progress
 
 R = TypeVar("R")
 
-FORMAT: Final = "3"
+FORMAT: Final = "4"
 AHEAD_PER_THREAD: Final = 8
 PARTIAL: Final = ".tmp-"
 
@@ -152,7 +152,7 @@ def _decode_into(
         try:
             data = sample.path.read_bytes()
             image = open_image(data)
-            traits = traits_of(image)
+            traits = (*traits_of(image), *traits_of_size(image.file.size, spec))
             crop = crop_image(image, spec)
             return Outcome(None, (*traits, *traits_of_pixels(_picture(crop, spec)))), crop
         except ImageInvalid as error:

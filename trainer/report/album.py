@@ -1,20 +1,13 @@
 """The page's pictures, as many as the page may weigh."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
-from PIL import Image
 
-from fovea.images.preprocess import Pixels
 from trainer.images.batches import Images
+from trainer.pages.pictures import as_webp
 from trainer.report.outcomes import Outcomes
-
-SIDE: Final = 96
-QUALITY: Final = 80
 
 
 @dataclass(frozen=True)
@@ -64,12 +57,3 @@ class Album:
             float(outcomes.of_truth[index]),
             saliency,
         )
-
-
-def as_webp(pixels: Pixels) -> str:
-    """uint8 [S, S, 3] -> a data URI of a picture of 96 pixels at most; a smaller one is not enlarged."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=QUALITY, method=4)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

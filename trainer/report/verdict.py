@@ -171,7 +171,7 @@ def _doubts_of_its_probabilities(calibration: Calibration, target: float) -> Ite
 
 
 def _doubts_of_the_data(audit: AuditRecord) -> Iterator[Markup]:
-    if conflicts := len(audit.conflicts):
+    if conflicts := len(audit.conflicts) + len(audit.near_conflicts):
         stand = "image stands" if conflicts == 1 else "images stand"
         yield Markup("The data contradict themselves: {:,} {} under two labels or more").format(
             conflicts, stand

@@ -228,6 +228,7 @@ def test_images_that_may_not_be_meant_so_are_counted_named_and_said(folder: Path
         "range guessed": ["red/float.tif"],
         "nearly black": ["red/deep.tif"],
         "one colour": ["red/plain.png"],
+        "blurred": ["red/deep.tif", "red/float.tif"],
     }
     record = data.audit()
     assert {trait: [Path(name).parts[-2:] for name in names] for trait, names in record.doubtful.items()} == {

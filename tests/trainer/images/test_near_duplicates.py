@@ -1,0 +1,227 @@
+"""Pictures that were saved anew are found, others are not, and what follows is done and said."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from fovea.images.preprocess import decode_image
+from fovea.images.spec import PreprocessSpec
+from trainer.images import hashes, near_duplicates, survey
+from trainer.images.data import DataSet, read_images
+from trainer.images.digits import SIDE
+from trainer.images.field import Field, Pictures
+from trainer.images.hashes import WHOLE, close_pairs, hash_pictures
+from trainer.images.near_duplicates import Pair, find_near_duplicates
+from trainer.images.sources import open_source
+from trainer.images.survey import blurred
+
+SPEC = PreprocessSpec(size=64, resize=72)
+WIDTH, HEIGHT = 150, 110
+
+
+def scene(seed: int, width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
+    """Large shapes and small ones, as a photograph has: no two are alike."""
+    chance, pixels = np.random.default_rng(seed), np.full((height, width, 3), 128.0)
+    for cells, strength, channels in ((4, 60, 3), (9, 35, 3), (30, 20, 1)):
+        coarse = (chance.normal(0, strength, (cells, cells, channels)) + 128).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(np.broadcast_to(coarse, (cells, cells, 3)).copy())
+        pixels += np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)) - 128.0
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
+    "smaller": lambda image: encoded(image.resize((75, 55), Image.Resampling.LANCZOS)),
+    "JPEG": lambda image: encoded(image, "JPEG", quality=50),
+    "brighter": lambda image: encoded(image.point(lambda value: min(255, value * 1.1))),
+    "without an edge": lambda image: encoded(image.crop((10, 0, WIDTH, HEIGHT))),
+    "cropped all around": lambda image: encoded(image.crop((5, 4, WIDTH - 5, HEIGHT - 4))),
+    "mirrored": lambda image: encoded(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+}
+
+
+def found_among(files: list[bytes], *, flip: bool = True, spec: PreprocessSpec = SPEC) -> list[Pair]:
+    """Pairs, where the files are of two classes in turn."""
+    crops = np.stack([decode_image(file, spec) for file in files])
+    targets = np.arange(len(files)) % 2
+    field = Field.of(crops, np.arange(len(crops)), spec, spec)
+    return find_near_duplicates(Pictures([field]), targets, spec.size, flip)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_picture_that_was_saved_anew_is_found_and_no_other(change: str) -> None:
+    scenes = [scene(seed) for seed in range(12)]
+    files = [encoded(image) for image in scenes] + [CHANGES[change](scenes[number]) for number in (4, 9)]
+    is_mirrored = change == "mirrored"
+    assert found_among(files) == [Pair(4, 12, is_mirrored), Pair(9, 13, is_mirrored)]
+
+
+def test_mirrored_picture_is_another_where_mirroring_changes_what_is_meant() -> None:
+    files = [encoded(scene(seed)) for seed in range(6)] + [CHANGES["mirrored"](scene(2))]
+    assert found_among(files, flip=False) == []
+
+
+def test_picture_between_bars_is_compared_without_them() -> None:
+    spec = PreprocessSpec(size=64, resize=64, fit="pad")
+    files = [encoded(scene(seed, 200, 60)) for seed in range(8)]
+    assert found_among([*files, encoded(scene(4, 100, 30))], spec=spec) == [Pair(4, 8)]
+
+
+def test_pictures_of_nearly_one_light_are_not_compared() -> None:
+    chance = np.random.default_rng(0)
+    flat = [(chance.normal(128, 2, (80, 80, 3))).astype(np.uint8) for _ in range(6)]
+    assert found_among([encoded(Image.fromarray(pixels)) for pixels in (*flat, *flat)]) == []
+
+
+def test_same_picture_in_other_colours_is_another() -> None:
+    turned = [Image.fromarray(np.asarray(scene(seed))[:, :, ::-1].copy()) for seed in range(3)]
+    assert found_among([encoded(scene(seed)) for seed in range(6)] + [*map(encoded, turned)]) == []
+
+
+def test_no_two_digits_are_taken_for_one() -> None:
+    """Every third of them, as `--data digits` has them."""
+    digits, spec = load_digits(), PreprocessSpec(size=24, resize=24)
+    images = [Image.fromarray((image * (255 / 16)).round().astype(np.uint8)) for image in digits.images[::3]]
+    files = [encoded(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), "BMP") for image in images]
+    crops = np.stack([decode_image(file, spec) for file in files])
+    pictures = Pictures([Field(crops, np.arange(len(crops)))])
+    assert find_near_duplicates(pictures, digits.target[::3], 24, mirrored=False) == []
+
+
+def test_hash_is_that_of_imagehash() -> None:
+    grey = [scene(seed).convert("L").resize((32, 32)) for seed in range(20)]
+    own = hash_pictures(np.stack([np.asarray(image, np.float32) for image in grey]), mirrored=True)
+    assert [f"{value:016x}" for value in own.plain[WHOLE]] == [str(imagehash.phash(image)) for image in grey]
+    turned = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in grey]
+    theirs = [str(imagehash.phash(image)) for image in turned]
+    assert [f"{value:016x}" for value in own.mirrored[WHOLE]] == theirs
+
+
+def test_search_of_many_finds_all_that_differ_in_five_bits() -> None:
+    chance = np.random.default_rng(0)
+    base = chance.integers(0, 2**64, 3000, np.uint64)
+    flips = [chance.permutation(64)[:5] for _ in base]
+    changed = np.array([sum(1 << int(bit) for bit in bits) for bits in flips], np.uint64)
+    queries = np.bitwise_xor(base, changed)
+    found = {
+        (int(q), int(b))
+        for first, second in close_pairs(queries, base)
+        for q, b in zip(first, second, strict=True)
+    }
+    assert found >= {(number, number) for number in range(3000)}
+
+
+def test_search_of_many_that_are_alike_looks_at_a_few_of_them() -> None:
+    alike = np.zeros(5000, np.uint64)
+    assert sum(len(first) for first, _ in close_pairs(alike, alike)) == 3 * 5000 * hashes.MOST_OF_KEY
+
+
+def test_of_each_picture_the_nearest_candidates_are_kept() -> None:
+    found = np.array([[0, 1, 5, 0], [0, 1, 2, 7], [0, 2, 3, 0], [0, 3, 9, 0], [0, 4, 1, 0], [1, 0, 4, 0]])
+    assert near_duplicates._nearest(found).tolist() == [
+        [0, 4, 1, 0],
+        [0, 1, 2, 7],
+        [0, 2, 3, 0],
+        [1, 0, 4, 0],
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Eleven scenes of each class to train on and four held out."""
+    for first, part, count in ((0, "train", 11), (50, "val", 4)):
+        for offset, label in ((0, "hill"), (100, "lake")):
+            (tmp_path / "data" / part / label).mkdir(parents=True)
+            for number in range(count):
+                image = scene(first + offset + number)
+                (tmp_path / "data" / part / label / f"{number}.png").write_bytes(encoded(image))
+    return tmp_path / "data"
+
+
+def read(folder: Path, *, flip: bool = True) -> DataSet:
+    split = open_source(str(folder), val_fraction=0.2, seed=0, cache_dir=folder.parent)
+    return read_images(split, str(folder), SPEC, folder.parent, max_bad_fraction=0.05, threads=1, flip=flip)
+
+
+def test_picture_that_is_nearly_held_out_is_not_trained_on(folder: Path) -> None:
+    for name in ("copy.jpg", "twice.jpg"):
+        (folder / "train" / "hill" / name).write_bytes(CHANGES["JPEG"](scene(52)))
+    (folder / "train" / "lake" / "turned.png").write_bytes(CHANGES["mirrored"](scene(152)))
+    data = read(folder)
+    record = data.audit()
+    assert len(data.train) == record.trained_on == 22
+    assert [leak.reason for leak in record.nearly_leaked] == [
+        "nearly the same picture is held out as val/hill/2.png",
+        "nearly the same picture is held out as val/lake/2.png, mirrored",
+    ]
+    assert {"train/hill/copy.jpg", "val/hill/2.png"} <= record.pictures.keys()
+    assert any(
+        "a later part has nearly the same picture: 2; train/hill/copy.jpg" in f for f in data.findings()
+    )
+    assert len(read(folder, flip=False).train) == 23
+
+
+def test_nearly_the_same_within_a_part_is_kept_and_named_and_under_two_labels_too(folder: Path) -> None:
+    (folder / "train" / "hill" / "copy.jpg").write_bytes(CHANGES["JPEG"](scene(3)))
+    (folder / "train" / "lake" / "other.jpg").write_bytes(CHANGES["smaller"](scene(3)))
+    data = read(folder)
+    record = data.audit()
+    assert len(data.train) == 24
+    assert record.near_duplicates == [("train/hill/3.png", "train/hill/copy.jpg", "train/lake/other.jpg")]
+    assert ("hill: train/hill/3.png", "lake: train/lake/other.jpg") in record.near_conflicts
+    said = "\n".join(data.findings())
+    assert "nearly the same pictures under different labels: 2; hill: train/hill/3.png and lake:" in said
+    assert "images of which others are nearly the same" in said
+
+
+def test_class_is_not_left_out_for_a_guess(folder: Path) -> None:
+    (folder / "train" / "pond").mkdir()
+    (folder / "train" / "pond" / "only.jpg").write_bytes(CHANGES["JPEG"](scene(52)))
+    data = read(folder)
+    assert data.audit().classes["pond"]["train"] == 1
+    assert data.audit().near_duplicates == [("train/pond/only.jpg", "val/hill/2.png")]
+
+
+def test_what_was_compared_once_is_not_compared_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "train" / "hill" / "copy.jpg").write_bytes(CHANGES["JPEG"](scene(52)))
+    first = read(folder).audit()
+    monkeypatch.setattr(survey, "_look", None)
+    assert read(folder).audit() == first
+
+
+def test_dull_images_are_counted_named_and_shown(folder: Path) -> None:
+    hill = folder / "train" / "hill"
+    (hill / "soft.png").write_bytes(
+        encoded(scene(900).resize((8, 6)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
+    )
+    white = Image.new("RGB", (90, 90), "white")
+    white.paste((0, 90, 0), (44, 44, 48, 48))
+    (hill / "white.png").write_bytes(encoded(white))
+    (hill / "small.png").write_bytes(encoded(scene(901, 50, 35)))
+    data = read(folder)
+    record = data.audit()
+    assert record.doubtful["nearly white"] == ["train/hill/white.png"]
+    assert record.doubtful["small"] == ["train/hill/small.png"]
+    assert "train/hill/soft.png" in record.doubtful["blurred"]
+    assert {f"train/hill/{name}.png" for name in ("soft", "white", "small")} <= record.pictures.keys()
+    assert (
+        "images of less than half as many pixels a side as they are resized to: 1; the first is"
+        in "\n".join(data.findings())
+    )
+
+
+def test_blurred_is_far_below_the_others_and_nothing_of_few() -> None:
+    sharp = [1.0 + number / 100 for number in range(40)]
+    assert blurred([*sharp, 0.05, 0.5, 0.0]) == [False] * 40 + [True, False, False]
+    assert not any(blurred([1.0] * 10 + [0.001]))

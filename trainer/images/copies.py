@@ -1,0 +1,152 @@
+"""What follows from pictures that are nearly the same: which are left out, which are told."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from fovea.images.preprocess import Pixels
+from trainer.images.audit import NearlyLeaked
+from trainer.images.near_duplicates import Pair
+from trainer.images.part import Part
+from trainer.images.survey import blurred, survey
+
+WHERE: Final = ("trained on", "held out", "in test")
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Pictures of which there are others that are nearly the same."""
+
+    left_out: tuple[frozenset[str], ...]
+    """digests, of each part: of what a later part has too"""
+    leaked: tuple[NearlyLeaked, ...]
+    """the same as files, with the reason"""
+    groups: tuple[tuple[str, ...], ...]
+    """files that are nearly the same, of what is used"""
+    conflicts: tuple[tuple[str, ...], ...]
+    """pairs under two labels, each as `label: path`"""
+    blurred: frozenset[str]
+    """digests"""
+
+    def findings(self) -> Iterator[str]:
+        """A line for each kind, with its first example."""
+        if self.leaked:
+            first = self.leaked[0]
+            yield (
+                "images left out of training for a later part has nearly the same picture: "
+                f"{len(self.leaked)}; {first.path}: {first.reason}"
+            )
+        if self.conflicts:
+            both = " and ".join(self.conflicts[0])
+            yield f"nearly the same pictures under different labels: {len(self.conflicts)}; {both}"
+        if self.groups:
+            images = sum(map(len, self.groups))
+            yield (
+                f"images of which others are nearly the same (resized, encoded again, cropped or mirrored): "
+                f"{images}; the first are {' and '.join(self.groups[0][:2])}"
+            )
+
+
+class _Place(NamedTuple):
+    part: int
+    row: int
+
+
+def find_copies(
+    parts: Sequence[Part], rows: Sequence[Sequence[int]], *, flip: bool, cache_dir: Path
+) -> Copies:
+    """Among these rows of the parts, of byte-equal ones among the first. No class of a part is left out
+    altogether: what is nearly the same is a guess, and no reason to end a training.
+
+    Raises Unavailable when the cache cannot be written.
+    """
+    distinct = [_first_of_each_content(part, of) for part, of in zip(parts, rows, strict=True)]
+    places = [_Place(number, row) for number, of in enumerate(distinct) for row in of]
+    seen = survey(parts, distinct, flip, cache_dir)
+    pairs = seen.near_duplicates()
+    leaks = _leaks(parts, distinct, places, pairs)
+    used = [pair for pair in pairs if not {places[pair.first], places[pair.second]} & leaks.keys()]
+    soft = zip(places, blurred(seen.sharpness), strict=True)
+    return Copies(
+        tuple(
+            frozenset(part.decoded.digests[place.row] for place in leaks if place.part == number)
+            for number, part in enumerate(parts)
+        ),
+        tuple(leaks.values()),
+        tuple(tuple(_name(parts, places[member]) for member in group) for group in _groups(used)),
+        tuple(_conflicts(parts, places, pairs)),
+        frozenset(parts[place.part].decoded.digests[place.row] for place, is_soft in soft if is_soft),
+    )
+
+
+def picture_of(parts: Sequence[Part], names: Sequence[str]) -> Mapping[str, Pixels]:
+    """Name -> uint8 [S, S, 3], of the images of these names."""
+    wanted, found = set(names), {}
+    for part in parts:
+        for row, sample in enumerate(part.samples):
+            if str(sample) in wanted:
+                found[str(sample)] = part.decoded.cache[row]
+    return found
+
+
+def _first_of_each_content(part: Part, rows: Sequence[int]) -> list[int]:
+    first: dict[str, int] = {}
+    for row in rows:
+        first.setdefault(part.decoded.digests[row], row)
+    return list(first.values())
+
+
+def _leaks(
+    parts: Sequence[Part], distinct: Sequence[Sequence[int]], places: Sequence[_Place], pairs: Sequence[Pair]
+) -> dict[_Place, NearlyLeaked]:
+    """What is left out, with the reason."""
+    leaks: dict[_Place, NearlyLeaked] = {}
+    for pair in pairs:
+        place, other = places[pair.first], places[pair.second]
+        if place.part < other.part:
+            mirrored = ", mirrored" if pair.mirrored else ""
+            name, there = _name(parts, place), _name(parts, other)
+            reason = f"nearly the same picture is {WHERE[other.part]} as {there}{mirrored}"
+            leaks.setdefault(place, NearlyLeaked(name, there, reason))
+    of_class = Counter(_class(parts, place) for place in leaks)
+    images = Counter(_class(parts, _Place(part, row)) for part, of in enumerate(distinct) for row in of)
+    return {
+        place: leak
+        for place, leak in leaks.items()
+        if of_class[_class(parts, place)] < images[_class(parts, place)]
+    }
+
+
+def _class(parts: Sequence[Part], place: _Place) -> tuple[int, str]:
+    return place.part, parts[place.part].samples[place.row].label
+
+
+def _conflicts(
+    parts: Sequence[Part], places: Sequence[_Place], pairs: Sequence[Pair]
+) -> Iterator[tuple[str, ...]]:
+    for pair in pairs:
+        both = (places[pair.first], places[pair.second])
+        labels = [_class(parts, place)[1] for place in both]
+        if labels[0] != labels[1]:
+            yield tuple(f"{label}: {_name(parts, place)}" for label, place in zip(labels, both, strict=True))
+
+
+def _groups(pairs: Sequence[Pair]) -> list[list[int]]:
+    """Places that pairs connect, each group in order."""
+    group_of: dict[int, int] = {}
+    members: dict[int, list[int]] = defaultdict(list)
+    for pair in pairs:
+        one, other = (group_of.get(place, place) for place in (pair.first, pair.second))
+        if one == other and pair.first in group_of:
+            continue
+        joined = {one, other, pair.first, pair.second, *members.pop(one, []), *members.pop(other, [])}
+        for place in joined:
+            group_of[place] = min(joined)
+        members[min(joined)] = sorted(joined)
+    return sorted(members.values())
+
+
+def _name(parts: Sequence[Part], place: _Place) -> str:
+    return str(parts[place.part].samples[place.row])
