@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from server.config import HTTP_PORT, METRICS_PORT, PORT
-from tests.deploy import test_network, test_pods, test_references, test_rendering
+from tests.deploy import test_network, test_references, test_rendering
 from tests.deploy.compositions import DEPLOY, Composition
 from tests.deploy.kubernetes_schemas import VERSIONS, validate
 from tests.deploy.manifests import Manifest, Rendering, Workload, named, pods_of, render
 from tests.deploy.settings import settings_of
+from tests.deploy.shared_checks import OF_EVERY_POD, OF_EVERY_RENDERING
 from tests.environments import environment
 
 KSERVE: Final = Composition("kserve", ("base", "kserve"))
@@ -70,26 +71,9 @@ def pods(**model: object) -> Workload:
 _OF_SCALING = ("minReplicas", "maxReplicas")
 
 OF_THE_PODS = (
-    test_pods.test_container_takes_no_port_of_its_node,
-    test_pods.test_volumes_are_kinds_that_restricted_allows,
-    test_pods.test_every_empty_dir_is_bounded,
-    test_pods.test_empty_dirs_fit_into_the_containers_limits,
-    test_pods.test_requests_and_limits_are_stated_and_meet,
-    test_pods.test_service_links_would_be_taken_for_settings,
-    test_pods.test_the_driver_alone_has_a_token_for_the_api_server,
-    test_pods.test_why_a_pod_ended_is_kept_with_it,
-    test_pods.test_tmp_can_be_written_to,
-    test_references.test_volumes_and_mounts_are_the_same,
+    *OF_EVERY_POD,
     test_references.test_secrets_are_read_only_where_they_exist,
-    test_rendering.test_every_pod_says_what_it_is,
     test_rendering.test_images_are_from_one_place_and_of_this_version,
-)
-OF_THE_RENDERING = (
-    test_rendering.test_nothing_is_there_twice,
-    test_rendering.test_everything_is_in_the_namespace,
-    test_rendering.test_everything_is_labelled_as_a_part_of_fovea,
-    test_rendering.test_manifests_follow_the_schemas_of_the_operators,
-    test_references.test_no_secret_is_in_the_manifests,
 )
 
 
@@ -98,7 +82,7 @@ def test_pods_are_as_all_others(check: Callable[[Workload], None]) -> None:
     check(pods())
 
 
-@pytest.mark.parametrize("check", OF_THE_RENDERING, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", OF_EVERY_RENDERING, ids=lambda check: check.__name__)
 def test_manifests_are_as_all_others(check: Callable[[Rendering], None]) -> None:
     check(Rendering(KSERVE, (*render(KSERVE).manifests, service())))
 

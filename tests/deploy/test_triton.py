@@ -14,6 +14,7 @@ from tests.deploy import test_network, test_pods, test_references, test_renderin
 from tests.deploy.compositions import DEPLOY, ROOT, Composition
 from tests.deploy.kubernetes_schemas import VERSIONS, validate
 from tests.deploy.manifests import Manifest, Rendering, Workload, pods_of, render
+from tests.deploy.shared_checks import OF_EVERY_POD, OF_EVERY_RENDERING
 from tests.deploy.test_dockerfiles import BUILD_TOOLS, PROJECT, parse_file
 
 TRITON = Composition("triton", ("base", "triton"))
@@ -48,19 +49,9 @@ def container(name: str, composition: Composition = TRITON) -> Workload:
 
 
 OF_EVERY_CONTAINER = (
+    *OF_EVERY_POD,
     test_pods.test_pod_is_restricted,
     test_pods.test_container_is_restricted,
-    test_pods.test_container_takes_no_port_of_its_node,
-    test_pods.test_volumes_are_kinds_that_restricted_allows,
-    test_pods.test_every_empty_dir_is_bounded,
-    test_pods.test_empty_dirs_fit_into_the_containers_limits,
-    test_pods.test_requests_and_limits_are_stated_and_meet,
-    test_pods.test_service_links_would_be_taken_for_settings,
-    test_pods.test_the_driver_alone_has_a_token_for_the_api_server,
-    test_pods.test_why_a_pod_ended_is_kept_with_it,
-    test_pods.test_tmp_can_be_written_to,
-    test_references.test_volumes_and_mounts_are_the_same,
-    test_rendering.test_every_pod_says_what_it_is,
 )
 OF_THE_PROGRAMS = (
     test_references.test_config_maps_are_there,
@@ -68,12 +59,8 @@ OF_THE_PROGRAMS = (
     test_rendering.test_images_are_from_one_place_and_of_this_version,
 )
 OF_THE_RENDERING = (
-    test_rendering.test_nothing_is_there_twice,
-    test_rendering.test_everything_is_in_the_namespace,
-    test_rendering.test_everything_is_labelled_as_a_part_of_fovea,
-    test_rendering.test_manifests_follow_the_schemas_of_the_operators,
+    *OF_EVERY_RENDERING,
     test_rendering.test_nothing_needs_an_operator_that_is_not_opted_into,
-    test_references.test_no_secret_is_in_the_manifests,
 )
 
 
