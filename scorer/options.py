@@ -103,7 +103,7 @@ class PlanOptions(ModelOptions):
     label_sets: bool = Field(
         False,
         description="a column label_set in each row: the labels that hold the truth as often as the model "
-        "was released for; empty where none fits",
+        "was released for",
     )
     shard_images: int = Field(
         10_000, ge=1, le=1_000_000, description="images in a parquet file, which is what a restart keeps"

@@ -43,7 +43,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The labels among which the truth is, in `coverage` of all images; none at all means that none fits."""
+    """The labels among which the truth is, in `coverage` of all images; none for some of the surest ones."""
 
     labels: tuple[str, ...]
     """The most probable first."""

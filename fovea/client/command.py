@@ -115,7 +115,7 @@ def _cells(outcome: Classification) -> tuple[str, str, str]:
     best, *others = outcome.predictions
     rest = [", ".join(f"{p.label} {p.probability:.3f}" for p in others)]
     if outcome.label_set is not None:
-        labels = ", ".join(outcome.label_set.labels) or "none fits"
+        labels = ", ".join(outcome.label_set.labels) or "none"
         rest.append(f"{outcome.label_set.coverage:.0%} set: {labels}")
     if outcome.distance is not None:
         rest.append(f"distance {outcome.distance:.3f}{' (unknown)' if outcome.unknown else ''}")

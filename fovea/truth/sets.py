@@ -1,5 +1,8 @@
 """Prediction sets: of an image, the labels that hold its truth as often as was asked for.
 
+An image that the model is very sure of may have an empty set, by its draw: as often as sets of one label
+would hold the truth more often than was asked. Nothing is wrong with such an image.
+
 Adaptive and randomised: Y. Romano, M. Sesia and E. Candès, Classification with Valid and Adaptive Coverage,
 2020, arXiv 2006.02544.
 """
@@ -28,7 +31,7 @@ class MeasuredSets(Frozen):
     covered: int = Field(ge=0, description="images whose set holds their label")
     interval_95: tuple[float, float] = Field(description="95 % confidence interval of the share covered")
     mean_size: float = Field(ge=0, description="labels in a set")
-    empty: int = Field(ge=0, description="images whose set holds no label: none fits")
+    empty: int = Field(ge=0, description="images whose set holds no label")
 
     @property
     def coverage(self) -> float:

@@ -180,7 +180,7 @@ class LabelSet(_message.Message):
     """How often such a set was to hold the truth, in (0, 1)."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The most probable ones, best first. None at all means that none fits."""
+        """The most probable ones, best first; none at all for some of the images that the model is surest of."""
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ SCHEMA: Final = pa.schema(
 """Of a row that is not ok, label, probability, top_labels, top_probabilities and abstained are null."""
 
 LABEL_SET: Final = pa.field("label_set", pa.list_(pa.string()))
-"""Null of a row that is not ok; empty where no label fits."""
+"""Null of a row that is not ok; empty of some of the surest images, by a draw: see `fovea.truth.sets`."""
 
 
 def schema_of(spec: RunSpec) -> pa.Schema:
@@ -77,7 +77,7 @@ class TopLabels:
     probabilities: tuple[float, ...]
     abstained: bool
     label_set: tuple[str, ...] | None = None
-    """best first; empty where none fits, None where nobody asked"""
+    """best first, perhaps empty; None where nobody asked"""
     status: Literal["ok"] = "ok"
 
 
