@@ -19,7 +19,7 @@ def report(summary: RunSummary, output: str) -> str:
     facts = {
         "status": _counts(summary.statuses),
         "carried": _carried(summary),
-        "labels": f"{_counts(summary.labels)}; abstained {summary.abstained:,}",
+        "labels": f"{_counts(summary.labels)}; abstained {summary.abstained:,}{_unknown(summary)}",
         "left out": _left_out(summary),
         "speed": _speed(summary),
         "faster": summary.knob,
@@ -61,6 +61,10 @@ def _carried_from(carried: int, plan: Plan) -> str:
 def _carried(summary: RunSummary) -> str:
     carried = summary.carried
     return f"{carried:,} from run {summary.previous}; {summary.scored:,} scored" if carried else ""
+
+
+def _unknown(summary: RunSummary) -> str:
+    return f"; unknown {summary.unknown:,}" if summary.unknown is not None else ""
 
 
 def _left_out(summary: RunSummary) -> str:

@@ -105,6 +105,14 @@ class PlanOptions(ModelOptions):
         description="a column label_set in each row: the labels that hold the truth as often as the model "
         "was released for",
     )
+    distances: bool = Field(
+        False,
+        description="columns distance and unknown: how far an image is from those that the model was trained "
+        "on, and whether too far for the model to know it",
+    )
+    embeddings: bool = Field(
+        False, description="a column embedding: what the network sees in the image, as a vector of length 1"
+    )
     shard_images: int = Field(
         10_000, ge=1, le=1_000_000, description="images in a parquet file, which is what a restart keeps"
     )

@@ -23,15 +23,19 @@ class ClassDistribution:
 
     labels: Counter[str] = field(default_factory=Counter)
     abstained: int = 0
+    unknown: int | None = None
+    """None where the rows do not tell"""
     _bins: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(_FINE_BINS, np.int64))
     _sums: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_FINE_BINS))
     """of the probabilities in each"""
 
     def add(self, rows: pa.Table) -> None:
-        """`rows` have the columns label, probability and abstained."""
+        """`rows` have the columns label, probability and abstained, and unknown where it was asked for."""
         for count in pc.value_counts(rows["label"].cast(pa.string()).drop_null()).to_pylist():
             self.labels[count["values"]] += count["counts"]
         self.abstained += pc.sum(rows["abstained"]).as_py() or 0
+        if "unknown" in rows.column_names:
+            self.unknown = (self.unknown or 0) + (pc.sum(rows["unknown"]).as_py() or 0)
         sure = rows["probability"].drop_null().to_numpy().astype(np.float64).clip(0, 1)
         self._bins += np.histogram(sure, _FINE_BINS, (0, 1))[0]
         self._sums += np.histogram(sure, _FINE_BINS, (0, 1), weights=sure)[0]

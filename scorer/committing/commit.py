@@ -165,6 +165,7 @@ def _summary(
         carried=totals.carried,
         labels=dict(distribution.labels.most_common()),
         abstained=distribution.abstained,
+        unknown=distribution.unknown,
         confidence=distribution.confidence(),
         expected_accuracy=distribution.expected_accuracy(contract.metrics) if contract else None,
         bad_examples={status: tuple(examples) for status, examples in totals.bad_examples.items()},

@@ -39,6 +39,8 @@ class RunSpec(_Frozen):
     label_set_quantile: float | None = Field(
         None, description="of the model's prediction sets, where rows have them: see fovea.truth.sets"
     )
+    distances: bool = Field(False, description="rows have distance and unknown")
+    embeddings: bool = Field(False, description="rows have the embedding")
     max_image_bytes: int
     max_image_pixels: int
 

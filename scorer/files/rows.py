@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, Unavailable
 from fovea.stores.folder import Entry
+from fovea.truth.novelty import Embeddings
 from scorer.files.plan import RunSpec
 
 Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadable"]
@@ -52,11 +53,17 @@ SCHEMA: Final = pa.schema(
 
 LABEL_SET: Final = pa.field("label_set", pa.list_(pa.string()))
 """Null of a row that is not ok; empty of some of the surest images, by a draw: see `fovea.truth.sets`."""
+DISTANCE: Final = (pa.field("distance", pa.float32()), pa.field("unknown", pa.bool_()))
+EMBEDDING: Final = pa.field("embedding", pa.list_(pa.float32()))
+"""Null of a row that is not ok, as these are."""
 
 
 def schema_of(spec: RunSpec) -> pa.Schema:
     """Of a run's rows: they have some columns only where the run was asked for them."""
-    return SCHEMA.append(LABEL_SET) if spec.label_set_quantile is not None else SCHEMA
+    asked = [LABEL_SET] if spec.label_set_quantile is not None else []
+    asked += DISTANCE if spec.distances else ()
+    asked += [EMBEDDING] if spec.embeddings else []
+    return pa.schema([*SCHEMA, *asked])
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,10 @@ class TopLabels:
     abstained: bool
     label_set: tuple[str, ...] | None = None
     """best first, perhaps empty; None where nobody asked"""
+    distance: float | None = None
+    unknown: bool | None = None
+    embedding: Embeddings | None = None
+    """float32 [D]"""
     status: Literal["ok"] = "ok"
 
 
@@ -248,6 +259,9 @@ def _columns(rows: list[_Row]) -> dict[str, list[Any]]:
         "top_probabilities": [top and top.probabilities for top in good],
         "abstained": [top and top.abstained for top in good],
         "label_set": [top and top.label_set for top in good],
+        "distance": [top and top.distance for top in good],
+        "unknown": [top and top.unknown for top in good],
+        "embedding": [top and top.embedding for top in good],
         "status": [failure.status if failure else "ok" for failure in bad],
         "error": [failure and escaped(failure.error) for failure in bad],
         "scored_at": [scored_at for _, _, scored_at in rows],

@@ -194,6 +194,7 @@ class RunSummary(_Frozen):
     carried: int
     labels: dict[str, int]
     abstained: int
+    unknown: int | None = Field(None, description="images; none of a run that was not asked")
     confidence: Confidence
     expected_accuracy: ExpectedAccuracySummary | None = Field(
         None, description="none without images, and of older bundles"

@@ -25,6 +25,8 @@ MUST_BE_SAME: Final = (
     "earlier_image_path",
     "top_k",
     "label_set_quantile",
+    "distances",
+    "embeddings",
 )
 """Of two runs, for the rows of one to be those of the other."""
 

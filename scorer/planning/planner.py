@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from fovea.command_line import flag
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.images.formats import image_path_text
 from fovea.images.names import LITTER
@@ -171,6 +172,8 @@ def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
         image_path=image_path_text(),
         top_k=settings.top_k,
         label_set_quantile=_quantile(settings, bundle),
+        distances=_given(settings, "distances", bundle, bundle.contract.out_of_distribution is not None),
+        embeddings=_given(settings, "embeddings", bundle, bundle.contract.gives_embeddings),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
     )
@@ -187,6 +190,18 @@ def _quantile(settings: PlanOptions, bundle: ModelBundle) -> float | None:
             "leave it out, or train with enough held-out images for --coverage"
         )
     return contract.prediction_sets.quantile
+
+
+def _given(settings: PlanOptions, option: str, bundle: ModelBundle, is_there: bool) -> bool:
+    """Whether rows are to have that of the model."""
+    asked = bool(getattr(settings, option))
+    if asked and not is_there:
+        contract = bundle.contract
+        raise SettingsInvalid(
+            f"{flag(option)}: {contract.name} version {contract.version} was released before there were any; "
+            "leave it out, or publish its run again (python -m trainer export)"
+        )
+    return asked
 
 
 def absolute(uri: str) -> str:

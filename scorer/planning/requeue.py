@@ -12,7 +12,16 @@ from scorer.options import PlanOptions
 from scorer.planning.earlier import MUST_BE_SAME, EarlierRun
 from scorer.planning.keys import look_up
 
-_SAME: Final = ("source", "keys", "include", "exclude", "top_k", "label_set_quantile")
+_SAME: Final = (
+    "source",
+    "keys",
+    "include",
+    "exclude",
+    "top_k",
+    "label_set_quantile",
+    "distances",
+    "embeddings",
+)
 _LIMITS: Final = ("max_image_bytes", "max_image_pixels")
 
 

@@ -17,6 +17,7 @@ from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.classifier import CPU, Classifier, Probabilities, Provider, top_k
 from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry
+from fovea.truth.novelty import Embeddings
 from fovea.truth.sets import draws, label_sets
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Failure, Outcome, StageTime, TopLabels
@@ -65,7 +66,8 @@ class Pipeline:
 
     def __init__(self, run: RunSpec, resources: Resources, planned: int, classifier: Classifier) -> None:
         self._run, self._resources, self._planned = run, resources, planned
-        self._classifier = classifier
+        self._classifier, self._contract = classifier, classifier.bundle.contract
+        self._neighbours = classifier.bundle.neighbours() if run.distances else None
         self._on_cpu = classifier.provider == CPU
         self._batch_size = resources.batch_size or (CPU_BATCH if self._on_cpu else GPU_BATCH)
         self._fetcher = Fetcher(run)
@@ -149,11 +151,17 @@ class Pipeline:
         return Scored(decoded.entries, [failure or next(tops) for failure in decoded.failures])
 
     def _top_labels(self, pixels: Pixels) -> Iterator[TopLabels]:
+        names = ["probabilities", *(["embedding"] if self._run.embeddings or self._run.distances else [])]
         with self._compute_time.running():
-            probabilities = self._classifier.classify(pixels)
+            probabilities, *embeddings = self._classifier.answers(pixels, names)
+            distances = self._distances(embeddings)
         best, confidence = top_k(probabilities, self._run.top_k)
         sets = self._label_sets(pixels, probabilities)
-        return map(self._top_of_one, best.tolist(), confidence.tolist(), sets)
+        seen = embeddings[0] if self._run.embeddings else repeat(None)
+        return map(self._top_of_one, best.tolist(), confidence.tolist(), sets, distances, seen)
+
+    def _distances(self, embeddings: list[Embeddings]) -> Iterable[float | None]:
+        return self._neighbours.distances(*embeddings).tolist() if self._neighbours else repeat(None)
 
     def _label_sets(self, pixels: Pixels, probabilities: Probabilities) -> Iterable[tuple[str, ...] | None]:
         labels, quantile = self._classifier.labels, self._run.label_set_quantile
@@ -163,11 +171,18 @@ class Pipeline:
         return (tuple(labels[place] for place in one) for one in places)
 
     def _top_of_one(
-        self, best: list[int], confidence: list[float], label_set: tuple[str, ...] | None
+        self,
+        best: list[int],
+        confidence: list[float],
+        label_set: tuple[str, ...] | None,
+        distance: float | None,
+        embedding: Embeddings | None,
     ) -> TopLabels:
-        labels = tuple(self._classifier.labels[index] for index in best)
-        threshold = self._classifier.bundle.contract.abstain_threshold
-        return TopLabels(labels, tuple(confidence), confidence[0] < threshold, label_set)
+        contract = self._contract
+        labels, novelty = tuple(contract.labels[index] for index in best), contract.out_of_distribution
+        unknown = distance > novelty.threshold if novelty and distance is not None else None
+        abstained = confidence[0] < contract.abstain_threshold
+        return TopLabels(labels, tuple(confidence), abstained, label_set, distance, unknown, embedding)
 
 
 def _batches(fetched: Iterable[Fetched], images: int, size_bytes: int) -> Iterator[list[Fetched]]:

@@ -7,14 +7,14 @@ import kubernetes_validate
 
 from fovea.errors import ExitCode
 from scorer.cluster.job import job_body, read_template
-from scorer.files.rows import LABEL_SET, SCHEMA, Status
+from scorer.files.rows import DISTANCE, EMBEDDING, LABEL_SET, SCHEMA, Status
 from tests.docs.pages import SCORING
 
 
 def test_columns_and_statuses_are_the_rows_own() -> None:
     columns = [name for row in SCORING.table("column") for name in row["column"].code]
     statuses = [name for row in SCORING.table("status") for name in row["status"].code]
-    assert sorted(columns) == sorted([*SCHEMA.names, LABEL_SET.name])
+    assert sorted(columns) == sorted([field.name for field in (*SCHEMA, LABEL_SET, *DISTANCE, EMBEDDING)])
     assert sorted(statuses) == sorted(get_args(Status))
 
 

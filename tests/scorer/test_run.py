@@ -65,8 +65,40 @@ def test_rows_have_label_sets_where_they_are_asked_for(
         assert [row["label_set"] for row in good] == [[tiny.LABELS[i] for i in one] for one in places]
         assert {len(one) for one in places} >= {0, 1, 2}
         assert bad["label_set"] is None
+    tiny.publish_bundle(tmp_path / "old" / "tiny", tmp_path / "old-staged")
     with pytest.raises(SettingsInvalid, match="--label-sets: tiny version 1 was released without prediction"):
-        score(settings_for(photos, tiny_models, output, "--label-sets", run="night-4"))
+        score(settings_for(photos, tmp_path / "old" / "tiny", output, "--label-sets", run="night-4"))
+
+
+def test_rows_have_distances_and_embeddings_where_they_are_asked_for(
+    photos: Path, tmp_path: Path, output: Path
+) -> None:
+    """To the bit what the classifier and the bundle's references give, also of rows that are carried."""
+    (photos / "grey.png").write_bytes(tiny.picture((120, 120, 120)))
+    (photos / "bad.png").write_bytes(b"no image")
+    bundle = tiny.publish_bundle(tmp_path / "models" / "tiny", tmp_path / "staged", embeds=True)
+    asked = ["--distances", "--embeddings", "--batch-size", "5"]
+    for run, carried in (("night-1", 0), ("night-2", 14)):
+        score(settings_for(photos, tmp_path / "models" / "tiny", output, *asked, run=run))
+        summary = json.loads((output / "runs" / run / "summary.json").read_text())
+        assert (summary["carried"], summary["unknown"]) == (carried, 1)
+        *good, bad = sorted(read_rows(output, run), key=lambda row: row["status"] != "ok")
+        crops = np.stack([decode_image((photos / row["key"]).read_bytes(), tiny.SPEC) for row in good])
+        _, embeddings = Classifier(bundle, "cpu", 1).classify_with_embeddings(crops)
+        neighbours = bundle.neighbours()
+        assert neighbours
+        assert [row["embedding"] for row in good] == embeddings.tolist()
+        assert [row["distance"] for row in good] == neighbours.distances(embeddings).tolist()
+        assert [row["key"] for row in good if row["unknown"]] == ["grey.png"]
+        assert (bad["embedding"], bad["distance"], bad["unknown"]) == (None, None, None)
+    score(settings_for(photos, tmp_path / "models" / "tiny", output, "--distances", run="night-3"))
+    rows = read_rows(output, "night-3")
+    assert {row["run"] for row in rows} == {"night-3"}  # those of other columns are not carried
+    assert "embedding" not in rows[0]
+    tiny.publish_bundle(tmp_path / "old" / "tiny", tmp_path / "old-staged")
+    for option in ("--distances", "--embeddings"):
+        with pytest.raises(SettingsInvalid, match=f"{option}: tiny version 1 was released before there were"):
+            score(settings_for(photos, tmp_path / "old" / "tiny", output, option, run="night-4"))
 
 
 def test_a_row_says_what_made_it(photos: Path, tiny_models: Path, output: Path) -> None:
