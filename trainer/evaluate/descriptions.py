@@ -8,6 +8,7 @@ from rich.filesize import decimal
 from fovea.model.bundle import BundleContract, ModelBundle
 from fovea.model.measured import Metrics, Opinion
 from fovea.printable import printable, shortened
+from fovea.truth.sets import PredictionSets
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.runs.lineage import ChosenRate, Lineage
@@ -117,6 +118,15 @@ def _what_it_does(contract: BundleContract) -> Iterator[Row]:
         yield tensor.name, f"{tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
     yield "temperature", f"{contract.temperature:g}"
     yield "abstains", f"below a probability of {contract.abstain_threshold:g}"
+    if contract.prediction_sets:
+        yield "label sets", _sets(contract.prediction_sets)
+
+
+def _sets(sets: PredictionSets) -> str:
+    asked = f"hold the truth for {100 * sets.coverage:g} % of images"
+    if sets.measured is None:
+        return f"{asked}, which was not measured"
+    return f"{asked}; measured {sets.measured.coverage:.1%} of {sets.measured.images}"
 
 
 def _where_it_comes_from(lineage: Lineage) -> Iterator[Row]:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from fovea.errors import BundleInvalid
-from fovea.model.bundle import ModelBundle, parse_contract
+from fovea.model.bundle import ModelBundle, parse_contract, seal
+from fovea.truth.sets import MeasuredSets, PredictionSets
 from tests.buckets import Bucket
-from tests.tiny import publish_bundle
+from tests.tiny import publish_bundle, stage_bundle
 from trainer.config import InspectSettings
 from trainer.evaluate import command
 from trainer.runs.lineage import Lineage
@@ -38,9 +39,23 @@ def test_trained_model_tells_what_it_does_and_where_it_comes_from(
         str(lineage.data_digest),
         str(lineage.learning_rate.why),
         f"fp32: {contract.metrics.accuracy:.2%} of 20 images right",
+        "hold the truth for 95 % of images, which was not measured",
         *contract.files.values(),
     ):
         assert fact in said
+
+
+def test_what_was_measured_on_a_part_test_is_told_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, staged = stage_bundle(tmp_path / "staged"), tmp_path / "staged"
+    measured = MeasuredSets(images=40, covered=39, interval_95=(0.8, 1), mean_size=1.2, empty=0)
+    sets = PredictionSets(coverage=0.9, quantile=0.8, images=50, measured=measured)
+    update = {"measured_on": "test", "prediction_sets": sets}
+    seal(staged, bundle.contract.model_copy(update=update))
+    said = _inspect(staged, capsys)
+    assert "hold the truth for 90 % of images; measured 97.5% of 40" in said
+    assert "measured on a part test, by which nothing was chosen" in said
 
 
 def test_json_is_the_contract(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
