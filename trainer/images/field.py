@@ -16,7 +16,7 @@ from trainer.images.augment import pictures as pictures_between_bars
 
 Places = npt.NDArray[np.int64]
 
-EVERY: Final = 4
+EVERY: Final = 8
 """Row and column whose sharpness is looked at."""
 
 
@@ -47,24 +47,27 @@ class Field:
         if self.bars is not None:
             boxes = pictures_between_bars(pixels, self.bars)
             return torch.cat([_sized(_inside(*one), side) for one in zip(pixels, boxes, strict=True)])
-        return _sized(self._cut(pixels), side)
+        edge, whole = self._edge(pixels.shape[1]), pixels.shape[1]
+        return _sized(pixels[:, edge : whole - edge, edge : whole - edge], side)
 
     def sharpness(self) -> npt.NDArray[np.float64]:
         """[n]: the variance of the second differences of its light along rows and along columns, the lesser,
         over that of its light (the variance of the Laplacian; Pech-Pacheco and others 2000); 0 where it is of
-        one light. Every fourth row and column are looked at."""
+        one light. Every eighth row and column are looked at."""
         return np.array([_sharpness(pixels) for pixels in map(self._picture, range(len(self.rows)))])
 
     def _picture(self, place: int) -> Pixels:
-        pixels = torch.from_numpy(np.array(self.cache[self.rows[place]]))
+        pixels = self.cache[self.rows[place]]
         if self.bars is not None:
-            (box,) = pictures_between_bars(pixels[None], self.bars)
-            return _inside(pixels, box)[0].numpy()
-        return self._cut(pixels[None])[0].numpy()
+            own = torch.from_numpy(np.array(pixels))
+            (box,) = pictures_between_bars(own[None], self.bars)
+            return _inside(own, box)[0].numpy()
+        edge = self._edge(len(pixels))
+        middle: Pixels = pixels[edge : len(pixels) - edge, edge : len(pixels) - edge]
+        return middle
 
-    def _cut(self, pixels: Tensor) -> Tensor:
-        edge = round((1 - self.share) / 2 * pixels.shape[1])
-        return pixels[:, edge : pixels.shape[1] - edge, edge : pixels.shape[1] - edge]
+    def _edge(self, side: int) -> int:
+        return round((1 - self.share) / 2 * side)
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,9 @@ def _sized(pixels: Tensor, side: int) -> Tensor:
 
 
 def _sharpness(pixels: Pixels) -> float:
-    green = pixels[:, :, 1].astype(np.int16)
-    variance = float(green[::EVERY].var())
+    rows, columns = pixels[::EVERY, :, 1].astype(np.float32), pixels[:, ::EVERY, 1].T.astype(np.float32)
+    variance = float(rows.var())
     if variance < 1:
         return 0.0
-    rows, columns = green[::EVERY], green[:, ::EVERY].T
     differences = (lines[:, 2:] - 2 * lines[:, 1:-1] + lines[:, :-2] for lines in (rows, columns))
     return min(float(second.var()) if second.size else 0.0 for second in differences) / variance
