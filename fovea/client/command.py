@@ -116,9 +116,9 @@ def _cells(outcome: Classification) -> tuple[str, str, str]:
     rest = [", ".join(f"{p.label} {p.probability:.3f}" for p in others)]
     if outcome.label_set is not None:
         labels = ", ".join(outcome.label_set.labels) or "none"
-        rest.append(f"{outcome.label_set.coverage:.0%} set: {labels}")
+        rest.append(f"{100 * outcome.label_set.coverage:.4g}% set: {labels}")
     if outcome.distance is not None:
-        rest.append(f"distance {outcome.distance:.3f}{' (unknown)' if outcome.unknown else ''}")
+        rest.append(f"distance {outcome.distance:.3g}{' (unknown)' if outcome.unknown else ''}")
     unsure = " (unsure)" if outcome.abstained else ""
     return best.label, f"{best.probability:.3f}{unsure}", "; ".join(filter(None, rest))
 

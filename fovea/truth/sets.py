@@ -103,4 +103,5 @@ def _ranked(probabilities: Probabilities, draw: Floats) -> tuple[Indices, Floats
     ranked = np.take_along_axis(probabilities, order, axis=1).astype(np.float64)
     above = np.cumsum(ranked, axis=1)
     above = np.concatenate([np.zeros_like(above[:, :1]), above[:, :-1]], axis=1)
-    return order, above + draw[:, None] * ranked
+    # Rounded as they are, a row's probabilities may sum to a little more than 1.
+    return order, np.minimum(above + draw[:, None] * ranked, 1)

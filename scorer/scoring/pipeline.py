@@ -180,7 +180,7 @@ class Pipeline:
     ) -> TopLabels:
         contract = self._contract
         labels, novelty = tuple(contract.labels[index] for index in best), contract.out_of_distribution
-        unknown = distance > novelty.threshold if novelty and distance is not None else None
+        unknown = novelty.is_unknown(distance) if novelty and distance is not None else None
         abstained = confidence[0] < contract.abstain_threshold
         return TopLabels(labels, tuple(confidence), abstained, label_set, distance, unknown, embedding)
 

@@ -13,7 +13,7 @@ from fovea.images.spec import PreprocessSpec
 from fovea.model.classifier import Classifier
 from fovea.truth.novelty import Neighbours
 from server.compute.arenas import Place
-from server.compute.wants import DetailedModel, Row
+from server.compute.wants import Answered, DetailedModel, Row
 from server.queue.worker import Computed
 
 
@@ -108,7 +108,8 @@ class CpuBackend:
         while (done := len(rows)) < len(good):
             # Of other sizes than these the memory would be kept as well.
             size = min(self.run_images, 2 ** ((len(good) - done).bit_length() - 1))
-            rows.extend(_rows(model, np.stack(good[done : done + size]), wants[done : done + size]))
+            pixels, wanted = np.stack(good[done : done + size]), wants[done : done + size]
+            rows.extend(_rows(model, _answers(model, pixels, wanted), pixels, wanted))
         ended = time.monotonic()
         outcomes = _outcomes(crops, rows)
         return _computed(items, outcomes, ended - decoded, ended - started, is_typical=wide is None)
@@ -141,8 +142,9 @@ class GpuBackend:
         laid_out_s = time.monotonic() - started
         with self._device:
             computing = time.monotonic()
-            rows = _rows(self._model, pixels, wants) if pixels is not None else ()
+            answers = _answers(self._model, pixels, wants) if pixels is not None else {}
             compute_s = time.monotonic() - computing
+        rows = _rows(self._model, answers, pixels, wants) if pixels is not None else ()
         outcomes = _outcomes(crops, rows)
         return _computed(items, outcomes, compute_s, laid_out_s + compute_s)
 
@@ -162,9 +164,15 @@ def _wants(items: Sequence[WorkItem], crops: Sequence[Pixels | Exception]) -> li
     return [item.wants for item, crop in zip(items, crops, strict=True) if not isinstance(crop, Exception)]
 
 
-def _rows(model: DetailedModel, pixels: Pixels, wants: Sequence[int]) -> Iterable[Row]:
+def _answers(model: DetailedModel, pixels: Pixels, wants: Sequence[int]) -> Answered:
     """Most images want their probabilities alone."""
-    return model.rows(pixels, wants) if any(wants) else model.classifier.classify(pixels)
+    return (
+        model.answers(pixels, wants) if any(wants) else {"probabilities": model.classifier.classify(pixels)}
+    )
+
+
+def _rows(model: DetailedModel, answers: Answered, pixels: Pixels, wants: Sequence[int]) -> Iterable[Row]:
+    return model.rows(answers, pixels, wants) if any(wants) else answers["probabilities"]
 
 
 def _outcomes(crops: Sequence[Pixels | Exception], rows: Iterable[Row]) -> list[Row | Exception]:

@@ -24,6 +24,10 @@ Row = npt.NDArray[np.float32]
 the draw (the bits of an uint32) and the embedding."""
 
 
+Answered = dict[str, npt.NDArray[np.float32]]
+"""By the output's name, [n, values]."""
+
+
 class Details(NamedTuple):
     """What the model says of one image."""
 
@@ -47,12 +51,15 @@ class DetailedModel:
         self.classifier = classifier
         self._neighbours = neighbours
 
-    def rows(self, pixels: Pixels, wants: Sequence[int]) -> Sequence[Row]:
-        """uint8 [n, S, S, 3] -> n rows; `wants` are the images' flags."""
+    def answers(self, pixels: Pixels, wants: Sequence[int]) -> Answered:
+        """What the model gives of uint8 [n, S, S, 3]; `wants` are the images' flags."""
         every = reduce(or_, wants)
         names = ["probabilities"]
         names += ["logits"] * bool(every & LOGITS) + ["embedding"] * bool(every & (EMBEDDING | DISTANCE))
-        answers = dict(zip(names, self.classifier.answers(pixels, names), strict=True))
+        return dict(zip(names, self.classifier.answers(pixels, names), strict=True))
+
+    def rows(self, answers: Answered, pixels: Pixels, wants: Sequence[int]) -> Sequence[Row]:
+        """Each image's. Takes no device: distances are measured here, by the processor."""
         return [
             self._row({name: answer[index] for name, answer in answers.items()}, pixels[index], flags)
             for index, flags in enumerate(wants)

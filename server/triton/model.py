@@ -126,7 +126,10 @@ class TritonPythonModel:
         details: dict[str, Any] = {}
         if self._neighbours is not None and self._novelty is not None and {"distance", "unknown"} & {*asked}:
             distances = self._neighbours.distances(answers[EMBEDDING]).reshape(-1, 1)
-            details |= {"distance": distances, "unknown": distances > self._novelty.threshold}
+            unknown = np.array(
+                [[self._novelty.is_unknown(distance)] for distance in distances[:, 0].tolist()]
+            )
+            details |= {"distance": distances, "unknown": unknown}
         if self._sets is not None and "label_set" in asked:
             details["label_set"] = np.zeros(answers["probabilities"].shape, np.bool_)
             chosen = label_sets(answers["probabilities"], draws(crops), self._sets.quantile)

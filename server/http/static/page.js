@@ -165,8 +165,8 @@ function showFacts(answer, tookMs) {
   const together = timing.batch_size === 1 ? "by itself" : `together with ${timing.batch_size - 1} others`;
   const set = answer.label_set;
   const facts = [
-    ...(set ? [[`Labels it may have, right for ${percent(set.coverage)} of images`, set.labels.join(", ") || "none of the labels"]] : []),
-    ...("distance" in answer ? [["Distance from the training's images", answer.distance.toFixed(3)]] : []),
+    ...(set ? [[`Labels it may have, right for ${percent(set.coverage)} of images`, set.labels.join(", ") || "none"]] : []),
+    ...("distance" in answer ? [["Distance from the training's images", Number(answer.distance.toPrecision(3)).toString()]] : []),
     ["Model", `${model.name}, version ${model.version}, ${model.digest.slice(0, 12)}`],
     ["Decoded in", milliseconds(timing.decode_us)],
     ["Waited", milliseconds(timing.queue_us)],

@@ -23,7 +23,8 @@ def test_each_row_holds_what_its_image_wants(tiny_bundle: ModelBundle, tiny_clas
     logits = classifier.classify_with_logits(crops)[:, 1]
     distances = neighbours.distances(embeddings)
 
-    rows = DetailedModel(classifier, neighbours).rows(crops, wants)
+    model = DetailedModel(classifier, neighbours)
+    rows = model.rows(model.answers(crops, wants), crops, wants)
 
     for index, (row, flags) in enumerate(zip(rows, wants, strict=True)):
         details = details_of(row, flags, len(tiny.LABELS))
