@@ -10,6 +10,7 @@ from fovea.model.classifier import top_k
 from fovea.truth.sets import (
     Floats,
     Indices,
+    PredictionSets,
     Probabilities,
     draws,
     fewest_images,
@@ -104,3 +105,15 @@ def test_an_images_draw_is_of_its_pixels_alone() -> None:
     flipped = crops[:, :, ::-1]
     assert draws(flipped)[3] == draws(np.ascontiguousarray(flipped[3:4]))[0]
     assert np.histogram(drawn, 10, (0, 1))[0].min() > 150
+
+
+def test_rows_that_sum_to_a_little_more_than_one_have_scores_that_do_not() -> None:
+    rows = np.full((400, 10), 0.1, np.float32)
+    rows[:, 0] = np.nextafter(np.float32(0.1), np.float32(1))
+    assert (rows.astype(np.float64).sum(axis=1) > 1).all()
+    least = scores_of(rows, np.full(400, 9), np.full(400, 1 - 2**-32))
+    assert least.max() <= 1
+    quantile = quantile_of(least, 0.95)
+    assert quantile is not None
+    PredictionSets(coverage=0.95, quantile=quantile, images=400)
+    assert (sizes(rows, np.full(400, 1 - 2**-32), quantile) == 10).all()
