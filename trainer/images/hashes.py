@@ -158,7 +158,9 @@ def close_pairs(queries: Hashes, base: Hashes) -> Iterator[tuple[Places, Places]
     seven, 37 % of nine. Time and memory grow with the number of hashes, not with that of their pairs.
     """
     if max(len(queries), len(base)) <= BRUTE:
-        yield np.nonzero(np.bitwise_count(queries[:, None] ^ base) <= RADIUS)  # type: ignore[misc]
+        close = np.bitwise_count(queries[:, None] ^ base) <= RADIUS
+        first, second = np.divmod(np.flatnonzero(close), max(1, len(base)))  # sooner than nonzero of a table
+        yield first, second
         return
     queries, base = _mixed(queries), _mixed(base)
     for shift in _SHIFTS:
