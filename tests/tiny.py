@@ -26,7 +26,12 @@ LABELS = ("red", "green", "blue")
 SPEC = PreprocessSpec(size=16, resize=18)
 COLOURS = {"red": (220, 30, 40), "green": (20, 200, 60), "blue": (30, 40, 210)}
 NOVELTY = OutOfDistribution(
-    k=2, threshold=0.05, share=0.99, quantiles=(0.0, 0.0, 0.001, 0.01, 0.05), auroc={"noise": 1.0}
+    k=2,
+    threshold=0.05,
+    share=0.99,
+    quantiles=(0.0, 0.0, 0.001, 0.01, 0.05),
+    images_by_part=(4, 2, 3, 3),
+    auroc={"noise": 1.0},
 )
 """A picture of one of the three colours is known, a grey one is a stranger."""
 SETS = PredictionSets(coverage=0.9, quantile=0.95, images=12)

@@ -2,11 +2,11 @@
 
 import bisect
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fovea.errors import BundleInvalid
 from fovea.frozen import Frozen
@@ -36,22 +36,36 @@ class OutOfDistribution(Frozen):
     quantiles: tuple[float, ...] = Field(
         min_length=2, description="of the held-out images' distances, at equal steps from 0 to 1"
     )
+    images_by_part: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, description="held-out images in each part that the quantiles make; not in older bundles"
+    )
     auroc: dict[Stranger, float] = Field(
         description="how often a stranger is further away than a held-out image, by kind of stranger"
     )
+
+    @model_validator(mode="after")
+    def _counts_fit_the_quantiles(self) -> "OutOfDistribution":
+        if self.images_by_part is None:
+            return self
+        counts, parts = self.images_by_part, len(self.quantiles) - 1
+        if len(counts) != parts or not any(counts):
+            raise ValueError(f"images_by_part must count images in the {parts} parts that the quantiles make")
+        for part in range(1, parts):
+            if counts[part] and self.quantiles[part] == self.quantiles[part + 1]:
+                raise ValueError(f"images_by_part counts images in part {part}, between equal quantiles")
+        return self
 
     def is_unknown(self, distance: float) -> bool:
         """The image is unlike all of the training's."""
         return distance > self.threshold
 
     def place(self, distance: float) -> int:
-        """Which of the parts that the quantiles make, each of as many held-out images, the distance is in."""
+        """Which of the parts that the quantiles make the distance is in: ties are all in the lowest."""
         return bisect.bisect_left(self.quantiles[1:-1], distance)
 
-    def counts(self, images: int) -> npt.NDArray[np.int64]:
-        """int64 [parts]: how many of the held-out `images` each has."""
-        parts = len(self.quantiles) - 1
-        return np.array([images // parts + (part < images % parts) for part in range(parts)], np.int64)
+    def counts(self) -> npt.NDArray[np.int64]:
+        """int64 [parts]: the held-out images in each, all 0 of older bundles, which do not tell."""
+        return np.array(self.images_by_part or [0] * (len(self.quantiles) - 1), np.int64)
 
 
 class Neighbours:

@@ -125,6 +125,6 @@ def drift_gauges(contract: BundleContract, precision: Precision) -> dict[str, Dr
         predicted_on_held_out(contract.labels, measured),
         tenths(measured.confidences) if measured.confidences else unknown,
         abstentions(measured.abstained or 0, measured.images if is_complete else 0),
-        novelty.counts(measured.images) if novelty else unknown,
+        novelty.counts() if novelty else unknown,
     )
     return {kind: DriftGauge(reference) for kind, reference in zip(KINDS, references, strict=True)}

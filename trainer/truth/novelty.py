@@ -61,13 +61,15 @@ def describe_novelty(surroundings: Surroundings, known: Distances, share: float)
     """`known` are the held-out images' distances, of which `share` is to be at the threshold or nearer."""
     threshold = float(np.quantile(known, share, method="higher"))
     steps = np.linspace(0, 1, QUANTILES)
-    return OutOfDistribution(
+    novelty = OutOfDistribution(
         k=surroundings.neighbours.k,
         threshold=threshold,
         share=share,
         quantiles=tuple(map(float, np.quantile(known, steps))),
         auroc={kind: auroc(known, distances) for kind, distances in surroundings.strangers.items()},
     )
+    parts = np.bincount([novelty.place(distance) for distance in known.tolist()], minlength=QUANTILES - 1)
+    return novelty.model_copy(update={"images_by_part": tuple(parts.tolist())})
 
 
 def auroc(known: Scores, strangers: Scores) -> float:

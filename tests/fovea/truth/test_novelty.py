@@ -4,11 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fovea.errors import BundleInvalid
 from fovea.model.bundle import ModelBundle, read_contract, seal
 from fovea.model.classifier import Classifier
-from fovea.truth.novelty import REFERENCE_FILE, Embeddings, Neighbours, read_neighbours, write_reference
+from fovea.truth.novelty import (
+    REFERENCE_FILE,
+    Embeddings,
+    Neighbours,
+    OutOfDistribution,
+    read_neighbours,
+    write_reference,
+)
 from tests import tiny
 
 
@@ -47,6 +55,24 @@ def test_distances_are_between_nothing_and_two() -> None:
 def test_there_are_as_many_references_as_neighbours_are_counted() -> None:
     with pytest.raises(ValueError, match=r"at least 5 references \[m, D\], not \(4, 96\)"):
         Neighbours(directions(4), 5)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [(4, 2, 3), (4, 2, 3, 3, 0), (0, 0, 0, 0), (4, 2, 7, -1)],
+    ids=["few", "many", "none", "negative"],
+)
+def test_counts_that_do_not_fit_the_quantiles_are_refused(counts: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match="images_by_part"):
+        OutOfDistribution(**{**tiny.NOVELTY.model_dump(), "images_by_part": counts})
+
+
+def test_no_image_lies_between_equal_quantiles_but_those_of_the_lowest_part() -> None:
+    fields = {**tiny.NOVELTY.model_dump(), "quantiles": (0, 0, 0, 0.01, 0.05)}
+    assert OutOfDistribution(**{**fields, "images_by_part": (6, 0, 3, 3)}).counts().tolist() == [6, 0, 3, 3]
+    with pytest.raises(ValidationError, match="counts images in part 1, between equal quantiles"):
+        OutOfDistribution(**fields)
+    assert OutOfDistribution(**{**fields, "images_by_part": None}).counts().tolist() == [0, 0, 0, 0]
 
 
 def test_references_that_are_none_are_refused(tmp_path: Path) -> None:

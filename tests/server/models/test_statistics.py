@@ -5,9 +5,10 @@ import math
 import pytest
 
 from fovea.model.bundle import ModelBundle
+from fovea.model.distance import psi_by_chance
 from server.models.distances import MeasuredDistances
 from server.models.served_model import ModelStatistics
-from server.telemetry.drift import KINDS
+from server.telemetry.drift import KINDS, drift_gauges
 from server.telemetry.metrics import Metrics
 from server.telemetry.model_metrics import ModelMetrics
 from tests import tiny
@@ -72,6 +73,21 @@ def test_distances_are_counted_and_those_beyond_the_threshold_are_unknown(
     for _ in range(1000):
         distances.count(0.5)
     assert drifts_on(metrics)["distances"] > 1
+
+
+def test_distances_are_compared_with_those_of_the_held_out_images_however_many_were_tested_on(
+    tiny_bundle: ModelBundle,
+) -> None:
+    contract = tiny_bundle.contract
+    tested = contract.metrics.model_copy(update={"images": 5000})
+    drift = drift_gauges(contract.model_copy(update={"metrics": tested}), "fp32")["distances"]
+    drift.counts[:] = [400, 200, 300, 300]
+    assert drift.psi() < 0.01
+    assert drift.chance() == pytest.approx(psi_by_chance(1200, 12, 4))
+    told = {"out_of_distribution": tiny.NOVELTY.model_copy(update={"images_by_part": None})}
+    older = drift_gauges(contract.model_copy(update=told), "fp32")["distances"]
+    older.counts[:] = [400, 200, 300, 300]
+    assert math.isnan(older.psi())
 
 
 def test_sample_of_the_images_is_measured_where_the_model_can(

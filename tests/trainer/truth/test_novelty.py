@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fovea.truth.novelty import Neighbours
+from fovea.model.distance import psi
+from fovea.truth.novelty import Neighbours, OutOfDistribution
 from trainer.truth.novelty import (
     MAKERS,
     NEIGHBOUR,
@@ -33,6 +34,19 @@ def test_the_share_that_was_asked_is_at_the_threshold_or_nearer(share: float) ->
     assert (novelty.k, novelty.share, novelty.auroc) == (5, share, {"noise": 1.0})
     assert (novelty.quantiles[0], novelty.quantiles[-1]) == (known.min(), known.max())
     assert sorted(novelty.quantiles) == list(novelty.quantiles)
+
+
+def test_tied_distances_are_counted_where_they_are_placed() -> None:
+    """Equal parts would be told apart from the same images, half of which are training images again."""
+    known = np.concatenate([np.zeros(200), np.random.default_rng(2).random(200)]).astype(np.float32)
+    references = np.eye(6, dtype=np.float32)
+    novelty = describe_novelty(
+        Surroundings(Neighbours(references, 5), references, references, {}), known, 0.9
+    )
+    assert OutOfDistribution.model_validate_json(novelty.model_dump_json()) == novelty
+    seen = np.bincount([novelty.place(distance) for distance in known.tolist()], minlength=20)
+    assert (novelty.counts()[0], novelty.counts().sum()) == (200, 400)
+    assert psi(seen, novelty.counts()) == 0
 
 
 def test_a_sample_has_some_of_each_class_and_beyond_that_as_many_as_there_are() -> None:
