@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 
 from fovea.images.preprocess import Pixels
-from trainer.evaluate.metrics import Pair, Targets, most_confused
+from trainer.evaluate.label_errors import doubtful_labels
+from trainer.evaluate.metrics import Logits, Pair, Targets, most_confused
 from trainer.explain.pictures import data_uri, overlay, picture
 from trainer.explain.saliency import NoMaps, saliency_maps
 from trainer.images.batches import Images
@@ -20,6 +21,7 @@ LARGEST_MATRIX: Final = 40
 """More classes than this are told by their most confused pairs alone."""
 MOST_PICTURES: Final = 400
 """In the cells of the matrix, over all."""
+MOST_DOUBTFUL: Final = 12
 SIDE: Final = 160
 
 
@@ -46,6 +48,14 @@ class ShownPair:
     pictures: tuple[Picture, ...]
 
 
+@dataclass(frozen=True)
+class DoubtfulLabels:
+    """How many labels are doubted, and the images of the most doubtful."""
+
+    count: int
+    pictures: tuple[Picture, ...]
+
+
 def show_worst(album: Album, heldout: Images, outcomes: Outcomes, network: Network) -> list[Picture]:
     """The top losses, each with a saliency map of what was predicted, where the architecture gives one."""
     worst = np.array(outcomes.worst(), np.int64)
@@ -57,6 +67,15 @@ def show_worst(album: Album, heldout: Images, outcomes: Outcomes, network: Netwo
         )
     ]
     return [taken for taken in pictures if taken]
+
+
+def show_doubtful(album: Album, heldout: Images, outcomes: Outcomes, probabilities: Logits) -> DoubtfulLabels:
+    """The labels that are most likely wrong among those that the network does not give. probabilities float32
+    [n, classes], of which `outcomes` are."""
+    doubted = doubtful_labels(probabilities, heldout.targets)
+    doubted = doubted[outcomes.predicted[doubted] != heldout.targets[doubted]]
+    taken = (album.thumbnail(index) for index in doubted[:MOST_DOUBTFUL].tolist())
+    return DoubtfulLabels(len(doubted), tuple(picture for picture in taken if picture))
 
 
 def _heat(network: Network, pixels: Pixels, classes: Targets) -> Sequence[str | None]:

@@ -16,7 +16,7 @@ from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.report.album import Album
 from trainer.report.contents import Evidence, contents_of_confidence, contents_of_run
 from trainer.report.explanation import render_explanation
-from trainer.report.mistakes import show_matrix, show_pairs, show_worst
+from trainer.report.mistakes import show_doubtful, show_matrix, show_pairs, show_worst
 from trainer.report.outcomes import Outcomes
 from trainer.report.released import ReleasedFiles
 from trainer.runs.run_folder import RunFolder
@@ -59,8 +59,10 @@ def render_report(
     def render(budget_bytes: int) -> str:
         album = Album(evidence.heldout, outcomes, contract.labels, budget_bytes)
         worst = show_worst(album, evidence.heldout, outcomes, evidence.network) if budget_bytes else []
+        doubtful = show_doubtful(album, evidence.heldout, outcomes, probabilities)
         pairs = show_pairs(album, outcomes, counts, contract.labels)
-        return page.render(contents, worst=worst, pairs=pairs, matrix=show_matrix(album, outcomes, counts))
+        matrix = show_matrix(album, outcomes, counts)
+        return page.render(contents, worst=worst, doubtful=doubtful, pairs=pairs, matrix=matrix)
 
     room = PAGE_BYTES - len(render(0).encode())
     return render(max(0, min(PICTURES_BYTES, room)))

@@ -74,6 +74,13 @@ def test_report_names_the_most_confused_classes(page: str) -> None:
     assert "owl taken for cat: 1 image" in said(page)
 
 
+def test_report_doubts_the_labels_that_it_is_surer_of_another_class_than_of(page: str) -> None:
+    text = said(page)
+    assert "surer of another class than of the label for 1 held-out image. These are suspicions" in text
+    assert re.search(r"owl: cat\? \d\d.\d %", text)
+    assert "python -m trainer labels" in text
+
+
 def test_report_tells_the_worst_answers(page: str) -> None:
     assert "3 held-out images of 30 are wrong." in said(page)
     assert re.search(r"Is owl \(\d.\d %\), it says cat \(\d\d.\d %\) 29.png", said(page))
