@@ -86,6 +86,7 @@ _VALUES: Final = {
     "Path": "PATH",
     "tuple[str,...]": "A,B,...",
     "tuple[int,...]": "N,N,...",
+    "Sequence[str]": "TEXT",
 }
 
 
@@ -105,7 +106,9 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         text = super()._format_args(action, default_metavar)
         return re.sub(
-            r"tuple\[(?:str|int),...\]|\b(str|int|float|Path)\b", lambda type_: _VALUES[type_[0]], text
+            r"tuple\[(?:str|int),...\]|Sequence\[str\]|\b(str|int|float|Path)\b",
+            lambda type_: _VALUES[type_[0]],
+            text,
         )
 
     def _get_help_string(self, action: argparse.Action) -> str | None:

@@ -35,6 +35,9 @@ CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_at_
 """A tuple that is written `a,b,c` on the command line and in the environment."""
 NumbersCommaSeparated = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split_at_commas)]
 """The same, of whole numbers: `128,224`."""
+EACH_WHOLE: Final = "each whole"
+"""In the annotation of a tuple's field: the option is given again for each value, and none is cut at its
+commas. From the command line they come as a JSON list where they could be cut, for the field's validator."""
 
 
 class ProgramSettings(BaseSettings):
@@ -96,10 +99,19 @@ def _parse_args(
 ) -> argparse.Namespace:
     parsed = parser.parse_args(arguments, namespace)
     for name, value in vars(parsed).items():
-        if isinstance(value, list) and is_positional(settings, name):
-            # As JSON they are left alone; else a file called a,b.png would be taken for two.
+        if not isinstance(value, list):
+            continue
+        # As JSON they are left alone; else a file called a,b.png would be taken for two.
+        if is_positional(settings, name):
             setattr(parsed, name, json.dumps(value))
+        elif _is_each_whole(settings, name):
+            is_plain = len(value) == 1 and "," not in value[0]
+            setattr(parsed, name, value[0] if is_plain else json.dumps(value))
     return parsed
+
+
+def _is_each_whole(settings: type[ProgramSettings], name: str) -> bool:
+    return name in settings.model_fields and EACH_WHOLE in settings.model_fields[name].metadata
 
 
 def variable(settings: type[ProgramSettings], name: str) -> str:

@@ -10,7 +10,9 @@ from trainer.options import (
     DataOptions,
     EvaluationOptions,
     FinishedRunOptions,
+    FitOptions,
     ImageOptions,
+    LabelErrorOptions,
     LogOptions,
     LookOptions,
     MachineOptions,
@@ -36,11 +38,16 @@ class TrainSettings(
     RankOptions,
     PublishingOptions,
     RunOptions,
+    FitOptions,
     RecipeOptions,
     ModelsOptions,
     DataOptions,
 ):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
+
+
+class LabelsSettings(LogOptions, MachineOptions, LabelErrorOptions, FitOptions, RecipeOptions, DataOptions):
+    """Find the labels that are most likely wrong, by trainings that each hold a part of the images out."""
 
 
 class ExportSettings(LogOptions, MachineOptions, PublishingOptions, ModelsOptions, FinishedRunOptions):

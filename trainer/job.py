@@ -2,7 +2,7 @@
 
 import time
 
-from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.errors import DataInvalid
 from fovea.model.versions import published
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
@@ -24,7 +24,7 @@ from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
 from trainer.preparation import Start, confirm_alike, list_images, prepare, read_data
 from trainer.ranks.group import ALONE, Ranks
-from trainer.recipe import find_learning_rate, recipe_of
+from trainer.recipe import check_triangles, find_learning_rate, recipe_of
 from trainer.release.publishing import Terms, describe_refusal
 from trainer.release.release import Released, read_released, release
 from trainer.report.rate_curve import write_curve
@@ -193,19 +193,8 @@ def _begin_run(run: RunFolder, start: Start, settings: TrainSettings, stopping: 
     given = fixed_rate(settings.lr) if settings.lr != "auto" else None
     decision = _decide(start, settings, given, stopping)
     _write_decision(run, decision)
-    _check_triangles(settings, decision.lr)
+    check_triangles(settings, decision.lr)
     return decision
-
-
-def _check_triangles(settings: TrainSettings, lr: float) -> None:
-    """Raises SettingsInvalid where they would stand on their tops."""
-    base_lr = settings.base_lr or 0.0
-    if base_lr > lr:
-        run = settings.continue_from
-        origin = f"; where none is given it is that of --continue-from {run}" if run else ""
-        raise SettingsInvalid(
-            f"--base-lr {base_lr:g} should be below the learning rate, which is {lr:.3g}{origin}"
-        )
 
 
 def _decide(start: Start, settings: TrainSettings, known: Decision | None, stopping: Stopping) -> Decision:
@@ -219,7 +208,11 @@ def _decide(start: Start, settings: TrainSettings, known: Decision | None, stopp
 
 
 def _origin(start: Start, settings: TrainSettings) -> RunOrigin:
-    origin = RunOrigin(data_digest=start.data.digest, weights_sha256=start.weights_sha256)
+    corrected = start.data.corrections
+    counts = (
+        {"labels_corrected": corrected.labels, "images_left_out": corrected.left_out} if corrected else {}
+    )
+    origin = RunOrigin(data_digest=start.data.digest, weights_sha256=start.weights_sha256, **counts)
     if settings.continue_from is None:
         return origin
     earlier = {"continued_from": settings.continue_from.name, "epochs_before": start.checkpoint.epochs}
@@ -230,7 +223,7 @@ def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> Non
     audit = read_audit(run)
     if data.digest == audit.digest:
         return
-    refused = f"{settings.data}: the images are not those that the run {run.path} was begun with"
+    refused = f"{settings.source}: the images are not those that the run {run.path} was begun with"
     if audit.left_for_evaluate:
         refused += ", by an older version that took no part test: move that away until the run is done"
     raise DataInvalid(refused)

@@ -15,11 +15,12 @@ from fovea.images.formats import image_path_text
 from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import file_digest
 from fovea.settings import as_saved
-from trainer.config import LrFindSettings, TrainSettings
+from trainer.config import LabelsSettings, LrFindSettings, TrainSettings
 from trainer.fit.recipe import sizes_of_epochs
 from trainer.images.audit import read_audit
 from trainer.images.data import DataSet, read_images
-from trainer.images.sources import Split, open_source
+from trainer.images.every_image import read_every_image
+from trainer.images.sources import Split, list_every_image, open_source
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.model import build_network, check_size
 from trainer.network.precision import Precision, check_compiler, choose_precision
@@ -34,7 +35,7 @@ from trainer.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-AnySettings = LrFindSettings | TrainSettings
+AnySettings = LrFindSettings | TrainSettings | LabelsSettings
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,51 @@ def prepare(settings: AnySettings, ranks: Ranks = ALONE) -> Start:
 
 
 def _prepare(settings: AnySettings, ranks: Ranks) -> Start:
-    if settings.data == "digits":
+    precision = choose_machine(settings, ranks)
+    split = list_images(settings)
+    # The network first: weights that are missing are found in a second, and not after all has been decoded.
+    continued = settings.continue_from if isinstance(settings, TrainSettings) else None
+    checkpoint, digest = (
+        _continue(continued, split) if continued else start_from_weights(settings, split.labels)
+    )
+    check_sizes(settings, checkpoint)
+    data = read_data(split, settings, settings.threads, checkpoint.preprocess)
+    if continued and read_audit(RunFolder(continued)).digest != data.digest:
+        logger.warning("not the images of %s: those held out now may have been trained on then", continued)
+    checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
+    return Start(data, checkpoint, precision, digest, ranks)
+
+
+def prepare_every_image(settings: LabelsSettings) -> Start:
+    """As `prepare`, for trainings that each hold some of the images out: both parts of the data are all of
+    them, in one order, as trained on and as served.
+
+    Raises as `prepare` does.
+    """
+    epoch_sizes(settings)
+    precision = choose_machine(settings, ALONE)
+    split = list_every_image(settings.source, settings.corrections, settings.cache_dir)
+    checkpoint, digest = start_from_weights(settings, split.labels)
+    check_sizes(settings, checkpoint)
+    data = read_every_image(
+        split,
+        settings.source,
+        checkpoint.preprocess,
+        settings.cache_dir,
+        max_bad_fraction=settings.max_bad_fraction,
+        threads=settings.threads,
+        in_training=_in_training(settings, checkpoint.preprocess),
+    )
+    logger.info("%d images, %d classes", len(data.heldout), len(data.labels))
+    for finding in data.findings():
+        logger.warning("%s", finding)
+    checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
+    return Start(data, checkpoint, precision, digest)
+
+
+def choose_machine(settings: AnySettings, ranks: Ranks) -> Precision:
+    """What is computed on, with the seeds sown."""
+    if settings.source == "digits":
         _log_what_digits_imply(settings)
     precision = choose_precision(
         settings.device,
@@ -77,17 +122,12 @@ def _prepare(settings: AnySettings, ranks: Ranks) -> Start:
     random.seed(settings.seed)
     np.random.seed(settings.seed)
     torch.manual_seed(settings.seed)
-    split = list_images(settings)
-    # The network first: weights that are missing are found in a second, and not after all has been decoded.
-    continued = settings.continue_from if isinstance(settings, TrainSettings) else None
-    checkpoint, digest = _continue(continued, split) if continued else _start_from_weights(settings, split)
+    return precision
+
+
+def check_sizes(settings: AnySettings, checkpoint: Checkpoint) -> None:
     for size in settings.sizes:
         check_size(checkpoint.network, checkpoint.arch, size, f"--sizes {written(settings.sizes)}")
-    data = read_data(split, settings, settings.threads, checkpoint.preprocess)
-    if continued and read_audit(RunFolder(continued)).digest != data.digest:
-        logger.warning("not the images of %s: those held out now may have been trained on then", continued)
-    checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
-    return Start(data, checkpoint, precision, digest, ranks)
 
 
 def confirm_alike(settings: AnySettings, ranks: Ranks) -> None:
@@ -133,12 +173,13 @@ def _check_shares(start: Start, settings: AnySettings) -> None:
         )
 
 
-def _start_from_weights(settings: AnySettings, split: Split) -> tuple[Checkpoint, str | None]:
-    network = build_network(settings.arch, len(split.labels), settings.size)
+def start_from_weights(settings: AnySettings, labels: tuple[str, ...]) -> tuple[Checkpoint, str | None]:
+    """A network as training begins with it, and the digest of the weights' file, if there is one."""
+    network = build_network(settings.arch, len(labels), settings.size)
     digest = load_weights(
         network, settings.arch, settings.weights, settings.weights_sha256, settings.cache_dir
     )
-    return Checkpoint(network, settings.arch, split.labels, preprocess_of(settings), 0), digest
+    return Checkpoint(network, settings.arch, labels, preprocess_of(settings), 0), digest
 
 
 def _continue(run: Path, split: Split) -> tuple[Checkpoint, str]:
@@ -158,7 +199,8 @@ def preprocess_of(settings: AnySettings) -> PreprocessSpec:
 def list_images(settings: AnySettings) -> Split:
     """What there is to train on, and what is held out."""
     return open_source(
-        settings.data,
+        settings.source,
+        settings.corrections,
         val_fraction=settings.val_fraction,
         test_fraction=settings.test_fraction,
         seed=settings.seed,
@@ -171,17 +213,14 @@ def read_data(split: Split, settings: AnySettings, threads: int, preprocess: Pre
 
     `preprocess` is what the network was trained with, of which a newer timm may say another.
     """
-    in_training = preprocess_for(
-        settings.arch, settings.preprocess_in_training, settings.size, settings.resize
-    )
     data = read_images(
         split,
-        settings.data,
+        settings.source,
         preprocess,
         settings.cache_dir,
         max_bad_fraction=settings.max_bad_fraction,
         threads=threads,
-        in_training=in_training.model_copy(update={"interpolation": preprocess.interpolation}),
+        in_training=_in_training(settings, preprocess),
         flip=settings.flip,
     )
     logger.info(
@@ -194,6 +233,12 @@ def read_data(split: Split, settings: AnySettings, threads: int, preprocess: Pre
     for finding in data.findings():
         logger.warning("%s", finding)
     return data
+
+
+def _in_training(settings: AnySettings, preprocess: PreprocessSpec) -> PreprocessSpec:
+    """What is done to images that are trained on, by the interpolation that the network knows."""
+    spec = preprocess_for(settings.arch, settings.preprocess_in_training, settings.size, settings.resize)
+    return spec.model_copy(update={"interpolation": preprocess.interpolation})
 
 
 def epoch_sizes(settings: AnySettings) -> tuple[int, ...]:

@@ -4,7 +4,8 @@ import logging
 import math
 
 from fovea import tracing
-from trainer.config import TrainSettings
+from fovea.errors import SettingsInvalid
+from trainer.config import LabelsSettings, TrainSettings
 from trainer.fit.recipe import Objective, Recipe, balanced_weights
 from trainer.images.augment import Augmentation
 from trainer.images.batches import endless_batches
@@ -59,7 +60,7 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
     return decision
 
 
-def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Recipe:
+def recipe_of(settings: TrainSettings | LabelsSettings, start: Start, decision: Decision) -> Recipe:
     """How to fine-tune, with the learning rate that was decided on."""
     if (possible := _batches_per_step(start, settings)) < settings.accumulate:
         logger.warning(
@@ -95,6 +96,17 @@ def recipe_of(settings: TrainSettings, start: Start, decision: Decision) -> Reci
 def _base_below(decision: Decision) -> float | None:
     """Where accuracy began to rise in the range test, if that is below the learning rate."""
     return decision.base_lr if decision.base_lr and decision.base_lr < decision.lr else None
+
+
+def check_triangles(settings: TrainSettings | LabelsSettings, lr: float) -> None:
+    """Raises SettingsInvalid where they would stand on their tops."""
+    base_lr = settings.base_lr or 0.0
+    if base_lr > lr:
+        run = settings.continue_from if isinstance(settings, TrainSettings) else None
+        origin = f"; where none is given it is that of --continue-from {run}" if run else ""
+        raise SettingsInvalid(
+            f"--base-lr {base_lr:g} should be below the learning rate, which is {lr:.3g}{origin}"
+        )
 
 
 def augmentation(settings: AnySettings) -> Augmentation:

@@ -12,6 +12,7 @@ from fovea.settings import as_saved, load
 from tests.trainer.conftest import train_settings
 from trainer import job, preparation
 from trainer.config import TrainSettings
+from trainer.recipe import check_triangles
 from trainer.resuming import check_same, with_continued
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
@@ -71,8 +72,8 @@ def test_lowest_rate_that_is_taken_over_and_not_below_the_new_one_is_said_to_be_
     with pytest.raises(
         SettingsInvalid, match=r"--base-lr 0\.001 .* which is 0\.0005; .* that of --continue-"
     ):
-        job._check_triangles(settings, 5e-4)
-    job._check_triangles(_continued(run, "--data", "photos", "--base-lr", "1e-4"), 5e-4)
+        check_triangles(settings, 5e-4)
+    check_triangles(_continued(run, "--data", "photos", "--base-lr", "1e-4"), 5e-4)
 
 
 def test_run_that_was_begun_with_options_its_schedule_had_no_use_for_goes_on(

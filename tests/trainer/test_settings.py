@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fovea.errors import SettingsInvalid
-from fovea.settings import load
+from fovea.settings import as_saved, load
 from tests.programs import Program
 from trainer.__main__ import SETTINGS
 from trainer.config import EvaluateSettings, LrFindSettings, TrainSettings
@@ -34,6 +35,34 @@ def test_last_of_the_sizes_is_what_the_model_sees() -> None:
     settings = _load("--data", "folder", "--sizes", "96, 128,160")
     assert (settings.sizes, settings.size, settings.preprocess.resize) == ((96, 128, 160), 160, 183)
     assert TrainSettings(data="a", models="m", sizes=(64, 96)).size == 96
+
+
+@pytest.mark.parametrize(
+    ("given", "sources"),
+    [
+        ("photos", ["photos"]),
+        ("photos, 2025", ["photos, 2025"]),
+        ("photos,a.csv", ["photos,a.csv"]),
+        ("[x]", ["[x]"]),
+    ],
+)
+def test_data_are_images_and_their_corrections(given: str, sources: list[str]) -> None:
+    settings = _load("--data", given, "--data", "a.csv", "--data=b,c.csv")
+    assert (settings.source, settings.corrections) == (*sources, ("a.csv", "b,c.csv"))
+    alone = _load("--data", given)
+    assert [*alone.data] == sources
+    for each in (alone, settings):
+        saved: dict[str, Any] = as_saved(each)
+        assert TrainSettings(**saved).data == each.data
+
+
+def test_data_of_the_environment_have_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOVEA_TRAIN_DATA", "digits,s3://bucket/a.csv,b.csv")
+    settings = load(LrFindSettings, [], "trainer lr-find", SETTINGS.values())
+    assert (settings.source, settings.corrections) == ("digits", ("s3://bucket/a.csv", "b.csv"))
+    assert settings.size == DIGITS["size"]
+    monkeypatch.setenv("FOVEA_TRAIN_DATA", "photos, 2025")
+    assert load(LrFindSettings, [], "trainer lr-find", SETTINGS.values()).source == "photos, 2025"
 
 
 def test_other_data_keep_the_defaults() -> None:
@@ -81,6 +110,7 @@ def test_other_data_keep_the_defaults() -> None:
         (["--weights-sha256", "abc"], r"--weights-sha256 "),
         (["--device", "tpu"], r"--device "),
         (["--data", ""], r"--data .*at least 1 character"),
+        (["--data", "more"], r"--data more: the first --data are the images, .* CSV file path,label"),
         (["--models", ""], r"--models .*at least 1 character"),
         (["--end-lr", "inf"], r"--end-lr .*finite number"),
         (["--fallback-lr", "nan"], r"--fallback-lr .*finite number"),
@@ -104,6 +134,7 @@ def test_name_of_what_has_none_is_not_said_to_be_meant() -> None:
         ("train", ["data", "models"]),
         ("export", ["run", "models"]),
         ("evaluate", ["bundle", "data"]),
+        ("labels", ["data"]),
     ],
 )
 def test_help_begins_with_what_must_be_said_and_ends_with_the_machine(command: str, first: list[str]) -> None:

@@ -16,6 +16,7 @@ from trainer.evaluate.evaluation import Evaluation, evaluate_samples
 from trainer.evaluate.evaluation_record import record_of
 from trainer.images.audit import left_out
 from trainer.images.sources import open_heldout
+from trainer.options import sources_of
 from trainer.runs.lineage import Lineage
 from trainer.runs.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
 
@@ -30,21 +31,21 @@ def evaluate(settings: EvaluateSettings) -> None:
     Stopping()
     folder = RunFolder.output(settings.output, EVALUATIONS)
     bundle = versions.open_bundle(settings.bundle, settings.cache_dir)
-    held = open_heldout(settings.data, settings.cache_dir, bundle.contract.labels)
+    held = open_heldout(settings.source, settings.cache_dir, bundle.contract.labels, settings.corrections)
     if held.passed_over.matters:
         logger.warning("files not taken: %s", held.passed_over.line())
     classifier = Classifier(bundle, settings.device, settings.threads, settings.precision)
-    if held.part is None and settings.data == _trained_on(bundle.contract):
-        logger.warning("the model was trained on images of %s: the accuracy flatters it", settings.data)
+    if held.part is None and settings.source == _trained_on(bundle.contract):
+        logger.warning("the model was trained on images of %s: the accuracy flatters it", settings.source)
     if not folder.proposed:
         (folder.path / EVALUATION_FILE).unlink(missing_ok=True)  # of other images, should these be refused
     evaluation = evaluate_samples(
-        classifier, settings.data, held.samples, settings.threads, settings.max_bad_fraction
+        classifier, settings.source, held.samples, settings.threads, settings.max_bad_fraction
     )
     if evaluation.bad:
         logger.warning("%s", left_out(evaluation.bad))
     folder = folder.claim()
-    record = record_of(evaluation, settings, held.passed_over)
+    record = record_of(evaluation, settings, held)
     folder.write_json(EVALUATION_FILE, record.model_dump(mode="json"))
     try:
         print("\n".join(describe_evaluation(evaluation, bundle.contract)))
@@ -62,8 +63,9 @@ def inspect(settings: InspectSettings) -> None:
     print(contract.model_dump_json(indent=2) if settings.as_json else "\n".join(describe_bundle(bundle)))
 
 
-def _trained_on(contract: BundleContract) -> object:
-    return Lineage.of(contract.training).settings.get("data")
+def _trained_on(contract: BundleContract) -> str | None:
+    data = Lineage.of(contract.training).settings.get("data")
+    return sources_of(data)[0] if data else None
 
 
 def _check_embedded(bundle: ModelBundle) -> None:

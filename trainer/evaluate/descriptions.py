@@ -11,6 +11,7 @@ from fovea.printable import printable, shortened
 from fovea.truth.sets import PredictionSets
 from trainer.evaluate.evaluation import Evaluation
 from trainer.evaluate.metrics import accuracy_interval
+from trainer.options import sources_of
 from trainer.runs.lineage import ChosenRate, Lineage
 
 MOST_ROWS: Final = 20
@@ -135,7 +136,8 @@ def _where_it_comes_from(lineage: Lineage) -> Iterator[Row]:
     noted = {
         "architecture": lineage.architecture,
         "weights": _with_digest(lineage.weights, lineage.weights_sha256),
-        "data": _with_digest(lineage.settings.get("data"), lineage.data_digest),
+        "data": _with_digest(_sources(lineage), lineage.data_digest),
+        "corrections": _corrections(lineage),
         "learning rate": f"{rate.lr:.3g}: {rate.why or ''}" if rate.lr is not None else None,
         "confidence": rate.confidence,
         "epochs": lineage.epochs,
@@ -145,6 +147,17 @@ def _where_it_comes_from(lineage: Lineage) -> Iterator[Row]:
         "versions": ", ".join(f"{name} {version}" for name, version in lineage.versions.items()),
     }
     return ((name, str(value)) for name, value in noted.items() if value not in (None, ""))
+
+
+def _sources(lineage: Lineage) -> str | None:
+    data = lineage.settings.get("data")
+    return ", ".join(sources_of(data)) if data else None
+
+
+def _corrections(lineage: Lineage) -> str | None:
+    if lineage.labels_corrected is None:
+        return None
+    return f"{lineage.labels_corrected} labels corrected, {lineage.images_left_out or 0} images left out"
 
 
 def _with_digest(name: object, digest: object) -> object:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from fovea.images.passed_over import PassedOver
 from fovea.model.measured import Metrics
 from fovea.settings import SavedSettings, as_saved
 from trainer.config import EvaluateSettings
@@ -13,6 +12,8 @@ from trainer.evaluate.beside_release import BesideRelease, Change
 from trainer.evaluate.evaluation import EvaluatedModel, Evaluation, KeptImages, Misclassification
 from trainer.evaluate.metrics import Bin, Majority, Pair
 from trainer.images.audit import BadFile, NotTakenRecord
+from trainer.images.corrections import CorrectionsRecord
+from trainer.images.sources import Heldout
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class EvaluationRecord(BaseModel, frozen=True):
     worst: list[Misclassification]
     quarantined: tuple[BadFile, ...]
     not_taken: dict[str, NotTakenRecord]
+    corrections: CorrectionsRecord | None = None
+    """of the images' labels"""
 
 
-def record_of(
-    evaluation: Evaluation, settings: EvaluateSettings, passed_over: PassedOver
-) -> EvaluationRecord:
+def record_of(evaluation: Evaluation, settings: EvaluateSettings, held: Heldout) -> EvaluationRecord:
     label, share = evaluation.metrics.majority
     return EvaluationRecord(
         settings=as_saved(settings),
@@ -81,7 +82,8 @@ def record_of(
         kept=evaluation.kept,
         worst=evaluation.worst,
         quarantined=evaluation.bad,
-        not_taken={kind: NotTakenRecord(**files) for kind, files in passed_over.record().items()},
+        not_taken={kind: NotTakenRecord(**files) for kind, files in held.passed_over.record().items()},
+        corrections=held.corrections,
     )
 
 

@@ -41,6 +41,7 @@ def fit(
     run: Path,
     tracking: Tracking = UNTRACKED,
     ranks: Ranks = ALONE,
+    named_by: str | None = None,
 ) -> tuple[FitRecord, list[EpochRecord]]:
     """Fine-tunes the checkpoint's network in place; it ends with the weights of the best cycle's end.
     Gives a record of how it went, and one of each epoch.
@@ -48,7 +49,8 @@ def fit(
     A training that was broken off in `run` goes on after the last step that is in its checkpoint.pt. Each
     epoch writes metrics.jsonl and checkpoint.pt there. Raises Terminated (SIGTERM) and KeyboardInterrupt with
     the checkpoint saved, Torn without, DataInvalid when the loss is not finite. Of several ranks, which end
-    with equal weights and records, the first alone reads and writes in `run`.
+    with equal weights and records, the first alone reads and writes in `run`. `named_by` is the option by
+    which a later command finds what was saved, by default the run's.
     """
     network = checkpoint.network
     with ranks.agreeing(stopping) as agreed:
@@ -66,9 +68,8 @@ def fit(
                 state.save(run, checkpoint, precision, ranks)
             ranks.meet()  # whoever leaves earlier ends the one that saves
             # Another rank may not know the run by its name, which the first one gives it.
-            ranks.first_does(
-                logger.info, "saved: the same command with --run-id %s goes on from here", run.name
-            )
+            option = named_by or f"--run-id {run.name}"
+            ranks.first_does(logger.info, "saved: the same command with %s goes on from here", option)
             raise
     advice = _advice(state, recipe, run.name)
     record = FitRecord(

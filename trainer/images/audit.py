@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import BaseModel
 
 from fovea.errors import DataInvalid
+from trainer.images.corrections import CorrectionsRecord
 from trainer.images.labels import look_alikes
 from trainer.images.listing import Sample
 from trainer.images.traits import DOUBTFUL, TRAITS
@@ -104,6 +105,8 @@ class AuditRecord(BaseModel, frozen=True):
     """see `Copies`"""
     pictures: dict[str, str] = {}
     """file -> a data URI, of a few of those that are named"""
+    corrections: CorrectionsRecord | None = None
+    """written only where there are some"""
 
     @property
     def trained_on(self) -> int:

@@ -48,6 +48,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.samples)
 
+    def chosen(self, indices: npt.NDArray[np.int64]) -> "Images":
+        """These alone, of the same cache."""
+        samples = tuple(self.samples[index] for index in indices)
+        return Images(self.cache, self.rows[indices], self.targets[indices], samples)
+
     def pixels(self, indices: npt.NDArray[np.int64] | slice) -> Pixels:
         """uint8 [len(indices), S, S, 3], read from the cache file."""
         return self.cache[self.rows[indices]]

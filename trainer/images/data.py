@@ -21,6 +21,7 @@ from trainer.images.audit import (
 )
 from trainer.images.batches import Images
 from trainer.images.copies import Copies, find_copies, picture_of
+from trainer.images.corrections import CorrectionsRecord
 from trainer.images.part import Part
 from trainer.images.pixels import decode_all
 from trainer.images.sources import Split, check_split
@@ -50,6 +51,12 @@ class DataSet:
     """file -> a data URI, of some that somebody should look at"""
     test: Images | None = None
     """As held-out ones; nothing is chosen by them. None where there is no such part."""
+    corrections: CorrectionsRecord | None = None
+    """what was corrected of the images' labels, where anything was given for it"""
+    kept: frozenset[str] = frozenset()
+    """images whose label somebody looked at and kept"""
+    contents: tuple[str, ...] = ()
+    """sha256 of each file of `heldout`, where every image was read for it"""
 
     @property
     def told(self) -> Images:
@@ -60,6 +67,7 @@ class DataSet:
         """What audit.json says."""
         comparison = self.comparison
         return AuditRecord(
+            **({"corrections": self.corrections} if self.corrections else {}),
             digest=self.digest,
             not_taken={kind: NotTakenRecord(**files) for kind, files in self.passed_over.record().items()},
             quarantined=list(self.bad),
@@ -138,10 +146,11 @@ def read_images(
         bad,
         comparison,
         copies,
-        _data_digest(parts),
+        data_digest(parts),
         split.passed_over,
         _pictures(parts, comparison, copies),
-        *test,
+        test[0] if test else None,
+        split.corrections,
     )
 
 
@@ -176,7 +185,7 @@ def _check_left(data: str, parts: list[Part], rows: list[list[int]]) -> None:
             raise DataInvalid(f"{data}: no image is left {name}: each of {len(part.samples)} {why}")
 
 
-def _data_digest(parts: list[Part]) -> str:
+def data_digest(parts: list[Part]) -> str:
     contents = [
         [(sample.label, digest) for sample, digest in zip(part.samples, part.decoded.digests, strict=True)]
         for part in parts

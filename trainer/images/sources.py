@@ -10,6 +10,7 @@ from pathlib import Path
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
 from fovea.stores.storage import is_bucket
+from trainer.images.corrections import CorrectionsRecord, read_corrections
 from trainer.images.digits import write_digits
 from trainer.images.fetching import ETAGS_FOLDER, Fetched, fetch
 from trainer.images.folders import read_folder
@@ -35,6 +36,10 @@ class Split:
     """by which nothing is chosen; none where there is no such part"""
     passed_over: PassedOver = field(default_factory=PassedOver)
     """what was there and was not taken"""
+    corrections: CorrectionsRecord | None = None
+    """what was corrected of these images, where anything was given for it"""
+    kept: frozenset[str] = frozenset()
+    """images whose label somebody looked at and kept"""
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,26 @@ class Heldout:
     """what they are of a split, None where there is none"""
     samples: tuple[Sample, ...]
     passed_over: PassedOver
+    corrections: CorrectionsRecord | None = None
 
 
 def open_source(
-    data: str, *, val_fraction: float, seed: int, cache_dir: Path, test_fraction: float = 0.0
+    data: str,
+    corrections: Sequence[str] = (),
+    *,
+    val_fraction: float,
+    seed: int,
+    cache_dir: Path,
+    test_fraction: float = 0.0,
 ) -> Split:
-    """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`.
+    """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`; with the labels
+    that CSV files of `corrections` give them.
 
     Held out is the part val; where there is none, `val_fraction` of each class. To test on is the part test;
-    where there is none, `test_fraction` of each class of what else would be trained on. A class of one image
-    is trained on alone, one of two is not tested on. Raises DataInvalid when there is no such folder, no
-    image, only one class or an empty one, Unavailable when a bucket cannot be reached.
+    where there is none, `test_fraction` of each class of what else would be trained on. Classes are taken as
+    they were before any correction: so an image stays in its part. A class of one image is trained on alone,
+    one of two is not tested on. Raises DataInvalid when there is no such folder, no image, only one class or
+    an empty one, or a correction of something else; Unavailable when a bucket cannot be reached.
     """
     listing = _list(data, cache_dir)
     if not listing.all():
@@ -72,14 +86,37 @@ def open_source(
     more = _stratify(undivided, val_fraction, of_each, seed)
     if of_each and train:
         train, _, test = _stratify(train, 0.0, of_each, seed)
-    _check_classes(data, {sample.label for sample in (*train, *undivided, *heldout, *test)}, listing)
-    split = check_split(data, [*train, *more[0]], [*heldout, *more[1]], [*test, *more[2]])
-    return replace(split, passed_over=listing.passed_over)
+    found = ([*train, *more[0]], [*heldout, *more[1]], [*test, *more[2]])
+    right = read_corrections(corrections, data, listing.all(), ())
+    changed, corrected = right.record(listing.all()), [right.applied(samples) for samples in found]
+    _tell(changed)
+    _check_classes(data, {sample.label for samples in corrected for sample in samples}, listing)
+    split = check_split(data, *corrected)
+    return replace(split, passed_over=listing.passed_over, corrections=changed)
 
 
-def open_heldout(data: str, cache_dir: Path, labels: Sequence[str]) -> Heldout:
+def list_every_image(data: str, corrections: Sequence[str], cache_dir: Path) -> Split:
+    """All images of `data`, whatever their part, as if to train on; nothing is held out. Raises as
+    `open_source` does."""
+    listing = _list(data, cache_dir)
+    if not listing.all():
+        raise _no_image(data, listing)
+    right = read_corrections(corrections, data, listing.all(), ())
+    found, samples = right.record(listing.all()), tuple(right.applied(listing.all()))
+    labels = {sample.label for sample in samples}
+    _check_classes(data, set(labels), listing)
+    _tell(found)
+    kept = frozenset(str(sample) for sample in samples if right.is_kept(sample))
+    return Split(
+        tuple(sorted(labels)), samples, (), passed_over=listing.passed_over, corrections=found, kept=kept
+    )
+
+
+def open_heldout(
+    data: str, cache_dir: Path, labels: Sequence[str], corrections: Sequence[str] = ()
+) -> Heldout:
     """The images of a source that a model with these labels can be measured on: of one with a split the part
-    test, else val; else all.
+    test, else val; else all. With the labels that CSV files of `corrections` give them.
 
     Labels that differ from the model's in blanks around or in their Unicode form alone are the model's.
     Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
@@ -91,11 +128,19 @@ def open_heldout(data: str, cache_dir: Path, labels: Sequence[str]) -> Heldout:
     if part:
         logger.info("of the split of %s, %s is taken", data, part)
     samples = (*(listing.heldout[part] if part else ()), *listing.unassigned)
+    right = read_corrections(corrections, data, listing.all(), map(normal_label, labels))
+    found, samples = right.record(samples), tuple(right.applied(samples))
+    _tell(found)
     if not samples:
         raise DataInvalid(f"{data}: its split holds no image out, and on the others a model may be trained")
     spelled = {normal_label(label): label for label in labels}
     named = tuple(replace(sample, label=spelled.get(sample.label, sample.label)) for sample in samples)
-    return Heldout(part, named, listing.passed_over)
+    return Heldout(part, named, listing.passed_over, found)
+
+
+def _tell(found: CorrectionsRecord | None) -> None:
+    if found:
+        logger.info("%s", found)
 
 
 def check_split(

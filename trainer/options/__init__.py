@@ -3,17 +3,18 @@
 Beside them, `architectures.ARCHITECTURES` are the names that --arch knows.
 """
 
-from trainer.options.inspection import EvaluationOptions, LookOptions
+from trainer.options.inspection import EvaluationOptions, LabelErrorOptions, LookOptions
 from trainer.options.places import (
     BundleOptions,
     DataOptions,
     FinishedRunOptions,
     ModelsOptions,
     OutputOptions,
+    sources_of,
 )
 from trainer.options.program import AutoOrSwitch, Device, LogOptions, MachineOptions, RankOptions
 from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by, written
-from trainer.options.run import OF_SCHEDULES, PublishingOptions, RunOptions
+from trainer.options.run import OF_SCHEDULES, FitOptions, PublishingOptions, RunOptions
 
 __all__ = [
     "DIGITS",
@@ -24,7 +25,9 @@ __all__ = [
     "Device",
     "EvaluationOptions",
     "FinishedRunOptions",
+    "FitOptions",
     "ImageOptions",
+    "LabelErrorOptions",
     "LogOptions",
     "LookOptions",
     "MachineOptions",
@@ -35,5 +38,6 @@ __all__ = [
     "RecipeOptions",
     "RunOptions",
     "implied_by",
+    "sources_of",
     "written",
 ]

@@ -26,6 +26,21 @@ class EvaluationOptions(TrainerOptions):
     )
 
 
+class LabelErrorOptions(TrainerOptions):
+    folds: int = Field(
+        4,
+        ge=2,
+        le=100,
+        description="parts of the images; each is held out of a training, which then says what they show",
+    )
+    output: Path | None = Field(
+        None,
+        description="folder for suspects.html, suspects.json and corrections.csv, where older ones are "
+        "replaced, and a search that was broken off goes on; default: one named after the time, below "
+        "runs/labels",
+    )
+
+
 class LookOptions(TrainerOptions):
     image: CliPositionalArg[str] = Field(
         "",

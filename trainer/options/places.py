@@ -1,19 +1,76 @@
 """What a command reads, and where it writes."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
+from pydantic import BeforeValidator, Field, JsonValue, PlainSerializer, model_validator
+from pydantic_settings import CliPositionalArg, NoDecode
 
+from fovea.settings import EACH_WHOLE
 from trainer.options.program import TrainerOptions
 
 
+def sources_of(value: object) -> tuple[str, ...]:
+    """--data as it is given or saved: one, or several as a list, as JSON of one, or with commas between.
+
+    A comma is one between sources where .csv files follow, and else part of a name.
+    """
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list | tuple) else (str(value),)
+    if value.startswith("["):
+        try:
+            return tuple(map(str, json.loads(value)))
+        except ValueError:
+            return (value,)
+    first, *others = value.split(",")
+    return (first, *others) if others and all(other.endswith(".csv") for other in others) else (value,)
+
+
+def _given(value: object) -> tuple[str, ...]:
+    sources = sources_of(value)
+    if not all(sources):
+        raise ValueError("should have at least 1 character")
+    return sources
+
+
+def _as_saved(sources: Sequence[str]) -> JsonValue:
+    """One as it always was, unless it would be read as two."""
+    return sources[0] if sources_of(sources[0]) == tuple(sources) else list(sources)
+
+
+Sources = Annotated[
+    Sequence[str], NoDecode, EACH_WHOLE, BeforeValidator(_given), PlainSerializer(_as_saved, when_used="json")
+]
+
+
 class DataOptions(TrainerOptions):
-    data: str = Field(
-        min_length=1,
+    data: Sources = Field(
         description="a folder CLASS/*.jpg, a folder with train/ and val/, a CSV path,label[,split], a bucket "
-        "URI of any of these, or `digits`: 1,797 real handwritten digits",
+        "URI of any of these, or `digits`: 1,797 real handwritten digits; after it, each by a --data of its "
+        "own, CSV files path,label[,decision] that correct its labels",
     )
+
+    @model_validator(mode="after")
+    def _others_are_corrections(self) -> Self:
+        for given in self.corrections:
+            if not given.endswith(".csv"):
+                raise ValueError(
+                    f"--data {given}: the first --data are the images, and each after it corrects labels: a "
+                    "CSV file path,label[,decision], by its name too"
+                )
+        return self
+
+    @property
+    def source(self) -> str:
+        """Where the images are."""
+        return self.data[0]
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """CSV files that correct their labels, of which a later one wins."""
+        return tuple(self.data[1:])
 
 
 class ModelsOptions(TrainerOptions):

@@ -11,6 +11,7 @@ from fovea.images.spec import Fit, PreprocessSpec
 from fovea.model.versions import default_cache
 from fovea.settings import NumbersCommaSeparated
 from trainer.options.architectures import ARCHITECTURES, TIMM, TIMM_PREFIX, is_known, is_timm
+from trainer.options.places import sources_of
 from trainer.options.program import AutoOrSwitch, TrainerOptions
 
 
@@ -56,7 +57,7 @@ LINEAR_END_LR: Final = 0.01
 def implied_by(data: object, mode: object) -> ImpliedOptions:
     """The options that --data and --mode set where nothing else is said."""
     linear: ImpliedOptions = {"end_lr": LINEAR_END_LR} if mode == "linear" else {}
-    digits: ImpliedOptions = DIGITS if data == "digits" else {}
+    digits: ImpliedOptions = DIGITS if data and sources_of(data)[0] == "digits" else {}
     return {**digits, **linear}
 
 

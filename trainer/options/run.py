@@ -49,7 +49,9 @@ AutoOrRate = Annotated[Literal["auto"] | float, BeforeValidator(_auto_or_rate)]
 AutoOrCount = Annotated[Literal["auto"] | int, BeforeValidator(_auto_or_count)]
 
 
-class RunOptions(TrainerOptions):
+class FitOptions(TrainerOptions):
+    """How long a network is trained, and how the learning rate moves."""
+
     lr: AutoOrRate = Field("auto", description="learning rate: auto (by the range test) or a number")
     epochs: AutoOrCount = Field(
         1, description="how many, or auto: 1, 2, 4, ... more until the held-out loss stops falling"
@@ -85,11 +87,30 @@ class RunOptions(TrainerOptions):
         "such as 0.999; default: the weights as they are",
     )
     max_epochs: int = Field(31, ge=1, description="--epochs auto ends after this many at the latest")
-    continue_from: Path | None = Field(
-        None, description="a run's id or folder: start from the network that it ended with, head and all"
-    )
     checkpoint_every: int = Field(
         500, ge=1, description="optimizer steps between checkpoints; one is made after each epoch anyway"
+    )
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "FitOptions":
+        unused = self.unused_by_schedule
+        if unused and getattr(self, "continue_from", None) is None:  # else the schedule may be that run's
+            raise ValueError(f"{unused}, not of {self.schedule}")
+        return self
+
+    @property
+    def unused_by_schedule(self) -> str | None:
+        """The first option that the schedule has no use for, and the schedules that have."""
+        for name, schedules in OF_SCHEDULES.items():
+            value = getattr(self, name)
+            if value is not None and self.schedule not in schedules:
+                return f"{flag(name)} {value:g} is of --schedule {' or '.join(schedules)}"
+        return None
+
+
+class RunOptions(TrainerOptions):
+    continue_from: Path | None = Field(
+        None, description="a run's id or folder: start from the network that it ended with, head and all"
     )
     precisions: CommaSeparated = Field(
         ("fp32",),
@@ -129,22 +150,6 @@ class RunOptions(TrainerOptions):
         description="where else to tell how training goes: tensorboard (event files in the run's folder), "
         "mlflow (wherever MLFLOW_TRACKING_URI says), or both; each needs the extra of its name",
     )
-
-    @model_validator(mode="after")
-    def _schedule_fits(self) -> "RunOptions":
-        unused = self.unused_by_schedule
-        if unused and self.continue_from is None:  # else the schedule may be that run's
-            raise ValueError(f"{unused}, not of {self.schedule}")
-        return self
-
-    @property
-    def unused_by_schedule(self) -> str | None:
-        """The first option that the schedule has no use for, and the schedules that have."""
-        for name, schedules in OF_SCHEDULES.items():
-            value = getattr(self, name)
-            if value is not None and self.schedule not in schedules:
-                return f"{flag(name)} {value:g} is of --schedule {' or '.join(schedules)}"
-        return None
 
     @field_validator("log_to")
     @classmethod

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from fovea.command_line import flag
 from fovea.settings import SavedSettings
 from trainer.config import TrainSettings
-from trainer.options import implied_by
+from trainer.options import implied_by, sources_of
 
 OF_THE_NETWORK: Final = {"weights", "weights_sha256", "frozen_epochs"}
 """What a run that continues another takes from there and may not be given."""
@@ -22,7 +22,8 @@ def command_again(
     `settings` are the contract's, JSON-ready; the model is published under models/`model`. Threads are given,
     for the last bit of a sum depends on their number.
     """
-    start = f"python -m trainer train --data {shlex.quote(str(settings['data']))}"
+    data = " ".join(f"--data {shlex.quote(source)}" for source in sources_of(settings["data"]))
+    start = f"python -m trainer train {data}"
     options = [_option(name, settings[name]) for name in settings if _differs(settings, name)]
     if continued_from:
         unfit = tuple(flag(name) for name in OF_THE_NETWORK)

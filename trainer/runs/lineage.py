@@ -45,6 +45,9 @@ class RunOrigin(BaseModel):
     continued_from: str | None = None
     """the run whose network was trained further; it and the next are written only where there is one"""
     epochs_before: int | None = None
+    labels_corrected: int | None = None
+    """by --data CORRECTIONS.csv, and the next one too: written only where there is one"""
+    images_left_out: int | None = None
 
     @classmethod
     def read(cls, run: RunFolder) -> "RunOrigin":
@@ -82,6 +85,8 @@ class Lineage(BaseModel):
     weights_sha256: Noted[str] = None
     continued_from: Noted[str] = None
     epochs_before: Noted[int] = None
+    labels_corrected: Noted[int] = None
+    images_left_out: Noted[int] = None
     learning_rate: Noted[ChosenRate] = None
     epochs: Noted[int] = None
     seed: Noted[int] = None

@@ -28,6 +28,7 @@ EVALUATION_FILE = "evaluation.json"
 RANGE_TESTS = Path("runs/lr-find")
 EVALUATIONS = Path("runs/evaluate")
 LOOKS = Path("runs/look")
+LABELS = Path("runs/labels")
 
 Record = TypeVar("Record", bound=BaseModel)
 

@@ -23,6 +23,7 @@ def again(settings: TrainSettings, continued_from: str | None = None) -> list[st
     "options",
     [
         {"data": "digits"},
+        {"data": ("photos, 2025.csv", "reviewed.csv", "re,viewed.csv")},
         {"data": "it's my photos", "arch": "resnet18", "lr": 0.003, "epochs": "auto", "flip": False},
         {"data": "s3://photos", "precisions": ("fp32", "int8"), "compile": True, "max_grad_norm": 1.0},
         {"data": "digits", "size": 32, "resize": 40, "mode": "linear", "seed": 7},
