@@ -27,7 +27,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "trainer": (
         "__main__",
         "taking_part",
-        "job",
+        "job label_errors",
         "summary telling",
         "release recipe",
         "preparation report",

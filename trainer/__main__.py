@@ -18,6 +18,7 @@ from trainer.config import (
     EvaluateSettings,
     ExportSettings,
     InspectSettings,
+    LabelsSettings,
     LookSettings,
     LrFindSettings,
     TrainSettings,
@@ -25,11 +26,18 @@ from trainer.config import (
 from trainer.options import MachineOptions
 
 AnySettings = (
-    LrFindSettings | TrainSettings | EvaluateSettings | ExportSettings | InspectSettings | LookSettings
+    LrFindSettings
+    | TrainSettings
+    | LabelsSettings
+    | EvaluateSettings
+    | ExportSettings
+    | InspectSettings
+    | LookSettings
 )
 COMMANDS = {
     "lr-find": "find the learning rate by a range test",
     "train": "fine-tune, gate and publish a model",
+    "labels": "find the labels that are most likely wrong",
     "evaluate": "measure a released model on new labelled images",
     "inspect": "show what a released model is and where it comes from",
     "export": "gate and publish a finished run again",
@@ -38,6 +46,7 @@ COMMANDS = {
 SETTINGS: dict[str, type[AnySettings]] = {
     "lr-find": LrFindSettings,
     "train": TrainSettings,
+    "labels": LabelsSettings,
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
     "export": ExportSettings,
@@ -58,6 +67,8 @@ def main() -> ExitCode | None:
             _examine(settings)
         elif isinstance(settings, LookSettings):
             _look(settings)
+        elif isinstance(settings, LabelsSettings):
+            _find_label_errors(settings)
         else:
             _export(settings)
     return None
@@ -78,6 +89,14 @@ def _look(settings: LookSettings) -> None:
     from trainer.explain import command  # imports torch
 
     command.look(settings)
+
+
+def _find_label_errors(settings: LabelsSettings) -> None:
+    _prepare_torch()
+
+    from trainer.label_errors import command  # imports torch
+
+    command.labels(settings)
 
 
 def _export(settings: ExportSettings) -> None:

@@ -1,0 +1,41 @@
+"""Which images are held out together."""
+
+import numpy as np
+import pytest
+
+from fovea.errors import SettingsInvalid
+from trainer.label_errors.folds import ALWAYS_TRAINED_ON, deal
+
+TARGETS = np.array([0] * 40 + [1] * 7 + [2] * 2)
+CONTENTS = [f"{index:03d}" for index in range(len(TARGETS))]
+
+
+def test_every_class_is_spread_over_the_folds() -> None:
+    folds = deal(TARGETS, CONTENTS, 4, seed=0)
+    assert np.bincount(folds[TARGETS == 0]).tolist() == [10, 10, 10, 10]
+    assert sorted(np.bincount(folds[TARGETS == 1], minlength=4).tolist()) == [1, 2, 2, 2]
+    assert len(set(folds[TARGETS == 2].tolist())) == 2
+    assert np.ptp(np.bincount(folds)) <= 1
+
+
+def test_folds_depend_on_the_seed_and_not_on_the_order() -> None:
+    folds = deal(TARGETS, CONTENTS, 4, seed=0)
+    assert (folds == deal(TARGETS[::-1], CONTENTS[::-1], 4, seed=0)[::-1]).all()
+    assert (folds != deal(TARGETS, CONTENTS, 4, seed=1)).any()
+
+
+def test_files_of_one_content_share_a_fold_whatever_their_labels() -> None:
+    contents = [*CONTENTS[:-1], CONTENTS[0]]
+    folds = deal(TARGETS, contents, 4, seed=0)
+    assert folds[0] == folds[-1]
+
+
+def test_only_image_of_its_class_is_always_trained_on() -> None:
+    folds = deal(np.array([0] * 8 + [1]), CONTENTS[:9], 4, seed=0)
+    assert folds[-1] == ALWAYS_TRAINED_ON
+    assert (folds[:-1] >= 0).all()
+
+
+def test_more_folds_than_images_are_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="--folds 10: there are 9 images to hold out"):
+        deal(TARGETS[-9:], CONTENTS[-9:], 10, seed=0)
