@@ -19,8 +19,23 @@ Distances = npt.NDArray[np.float32]
 """[n], cosine distances, from 0 for the same direction to 2 for the opposite one."""
 
 Stranger = Literal["noise", "inverted", "corrupted"]
-"""What a release makes itself of held-out images: noise of their size, negatives, and half of the pixels
-replaced by noise."""
+"""What a release makes itself of images that are held out or tested on: noise of their size, negatives, and
+half of the pixels replaced by noise."""
+
+
+class MeasuredNovelty(Frozen):
+    """What the threshold came to on images by which it was not chosen."""
+
+    images: int = Field(ge=1)
+    unknown: int = Field(ge=0, description="images beyond the threshold")
+    interval_95: tuple[float, float] = Field(description="95 % confidence interval of the share unknown")
+    auroc: dict[Stranger, float] = Field(
+        description="how often a stranger that was made of these images is further away than one of them"
+    )
+
+    @property
+    def share_unknown(self) -> float:
+        return self.unknown / self.images
 
 
 class OutOfDistribution(Frozen):
@@ -40,7 +55,10 @@ class OutOfDistribution(Frozen):
         None, description="held-out images in each part that the quantiles make; not in older bundles"
     )
     auroc: dict[Stranger, float] = Field(
-        description="how often a stranger is further away than a held-out image, by kind of stranger"
+        description="how often a stranger that was made of held-out images is further away than one of them"
+    )
+    measured: MeasuredNovelty | None = Field(
+        None, description="on the part test; none where there is no such part, and in older bundles"
     )
 
     @model_validator(mode="after")

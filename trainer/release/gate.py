@@ -50,11 +50,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Passed:
-    """What was measured at the gate."""
+    """What was measured of the model that passed the gate."""
 
     metrics: Metrics
     distances: Distances
-    """float32 [n], of the held-out images"""
+    """float32 [n], of the same images"""
 
 
 def pass_gate(model: Path, contract: BundleContract, reference: Reference, threads: int) -> Passed:
@@ -94,15 +94,39 @@ def measure_variant(
     `contract` must have passed `pass_gate`. Returns the metrics and the
     probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
     """
-    session = open_session(model, "cpu", options)
     probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
-    for start in _chunks(heldout, f"measuring {model.name}"):
+    for chunk, answers, _ in _answers(model, heldout, options):
+        probabilities[chunk] = answers
+    return _measure_finite(model, contract, heldout, probabilities), probabilities
+
+
+def measure_tested(
+    model: Path, contract: BundleContract, test: Images, neighbours: Neighbours, options: SessionOptions
+) -> tuple[Passed, Logits]:
+    """As `measure_variant`, of the model that passed the gate, on the images that are tested on, and how far
+    these are from the training's."""
+    probabilities: Logits = np.empty((len(test), len(contract.labels)), np.float32)
+    distances: Distances = np.empty(len(test), np.float32)
+    for chunk, answers, embeddings in _answers(model, test, options):
+        probabilities[chunk], distances[chunk] = answers, neighbours.distances(embeddings)
+    return Passed(_measure_finite(model, contract, test, probabilities), distances), probabilities
+
+
+def _answers(
+    model: Path, images: Images, options: SessionOptions
+) -> Iterator[tuple[slice, Logits, Embeddings]]:
+    """Of a chunk after the other."""
+    session = open_session(model, "cpu", options)
+    for start in _chunks(images, f"measuring {model.name}"):
         chunk = slice(start, start + CHUNK)
-        probabilities[chunk], _ = _run(session, heldout.pixels(chunk), LARGEST_BATCH)
+        yield chunk, *_run(session, images.pixels(chunk), LARGEST_BATCH)
+
+
+def _measure_finite(model: Path, contract: BundleContract, images: Images, probabilities: Logits) -> Metrics:
     if not np.isfinite(probabilities).all():
         raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
-    targets = _targets(contract.labels, heldout)
-    return measure(probabilities, targets, contract.labels, contract.abstain_threshold), probabilities
+    targets = _targets(contract.labels, images)
+    return measure(probabilities, targets, contract.labels, contract.abstain_threshold)
 
 
 def _chunks(heldout: Images, description: str) -> Iterator[int]:

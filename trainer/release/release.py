@@ -35,7 +35,7 @@ from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
-from trainer.release.gate import CHUNK, Reference, measure_variant, pass_gate
+from trainer.release.gate import CHUNK, Reference, measure_tested, pass_gate
 from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
@@ -94,24 +94,26 @@ def release(
     told_logits = logits if told is heldout else predict(checkpoint.network, told, settings.batch_size)
     name, lineage = open_folder(models).name, lineage_of(run, checkpoint, settings)
     contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
-    around = look_around(checkpoint.network, data.train, heldout, checkpoint.preprocess, settings.seed, CHUNK)
+    around = look_around(checkpoint.network, data, checkpoint.preprocess, settings.seed, CHUNK)
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
         folder = Path(staging)
         served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
         with tracing.span("export"):
             export_onnx(served, contract, folder / MODEL_FILE)
         reference = Reference(heldout, probabilities, around.heldout, around.neighbours, checkpoint.labels)
-        tested = None
+        tested = test_distances = None
         with tracing.span("gate"):
             passed = pass_gate(folder / MODEL_FILE, contract, reference, threads)
             metrics = on_heldout = passed.metrics
             if data.test is not None:
-                options = SessionOptions(threads)
-                metrics, on_test = measure_variant(folder / MODEL_FILE, contract, data.test, options)
+                measured_test, on_test = measure_tested(
+                    folder / MODEL_FILE, contract, data.test, around.neighbours, SessionOptions(threads)
+                )
+                metrics, test_distances = measured_test.metrics, measured_test.distances
                 tested = Answered(data.test, on_test)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
-        novelty = describe_novelty(around, passed.distances, settings.known_share)
+        novelty = describe_novelty(around, passed.distances, test_distances, settings.known_share)
         write_reference(folder, around.references)
         sets = prediction_sets(Answered(heldout, probabilities), tested, settings.coverage)
         if sets is None:

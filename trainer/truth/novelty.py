@@ -10,21 +10,32 @@ import torch
 
 from fovea.images.preprocess import Pixels
 from fovea.images.spec import PreprocessSpec
-from fovea.truth.novelty import Distances, Embeddings, Neighbours, OutOfDistribution, Stranger
+from fovea.truth.novelty import (
+    Distances,
+    Embeddings,
+    MeasuredNovelty,
+    Neighbours,
+    OutOfDistribution,
+    Stranger,
+)
+from trainer.evaluate.metrics import accuracy_interval
 from trainer.images.batches import Images
 from trainer.images.crops import as_served
+from trainer.images.data import DataSet
 from trainer.network.model import Network, evaluating
 
 LARGEST_REFERENCE: Final = 2000
 """Training images whose embeddings a bundle holds."""
 NEIGHBOUR: Final = 5
 STRANGERS: Final = 256
-"""Held-out images, at most, of which strangers of each kind are made."""
+"""Images of a part, at most, of which strangers of each kind are made."""
 QUANTILES: Final = 21
 """At every twentieth of the held-out images."""
 BATCH: Final = 64
 Scores = npt.NDArray[np.floating]
 """[n]"""
+Strangers = dict[Stranger, Distances]
+"""float32 [n] of each kind"""
 
 
 @dataclass(frozen=True)
@@ -36,29 +47,31 @@ class Surroundings:
     """float32 [m, D], those of the training images"""
     heldout: Embeddings
     """float32 [m, D], of the first held-out images"""
-    strangers: dict[Stranger, Distances]
-    """float32 [n] of each kind"""
+    strangers: Strangers
+    """made of held-out images"""
+    of_test: Strangers | None = None
+    """made of those of the part test, where there is one"""
 
 
-def look_around(
-    network: Network, train: Images, heldout: Images, spec: PreprocessSpec, seed: int, first: int
-) -> Surroundings:
-    """Embeds a sample of the training images, the `first` held-out ones, and strangers made of some, on the
-    network's device."""
-    chosen = sample_by_class(train.targets, LARGEST_REFERENCE, seed)
-    references = _embed_parts(network, chosen, lambda part: as_served(train, part, spec))
+def look_around(network: Network, data: DataSet, spec: PreprocessSpec, seed: int, first: int) -> Surroundings:
+    """Embeds a sample of the training images, the `first` held-out ones, and strangers made of some of them
+    and of the part test's, on the network's device."""
+    chosen = sample_by_class(data.train.targets, LARGEST_REFERENCE, seed)
+    references = _embed_parts(network, chosen, lambda part: as_served(data.train, part, spec))
     neighbours = Neighbours(references, min(NEIGHBOUR, len(references)))
-    some = sample_by_class(heldout.targets, STRANGERS, seed)
-    strangers = {
-        kind: neighbours.distances(_embed_parts(network, some, _made_of(heldout, make, seed)))
-        for kind, make in MAKERS.items()
-    }
-    known = _embed_parts(network, np.arange(min(first, len(heldout))), heldout.pixels)
-    return Surroundings(neighbours, references, known, strangers)
+    strangers = _strangers(network, neighbours, data.heldout, seed)
+    of_test = None if data.test is None else _strangers(network, neighbours, data.test, seed)
+    known = _embed_parts(network, np.arange(min(first, len(data.heldout))), data.heldout.pixels)
+    return Surroundings(neighbours, references, known, strangers, of_test)
 
 
-def describe_novelty(surroundings: Surroundings, known: Distances, share: float) -> OutOfDistribution:
-    """`known` are the held-out images' distances, of which `share` is to be at the threshold or nearer."""
+def describe_novelty(
+    surroundings: Surroundings, known: Distances, tested: Distances | None, share: float
+) -> OutOfDistribution:
+    """`known` are the held-out images' distances, of which `share` is to be at the threshold or nearer.
+
+    `tested` are those of the part test, by which nothing is chosen; None where there is none.
+    """
     threshold = float(np.quantile(known, share, method="higher"))
     steps = np.linspace(0, 1, QUANTILES)
     novelty = OutOfDistribution(
@@ -66,10 +79,25 @@ def describe_novelty(surroundings: Surroundings, known: Distances, share: float)
         threshold=threshold,
         share=share,
         quantiles=tuple(map(float, np.quantile(known, steps))),
-        auroc={kind: auroc(known, distances) for kind, distances in surroundings.strangers.items()},
+        auroc=_aurocs(known, surroundings.strangers),
     )
     parts = np.bincount([novelty.place(distance) for distance in known.tolist()], minlength=QUANTILES - 1)
-    return novelty.model_copy(update={"images_by_part": tuple(parts.tolist())})
+    measured = None if tested is None else _measured(novelty, tested, surroundings.of_test or {})
+    return novelty.model_copy(update={"images_by_part": tuple(parts.tolist()), "measured": measured})
+
+
+def _measured(novelty: OutOfDistribution, tested: Distances, strangers: Strangers) -> MeasuredNovelty:
+    unknown = sum(map(novelty.is_unknown, tested.tolist()))
+    return MeasuredNovelty(
+        images=len(tested),
+        unknown=unknown,
+        interval_95=accuracy_interval(unknown, len(tested)),
+        auroc=_aurocs(tested, strangers),
+    )
+
+
+def _aurocs(known: Distances, strangers: Strangers) -> dict[Stranger, float]:
+    return {kind: auroc(known, distances) for kind, distances in strangers.items()}
 
 
 def auroc(known: Scores, strangers: Scores) -> float:
@@ -131,6 +159,14 @@ def _corrupted(crops: Pixels, random: np.random.Generator) -> Pixels:
 MAKERS: Final[dict[Stranger, Maker]] = {"noise": _noise, "inverted": _inverted, "corrupted": _corrupted}
 
 
-def _made_of(heldout: Images, make: Maker, seed: int) -> Callable[[npt.NDArray[np.int64]], Pixels]:
+def _strangers(network: Network, neighbours: Neighbours, images: Images, seed: int) -> Strangers:
+    some = sample_by_class(images.targets, STRANGERS, seed)
+    return {
+        kind: neighbours.distances(_embed_parts(network, some, _made_of(images, make, seed)))
+        for kind, make in MAKERS.items()
+    }
+
+
+def _made_of(images: Images, make: Maker, seed: int) -> Callable[[npt.NDArray[np.int64]], Pixels]:
     random = np.random.default_rng(seed)
-    return lambda part: make(heldout.pixels(part), random)
+    return lambda part: make(images.pixels(part), random)

@@ -152,7 +152,9 @@ def test_a_release_tells_strangers_from_images_like_those_it_held_out(ended: Tra
     assert novelty.quantiles == pytest.approx(np.quantile(distances, np.linspace(0, 1, 21)), abs=1e-6)
     _, of_half = Classifier(bundle, "cpu", 1, "fp16").classify_with_embeddings(pixels)
     assert of_half == pytest.approx(embeddings, abs=2e-3)
-    assert "What it has not seen" in (ended.run.path / "report.html").read_text()
+    page = (ended.run.path / "report.html").read_text()
+    assert "further away than a held-out image" in page
+    assert "How many others of their kind are unknown was not measured" in page
 
 
 def test_the_figures_are_of_the_test_images_and_all_is_chosen_by_those_held_out(
@@ -176,6 +178,20 @@ def test_the_figures_are_of_the_test_images_and_all_is_chosen_by_those_held_out(
     page = (ended.run.path / "report.html").read_text()
     assert "of 20 test images" in page
     assert "by which nothing was chosen" in page
+
+    chosen_before, novelty = before.out_of_distribution, after.out_of_distribution
+    assert chosen_before is not None
+    assert novelty is not None
+    assert novelty.measured is not None
+    assert chosen_before == novelty.model_copy(update={"measured": None})
+    released = ModelBundle.open(Path(ended.settings.models) / "2")
+    _, embeddings = Classifier(released, "cpu", 1).classify_with_embeddings(test.pixels(slice(None)))
+    neighbours = released.neighbours()
+    assert neighbours is not None
+    unknown = sum(map(novelty.is_unknown, neighbours.distances(embeddings).tolist()))
+    assert (novelty.measured.images, novelty.measured.unknown) == (20, unknown)
+    assert novelty.measured.auroc.keys() == novelty.auroc.keys()
+    assert "further away than a test image" in page
 
     sets = after.prediction_sets
     assert sets is not None

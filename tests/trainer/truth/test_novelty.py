@@ -5,6 +5,7 @@ import pytest
 
 from fovea.model.distance import psi
 from fovea.truth.novelty import Neighbours, OutOfDistribution
+from trainer.evaluate.metrics import accuracy_interval
 from trainer.truth.novelty import (
     MAKERS,
     NEIGHBOUR,
@@ -29,11 +30,29 @@ def test_the_share_that_was_asked_is_at_the_threshold_or_nearer(share: float) ->
     known = np.random.default_rng(1).random(150).astype(np.float32)
     references = np.eye(6, dtype=np.float32)
     around = Surroundings(Neighbours(references, 5), references, references, {"noise": known + 1})
-    novelty = describe_novelty(around, known, share)
+    novelty = describe_novelty(around, known, None, share)
+    assert novelty.measured is None
     assert share <= (known <= np.float32(novelty.threshold)).mean() < share + 2 / 150
     assert (novelty.k, novelty.share, novelty.auroc) == (5, share, {"noise": 1.0})
     assert (novelty.quantiles[0], novelty.quantiles[-1]) == (known.min(), known.max())
     assert sorted(novelty.quantiles) == list(novelty.quantiles)
+
+
+def test_the_share_unknown_is_measured_on_images_that_chose_nothing() -> None:
+    known = np.linspace(0, 1, 101, dtype=np.float32)
+    tested = np.array([0.5, 0.95, 0.951, 1.5], np.float32)
+    references = np.eye(6, dtype=np.float32)
+    strangers = np.array([0.8, 1.2], np.float32)
+    around = Surroundings(
+        Neighbours(references, 5), references, references, {"noise": known}, {"noise": strangers}
+    )
+    novelty = describe_novelty(around, known, tested, 0.95)
+    assert novelty.measured is not None
+    assert novelty.threshold == np.float32(0.95)
+    assert (novelty.measured.images, novelty.measured.unknown) == (4, 2)
+    assert novelty.measured.interval_95 == accuracy_interval(2, 4)
+    assert novelty.auroc["noise"] == pytest.approx(0.5)
+    assert novelty.measured.auroc["noise"] == 0.5
 
 
 def test_tied_distances_are_counted_where_they_are_placed() -> None:
@@ -41,7 +60,7 @@ def test_tied_distances_are_counted_where_they_are_placed() -> None:
     known = np.concatenate([np.zeros(200), np.random.default_rng(2).random(200)]).astype(np.float32)
     references = np.eye(6, dtype=np.float32)
     novelty = describe_novelty(
-        Surroundings(Neighbours(references, 5), references, references, {}), known, 0.9
+        Surroundings(Neighbours(references, 5), references, references, {}), known, None, 0.9
     )
     assert OutOfDistribution.model_validate_json(novelty.model_dump_json()) == novelty
     seen = np.bincount([novelty.place(distance) for distance in known.tolist()], minlength=20)
@@ -61,6 +80,8 @@ def test_a_sample_has_some_of_each_class_and_beyond_that_as_many_as_there_are() 
     assert not np.array_equal(chosen, sample_by_class(targets, 103, seed=1))
     assert np.bincount(targets[sample_by_class(targets, 8, seed=0)]).tolist() == [2, 2, 2, 2]
     assert np.array_equal(sample_by_class(targets, 2000, seed=0), np.arange(1003))
+    of_600_classes = sample_by_class(np.repeat(np.arange(600), 6), 2000, seed=0)
+    assert np.bincount(np.bincount(of_600_classes // 6)).tolist() == [0, 0, 0, 400, 200]
 
 
 def test_strangers_are_made_of_images_and_are_others() -> None:
