@@ -1,6 +1,6 @@
 """What follows from pictures that are nearly the same: which are left out, which are told."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from fovea.images.preprocess import Pixels
 from trainer.images.audit import NearlyLeaked
+from trainer.images.groups import Neighbours, Reached, groups, neighbours_of, spread
 from trainer.images.near_duplicates import Pair
 from trainer.images.part import Part
 from trainer.images.survey import blurred, survey
@@ -66,8 +67,11 @@ def find_copies(
     places = [_Place(number, row) for number, of in enumerate(distinct) for row in of]
     seen = survey(parts, distinct, flip, cache_dir)
     pairs = seen.near_duplicates()
-    leaks = _leaks(parts, distinct, places, pairs)
-    used = [pair for pair in pairs if not {places[pair.first], places[pair.second]} & leaks.keys()]
+    neighbours = neighbours_of(pairs)
+    leaks = _leaks(parts, distinct, places, neighbours)
+    used = [
+        [places[member] for member in group if places[member] not in leaks] for group in groups(neighbours)
+    ]
     soft = zip(places, blurred(seen.sharpness), strict=True)
     return Copies(
         tuple(
@@ -75,7 +79,7 @@ def find_copies(
             for number, part in enumerate(parts)
         ),
         tuple(leaks.values()),
-        tuple(tuple(_name(parts, places[member]) for member in group) for group in _groups(used)),
+        tuple(tuple(_name(parts, place) for place in group) for group in used if len(group) > 1),
         tuple(_conflicts(parts, places, pairs)),
         frozenset(parts[place.part].decoded.digests[place.row] for place, is_soft in soft if is_soft),
     )
@@ -99,17 +103,11 @@ def _first_of_each_content(part: Part, rows: Sequence[int]) -> list[int]:
 
 
 def _leaks(
-    parts: Sequence[Part], distinct: Sequence[Sequence[int]], places: Sequence[_Place], pairs: Sequence[Pair]
+    parts: Sequence[Part], distinct: Sequence[Sequence[int]], places: Sequence[_Place], neighbours: Neighbours
 ) -> dict[_Place, NearlyLeaked]:
     """What is left out, with the reason."""
-    leaks: dict[_Place, NearlyLeaked] = {}
-    for pair in pairs:
-        place, other = places[pair.first], places[pair.second]
-        if place.part < other.part:
-            mirrored = ", mirrored" if pair.mirrored else ""
-            name, there = _name(parts, place), _name(parts, other)
-            reason = f"nearly the same picture is {WHERE[other.part]} as {there}{mirrored}"
-            leaks.setdefault(place, NearlyLeaked(name, there, reason))
+    stays = _staying(places, neighbours)
+    leaks = {places[place]: _leak(parts, places[place], places[o.start], o.mirrored) for place, o in stays}
     of_class = Counter(_class(parts, place) for place in leaks)
     images = Counter(_class(parts, _Place(part, row)) for part, of in enumerate(distinct) for row in of)
     return {
@@ -117,6 +115,21 @@ def _leaks(
         for place, leak in leaks.items()
         if of_class[_class(parts, place)] < images[_class(parts, place)]
     }
+
+
+def _staying(places: Sequence[_Place], neighbours: Neighbours) -> list[tuple[int, Reached]]:
+    """Places that pairs connect with a later part, in order, each with the picture of the last part that
+    they lead to: that one is not left out itself."""
+    reached: dict[int, Reached] = {}
+    for part in sorted({place.part for place in places}, reverse=True):
+        own = [place for place in sorted(neighbours) if places[place].part == part]
+        spread(own, neighbours, reached)
+    return [(p, there) for p, there in sorted(reached.items()) if places[p].part < places[there.start].part]
+
+
+def _leak(parts: Sequence[Part], place: _Place, other: _Place, is_mirrored: bool) -> NearlyLeaked:
+    name, there, mirrored = _name(parts, place), _name(parts, other), ", mirrored" if is_mirrored else ""
+    return NearlyLeaked(name, there, f"nearly the same picture is {WHERE[other.part]} as {there}{mirrored}")
 
 
 def _class(parts: Sequence[Part], place: _Place) -> tuple[int, str]:
@@ -131,21 +144,6 @@ def _conflicts(
         labels = [_class(parts, place)[1] for place in both]
         if labels[0] != labels[1]:
             yield tuple(f"{label}: {_name(parts, place)}" for label, place in zip(labels, both, strict=True))
-
-
-def _groups(pairs: Sequence[Pair]) -> list[list[int]]:
-    """Places that pairs connect, each group in order."""
-    group_of: dict[int, int] = {}
-    members: dict[int, list[int]] = defaultdict(list)
-    for pair in pairs:
-        one, other = (group_of.get(place, place) for place in (pair.first, pair.second))
-        if one == other and pair.first in group_of:
-            continue
-        joined = {one, other, pair.first, pair.second, *members.pop(one, []), *members.pop(other, [])}
-        for place in joined:
-            group_of[place] = min(joined)
-        members[min(joined)] = sorted(joined)
-    return sorted(members.values())
 
 
 def _name(parts: Sequence[Part], place: _Place) -> str:

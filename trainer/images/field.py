@@ -79,6 +79,11 @@ class Pictures:
     def __len__(self) -> int:
         return sum(len(field.rows) for field in self.fields)
 
+    @property
+    def field_of(self) -> Places:
+        """[n]: the number of the field that each is of."""
+        return np.repeat(np.arange(len(self.fields)), [len(field.rows) for field in self.fields])
+
     def at(self, places: Places, side: int) -> Tensor:
         """uint8 [n, 3, side, side]"""
         small = torch.empty(len(places), 3, side, side, dtype=torch.uint8)

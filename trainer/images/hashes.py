@@ -29,8 +29,8 @@ BRUTE: Final = 2000
 BLOCK: Final = 4_000_000
 """Pairs that are looked at in one go: bounds the memory."""
 MOST_OF_KEY: Final = 16
-"""Hashes of one key that a query is compared with, always the same ones: bounds the time where a hundred
-thousand pictures are alike, as a fixed camera's are."""
+"""Hashes of one key that a query is compared with, always the same ones, as many of each part of a split:
+bounds the time where a hundred thousand pictures are alike, as a fixed camera's are."""
 
 Span = tuple[float, float]
 """From where to where a part of a picture reaches along an axis, in shares of its side."""
@@ -150,12 +150,16 @@ def _above_median(frequencies: Grey) -> Hashes:
     return np.packbits(flat > median[:, None], axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def close_pairs(queries: Hashes, base: Hashes) -> Iterator[tuple[Places, Places]]:
-    """Pairs of places, in `queries` and in `base`, whose hashes differ in RADIUS bits at most.
+def close_pairs(
+    queries: Hashes, base: Hashes, split: Places | None = None
+) -> Iterator[tuple[Places, Places]]:
+    """Pairs of places, in `queries` and in `base`, whose hashes differ in RADIUS bits at most; `split` [n]
+    are the parts of a split that those of `base` are in, 0 and up.
 
     Up to 2,000 hashes all are found, and of more those that differ in one bit at most in one of three groups
     of 21 bits (multi-index hashing; Norouzi, Punjani and Fleet 2012): all up to five bits, 68 % of those of
-    seven, 37 % of nine. Time and memory grow with the number of hashes, not with that of their pairs.
+    seven, 37 % of nine. Time and memory grow with the number of hashes, not with that of their pairs: a query
+    is compared with 16 hashes of a key at most, those of one part not crowding out another's.
     """
     if max(len(queries), len(base)) <= BRUTE:
         close = np.bitwise_count(queries[:, None] ^ base) <= RADIUS
@@ -164,7 +168,9 @@ def close_pairs(queries: Hashes, base: Hashes) -> Iterator[tuple[Places, Places]
         return
     queries, base = _mixed(queries), _mixed(base)
     for shift in _SHIFTS:
-        yield from _pairs_by_key(queries, base, shift)
+        yield from _pairs_by_key(
+            queries, base, np.zeros_like(base, np.int64) if split is None else split, shift
+        )
 
 
 _SHIFTS: Final = tuple(np.uint64(KEY_BITS * number) for number in range(KEYS))
@@ -178,14 +184,16 @@ def _mixed(hashes: Hashes) -> Hashes:
     return packed.view(">u8")[:, 0].astype(np.uint64)
 
 
-def _pairs_by_key(queries: Hashes, base: Hashes, shift: np.uint64) -> Iterator[tuple[Places, Places]]:
+def _pairs_by_key(
+    queries: Hashes, base: Hashes, split: Places, shift: np.uint64
+) -> Iterator[tuple[Places, Places]]:
     keys, wanted = _keys(base, shift), _keys(queries, shift)
-    order = np.argsort(keys, kind="stable")
+    order = _few_of_each(keys, split)
     starts = np.zeros((1 << KEY_BITS) + 1, np.int64)
-    np.cumsum(np.bincount(keys, minlength=1 << KEY_BITS), out=starts[1:])
+    np.cumsum(np.bincount(keys[order], minlength=1 << KEY_BITS), out=starts[1:])
     for changed in (0, *(1 << bit for bit in range(KEY_BITS))):
         first = starts[wanted ^ changed]
-        counts = np.minimum(starts[(wanted ^ changed) + 1] - first, MOST_OF_KEY)
+        counts = starts[(wanted ^ changed) + 1] - first
         hits = np.flatnonzero(counts)
         for some in _in_blocks(hits, counts):
             query = np.repeat(some, counts[some])
@@ -193,6 +201,19 @@ def _pairs_by_key(queries: Hashes, base: Hashes, shift: np.uint64) -> Iterator[t
             found = order[first[query] + within]
             close = np.bitwise_count(queries[query] ^ base[found]) <= RADIUS
             yield query[close], found[close]
+
+
+def _few_of_each(keys: Places, split: Places) -> Places:
+    """Places of MOST_OF_KEY of each key at most, in the order of the keys: the first ones of each part."""
+    parts = int(split.max(initial=0)) + 1
+    both = keys * parts + split
+    order = np.argsort(both, kind="stable")
+    ordered = both[order]
+    is_first = np.concatenate([np.ones(min(1, len(both)), bool), ordered[1:] != ordered[:-1]])
+    starts = np.flatnonzero(is_first)
+    rank = np.arange(len(both)) - np.repeat(starts, np.diff([*starts, len(both)]))
+    few: Places = order[rank < max(1, MOST_OF_KEY // parts)]
+    return few
 
 
 def _keys(hashes: Hashes, shift: np.uint64) -> Places:

@@ -39,7 +39,8 @@ BATCH: Final = 128
 LEAST_SPREAD: Final = 5.0
 """Standard deviation of a picture's light, in levels of 255: what is flatter has nothing to be known by."""
 NEAREST: Final = 3
-"""Candidates of each picture that are looked at."""
+"""Candidates of each picture that are looked at, of each part of the split: those of its own part, of which
+there may be thousands, must not hide that it is held out too."""
 SKETCH_DISTANCE: Final = 0.15
 """From 1, the likeness of unaligned sketches of a copy, where those of another class have nothing in common;
 with less, alignment would be wasted."""
@@ -66,9 +67,13 @@ def find_near_duplicates(
     pictures: Pictures, targets: npt.NDArray[np.int64], size: int, mirrored: bool
 ) -> list[Pair]:
     """Of pictures that are no byte-equal copies of each other; `targets` [n] are their classes, `size` the
-    side of the smaller of them in pixels. Mirrored ones where `mirrored`."""
+    side of the smaller of them in pixels. Mirrored ones where `mirrored`. Each field is a part of the split.
+
+    Not all pairs are found where many are alike, but three of each picture with each part at most (so that of
+    n pictures of a train, val and test part 9 n are compared): enough to connect them.
+    """
     hashes, places = _hash(pictures, mirrored)
-    candidates = _candidates(hashes, mirrored)
+    candidates = _candidates(hashes, pictures.field_of[places], mirrored)
     if not len(candidates):
         return []
     candidates[:, :2] = places[candidates[:, :2]]
@@ -130,28 +135,29 @@ def _batches(places: Places) -> Iterator[Places]:
     return (places[start : start + BATCH] for start in range(0, len(places), BATCH))
 
 
-def _candidates(hashes: PictureHashes, mirrored: bool) -> Places:
+def _candidates(hashes: PictureHashes, split: Places, mirrored: bool) -> Places:
     """int64 [m, 3]: places of two pictures, and of the comparison in which their hashes are nearest; of each
-    first picture the few nearest ones."""
+    first picture the few nearest ones of each part. `split` [n] are the parts."""
     nearest = np.zeros((0, 4), np.int64)
     for how, comparison in enumerate(comparisons(mirrored)):
         queries = (hashes.mirrored if comparison.mirrored else hashes.plain)[comparison.part]
         base = hashes.plain[comparison.other]
-        for first, second in close_pairs(queries, base):
+        for first, second in close_pairs(queries, base, split):
             differ = first != second
             first, second = first[differ], second[differ]
             bits = np.bitwise_count(queries[first] ^ base[second]).astype(np.int64)
             found = np.stack([first, second, bits, np.full_like(first, how)], 1)
-            nearest = _nearest(np.concatenate([nearest, _nearest(found)])) if len(found) else nearest
+            if len(found):
+                nearest = _nearest(np.concatenate([nearest, _nearest(found, split)]), split)
     return nearest[:, [0, 1, 3]]
 
 
-def _nearest(found: Places) -> Places:
-    """Of [first, second, bits, how] each pair once, and of each first picture the NEAREST."""
+def _nearest(found: Places, split: Places) -> Places:
+    """Of [first, second, bits, how] each pair once, and of each first picture the NEAREST of each part."""
     found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
     found = found[_first_of(found[:, :2])]
-    found = found[np.lexsort((found[:, 2], found[:, 0]))]
-    starts = np.flatnonzero(_first_of(found[:, :1]))
+    found = found[np.lexsort((found[:, 2], split[found[:, 1]], found[:, 0]))]
+    starts = np.flatnonzero(_first_of(np.stack([found[:, 0], split[found[:, 1]]], 1)))
     rank = np.arange(len(found)) - np.repeat(starts, np.diff([*starts, len(found)]))
     return found[rank < NEAREST]
 

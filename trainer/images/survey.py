@@ -19,7 +19,7 @@ from trainer.images.field import Field, Pictures
 from trainer.images.near_duplicates import Pair, find_near_duplicates
 from trainer.images.part import Part
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 FAR_OUT: Final = 3.0
 """Tukey's outer fence (1977): so many interquartile ranges below the first quartile is far out."""
 FEWEST: Final = 20

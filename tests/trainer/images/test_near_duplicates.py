@@ -19,7 +19,7 @@ from trainer.images.field import Field, Pictures
 from trainer.images.hashes import WHOLE, close_pairs, hash_pictures
 from trainer.images.near_duplicates import Pair, find_near_duplicates
 from trainer.images.sources import open_source
-from trainer.images.survey import blurred
+from trainer.images.survey import Survey, blurred
 
 SPEC = PreprocessSpec(size=64, resize=72)
 WIDTH, HEIGHT = 150, 110
@@ -129,12 +129,18 @@ def test_search_of_many_that_are_alike_looks_at_a_few_of_them() -> None:
 
 def test_of_each_picture_the_nearest_candidates_are_kept() -> None:
     found = np.array([[0, 1, 5, 0], [0, 1, 2, 7], [0, 2, 3, 0], [0, 3, 9, 0], [0, 4, 1, 0], [1, 0, 4, 0]])
-    assert near_duplicates._nearest(found).tolist() == [
-        [0, 4, 1, 0],
-        [0, 1, 2, 7],
-        [0, 2, 3, 0],
-        [1, 0, 4, 0],
-    ]
+    rest = [[0, 1, 2, 7], [0, 2, 3, 0], [1, 0, 4, 0]]
+    assert near_duplicates._nearest(found, np.zeros(5, np.int64)).tolist() == [[0, 4, 1, 0], *rest]
+    in_two_parts = near_duplicates._nearest(found, np.array([0, 0, 0, 0, 1])).tolist()
+    assert in_two_parts == [*rest[:2], [0, 3, 9, 0], [0, 4, 1, 0], rest[2]]
+
+
+def test_search_of_many_looks_at_some_of_each_part() -> None:
+    """Though those of the first part, which are as near, come first."""
+    alike, split = np.zeros(5000, np.uint64), np.repeat([0, 1], [4990, 10])
+    pairs = list(close_pairs(alike, alike, split))
+    assert sum(len(first) for first, _ in pairs) == 3 * 5000 * hashes.MOST_OF_KEY
+    assert {int(split[place]) for _, second in pairs for place in second[:20]} == {0, 1}
 
 
 @pytest.fixture
@@ -183,6 +189,31 @@ def test_nearly_the_same_within_a_part_is_kept_and_named_and_under_two_labels_to
     said = "\n".join(data.findings())
     assert "nearly the same pictures under different labels: 2; hill: train/hill/3.png and lake:" in said
     assert "images of which others are nearly the same" in said
+
+
+def test_no_copy_of_a_held_out_picture_is_trained_on_however_many_there_are(folder: Path) -> None:
+    for quality in range(50, 90, 4):
+        copy = encoded(scene(52), "JPEG", quality=quality)
+        (folder / "train" / "hill" / f"copy{quality}.jpg").write_bytes(copy)
+    record = read(folder).audit()
+    assert record.trained_on == 22
+    assert [leak.other for leak in record.nearly_leaked] == ["val/hill/2.png"] * 10
+
+
+def test_what_is_like_a_copy_alone_is_left_out_for_the_picture_that_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """train ~ train ~ val ~ test, where neighbours alone are alike."""
+    for label in ("hill", "lake"):
+        (folder / "test" / label).mkdir(parents=True)
+        (folder / "test" / label / "0.png").write_bytes(encoded(scene(70 + len(label) + ord(label[0]))))
+    chain = Survey(pairs=[(0, 1, True), (1, 22, True), (22, 30, True)], sharpness=[1.0] * 32)
+    monkeypatch.setattr(survey, "_look", lambda *_: chain)
+    assert [(leak.path, leak.reason) for leak in read(folder).audit().nearly_leaked] == [
+        ("train/hill/0.png", "nearly the same picture is in test as test/hill/0.png, mirrored"),
+        ("train/hill/1.png", "nearly the same picture is in test as test/hill/0.png"),
+        ("val/hill/0.png", "nearly the same picture is in test as test/hill/0.png, mirrored"),
+    ]
 
 
 def test_class_is_not_left_out_for_a_guess(folder: Path) -> None:
