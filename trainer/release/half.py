@@ -40,12 +40,14 @@ def _cut_off(model: onnx.ModelProto) -> _End:
     needed = _needed(graph)
     nodes = [deepcopy(node) for node in graph.node if not needed.intersection(node.output)]
     made = {name for node in nodes for name in node.output}
-    constants = [deepcopy(tensor) for tensor in graph.initializer if tensor.name not in needed]
-    (pooled,) = {n for node in nodes for n in node.input} - made - {tensor.name for tensor in constants}
+    read = {name for node in nodes for name in node.input}
+    constants = [deepcopy(tensor) for tensor in graph.initializer if tensor.name in read]
+    (pooled,) = read - made - {tensor.name for tensor in constants}
     for node in nodes:
         graph.node.remove(node)
     for tensor in constants:
-        graph.initializer.remove(tensor)
+        if tensor.name not in needed:
+            graph.initializer.remove(tensor)
     return _End(pooled, nodes, constants, output)
 
 
@@ -64,8 +66,12 @@ def _needed(graph: onnx.GraphProto) -> set[str]:
 def _put_back(half: onnx.ModelProto, end: _End) -> None:
     graph, single = half.graph, f"{end.pooled}_in_float32"
     graph.node.append(helper.make_node("Cast", [end.pooled], [single], name=single, to=TensorProto.FLOAT))
+    # Other nodes may read the same constants.
+    own = {tensor.name: f"{tensor.name}_of_{EMBEDDING}" for tensor in end.constants}
+    for tensor in end.constants:
+        tensor.name = own[tensor.name]
     for node in end.nodes:
-        node.input[:] = [single if name == end.pooled else name for name in node.input]
+        node.input[:] = [single if name == end.pooled else own.get(name, name) for name in node.input]
     graph.node.extend(end.nodes)
     graph.initializer.extend(end.constants)
     graph.output.append(end.output)

@@ -22,6 +22,7 @@ from trainer.images.crops import as_served
 from trainer.images.data import DataSet
 from trainer.release.gate import measure_variant
 from trainer.release.half import finish, write_fp16
+from trainer.release.trial import survive
 from trainer.truth.prediction_sets import Answered, prediction_sets
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def add_variants(
             _write(precision, folder / MODEL_FILE, file, data, contract, settings.seed)
             # Also where fast kernels are exact: those of a server may not be, and it must open it so.
             options = SessionOptions(threads, exact_sums=precision == "int8-full")
+            survive(file, options.exact_sums)
             metrics, probabilities = measure_variant(file, contract, data.heldout, options)
             _check_drop(contract.metrics.accuracy, metrics.accuracy, settings.max_accuracy_drop)
             distances[precision] = float(np.abs(probabilities - expected).max(axis=1).mean())

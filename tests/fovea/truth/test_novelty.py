@@ -1,6 +1,7 @@
 """How far an image is from its neighbours: by brute force, in batches of any size, and read from a bundle."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,8 @@ def test_no_image_lies_between_equal_quantiles_but_those_of_the_lowest_part() ->
 def test_references_that_are_none_are_refused(tmp_path: Path) -> None:
     write_reference(tmp_path, directions(6))
     assert read_neighbours(tmp_path / REFERENCE_FILE, 5).values == 96
-    for wrong in (directions(4), directions(6).astype(np.float64), np.full((6, 3), np.nan, np.float32)):
+    wrongs: list[Any] = [directions(4), directions(6).astype(np.float64), np.full((6, 3), np.nan, np.float32)]
+    for wrong in wrongs:
         write_reference(tmp_path, wrong)
         with pytest.raises(BundleInvalid, match=REFERENCE_FILE):
             read_neighbours(tmp_path / REFERENCE_FILE, 5)

@@ -89,7 +89,8 @@ def test_strangers_are_made_of_images_and_are_others() -> None:
     made = {kind: make(crops, np.random.default_rng(1)) for kind, make in MAKERS.items()}
     assert np.array_equal(made["inverted"], 255 - crops)
     for pixels in made.values():
-        assert (pixels.shape, pixels.dtype) == (crops.shape, np.uint8)
+        assert pixels.shape == crops.shape
+        assert pixels.dtype == np.uint8
     kept = (made["corrupted"] == crops).all(3).mean()
     assert 0.35 < kept < 0.65
     assert (made["noise"] == crops).mean() < 0.05
