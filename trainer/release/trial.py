@@ -21,11 +21,15 @@ LONGEST_S: Final = 600
 
 
 def survive(model: Path, exact_sums: bool) -> None:
-    """Raises GateRefused where a process that opens the model crashes, or hangs. What else is wrong with it is
-    told by whoever opens it next."""
+    """Raises GateRefused where a process that opens the model crashes, or hangs.
+
+    What else is wrong with it is told by whoever opens it next.
+    """
     command = [sys.executable, "-m", "trainer.release.trial", str(model), *(["exact"] if exact_sums else [])]
     try:
-        ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_S)
+        ended = subprocess.run(  # noqa: S603 - it is this program
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_S
+        )
     except subprocess.TimeoutExpired:
         raise GateRefused(f"onnxruntime does not open it within {LONGEST_S} s") from None
     if ended.returncode < 0:

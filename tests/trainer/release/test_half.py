@@ -1,4 +1,4 @@
-"""float16 of graphs whose embedding shares constants with the rest, and runtimes that do not survive a model."""
+"""float16 where the embedding shares constants with the rest, and runtimes that do not survive a model."""
 
 from pathlib import Path
 
