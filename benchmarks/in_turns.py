@@ -94,7 +94,8 @@ def running_contenders(
             contenders.append(Contender(name_of(build), server.pid, server.target))
             if server.http_target is not None:
                 by_http = ("--http", "/v1/classify")
-                contenders.append(Contender(OVER_HTTP, server.pid, server.http_target, by_http))
+                named = name_of(build, OVER_HTTP)
+                contenders.append(Contender(named, server.pid, server.http_target, by_http))
         yield contenders
 
 
@@ -115,9 +116,9 @@ def _litserve(models: Path, image: bytes) -> Iterator[Contender]:
         yield Contender(LITSERVE, server.pid, server.target, ("--http", litserve_server.PATH))
 
 
-def name_of(build: Build) -> str:
-    """Of the contender that is this build, called by Classify."""
-    return CLASSIFY if build is THIS else f"Fovea {build.name}, Classify"
+def name_of(build: Build, called: str = CLASSIFY) -> str:
+    """Of the contender that is this build, which is called so."""
+    return called if build is THIS else called.replace("Fovea", f"Fovea {build.name}")
 
 
 def take_turns(
