@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from fovea import exits
 from fovea.errors import GateRefused
 from fovea.model.sessions import SessionOptions, open_session
 
@@ -44,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exits.run(main)

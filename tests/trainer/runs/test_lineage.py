@@ -32,6 +32,7 @@ METRICS: Final[dict[str, Any]] = {
     "per_class": {"cat": {"images": 2, "precision": 1.0, "recall": 0.5}},
     "confidences": [0] * 19 + [2],
     "abstained": 1,
+    "right_by_confidence": None,
 }
 VERDICT: Final = {"word": "Fit to ship, with care", "against": ["2 held-out images are few"]}
 
