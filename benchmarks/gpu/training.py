@@ -168,11 +168,9 @@ def _stop_and_go_on(settings: TrainSettings, work: Path) -> None:
 
 def _command(settings: TrainSettings) -> list[str]:
     given = {
-        **{
-            name: getattr(settings, name)
-            for name in ("data", "models", "runs", "cache_dir", "arch", "weights")
-        },
+        **{name: getattr(settings, name) for name in ("models", "runs", "cache_dir", "arch", "weights")},
         **{name: getattr(settings, name) for name in ("size", "batch_size", "epochs", "device", "num_steps")},
+        "data": ",".join(settings.data),
         "precisions": "fp16",
         "max_accuracy_drop": 1,
         "run_id": "stopped",

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from fovea.cpus import available_cpus
 from fovea.model.bundle import BundleContract, Precision
+from fovea.model.measured import CONFIDENCE_BINS
 from fovea.v1 import classify_pb2 as pb
 from server.background import in_background
 from server.compute.backend import Decoder, WorkItem
@@ -289,13 +290,16 @@ class ModelStatistics:
         """`best`: the index of the best class; `confidence`: its probability."""
         self._by_class[best].inc()
         self._classes[best] += 1
-        self._confidences[_tenth(confidence)] += 1
-        self.accuracy.add(confidence)
+        self._confidences[_part(confidence, TENTHS)] += 1
+        if confidence >= 0:  # it may be no number
+            answers, place = self.accuracy, _part(confidence, CONFIDENCE_BINS)
+            answers.images[place] += 1
+            answers.confidence[place] += confidence
         self._abstentions[0 if abstained else 1] += 1
         self._metrics.confidence.observe(confidence)
         if abstained:
             self._metrics.abstained.inc()
 
 
-def _tenth(confidence: float) -> int:
-    return min(int(confidence * TENTHS), TENTHS - 1) if confidence >= 0 else 0  # also where it is no number
+def _part(confidence: float, parts: int) -> int:
+    return min(int(confidence * parts), parts - 1) if confidence >= 0 else 0  # also where it is no number

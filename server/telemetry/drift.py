@@ -79,22 +79,18 @@ class DriftGauge:
 class AccuracyGauge:
     """How many of one model's latest answers are expected to be right.
 
-    Who predicts calls `add`, in one thread; `expected`, `low` and `high` may be called by any, and are NaN
-    until there are enough answers, and for an older bundle, which does not tell how often it was right.
+    Who predicts adds to `images` and `confidence`, in one thread; `expected`, `low` and `high` may be called
+    by any, and are NaN until there are enough answers, and for an older bundle, which does not tell how often
+    it was right.
     """
 
     def __init__(self, released: Metrics) -> None:
         self._measured, self._right = released.confidences, released.right_by_confidence
-        self._images = [0] * CONFIDENCE_BINS
-        self._confidence = [0.0] * CONFIDENCE_BINS
+        self.images = [0] * CONFIDENCE_BINS
+        """Answers so far, by the bin that the probability of the best class is in."""
+        self.confidence = [0.0] * CONFIDENCE_BINS
+        """The sum of these probabilities."""
         self._window = Window(WINDOW_IMAGES)
-
-    def add(self, confidence: float) -> None:
-        """`confidence`: the probability of the best class."""
-        if confidence >= 0:  # it may be no number
-            place = min(int(confidence * CONFIDENCE_BINS), CONFIDENCE_BINS - 1)
-            self._images[place] += 1
-            self._confidence[place] += confidence
 
     def expected(self) -> float:
         return self._of_latest()[0]
@@ -107,7 +103,7 @@ class AccuracyGauge:
         return self._of_latest()[2]
 
     def _of_latest(self) -> tuple[float, float, float]:
-        images, confidence = self._window.latest(np.array([self._images, self._confidence]))
+        images, confidence = self._window.latest(np.array([self.images, self.confidence]))
         if images.sum() < WINDOW_IMAGES or self._measured is None or self._right is None:
             return math.nan, math.nan, math.nan
         answers = Answers(images.astype(int).tolist(), confidence.tolist())

@@ -24,8 +24,9 @@ LEAST_AGREEMENT = 0.999
 LARGEST_ACCURACY_GAP = 0.001
 LARGEST_DIFFERENCE = 1e-3
 """of a probability, for float32"""
-LARGEST_TURN = 1e-3
-"""of an embedding, for float32: the length of its difference from torch's, both having length 1"""
+LARGEST_TURN = 1e-2
+"""of an embedding, for float32: the length of its difference from torch's, both having length 1, which moves
+a cosine by 5e-5; float32's rounding alone is 2e-3 in a network that has hardly learnt"""
 LEAST_SPREAD = 1e-6
 """of a probability between held-out images: float32's rounding gives no more"""
 BATCH_SIZES = (1, 2, 7)

@@ -45,6 +45,19 @@ def test_predictions_are_counted_over_the_models_that_made_them(
     assert sample(metrics, "confidence_ratio_count") == 3
 
 
+def test_answers_are_counted_by_their_probability_and_what_is_no_number_is_not(
+    metrics: ModelMetrics, tiny_bundle: ModelBundle
+) -> None:
+    statistics = ModelStatistics(metrics, tiny_bundle.contract, "fp32")
+    for confidence in (0.52, 1.0, 0.54, math.nan, -1.0):
+        statistics.count_prediction(0, confidence, abstained=False)
+    assert {place: images for place, images in enumerate(statistics.accuracy.images) if images} == {
+        10: 2,
+        19: 1,
+    }
+    assert statistics.accuracy.confidence[10] == pytest.approx(1.06)
+
+
 def test_batches_are_counted_by_their_images_and_in_the_metrics(
     metrics: ModelMetrics, tiny_bundle: ModelBundle
 ) -> None:
