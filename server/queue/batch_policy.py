@@ -7,11 +7,13 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from server.errors import DeadlinePassed
-from server.queue.priorities import PriorityQueue
+from server.queue.priorities import Item, PriorityQueue
 from server.queue.worker import Batch
+
+P = TypeVar("P")
 
 SAFETY_FACTOR: Final = 1.5
 """Whoever is admitted with a deadline shall be answered by then, though batches differ in what they take.
@@ -87,6 +89,29 @@ class BatchPolicy:
         """It has passed, or would, though a batch of this image alone began now."""
         needed = self._costs.least_s if is_lone else self._costs.predict_s(1)
         return now >= deadline or now + needed > deadline
+
+    def take(self, queue: PriorityQueue[P], size: int, begins: float, *, is_idle: bool) -> list[Item[P]]:
+        """Up to `size` images of a batch that begins then, as many as let the earliest deadline hold.
+
+        Those that are late are refused on the way. `is_idle`: no batch is being computed.
+        """
+        items: list[Item[P]] = []
+        now, earliest = self._clock(), math.inf
+        while len(items) < size and (item := queue.next()):
+            deadline = math.inf if item.deadline is None else item.deadline
+            if self.is_late(now, deadline, is_lone=is_idle and len(queue) <= 1):
+                queue.take(item)
+                item.refuse("the deadline passed, or would pass, before the image is computed")
+                continue
+            is_first = not items and begins <= now
+            if not is_first and begins + self._costs.predict_s(len(items) + 1) > min(earliest, deadline):
+                break
+            if items and (item.is_suspect or items[0].is_suspect):
+                break
+            queue.take(item)
+            earliest = min(earliest, deadline)
+            items.append(item)
+        return items
 
     def due(self, queue: PriorityQueue[Any]) -> float:
         """When a batch of what is queued begins though it is not full."""

@@ -252,25 +252,7 @@ class Batcher(Generic[P]):
         return bool(items)
 
     def _take(self, size: int, begins: float) -> list[Item[P]]:
-        """Up to `size` images, no more than lets the earliest deadline among them hold."""
-        items: list[Item[P]] = []
-        now, earliest = self._clock(), math.inf
-        while len(items) < size and (item := self._queue.next()):
-            deadline = math.inf if item.deadline is None else item.deadline
-            is_lone = not self._running and len(self._queue) <= 1
-            if self._policy.is_late(now, deadline, is_lone=is_lone):
-                self._queue.take(item)
-                item.refuse("the deadline passed, or would pass, before the image is computed")
-                continue
-            is_first = not items and begins <= now
-            if not is_first and begins + self._costs.predict_s(len(items) + 1) > min(earliest, deadline):
-                break
-            if items and (item.is_suspect or items[0].is_suspect):
-                break
-            self._queue.take(item)
-            earliest = min(earliest, deadline)
-            items.append(item)
-        return items
+        return self._policy.take(self._queue, size, begins, is_idle=not self._running)
 
     def _start(self, items: list[Item[P]]) -> None:
         is_alone = len(items) == 1 and not self._queue and not self._running
