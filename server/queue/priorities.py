@@ -8,8 +8,8 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.errors import DeadlinePassed, Draining, QueueFull
+from server.queue.gate import Gate
 from server.queue.model_rooms import ModelRooms
 
 P = TypeVar("P")
@@ -78,10 +79,9 @@ class Admission:
         self._max_bytes = max_bytes
         self._ledger = ledger or Ledger()
         self._own = self._ledger.own
-        self._open = True
+        self._gate = Gate()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
-        self._until_closed: set[asyncio.Timeout] = set()
         self.last_refusal = 0.0
         """When `close` last was the reason to refuse something, on `time.monotonic`'s clock."""
 
@@ -110,7 +110,7 @@ class Admission:
 
     def take(self, room: "Room") -> None:
         """Raises what `admit` says."""
-        if not self._open:
+        if not self._gate.is_open:
             raise self._draining()
         # First added, then looked: of two processes that do so at once, no more than fits is admitted.
         self._add(room.images, room.size_bytes, room)
@@ -122,28 +122,13 @@ class Admission:
         """What was taken."""
         self._add(-room.images, -room.size_bytes, room)
 
-    @asynccontextmanager
-    async def while_open(self) -> AsyncIterator[None]:
+    def while_open(self) -> AbstractAsyncContextManager[None]:
         """For waiting for what is to be admitted: `close` ends the wait, and Draining is raised."""
-        limit = asyncio.timeout(None if self._open else 0)
-        try:
-            async with limit:
-                self._until_closed.add(limit)
-                try:
-                    yield
-                finally:
-                    self._until_closed.discard(limit)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise self._draining() from None
+        return self._gate.while_open(self._draining)
 
     def close(self) -> None:
         """From now on nothing is admitted; what is in flight goes on."""
-        self._open = False
-        for limit in self._until_closed:
-            limit.reschedule(0)
-        self._until_closed.clear()
+        self._gate.close()
 
     async def empty(self) -> None:
         """Waits until nothing is in flight."""
