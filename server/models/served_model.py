@@ -17,7 +17,7 @@ from server.compute.wants import DISTANCE, details_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
 from server.models.distances import MeasuredDistances
-from server.models.folders import shown
+from server.models.folders import named, shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
@@ -38,13 +38,12 @@ class ServedModel:
         self.bundle = engine.bundle
         self.provider = engine.provider
         self.precision = engine.precision
-        self.contract: BundleContract = _named(engine.bundle.contract, name)
+        self.contract: BundleContract = named(engine.bundle.contract, name)
         self.identity = pb.ModelVersion(
             name=self.contract.name,
             version=self.contract.version,
             digest=self.bundle.digest_of(self.precision),
         )
-        """As every answer repeats it; `digest` is the sha256 of the ONNX file that is served."""
         self._metrics = metrics
         self._folder = engine.folder
         self.statistics = ModelStatistics(metrics, self.contract, self.precision)
@@ -248,10 +247,6 @@ class _Loaded(Generic[M]):
             self.unused.set()
 
 
-def _named(contract: BundleContract, name: str) -> BundleContract:
-    return contract if name in ("", contract.name) else contract.model_copy(update={"name": name})
-
-
 class ModelStatistics:
     """What one version computed and predicted since it went live: for the metrics, and for OIP's statistics.
 
@@ -260,9 +255,8 @@ class ModelStatistics:
 
     def __init__(self, metrics: ModelMetrics, contract: BundleContract, precision: Precision) -> None:
         self.images = 0
-        """Computed, whoever asked for them."""
         self.batches: dict[int, Tally] = {}
-        """By how many images they had."""
+        """This and `images` as `ModelFigures` has them."""
         self.drifts = drift_gauges(contract, precision)
         """By KINDS."""
         self.accuracy = AccuracyGauge(contract.metrics_of(precision))
