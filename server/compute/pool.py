@@ -6,32 +6,21 @@ A model without work may be put away, when others need its memory, and comes bac
 """
 
 import asyncio
-import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
-from typing import Final
 
 from fovea.errors import FoveaError, Unavailable
 from server.compute import wire
 from server.compute.backend import WorkItem
+from server.compute.loading import NO_MEMORY, Loading
 from server.compute.pool_memory import PoolMemory
 from server.compute.seat import Job, Seat, limit_s
 from server.compute.slots import Share, Slot, Waiting
 from server.compute.start_up import ProcessSettings
-from server.errors import DeadlinePassed, Draining, NoModelReady
+from server.errors import DeadlinePassed, Draining
 from server.queue.turns import Turns
 from server.queue.worker import Batch, Computed, NeverBegun, WorkerDied
-
-logger = logging.getLogger(__name__)
-
-COMES_BACK_WITHIN_S: Final = 30.0
-"""A model that was put away, or that needs others' memory; whoever waits longer is refused."""
-
-NO_MEMORY: Final = "others that are in use have its memory"
-NOT_NOW: Final = "the model cannot be loaded now"
-IN_THE_LOG: Final = "the server's log says why"
-"""Callers do not learn where models lie."""
 
 
 class Pool:
@@ -47,8 +36,7 @@ class Pool:
         self._memory = PoolMemory(memory_bytes)
         self._slots: dict[int, Slot] = {}
         self._turns: Turns[int] = Turns()
-        self._loading = asyncio.Lock()
-        self._being_loaded: Slot | None = None
+        self._loading = Loading(self.seats, self._memory, self._slots, self._dispatch)
         self._is_open = False
 
     async def add(self, settings: ProcessSettings, mapped_bytes: int) -> Slot:
@@ -56,12 +44,12 @@ class Pool:
 
         Raises BundleInvalid; Unavailable also where others in use leave no memory for so long.
         """
-        async with self._loading:
+        async with self._loading.turn:
             await self._open()
             slot = Slot(self._free_number(), settings, mapped_bytes, self)
             self._slots[slot.number] = slot
             try:
-                await self._load(slot)
+                await self._loading.load(slot)
                 self._memory.check(slot)
             except BaseException as error:
                 self._forget(slot)
@@ -69,7 +57,7 @@ class Pool:
                 if isinstance(error, TimeoutError):
                     raise Unavailable(NO_MEMORY) from None
                 raise
-            self._put_away_surplus(slot)
+            self._loading.put_away_surplus(slot)
         return slot
 
     async def close(self) -> None:
@@ -84,7 +72,7 @@ class Pool:
             self._turns.begins_to_wait(slot.number)
         slot.waiting.append(Waiting(share, batch, batch.expected_s))
         if not slot.is_loaded:
-            self._call_back(slot)
+            self._loading.call_back(slot)
         self._dispatch()
 
     def remove(self, slot: Slot) -> None:
@@ -98,7 +86,7 @@ class Pool:
 
     def settings_of(self, seat: Seat) -> Iterable[ProcessSettings]:
         """See `seat.Pool`: also those that come meanwhile."""
-        return self._not_yet_in(seat)
+        return self._loading.not_yet_in(seat)
 
     def died(self, seat: Seat) -> None:
         """See `seat.Pool`."""
@@ -111,16 +99,8 @@ class Pool:
 
     def refused(self, seat: Seat, slot: int, error: FoveaError) -> None:
         """See `seat.Pool`. Where no process has it any more, it is as if it had been put away."""
-        if (refused := self._slots.get(slot)) is None:
-            return
-        facts = {"bundle": refused.settings.bundle, "reason": str(error)}
-        logger.error("a model cannot be loaded again after a compute process died", extra=facts)
-        refused.seats.discard(seat)
-        refused.refused_by.add(seat)
-        if not refused.seats and refused is not self._being_loaded:
-            self._put_away(refused)
-            refused.refuse_waiting(NoModelReady(f"{NOT_NOW}: {IN_THE_LOG}"))
-            self._memory.may_have_room()
+        if (refused := self._slots.get(slot)) is not None:
+            self._loading.refused(refused, seat, error)
 
     def came_up(self, seat: Seat) -> None:
         """See `seat.Pool`."""
@@ -145,76 +125,8 @@ class Pool:
     def _free_number(self) -> int:
         return next(number for number in range(2**16) if number not in self._slots)
 
-    def _not_yet_in(self, seat: Seat) -> Iterator[ProcessSettings]:
-        while slot := next((each for each in self._slots.values() if each.is_missing_in(seat)), None):
-            slot.seats.add(seat)  # before it has it: who puts the model away meanwhile takes the seat out
-            yield slot.settings_for(seat)
-
-    async def _load(self, slot: Slot) -> None:
-        """Raises BundleInvalid, Unavailable; TimeoutError where others in use leave no memory."""
-        async with asyncio.timeout(COMES_BACK_WITHIN_S):  # others wait for their turn to load
-            await self._memory.make_room(slot, self._slots.values, self._give_way)
-        slot.is_loaded = True  # from here on a process that starts again has it
-        slot.loaded_at = time.monotonic()
-        self._being_loaded, needs_bytes = slot, slot.mapped_bytes
-        try:
-            for seat in self.seats:  # one after the other: the rest has calls to answer
-                if seat.is_up and slot.is_missing_in(seat):
-                    needs_bytes += (await seat.set_up(slot.settings_for(seat))).memory_bytes
-                    if seat.is_up:  # else it died since, and has it when it starts again
-                        slot.seats.add(seat)
-                    self._dispatch()
-            if slot.refused_by and not slot.seats:
-                raise Unavailable("a compute process that started again refuses it")
-        except BaseException:
-            self._put_away(slot)
-            raise
-        finally:
-            self._being_loaded = None
-        slot.needs_bytes = max(slot.needs_bytes, needs_bytes)
-
-    def _give_way(self, slot: Slot) -> None:
-        self._put_away(slot)
-        facts = {"bundle": slot.settings.bundle, "bytes": slot.needs_bytes}
-        logger.info("a model gives way to others until it is called", extra=facts)
-        if slot.waiting:
-            self._call_back(slot)
-
-    def _call_back(self, slot: Slot) -> None:
-        if slot.coming_back is None:
-            slot.coming_back = asyncio.create_task(self._bring_back(slot))
-
-    async def _bring_back(self, slot: Slot) -> None:
-        try:
-            async with asyncio.timeout(COMES_BACK_WITHIN_S), self._loading:
-                await self._load(slot)
-        except Exception as error:  # whatever a machine in need gives as its reason
-            why = NO_MEMORY if isinstance(error, TimeoutError) else IN_THE_LOG
-            facts = {"bundle": slot.settings.bundle, "reason": str(error) or why}
-            logger.warning("a model that was called cannot be loaded", extra=facts)
-            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {why}"))
-        finally:
-            slot.coming_back = None
-        self._put_away_surplus(slot)
-        self._dispatch()
-
-    def _put_away_surplus(self, latest: Slot) -> None:
-        """What a model takes is known when it is there."""
-        while self._memory.is_exceeded(self._slots.values()):
-            victim = self._memory.longest_unused(self._slots.values(), besides=latest)
-            if victim is None:
-                return
-            self._give_way(victim)
-
-    def _put_away(self, slot: Slot) -> None:
-        slot.is_loaded = False
-        slot.seats.clear()
-        slot.refused_by.clear()
-        for seat in self.seats:  # also those in which it is being set up
-            seat.drop(slot.number)
-
     def _forget(self, slot: Slot) -> None:
-        self._put_away(slot)
+        self._loading.put_away(slot)
         self._slots.pop(slot.number, None)
         self._turns.leaves(slot.number)
         self._memory.may_have_room()

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from fovea.errors import BundleInvalid, Unavailable
-from server.compute import pool as pool_module
-from server.compute import pool_memory, process_worker, wire
+from server.compute import loading, pool_memory, process_worker, wire
 from server.compute import seat as seat_module
 from server.compute.backend import WorkItem
 from server.compute.pool import Pool
@@ -364,7 +363,7 @@ async def test_a_model_with_work_stays_and_a_call_for_another_waits_for_its_end_
         assert models.processes[0].slots == {models.slots[first].number}
         models.processes[0].finish()
         await waiting
-        monkeypatch.setattr(pool_module, "COMES_BACK_WITHIN_S", 0.01)
+        monkeypatch.setattr(loading, "COMES_BACK_WITHIN_S", 0.01)
         models.ask(first)
         await all_has_run()
         (refused,) = models.ask(second)
@@ -400,7 +399,7 @@ async def test_models_that_do_not_fit_together_take_turns_in_memory_though_both_
 async def test_a_new_model_waits_no_longer_for_memory_that_others_use_than_one_that_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool_module, "COMES_BACK_WITHIN_S", 0.01)
+    monkeypatch.setattr(loading, "COMES_BACK_WITHIN_S", 0.01)
     async with served(memory_bytes=2 * NEEDS) as models:
         (busy,) = models.ask(await models.add())
         await all_has_run()

@@ -1,0 +1,126 @@
+"""Which models the processes of a pool have: each that is called, as far as there is memory for it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from fovea.errors import FoveaError, Unavailable
+from server.compute.pool_memory import PoolMemory
+from server.compute.seat import Seat
+from server.compute.slots import Slot
+from server.compute.start_up import ProcessSettings
+from server.errors import NoModelReady
+
+logger = logging.getLogger(__name__)
+
+COMES_BACK_WITHIN_S: Final = 30.0
+"""A model that was put away, or that needs others' memory; whoever waits longer is refused."""
+
+NO_MEMORY: Final = "others that are in use have its memory"
+NOT_NOW: Final = "the model cannot be loaded now"
+IN_THE_LOG: Final = "the server's log says why"
+"""Callers do not learn where models lie."""
+
+
+class Loading:
+    """Belongs to the event loop of its pool."""
+
+    def __init__(
+        self,
+        seats: Sequence[Seat],
+        memory: PoolMemory,
+        slots: Mapping[int, Slot],
+        look: Callable[[], None],
+    ) -> None:
+        """`slots` are the pool's models; `look` has it look what can be computed now."""
+        self._seats = seats
+        self._memory = memory
+        self._slots = slots
+        self._look = look
+        self.turn = asyncio.Lock()
+        """Is held by whoever loads."""
+        self._being_loaded: Slot | None = None
+
+    def not_yet_in(self, seat: Seat) -> Iterator[ProcessSettings]:
+        """Of a process that starts again, also those that come meanwhile."""
+        while slot := next((each for each in self._slots.values() if each.is_missing_in(seat)), None):
+            slot.seats.add(seat)  # before it has it: who puts the model away meanwhile takes the seat out
+            yield slot.settings_for(seat)
+
+    async def load(self, slot: Slot) -> None:
+        """Raises BundleInvalid, Unavailable; TimeoutError where others in use leave no memory."""
+        async with asyncio.timeout(COMES_BACK_WITHIN_S):  # others wait for their turn to load
+            await self._memory.make_room(slot, self._slots.values, self._give_way)
+        slot.is_loaded = True  # from here on a process that starts again has it
+        slot.loaded_at = time.monotonic()
+        self._being_loaded, needs_bytes = slot, slot.mapped_bytes
+        try:
+            for seat in self._seats:  # one after the other: the rest has calls to answer
+                if seat.is_up and slot.is_missing_in(seat):
+                    needs_bytes += (await seat.set_up(slot.settings_for(seat))).memory_bytes
+                    if seat.is_up:  # else it died since, and has it when it starts again
+                        slot.seats.add(seat)
+                    self._look()
+            if slot.refused_by and not slot.seats:
+                raise Unavailable("a compute process that started again refuses it")
+        except BaseException:
+            self.put_away(slot)
+            raise
+        finally:
+            self._being_loaded = None
+        slot.needs_bytes = max(slot.needs_bytes, needs_bytes)
+
+    def refused(self, slot: Slot, seat: Seat, error: FoveaError) -> None:
+        """By a process that started again. Where none has it any more, it is as if it had been put away."""
+        facts = {"bundle": slot.settings.bundle, "reason": str(error)}
+        logger.error("a model cannot be loaded again after a compute process died", extra=facts)
+        slot.seats.discard(seat)
+        slot.refused_by.add(seat)
+        if not slot.seats and slot is not self._being_loaded:
+            self.put_away(slot)
+            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {IN_THE_LOG}"))
+            self._memory.may_have_room()
+
+    def call_back(self, slot: Slot) -> None:
+        """A model that was put away, and is called."""
+        if slot.coming_back is None:
+            slot.coming_back = asyncio.create_task(self._bring_back(slot))
+
+    def put_away_surplus(self, latest: Slot) -> None:
+        """What a model takes is known when it is there."""
+        while self._memory.is_exceeded(self._slots.values()):
+            victim = self._memory.longest_unused(self._slots.values(), besides=latest)
+            if victim is None:
+                return
+            self._give_way(victim)
+
+    def put_away(self, slot: Slot) -> None:
+        """No process has it from here on."""
+        slot.is_loaded = False
+        slot.seats.clear()
+        slot.refused_by.clear()
+        for seat in self._seats:  # also those in which it is being set up
+            seat.drop(slot.number)
+
+    def _give_way(self, slot: Slot) -> None:
+        self.put_away(slot)
+        facts = {"bundle": slot.settings.bundle, "bytes": slot.needs_bytes}
+        logger.info("a model gives way to others until it is called", extra=facts)
+        if slot.waiting:
+            self.call_back(slot)
+
+    async def _bring_back(self, slot: Slot) -> None:
+        try:
+            async with asyncio.timeout(COMES_BACK_WITHIN_S), self.turn:
+                await self.load(slot)
+        except Exception as error:  # whatever a machine in need gives as its reason
+            why = NO_MEMORY if isinstance(error, TimeoutError) else IN_THE_LOG
+            facts = {"bundle": slot.settings.bundle, "reason": str(error) or why}
+            logger.warning("a model that was called cannot be loaded", extra=facts)
+            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {why}"))
+        finally:
+            slot.coming_back = None
+        self.put_away_surplus(slot)
+        self._look()
