@@ -1,5 +1,6 @@
 """`labels`: the labels that are most likely wrong, ranked, on a page to go through."""
 
+import logging
 from collections.abc import Iterator
 from typing import Final
 
@@ -7,7 +8,7 @@ from fovea.settings import as_saved
 from fovea.stopping import Stopping
 from trainer.config import LabelsSettings
 from trainer.evaluate.calibration import fit_temperature
-from trainer.evaluate.metrics import Logits, softmax
+from trainer.evaluate.metrics import Logits, measure, softmax
 from trainer.label_errors.folds import ALWAYS_TRAINED_ON, deal
 from trainer.label_errors.held_out import Search
 from trainer.label_errors.page import render_page
@@ -20,8 +21,11 @@ from trainer.label_errors.suspects import (
     describe_suspects,
     find_suspects,
 )
+from trainer.label_errors.worth import doubt_of_worth
 from trainer.preparation import prepare_every_image
 from trainer.runs.run_folder import LABELS, RunFolder
+
+logger = logging.getLogger(__name__)
 
 MOST_NAMED: Final = 10
 
@@ -54,6 +58,7 @@ def _write(search: Search, logits: Logits, lr: float) -> SuspectsRecord:
     temperature = fit_temperature(logits[judged], targets[judged])
     probabilities = softmax(logits / temperature)
     listed, kept = find_suspects(data, search.fold_of, probabilities)
+    metrics = measure(probabilities[judged], targets[judged], data.labels, 0.0)
     record = SuspectsRecord(
         settings=as_saved(search.settings),
         data_digest=data.digest,
@@ -61,12 +66,15 @@ def _write(search: Search, logits: Logits, lr: float) -> SuspectsRecord:
         judged=int(judged.sum()),
         kept=kept,
         folds=search.settings.folds,
-        accuracy=float((logits.argmax(1) == targets)[judged].mean()),
+        accuracy=metrics.accuracy,
+        warning=doubt_of_worth(metrics, len(listed) + kept, search.settings.weights),
         learning_rate=lr,
         temperature=temperature,
         labels=data.labels,
         suspects=describe_suspects(data, listed, probabilities),
     )
+    if record.warning:
+        logger.warning("%s", record.warning)
     search.output.write_text(PAGE_FILE, render_page(record, data.heldout.chosen(listed)))
     search.output.write_text(CORRECTIONS_FILE, as_corrections(record.suspects))
     search.output.write_json(SUSPECTS_FILE, record.model_dump(mode="json"))
@@ -75,6 +83,9 @@ def _write(search: Search, logits: Logits, lr: float) -> SuspectsRecord:
 
 def _describe(record: SuspectsRecord, folder: RunFolder) -> Iterator[str]:
     yield ""
+    if record.warning:
+        yield record.warning
+        yield ""
     yield (
         f"{len(record.suspects)} of {record.judged} labels are doubted; {record.accuracy:.2%} are what a "
         "network says that was not trained on the image"

@@ -49,6 +49,8 @@ class SuspectsRecord(BaseModel, frozen=True):
     folds: int
     accuracy: float
     """of the judged, how many are as labelled to the network that was not trained on them"""
+    warning: str | None
+    """why this ranking is worth little, where it is"""
     learning_rate: float
     temperature: float
     """what logits were divided by for the probabilities"""

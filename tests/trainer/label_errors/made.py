@@ -19,6 +19,7 @@ def made_record(
         kept=0,
         folds=4,
         accuracy=0.9,
+        warning=None,
         learning_rate=0.01,
         temperature=1.0,
         labels=labels,

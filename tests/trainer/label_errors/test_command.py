@@ -53,7 +53,11 @@ def listed(folder: Path) -> dict[str, Any]:
 
 
 def test_search_that_is_broken_off_goes_on_at_its_fold_and_leaves_what_data_takes(
-    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    few_digits: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     settings, seen = labels_settings(few_digits, tmp_path), []
 
@@ -85,6 +89,9 @@ def test_search_that_is_broken_off_goes_on_at_its_fold_and_leaves_what_data_take
     with (tmp_path / "labels" / "corrections.csv").open(newline="") as file:
         proposed = {row["path"]: row["label"] for row in csv.DictReader(file)}
     assert proposed == {suspect["path"]: suspect["suggested"] for suspect in record["suspects"]}
+    assert record["warning"].startswith("this ranking is worth little: ")
+    assert record["warning"] in caplog.text
+    assert record["warning"] in capsys.readouterr().out
 
 
 def test_other_options_start_a_search_again(few_digits: Path, tmp_path: Path) -> None:

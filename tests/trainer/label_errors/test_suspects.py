@@ -57,3 +57,10 @@ def test_page_shows_the_most_doubtful_where_there_are_many(monkeypatch: pytest.M
     made = made_page(made_record(*[(f"{index}.png", "cat", "dog") for index in range(3)]))
     assert Elements(made).names.count("fieldset") == 2
     assert "The 2 most doubtful are shown" in said(made)
+
+
+def test_page_says_that_a_ranking_is_worth_little() -> None:
+    warning = "this ranking is worth little: 600 of 1,000 labels are doubted"
+    made = made_page(made_record(("cat/0.png", "cat", "dog"), warning=warning))
+    assert "This ranking is worth little: 600 of 1,000 labels are doubted. Of 1,000 labels" in said(made)
+    assert "worth little" not in said(made_page(made_record(("cat/0.png", "cat", "dog"))))
