@@ -8,7 +8,7 @@ if __name__ == "__main__":
 import logging
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
@@ -46,6 +46,11 @@ class PublishSettings(ProgramSettings):
         description="the model's folder of versions that gets it, a path or bucket URI; default: the one "
         "that it lies in",
     )
+    promote: Literal["always", "never"] = Field(
+        "always",
+        description="always makes it the latest version; never puts it below candidates/, from where "
+        "`python -m trainer promote` makes it one",
+    )
     cache_dir: Path | None = Field(
         None, description="where a bucket's version is downloaded to; default: fovea's in the user's cache"
     )
@@ -58,13 +63,25 @@ def main() -> None:
     logs.set_up(settings.log_level, settings.log_format)
     Stopping("stopped by SIGTERM; a version that is not whole is never served")
     uri = settings.bundle.rstrip("/")
-    published = publish(uri, settings.models or uri.rpartition("/")[0] or ".", settings.cache_dir)
-    contract = published.contract
+    models = settings.models or uri.rpartition("/")[0] or "."
+    if settings.promote == "never":
+        candidate = versions.put_candidate(copied(uri, models, settings.cache_dir), models)
+        print(f"put to {candidate}, a copy of {uri}")
+        return
+    contract = publish(uri, models, settings.cache_dir).contract
     print(f"published {contract.name} version {contract.version}, a copy of {uri}")
 
 
 def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle:
     """Copies a version to the next free number of `models`, if its models give their golden answers here.
+
+    Raises what `copied` does.
+    """
+    return versions.publish(copied(uri, models, cache_dir), models)
+
+
+def copied(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle:
+    """What is to be published of a version, to `models`; nothing is yet.
 
     The copy's bundle.json says its own number, and under `training`, `copy_of`, where it comes from; all
     else, every file and digest, stays. It is written as every version is: claimed first, bundle.json last.
@@ -88,5 +105,4 @@ def publish(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle
         Classifier(bundle, provider="cpu", precision=precision)
         logger.info("the golden check is passed", extra={"bundle": uri, "precision": precision})
     lineage = {**bundle.contract.training, "copy_of": uri}
-    contract = bundle.contract.model_copy(update={"training": lineage})
-    return versions.publish(ModelBundle(bundle.path, contract), models)
+    return ModelBundle(bundle.path, bundle.contract.model_copy(update={"training": lineage}))

@@ -1,7 +1,8 @@
 """One model's folder of versions, local or in a bucket: `models/pets/1`, `models/pets/2`, ...
 
 A publisher claims its number put-if-absent before it writes any other file, and writes bundle.json last: a
-number is never used twice, and a version that is half there is not a version.
+number is never used twice, and a version that is half there is not a version. The latest version is the
+highest, or, where `promotions` has a record, the one that it names: `look` is whom to ask.
 """
 
 import hashlib
@@ -11,46 +12,78 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 
 from fovea.errors import BundleInvalid, Unavailable
+from fovea.model import promotions
 from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, contract_json, parse_contract
+from fovea.model.promotions import Overtaken, Standing, move, promotion_of
 from fovea.stores.storage import Folder, LocalFolder, is_bucket, open_folder, open_reachable
 
 CLAIM_FILE = "claim.json"
+CANDIDATES = "candidates"
+"""Beside the versions: bundles that did not become one, each in a folder whose name is no number."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a look at a models folder saw, in one request; two where somebody has moved `latest`."""
+
+    numbers: tuple[int, ...]
+    """of all versions, ascending, whole or not"""
+    order: tuple[int, ...]
+    """the latest, and what takes its place where it is not whole or bad, and so on; whole or not"""
+    standing: Standing
+
+    def before(self, current: int) -> tuple[int, ...]:
+        """Those that are to be served rather than this one; 0 is none.
+
+        One that was rolled back is none of `order`. Without a record nothing is, and what is gone is gone.
+        """
+        if self.standing.promotion is None:
+            return tuple(number for number in self.order if number > current)
+        return self.order[: self.order.index(current)] if current in self.order else self.order
+
+
+def look(models: Folder, current: int = 0, known: Standing | None = None) -> Listed:
+    """THE answer to which version is the latest. A `known` record is not read again.
+
+    `current` is a version that was there: raises Unavailable where there is none at all any longer.
+    Raises BundleInvalid for a damaged record.
+    """
+    children = models.children()
+    numbers = _numbers(children)
+    if current and not numbers:
+        gone = f"version {current} was here, and now there is none; was the folder deleted or unmounted?"
+        raise Unavailable(f"{models.uri}: {gone}")
+    held = promotions.standing(models, known) if promotions.FOLDER in children else Standing(0, None)
+    promoted = held.promotion
+    order = (promoted.version, *promoted.earlier) if promoted else tuple(reversed(numbers))
+    return Listed(numbers, order, held)
+
+
+def listed(models: Folder) -> tuple[int, ...]:
+    """The numbers there, ascending, whole or not: one request."""
+    return _numbers(models.children())
+
+
+def latest(models: Folder) -> int | None:
+    """The version that `latest` is, None where there is none. Raises what `look` does."""
+    return next(whole(models, look(models).order), None)
 
 
 def published(models: Folder) -> list[int]:
     """The numbers of the versions that are whole, ascending."""
-    return sorted(newest_first(models))
+    return list(whole(models, listed(models)))
 
 
-def newest_first(models: Folder, above: int = 0) -> Iterator[int]:
-    """The numbers of the whole versions above this one, descending.
-
-    A bucket, which charges for each request, is asked for its numbers once, and about one only when it is
-    its turn. Raises what `listed` does.
-    """
-    return whole(models, listed(models, above), above)
-
-
-def listed(models: Folder, above: int = 0) -> list[int]:
-    """The numbers there, ascending, whole or not: one request.
-
-    `above` is a version that was there: raises Unavailable where there is none at all any longer.
-    """
-    numbers = _numbers(models)
-    if above and not numbers:
-        gone = f"version {above} was here, and now there is none; was the folder deleted or unmounted?"
-        raise Unavailable(f"{models.uri}: {gone}")
-    return numbers
-
-
-def whole(models: Folder, numbers: Sequence[int], above: int = 0) -> Iterator[int]:
-    """Those of the ascending numbers that are above this one and whole, descending; asked for one by one."""
-    return (number for number in reversed(numbers) if number > above and is_published(models, number))
+def whole(models: Folder, numbers: Iterable[int]) -> Iterator[int]:
+    """Those that are whole. A bucket, which charges for each request, is asked about one at its turn."""
+    return (number for number in numbers if is_published(models, number))
 
 
 def is_published(models: Folder, version: int) -> bool:
@@ -94,20 +127,50 @@ def open_bundle(uri: str, cache: Path | None = None) -> ModelBundle:
     return _download(folder, (cache or default_cache()) / "models", folder.name)
 
 
-def publish(staged: ModelBundle, models_uri: str) -> ModelBundle:
+def publish(staged: ModelBundle, models_uri: str, *, promotes: bool = True) -> ModelBundle:
     """Copies a staged bundle to the next free number under `models_uri`; returns it with name and number.
 
+    It becomes the latest, also where a record says which one is, unless it `promotes` nothing.
     The returned bundle's `path` is the staged one's unless `models_uri` is local. Raises Unavailable.
     """
     models = open_folder(models_uri)
     number = _claim(models)
-    target = models.folder(str(number))
     contract = staged.contract.model_copy(update={"name": models.name, "version": number})
+    bundle = _put(staged.path, contract, models.folder(str(number)))
+    if promotes:
+        _follow_up(models, number)
+    return bundle
+
+
+def put_candidate(staged: ModelBundle, models_uri: str) -> str:
+    """Copies a staged bundle to `candidates/` under `models_uri`, as version 0; returns its URI. No one
+    takes what lies there for a version. Raises Unavailable."""
+    models = open_folder(models_uri)
+    candidates = models.folder(CANDIDATES)
+    first = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    names = chain([first], (f"{first}-{number}" for number in count(2)))
+    name = next(name for name in names if candidates.put_if_absent(f"{name}/{CLAIM_FILE}", _claimed()))
+    contract = staged.contract.model_copy(update={"name": models.name, "version": 0})
+    _put(staged.path, contract, candidates.folder(name))
+    return candidates.folder(name).uri
+
+
+def _put(source: Path, contract: BundleContract, target: Folder) -> ModelBundle:
     for name in contract.files:
-        target.write(name, (staged.path / name).read_bytes())
+        target.write(name, (source / name).read_bytes())
     target.write(CONTRACT_FILE, contract_json(contract))
-    path = target.path if isinstance(target, LocalFolder) else staged.path
-    return ModelBundle(path, contract)
+    return ModelBundle(target.path if isinstance(target, LocalFolder) else source, contract)
+
+
+def _follow_up(models: Folder, number: int) -> None:
+    """Where records say which version is the latest, one more says that this is; whoever else does so at once
+    comes before or after."""
+    while (seen := look(models)).standing.number:
+        try:
+            move(models, seen.standing, promotion_of(number, seen.order, "publish", "published"))
+        except Overtaken:
+            continue
+        return
 
 
 def absent(models: Folder, version: int | None) -> BundleInvalid:
@@ -134,26 +197,28 @@ def default_cache() -> Path:
         raise Unavailable("this user has no home folder to keep models in: set XDG_CACHE_HOME") from error
 
 
-def _numbers(models: Folder) -> list[int]:
-    return sorted(int(name) for name in models.children() if re.fullmatch("[1-9][0-9]*", name))
+def _numbers(children: Iterable[str]) -> tuple[int, ...]:
+    return tuple(sorted(int(name) for name in children if re.fullmatch("[1-9][0-9]*", name)))
 
 
 def _choose(models: Folder, version: int | None) -> int:
-    if version is None:
-        number = next(newest_first(models), None)
-    else:
-        number = version if is_published(models, version) else None
+    wanted = look(models).order if version is None else (version,)
+    number = next(whole(models, wanted), None)
     if number is None:
         raise absent(models, version)
     return number
 
 
 def _claim(models: Folder) -> int:
-    claim = {"host": socket.gethostname(), "pid": os.getpid(), "created": datetime.now(UTC).isoformat()}
-    number = max(_numbers(models), default=0) + 1
-    while not models.put_if_absent(f"{number}/{CLAIM_FILE}", json.dumps(claim).encode()):
+    number = max(listed(models), default=0) + 1
+    while not models.put_if_absent(f"{number}/{CLAIM_FILE}", _claimed()):
         number += 1
     return number
+
+
+def _claimed() -> bytes:
+    claim = {"host": socket.gethostname(), "pid": os.getpid(), "created": datetime.now(UTC).isoformat()}
+    return json.dumps(claim).encode()
 
 
 def _download(source: Folder, cache: Path, name: str) -> ModelBundle:

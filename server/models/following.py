@@ -1,4 +1,4 @@
-"""Which version of the models' folder is next: the highest good one above the current, or the pinned one."""
+"""Which version of the models' folder is next: the latest good one, or the pinned one."""
 
 import logging
 import re
@@ -9,11 +9,14 @@ from typing import Final
 
 from fovea.errors import BundleInvalid, FoveaError
 from fovea.model import versions
+from fovea.model.promotions import Standing
+from fovea.model.versions import Listed
 from fovea.stores.storage import Entry, open_folder
 
 logger = logging.getLogger(__name__)
 
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+NOT_LOOKED: Final = Listed((), (), Standing(0, None))
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,23 @@ class VersionSearch:
         self.folder = open_folder(models)
         self.refused: dict[int, Refusal] = {}
         """Those that might be next."""
-        self.listed: list[int] = []
-        """The numbers that the last look saw; where the version is pinned, no other than that."""
+        self.seen = NOT_LOOKED
+        """What the last look saw; where the version is pinned, no other than that."""
         self.has_failed = False
         """The last look met something else than a bad version."""
         self._pinned = pinned
         self._places = [place for place in (self.folder.uri, cache) if place]
 
     def next(self, current: int, tried: Collection[int]) -> Candidate | None:
-        """The highest version that is worth a try. Costs a bucket one listing while nothing is new.
+        """The latest version that is worth a try. Costs a bucket one listing while nothing is new, two where
+        somebody has moved `latest`.
 
         `current` is 0 where there is none. One that was refused is worth it again when a file has changed.
         """
+        self.seen = self._look(current)
+        ahead = () if current and self._pinned else self.seen.before(current)
         whole = set()
-        for version in self._candidates(current):
+        for version in versions.whole(self.folder, ahead):
             whole.add(version)
             if version in tried:  # and, it may be, changed already, while it is being copied
                 continue
@@ -90,16 +96,19 @@ class VersionSearch:
         self.has_failed = True
 
     def why_there_is_none(self) -> BundleInvalid:
-        if self.refused:
-            return BundleInvalid(self.refused[max(self.refused)].reason)
+        if (version := self.hindering(0)) is not None:
+            return BundleInvalid(self.refused[version].reason)
         return versions.absent(self.folder, self._pinned)
 
-    def _candidates(self, current: int) -> Iterable[int]:
+    def hindering(self, current: int) -> int | None:
+        """The version that would be served rather than the current one, were it not refused."""
+        return next((version for version in self.seen.before(current) if version in self.refused), None)
+
+    def _look(self, current: int) -> Listed:
         if self._pinned is None:
-            self.listed = versions.listed(self.folder, current)
-            return versions.whole(self.folder, self.listed, current)
-        self.listed = [self._pinned] if versions.is_published(self.folder, self._pinned) else []
-        return [] if current else self.listed
+            return versions.look(self.folder, current, self.seen.standing)
+        there = (self._pinned,) if versions.is_published(self.folder, self._pinned) else ()
+        return Listed(there, there, Standing(0, None))
 
 
 def refusal_of(candidate: Candidate, error: Exception, places: Iterable[str]) -> Refusal:

@@ -34,7 +34,7 @@ class Among:
 
 
 class Watcher:
-    """Keeps the highest good version of a model current, or the one that --model-version names.
+    """Keeps the latest good version of a model current, or the one that --model-version names.
 
     Loads one version at a time, and only when the last one that was replaced is closed: there are never
     more than two in memory. Lives in the event loop that serves; what takes long is done in threads.
@@ -66,7 +66,7 @@ class Watcher:
     async def load_first(self, announce_waiting: Callable[[], None]) -> None:
         """Returns when there is a current model; with --wait-for-model, however long that takes.
 
-        A version that is refused gives way to the next lower one, here as later: pods that served on when
+        A version that is refused gives way to the one before it, here as later: pods that served on when
         it was refused must not be stopped by their next restart. Raises BundleInvalid when none is good, and
         Unavailable when the first look meets it, since that may be a mistake in the settings.
         """
@@ -83,7 +83,7 @@ class Watcher:
             await self.look()
 
     async def follow(self) -> None:
-        """Serves each newer version from when it is there; a pinned one is only looked after."""
+        """Serves each version that becomes the latest from then on; a pinned one is only looked after."""
         while True:
             await self._next_look()
             await self.look()
@@ -98,18 +98,18 @@ class Watcher:
         self._wake.set()
 
     async def look_on_demand(self) -> None:
-        """Returns when a look that began from now on is over: the newest version serves.
+        """Returns when a look that began from now on is over: the latest version serves.
 
         Whoever may call may ask for this, so a version that was refused, whose load takes seconds of every
         core, is tried again only when a file of it has changed.
-        Raises VersionRefused where the newest is bad, FolderUnreachable, NoModelReady where there is none.
+        Raises VersionRefused where the latest is bad, FolderUnreachable, NoModelReady where there is none.
         """
         if self._settings.version is None or self._models.current is None:
             await self._demand.look()
         self._raise_what_hinders()
 
     async def look(self) -> None:
-        """Makes the highest good version above the current one current, if there is one.
+        """Makes the latest good version current, if it is not.
 
         Returns when the one that it replaced is closed. Nothing that goes wrong is raised.
         """
@@ -152,7 +152,7 @@ class Watcher:
         if current is None:
             return
         facts = self._facts(current.contract.version)
-        gone = current.contract.version not in self._search.listed
+        gone = current.contract.version not in self._search.seen.numbers
         if gone and not self._gone:
             self._metrics.reloads.labels("gone").inc()
             logger.warning(
@@ -220,9 +220,8 @@ class Watcher:
                 "the folder of versions cannot be looked at now; the server's log says why"
             )
         current = self._models.current.contract.version if self._models.current else 0
-        if newer := {version: why for version, why in self.refused().items() if version > current}:
-            version = max(newer)
-            raise VersionRefused(f"version {version} is refused: {newer[version]}")
+        if (version := self._search.hindering(current)) is not None:
+            raise VersionRefused(f"version {version} is refused: {self.refused()[version]}")
         if not current:
             raise NoModelReady("no version is published yet")
 

@@ -33,14 +33,14 @@ class Follower:
         self._current = 0
 
     def lay_out_first(self) -> None:
-        """The highest good version. Raises BundleInvalid when none is, Unavailable, DataInvalid."""
+        """The latest good version. Raises BundleInvalid when none is, Unavailable, DataInvalid."""
         refused = self._look()
         if not self._current:
             raise self._search.why_there_is_none()
         self._warn_of(refused)
 
     def look(self) -> None:
-        """The highest good version above the current one, if there is one. What goes wrong is not raised."""
+        """The latest good version, if it is not the current one. What goes wrong is not raised."""
         try:
             self._warn_of(self._look())
         except Exception as error:  # the bucket does not answer, or there is a bug: it looks again

@@ -65,21 +65,21 @@ def test_a_version_that_is_half_there_is_not_a_version(
         versions.fetch(models, 2, tmp_path)
 
 
-def test_newest_first_yields_whole_versions_above_a_number(models: str, staged: ModelBundle) -> None:
+def test_the_whole_versions_above_a_number_are_before_it(models: str, staged: ModelBundle) -> None:
     folder = open_folder(models)
     versions.publish(staged, models)
     versions.publish(staged, models)
     folder.write("3/claim.json", b"{}")
     versions.publish(staged, models)
-    assert list(versions.newest_first(folder)) == [4, 2, 1]
-    assert list(versions.newest_first(folder, above=1)) == [4, 2]
-    assert list(versions.newest_first(folder, above=4)) == []
+    seen = versions.look(folder)
+    before = [list(versions.whole(folder, seen.before(current))) for current in (0, 1, 4)]
+    assert before == [[4, 2, 1], [4, 2], []]
 
 
-def test_newest_first_tells_nothing_new_from_nothing_left(models: str) -> None:
-    assert list(versions.newest_first(open_folder(models))) == []
+def test_a_look_tells_nothing_new_from_nothing_left(models: str) -> None:
+    assert versions.look(open_folder(models)).order == ()
     with pytest.raises(Unavailable, match="version 1 was here, and now there is none"):
-        list(versions.newest_first(open_folder(models), above=1))
+        versions.look(open_folder(models), 1)
 
 
 def test_only_what_was_downloaded_is_dropped(models: str, staged: ModelBundle, tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ import pytest
 from fovea.errors import BundleInvalid, Unavailable
 from fovea.model.bundle import CONTRACT_FILE, ModelBundle, contract_json, seal
 from fovea.model.measured import Opinion
-from fovea.model.versions import publish
+from fovea.model.promotions import How, move, promotion_of
+from fovea.model.versions import look, publish
 from fovea.stores.buckets import BucketFolder
 from fovea.stores.storage import open_folder
 from server.compute.process_worker import ProcessWorker
 from server.compute.start_up import ProcessReady
+from server.errors import VersionRefused
 from tests import tiny
 from tests.buckets import Bucket
 from tests.server import spoiled
@@ -345,3 +347,53 @@ def opened_workers(monkeypatch: pytest.MonkeyPatch) -> list[ProcessWorker]:
 
     monkeypatch.setattr(ProcessWorker, "open", remember_and_open)
     return opened
+
+
+@in_event_loop
+async def test_server_goes_where_latest_is_moved_and_back(anywhere: str, tmp_path: Path) -> None:
+    async with watching(anywhere, tmp_path) as watched:
+        for _ in range(2):
+            watched.publish()
+        await watched.load_first()
+        moves: tuple[tuple[int, How], ...] = ((1, "rollback"), (2, "promote"))
+        for version, how in moves:
+            _move_latest(watched.folder, version, how)
+            await asyncio.gather(watched.watcher.look_on_demand(), watched.watcher.look())
+            assert watched.version == version
+        open_folder(watched.folder).write("4/bundle.json", b"{}")  # by a build that knows no records
+        await watched.watcher.look()
+        assert (watched.version, watched.watcher.refused()) == (2, {})
+
+
+@in_event_loop
+async def test_bad_latest_gives_way_to_the_one_before_it_now_and_at_the_next_start(tmp_path: Path) -> None:
+    async with watching(tmp_path / "models", tmp_path) as watched:
+        watched.publish()
+        watched.publish(next(iter(spoiled.SPOILED)))
+        watched.publish()
+        await watched.load_first()
+        _move_latest(watched.folder, 2, "rollback")
+        await watched.watcher.look()
+        assert watched.version == 1
+        with pytest.raises(VersionRefused, match="version 2 is refused"):
+            await asyncio.gather(watched.watcher.look_on_demand(), watched.watcher.look())
+    async with watching(tmp_path / "models", tmp_path / "again") as watched:
+        await watched.load_first()
+        assert watched.version == 1
+
+
+@in_event_loop
+async def test_pinned_version_stays_wherever_latest_is_moved(tmp_path: Path) -> None:
+    async with watching(tmp_path / "models", tmp_path, "--model-version", "2") as watched:
+        for _ in range(2):
+            watched.publish()
+        await watched.load_first()
+        _move_latest(watched.folder, 1, "rollback")
+        await watched.watcher.look()
+        assert watched.version == 2
+
+
+def _move_latest(models: str, version: int, how: How) -> None:
+    folder = open_folder(models)
+    seen = look(folder)
+    move(folder, seen.standing, promotion_of(version, seen.order, how, "a test"))

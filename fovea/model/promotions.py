@@ -1,0 +1,121 @@
+"""Which version is the latest, where somebody has said so: `models/pets/promotions/000001.json`, 000002, ...
+
+A record is put only where none is yet, and never changed: of two who move `latest` at once, one does, and the
+other learns of it. The record with the highest number holds. Where there is none, the highest version is the
+latest, and versions that come make themselves so. From the first record on, none does without one.
+"""
+
+import getpass
+import os
+import re
+import socket
+from datetime import UTC, datetime
+from typing import Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fovea.errors import BundleInvalid, Unavailable
+from fovea.stores.folder import Folder
+
+FOLDER: Final = "promotions"
+"""Beside the versions. It is no number, so that who knows no promotions passes it over."""
+MOST_EARLIER: Final = 16
+"""Versions that a record remembers of those before."""
+_NAME: Final = re.compile(r"([0-9]{6,})\.json")
+
+How = Literal["publish", "promote", "rollback"]
+
+
+class Promotion(BaseModel):
+    """One record. What a newer program writes into it besides is passed over."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    version: int = Field(ge=1)
+    """the latest from here on"""
+    earlier: tuple[int, ...] = ()
+    """the one before it, and so on: what takes its place where it is bad, gone or rolled back"""
+    how: How
+    who: str
+    """user@host, or as --by says"""
+    why: str
+    created: datetime
+
+
+class Standing(NamedTuple):
+    """What holds: the record's number, and the record; 0 and None where there is none."""
+
+    number: int
+    promotion: Promotion | None
+
+
+class Overtaken(Unavailable):
+    """Somebody else has moved `latest` meanwhile."""
+
+
+def standing(models: Folder, known: Standing | None = None) -> Standing:
+    """Costs a bucket one listing, and one reading unless the record is `known`.
+
+    Raises BundleInvalid where the record is none, Unavailable when it cannot be read.
+    """
+    places = models.folder(FOLDER)
+    numbers = [int(match[1]) for entry in places.entries() if (match := _NAME.fullmatch(entry.key))]
+    number = max(numbers, default=0)
+    if known is not None and known.number == number:
+        return known
+    if not number:
+        return Standing(0, None)
+    data = places.read(_name(number))
+    try:
+        return Standing(number, Promotion.model_validate_json(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BundleInvalid(
+            f"{places.uri}/{_name(number)}: not the record of a promotion: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from error
+
+
+def move(models: Folder, seen: Standing, promotion: Promotion) -> Standing:
+    """Makes the record the one that holds, if `seen` still does. Raises Overtaken, Unavailable."""
+    number = seen.number + 1
+    if models.folder(FOLDER).put_if_absent(_name(number), promotion.model_dump_json(indent=2).encode()):
+        return Standing(number, promotion)
+    now = standing(models)
+    by = f"version {now.promotion.version}, by {now.promotion.who}" if now.promotion else "another version"
+    raise Overtaken(f"{models.uri}: latest was moved meanwhile, to {by}; look at it and try again")
+
+
+def promotion_of(
+    version: int, order: tuple[int, ...], how: How, why: str, who: str | None = None
+) -> Promotion:
+    """`order` is what `latest` was until now, and the versions before it, as `versions.order` has them.
+
+    Rolled back to one of them, those before it are left; else all are.
+    """
+    if how == "rollback" and version in order:
+        earlier = order[order.index(version) + 1 :]
+    else:
+        earlier = tuple(number for number in order if number != version)
+    return Promotion(
+        version=version,
+        earlier=earlier[:MOST_EARLIER],
+        how=how,
+        who=who or this_user(),
+        why=why,
+        created=datetime.now(UTC),
+    )
+
+
+def this_user() -> str:
+    """user@host. A container's user may have a number and no name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.json"
