@@ -88,7 +88,7 @@ def _search(
     )
     start = prepare_every_image(settings)
     images = start.data.heldout
-    fold_of = deal(images.targets, start.data.contents, settings.folds, seed)
+    fold_of = deal(images.targets, start.data.together, settings.folds, seed)
     output = RunFolder(work / f"{seed}-{share}")
     search, stopping = Search(start, fold_of, settings, output), Stopping()
     search.begin()

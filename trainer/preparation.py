@@ -98,6 +98,7 @@ def prepare_every_image(settings: LabelsSettings) -> Start:
         max_bad_fraction=settings.max_bad_fraction,
         threads=settings.threads,
         in_training=_in_training(settings, checkpoint.preprocess),
+        flip=settings.flip,
     )
     logger.info("%d images, %d classes", len(data.heldout), len(data.labels))
     for finding in data.findings():

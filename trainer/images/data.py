@@ -55,8 +55,9 @@ class DataSet:
     """what was corrected of the images' labels, where anything was given for it"""
     kept: frozenset[str] = frozenset()
     """images whose label somebody looked at and kept"""
-    contents: tuple[str, ...] = ()
-    """sha256 of each file of `heldout`, where every image was read for it"""
+    together: tuple[str, ...] = ()
+    """of each image of `heldout`, where every image was read for it: images of one name go together, being of
+    one content or nearly the same picture"""
 
     @property
     def told(self) -> Images:

@@ -39,7 +39,7 @@ def labels(settings: LabelsSettings) -> None:
     stopping = Stopping()
     folder = RunFolder.output(settings.output, LABELS)
     start = prepare_every_image(settings)
-    fold_of = deal(start.data.heldout.targets, start.data.contents, settings.folds, settings.seed)
+    fold_of = deal(start.data.heldout.targets, start.data.together, settings.folds, settings.seed)
     folder = folder.claim()
     with folder.locked():
         search = Search(start, fold_of, settings, folder)

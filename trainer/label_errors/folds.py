@@ -1,8 +1,8 @@
 """Which images are held out together: folds of every class, drawn by a seed."""
 
 import random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,25 +12,53 @@ from trainer.evaluate.metrics import Targets
 
 ALWAYS_TRAINED_ON: Final = -1
 
+Classes = Mapping[str, Counter[int]]
+"""name of images that go together -> class -> how many of it they are"""
 
-def deal(targets: Targets, contents: Sequence[str], folds: int, seed: int) -> Targets:
-    """int64 [n]: the fold of each image, from 0; -1 for the only one of its class, always trained on.
 
-    `targets` int64 [n], `contents` a digest of each image. Files of one content share a fold: else one with a
-    wrong label would speak for the other. A class is spread over as many folds as it can be, so that there is
-    always some of it to train on. Raises SettingsInvalid where there are fewer images than folds.
+def deal(targets: Targets, together: Sequence[str], folds: int, seed: int) -> Targets:
+    """int64 [n]: the fold of each image, from 0; -1 where nothing else of a class is there to train on.
+
+    `targets` int64 [n]; images of one name in `together` share a fold: of files of one content, or of nearly
+    the same picture, one that is trained on would speak for the label of the other. A class is spread over as
+    many folds as it can be, so that there is always some of it to train on. Raises SettingsInvalid where
+    there are fewer to hold out than folds.
     """
-    members: dict[int, list[str]] = defaultdict(list)
-    for content, target in dict(zip(reversed(contents), reversed(targets.tolist()), strict=True)).items():
-        members[target].append(content)
-    fold_of: dict[str, int] = {}
-    dealt = 0
-    for target, each in sorted(members.items()):
-        each.sort()
-        random.Random(f"{seed}/{target}").shuffle(each)
-        for content in each:
-            fold_of[content] = dealt % folds if len(each) > 1 else ALWAYS_TRAINED_ON
-            dealt += len(each) > 1
+    classes: dict[str, Counter[int]] = defaultdict(Counter)
+    for name, target in zip(together, targets.tolist(), strict=True):
+        classes[name][target] += 1
+    fold_of = dict.fromkeys(_only_of_a_class(classes), ALWAYS_TRAINED_ON)
+    dealt = len(classes) - len(fold_of)
     if dealt < folds:
         raise SettingsInvalid(f"--folds {folds}: there are {dealt} images to hold out; there have to be more")
-    return np.array([fold_of[content] for content in contents], np.int64)
+    images = np.zeros(folds, np.int64)
+    for target, names in _by_class(classes, fold_of):
+        of_class = np.zeros(folds, np.int64)
+        for name in _shuffled(names, classes, f"{seed}/{target}"):
+            fold = fold_of[name] = int(np.lexsort((images, of_class))[0])
+            of_class[fold] += classes[name].total()
+            images[fold] += classes[name].total()
+    return np.array([fold_of[name] for name in together], np.int64)
+
+
+def _only_of_a_class(classes: Classes) -> set[str]:
+    having: dict[int, list[str]] = defaultdict(list)
+    for name, counts in classes.items():
+        for target in counts:
+            having[target].append(name)
+    return {names[0] for names in having.values() if len(names) == 1}
+
+
+def _by_class(classes: Classes, dealt: Mapping[str, int]) -> Iterable[tuple[int, list[str]]]:
+    """Those that are not dealt yet, by the class that most of their images are of."""
+    members: dict[int, list[str]] = defaultdict(list)
+    for name in classes.keys() - dealt.keys():
+        members[min(classes[name], key=lambda target: (-classes[name][target], target))].append(name)
+    return sorted(members.items())
+
+
+def _shuffled(names: Iterable[str], classes: Classes, seed: str) -> list[str]:
+    """The largest first, which leaves the folds the most alike; those of one size in an order of the seed."""
+    order = sorted(names)
+    random.Random(seed).shuffle(order)
+    return sorted(order, key=lambda name: -classes[name].total())

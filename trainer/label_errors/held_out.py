@@ -1,5 +1,6 @@
 """What networks say of images that they were not trained on: a training a fold, which can be broken off."""
 
+import hashlib
 import io
 import logging
 import shutil
@@ -35,6 +36,8 @@ class BegunRecord(BaseModel, frozen=True):
 
     settings: SavedSettings
     data_digest: str
+    folds_digest: str = ""
+    """sha256 of the fold of each image, hexadecimal"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Search:
         """Takes up what an earlier process did of the same, or begins anew."""
         saved = as_saved(self.settings)
         options = {name: saved[name] for name in saved if name not in {*CHANGEABLE, "output"}}
-        record = BegunRecord(settings=options, data_digest=self.start.data.digest)
+        folds = hashlib.sha256(self.fold_of.tobytes()).hexdigest()
+        record = BegunRecord(settings=options, data_digest=self.start.data.digest, folds_digest=folds)
         if self.unfinished.holds(BEGUN_FILE):
             if self.unfinished.read_record(BEGUN_FILE, BegunRecord) == record:
                 logger.info("going on with the search in %s", self.output.path)

@@ -15,10 +15,11 @@ from fovea.images.spec import PreprocessSpec
 from trainer.images import hashes, near_duplicates, survey
 from trainer.images.data import DataSet, read_images
 from trainer.images.digits import SIDE
+from trainer.images.every_image import read_every_image
 from trainer.images.field import Field, Pictures
 from trainer.images.hashes import WHOLE, close_pairs, hash_pictures
 from trainer.images.near_duplicates import Pair, find_near_duplicates
-from trainer.images.sources import open_source
+from trainer.images.sources import list_every_image, open_source
 from trainer.images.survey import Survey, blurred
 
 SPEC = PreprocessSpec(size=64, resize=72)
@@ -222,6 +223,26 @@ def test_class_is_not_left_out_for_a_guess(folder: Path) -> None:
     data = read(folder)
     assert data.audit().classes["pond"]["train"] == 1
     assert data.audit().near_duplicates == [("train/pond/only.jpg", "val/hill/2.png")]
+
+
+def test_of_every_image_those_go_together_that_are_nearly_the_same(folder: Path) -> None:
+    (folder / "train" / "hill" / "copy.jpg").write_bytes(CHANGES["JPEG"](scene(52)))
+    (folder / "train" / "lake" / "turned.png").write_bytes(CHANGES["mirrored"](scene(52)))
+    (folder / "train" / "lake" / "same.png").write_bytes(encoded(scene(52)))
+    split = list_every_image(str(folder), (), folder.parent)
+
+    def together(flip: bool) -> list[set[str]]:
+        data = read_every_image(
+            split, "", SPEC, folder.parent, max_bad_fraction=0.0, threads=1, in_training=SPEC, flip=flip
+        )
+        named: dict[str, set[str]] = {}
+        for name, sample in zip(data.together, data.heldout.samples, strict=True):
+            named.setdefault(name, set()).add(str(sample))
+        return [group for group in named.values() if len(group) > 1]
+
+    group = {"val/hill/2.png", "train/hill/copy.jpg", "train/lake/same.png", "train/lake/turned.png"}
+    assert together(flip=True) == [group]
+    assert together(flip=False) == [group - {"train/lake/turned.png"}]
 
 
 def test_what_was_compared_once_is_not_compared_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

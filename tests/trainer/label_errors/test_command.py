@@ -94,7 +94,7 @@ def test_search_that_is_broken_off_goes_on_at_its_fold_and_leaves_what_data_take
     assert record["warning"] in capsys.readouterr().out
 
 
-def test_other_options_start_a_search_again(few_digits: Path, tmp_path: Path) -> None:
+def test_other_options_or_folds_start_a_search_again(few_digits: Path, tmp_path: Path) -> None:
     search = held_out.Search
     first, other = (labels_settings(few_digits, tmp_path, seed=seed) for seed in (0, 1))
     start = prepare_every_image(first)
@@ -104,8 +104,10 @@ def test_other_options_start_a_search_again(few_digits: Path, tmp_path: Path) ->
     (tmp_path / "labels" / ".unfinished" / "fold-1.npy").write_bytes(b"x")
     search(start, targets, first.model_copy(update={"threads": 2}), output).begin()
     assert (tmp_path / "labels" / ".unfinished" / "fold-1.npy").exists()
-    search(start, targets, other, output).begin()
-    assert not (tmp_path / "labels" / ".unfinished" / "fold-1.npy").exists()
+    for changed in (search(start, targets, other, output), search(start, 1 - targets, other, output)):
+        (tmp_path / "labels" / ".unfinished" / "fold-1.npy").write_bytes(b"x")
+        changed.begin()
+        assert not (tmp_path / "labels" / ".unfinished" / "fold-1.npy").exists()
 
 
 def test_corrections_are_told_by_audit_and_lineage(few_digits: Path, tmp_path: Path) -> None:

@@ -30,6 +30,22 @@ def test_files_of_one_content_share_a_fold_whatever_their_labels() -> None:
     assert folds[0] == folds[-1]
 
 
+def test_groups_of_any_size_leave_the_folds_as_alike_as_can_be() -> None:
+    names = ["a"] * 20 + ["b"] * 8 + CONTENTS[28:]
+    folds = deal(TARGETS, names, 4, seed=0)
+    assert len(set(folds[:20].tolist())) == len(set(folds[20:28].tolist())) == 1
+    assert sorted(np.bincount(folds[:40]).tolist()) == [6, 6, 8, 20]
+    assert sorted(np.bincount(folds[40:47]).tolist()) == [1, 2, 2, 2]
+
+
+def test_class_of_one_group_alone_is_always_trained_on() -> None:
+    """With what else is in the group: a label of another class that is nearly the same picture."""
+    targets = np.array([0] * 8 + [1] * 3)
+    folds = deal(targets, [*CONTENTS[:7], "z", "z", "z", "z"], 4, seed=0)
+    assert folds[7:].tolist() == [ALWAYS_TRAINED_ON] * 4
+    assert (folds[:7] >= 0).all()
+
+
 def test_only_image_of_its_class_is_always_trained_on() -> None:
     folds = deal(np.array([0] * 8 + [1]), CONTENTS[:9], 4, seed=0)
     assert folds[-1] == ALWAYS_TRAINED_ON

@@ -48,7 +48,7 @@ def test_page_without_a_suspicion_says_so_and_offers_nothing() -> None:
     made = made_page(made_record(kept=3, judged=999))
     assert "0 suspicions" in said(made)
     assert "3 labels that you looked at before and kept are not listed" in said(made)
-    assert "1 image could not be judged, being the only one of its class" in said(made)
+    assert "1 image could not be judged: without it there is nothing of its class to train on" in said(made)
     assert "button" not in Elements(made).names
 
 
