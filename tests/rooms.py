@@ -51,7 +51,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
     "fovea": (
         "publish client",
         "model ordered",
-        "truth",
+        "truth capture",
         "images stores entry settings logs tracing",
         "exits foreground command_line span_export",
         "stopping surroundings pages",

@@ -211,7 +211,6 @@ class BucketFolder:
         return True
 
     def remove(self, key: str) -> None:
-        """Raises Unavailable. There need not be such an object."""
         try:
             self._ask(lambda: obstore.delete(self._store, self._full(key)))
         except FileNotFoundError:

@@ -60,3 +60,6 @@ class Folder(Protocol):
 
     def put_if_absent(self, key: str, data: bytes | mmap) -> bool:
         """As `write`, unless the object exists. True when it was this call that wrote it."""
+
+    def remove(self, key: str) -> None:
+        """There need not be such an object."""

@@ -160,6 +160,15 @@ class LocalFolder:
         except OSError as error:
             raise local_failure(target, "written", error) from error
 
+    def remove(self, key: str) -> None:
+        target = self.path / key
+        try:
+            target.unlink(missing_ok=True)
+        except NotADirectoryError:
+            pass
+        except OSError as error:
+            raise local_failure(target, "removed", error) from error
+
 
 @contextmanager
 def _beside(target: Path, data: bytes | mmap) -> Iterator[Path]:

@@ -1,0 +1,52 @@
+"""Why an answer may be captured."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+Reason = Literal["uniform", "unknown", "abstained", "drifting_class", "small_margin"]
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+"""In their order: of several that hold, the first one is told."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which answers may be captured."""
+
+    share: float
+    """Of all answers, drawn whatever they are."""
+    margin: float
+    """Below it an answer is nearly another one."""
+
+    def reason(
+        self, draw: float, *, abstained: bool, unknown: bool | None, is_drifting: bool, is_close: bool
+    ) -> Reason | None:
+        """None for an answer that nothing speaks for. `draw` is from [0, 1).
+
+        Uniform comes first, or its share would miss just those answers that have another reason too; what it
+        takes from the others is a share of them, drawn alike.
+        """
+        if draw < self.share:
+            return "uniform"
+        if unknown:
+            return "unknown"
+        if abstained:
+            return "abstained"
+        if is_drifting:
+            return "drifting_class"
+        return "small_margin" if is_close else None
+
+    def is_close(self, probabilities: npt.NDArray[np.float32], confidence: float) -> bool:
+        """`confidence` is the largest of the probabilities, [classes]."""
+        # The second can have no more than the rest: of sure answers, which most are, it need not be found.
+        return 2 * confidence - 1 < self.margin and margin_of(probabilities) < self.margin
+
+
+def margin_of(probabilities: npt.NDArray[np.float32]) -> float:
+    """The largest less the second; of a single class the whole."""
+    if len(probabilities) == 1:
+        return float(probabilities[0])
+    second, best = np.partition(probabilities, -2)[-2:]
+    return float(best - second)
