@@ -130,7 +130,7 @@ class Server:
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
         await self._door.has_heard()
-        self._set_ready(self._models.is_ready and self._door.is_open)
+        self._show_readiness()
         await self._door.has_heard()
         self._telling = asyncio.create_task(self._tell_readiness())
         facts = {
@@ -165,19 +165,23 @@ class Server:
         """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
         if self._telling is not None:
             self._telling.cancel()
-        self._set_ready(False)
+        self._health.set_ready(False)
+        self._door.follow_health()
         if self._models.live:
             await asyncio.sleep(self._settings.drain_delay_s)
         return await self._door.drain(self._settings.grace_s)
 
     async def _tell_readiness(self) -> None:
         """Without a process that computes, or one that answers, others shall get the calls."""
-        async for ready in self._models.readiness():
-            self._set_ready(ready and self._door.is_open)
+        async for _ in self._models.readiness():
+            self._show_readiness()
 
-    def _set_ready(self, ready: bool) -> None:
+    def _show_readiness(self) -> None:
         able = [model.contract.name for model in self._models.live if model.has_workers]
-        self._health.set_ready(ready, able)
+        if self._door.is_open:
+            self._health.set_ready(self._models.is_ready, able)
+        else:
+            self._health.set_ready(False)
         self._door.follow_health()
 
     async def close(self) -> None:

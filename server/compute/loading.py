@@ -32,16 +32,24 @@ class Loading:
         seats: Sequence[Seat],
         memory: PoolMemory,
         slots: Mapping[int, Slot],
-        look: Callable[[], None],
+        has_changed: Callable[[], None],
     ) -> None:
-        """`slots` are the pool's models; `look` has it look what can be computed now."""
+        """`slots` are the pool's models, which is told when processes have others than before."""
         self._seats = seats
         self._memory = memory
         self._slots = slots
-        self._look = look
+        self._has_changed = has_changed
         self.turn = asyncio.Lock()
         """Is held by whoever loads."""
         self._being_loaded: Slot | None = None
+
+    def may_have(self, slot: Slot) -> bool:
+        """A process has it, or gets it, or will when it is called."""
+        if slot.hindrance:
+            return False
+        if not slot.is_loaded or slot is self._being_loaded:
+            return True
+        return any(seat.is_up for seat in slot.seats)
 
     def not_yet_in(self, seat: Seat) -> Iterator[ProcessSettings]:
         """Of a process that starts again, also those that come meanwhile."""
@@ -62,7 +70,7 @@ class Loading:
                     needs_bytes += (await seat.set_up(slot.settings_for(seat))).memory_bytes
                     if seat.is_up:  # else it died since, and has it when it starts again
                         slot.seats.add(seat)
-                    self._look()
+                    self._has_changed()
             if slot.refused_by and not slot.seats:
                 raise Unavailable("a compute process that started again refuses it")
         except BaseException:
@@ -71,20 +79,21 @@ class Loading:
         finally:
             self._being_loaded = None
         slot.needs_bytes = max(slot.needs_bytes, needs_bytes)
+        slot.hindrance = ""
+        self._has_changed()
 
     def refused(self, slot: Slot, seat: Seat, error: FoveaError) -> None:
-        """By a process that started again. Where none has it any more, it is as if it had been put away."""
+        """By a process that started again, which is told to load it again."""
         facts = {"bundle": slot.settings.bundle, "reason": str(error)}
         logger.error("a model cannot be loaded again after a compute process died", extra=facts)
         slot.seats.discard(seat)
         slot.refused_by.add(seat)
         if not slot.seats and slot is not self._being_loaded:
-            self.put_away(slot)
-            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {IN_THE_LOG}"))
-            self._memory.may_have_room()
+            self._hinder(slot)
+        self.call_back(slot)
 
     def call_back(self, slot: Slot) -> None:
-        """A model that was put away, and is called."""
+        """A model that was put away and is called, or that some processes cannot have."""
         if slot.coming_back is None:
             slot.coming_back = asyncio.create_task(self._bring_back(slot))
 
@@ -113,14 +122,54 @@ class Loading:
 
     async def _bring_back(self, slot: Slot) -> None:
         try:
-            async with asyncio.timeout(COMES_BACK_WITHIN_S), self.turn:
-                await self.load(slot)
-        except Exception as error:  # whatever a machine in need gives as its reason
-            why = NO_MEMORY if isinstance(error, TimeoutError) else IN_THE_LOG
-            facts = {"bundle": slot.settings.bundle, "reason": str(error) or why}
-            logger.warning("a model that was called cannot be loaded", extra=facts)
-            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {why}"))
+            while not await self._is_back(slot):
+                await slot.reloads.pause()
+            if slot.reloads.count:
+                logger.info("a model is loaded again", extra={"bundle": slot.settings.bundle})
+            slot.reloads.count = 0
         finally:
             slot.coming_back = None
+
+    async def _is_back(self, slot: Slot) -> bool:
+        """Tries it; False where it is to be tried again. One that lacks memory may wait for the next call."""
+        if not self._has_seats:
+            return False
+        try:
+            async with asyncio.timeout(COMES_BACK_WITHIN_S), self.turn:
+                await (self._complete(slot) if slot.is_loaded else self.load(slot))
+        except TimeoutError:
+            self._warn_of(slot, NO_MEMORY)
+            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {NO_MEMORY}"))
+            return not slot.hindrance and not slot.refused_by
+        except Exception as error:  # whatever a machine in need gives as its reason
+            self._warn_of(slot, str(error))
+            may_be_over = isinstance(error, Unavailable) and not slot.reloads.count
+            if not slot.is_loaded and self._has_seats and not may_be_over:
+                self._hinder(slot)
+            return False
         self.put_away_surplus(slot)
-        self._look()
+        self._has_changed()
+        return not slot.refused_by
+
+    async def _complete(self, slot: Slot) -> None:
+        """Has those processes set it up that refused it. Raises what they say."""
+        for seat in [seat for seat in slot.refused_by if seat.is_up]:
+            await seat.set_up(slot.settings_for(seat))
+            if seat in slot.refused_by:  # else it was put away meanwhile, or the process died
+                slot.refused_by.remove(seat)
+                slot.seats.add(seat)
+
+    @property
+    def _has_seats(self) -> bool:
+        return any(seat.is_up for seat in self._seats)
+
+    def _hinder(self, slot: Slot) -> None:
+        """Its calls are refused until it is loaded."""
+        self.put_away(slot)
+        slot.hindrance = f"{NOT_NOW}: {IN_THE_LOG}"
+        self._has_changed()
+        self._memory.may_have_room()
+
+    def _warn_of(self, slot: Slot, reason: str) -> None:
+        facts = {"bundle": slot.settings.bundle, "reason": reason or IN_THE_LOG}
+        logger.warning("a model cannot be loaded now", extra=facts)

@@ -36,7 +36,7 @@ class Pool:
         self._memory = PoolMemory(memory_bytes)
         self._slots: dict[int, Slot] = {}
         self._turns: Turns[int] = Turns()
-        self._loading = Loading(self.seats, self._memory, self._slots, self._dispatch)
+        self._loading = Loading(self.seats, self._memory, self._slots, self._has_changed)
         self._is_open = False
 
     async def add(self, settings: ProcessSettings, mapped_bytes: int) -> Slot:
@@ -62,8 +62,7 @@ class Pool:
 
     async def close(self) -> None:
         for slot in self._slots.values():
-            if slot.coming_back is not None:
-                slot.coming_back.cancel()
+            slot.stop_coming_back()
         await asyncio.gather(*(seat.end() for seat in self.seats))
 
     def submit(self, slot: Slot, share: Share, batch: Batch[WorkItem]) -> None:
@@ -79,8 +78,6 @@ class Pool:
         """It takes no more batches; those that processes have are answered, or lost with the processes."""
         if not slot.is_removed:
             slot.is_removed = True
-            if slot.coming_back is not None:
-                slot.coming_back.cancel()
             slot.refuse_waiting(Draining("the server is shutting down"))
             self._forget(slot)
 
@@ -93,29 +90,20 @@ class Pool:
         for slot in self._slots.values():
             slot.seats.discard(seat)
             slot.refused_by.discard(seat)
-        if not self.has_seats:
-            for slot in self._slots.values():
-                slot.lose_shares()
+        self._tell_shares()
 
     def refused(self, seat: Seat, slot: int, error: FoveaError) -> None:
-        """See `seat.Pool`. Where no process has it any more, it is as if it had been put away."""
+        """See `seat.Pool`."""
         if (refused := self._slots.get(slot)) is not None:
             self._loading.refused(refused, seat, error)
 
     def came_up(self, seat: Seat) -> None:
         """See `seat.Pool`."""
-        for slot in self._slots.values():
-            slot.regain_shares()
-        self._dispatch()
+        self._has_changed()
 
     def has_room(self, seat: Seat) -> None:
         """See `seat.Pool`."""
         self._dispatch()
-
-    @property
-    def has_seats(self) -> bool:
-        """A process is there that computes."""
-        return any(seat.is_up for seat in self.seats)
 
     async def _open(self) -> None:
         if not self._is_open:
@@ -125,7 +113,18 @@ class Pool:
     def _free_number(self) -> int:
         return next(number for number in range(2**16) if number not in self._slots)
 
+    def _has_changed(self) -> None:
+        """Which models the processes have."""
+        self._tell_shares()
+        self._dispatch()
+
+    def _tell_shares(self) -> None:
+        has_seats = any(seat.is_up for seat in self.seats)
+        for slot in self._slots.values():
+            slot.tell_shares(is_able=has_seats and self._loading.may_have(slot))
+
     def _forget(self, slot: Slot) -> None:
+        slot.stop_coming_back()
         self._loading.put_away(slot)
         self._slots.pop(slot.number, None)
         self._turns.leaves(slot.number)
@@ -189,7 +188,7 @@ class Pool:
         if was_begun:
             self._end(slot, waiting, WorkerDied("the process that computed it died"))
             return
-        if self.has_seats and not slot.is_removed:
+        if slot.is_able and not slot.is_removed:
             slot.running -= 1
             slot.waiting.appendleft(waiting)
             self._memory.may_have_room()

@@ -39,10 +39,14 @@ class Restarts:
         self.count = 0
         """Since it last computed anything."""
 
-    async def open_again(self, open_process: Callable[[], Awaitable[object]]) -> None:
-        """Tries to, after a pause; the log is told why that fails."""
+    async def pause(self) -> None:
+        """Before the next one, which counts."""
         await asyncio.sleep(RESTART_AFTER_S[min(self.count, len(RESTART_AFTER_S) - 1)])
         self.count += 1
+
+    async def open_again(self, open_process: Callable[[], Awaitable[object]]) -> None:
+        """Tries to, after a pause; the log is told why that fails."""
+        await self.pause()
         try:
             await open_process()
         except Exception as error:  # whatever a machine in need gives as its reason

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from server.compute.backend import WorkItem
+from server.compute.process_worker import Restarts
 from server.compute.seat import Seat
 from server.compute.start_up import ProcessSettings
 from server.queue.worker import Batch, Computed, NeverBegun, Owner
@@ -15,10 +16,6 @@ from server.queue.worker import Batch, Computed, NeverBegun, Owner
 
 class Pool(Protocol):
     """Whom a slot belongs to."""
-
-    @property
-    def has_seats(self) -> bool:
-        """A process is there that computes."""
 
     def submit(self, slot: "Slot", share: "Share", batch: Batch[WorkItem]) -> None:
         """A batch to be computed."""
@@ -40,10 +37,10 @@ class Share:
 
     def attach(self, owner: Owner[WorkItem]) -> None:
         self.owner = owner
-        if self._pool.has_seats:
+        if self._slot.is_able:
             owner.available(self)
         else:
-            self.lose()
+            self.lose(self._slot.hindrance)
 
     def start(self, batch: Batch[WorkItem]) -> None:
         self._pool.submit(self._slot, self, batch)
@@ -51,10 +48,10 @@ class Share:
     async def end(self) -> None:
         self._pool.remove(self._slot)
 
-    def lose(self) -> None:
-        if self.owner is not None and not self.is_lost:
+    def lose(self, why: str) -> None:
+        if self.owner is not None:
             self.is_lost = True
-            self.owner.lost(self)
+            self.owner.lost(self, why)
 
     def regain(self) -> None:
         if self.owner is not None and self.is_lost:
@@ -105,6 +102,12 @@ class Slot:
         self.is_leaving = False
         """Another is to have its memory: no batch of it begins."""
         self.is_removed = False
+        self.is_able = True
+        """There is, or will be when it is called, a process that computes it."""
+        self.hindrance = ""
+        """Why it cannot be loaded; it is tried again and again."""
+        self.reloads = Restarts()
+        """Since it was last loaded in all processes."""
         self.seats: set[Seat] = set()
         """That have it, or are just getting it as they start again."""
         self.refused_by: set[Seat] = set()
@@ -113,6 +116,7 @@ class Slot:
         self.coming_back: asyncio.Task[None] | None = None
         self._pool = pool
         self._shares: list[Share] = []
+        self._told = (True, "")
 
     @property
     def has_work(self) -> bool:
@@ -136,16 +140,23 @@ class Slot:
     def is_missing_in(self, seat: Seat) -> bool:
         return self.is_loaded and seat not in self.seats | self.refused_by
 
-    def lose_shares(self) -> None:
-        """There is no process any more: what waits is tried again by the queue, when there is one."""
+    def tell_shares(self, *, is_able: bool) -> None:
+        """As `is_able` and `hindrance` are now. What waits is the queue's again where there is no process."""
+        before, self._told = self._told, (is_able, self.hindrance)
+        if self._told == before:
+            return
+        self.is_able = is_able
         for share in self._shares:
-            share.lose()
-        while self.waiting:
-            self.waiting.pop().finish(NeverBegun("the processes that compute died"))
+            if is_able:
+                share.regain()
+            else:
+                share.lose(self.hindrance)
+        while self.waiting and not is_able:
+            self.waiting.pop().finish(NeverBegun("no process has the model any more"))
 
-    def regain_shares(self) -> None:
-        for share in self._shares:
-            share.regain()
+    def stop_coming_back(self) -> None:
+        if self.coming_back is not None:
+            self.coming_back.cancel()
 
     def refuse_waiting(self, why: Exception) -> None:
         while self.waiting:

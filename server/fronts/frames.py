@@ -24,7 +24,7 @@ gone      number: the image whose caller left is not read any more
 model     JSON: a version that is live from now on, its model's name and its generation
 added     the name of a model, of which a version may follow
 removed   the name of a model that is served no more
-ready     uint8: what health is to say
+ready     JSON: whether health is to say that all are ready, and the names of the models that are
 drain     float64: the seconds that calls in flight have
 reply     JSON: number, and a value or an error
 """

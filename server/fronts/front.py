@@ -119,7 +119,8 @@ class Front:
     def tell_health(self) -> None:
         if self._link is not None:
             self._unheard += 1
-            self._link.send(frames.READY, bytes([self._server.is_ready]))
+            health = self._server.health
+            self._link.send_json(frames.READY, {"all": health.is_ready, "models": [*health.able]})
 
     async def has_heard(self) -> None:
         """Returns when it has the current model, and health says what it is to; or when it is gone."""

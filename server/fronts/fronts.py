@@ -40,7 +40,7 @@ class Fronts:
         self.generations: dict[str, int] = {}
         self._counted = itertools.count(1)
         self._watchers = watchers
-        self._health = health
+        self.health = health
         self._page = page
         self._fronts: list[Front] = []
         self._arenas = itertools.count(1)
@@ -55,10 +55,6 @@ class Fronts:
     @property
     def is_open(self) -> bool:
         return any(front.is_open for front in self._fronts)
-
-    @property
-    def is_ready(self) -> bool:
-        return self._health.is_ready
 
     async def open(self) -> DoorPorts:
         ports = self._hold_ports()

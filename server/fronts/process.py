@@ -107,6 +107,8 @@ class Front:
         self._page = page
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
+        self._told: dict[str, Any] = {"all": False, "models": []}
+        """Of health."""
 
     async def answer(self, server: socket.socket) -> None:
         """Until the server ends, and this process with it."""
@@ -154,7 +156,8 @@ class Front:
         elif kind == frames.REPLY:
             self._owner.replied(content)
         elif kind == frames.READY:
-            self._show_ready(bool(content[0]))
+            self._told = frames.from_json(content)
+            self._show_readiness()
             self._owner.send(frames.HEARD)
         elif kind == frames.MODEL:
             self._begin(self._take_live(LiveModel.model_validate_json(bytes(content))))
@@ -174,18 +177,20 @@ class Front:
         """New calls go to it; the server hears when the one before has no calls any more."""
         loaded = self._models.folder(live.name)
         loaded.swap(RemoteModel(live, self._owner))
-        self._show_ready(self._health.is_ready)
+        self._show_readiness()
         self._owner.send(frames.LIVE, frames.NUMBER.pack(live.generation))
         await loaded.close_replaced()
 
     async def _remove(self, name: str) -> None:
         if name in self._models.folders:
             loaded = self._models.remove(name)
-            self._show_ready(self._health.is_ready)
+            self._show_readiness()
             await loaded.close_unused()
 
-    def _show_ready(self, ready: bool) -> None:
-        self._health.set_ready(ready, [model.contract.name for model in self._models.live])
+    def _show_readiness(self) -> None:
+        """What the server says, of the models that are here."""
+        here = {model.contract.name for model in self._models.live}
+        self._health.set_ready(self._told["all"], here.intersection(self._told["models"]))
 
     async def _drain(self, grace_s: float) -> None:
         drained = await self._door.drain(grace_s)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from server.fronts.images import FrontImages
 from server.models.catalogue import Catalogue
 from server.models.served_model import ServedModel
+from server.net.health import Health
 
 
 class Server(Protocol):
@@ -18,8 +19,8 @@ class Server(Protocol):
     def generation(self) -> int:
         """The latest; 0 while there is none."""
 
-    @property
-    def is_ready(self) -> bool: ...
+    health: Health
+    """As callers are to hear it of a front too."""
 
     def open_images(self, models: dict[int, ServedModel]) -> FrontImages:
         """For a front that starts."""

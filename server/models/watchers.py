@@ -114,6 +114,7 @@ class Watchers:
         metrics = self._metrics.of_model(name)
         loaded = self._models.add(name)
         metrics.queued_images.set_function(lambda: loaded.queued)
+        metrics.ready.set_function(lambda: _is_ready(loaded))
         watcher = self._watchers[name] = Watcher(folder, self._settings, loaded, metrics, among)
         return watcher
 
@@ -190,6 +191,10 @@ class Watchers:
         if name not in self._watchers:  # it may be back
             self._metrics.forget_model(name)
         logger.info("the removed model is closed", extra={"model": name})
+
+
+def _is_ready(loaded: LoadedModels[ServedModel]) -> bool:
+    return loaded.current is not None and loaded.current.has_workers
 
 
 async def _all_or_the_first_error(works: list[Coroutine[Any, Any, None]]) -> None:

@@ -24,13 +24,16 @@ _Status = health_pb2.HealthCheckResponse
 
 
 class Health:
-    """What grpc.health.v1 says: `live` is SERVING from the start, "" and the services once a model is.
+    """What grpc.health.v1 says: `live` is SERVING from the start, and "" once every model is ready.
 
-    So does `models/NAME`, of each model.
+    `models/NAME` is said of each model by itself. The services are SERVING while one is: channels that look
+    at these would keep callers from all the others.
     """
 
     def __init__(self) -> None:
         self.is_ready = False
+        self.able: frozenset[str] = frozenset()
+        """The models whose calls are answered."""
         self._states = _ServingStates()
         self._probes: tuple[grpc.Server, ThreadPoolExecutor] | None = None
         self._models: set[str] = set()
@@ -53,13 +56,14 @@ class Health:
         return bound
 
     def set_ready(self, ready: bool, models: Iterable[str] = ()) -> None:
-        """`models` are those that could answer. Is called in the event loop of the calls."""
-        self.is_ready = ready
-        for service in ("", CLASSIFIER, INFERENCE):
-            self._states.set(service, serving=ready)
-        able = {f"{OF_MODEL}{name}" for name in models}
+        """`models` are those whose calls are answered. Is called in the event loop of the calls."""
+        self.is_ready, self.able = ready, frozenset(models)
+        self._states.set("", serving=ready)
+        for service in (CLASSIFIER, INFERENCE):
+            self._states.set(service, serving=bool(self.able))
+        able = {f"{OF_MODEL}{name}" for name in self.able}
         for service in able | self._models:
-            self._states.set(service, serving=ready and service in able)
+            self._states.set(service, serving=service in able)
         self._models |= able
 
     def stop(self) -> None:

@@ -105,7 +105,7 @@ def index_entries(
     entry = pb.RepositoryIndexResponse.ModelIndex
     for name in names:
         if current is not None:
-            state, reason = ("READY", "") if is_ready else ("UNAVAILABLE", "the server is not ready")
+            state, reason = ("READY", "") if is_ready else ("UNAVAILABLE", "the model is not ready")
             yield entry(name=name, version=str(current), state=state, reason=reason)
         for version, reason in sorted(refused.items()):
             yield entry(name=name, version=str(version), state="UNAVAILABLE", reason=reason)

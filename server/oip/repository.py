@@ -32,7 +32,8 @@ class Repository:
         shown: list[pb.RepositoryIndexResponse.ModelIndex] = []
         for name in self._models.names:
             refused = await self._versions.refused_now(name)
-            shown += index_entries(_aliases(name), current.get(name), refused, self._health.is_ready)
+            is_ready = name in self._health.able
+            shown += index_entries(_aliases(name), current.get(name), refused, is_ready)
         shown = [entry for entry in shown if entry.state == "READY" or not request.ready]
         return pb.RepositoryIndexResponse(models=shown)
 

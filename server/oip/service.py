@@ -52,7 +52,7 @@ class InferenceService(GRPCInferenceServiceServicer):
         async with self._call("ModelReady", request, context):
             with suppress(NoModelReady, ModelUnknown, VersionNotLoaded):
                 model, _ = self._find(request)
-                return pb.ModelReadyResponse(ready=self._health.is_ready and model.has_workers)
+                return pb.ModelReadyResponse(ready=model.contract.name in self._health.able)
             return pb.ModelReadyResponse(ready=False)
 
     async def ServerMetadata(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Generic, TypeVar
 
-from server.errors import ComputeFailed, Draining, NoModelReady
+from server.errors import ComputeFailed, Draining, NoModelReady, Refused
 from server.queue.batch_policy import BatchLimits, BatchPolicy, CostModel
 from server.queue.priorities import Item, ItemResult, Priority, PriorityQueue
 from server.queue.worker import Batch, Computed, NeverBegun, Worker, WorkerDied
@@ -50,6 +50,7 @@ class Batcher(Generic[P]):
         self._delay_is_over: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._lost: set[Worker[P]] = set()
+        self._why_lost = ""
         self.on_workers_changed: Callable[[], None] = lambda: None
         """Is told when `has_workers` changes."""
         for worker in workers:
@@ -110,7 +111,7 @@ class Batcher(Generic[P]):
     def check_deadline(self, deadline: float | None, priority: Priority) -> None:
         """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
         if not self.has_workers:
-            raise NoModelReady("the processes that compute are being started again")
+            raise NoModelReady(self._why_lost or "the processes that compute are being started again")
         if deadline is not None:
             is_idle = not self._queue and self._can_start()
             ahead = None if is_idle else self._ahead_of(priority)
@@ -123,10 +124,7 @@ class Batcher(Generic[P]):
     async def close(self) -> None:
         """Refuses what is queued and ends the workers, whatever they do."""
         self._is_closed = True
-        for item in self._queue:
-            if not item.is_abandoned():
-                item.answer.set_exception(Draining("the server is shutting down"))
-        self._queue = PriorityQueue()
+        self._refuse_queued(Draining, "the server is shutting down")
         await asyncio.gather(*(worker.end() for worker in self.workers))
 
     def available(self, worker: Worker[P]) -> None:
@@ -139,13 +137,15 @@ class Batcher(Generic[P]):
             if not had_workers:
                 self.on_workers_changed()
 
-    def lost(self, worker: Worker[P]) -> None:
+    def lost(self, worker: Worker[P], why: str = "") -> None:
         """See `server.queue.worker.Owner`."""
+        had_workers, self._why_lost = self.has_workers, why
         self._lost.add(worker)
         if worker in self._free:
             self._free.remove(worker)
-        if not self.has_workers:
+        if had_workers and not self.has_workers:
             self.on_workers_changed()
+        self._look_soon()
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
         """See `server.queue.worker.Owner`."""
@@ -162,6 +162,12 @@ class Batcher(Generic[P]):
         """Images that are computed before one that comes now, and after the batches that are running."""
         in_hand = sum(len(batch.items) for batch in self._in_hand.values())
         return in_hand + self._queue.ahead_of(priority)
+
+    def _refuse_queued(self, refusal: type[Refused], why: str) -> None:
+        for item in self._queue:
+            if not item.is_abandoned():
+                item.answer.set_exception(refusal(why))
+        self._queue = PriorityQueue()
 
     def _put_away(self, batch: Batch[P]) -> bool:
         """Its worker goes on to the one in hand, or is free; False where this was the one in hand."""
@@ -200,6 +206,8 @@ class Batcher(Generic[P]):
 
     def _look(self) -> None:
         self._look_is_due = False
+        if self._why_lost and not self.has_workers:
+            self._refuse_queued(NoModelReady, self._why_lost)
         while self._queue and self._can_start() and self._is_due():
             items = self._take(self._share(), self._clock())
             if items:

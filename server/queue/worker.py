@@ -63,9 +63,12 @@ class Owner(Protocol[P]):
     def available(self, worker: "Worker[P]") -> None:
         """The worker can take batches, and has none."""
 
-    def lost(self, worker: "Worker[P]") -> None:
+    def lost(self, worker: "Worker[P]", why: str = "") -> None:
         """The worker cannot take a batch until it is available again; those that it has are yet to fail, the
-        last one first."""
+        last one first.
+
+        `why` is given where that may take long: what is queued is refused with it, if there is no other.
+        """
 
 
 class Worker(Protocol[P]):

@@ -48,6 +48,7 @@ class ModelFamilies:
         self.batch_images = self._histogram("batch_images", "Images computed together.", _IMAGES)
         self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
         self.queued_images = self._gauge("queued_images", "Images that wait for the model.")
+        self.ready = self._gauge("model_ready", "1 where calls for the model are answered, else 0.")
         self.drift_psi = self._gauge(
             "drift_psi",
             "Population stability index of the latest predictions against those on the held-out images: "
@@ -125,6 +126,7 @@ class ModelMetrics:
         self.batch_images: prometheus.Histogram = self._own(families.batch_images)
         self.confidence: prometheus.Histogram = self._own(families.confidence)
         self.queued_images: prometheus.Gauge = self._own(families.queued_images)
+        self.ready: prometheus.Gauge = self._own(families.ready)
         self._drift = {
             kind: tuple(
                 _Labelled(gauge, name).labels(kind)

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import numpy as np
@@ -147,6 +147,40 @@ def test_a_compute_process_that_dies_is_replaced_with_all_its_models(server: Ser
         until(lambda: all(answers(client, name) for name in NAMES))
 
 
+@pytest.mark.slow  # it is tried again after pauses of seconds
+def test_a_model_whose_files_are_broken_when_its_process_dies_is_not_ready_until_they_are_whole(
+    root: Path, tmp_path: Path
+) -> None:
+    for name in ("cats", "dogs"):
+        shutil.copytree(root / name, tmp_path / name)
+    named = ",".join(str(tmp_path / name) for name in ("cats", "dogs"))
+    bundle = tmp_path / "cats" / "1" / "bundle.json"
+    whole = bundle.read_bytes()
+    with (
+        running_server(named, "--fronts", "2") as server,
+        Client(server.target, timeout_s=PATIENCE_S) as client,
+    ):
+        assert readiness(server, "cats") == READY
+        bundle.write_bytes(b"broken")
+        (computing,) = compute_processes(server.process.pid)
+        os.kill(computing, signal.SIGKILL)
+        not_all = READY | {"": NOT_SERVING, "/ping": 500}
+        until(lambda: readiness(server, "dogs") == not_all)
+        assert readiness(server, "cats") == not_all | LOST
+        assert answers(client, "dogs")
+        status, refused = over_http(server, "/v1/classify?model=cats", RED)
+        assert (status, refused["detail"]) == (
+            503,
+            "the model cannot be loaded now: the server's log says why",
+        )
+        with grpc.insecure_channel(server.target) as channel, pytest.raises(grpc.RpcError) as no:
+            ClassifierStub(channel).Classify(pb.ClassifyRequest(image=RED, model="cats"), timeout=PATIENCE_S)
+        assert no.value.code() is grpc.StatusCode.UNAVAILABLE
+        bundle.write_bytes(whole)
+        until(lambda: readiness(server, "cats") == READY)
+        assert answers(client, "cats")
+
+
 def test_below_a_root_models_come_and_go_while_others_answer(root: Path, tmp_path: Path) -> None:
     models, work = tmp_path / "models", tmp_path / "work"
     shutil.copytree(root / "cats", models / "cats")
@@ -230,6 +264,30 @@ def test_what_cannot_be_is_said_in_one_line(root: Path, tmp_path: Path) -> None:
         ended = run_server(*flags)
         assert (ended.returncode, said in ended.stderr) == (code, True), ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
+
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+READY: Final = {"": SERVING, "/ping": 200, "health": SERVING, "oip": True, "/v2": 200, "metric": 1}
+LOST: Final = {"health": NOT_SERVING, "oip": False, "/v2": 503, "metric": 0}
+
+
+def readiness(server: ServerProcess, name: str) -> dict[str, Any]:
+    """What is said of all models by "" and `/ping`, and of one by the others."""
+    with grpc.insecure_channel(server.target) as channel:
+
+        def health(service: str) -> int:
+            asked = health_pb2.HealthCheckRequest(service=service)
+            return int(health_stub(channel).Check(asked, timeout=PATIENCE_S).status)
+
+        asked = oip.ModelReadyRequest(name=f"{name}_onnx")
+        return {
+            "": health(""),
+            "/ping": over_http(server, "/ping")[0],
+            "health": health(f"models/{name}"),
+            "oip": GRPCInferenceServiceStub(channel).ModelReady(asked, timeout=PATIENCE_S).ready,
+            "/v2": over_http(server, f"/v2/models/{name}/ready")[0],
+            "metric": metrics(server)[f'fovea_model_ready{{model="{name}"}}'],
+        }
 
 
 def listed(server: ServerProcess) -> list[str]:

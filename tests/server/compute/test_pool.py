@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -40,13 +40,18 @@ class Process:
 
     def __init__(self, seat: seat_module.Seat) -> None:
         self.seat = seat
-        self.batches: list[tuple[int, int, bool]] = []
-        """(slot, images, whether there is no other) of those that it has."""
+        self._work: list[tuple[int, int, bool] | ProcessSettings] = []
+        """One after the other, as it came."""
         self.slots: set[int] = set()
-        self.is_open = self.is_killed = self.is_dead = False
+        self.is_open = self.is_killed = False
         self.pid = len(self.started)
         self.refuses: Exception | None = None
         Process.started.append(self)
+
+    @property
+    def batches(self) -> list[tuple[int, int, bool]]:
+        """(slot, images, whether there is no other) of those that it has."""
+        return [work for work in self._work if isinstance(work, tuple)]
 
     async def open_empty(self) -> None:
         if self.may_start is not None:
@@ -59,15 +64,20 @@ class Process:
         kind, content = data[:1], memoryview(data)[wire.HEADER.size :]
         if kind == wire.BATCH:
             items, is_alone = wire.read_batch(content)
-            self.batches.append((wire.slot_of(content), len(items), is_alone))
+            self._work.append((wire.slot_of(content), len(items), is_alone))
         elif kind == wire.DROP:
             self.slots.discard(*wire.SLOT.unpack(content))
         else:
-            asyncio.get_running_loop().call_soon(self._set_up, ProcessSettings.from_json(bytes(content)))
+            self._work.append(ProcessSettings.from_json(bytes(content)))
+            asyncio.get_running_loop().call_soon(self._set_up_next)
+
+    def _set_up_next(self) -> None:
+        if self._work and isinstance(settings := self._work[0], ProcessSettings):
+            asyncio.get_running_loop().call_soon(self._set_up_next)
+            del self._work[0]
+            self._set_up(settings)
 
     def _set_up(self, settings: ProcessSettings) -> None:
-        if self.is_dead:
-            return
         gone = BundleInvalid("its files are gone") if settings.slot == self.refused_slot else None
         if (refusal := self.refuses or gone) is not None:
             self.seat.received(wire.REFUSED, to_json(ProcessRefusal.of(refusal)))
@@ -78,7 +88,9 @@ class Process:
 
     def finish(self, seconds: float = 0.001) -> int:
         """The first of its batches; returns whose it was."""
-        slot, images, _ = self.batches.pop(0)
+        asyncio.get_running_loop().call_soon(self._set_up_next)
+        slot, images, _ = self.batches[0]
+        self._work.remove(self.batches[0])
         rows = [np.array([1.0], np.float32)] * images
         computed = Computed(rows, [0.0] * images, seconds, seconds)
         frame = wire.result_frame(computed)
@@ -86,8 +98,7 @@ class Process:
         return slot
 
     def die(self) -> None:
-        self.batches.clear()
-        self.is_dead = True
+        self._work.clear()
         self.seat.lost()
 
     def kill(self) -> None:
@@ -136,6 +147,16 @@ async def served(cores: int = 1, memory_bytes: int | None = None) -> AsyncIterat
             for batcher in models.batchers:
                 await batcher.close()
             await models.pool.close()
+
+
+@contextmanager
+def refused(slot: Slot) -> Iterator[None]:
+    """By every process that is to set it up in the block."""
+    Process.refused_slot = slot.number
+    try:
+        yield
+    finally:
+        Process.refused_slot = None
 
 
 @in_event_loop
@@ -275,26 +296,83 @@ async def test_a_batch_that_waited_as_another_models_killed_the_process_is_not_s
 
 
 @in_event_loop
-async def test_a_model_that_cannot_be_loaded_again_takes_no_other_with_it() -> None:
+async def test_a_model_that_cannot_be_loaded_again_is_not_ready_until_it_is_and_takes_no_other_with_it() -> (
+    None
+):
     async with served() as models:
-        bad, good = await models.add(), await models.add()
-        Process.refused_slot = models.slots[bad].number
-        try:
+        bad, good = await models.add(takes_s=0.05), await models.add(takes_s=0.05)
+        changes: list[bool] = []
+        models.batchers[bad].on_workers_changed = lambda: changes.append(models.batchers[bad].has_workers)
+        calls = models.ask(bad, 5)  # of which some wait before the pool, and are refused all the same
+        await all_has_run()
+        with refused(models.slots[bad]):
             models.processes[0].die()
-            await until(lambda: models.pool.seats[0].is_up)
-            (refused,) = models.ask(bad)
+            for call in calls:
+                with pytest.raises(NoModelReady, match="cannot be loaded now: the server's log says why"):
+                    await call
             with pytest.raises(NoModelReady, match="cannot be loaded now: the server's log says why"):
-                await refused
+                await models.ask(bad)[0]
+            await until(lambda: models.batchers[good].has_workers)
             (call,) = models.ask(good)
-            await all_has_run()
+            await until(lambda: bool(models.processes[0].batches))
             models.processes[0].finish()
             await call
-        finally:
-            Process.refused_slot = None
+            await until(lambda: models.slots[bad].reloads.count > 2)
+            assert changes == [False]
+        await until(lambda: changes == [False, True])
         (call,) = models.ask(bad)
         await all_has_run()
         models.processes[0].finish()
-        assert (await call).batch_size == 1, "it comes back when it can be loaded"
+        assert (await call).batch_size == 1
+        assert models.slots[bad].coming_back is None, "nothing goes on"
+
+
+@in_event_loop
+async def test_a_process_that_refuses_a_model_leaves_it_to_the_others_and_gets_it_later() -> None:
+    async with served(cores=2) as models:
+        model = await models.add(takes_s=0.05)
+        number = models.slots[model].number
+        stays, dies = models.processes
+        with refused(models.slots[model]):
+            dies.die()
+            await until(lambda: models.slots[model].reloads.count > 2)
+            assert models.batchers[model].has_workers
+            calls = models.ask(model, 2)
+            await all_has_run()
+            for _ in calls:
+                assert stays.finish() == number
+                await all_has_run()
+        again = Process.started[-1]
+        await until(lambda: again.slots == {number})
+        calls = models.ask(model, 2)
+        await all_has_run()
+        assert [len(process.batches) for process in (stays, again)] == [1, 1]
+        for call in calls:
+            call.cancel()
+
+
+@in_event_loop
+async def test_a_model_that_cannot_come_back_from_where_it_was_put_is_not_ready_until_it_can() -> None:
+    async with served(memory_bytes=2 * NEEDS) as models:
+        first, second = await models.add(), await models.add()
+        assert [models.batchers[each].has_workers for each in (first, second)] == [True, True]
+        with refused(models.slots[first]):
+            (call,) = models.ask(first)
+            with pytest.raises(NoModelReady, match="the server's log says why"):
+                await call
+            assert [models.batchers[each].has_workers for each in (first, second)] == [False, True]
+        await until(lambda: models.batchers[first].has_workers)
+
+
+@in_event_loop
+async def test_a_model_that_is_closed_is_not_tried_again() -> None:
+    async with served() as models:
+        model = await models.add()
+        with refused(models.slots[model]):
+            models.processes[0].die()
+            await until(lambda: models.slots[model].reloads.count > 0)
+            await models.batchers[model].close()
+            await until(lambda: models.slots[model].coming_back is None)
 
 
 @in_event_loop

@@ -307,7 +307,7 @@ class Listener:
     def available(self, worker: Worker[WorkItem]) -> None:
         pass
 
-    def lost(self, worker: Worker[WorkItem]) -> None:
+    def lost(self, worker: Worker[WorkItem], why: str = "") -> None:
         pass
 
 

@@ -40,7 +40,9 @@ async def test_each_model_that_there_was_has_a_state_of_its_own() -> None:
     assert seen() == [SERVING, SERVING]
     health.set_ready(True, ["dogs"])
     assert seen() == [NOT_SERVING, SERVING], "it was removed"
-    health.set_ready(False, ["cats", "dogs"])
+    health.set_ready(False, ["dogs"])
+    assert seen() == [NOT_SERVING, SERVING], "another is not ready"
+    health.set_ready(False)
     assert seen() == [NOT_SERVING, NOT_SERVING], "the server drains"
 
 
