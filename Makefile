@@ -113,8 +113,9 @@ $(PROTO_READY): proto/requirements.txt
 manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and promtool)
 	@CI=true $(BIN)/python -m pytest -q -m 'not slow' tests/deploy
 
-options: $(READY) ## Write docs/options.md from the settings classes
+options: $(READY) ## Write docs/options.md and compare.json's schema from the classes
 	@$(BIN)/python -m tests.options_page
+	@$(BIN)/python -m trainer.compare.record >docs/compare.schema.json
 
 architecture: $(READY) ## Write the rooms and the figures into docs/architecture.md
 	@$(BIN)/python -m tests.architecture_page

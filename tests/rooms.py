@@ -31,7 +31,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "summary telling",
         "release recipe",
         "preparation report",
-        "fit explain truth",
+        "fit explain truth compare",
         "learning_rate evaluate resuming",
         "images network config",
         "ranks",

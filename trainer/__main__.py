@@ -15,6 +15,7 @@ from fovea.settings import load
 from fovea.stores.patience import wait_for_stores
 from trainer.config import (
     TRACED_AS,
+    CompareSettings,
     EvaluateSettings,
     ExportSettings,
     InspectSettings,
@@ -30,6 +31,7 @@ AnySettings = (
     | TrainSettings
     | LabelsSettings
     | EvaluateSettings
+    | CompareSettings
     | ExportSettings
     | InspectSettings
     | LookSettings
@@ -39,6 +41,7 @@ COMMANDS = {
     "train": "fine-tune, gate and publish a model",
     "labels": "find the labels that are most likely wrong",
     "evaluate": "measure a released model on new labelled images",
+    "compare": "replay labelled images through two released models: what changed, and is it worse?",
     "inspect": "show what a released model is and where it comes from",
     "export": "gate and publish a finished run again",
     "look": "make a page of what a trained network sees in an image",
@@ -48,6 +51,7 @@ SETTINGS: dict[str, type[AnySettings]] = {
     "train": TrainSettings,
     "labels": LabelsSettings,
     "evaluate": EvaluateSettings,
+    "compare": CompareSettings,
     "inspect": InspectSettings,
     "export": ExportSettings,
     "look": LookSettings,
@@ -65,6 +69,8 @@ def main() -> ExitCode | None:
     with tracing.run_of(TRACED_AS, f"trainer {command}"):
         if isinstance(settings, (EvaluateSettings, InspectSettings)):
             _examine(settings)
+        elif isinstance(settings, CompareSettings):
+            _compare(settings)
         elif isinstance(settings, LookSettings):
             _look(settings)
         elif isinstance(settings, LabelsSettings):
@@ -81,6 +87,12 @@ def _examine(settings: EvaluateSettings | InspectSettings) -> None:
         command.evaluate(settings)
     else:
         command.inspect(settings)
+
+
+def _compare(settings: CompareSettings) -> None:
+    from trainer.compare import command  # imports onnxruntime
+
+    command.compare(settings)
 
 
 def _look(settings: LookSettings) -> None:

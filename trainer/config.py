@@ -7,10 +7,12 @@ from pydantic_settings import SettingsConfigDict
 
 from trainer.options import (
     BundleOptions,
+    ComparisonOptions,
     DataOptions,
     EvaluationOptions,
     FinishedRunOptions,
     FitOptions,
+    GuardOptions,
     ImageOptions,
     LabelErrorOptions,
     LogOptions,
@@ -58,6 +60,12 @@ class EvaluateSettings(
     LogOptions, MachineOptions, EvaluationOptions, ImageOptions, DataOptions, BundleOptions
 ):
     """Measure a released model on labelled images; of those that come with a split, on what is held out."""
+
+
+class CompareSettings(
+    LogOptions, MachineOptions, ComparisonOptions, GuardOptions, ImageOptions, DataOptions, BundleOptions
+):
+    """Compare two released models on the same images: every answer that changed; is the new one worse?"""
 
 
 class LookSettings(LogOptions, LookOptions):

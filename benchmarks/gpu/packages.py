@@ -35,7 +35,7 @@ BROUGHT: Final = (
 THERE: Final = frozenset(
     {
         *("torch", "torchvision", "numpy", "pillow", "onnx", "onnxruntime", "onnxscript", "safetensors"),
-        *("scikit-learn", "pyarrow", "matplotlib", "jinja2", "pyyaml", "packaging", "pygments"),
+        *("scikit-learn", "scipy", "pyarrow", "matplotlib", "jinja2", "pyyaml", "packaging", "pygments"),
         "markdown-it-py",
     }
 )

@@ -3,5 +3,5 @@
 For the rooms above: `metrics` (of probabilities where the truth is known), `calibration.calibrate`,
 `baseline` (is it better than the majority?), `latency.measure_latency`, `label_errors` (whose label is
 doubted), `prediction` (a network on held-out images; loads torch). For the program: `command` (`evaluate`,
-`inspect`) and `descriptions` (for people).
+`inspect`) and `descriptions` (for people). For `compare`: `evaluation.EvaluatedModel`.
 """

@@ -3,7 +3,14 @@
 Beside them, `architectures.ARCHITECTURES` are the names that --arch knows.
 """
 
-from trainer.options.inspection import EvaluationOptions, LabelErrorOptions, LookOptions
+from trainer.options.inspection import (
+    ComparisonOptions,
+    EvaluationOptions,
+    GuardOptions,
+    LabelErrorOptions,
+    LookOptions,
+    PromotionOptions,
+)
 from trainer.options.places import (
     BundleOptions,
     DataOptions,
@@ -21,11 +28,13 @@ __all__ = [
     "OF_SCHEDULES",
     "AutoOrSwitch",
     "BundleOptions",
+    "ComparisonOptions",
     "DataOptions",
     "Device",
     "EvaluationOptions",
     "FinishedRunOptions",
     "FitOptions",
+    "GuardOptions",
     "ImageOptions",
     "LabelErrorOptions",
     "LogOptions",
@@ -33,6 +42,7 @@ __all__ = [
     "MachineOptions",
     "ModelsOptions",
     "OutputOptions",
+    "PromotionOptions",
     "PublishingOptions",
     "RankOptions",
     "RecipeOptions",

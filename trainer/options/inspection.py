@@ -1,11 +1,14 @@
 """What the commands take that examine what is there: a released model, a run's network."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
+from pydantic import BeforeValidator, Field
+from pydantic_settings import CliPositionalArg, NoDecode
 
 from fovea.model.bundle import Precision
+from fovea.settings import EACH_WHOLE
+from trainer.options.places import each_given
 from trainer.options.program import TrainerOptions
 
 
@@ -24,6 +27,45 @@ class EvaluationOptions(TrainerOptions):
         description="folder for evaluation.json, where an older one is replaced; default: one named after "
         "the time, below runs/evaluate",
     )
+
+
+class ComparisonOptions(TrainerOptions):
+    against: str = Field(
+        min_length=1,
+        description="the model to compare with, as models/pets/2, or a model's folder of versions, whose "
+        "latest is taken; a path or bucket URI",
+    )
+    precision: Precision = Field(
+        "fp32", description="which of the bundles' models: fp32, fp16, int8 or int8-full"
+    )
+    output: Path | None = Field(
+        None,
+        description="folder for compare.html and compare.json, where older ones are replaced; default: one "
+        "named after the time, below runs/compare",
+    )
+
+
+class GuardOptions(TrainerOptions):
+    """When a model is worse than another."""
+
+    confidence: float = Field(
+        0.95,
+        ge=0.5,
+        lt=1,
+        description="a model is worse than another where the interval of the difference of their accuracies "
+        "on the same images, at this confidence, lies below 0",
+    )
+    guard_class: Annotated[tuple[str, ...], NoDecode, EACH_WHOLE, BeforeValidator(each_given)] = Field(
+        (),
+        description="a class whose recall may not become worse either; for each a --guard-class of its own",
+    )
+
+
+class PromotionOptions(TrainerOptions):
+    """Who moves `latest`, and why."""
+
+    by: str | None = Field(None, min_length=1, description="who does it; default: user@host")
+    why: str = Field("by hand", min_length=1, description="why; the record keeps it")
 
 
 class LabelErrorOptions(TrainerOptions):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -26,6 +27,17 @@ def sources_of(value: object) -> tuple[str, ...]:
             return (value,)
     first, *others = value.split(",")
     return (first, *others) if others and all(other.endswith(".csv") for other in others) else (value,)
+
+
+def each_given(value: object) -> tuple[str, ...]:
+    """What an option has that may be given again and again: from the environment one, or JSON of several."""
+    if isinstance(value, str) and value.startswith("["):
+        with suppress(ValueError):
+            value = json.loads(value)
+    given = tuple(map(str, value)) if isinstance(value, list | tuple) else (str(value),)
+    if not all(given):
+        raise ValueError("should have at least 1 character")
+    return given
 
 
 def _given(value: object) -> tuple[str, ...]:

@@ -25,8 +25,11 @@ LINEAGE_FILE = "lineage.json"
 RELEASED_FILE = "released.json"
 SUMMARY_FILE = "summary.json"
 EVALUATION_FILE = "evaluation.json"
+COMPARISON_FILE = "compare.json"
+COMPARISON_PAGE = "compare.html"
 RANGE_TESTS = Path("runs/lr-find")
 EVALUATIONS = Path("runs/evaluate")
+COMPARISONS = Path("runs/compare")
 LOOKS = Path("runs/look")
 LABELS = Path("runs/labels")
 
