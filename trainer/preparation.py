@@ -20,6 +20,7 @@ from trainer.fit.recipe import sizes_of_epochs
 from trainer.images.audit import read_audit
 from trainer.images.data import DataSet, read_images
 from trainer.images.every_image import read_every_image
+from trainer.images.grouping import Grouping
 from trainer.images.sources import Split, list_every_image, open_source
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.model import build_network, check_size
@@ -87,7 +88,7 @@ def prepare_every_image(settings: LabelsSettings) -> Start:
     """
     epoch_sizes(settings)
     precision = choose_machine(settings, ALONE)
-    split = list_every_image(settings.source, settings.corrections, settings.cache_dir)
+    split = list_every_image(settings.source, settings.corrections, settings.cache_dir, grouping_of(settings))
     checkpoint, digest = start_from_weights(settings, split.labels)
     check_sizes(settings, checkpoint)
     data = read_every_image(
@@ -206,7 +207,13 @@ def list_images(settings: AnySettings) -> Split:
         test_fraction=settings.test_fraction,
         seed=settings.seed,
         cache_dir=settings.cache_dir,
+        grouping=grouping_of(settings),
     )
+
+
+def grouping_of(settings: AnySettings) -> Grouping:
+    """What says which images belong together."""
+    return Grouping(settings.group, settings.group_pattern)
 
 
 def read_data(split: Split, settings: AnySettings, threads: int, preprocess: PreprocessSpec) -> DataSet:
@@ -231,6 +238,8 @@ def read_data(split: Split, settings: AnySettings, threads: int, preprocess: Pre
         f"{len(data.test)} to test on, " if data.test is not None else "",
         len(data.labels),
     )
+    if data.groups:
+        logger.info("%s: groups %s; none on two sides", data.groups.by, data.groups.line())
     for finding in data.findings():
         logger.warning("%s", finding)
     return data

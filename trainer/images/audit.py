@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from fovea.errors import DataInvalid
 from trainer.images.corrections import CorrectionsRecord
+from trainer.images.grouping import GroupsRecord
 from trainer.images.labels import look_alikes
 from trainer.images.listing import Sample
 from trainer.images.traits import DOUBTFUL, TRAITS
@@ -106,6 +107,8 @@ class AuditRecord(BaseModel, frozen=True):
     pictures: dict[str, str] = {}
     """file -> a data URI, of a few of those that are named"""
     corrections: CorrectionsRecord | None = None
+    """written only where there are some"""
+    groups: GroupsRecord | None = None
     """written only where there are some"""
 
     @property

@@ -1,6 +1,6 @@
 """What follows from pictures that are nearly the same: which are left out, which are told."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,21 @@ class Copies:
                 f"images of which others are nearly the same (resized, encoded again, cropped or mirrored): "
                 f"{images}; the first are {' and '.join(self.groups[0][:2])}"
             )
+
+
+def copies_across(parts: Sequence[Part], copies: Copies) -> list[tuple[str, ...]]:
+    """Files of two groups or more that are the same, or nearly, each as `group: path`."""
+    group_of = {str(sample): sample.group for part in parts for sample in part.samples}
+    contents: dict[str, list[str]] = defaultdict(list)
+    for part in parts:
+        for row in part.rows():
+            contents[part.decoded.digests[row]].append(str(part.samples[row]))
+    alike = (*contents.values(), *((leak.path, leak.other) for leak in copies.leaked), *copies.groups)
+    return [
+        tuple(f"{group_of[name]}: {name}" for name in names)
+        for names in alike
+        if len({group_of[name] for name in names}) > 1
+    ]
 
 
 class _Place(NamedTuple):

@@ -20,8 +20,9 @@ from trainer.images.audit import (
     left_out,
 )
 from trainer.images.batches import Images
-from trainer.images.copies import Copies, find_copies, picture_of
+from trainer.images.copies import Copies, copies_across, find_copies, picture_of
 from trainer.images.corrections import CorrectionsRecord
+from trainer.images.grouping import GroupsRecord
 from trainer.images.part import Part
 from trainer.images.pixels import decode_all
 from trainer.images.sources import Split, check_split
@@ -55,6 +56,8 @@ class DataSet:
     """what was corrected of the images' labels, where anything was given for it"""
     kept: frozenset[str] = frozenset()
     """images whose label somebody looked at and kept"""
+    groups: GroupsRecord | None = None
+    """how images were kept together over the split, where anything says which belong together"""
     together: tuple[str, ...] = ()
     """of each image of `heldout`, where every image was read for it: images of one name go together, being of
     one content or nearly the same picture"""
@@ -69,6 +72,7 @@ class DataSet:
         comparison = self.comparison
         return AuditRecord(
             **({"corrections": self.corrections} if self.corrections else {}),
+            **({"groups": self.groups} if self.groups else {}),
             digest=self.digest,
             not_taken={kind: NotTakenRecord(**files) for kind, files in self.passed_over.record().items()},
             quarantined=list(self.bad),
@@ -93,6 +97,8 @@ class DataSet:
             yield f"files not taken: {self.passed_over.line()}"
         if self.bad:
             yield left_out(self.bad)
+        if self.groups:
+            yield from self.groups.findings()
         yield from self.copies.findings()
         yield from self.comparison.findings()
 
@@ -152,6 +158,7 @@ def read_images(
         _pictures(parts, comparison, copies),
         test[0] if test else None,
         split.corrections,
+        groups=split.groups and split.groups.with_copies(copies_across(parts, copies)),
     )
 
 

@@ -21,6 +21,9 @@ class Sample:
     label: str
     name: str = ""
     """where it lies in the source, for a person to read"""
+    group: str | None = None
+    """what it is of, a patient, a camera: images of one group are on one side of a split; None where nothing
+    says it"""
 
     def __str__(self) -> str:
         return self.name or printable(str(self.path))

@@ -1,8 +1,6 @@
 """Where images and their labels come from: folders, CSV files, buckets, and the embedded digits."""
 
 import logging
-import random
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +12,11 @@ from trainer.images.corrections import CorrectionsRecord, read_corrections
 from trainer.images.digits import write_digits
 from trainer.images.fetching import ETAGS_FOLDER, Fetched, fetch
 from trainer.images.folders import read_folder
+from trainer.images.grouping import UNGROUPED, Apart, Grouping, GroupsRecord, keep_apart, record_groups
 from trainer.images.labels import fold_label, normal_label
 from trainer.images.listing import Listing, Sample, tables_in
 from trainer.images.parts import TEST, VAL
+from trainer.images.stratification import stratify
 from trainer.images.table import read_csv
 
 __all__ = ["Heldout", "Sample", "Split", "check_split", "open_heldout", "open_source"]
@@ -40,6 +40,8 @@ class Split:
     """what was corrected of these images, where anything was given for it"""
     kept: frozenset[str] = frozenset()
     """images whose label somebody looked at and kept"""
+    groups: GroupsRecord | None = None
+    """how images were kept together, where anything says which belong together"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def open_source(
     seed: int,
     cache_dir: Path,
     test_fraction: float = 0.0,
+    grouping: Grouping = UNGROUPED,
 ) -> Split:
     """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`; with the labels
     that CSV files of `corrections` give them.
@@ -68,10 +71,12 @@ def open_source(
     Held out is the part val; where there is none, `val_fraction` of each class. To test on is the part test;
     where there is none, `test_fraction` of each class of what else would be trained on. Classes are taken as
     they were before any correction: so an image stays in its part. A class of one image is trained on alone,
-    one of two is not tested on. Raises DataInvalid when there is no such folder, no image, only one class or
-    an empty one, or a correction of something else; Unavailable when a bucket cannot be reached.
+    one of two is not tested on. By `grouping` whole groups are held out and tested on, as near to these
+    fractions as they allow; of a group that is in several parts of a split, the last keeps its images. Raises
+    DataInvalid when there is no such folder, no image, only one class or an empty one, too few groups, or a
+    correction of something else; Unavailable when a bucket cannot be reached.
     """
-    listing = _list(data, cache_dir)
+    listing = _list(data, cache_dir, grouping=grouping)
     if not listing.all():
         raise _no_image(data, listing)
     heldout, test = listing.heldout.get(VAL, []), listing.heldout.get(TEST, [])
@@ -83,22 +88,27 @@ def open_source(
         parts = " and ".join(part for part in (VAL, TEST) if listing.heldout.get(part))
         raise DataInvalid(f"{data}: there is {parts}, but no image to train on{_not_taken(listing)}")
     of_each = 0.0 if test else test_fraction
-    more = _stratify(undivided, val_fraction, of_each, seed)
+    more = stratify(data, undivided, val_fraction, of_each, seed)
     if of_each and train:
-        train, _, test = _stratify(train, 0.0, of_each, seed)
+        train, _, test = stratify(data, train, 0.0, of_each, seed)
     found = ([*train, *more[0]], [*heldout, *more[1]], [*test, *more[2]])
+    apart = keep_apart(found) if grouping else Apart(found)
     right = read_corrections(corrections, data, listing.all(), ())
-    changed, corrected = right.record(listing.all()), [right.applied(samples) for samples in found]
+    changed, corrected = right.record(listing.all()), [right.applied(samples) for samples in apart.parts]
     _tell(changed)
     _check_classes(data, {sample.label for samples in corrected for sample in samples}, listing)
+    _check_left(data, found, corrected, apart)
     split = check_split(data, *corrected)
-    return replace(split, passed_over=listing.passed_over, corrections=changed)
+    groups = record_groups(grouping, corrected, apart.leaked) if grouping else None
+    return replace(split, passed_over=listing.passed_over, corrections=changed, groups=groups)
 
 
-def list_every_image(data: str, corrections: Sequence[str], cache_dir: Path) -> Split:
+def list_every_image(
+    data: str, corrections: Sequence[str], cache_dir: Path, grouping: Grouping = UNGROUPED
+) -> Split:
     """All images of `data`, whatever their part, as if to train on; nothing is held out. Raises as
     `open_source` does."""
-    listing = _list(data, cache_dir)
+    listing = _list(data, cache_dir, grouping=grouping)
     if not listing.all():
         raise _no_image(data, listing)
     right = read_corrections(corrections, data, listing.all(), ())
@@ -138,6 +148,23 @@ def open_heldout(
     return Heldout(part, named, listing.passed_over, found)
 
 
+def _check_left(
+    data: str, found: Sequence[Sequence[Sample]], left: Sequence[Sequence[Sample]], apart: Apart
+) -> None:
+    """Raises DataInvalid where nothing, or nothing of a class, is left beside the groups of later parts."""
+    if not apart.leaked:
+        return
+    before, after = ({sample.label for sample in parts[0]} for parts in (found, left))
+    gone = sorted(before - after)
+    what = f"no image of class {gone[0]!r} is left to train on" if gone else "no image is left to hold out"
+    if gone or not left[1]:
+        raise DataInvalid(
+            f"{data}: {what}, for {len(apart.leaked)} images are left out, the first is "
+            f"{apart.leaked[0].path}: {apart.leaked[0].reason}; let the trainer split: give the images "
+            "without parts, or a CSV file without a column split"
+        )
+
+
 def _tell(found: CorrectionsRecord | None) -> None:
     if found:
         logger.info("%s", found)
@@ -158,10 +185,11 @@ def check_split(
     return Split(tuple(sorted(labels)), train, heldout, test)
 
 
-def _list(data: str, cache_dir: Path, known: Sequence[str] = ()) -> Listing:
+def _list(data: str, cache_dir: Path, known: Sequence[str] = (), grouping: Grouping = UNGROUPED) -> Listing:
+    grouping.check_source(data)
     fetched = _local(data, cache_dir)
     if fetched.path.is_file():
-        listing = read_csv(fetched.path)
+        listing = read_csv(fetched.path, grouping.column)
     elif fetched.path.is_dir():
         ignored = frozenset([ETAGS_FOLDER]) if is_bucket(data) else frozenset[str]()
         listing = read_folder(fetched.path, data, known=known, ignored=ignored)
@@ -169,6 +197,7 @@ def _list(data: str, cache_dir: Path, known: Sequence[str] = ()) -> Listing:
         raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
     for key, why in fetched.left_out:
         listing.passed_over.add(key, why)
+    grouping.apply(listing)
     return listing
 
 
@@ -193,29 +222,3 @@ def _no_image(data: str, listing: Listing) -> DataInvalid:
 
 def _not_taken(listing: Listing) -> str:
     return f"; not taken: {listing.passed_over.line()}" if listing.passed_over.files else ""
-
-
-def _stratify(
-    samples: list[Sample], val_fraction: float, test_fraction: float, seed: int
-) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """To train on, held out, to test on: these fractions of each class, one image at least of a fraction
-    above 0 and never the last, by a shuffle that `seed` fixes. What is held out is the same whatever is
-    tested on."""
-    by_label: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        by_label[sample.label].append(sample)
-    train: list[Sample] = []
-    heldout: list[Sample] = []
-    test: list[Sample] = []
-    for label, members in sorted(by_label.items()):
-        random.Random(f"{seed}/{label}").shuffle(members)
-        first = _share(val_fraction, len(members), len(members) - 1)
-        second = first + _share(test_fraction, len(members), len(members) - 1 - first)
-        heldout += members[:first]
-        test += members[first:second]
-        train += members[second:]
-    return train, heldout, test
-
-
-def _share(fraction: float, images: int, most: int) -> int:
-    return min(max(1, round(images * fraction)), most) if fraction else 0

@@ -2,6 +2,7 @@
 
 import csv
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +14,10 @@ from trainer.images.parts import TEST, TRAIN, VAL, part_of
 _FORMS: Final = ("NFC", "NFD")
 
 
-def read_csv(path: Path) -> Listing:
+def read_csv(path: Path, group: str | None = None) -> Listing:
     """Rows `path,label` or `path,label,split`: paths are relative to the file's folder, a split is train, val
-    or test, by any name that `part_of` knows.
+    or test, by any name that `part_of` knows. The column `group`, where one is asked for, says which images
+    belong together.
 
     Raises DataInvalid, naming the line.
     """
@@ -24,7 +26,7 @@ def read_csv(path: Path) -> Listing:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
-            _check_header(path, list(rows.fieldnames or ()))
+            _check_header(path, list(rows.fieldnames or ()), group)
             for row in rows:
                 image, label, split = (
                     row["path"] or "",
@@ -37,12 +39,25 @@ def read_csv(path: Path) -> Listing:
                         f"{path}: line {rows.line_num}: expected a path, a label and, if any, the split "
                         f"train, val or test, not {row['path']!r}, {row['label']!r}, {split!r}"
                     )
-                parts[part].append(Sample(_locate(path.parent, image), label, image))
+                of_group = _group_in(row, group, f"{path}: line {rows.line_num}")
+                parts[part].append(Sample(_locate(path.parent, image), label, image, of_group))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataInvalid(f"{path}: not a CSV file in UTF-8: {error}") from error
     except OSError as error:
         raise DataInvalid(f"{path}: cannot be read: {error.strerror}") from error
     return listing
+
+
+def _group_in(row: Mapping[str, str | None], column: str | None, place: str) -> str | None:
+    if column is None:
+        return None
+    group = normal_label(row[column] or "")
+    if not group or not group.isprintable():
+        raise DataInvalid(
+            f"{place}: the column {column!r} has no group, but {row[column]!r}; an image that belongs with "
+            "no other may have a group of its own"
+        )
+    return group
 
 
 def _locate(folder: Path, image: str) -> Path:
@@ -58,8 +73,11 @@ def _locate(folder: Path, image: str) -> Path:
     return places[0] if places else written
 
 
-def _check_header(path: Path, names: list[str]) -> None:
+def _check_header(path: Path, names: list[str], group: str | None) -> None:
     if {"path", "label"} <= set(names) and len(set(names)) == len(names):
+        if group is not None and group not in names:
+            columns = ",".join(names)[:80]
+            raise DataInvalid(f"--group {group}: {path} has no such column; its first line is `{columns}`")
         return
     header = ",".join(names)[:80]
     raise DataInvalid(f"{path}: its first line should be `path,label` or `path,label,split`, not `{header}`")

@@ -39,7 +39,9 @@ def labels(settings: LabelsSettings) -> None:
     stopping = Stopping()
     folder = RunFolder.output(settings.output, LABELS)
     start = prepare_every_image(settings)
-    fold_of = deal(start.data.heldout.targets, start.data.together, settings.folds, settings.seed)
+    images = start.data.heldout
+    groups = [sample.group for sample in images.samples if sample.group is not None]
+    fold_of = deal(images.targets, start.data.together, settings.folds, settings.seed, groups)
     folder = folder.claim()
     with folder.locked():
         search = Search(start, fold_of, settings, folder)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fovea.errors import SettingsInvalid
 from trainer.evaluate.metrics import Targets
+from trainer.images.group_split import deal_groups
 
 ALWAYS_TRAINED_ON: Final = -1
 
@@ -16,14 +17,19 @@ Classes = Mapping[str, Counter[int]]
 """name of images that go together -> class -> how many of it they are"""
 
 
-def deal(targets: Targets, together: Sequence[str], folds: int, seed: int) -> Targets:
+def deal(
+    targets: Targets, together: Sequence[str], folds: int, seed: int, groups: Sequence[str] = ()
+) -> Targets:
     """int64 [n]: the fold of each image, from 0; -1 where nothing else of a class is there to train on.
 
     `targets` int64 [n]; images of one name in `together` share a fold: of files of one content, or of nearly
-    the same picture, one that is trained on would speak for the label of the other. A class is spread over as
-    many folds as it can be, so that there is always some of it to train on. Raises SettingsInvalid where
+    the same picture, one that is trained on would speak for the label of the other. So do those of one of
+    `groups`, where there are some, [n], with groups that such images connect. A class is spread over as many
+    folds as it can be, so that there is always some of it to train on. Raises SettingsInvalid where
     there are fewer to hold out than folds.
     """
+    if groups:
+        return _deal_groups(targets, _joined(groups, together), folds, seed)
     classes: dict[str, Counter[int]] = defaultdict(Counter)
     for name, target in zip(together, targets.tolist(), strict=True):
         classes[name][target] += 1
@@ -62,3 +68,36 @@ def _shuffled(names: Iterable[str], classes: Classes, seed: str) -> list[str]:
     order = sorted(names)
     random.Random(seed).shuffle(order)
     return sorted(order, key=lambda name: -classes[name].total())
+
+
+def _deal_groups(targets: Targets, groups: Sequence[str], folds: int, seed: int) -> Targets:
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for group, target in zip(groups, targets.tolist(), strict=True):
+        counts[group][target] += 1
+    fold_of = deal_groups(counts, folds, seed)
+    held = {fold for fold in fold_of.values() if fold is not None}
+    if len(held) < folds:
+        always = sum(fold is None for fold in fold_of.values())
+        raise SettingsInvalid(
+            f"--folds {folds}: there are {len(counts)} groups, {always} of which are always trained on, for "
+            f"some class would be gone without; they fill {len(held)} folds"
+        )
+    numbers = {group: ALWAYS_TRAINED_ON if fold is None else fold for group, fold in fold_of.items()}
+    return np.array([numbers[group] for group in groups], np.int64)
+
+
+def _joined(groups: Sequence[str], together: Sequence[str]) -> list[str]:
+    """The same for groups that images of one name in `together` connect: the first of them by name."""
+    leader = {group: group for group in groups}
+
+    def first(group: str) -> str:
+        while leader[group] != group:
+            leader[group] = leader[leader[group]]
+            group = leader[group]
+        return group
+
+    having: dict[str, str] = {}
+    for group, name in zip(groups, together, strict=True):
+        one, other = first(group), first(having.setdefault(name, group))
+        leader[max(one, other)] = min(one, other)
+    return [first(group) for group in groups]

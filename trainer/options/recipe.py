@@ -1,6 +1,7 @@
 """What lr-find and train share: how images are read, the model and the range test."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypedDict
@@ -97,6 +98,18 @@ class RecipeOptions(ImageOptions):
         lt=1,
         description="share of each class that chooses nothing and that the figures are told of, where the "
         "data has no part test; 0 for none: then they are told of the held-out images",
+    )
+    group: str | None = Field(
+        None,
+        min_length=1,
+        description="column of the CSV file that says which images belong together, of one patient, camera "
+        "or session: no group is on both sides of the split",
+    )
+    group_pattern: str | None = Field(
+        None,
+        min_length=1,
+        description="regular expression that finds the same in an image's path, as the source has it: what "
+        "its one pair of parentheses holds, or the one named group, as in '(patient[0-9]+)_'",
     )
     arch: str = Field(
         "resnet34",
@@ -225,6 +238,21 @@ class RecipeOptions(ImageOptions):
             raise ValueError(f"it should be 0, or {SMALLEST_ALPHA:g} to {LARGEST_ALPHA:g}")
         return alpha
 
+    @field_validator("group_pattern")
+    @classmethod
+    def _pattern_names_one_group(cls, pattern: str | None) -> str | None:
+        try:
+            compiled = re.compile(pattern or "()")
+        except re.error as error:
+            raise ValueError(f"it should be a regular expression: {error}") from None
+        if "group" not in compiled.groupindex and compiled.groups != 1:
+            raise ValueError(
+                f"it has {compiled.groups} pairs of parentheses and should have one about what names the "
+                "group, as in '(patient[0-9]+)_'; others are written (?:...), or the one is called (?P<group>"
+                "...)"
+            )
+        return pattern
+
     @field_validator("arch")
     @classmethod
     def _arch_is_known(cls, name: str) -> str:
@@ -233,6 +261,12 @@ class RecipeOptions(ImageOptions):
             near = difflib.get_close_matches(name, known, n=1) or [known[0] if is_timm(name) else "resnet34"]
             raise ValueError(f"it should be an architecture that --help lists, such as {near[0]}")
         return name
+
+    @model_validator(mode="after")
+    def _groups_are_told_once(self) -> "RecipeOptions":
+        if self.group and self.group_pattern:
+            raise ValueError("--group and --group-pattern both tell the groups: give one of them")
+        return self
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> "RecipeOptions":

@@ -55,3 +55,18 @@ def test_only_image_of_its_class_is_always_trained_on() -> None:
 def test_more_folds_than_images_are_refused() -> None:
     with pytest.raises(SettingsInvalid, match="--folds 10: there are 9 images to hold out"):
         deal(TARGETS[-9:], CONTENTS[-9:], 10, seed=0)
+
+
+def test_groups_share_a_fold_and_those_that_a_picture_connects_are_one() -> None:
+    targets, groups = np.array([0, 1] * 20), [f"patient {index // 4}" for index in range(40)]
+    pictures = [f"{index:03d}" for index in range(40)]
+    pictures[4] = pictures[39]
+    folds = deal(targets, pictures, 3, seed=0, groups=groups)
+    assert all(len(set(folds[start : start + 4].tolist())) == 1 for start in range(0, 40, 4))
+    assert folds[4] == folds[39]
+    assert set(folds.tolist()) == {0, 1, 2}
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    with pytest.raises(SettingsInvalid, match="--folds 4: there are 3 groups, 0 of which are always"):
+        deal(np.array([0, 1] * 6), CONTENTS[:12], 4, seed=0, groups=["a"] * 4 + ["b"] * 4 + ["c"] * 4)
