@@ -25,7 +25,7 @@ from server.compute.template import TEMPLATE
 from server.compute.warm_up import batch_sizes, warm_up
 from server.config import ServeSettings
 from server.queue.batch_policy import BatchLimits, CostModel
-from server.queue.worker import ThreadWorker, Worker
+from server.queue.worker import Others, ThreadWorker, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,8 @@ class Engine:
     """Images are decoded by threads beside the event loop, ahead of a device that shall not wait for them."""
     folder: PrivateFolder | None = None
     """What the workers share, also those that are started again."""
+    others: Others | None = None
+    """With whom it shares the workers."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ async def _open_in(pool: Pool, bundle: ModelBundle, settings: ServeSettings) -> 
             folder.remove()
         raise
     shares = slot.shares(BATCHES_A_CORE * cores)
-    return _cpu_engine(bundle, settings, first_settings, ready, shares, folder)
+    engine = _cpu_engine(bundle, settings, first_settings, ready, shares, folder)
+    return replace(engine, others=pool.contention(slot))
 
 
 async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:

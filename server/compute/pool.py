@@ -13,6 +13,7 @@ from functools import partial
 from fovea.errors import FoveaError, Unavailable
 from server.compute import wire
 from server.compute.backend import WorkItem
+from server.compute.contention import Contention
 from server.compute.loading import NO_MEMORY, Loading
 from server.compute.pool_memory import PoolMemory
 from server.compute.seat import Job, Seat, limit_s
@@ -59,6 +60,10 @@ class Pool:
                 raise
             self._loading.put_away_surplus(slot)
         return slot
+
+    def contention(self, slot: Slot) -> Contention:
+        """What its calls wait for."""
+        return Contention(slot, self._slots, self.seats)
 
     async def close(self) -> None:
         for slot in self._slots.values():
@@ -171,7 +176,7 @@ class Pool:
         items = [item.payload for item in batch.items]
         parts = wire.batch_frame(items, is_alone, by_place=seat.reads_arenas, slot=slot.number)
         self._turns.takes(slot.number, waiting.expected_s)
-        slot.running += 1
+        slot.running.add(waiting)
         answered = partial(self._answered, slot, waiting)
         lost = partial(self._lost, slot, waiting)
         seat.give(Job(parts, waiting.expected_s, limit_s(waiting.expected_s), answered, lost))
@@ -189,14 +194,14 @@ class Pool:
             self._end(slot, waiting, WorkerDied("the process that computed it died"))
             return
         if slot.is_able and not slot.is_removed:
-            slot.running -= 1
+            slot.running.discard(waiting)
             slot.waiting.appendleft(waiting)
             self._memory.may_have_room()
         else:
             self._end(slot, waiting, NeverBegun("the processes that compute died"))
 
     def _end(self, slot: Slot, waiting: Waiting, result: Computed | Exception) -> None:
-        slot.running -= 1
+        slot.running.discard(waiting)
         slot.last_used = time.monotonic()
         waiting.finish(result)
         if slot.may_leave:

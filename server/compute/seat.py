@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ class Job:
 
     parts: list[bytes | memoryview]
     expected_s: float
+    """Infinite where that is not known."""
     limit_s: float
     """What takes longer never ends."""
     answered: Callable[[bytes, bytes], None]
@@ -67,6 +70,8 @@ class Seat:
         self.reads_arenas = False
         self._restarts = Restarts()
         self._overdue: asyncio.TimerHandle | None = None
+        self._began = 0.0
+        """When the first of the jobs did."""
         self._is_ending = False
         self._restarting: asyncio.Task[None] | None = None
 
@@ -108,7 +113,7 @@ class Seat:
                 ready.set_exception(Unavailable("the compute process died as it loaded the model"))
 
         frame: list[bytes | memoryview] = [wire.frame(wire.SET_UP, to_json(settings))]
-        self.give(Job(frame, OPEN_WITHIN_S, OPEN_WITHIN_S, answered, lost))
+        self.give(Job(frame, math.inf, OPEN_WITHIN_S, answered, lost))
         result = await ready
         self.reads_arenas = result.reads_arenas
         return result
@@ -134,6 +139,12 @@ class Seat:
         if len(self.jobs) == 1:
             self._watch(job)
         self._connection.send(job.parts)
+
+    def remaining_s(self, now: float) -> float:
+        """Until its jobs are done, as far as is known of them."""
+        expected = [job.expected_s for job in self.jobs if job.expected_s < math.inf]
+        begun_s = now - self._began if self.jobs and self.jobs[0].expected_s < math.inf else 0.0
+        return sum(expected) - min(begun_s, *expected[:1], math.inf)
 
     async def end(self) -> None:
         self._is_ending = True
@@ -181,6 +192,7 @@ class Seat:
             self._overdue.cancel()
             self._overdue = None
         if job is not None:
+            self._began = time.monotonic()
             self._overdue = asyncio.get_running_loop().call_later(job.limit_s, self._hangs)
 
     def _hangs(self) -> None:

@@ -95,8 +95,8 @@ class Slot:
         self.needs_bytes = mapped_bytes
         """Of memory, as far as is known."""
         self.waiting: deque[Waiting] = deque()
-        self.running = 0
-        """Batches that processes have."""
+        self.running: set[Waiting] = set()
+        """Those that processes have."""
         self.is_loaded = False
         """In all processes that are there; else it is put away."""
         self.is_leaving = False
@@ -120,7 +120,18 @@ class Slot:
 
     @property
     def has_work(self) -> bool:
-        return bool(self.waiting) or self.running > 0
+        return bool(self.waiting or self.running)
+
+    def work_s(self, now: float) -> float:
+        """What its batches take of a core from now on, as far as is known."""
+        waiting_s = sum(waiting.expected_s for waiting in self.waiting)
+        return waiting_s + sum(each.batch.remaining_s(now) for each in self.running)
+
+    @property
+    def queued_s(self) -> float:
+        """The same of what is in its queue, before the pool."""
+        owner = self._shares[0].owner if self._shares else None
+        return owner.queued_s if owner is not None else 0.0
 
     @property
     def may_leave(self) -> bool:

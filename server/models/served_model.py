@@ -50,7 +50,7 @@ class ServedModel:
         drift = self.statistics.drifts["distances"]
         self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
         self.batcher: Batcher[WorkItem] = Batcher(
-            engine.workers, engine.limits, engine.costs, self.statistics.count_batch
+            engine.workers, engine.limits, engine.costs, self.statistics.count_batch, others=engine.others
         )
         self._ahead: AheadDecoder | None = None
         if engine.decode_ahead:

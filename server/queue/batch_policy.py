@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from server.errors import DeadlinePassed
 from server.queue.priorities import Item, PriorityQueue
-from server.queue.worker import Batch
+from server.queue.worker import Batch, Others
 
 P = TypeVar("P")
 
@@ -47,9 +47,14 @@ class BatchPolicy:
     """What the costs so far say of batches to come, within the limits."""
 
     def __init__(
-        self, limits: BatchLimits, costs: "CostModel", clock: Callable[[], float] = time.monotonic
+        self,
+        limits: BatchLimits,
+        costs: "CostModel",
+        clock: Callable[[], float] = time.monotonic,
+        others: Others | None = None,
     ) -> None:
         """`clock` is the one that arrivals, starts of batches and deadlines are on."""
+        self._others = others
         self._limits = limits
         self._costs = costs
         self._clock = clock
@@ -65,14 +70,20 @@ class BatchPolicy:
         size = self.batch_limit()
         return queued >= size and self._costs.predict_s(size) <= self._limits.target_batch_s
 
+    def work_s(self, images: int) -> float:
+        """What so many take a worker, in batches as large as may be."""
+        size = self.batch_limit()
+        return images * self._costs.predict_s(size) / size
+
     def wait_s(self, running: Collection[Batch[Any]], ahead: int) -> float:
         """Until an image is answered that comes after the running batches and those ahead in the queue."""
-        size = self.batch_limit()
+        own_s = self._costs.predict_s(1)
+        if self._others is not None:
+            return self._others.wait_s(self.work_s(ahead), own_s) + own_s
         now = self._clock()
         busy = [batch.remaining_s(now) for batch in running]
         soonest = 0.0 if len(busy) < self._limits.concurrency else min(busy)
-        per_image = self._costs.predict_s(size) / size / self._limits.concurrency
-        return soonest + ahead * per_image + self._costs.predict_s(1)
+        return soonest + self.work_s(ahead) / self._limits.concurrency + own_s
 
     def check_deadline(self, deadline: float, running: Collection[Batch[Any]], ahead: int | None) -> None:
         """Raises DeadlinePassed where it cannot be met; `ahead` is None before an idle worker."""

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Generic, TypeVar
 
-from server.errors import ComputeFailed, Draining, NoModelReady, Refused
+from server.errors import Draining, NoModelReady
 from server.queue.batch_policy import BatchLimits, BatchPolicy, CostModel
 from server.queue.priorities import Item, ItemResult, Priority, PriorityQueue
-from server.queue.worker import Batch, Computed, NeverBegun, Worker, WorkerDied
+from server.queue.worker import Batch, Computed, NeverBegun, Others, Worker, WorkerDied
 
 P = TypeVar("P")
 
@@ -32,14 +32,16 @@ class Batcher(Generic[P]):
         costs: CostModel | None = None,
         on_batch: Callable[[int, float], None] = lambda images, compute_s: None,
         clock: Callable[[], float] = time.monotonic,
+        others: Others | None = None,
     ) -> None:
         """A lone image goes to the first worker. `on_batch` is told each batch's good images and seconds."""
+        self._others = others
         self._on_batch = on_batch
         self.workers = workers
         self._limits = limits
         self._costs = costs or CostModel(clock=clock)
         self._clock = clock
-        self._policy = BatchPolicy(limits, self._costs, clock)
+        self._policy = BatchPolicy(limits, self._costs, clock, others)
         self._queue: PriorityQueue[P] = PriorityQueue()
         self._free: list[Worker[P]] = []
         self._running: dict[Worker[P], Batch[P]] = {}
@@ -65,6 +67,11 @@ class Batcher(Generic[P]):
     def queued(self) -> int:
         """Images that no worker has yet."""
         return len(self._queue)
+
+    @property
+    def queued_s(self) -> float:
+        """See `server.queue.worker.Owner`."""
+        return self._policy.work_s(len(self._queue))
 
     @property
     def running(self) -> int:
@@ -113,7 +120,7 @@ class Batcher(Generic[P]):
         if not self.has_workers:
             raise NoModelReady(self._why_lost or "the processes that compute are being started again")
         if deadline is not None:
-            is_idle = not self._queue and self._can_start()
+            is_idle = not self._queue and self._can_start() and not (self._others and self._others.is_busy)
             ahead = None if is_idle else self._ahead_of(priority)
             self._policy.check_deadline(deadline, self._running.values(), ahead)
 
@@ -124,7 +131,7 @@ class Batcher(Generic[P]):
     async def close(self) -> None:
         """Refuses what is queued and ends the workers, whatever they do."""
         self._is_closed = True
-        self._refuse_queued(Draining, "the server is shutting down")
+        self._queue.refuse(Draining, "the server is shutting down")
         await asyncio.gather(*(worker.end() for worker in self.workers))
 
     def available(self, worker: Worker[P]) -> None:
@@ -153,7 +160,7 @@ class Batcher(Generic[P]):
         if isinstance(result, WorkerDied) and not self._is_closed:
             self._try_again(batch, result, is_suspect and not isinstance(result, NeverBegun))
         elif isinstance(result, Exception):
-            _fail(batch, result)
+            batch.fail(result)
         else:
             self._answer(batch, result)
         self._look_soon()
@@ -162,12 +169,6 @@ class Batcher(Generic[P]):
         """Images that are computed before one that comes now, and after the batches that are running."""
         in_hand = sum(len(batch.items) for batch in self._in_hand.values())
         return in_hand + self._queue.ahead_of(priority)
-
-    def _refuse_queued(self, refusal: type[Refused], why: str) -> None:
-        for item in self._queue:
-            if not item.is_abandoned():
-                item.answer.set_exception(refusal(why))
-        self._queue = PriorityQueue()
 
     def _put_away(self, batch: Batch[P]) -> bool:
         """Its worker goes on to the one in hand, or is free; False where this was the one in hand."""
@@ -191,7 +192,7 @@ class Batcher(Generic[P]):
         """Once, and one by one: if it was one of the images that did it, then only that one fails."""
         for item in reversed(batch.items):
             if item.is_suspect and is_suspect:
-                _fail(batch, cause)
+                batch.fail(cause)
             elif item.is_given_up:
                 item.answer.cancel()
             elif not item.is_abandoned():
@@ -207,7 +208,7 @@ class Batcher(Generic[P]):
     def _look(self) -> None:
         self._look_is_due = False
         if self._why_lost and not self.has_workers:
-            self._refuse_queued(NoModelReady, self._why_lost)
+            self._queue.refuse(NoModelReady, self._why_lost)
         while self._queue and self._can_start() and self._is_due():
             items = self._take(self._share(), self._clock())
             if items:
@@ -292,11 +293,3 @@ class Batcher(Generic[P]):
             self._on_batch(good, result.compute_s)
         if result.is_typical:
             self._costs.observe(len(batch.items), result.seconds)
-
-
-def _fail(batch: Batch[P], cause: Exception) -> None:
-    for item in batch.items:
-        if not item.is_abandoned():
-            failure = ComputeFailed(f"the model failed on a batch of {len(batch.items)}: {cause}")
-            failure.__cause__ = cause
-            item.answer.set_exception(failure)

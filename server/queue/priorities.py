@@ -17,7 +17,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from server.errors import DeadlinePassed, Draining, QueueFull
+from server.errors import DeadlinePassed, Draining, QueueFull, Refused
 from server.queue.gate import Gate
 from server.queue.model_rooms import ModelRooms
 
@@ -285,6 +285,14 @@ class PriorityQueue(Generic[P]):
         except ValueError:
             return False
         return True
+
+    def refuse(self, refusal: type[Refused], why: str) -> None:
+        """Removes all."""
+        for waiting in (self._interactive, self._bulk):
+            while waiting:
+                item = waiting.popleft()
+                if not item.is_abandoned():
+                    item.answer.set_exception(refusal(why))
 
     def _waiting_of(self, item: Item[P]) -> deque[Item[P]]:
         return self._bulk if item.priority is Priority.BULK else self._interactive

@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from server.errors import ComputeFailed
 from server.queue.priorities import Item
 
 P = TypeVar("P")
@@ -53,9 +54,35 @@ class Batch(Generic[P]):
     def remaining_s(self, now: float) -> float:
         return max(0.0, self.started + self.expected_s - now)
 
+    def fail(self, cause: Exception) -> None:
+        """As a whole."""
+        for item in self.items:
+            if not item.is_abandoned():
+                failure = ComputeFailed(f"the model failed on a batch of {len(self.items)}: {cause}")
+                failure.__cause__ = cause
+                item.answer.set_exception(failure)
+
+
+class Others(Protocol):
+    """Other queues before the same workers, which take turns by time."""
+
+    @property
+    def is_busy(self) -> bool:
+        """A batch that is given to a worker now has to wait."""
+
+    def wait_s(self, ahead_s: float, own_s: float) -> float:
+        """Until a batch of so many seconds begins that comes after so many of its own queue.
+
+        Those that its queue's workers have are not counted in `ahead_s`.
+        """
+
 
 class Owner(Protocol[P]):
     """Who gives a worker its batches; is told in the event loop."""
+
+    @property
+    def queued_s(self) -> float:
+        """What is queued would take a worker so long."""
 
     def finished(self, batch: Batch[P], result: Computed | Exception) -> None:
         """The batch was computed, or failed as a whole: its worker, unless it is lost, can take another."""

@@ -18,9 +18,10 @@ from server.compute.pool import Pool
 from server.compute.slots import Slot
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 from server.compute.warm_up import WarmUp
-from server.errors import ComputeFailed, NoModelReady
+from server.errors import ComputeFailed, DeadlinePassed, NoModelReady
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.batcher import Batcher
+from server.queue.priorities import Priority
 from server.queue.worker import Computed
 from tests.server.event_loop import all_has_run, in_event_loop, until
 
@@ -127,7 +128,8 @@ class Served:
         costs = CostModel([(1, takes_s), (2, 2 * takes_s)], takes_s)
         limits = BatchLimits(max_batch_size, concurrency=cores)
         self.slots.append(slot)
-        self.batchers.append(Batcher(slot.shares(2 * cores), limits, costs))
+        contention = self.pool.contention(slot)
+        self.batchers.append(Batcher(slot.shares(2 * cores), limits, costs, others=contention))
         return len(self.slots) - 1
 
     def ask(self, model: int, images: int = 1) -> list["asyncio.Task[Any]"]:
@@ -173,6 +175,55 @@ async def test_no_model_starves_another_however_many_calls_it_has_and_however_lo
             await all_has_run()
         share = order.count(models.slots[quick].number) / len(order)
         assert 0.7 <= share <= 0.8, "three quick ones take as long as a slow one"
+        for call in calls:
+            call.cancel()
+
+
+def is_admitted(models: Served, model: int, within_s: float) -> bool:
+    """A call with this deadline; it is not put in the queue."""
+    try:
+        models.batchers[model].check_deadline(time.monotonic() + within_s, Priority.INTERACTIVE)
+    except DeadlinePassed:
+        return False
+    return True
+
+
+@in_event_loop
+async def test_a_deadline_is_foreseen_by_what_other_models_have_to_do_as_far_as_they_get_turns() -> None:
+    """Batches take minutes: the seconds of the test do not count. A half more is wanted for safety."""
+    async with served() as models:
+        long, short = await models.add(takes_s=6000.0), await models.add(takes_s=600.0)
+        assert is_admitted(models, short, 1.5 * 600), "all cores are free"
+        calls = models.ask(long)
+        await all_has_run()
+        assert not is_admitted(models, short, 1.5 * 6000), "the batch is not interrupted"
+        assert is_admitted(models, short, 1.5 * (6000 + 600) + 1)
+        models.processes[0].finish(6000.0)
+        await all_has_run()
+        calls += models.ask(short, 20)
+        await all_has_run()
+        calls += models.ask(long, 3)
+        await all_has_run()
+        assert not is_admitted(models, short, 1.5 * (2 * 21 - 0.5) * 600), "each of ours is a turn of theirs"
+        assert is_admitted(models, short, 1.5 * 2 * 21 * 600 + 1)
+        assert is_admitted(models, long, 1.5 * (20 * 600 + 4 * 6000) + 1), "but they have no more than 20"
+        assert not is_admitted(models, long, 1.5 * (19 * 600 + 4 * 6000))
+        for call in calls:
+            call.cancel()
+
+
+@in_event_loop
+async def test_a_deadline_is_foreseen_by_all_cores_and_by_what_waits_before_the_pool() -> None:
+    async with served(cores=2) as models:
+        busy, late = await models.add(takes_s=600.0), await models.add(takes_s=600.0)
+        calls = models.ask(busy)
+        await all_has_run()
+        assert is_admitted(models, late, 601.0), "a core is free"
+        calls += models.ask(busy, 19)  # of which its queue keeps 16
+        calls += models.ask(late, 10)
+        await all_has_run()
+        assert not is_admitted(models, late, 1.5 * ((10 + 11) / 2 + 0.5) * 600), "theirs are as many as ours"
+        assert is_admitted(models, late, 1.5 * ((10 + 11) / 2 + 1) * 600 + 1)
         for call in calls:
             call.cancel()
 

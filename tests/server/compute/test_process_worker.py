@@ -301,6 +301,10 @@ class Listener:
     def __init__(self) -> None:
         self.ended: list[Batch[WorkItem]] = []
 
+    @property
+    def queued_s(self) -> float:
+        return 0.0
+
     def finished(self, batch: Batch[WorkItem], result: Computed | Exception) -> None:
         self.ended.append(batch)
 
