@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainer.images.field import Pictures, Places
 from trainer.images.hashes import (
+    RADIUS,
     SIDE,
     Grey,
     PictureHashes,
@@ -41,6 +42,11 @@ LEAST_SPREAD: Final = 5.0
 NEAREST: Final = 3
 """Candidates of each picture that are looked at, of each part of the split: those of its own part, of which
 there may be thousands, must not hide that it is held out too."""
+WAITING: Final = 1_000_000
+"""Candidates that are gathered before those that are not among the nearest are dropped: bounds the memory."""
+PLACE, HOW, BOTH = 24, 7, 11
+"""Bits of a picture's place, of a comparison's, and of that with how many bits of the hashes differ: each
+candidate is packed into one number. So there may be 16 million pictures."""
 SKETCH_DISTANCE: Final = 0.15
 """From 1, the likeness of unaligned sketches of a copy, where those of another class have nothing in common;
 with less, alignment would be wasted."""
@@ -138,33 +144,56 @@ def _batches(places: Places) -> Iterator[Places]:
 def _candidates(hashes: PictureHashes, split: Places, mirrored: bool) -> Places:
     """int64 [m, 3]: places of two pictures, and of the comparison in which their hashes are nearest; of each
     first picture the few nearest ones of each part. `split` [n] are the parts."""
-    nearest = np.zeros((0, 4), np.int64)
+    parts = int(split.max(initial=0)) + 1
+    nearest, waiting = np.zeros((0, 4), np.int64), [np.zeros((0, 4), np.int64)]
+    wanted = np.full(len(split) * parts, RADIUS + 1)
     for how, comparison in enumerate(comparisons(mirrored)):
         queries = (hashes.mirrored if comparison.mirrored else hashes.plain)[comparison.part]
         base = hashes.plain[comparison.other]
         for first, second in close_pairs(queries, base, split):
-            differ = first != second
-            first, second = first[differ], second[differ]
             bits = np.bitwise_count(queries[first] ^ base[second]).astype(np.int64)
-            found = np.stack([first, second, bits, np.full_like(first, how)], 1)
-            if len(found):
-                nearest = _nearest(np.concatenate([nearest, _nearest(found, split)]), split)
-    return nearest[:, [0, 1, 3]]
+            nearer = (bits < wanted[first * parts + split[second]]) & (first != second)
+            waiting.append(np.stack([first, second, bits, np.full_like(first, how)], 1)[nearer])
+            if sum(map(len, waiting)) > WAITING:
+                nearest, waiting = _nearest(np.concatenate([nearest, *waiting]), split), []
+                _want_nearer(wanted, nearest, split, parts)
+    return _nearest(np.concatenate([nearest, *waiting]), split)[:, [0, 1, 3]]
 
 
 def _nearest(found: Places, split: Places) -> Places:
-    """Of [first, second, bits, how] each pair once, and of each first picture the NEAREST of each part."""
-    found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
-    found = found[_first_of(found[:, :2])]
-    found = found[np.lexsort((found[:, 2], split[found[:, 1]], found[:, 0]))]
-    starts = np.flatnonzero(_first_of(np.stack([found[:, 0], split[found[:, 1]]], 1)))
-    rank = np.arange(len(found)) - np.repeat(starts, np.diff([*starts, len(found)]))
-    return found[rank < NEAREST]
+    """Of [first, second, bits, how] each pair once, and of each first picture the NEAREST of each part.
+
+    What is ordered by is packed into one number: sorting those takes a twentieth of the time of rows.
+    """
+    first, second, bits, how = found.T
+    packed = np.sort((first << PLACE | second) << BOTH | bits << HOW | how)
+    packed = packed[_first_of(packed >> BOTH)]
+    first, second, bits = packed >> PLACE + BOTH, packed >> BOTH & _ones(PLACE), packed >> HOW & _ones(4)
+    parts = int(split.max(initial=0)) + 1
+    of_part = first * parts + split[second]
+    packed = np.sort((of_part << 4 | bits) << PLACE + HOW | second << HOW | packed & _ones(HOW))
+    of_part = packed >> PLACE + BOTH
+    starts = np.flatnonzero(_first_of(of_part))
+    rank = np.arange(len(packed)) - np.repeat(starts, np.diff([*starts, len(packed)]))
+    packed = packed[rank < NEAREST]
+    first, bits = (packed >> PLACE + BOTH) // parts, packed >> PLACE + HOW & _ones(4)
+    return np.stack([first, packed >> HOW & _ones(PLACE), bits, packed & _ones(HOW)], 1)
+
+
+def _want_nearer(wanted: Places, nearest: Places, split: Places, parts: int) -> None:
+    """Of pictures that have all they may have of a part: nearer than the last of these."""
+    of_part = nearest[:, 0] * parts + split[nearest[:, 1]]
+    last = np.flatnonzero(of_part[NEAREST - 1 :] == of_part[: 1 - NEAREST]) + NEAREST - 1
+    wanted[of_part[last]] = nearest[last, 2]
+
+
+def _ones(bits: int) -> int:
+    return (1 << bits) - 1
 
 
 def _first_of(keys: Places) -> npt.NDArray[np.bool_]:
-    """Which rows of sorted ones differ from the row before."""
-    return np.concatenate([np.ones(min(1, len(keys)), bool), (keys[1:] != keys[:-1]).any(1)])
+    """Which of sorted ones differ from the one before."""
+    return np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]])
 
 
 def _sketched_alike(pictures: Pictures, candidates: Places, mirrored: bool, least: float) -> Places:
