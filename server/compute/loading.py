@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 COMES_BACK_WITHIN_S: Final = 30.0
 """A model that was put away, or that needs others' memory; whoever waits longer is refused."""
 
+TRIES_OF_NEW: Final = 3
+"""Of a new version, with the pauses of `Restarts` between; then it is refused, until its files change."""
+
 NO_MEMORY: Final = "others that are in use have its memory"
 NOT_NOW: Final = "the model cannot be loaded now"
 IN_THE_LOG: Final = "the server's log says why"
@@ -56,6 +59,18 @@ class Loading:
         while slot := next((each for each in self._slots.values() if each.is_missing_in(seat)), None):
             slot.seats.add(seat)  # before it has it: who puts the model away meanwhile takes the seat out
             yield slot.settings_for(seat)
+
+    async def load_new(self, slot: Slot) -> None:
+        """As `load`, but tries again: another process found it good a moment ago."""
+        while not slot.is_loaded:
+            try:
+                await self.load(slot)
+            except FoveaError as error:
+                if slot.reloads.count == TRIES_OF_NEW - 1:
+                    raise
+                self._warn_of(slot, str(error))
+                await slot.reloads.pause()
+        slot.reloads.count = 0
 
     async def load(self, slot: Slot) -> None:
         """Raises BundleInvalid, Unavailable; TimeoutError where others in use leave no memory."""

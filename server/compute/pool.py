@@ -6,6 +6,7 @@ A model without work may be put away, when others need its memory, and comes bac
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -22,6 +23,8 @@ from server.compute.start_up import ProcessSettings
 from server.errors import DeadlinePassed, Draining
 from server.queue.turns import Turns
 from server.queue.worker import Batch, Computed, NeverBegun, WorkerDied
+
+logger = logging.getLogger(__name__)
 
 
 class Pool:
@@ -50,7 +53,7 @@ class Pool:
             slot = Slot(self._free_number(), settings, mapped_bytes, self)
             self._slots[slot.number] = slot
             try:
-                await self._loading.load(slot)
+                await self._loading.load_new(slot)
                 self._memory.check(slot)
             except BaseException as error:
                 self._forget(slot)
@@ -111,9 +114,18 @@ class Pool:
         self._dispatch()
 
     async def _open(self) -> None:
-        if not self._is_open:
-            await asyncio.gather(*(seat.open() for seat in self.seats if not seat.is_up))
-            self._is_open = True
+        """One process is enough: those that do not start now are tried again. Raises Unavailable."""
+        if self._is_open:
+            return
+        closed = [seat for seat in self.seats if not seat.is_up]
+        opened = await asyncio.gather(*(seat.open() for seat in closed), return_exceptions=True)
+        failed = {seat: error for seat, error in zip(closed, opened, strict=True) if error is not None}
+        if len(failed) == len(self.seats):
+            raise failed[closed[0]]
+        self._is_open = True
+        for seat, error in failed.items():
+            logger.error("a compute process does not start, and is tried again", extra={"reason": str(error)})
+            seat.restart_soon()
 
     def _free_number(self) -> int:
         return next(number for number in range(2**16) if number not in self._slots)

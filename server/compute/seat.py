@@ -177,7 +177,11 @@ class Seat:
             self._pool.died(self)
         self._lose_jobs()
         if was_up:  # else whoever opens it hears of it
-            self._restarting = asyncio.create_task(self._restart())
+            self.restart_soon()
+
+    def restart_soon(self) -> None:
+        """It is not there; after ever longer pauses it is tried to start it."""
+        self._restarting = asyncio.create_task(self._restart())
 
     def _lose_jobs(self) -> None:
         """The last one first: that was not begun."""

@@ -38,6 +38,10 @@ class Process:
     started: ClassVar[list["Process"]] = []
     may_start: ClassVar[asyncio.Event | None] = None
     refused_slot: ClassVar[int | None] = None
+    failures: ClassVar[list[Exception]] = []
+    """Of the next starts."""
+    refusals: ClassVar[list[Exception]] = []
+    """Of the next models that are set up."""
 
     def __init__(self, seat: seat_module.Seat) -> None:
         self.seat = seat
@@ -57,6 +61,8 @@ class Process:
     async def open_empty(self) -> None:
         if self.may_start is not None:
             await self.may_start.wait()
+        if self.failures:
+            raise self.failures.pop()
         self.is_open = True
 
     def send(self, parts: Sequence[bytes | memoryview]) -> None:
@@ -80,7 +86,7 @@ class Process:
 
     def _set_up(self, settings: ProcessSettings) -> None:
         gone = BundleInvalid("its files are gone") if settings.slot == self.refused_slot else None
-        if (refusal := self.refuses or gone) is not None:
+        if (refusal := self.refuses or gone or (self.refusals.pop() if self.refusals else None)) is not None:
             self.seat.received(wire.REFUSED, to_json(ProcessRefusal.of(refusal)))
             return
         self.slots.add(settings.slot)
@@ -424,6 +430,30 @@ async def test_a_model_that_is_closed_is_not_tried_again() -> None:
             await until(lambda: models.slots[model].reloads.count > 0)
             await models.batchers[model].close()
             await until(lambda: models.slots[model].coming_back is None)
+
+
+@in_event_loop
+async def test_processes_that_do_not_start_at_first_are_started_later_if_one_does() -> None:
+    async with served(cores=2) as models:
+        Process.failures[:] = [Unavailable("no memory")] * 2
+        with pytest.raises(Unavailable, match="no memory"):
+            await models.add()
+        Process.failures[:] = [Unavailable("no memory")] * 1
+        model = await models.add()
+        assert models.batchers[model].has_workers
+        await until(lambda: all(seat.is_up for seat in models.pool.seats))
+        assert all(seat in models.slots[model].seats for seat in models.pool.seats)
+
+
+@in_event_loop
+async def test_a_new_model_that_a_process_refuses_for_a_moment_is_there_after_it() -> None:
+    async with served() as models:
+        Process.refusals[:] = [Unavailable("no memory"), BundleInvalid("its store is away")]
+        assert models.slots[await models.add()].is_loaded
+        Process.refusals[:] = [BundleInvalid("its store is away")] * 3
+        with pytest.raises(BundleInvalid, match="away"):
+            await models.add()
+        assert models.processes[0].slots == {models.slots[0].number}
 
 
 @in_event_loop
