@@ -1,12 +1,13 @@
 """The server's settings: each is a flag, a variable FOVEA_SERVE_... and a default."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from fovea.capture.options import HourlyCaptureOptions
 from fovea.command_line import flag
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
@@ -70,10 +71,8 @@ _MODELS: Final = (
 )
 
 
-class ServeSettings(ProgramSettings):
-    """Serves a published model: gRPC, with health and reflection, on --port, and HTTP on --http-port."""
-
-    model_config = SettingsConfigDict(env_prefix="FOVEA_SERVE_")
+class ServingOptions(ProgramSettings):
+    """All but what is captured."""
 
     models: CommaSeparated = Field(
         (),
@@ -222,7 +221,7 @@ class ServeSettings(ProgramSettings):
     )
 
     @model_validator(mode="after")
-    def _there_is_a_model(self) -> "ServeSettings":
+    def _there_is_a_model(self) -> Self:
         if not self.models and self.model_root is None:
             raise ValueError(f"--models (or FOVEA_SERVE_MODELS) is missing: {_MODELS}")
         if self.models and self.model_root is not None:
@@ -254,7 +253,7 @@ class ServeSettings(ProgramSettings):
         return value
 
     @model_validator(mode="after")
-    def _certificate_has_a_key(self) -> "ServeSettings":
+    def _certificate_has_a_key(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             given, missing = ("key", "cert") if self.tls_cert is None else ("cert", "key")
             raise ValueError(f"--tls-{given} needs --tls-{missing} beside it")
@@ -271,7 +270,7 @@ class ServeSettings(ProgramSettings):
         return value
 
     @model_validator(mode="after")
-    def _web_tokens_have_issuer_and_audience(self) -> "ServeSettings":
+    def _web_tokens_have_issuer_and_audience(self) -> Self:
         given = {name: getattr(self, name) is not None for name in _OF_WEB_TOKENS}
         if any(given.values()) and not all(given.values()):
             missing = next(name for name, is_given in given.items() if not is_given)
@@ -280,14 +279,14 @@ class ServeSettings(ProgramSettings):
         return self
 
     @model_validator(mode="after")
-    def _tokens_can_be_known(self) -> "ServeSettings":
+    def _tokens_can_be_known(self) -> Self:
         for name, is_open in (("open_metrics", self.open_metrics), ("open_health", self.open_health)):
             if not is_open and self.token_file is None and self.jwt_jwks is None:
                 raise ValueError(f"--no-{flag(name)[2:]} needs --token-file or --jwt-jwks beside it")
         return self
 
     @model_validator(mode="after")
-    def _largest_call_can_be_admitted(self) -> "ServeSettings":
+    def _largest_call_can_be_admitted(self) -> Self:
         if self.max_images_per_call > self.queue_capacity:
             raise ValueError(
                 f"--max-images-per-call ({self.max_images_per_call}) must not be more than "
@@ -315,3 +314,9 @@ class ServeSettings(ProgramSettings):
         """The largest call that can be admitted, with room for what surrounds the images."""
         images = min(self.max_images_per_call * self.max_image_bytes, self.max_inflight_bytes)
         return min(images + 1024 * 1024, LARGEST_MESSAGE_BYTES)
+
+
+class ServeSettings(HourlyCaptureOptions, ServingOptions):
+    """Serves a published model: gRPC, with health and reflection, on --port, and HTTP on --http-port."""
+
+    model_config = SettingsConfigDict(env_prefix="FOVEA_SERVE_")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from dataclasses import asdict, dataclass
 
 from fovea.errors import ExitCode
@@ -14,6 +15,7 @@ from server.fronts.call_server import CallServer, Door
 from server.fronts.count import fronts_of
 from server.fronts.fronts import Fronts
 from server.fronts.page import Page, SummedCallMetrics
+from server.models.captures import captures_of
 from server.models.catalogue import Catalogue
 from server.models.served_model import ServedModel
 from server.models.watchers import Watchers
@@ -77,7 +79,8 @@ class Server:
         self._metrics = Metrics(calls_elsewhere, several=settings.has_several)
         self._health = Health()
         self._models: Catalogue[ServedModel] = Catalogue(settings.default_model)
-        self._watchers = Watchers(settings, self._models, self._metrics)
+        self._captures = captures_of(settings, self._metrics)
+        self._watchers = Watchers(settings, self._models, self._metrics, self._captures)
         self._door = self._fronts(page) if page else self._own_door()
         self._telling: asyncio.Task[None] | None = None
 
@@ -133,6 +136,8 @@ class Server:
         self._show_readiness()
         await self._door.has_heard()
         self._telling = asyncio.create_task(self._tell_readiness())
+        if self._captures is not None:
+            self._captures.begin()
         facts = {
             **self._models_facts(),
             "tls": self._certificates.kind if self._certificates else "off",
@@ -162,14 +167,21 @@ class Server:
         self._watchers.look_now()
 
     async def drain(self) -> bool:
-        """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut."""
+        """Serves on for the drain delay, then finishes what is in flight. False when calls had to be cut.
+
+        What was captured of it is written in what is left of the grace.
+        """
         if self._telling is not None:
             self._telling.cancel()
         self._health.set_ready(False)
         self._door.follow_health()
         if self._models.live:
             await asyncio.sleep(self._settings.drain_delay_s)
-        return await self._door.drain(self._settings.grace_s)
+        ends = time.monotonic() + self._settings.grace_s
+        drained = await self._door.drain(self._settings.grace_s)
+        if self._captures is not None:
+            await self._captures.close(ends - time.monotonic())
+        return drained
 
     async def _tell_readiness(self) -> None:
         """Without a process that computes, or one that answers, others shall get the calls."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,9 @@ from fovea.model.measured import Metrics
 
 Counts = npt.NDArray[np.int64]
 """Predictions of each class, or of whatever else is counted: int64 [classes]."""
+
+DRIFT_FACTOR: Final = 1.5
+"""How many times as frequent or as rare a class is that drifts."""
 
 _Z99: Final = 2.326
 """The normal distribution's 99th percentile."""
@@ -38,6 +42,20 @@ def psi_by_chance(seen_images: int, reference_images: int, classes: int) -> floa
     spread = 2 / (9 * freedom)
     chi_squared = freedom * (1 - spread + _Z99 * math.sqrt(spread)) ** 3
     return chi_squared * (1 / seen_images + 1 / reference_images)
+
+
+def drifting_classes(seen: Counts, reference: Counts) -> list[int]:
+    """The classes whose share is another: by a factor of DRIFT_FACTOR at least, and by more than by chance.
+
+    By chance one class of all is among them once in a hundred: the test of two proportions, its level divided
+    by the number of classes (Bonferroni). There must be an image in each of the two.
+    """
+    images, reference_images = int(seen.sum()), int(reference.sum())
+    p, q, pooled = _shares(seen), _shares(reference), _shares(seen + reference)
+    deviation = np.sqrt(pooled * (1 - pooled) * (1 / images + 1 / reference_images))
+    by_chance = NormalDist().inv_cdf(1 - 0.01 / (2 * len(seen)))
+    is_far = np.abs(np.log(p / q)) >= math.log(DRIFT_FACTOR)
+    return np.flatnonzero(is_far & (np.abs(p - q) > by_chance * deviation)).tolist()
 
 
 def predicted_on_held_out(labels: Sequence[str], metrics: Metrics) -> Counts:

@@ -2,6 +2,5 @@
 
 For the programs: `storage` (`open_folder`, `open_reachable`, `LocalFolder`), `folder` (`Folder`, `Entry`),
 `patience.wait_for_stores`, `conditional_puts.require_conditional_puts`, `extras.is_installed`, and of
-`local_listing` and
-`object_keys` what the trainer's own listing needs.
+`local_listing` and `object_keys` what the trainer's own listing needs.
 """

@@ -2,5 +2,6 @@
 
 For the rooms above: `model` (`Model`, `Models`, `Versions`, `Classified`, `CallTimes`, `ModelFigures`),
 `served_model` (`ServedModel`, `LoadedModels`), `catalogue.Catalogue`, `watchers.Watchers`,
+`captures.Captures`,
 `folders.name_of`, `following.VersionSearch`.
 """

@@ -16,6 +16,7 @@ from server.compute.engine import Engine
 from server.compute.wants import DISTANCE, details_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
+from server.models.captures import Captures
 from server.models.distances import MeasuredDistances
 from server.models.folders import named, shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
@@ -32,7 +33,12 @@ class ServedModel:
     """A warmed model with the queue before it."""
 
     def __init__(
-        self, engine: Engine, settings: ServeSettings, metrics: ModelMetrics, name: str = ""
+        self,
+        engine: Engine,
+        settings: ServeSettings,
+        metrics: ModelMetrics,
+        name: str = "",
+        captures: Captures | None = None,
     ) -> None:
         """Is called in the event loop that will serve it. `name` is another than its contract's."""
         self.bundle = engine.bundle
@@ -49,6 +55,8 @@ class ServedModel:
         self.statistics = ModelStatistics(metrics, self.contract, self.precision)
         drift = self.statistics.drifts["distances"]
         self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
+        classes = self.statistics.drifts["classes"]
+        self._captures = captures.of_model(self.contract, self.identity, classes) if captures else None
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch, others=engine.others
         )
@@ -65,12 +73,14 @@ class ServedModel:
         self.watch(item)
         if self._ahead is not None:
             await self.decode_ahead(item, deadline, priority)
-        return self.counted(await self.batcher.classify(item, deadline, priority), item.wants)
+        return self.counted(await self.batcher.classify(item, deadline, priority), item.wants, item.file)
 
     def watch(self, item: WorkItem) -> None:
-        """Of some images the distance is wanted for the metrics."""
+        """Of some images the distance is wanted for the metrics; any may be captured that comes as a file."""
         if self._distances.is_sampled and self._distances.draw():
             item.wants |= DISTANCE
+        if self._captures is not None and not item.is_crop:
+            item.file = item.content
 
     @property
     def decodes_ahead(self) -> bool:
@@ -83,8 +93,13 @@ class ServedModel:
             self.batcher.check_deadline(deadline, priority)
             await self._ahead.decode(item, deadline)
 
-    def counted(self, answer: ItemResult, wants: int = 0) -> Classified:
-        """What the queue gave of an image that wanted these, as its caller gets it."""
+    def counted(
+        self, answer: ItemResult, wants: int = 0, file: bytes | memoryview | None = None
+    ) -> Classified:
+        """What the queue gave of an image that wanted these, as its caller gets it.
+
+        `file` is its encoded bytes where they may be captured.
+        """
         details = details_of(answer.row, wants, len(self.contract.labels)) if wants else None
         probabilities = details.probabilities if details else answer.row
         best = int(probabilities.argmax())
@@ -98,7 +113,10 @@ class ServedModel:
         if details and details.distance is not None:
             self._distances.count(details.distance)
         took = answer.decode_s, answer.queue_s, answer.compute_s
-        return Classified(probabilities, best, abstained, answer.batch_size, *took, details)
+        classified = Classified(probabilities, best, abstained, answer.batch_size, *took, details)
+        if self._captures is not None and file is not None:
+            self._captures.offer(file, classified)
+        return classified
 
     @property
     def has_workers(self) -> bool:

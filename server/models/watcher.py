@@ -15,6 +15,7 @@ from server.background import in_background
 from server.compute.engine import Shared, open_engine
 from server.config import ServeSettings
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused
+from server.models.captures import Captures
 from server.models.demand import Demand
 from server.models.following import Candidate, VersionSearch
 from server.models.served_model import LoadedModels, ServedModel
@@ -47,6 +48,7 @@ class Watcher:
         models: LoadedModels[ServedModel],
         metrics: ModelMetrics,
         among: Among | None = None,
+        captures: Captures | None = None,
     ) -> None:
         """`among` is of a server of several models. Raises SettingsInvalid where `folder` is none's URI."""
         self._folder = folder
@@ -54,6 +56,7 @@ class Watcher:
         self._models = models
         self._metrics = metrics
         self._among = among
+        self._captures = captures
         cache = str((settings.model_cache or versions.default_cache()) / "models")
         about = {"model": among.name} if among else {}
         self._search = VersionSearch(folder, settings.version, cache, about)
@@ -174,10 +177,11 @@ class Watcher:
         logger.debug("a version is fetched and verified", extra=self._facts(version))
         try:
             if among is None:
-                return ServedModel(await open_engine(bundle, settings), settings, self._metrics)
+                engine, name = await open_engine(bundle, settings), ""
+                return ServedModel(engine, settings, self._metrics, name, self._captures)
             async with among.turn:
                 engine = await open_engine(bundle, settings, among.shared)
-                return ServedModel(engine, settings, self._metrics, among.name)
+                return ServedModel(engine, settings, self._metrics, among.name, self._captures)
         except BundleInvalid:
             await self._drop_cached(bundle)
             raise

@@ -13,6 +13,7 @@ from server.background import in_background
 from server.compute.engine import shared_engine
 from server.config import ServeSettings
 from server.errors import ModelUnknown
+from server.models.captures import Captures
 from server.models.catalogue import Catalogue
 from server.models.folders import name_of
 from server.models.served_model import LoadedModels, ServedModel
@@ -25,11 +26,18 @@ logger = logging.getLogger(__name__)
 class Watchers:
     """See `Versions`. Lives in the event loop that serves; what takes long is done in threads."""
 
-    def __init__(self, settings: ServeSettings, models: Catalogue[ServedModel], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        models: Catalogue[ServedModel],
+        metrics: Metrics,
+        captures: Captures | None = None,
+    ) -> None:
         """Raises SettingsInvalid."""
         self._settings = settings
         self._models = models
         self._metrics = metrics
+        self._captures = captures
         self._shared = shared_engine(settings) if settings.has_several else None
         self._turn = asyncio.Lock()
         self._watchers: dict[str, Watcher] = {}
@@ -115,7 +123,9 @@ class Watchers:
         loaded = self._models.add(name)
         metrics.queued_images.set_function(lambda: loaded.queued)
         metrics.ready.set_function(lambda: _is_ready(loaded))
-        watcher = self._watchers[name] = Watcher(folder, self._settings, loaded, metrics, among)
+        watcher = self._watchers[name] = Watcher(
+            folder, self._settings, loaded, metrics, among, self._captures
+        )
         return watcher
 
     def _check_default(self) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fovea.model.bundle import BundleContract, Precision
-from fovea.model.distance import Counts, abstentions, predicted_on_held_out, psi, psi_by_chance, tenths
+from fovea.model.distance import (
+    Counts,
+    abstentions,
+    drifting_classes,
+    predicted_on_held_out,
+    psi,
+    psi_by_chance,
+    tenths,
+)
 from fovea.model.measured import CONFIDENCE_BINS, Metrics
 from fovea.truth.expected import Answers, expected_accuracy
 
@@ -67,6 +75,11 @@ class DriftGauge:
         if not self._is_enough(latest):
             return math.nan
         return psi_by_chance(int(latest.sum()), int(self._reference.sum()), len(latest))
+
+    def drifting(self) -> list[int]:
+        """The classes that are predicted more or less often now; none until there are enough predictions."""
+        latest = self._latest()
+        return drifting_classes(latest, self._reference) if self._is_enough(latest) else []
 
     def _is_enough(self, latest: Counts) -> bool:
         return bool(len(latest) > 1 and latest.sum() >= self._window.images and self._reference.sum() > 0)

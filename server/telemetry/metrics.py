@@ -1,10 +1,16 @@
 """What Prometheus sees, on a registry of its own."""
 
+from typing import Final
+
 import prometheus_client as prometheus
 from prometheus_client.registry import Collector
 
+from fovea.capture.reasons import REASONS
 from server.telemetry.call_metrics import OwnCallMetrics
 from server.telemetry.model_metrics import ModelFamilies, ModelMetrics
+
+LOST: Final = ("store", "too_large")
+"""Why a capture is."""
 
 
 class Metrics:
@@ -27,6 +33,18 @@ class Metrics:
         self._families = ModelFamilies(self.registry, several=several)
         self.inflight_images = self._gauge("inflight_images", "Images admitted and not yet answered.")
         self.inflight_bytes = self._gauge("inflight_bytes", "Bytes of the images in flight.")
+        self.captured = self._counter(
+            "captured", "Answers that were written to the captures, by reason.", "reason"
+        )
+        self.captures_lost = self._counter(
+            "captures_lost",
+            "Answers that were chosen and not written: the store failed, or one is too_large for a window.",
+            "why",
+        )
+        for reason in REASONS:
+            self.captured.labels(reason)
+        for why in LOST:
+            self.captures_lost.labels(why)
         prometheus.ProcessCollector(registry=self.registry)
 
     def of_model(self, name: str) -> ModelMetrics:
@@ -36,6 +54,9 @@ class Metrics:
     def forget_model(self, name: str) -> None:
         """One of several is not served any more."""
         self._families.remove(name)
+
+    def _counter(self, name: str, text: str, label: str) -> prometheus.Counter:
+        return prometheus.Counter(f"fovea_{name}", text, (label,), registry=self.registry)
 
     def _gauge(self, name: str, text: str) -> prometheus.Gauge:
         return prometheus.Gauge(f"fovea_{name}", text, registry=self.registry)

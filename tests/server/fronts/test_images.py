@@ -11,11 +11,13 @@ import threading
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fovea.capture.reading import read_captures
 from fovea.errors import ImageInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
@@ -33,6 +35,7 @@ from server.fronts.images import FrontImages
 from server.fronts.page import Page
 from server.fronts.remote import Owner, RemoteModel
 from server.fronts.told import LiveModel
+from server.models.captures import captures_of
 from server.models.served_model import ServedModel
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.priorities import Priority
@@ -54,7 +57,7 @@ class Ends:
         classifier: Classifier,
         size_bytes: int,
         ahead: bool,
-        distance_sample: float,
+        options: dict[str, Any],
     ) -> None:
         self.gate = threading.Semaphore(0)
         self.failure: Exception | None = None
@@ -63,8 +66,10 @@ class Ends:
         worker = ThreadWorker[Any](self._gated)
         engine = Engine(bundle, CPU, "fp32", [worker], BatchLimits(4), CostModel(), ahead)
         self.metrics = Metrics()
-        settings = ServeSettings(models="unused", distance_sample=distance_sample)
-        self.served = ServedModel(engine, settings, self.metrics.of_model("pets"))
+        settings = ServeSettings(models="unused", **options)
+        self.captures = captures_of(settings, self.metrics)
+        model_metrics = self.metrics.of_model("pets")
+        self.served = ServedModel(engine, settings, model_metrics, captures=self.captures)
         self.images = FrontImages(1, size_bytes, {GENERATION: self.served})
         self.arena = Arena(self.images.descriptor, size_bytes)
         self.owner = Owner(self.arena, Page.create(2))
@@ -122,9 +127,9 @@ async def both_ends(
     size_bytes: int = 64 * mmap.PAGESIZE,
     *,
     ahead: bool = True,
-    distance_sample: float = 0,
+    **options: Any,
 ) -> AsyncIterator[Ends]:
-    ends = Ends(bundle, classifier, size_bytes, ahead, distance_sample)
+    ends = Ends(bundle, classifier, size_bytes, ahead, options)
     await ends.connect()
     try:
         yield ends
@@ -167,6 +172,26 @@ async def test_distances_that_only_the_metrics_want_are_no_callers(
         add_details(response, ends.model, answer.details, wants)
         assert response == pb.ClassifyResponse()
     assert len(answers[1].details.logits) == len(tiny.LABELS)
+
+
+@in_event_loop
+async def test_what_is_captured_is_the_image_that_was_answered(
+    tiny_bundle: ModelBundle, tiny_classifier: Classifier, tmp_path: Path
+) -> None:
+    """Its place in the arena is another image's by then."""
+    for ahead in (True, False):
+        options: dict[str, Any] = {"capture": str(tmp_path / str(ahead)), "capture_share": 1.0}
+        async with both_ends(tiny_bundle, tiny_classifier, ahead=ahead, **options) as ends:
+            ends.open_gate()
+            answers = [await ends.classify(image) for image in IMAGES]
+            await ends.classify(crops_of(IMAGES[:1])[0].tobytes(), is_crop=True)
+            assert ends.captures is not None
+            ends.captures.begin()
+            await ends.captures.close(60)
+        captured = list(read_captures(str(tmp_path / str(ahead))))
+        assert [row.image for row in captured] == list(IMAGES)
+        labels = tiny_bundle.contract.labels
+        assert [row.label for row in captured] == [labels[answer.best] for answer in answers]
 
 
 @in_event_loop
