@@ -73,3 +73,22 @@ def test_finer_bins_are_put_together_to_tenths() -> None:
 
 def test_images_that_the_model_abstained_from_are_told_from_the_others() -> None:
     assert distance.abstentions(3, 10).tolist() == [3, 7]
+
+
+def test_classes_drift_that_are_another_share_by_more_than_chance_and_by_enough() -> None:
+    reference = np.array([500, 300, 150, 50], np.int64)
+    assert distance.drifting_classes(np.array([5000, 3000, 1500, 500], np.int64), reference) == []
+    assert distance.drifting_classes(np.array([3000, 3000, 3500, 500], np.int64), reference) == [0, 2], (
+        "rarer, more often"
+    )
+    assert distance.drifting_classes(np.array([5600, 2400, 1500, 500], np.int64), reference) == [], (
+        "too little"
+    )
+    assert distance.drifting_classes(np.array([50, 30, 12, 8], np.int64), reference) == [], "by chance"
+
+
+def test_without_drift_a_class_is_said_to_drift_once_in_a_hundred_times() -> None:
+    generator = np.random.default_rng(3)
+    shares = np.full(10, 0.1)
+    drawn = [(generator.multinomial(1000, shares), generator.multinomial(400, shares)) for _ in range(1000)]
+    assert sum(bool(distance.drifting_classes(*pair)) for pair in drawn) <= 20
