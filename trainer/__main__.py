@@ -22,6 +22,8 @@ from trainer.config import (
     LabelsSettings,
     LookSettings,
     LrFindSettings,
+    PromoteSettings,
+    RollbackSettings,
     TrainSettings,
 )
 from trainer.options import MachineOptions
@@ -32,6 +34,8 @@ AnySettings = (
     | LabelsSettings
     | EvaluateSettings
     | CompareSettings
+    | PromoteSettings
+    | RollbackSettings
     | ExportSettings
     | InspectSettings
     | LookSettings
@@ -42,6 +46,8 @@ COMMANDS = {
     "labels": "find the labels that are most likely wrong",
     "evaluate": "measure a released model on new labelled images",
     "compare": "replay labelled images through two released models: what changed, and is it worse?",
+    "promote": "make a version, or a candidate, the latest",
+    "rollback": "make the version the latest that was so before",
     "inspect": "show what a released model is and where it comes from",
     "export": "gate and publish a finished run again",
     "look": "make a page of what a trained network sees in an image",
@@ -52,6 +58,8 @@ SETTINGS: dict[str, type[AnySettings]] = {
     "labels": LabelsSettings,
     "evaluate": EvaluateSettings,
     "compare": CompareSettings,
+    "promote": PromoteSettings,
+    "rollback": RollbackSettings,
     "inspect": InspectSettings,
     "export": ExportSettings,
     "look": LookSettings,
@@ -71,6 +79,8 @@ def main() -> ExitCode | None:
             _examine(settings)
         elif isinstance(settings, CompareSettings):
             _compare(settings)
+        elif isinstance(settings, (PromoteSettings, RollbackSettings)):
+            _move_latest(settings)
         elif isinstance(settings, LookSettings):
             _look(settings)
         elif isinstance(settings, LabelsSettings):
@@ -93,6 +103,15 @@ def _compare(settings: CompareSettings) -> None:
     from trainer.compare import command  # imports onnxruntime
 
     command.compare(settings)
+
+
+def _move_latest(settings: PromoteSettings | RollbackSettings) -> None:
+    from trainer.compare import promoting  # imports onnxruntime
+
+    if isinstance(settings, PromoteSettings):
+        promoting.promote(settings)
+    else:
+        promoting.rollback(settings)
 
 
 def _look(settings: LookSettings) -> None:

@@ -1,12 +1,13 @@
 """The settings of each command, put together from groups of options."""
 
-from typing import Final
+from typing import Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from trainer.options import (
     BundleOptions,
+    CacheOptions,
     ComparisonOptions,
     DataOptions,
     EvaluationOptions,
@@ -18,8 +19,10 @@ from trainer.options import (
     LogOptions,
     LookOptions,
     MachineOptions,
+    ModelOptions,
     ModelsOptions,
     OutputOptions,
+    PromotionOptions,
     PublishingOptions,
     RankOptions,
     RecipeOptions,
@@ -38,6 +41,7 @@ class TrainSettings(
     LogOptions,
     MachineOptions,
     RankOptions,
+    GuardOptions,
     PublishingOptions,
     RunOptions,
     FitOptions,
@@ -47,12 +51,20 @@ class TrainSettings(
 ):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
 
+    @model_validator(mode="after")
+    def _guards_have_a_use(self) -> Self:
+        if self.guard_class and self.promote != "better":
+            raise ValueError("--guard-class is of --promote better")
+        return self
+
 
 class LabelsSettings(LogOptions, MachineOptions, LabelErrorOptions, FitOptions, RecipeOptions, DataOptions):
     """Find the labels that are most likely wrong, by trainings that each hold a part of the images out."""
 
 
-class ExportSettings(LogOptions, MachineOptions, PublishingOptions, ModelsOptions, FinishedRunOptions):
+class ExportSettings(
+    LogOptions, MachineOptions, GuardOptions, PublishingOptions, ModelsOptions, FinishedRunOptions
+):
     """Export, gate and publish a finished run again, from its checkpoint."""
 
 
@@ -66,6 +78,25 @@ class CompareSettings(
     LogOptions, MachineOptions, ComparisonOptions, GuardOptions, ImageOptions, DataOptions, BundleOptions
 ):
     """Compare two released models on the same images: every answer that changed; is the new one worse?"""
+
+
+class PromoteSettings(
+    LogOptions, MachineOptions, PromotionOptions, GuardOptions, CacheOptions, BundleOptions
+):
+    """Make a version the latest, or a candidate the next version and the latest; who and why is kept."""
+
+    data: str | None = Field(
+        None,
+        min_length=1,
+        description="labelled images, as `compare` takes them: promote it only if it is not worse on them "
+        "than the latest",
+    )
+
+
+class RollbackSettings(LogOptions, MachineOptions, PromotionOptions, CacheOptions, ModelOptions):
+    """Make the version the latest that was so before; who and why is kept."""
+
+    to: int | None = Field(None, ge=1, description="the version; default: the one before the latest")
 
 
 class LookSettings(LogOptions, LookOptions):

@@ -1,8 +1,9 @@
 """The commands: each is one function that reads downwards."""
 
 import time
+from collections.abc import Sequence
 
-from fovea.errors import DataInvalid
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.model.versions import published
 from fovea.settings import as_saved
 from fovea.stopping import Stopping
@@ -25,7 +26,7 @@ from trainer.network.precision import choose_precision
 from trainer.preparation import Start, confirm_alike, list_images, prepare, read_data
 from trainer.ranks.group import ALONE, Ranks
 from trainer.recipe import check_triangles, find_learning_rate, recipe_of
-from trainer.release.publishing import Terms, describe_refusal
+from trainer.release.publishing import Terms, describe_refusal, describe_worse
 from trainer.release.release import Released, read_released, release
 from trainer.report.rate_curve import write_curve
 from trainer.resuming import check_same, read_settings, with_continued
@@ -97,6 +98,7 @@ def train(settings: TrainSettings, ranks: Ranks = ALONE) -> None:
         print(describe_finished(run))
         return
     start = prepare(settings, ranks)
+    _check_guards(settings, start.data.labels)
     run = run.claim()
     with run.locked(), tracked(run, start, settings).told() as tracking:
         decision = _begin_run(run, start, settings, stopping)
@@ -122,6 +124,12 @@ def train(settings: TrainSettings, ranks: Ranks = ALONE) -> None:
         run.write_record(SUMMARY_FILE, summary)
         tell_outcome(tracking, run, released)
     _print_and_check(describe(summary, decision, fit_record, released), released, run, settings.models)
+
+
+def _check_guards(settings: TrainSettings, labels: Sequence[str]) -> None:
+    """Before it is trained."""
+    if unknown := [guard for guard in settings.guard_class if guard not in labels]:
+        raise SettingsInvalid(f"--guard-class: there is no image of a class {unknown[0]!r}")
 
 
 def _open_run(settings: TrainSettings) -> RunFolder:
@@ -169,6 +177,8 @@ def _print_and_check(text: str, released: Released, run: RunFolder, models: str)
     try:
         print(text, flush=True)
     finally:  # also when nobody reads what is printed
+        if released.refusal and released.is_worse:
+            raise DataInvalid(describe_worse(run, released.refusal, released.uri))
         if released.refusal:
             raise DataInvalid(describe_refusal(run, released.refusal, models))
 

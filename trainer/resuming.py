@@ -19,6 +19,7 @@ CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "targe
 CHANGEABLE: Final = {
     *("device", "threads", "log_level", "log_format", "log_to", "cache_dir", "runs", "run_id"),
     *("models", "checkpoint_every", "store_patience_s", "min_accuracy", "publish_anyway"),
+    *("promote", "confidence", "guard_class"),
     *("nproc_per_node", "ranks_patience_s"),
 }
 """Options that may change while a run goes on: of the machine, of where things are, of what is published."""

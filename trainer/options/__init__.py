@@ -15,19 +15,21 @@ from trainer.options.places import (
     BundleOptions,
     DataOptions,
     FinishedRunOptions,
+    ModelOptions,
     ModelsOptions,
     OutputOptions,
     sources_of,
 )
 from trainer.options.program import AutoOrSwitch, Device, LogOptions, MachineOptions, RankOptions
-from trainer.options.recipe import DIGITS, ImageOptions, RecipeOptions, implied_by, written
-from trainer.options.run import OF_SCHEDULES, FitOptions, PublishingOptions, RunOptions
+from trainer.options.recipe import DIGITS, CacheOptions, ImageOptions, RecipeOptions, implied_by, written
+from trainer.options.run import OF_SCHEDULES, FitOptions, Promote, PublishingOptions, RunOptions
 
 __all__ = [
     "DIGITS",
     "OF_SCHEDULES",
     "AutoOrSwitch",
     "BundleOptions",
+    "CacheOptions",
     "ComparisonOptions",
     "DataOptions",
     "Device",
@@ -40,8 +42,10 @@ __all__ = [
     "LogOptions",
     "LookOptions",
     "MachineOptions",
+    "ModelOptions",
     "ModelsOptions",
     "OutputOptions",
+    "Promote",
     "PromotionOptions",
     "PublishingOptions",
     "RankOptions",

@@ -101,6 +101,15 @@ class BundleOptions(TrainerOptions):
     )
 
 
+class ModelOptions(TrainerOptions):
+    models: CliPositionalArg[str] = Field(
+        "",
+        validate_default=True,
+        min_length=1,
+        description="the model's folder of versions, a path or bucket URI (required)",
+    )
+
+
 class FinishedRunOptions(TrainerOptions):
     run: Path = Field(description="folder of the run")
 

@@ -75,14 +75,17 @@ def written(values: Sequence[object]) -> str:
     return ",".join(map(str, values))
 
 
-class ImageOptions(TrainerOptions):
+class CacheOptions(TrainerOptions):
+    cache_dir: Path = Field(
+        default_factory=default_cache, description="folder for decoded images and what comes from buckets"
+    )
+
+
+class ImageOptions(CacheOptions):
     """How images are read."""
 
     max_bad_fraction: float = Field(
         0.01, ge=0, le=1, description="largest share of undecodable files that are left out and not fatal"
-    )
-    cache_dir: Path = Field(
-        default_factory=default_cache, description="folder for decoded images and what comes from buckets"
     )
 
 

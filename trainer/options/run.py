@@ -13,6 +13,7 @@ from trainer.options.program import TrainerOptions
 
 TRACKERS: Final = ("tensorboard", "mlflow")
 """That --log-to knows."""
+Promote = Literal["always", "better", "never"]
 Schedule = Literal["onecycle", "triangular", "triangular2", "exp_range", "constant"]
 CYCLICAL: Final[tuple[Schedule, ...]] = ("triangular", "triangular2", "exp_range")
 OF_SCHEDULES: Final[Mapping[str, tuple[Schedule, ...]]] = {
@@ -178,3 +179,9 @@ class PublishingOptions(TrainerOptions):
         "default: any is good that is better than always naming the most frequent class",
     )
     publish_anyway: bool = Field(False, description="publish the model whatever its accuracy")
+    promote: Promote | None = Field(
+        None,
+        description="always makes what is published the latest version; better does so unless it is worse "
+        "than the latest on the images that its figures are of: such a model lies below candidates/, and the "
+        "exit code is 65; never puts it there in any case. Default: always, or as the run was trained",
+    )

@@ -8,12 +8,17 @@ from typing import Final
 
 from fovea.model.bundle import REPORT_FILE
 from fovea.model.measured import Metrics
+from trainer.compare.weighing import Guard
 from trainer.config import ExportSettings, TrainSettings
+from trainer.options import Promote
 from trainer.report.verdict import Verdict
 from trainer.runs.run_folder import RunFolder
 
 CANDIDATE_FOLDER: Final = "candidate"
 """In a run's folder: the whole bundle of a model that was not published, as version 0."""
+
+
+UNGUARDED: Final = Guard(0.95, ())
 
 
 @dataclass(frozen=True)
@@ -22,12 +27,17 @@ class Terms:
 
     min_accuracy: float | None = None
     anyway: bool = False
+    promote: Promote = "always"
+    guard: Guard = UNGUARDED
 
     @classmethod
     def of(cls, *settings: ExportSettings | TrainSettings) -> "Terms":
         """The first that says something counts: those of an export, then those of its run."""
         least = next((given.min_accuracy for given in settings if given.min_accuracy is not None), None)
-        return cls(least, any(given.publish_anyway for given in settings))
+        said = next((given for given in settings if given.promote is not None), settings[0])
+        guard = Guard(said.confidence, said.guard_class)
+        anyway = any(given.publish_anyway for given in settings)
+        return cls(least, anyway, said.promote or "always", guard)
 
     def refusal(self, metrics: Metrics, verdict: Verdict) -> str | None:
         """Why the model is not published; None where it is."""
@@ -55,6 +65,14 @@ def keep_candidate(run: RunFolder, staged: Path) -> Path:
 
 def drop_candidate(run: RunFolder) -> None:
     shutil.rmtree(run.path / CANDIDATE_FOLDER, ignore_errors=True)
+
+
+def describe_worse(run: RunFolder, refusal: str, uri: str) -> str:
+    """In one line, with the way out."""
+    return (
+        f"{run.path}: the model does not become the latest: {refusal}; look at {run.path / REPORT_FILE}; "
+        f"to promote it all the same: python -m trainer promote {shlex.quote(uri)}"
+    )
 
 
 def describe_refusal(run: RunFolder, refusal: str, models: str) -> str:

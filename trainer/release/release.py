@@ -2,8 +2,10 @@
 
 import logging
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,7 @@ from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
 from fovea.truth.novelty import write_reference
+from trainer.compare.weighing import Put, publish_unless_worse, weigh
 from trainer.config import TrainSettings
 from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency
@@ -33,6 +36,7 @@ from trainer.evaluate.prediction import predict
 from trainer.images.audit import read_audit
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
+from trainer.images.sources import Sample
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import CHUNK, Reference, measure_tested, pass_gate
@@ -65,9 +69,11 @@ class Released:
     opinion: Opinion | None
     """None of a run that was released before there were any"""
     refusal: str | None = None
-    """why it is not published"""
+    """why it is not published, or not the latest"""
     digest: str | None = None
     """sha256 of the ONNX file; None of a run that was released by an older version"""
+    is_worse: bool = False
+    """than the latest, which is why it is refused"""
 
 
 def release(
@@ -134,9 +140,11 @@ def release(
         report = render_report(run, contract, evidence, files)
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
+        refusal = terms.refusal(metrics, verdict)
+        put = _where_to(staged, models, terms, [] if refusal else told.samples, threads)
         with stopping.deferred(), tracing.span("publish"):
             run.write_text(REPORT_FILE, report)
-            return _publish(run, staged, models, verdict, terms)
+            return _publish(run, staged, verdict, refusal, put)
 
 
 def _tell_if_not_taken(calibration: Calibration) -> None:
@@ -147,14 +155,39 @@ def _tell_if_not_taken(calibration: Calibration) -> None:
         )
 
 
-def _publish(run: RunFolder, staged: ModelBundle, models: str, verdict: Verdict, terms: Terms) -> Released:
-    """Under `models`, and the run knows of it; by `terms` in the run's folder instead."""
+def _where_to(
+    staged: ModelBundle,
+    models: str,
+    terms: Terms,
+    samples: Sequence[Sample],
+    threads: int,
+) -> Callable[[], Put]:
+    """What puts it there. A comparison takes its time, and a signal may end it: it is made before."""
+    if terms.promote == "never":
+        return lambda: Put(versions.put_candidate(staged, models), None)
+    if terms.promote == "better" and samples:
+        weighed = weigh(staged, models, samples, terms.guard, threads)
+        logger.info("%s", weighed.words)
+        return partial(publish_unless_worse, staged, weighed, models, samples, terms.guard, threads)
+    folder = open_folder(models)
+    return lambda: Put(folder.folder(str(versions.publish(staged, models).contract.version)).uri, None)
+
+
+def _publish(
+    run: RunFolder,
+    staged: ModelBundle,
+    verdict: Verdict,
+    refusal: str | None,
+    put: Callable[[], Put],
+) -> Released:
+    """As `put` does, and the run knows of it; what is refused lies in the run's folder."""
     metrics, opinion = staged.contract.metrics, verdict.opinion
-    if refusal := terms.refusal(metrics, verdict):
+    if refusal:
         candidate = str(keep_candidate(run, staged.path))
         return Released(candidate, metrics, opinion, refusal, staged.digest)
-    published = versions.publish(staged, models)
-    uri = f"{open_folder(models).uri}/{published.contract.version}"
+    uri, worse = put()
+    if worse:
+        return Released(uri, metrics, opinion, worse, staged.digest, is_worse=True)
     released = Released(uri, metrics, opinion, digest=staged.digest)
     drop_candidate(run)
     ReleaseRecord(

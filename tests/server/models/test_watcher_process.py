@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,3 +162,30 @@ def classify(stub: ClassifierStub, model_version: int = 0) -> pb.ClassifyRespons
 def metrics(server: ServerProcess) -> str:
     with urllib.request.urlopen(server.metrics_url, timeout=PATIENCE_S) as page:
         return str(page.read().decode())
+
+
+@pytest.mark.slow
+def test_server_obeys_a_rollback_and_a_promotion(release: Release, server: ServerProcess) -> None:
+    with grpc.insecure_channel(server.target) as channel:
+        stub = ClassifierStub(channel)
+        release.publish()
+        moves = (("rollback", release.models, 1), ("promote", release.models / "2", 2))
+        server.send(signal.SIGHUP)
+        server.wait_for("replaced version is closed")
+        for command, folder, version in moves:
+            words = [
+                sys.executable,
+                "-m",
+                "trainer",
+                command,
+                str(folder),
+                "--why",
+                "a test",
+                "--threads",
+                "1",
+            ]
+            said = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+            assert f"latest is version {version}" in said.stdout
+            server.send(signal.SIGHUP)
+            server.wait_for("replaced version is closed")
+            assert classify(stub).model.version == version

@@ -1,0 +1,193 @@
+"""`promote` and `rollback`, and publishing what is not worse."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fovea.errors import BundleInvalid, DataInvalid, ExitCode, SettingsInvalid
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
+from fovea.model.promotions import Overtaken, Promotion, move, promotion_of
+from fovea.stores.storage import Folder, open_folder
+from tests import tiny
+from tests.buckets import Bucket
+from tests.tiny import LABELS
+from tests.trainer.compare.made import SWAPPED, publish, write_images
+from trainer.compare import promoting
+from trainer.compare.weighing import Guard, publish_unless_worse, weigh
+from trainer.config import PromoteSettings, RollbackSettings, TrainSettings
+from trainer.images.sources import Sample, open_heldout
+
+GUARD = Guard(0.95, ())
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """Version 2 takes green and blue for each other; 1 and 3 do not."""
+    publish(tmp_path / "tiny", tmp_path / "staged", LABELS, SWAPPED, LABELS)
+    return tmp_path / "tiny"
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> tuple[Sample, ...]:
+    return open_heldout(str(write_images(tmp_path / "images")), tmp_path / "cache", LABELS).samples
+
+
+def promote(bundle: Path | str, **options: Any) -> None:
+    promoting.promote(PromoteSettings(bundle=str(bundle), threads=1, **options))
+
+
+def rollback(models: Path | str, **options: Any) -> None:
+    promoting.rollback(RollbackSettings(models=str(models), threads=1, **options))
+
+
+def latest(models: Path | str) -> int | None:
+    return versions.latest(open_folder(str(models)))
+
+
+def record(models: Path | str) -> Promotion:
+    found = versions.look(open_folder(str(models))).standing.promotion
+    assert found is not None
+    return found
+
+
+def test_rollback_goes_back_one_after_the_other(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rollback(models, by="ann", why="green is blue")
+    said = capsys.readouterr().out
+    assert said == f"{models}: latest is version 2, it was 3 (rollback by ann: green is blue)\n"
+    assert (latest(models), record(models).who, record(models).why) == (2, "ann", "green is blue")
+    rollback(models)
+    assert latest(models) == 1
+    with pytest.raises(DataInvalid, match="there is no version before 1; name one by --to"):
+        rollback(models)
+    rollback(models, to=3)
+    assert latest(models) == 3
+    with pytest.raises(BundleInvalid, match=r"there is no version 9 \(there are: 1, 2, 3\)"):
+        rollback(models, to=9)
+
+
+def test_rollback_after_a_promotion_goes_to_what_was_before_it(models: Path) -> None:
+    promote(models / "1")
+    promote(models / "2")
+    rollback(models)
+    assert latest(models) == 1
+    rollback(models)
+    assert latest(models) == 3
+
+
+def test_it_moves_in_a_bucket_too(models: Path, bucket: Bucket, tmp_path: Path) -> None:
+    bucket.put_folder("models/tiny", models)
+    uri = f"{bucket.uri}/models/tiny"
+    rollback(uri, cache_dir=tmp_path / "cache")
+    assert latest(uri) == 2
+    promote(f"{uri}/3", cache_dir=tmp_path / "cache")
+    assert (latest(uri), record(uri).earlier) == (3, (2, 1))
+
+
+def test_who_is_overtaken_is_told_and_moves_nothing(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overtaking(folder: Folder, *rest: Any) -> object:
+        seen = versions.look(folder)
+        move(folder, seen.standing, promotion_of(1, seen.order, "promote", "faster", "bob"))
+        return move(folder, *rest)
+
+    monkeypatch.setattr(promoting, "move", overtaking)
+    with pytest.raises(Overtaken, match="moved meanwhile, to version 1, by bob") as told:
+        rollback(models)
+    assert (latest(models), told.value.exit_code) == (1, ExitCode.UNAVAILABLE)
+
+
+def test_candidate_becomes_the_next_version_and_the_latest(models: Path, tmp_path: Path) -> None:
+    candidate = versions.put_candidate(tiny.stage_bundle(tmp_path / "new", gain=5), str(models))
+    promote(candidate, why="looked at")
+    contract = versions.fetch(str(models)).contract
+    assert (contract.version, contract.training["copy_of"]) == (4, candidate)
+    assert (record(models).how, record(models).why, record(models).earlier) == (
+        "promote",
+        "looked at",
+        (3, 2, 1),
+    )
+
+
+def test_what_is_worse_on_data_is_not_promoted(models: Path, samples: object, tmp_path: Path) -> None:
+    with pytest.raises(
+        DataInvalid, match=r"not promoted: it is worse than version 3: its accuracy is worse: 1"
+    ):
+        promote(models / "2", data=str(tmp_path / "images"), cache_dir=tmp_path / "cache")
+    assert not (models / "promotions").exists()
+    promote(models / "1", data=str(tmp_path / "images"), cache_dir=tmp_path / "cache")
+    assert record(models).why.startswith(
+        "by hand; beside version 3, accuracy 100.00% to 100.00% of 30 images"
+    )
+
+
+def test_what_is_neither_version_nor_candidate_or_damaged_is_refused(models: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="neither a version, as models/pets/3, nor a candidate"):
+        promote(models)
+    (models / "2" / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BundleInvalid):
+        promote(models / "2")
+    with pytest.raises(BundleInvalid):
+        rollback(models)
+    assert not (models / "promotions").exists()
+
+
+def test_the_latest_is_not_promoted_again(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    promote(models / "3")
+    promote(models / "3")
+    assert capsys.readouterr().out.endswith("/3 is the latest already\n")
+    assert versions.look(open_folder(str(models))).standing.number == 1
+
+
+def test_worse_model_lands_below_candidates(
+    models: Path, samples: tuple[Sample, ...], tmp_path: Path
+) -> None:
+    worse = tiny.stage_bundle(tmp_path / "worse", labels=SWAPPED)
+    weighed = weigh(worse, str(models), samples, GUARD, 1)
+    put = publish_unless_worse(worse, weighed, str(models), samples, GUARD, 1)
+    assert put.refusal is not None
+    assert put.refusal.startswith(
+        "it is worse than version 3: its accuracy is worse: 100.00% to 33.33% of 30"
+    )
+    assert Path(put.uri).parent == models / "candidates"
+    assert ModelBundle.open(Path(put.uri)).contract.version == 0
+    assert (latest(models), versions.published(open_folder(str(models)))) == (3, [1, 2, 3])
+
+
+def test_model_that_is_not_worse_becomes_the_latest_with_the_numbers(
+    models: Path, samples: tuple[Sample, ...], tmp_path: Path
+) -> None:
+    good = tiny.stage_bundle(tmp_path / "good", gain=5)
+    weighed = weigh(good, str(models), samples, GUARD, 1)
+    put = publish_unless_worse(good, weighed, str(models), samples, GUARD, 1)
+    assert put == (str(models / "4"), None)
+    assert (latest(models), record(models).earlier) == (4, (3, 2, 1))
+    assert "beside version 3, accuracy 100.00% to 100.00%" in record(models).why
+
+
+def test_model_is_weighed_against_who_was_faster(
+    models: Path, samples: tuple[Sample, ...], tmp_path: Path
+) -> None:
+    """It is as good as 2, the latest when it was weighed; then 1 is promoted, which is better."""
+    rollback(models)
+    swapped = tiny.stage_bundle(tmp_path / "swapped", gain=5, labels=SWAPPED)
+    weighed = weigh(swapped, str(models), samples, GUARD, 1)
+    assert (weighed.against, weighed.refusal) == (2, None)
+    promote(models / "1")
+    put = publish_unless_worse(swapped, weighed, str(models), samples, GUARD, 1)
+    assert put.refusal is not None
+    assert put.refusal.startswith("it is worse than version 1")
+    assert (put.uri, latest(models)) == (str(models / "4"), 1)
+
+
+def test_first_version_is_worse_than_none(samples: tuple[Sample, ...], tmp_path: Path) -> None:
+    first = tiny.stage_bundle(tmp_path / "first")
+    weighed = weigh(first, str(tmp_path / "new"), samples, GUARD, 1)
+    assert publish_unless_worse(first, weighed, str(tmp_path / "new"), samples, GUARD, 1).refusal is None
+    assert latest(tmp_path / "new") == 1
+
+
+def test_a_guard_that_guards_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="--guard-class is of --promote better"):
+        TrainSettings(data="digits", models="models/tiny", guard_class=("1",))
+    TrainSettings(data="digits", models="models/tiny", guard_class=("1",), promote="better")

@@ -1,0 +1,53 @@
+"""`train --promote better|never`: a worse model does not get in, and says so with the numbers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fovea.errors import DataInvalid
+from fovea.model import versions
+from fovea.stores.storage import open_folder
+from tests.trainer.conftest import train_settings
+from trainer import job
+from trainer.compare.weighing import Guard
+from trainer.config import ExportSettings
+from trainer.release.publishing import Terms
+
+QUICK = {"arch": "squeezenet1_1", "batch_size": 8, "epochs": 4}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("known_exports")
+def test_worse_training_lands_below_candidates_and_a_better_one_is_the_latest(
+    few_digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = open_folder(str(tmp_path / "models" / "tiny"))
+    trained = {**QUICK, "lr": 1e-3, "promote": "better"}
+    job.train(train_settings(few_digits, tmp_path, **trained))
+    assert versions.look(models).standing.number == versions.latest(models) == 1
+
+    untrained = {**QUICK, "epochs": 1, "lr": 1e-9, "promote": "better", "guard_class": ("0", "1")}
+    refused = r"does not become the latest: it is worse than version 1: its accuracy is worse: "
+    with pytest.raises(DataInvalid, match=refused) as said:
+        job.train(train_settings(few_digits, tmp_path, run_id="b", **untrained))
+    candidate = str(said.value).rpartition(" ")[2]
+    assert Path(candidate).parent == tmp_path / "models" / "tiny" / "candidates"
+    summary = json.loads((tmp_path / "runs" / "b" / "summary.json").read_text())
+    assert (summary["model"], summary["candidate"]) == (None, candidate)
+    assert (versions.latest(models), versions.published(models)) == (1, [1])
+
+    job.train(train_settings(few_digits, tmp_path, run_id="c", **{**trained, "promote": "never"}))
+    summary = json.loads((tmp_path / "runs" / "c" / "summary.json").read_text())
+    assert Path(summary["model"]).parent == Path(candidate).parent
+    assert versions.published(models) == [1]
+
+
+def test_export_does_as_its_run_unless_told_otherwise(few_digits: Path, tmp_path: Path) -> None:
+    run = train_settings(few_digits, tmp_path, promote="better", guard_class=("1",), confidence=0.9)
+    told = ExportSettings(run=tmp_path, models="models", promote="always")
+    silent = ExportSettings(run=tmp_path, models="models")
+    assert Terms.of(silent, run).promote == "better"
+    assert Terms.of(silent, run).guard == Guard(0.9, ("1",))
+    assert Terms.of(told, run).promote == "always"
+    assert Terms.of(silent).promote == "always"

@@ -1,0 +1,111 @@
+"""Whether a model is worse than the latest, on the same images; and publishing that depends on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from fovea.model import versions
+from fovea.model.bundle import ModelBundle
+from fovea.model.classifier import Classifier
+from fovea.model.promotions import Overtaken, move, promotion_of
+from fovea.model.versions import Listed
+from fovea.stores.storage import Folder, open_reachable
+from trainer.compare.comparison import Classes, compare_answers, in_words
+from trainer.compare.replay import replay
+from trainer.images.sources import Sample
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When a model is worse."""
+
+    confidence: float
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A model beside the version that was the latest."""
+
+    against: int | None
+    """None where there is none yet"""
+    words: str
+    """how the accuracies are apart"""
+    worse: tuple[str, ...]
+    """why it is worse; none where it is not"""
+
+    @property
+    def refusal(self) -> str | None:
+        return f"it is worse than version {self.against}: {'; '.join(self.worse)}" if self.worse else None
+
+
+class Put(NamedTuple):
+    """Where a model went."""
+
+    uri: str
+    refusal: str | None
+    """why it is not the latest"""
+
+
+def weigh(
+    new: ModelBundle,
+    models_uri: str,
+    samples: Sequence[Sample],
+    guard: Guard,
+    threads: int,
+    besides: int = 0,
+) -> Weighed:
+    """Beside the latest of the models' versions `besides` this one, which is the model itself.
+
+    Raises what comparing does, and BundleInvalid for a latest that cannot be opened.
+    """
+    models = open_reachable(models_uri)
+    against = _rival(models, versions.look(models), besides)
+    if against is None:
+        return Weighed(None, "the first version", ())
+    old = versions.fetch(models_uri, against)
+    classes = Classes.of(new.contract, old.contract)
+    classes.check_guards(guard.classes)
+    kept, _ = classes.divide(samples)
+    answers = replay(Classifier(new, "cpu", 1), Classifier(old, "cpu", 1), kept, threads)
+    found = compare_answers(answers, new.contract, old.contract, guard.classes, guard.confidence)
+    words = f"beside version {against}, accuracy {in_words(found.overall)}"
+    return Weighed(against, words, found.worse)
+
+
+def publish_unless_worse(
+    new: ModelBundle,
+    weighed: Weighed,
+    models_uri: str,
+    samples: Sequence[Sample],
+    guard: Guard,
+    threads: int,
+) -> Put:
+    """As a version that is the latest, or below candidates/. Should another become the latest meanwhile, the
+    model is weighed against that, too."""
+    if weighed.refusal:
+        return Put(versions.put_candidate(new, models_uri), weighed.refusal)
+    models = open_reachable(models_uri)
+    number = versions.publish(new, models_uri, promotes=False).contract.version
+    uri = models.folder(str(number)).uri
+    while not _becomes_latest(models, number, weighed):
+        weighed = weigh(new, models_uri, samples, guard, threads, besides=number)
+        if weighed.refusal:
+            return Put(uri, weighed.refusal)
+    return Put(uri, None)
+
+
+def _becomes_latest(models: Folder, number: int, weighed: Weighed) -> bool:
+    """False where another is the latest by now than it was weighed against."""
+    seen = versions.look(models)
+    if _rival(models, seen, number) != weighed.against:
+        return False
+    try:
+        move(models, seen.standing, promotion_of(number, seen.order, "publish", weighed.words))
+    except Overtaken:
+        return False
+    return True
+
+
+def _rival(models: Folder, seen: Listed, besides: int) -> int | None:
+    return next((number for number in versions.whole(models, seen.order) if number != besides), None)
