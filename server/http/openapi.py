@@ -124,51 +124,8 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
     image = _BYTES | {"maxLength": settings.max_image_bytes}
     images = {"type": "array", "items": image, "minItems": 1, "maxItems": settings.max_images_per_call}
     one = {"image/*": {"schema": image}, _OCTETS: {"schema": image}, **_form("image", image)}
-    options = tuple(OPTIONS)
     return (
-        Operation(
-            CLASSIFY,
-            "post",
-            "Classifies one image: the body, as it came, or the one part of a form.",
-            _answer(pb.ClassifyResponse.DESCRIPTOR),
-            options,
-            one,
-            _UPLOADED,
-        ),
-        Operation(
-            CLASSIFY_BATCH,
-            "post",
-            "Classifies the parts of a form; each has an answer or an error of its own, in their order.",
-            _answer(pb.ClassifyBatchResponse.DESCRIPTOR),
-            options,
-            _form("images", images),
-            _UPLOADED,
-        ),
-        Operation(
-            MODEL,
-            "get",
-            "Describes a model that is served.",
-            _answer(pb.GetModelResponse.DESCRIPTOR),
-            OF_ANY,
-            None,
-            _ASKED,
-        ),
-        Operation(
-            MODEL_LIST,
-            "get",
-            "Lists the models that are served, first the one that is meant where none is named.",
-            {_JSON: {"schema": model_list()}},
-            ends=tuple(each for each in _ASKED if each != "NOT_FOUND"),
-        ),
-        Operation(
-            CROP,
-            "post",
-            "The image as the model sees it.",
-            {"image/png": {"schema": _BYTES}},
-            OF_ANY,
-            one,
-            _UPLOADED,
-        ),
+        *_of_classifier(one, _form("images", images)),
         *(
             Operation(path, "get", f"The page to try the model on: {name}.", {kind: {"schema": _TEXT}})
             for path, (name, kind) in FILES.items()
@@ -176,6 +133,23 @@ def operations(settings: ServeSettings) -> tuple[Operation, ...]:
         *_of_torchserve(one),
         Operation(OPENAPI, "get", "This document.", {_JSON: {"schema": {"type": "object"}}}),
     )
+
+
+def _of_classifier(image: Json, images: Json) -> Iterator[Operation]:
+    options = tuple(OPTIONS)
+    about = "Classifies one image: the body, as it came, or the one part of a form."
+    answer = _answer(pb.ClassifyResponse.DESCRIPTOR)
+    yield Operation(CLASSIFY, "post", about, answer, options, image, _UPLOADED)
+    about = "Classifies the parts of a form; each has an answer or an error of its own, in their order."
+    answer = _answer(pb.ClassifyBatchResponse.DESCRIPTOR)
+    yield Operation(CLASSIFY_BATCH, "post", about, answer, options, images, _UPLOADED)
+    about = "Describes a model that is served."
+    yield Operation(MODEL, "get", about, _answer(pb.GetModelResponse.DESCRIPTOR), OF_ANY, None, _ASKED)
+    about = "Lists the models that are served, first the one that is meant where none is named."
+    ends = tuple(each for each in _ASKED if each != "NOT_FOUND")
+    yield Operation(MODEL_LIST, "get", about, {_JSON: {"schema": model_list()}}, ends=ends)
+    about, answer = "The image as the model sees it.", {"image/png": {"schema": _BYTES}}
+    yield Operation(CROP, "post", about, answer, OF_ANY, image, _UPLOADED)
 
 
 def _of_torchserve(image: Json) -> Iterator[Operation]:
