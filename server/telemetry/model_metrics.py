@@ -28,6 +28,25 @@ class ModelFamilies:
     def __init__(self, registry: prometheus.CollectorRegistry, *, several: bool) -> None:
         self.registry = registry
         self._labels = (MODEL,) if several else ()
+        self._info: prometheus.Info | None = None
+        self._add_answers()
+        self._add_work()
+        self._add_drift()
+        self._add_versions()
+
+    def info(self) -> prometheus.Info:
+        if self._info is None:  # without labels it would seem to tell of a model
+            text = "The model that is served."
+            self._info = prometheus.Info("fovea_model", text, self._labels, registry=self.registry)
+        return self._info
+
+    def remove(self, name: str) -> None:
+        """The series of one of several."""
+        for family in vars(self).values():
+            if isinstance(family, prometheus.metrics.MetricWrapperBase):
+                family.remove_by_labels({MODEL: name})
+
+    def _add_answers(self) -> None:
         self.predictions = self._counter(
             "predictions", "Images classified, by best label: a series for each label of the model.", "label"
         )
@@ -38,6 +57,9 @@ class ModelFamilies:
         self.distance = self._histogram(
             "distance", "How far an image is from the training's, by its embedding's cosine.", _DISTANCES
         )
+        self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
+
+    def _add_work(self) -> None:
         self.decode_seconds = self._histogram(
             "decode_seconds", "Decoding, resizing and cropping one image.", SECONDS
         )
@@ -46,9 +68,11 @@ class ModelFamilies:
         )
         self.compute_seconds = self._histogram("compute_seconds", "One batch in the model.", SECONDS)
         self.batch_images = self._histogram("batch_images", "Images computed together.", _IMAGES)
-        self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
         self.queued_images = self._gauge("queued_images", "Images that wait for the model.")
         self.ready = self._gauge("model_ready", "1 where calls for the model are answered, else 0.")
+
+    def _add_drift(self) -> None:
+        """How answers compare with those on the held-out images."""
         self.drift_psi = self._gauge(
             "drift_psi",
             "Population stability index of the latest predictions against those on the held-out images: "
@@ -69,6 +93,8 @@ class ModelFamilies:
             "were 1,000.",
             "of",
         )
+
+    def _add_versions(self) -> None:
         self.reloads = self._counter(
             "reloads",
             "Versions that went live, were refused, or are served though gone, and looks that failed.",
@@ -78,19 +104,6 @@ class ModelFamilies:
             "model_loaded_timestamp_seconds",
             "When the model that is served went live, in Unix time; NaN while there is none.",
         )
-        self._info: prometheus.Info | None = None
-
-    def info(self) -> prometheus.Info:
-        if self._info is None:  # without labels it would seem to tell of a model
-            text = "The model that is served."
-            self._info = prometheus.Info("fovea_model", text, self._labels, registry=self.registry)
-        return self._info
-
-    def remove(self, name: str) -> None:
-        """The series of one of several."""
-        for family in vars(self).values():
-            if isinstance(family, prometheus.metrics.MetricWrapperBase):
-                family.remove_by_labels({MODEL: name})
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         return prometheus.Counter(f"fovea_{name}", text, (*self._labels, *labels), registry=self.registry)
