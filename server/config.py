@@ -1,19 +1,19 @@
 """The server's settings: each is a flag, a variable FOVEA_SERVE_... and a default."""
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Final, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from fovea.capture.options import HourlyCaptureOptions
 from fovea.command_line import flag
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
-from fovea.model.bundle import Precision
 from fovea.model.providers import Provider
 from fovea.settings import CommaSeparated, ProgramSettings
+from server.choices import FrontsChoice, ServedPrecision, VersionChoice, number_of
 
 PROGRAM: Final = "python -m server"
 TRACED_AS: Final = "fovea-serve"
@@ -22,31 +22,6 @@ PORT: Final = 8001
 METRICS_PORT: Final = 8002
 HEALTH_PORT: Final = 8003
 HTTP_PORT: Final = 8000
-
-ServedPrecision = Literal[Precision, "auto"]
-
-
-def _latest_or_number(value: str) -> str:
-    if value != LATEST and not (value.isdecimal() and int(value) >= 1):
-        raise ValueError("must be latest or the number of a version")
-    return value
-
-
-LATEST: Final = "latest"
-VersionChoice = Annotated[str, AfterValidator(_latest_or_number)]
-"""latest, or a version's number."""
-
-
-def _auto_or_number(value: str) -> str:
-    if value != AUTO and not (value.isdecimal() and 1 <= int(value) <= MAX_FRONTS):
-        raise ValueError(f"must be auto or a number from 1 to {MAX_FRONTS}")
-    return value
-
-
-AUTO: Final = "auto"
-MAX_FRONTS: Final = 16
-FrontsChoice = Annotated[str, AfterValidator(_auto_or_number)]
-"""auto, or how many."""
 
 
 def _is_safe(url: SplitResult) -> bool:
@@ -58,11 +33,6 @@ _OF_WEB_TOKENS: Final = ("jwt_jwks", "jwt_issuer", "jwt_audience")
 
 LARGEST_MESSAGE_BYTES: Final = 2**31 - 1
 """gRPC counts a message's bytes in 32 bits."""
-
-
-def number_of(choice: VersionChoice) -> int | None:
-    """None for the latest."""
-    return None if choice == LATEST else int(choice)
 
 
 _MODELS: Final = (

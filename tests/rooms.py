@@ -23,6 +23,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "compute telemetry",
         "queue statuses",
         "background config errors",
+        "choices",
     ),
     "trainer": (
         "__main__",

@@ -10,7 +10,7 @@ from fovea.model.bundle import Precision
 from server.compute.warm_up import WarmUp
 
 if TYPE_CHECKING:  # which would take a compute process as long as Pillow to load
-    from server.config import ServedPrecision
+    from server.choices import ServedPrecision
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from typing import Final
 
 from fovea.cpus import available_cpus
 from fovea.errors import SettingsInvalid
-from server.config import AUTO, ServeSettings
+from server.choices import AUTO
+from server.config import ServeSettings
 
 CORES_OF_A_FRONT: Final = 8
 """Each computes some hundred images of a cheap network in a second, and a front answers 3,000 calls."""

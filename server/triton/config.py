@@ -10,7 +10,7 @@ from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS
 from fovea.logs import LogFormat, LogLevel
 from fovea.model.bundle import Precision
 from fovea.settings import ProgramSettings
-from server.config import VersionChoice, number_of
+from server.choices import VersionChoice, number_of
 
 PROGRAM: Final = "python -m server.triton"
 
