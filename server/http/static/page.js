@@ -5,6 +5,7 @@ const shown = { own: "", crop: "" };
 let asking = new AbortController();
 let image = null;
 let wants = {};
+let offered = [];
 let chosen = new URLSearchParams(location.search).get("model") || "";
 
 class Refused extends Error {
@@ -27,15 +28,31 @@ async function ask(path, options = {}) {
 
 async function describeModels() {
   try {
-    const { models } = await (await ask("/v1/models")).json();
-    offer(models.map((model) => model.name));
+    offer(await served());
     await describeModel();
   } catch (error) {
     showUnknown(error);
   }
 }
 
+async function served() {
+  const { models } = await (await ask("/v1/models")).json();
+  return models.map((model) => model.name);
+}
+
+/** Models come and go. */
+async function lookAgain() {
+  if (!offered.length) return; // it is not known yet, or needs a token first
+  try {
+    const names = await served();
+    if (names.join("\n") !== offered.join("\n")) offer(names);
+  } catch {
+    // what was offered stays
+  }
+}
+
 function offer(names) {
+  offered = names;
   chosen ||= names[0];
   element("choice").replaceChildren(...names.map((name) => new Option(name, name)));
   element("choice").value = chosen; // none is, where the address names one that there is not
@@ -265,6 +282,8 @@ element("own").addEventListener("error", () => {
   element("own-caption").textContent += " (this browser does not show its format)";
 });
 element("count").addEventListener("input", showCommand);
+element("choice").addEventListener("focus", lookAgain);
+window.addEventListener("focus", lookAgain);
 element("choice").addEventListener("change", (event) => choose(event.target.value));
 element("asks-token").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -4,6 +4,7 @@ import asyncio
 import io
 import os
 import re
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -237,7 +238,7 @@ def test_a_person_chooses_one_of_several_models(browser: Browser, tmp_path: Path
         publish(stage_bundle(tmp_path / "staged" / name, gain=gain), str(tmp_path / "models" / name))
     (tmp_path / "red.png").write_bytes(picture("red"))
     with (
-        running_server("", "--model-root", str(tmp_path / "models")) as server,
+        running_server("", "--model-root", str(tmp_path / "models"), "--watch-interval-s", "0.1") as server,
         opened(browser, f"http://127.0.0.1:{server.ready['http_port']}/") as tab,
     ):
         page, own = tab.page, tab.page.url
@@ -264,6 +265,16 @@ def test_a_person_chooses_one_of_several_models(browser: Browser, tmp_path: Path
         expect(page.locator("#model")).to_contain_text("There is no model 'zebra'; there are 'cats', 'dogs'.")
         page.get_by_role("combobox", name="Model").select_option("dogs")
         expect(page.get_by_role("heading", level=1)).to_have_text("Try dogs")
+        publish(stage_bundle(tmp_path / "staged" / "pigs", gain=4), str(tmp_path / "pigs"))
+        (tmp_path / "pigs").rename(tmp_path / "models" / "pigs")
+        server.wait_for("new model is live")
+        page.get_by_role("combobox", name="Model").focus()
+        expect(page.get_by_role("option")).to_have_text(["cats", "dogs", "pigs"])
+        expect(page.get_by_role("combobox", name="Model")).to_have_value("dogs")
+        shutil.rmtree(tmp_path / "models" / "pigs")
+        server.wait_for("the removed model is closed")
+        page.evaluate("window.dispatchEvent(new Event('focus'))")  # as when a person comes back to the page
+        expect(page.get_by_role("option")).to_have_text(["cats", "dogs"])
 
 
 DROP = """bytes => {
