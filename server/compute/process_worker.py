@@ -5,23 +5,20 @@ import logging
 import signal
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol, cast
 
-from fovea.errors import BundleInvalid, FoveaError, Unavailable
+from fovea.errors import BundleInvalid, Unavailable
 from server.background import in_background
 from server.compute import wire
 from server.compute.backend import WorkItem
 from server.compute.child import Child
+from server.compute.restarts import Restarts
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 from server.compute.template import TEMPLATE
 from server.queue.worker import Batch, Computed, Owner, WorkerDied
 
 logger = logging.getLogger(__name__)
-
-RESTART_AFTER_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Pauses before a process that died is started again, by how often it did so without computing anything."""
 
 HANGS_AFTER_S: Final = 30.0
 HANGS_AFTER_TIMES: Final = 20
@@ -30,29 +27,6 @@ HANGS_AFTER_TIMES: Final = 20
 SEND_BUFFER_BYTES: Final = 1024 * 1024
 """A batch of photographs; the kernel may allow less."""
 OPEN_WITHIN_S: Final = 600.0
-
-
-class Restarts:
-    """Of a process that died."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        """Since it last computed anything."""
-
-    async def pause(self) -> None:
-        """Before the next one, which counts."""
-        await asyncio.sleep(RESTART_AFTER_S[min(self.count, len(RESTART_AFTER_S) - 1)])
-        self.count += 1
-
-    async def open_again(self, open_process: Callable[[], Awaitable[object]]) -> None:
-        """Tries to, after a pause; the log is told why that fails."""
-        await self.pause()
-        try:
-            await open_process()
-        except Exception as error:  # whatever a machine in need gives as its reason
-            unforeseen = None if isinstance(error, FoveaError) else error
-            reason = {"reason": str(error)}
-            logger.error("a compute process does not start again", extra=reason, exc_info=unforeseen)
 
 
 class ProcessWorker:

@@ -16,8 +16,8 @@ from server.compute.process_worker import (
     HANGS_AFTER_TIMES,
     OPEN_WITHIN_S,
     Connection,
-    Restarts,
 )
+from server.compute.restarts import Restarts
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
 
 logger = logging.getLogger(__name__)

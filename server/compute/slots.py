@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from server.compute.backend import WorkItem
-from server.compute.process_worker import Restarts
+from server.compute.restarts import Restarts
 from server.compute.seat import Seat
 from server.compute.start_up import ProcessSettings
 from server.queue.worker import Batch, Computed, NeverBegun, Owner

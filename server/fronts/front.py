@@ -10,7 +10,7 @@ from typing import Any, Final
 from fovea.errors import FoveaError, Unavailable
 from server.background import in_background
 from server.compute.child import Child
-from server.compute.process_worker import RESTART_AFTER_S
+from server.compute.restarts import RESTART_AFTER_S
 from server.fronts import frames
 from server.fronts.frames import Link
 from server.fronts.images import FrontImages

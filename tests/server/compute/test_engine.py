@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fovea.model.bundle import ModelBundle
-from server.compute import engine, process_worker
+from server.compute import engine, process_worker, restarts
 from server.compute.backend import WorkItem
 from server.compute.engine import Engine
 from server.compute.private_folder import PrivateFolder
@@ -114,7 +114,7 @@ async def test_a_process_that_is_started_again_checks_the_model_that_all_share_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(process_worker, "RESTART_AFTER_S", (0.0, 3600.0))
+    monkeypatch.setattr(restarts, "RESTART_AFTER_S", (0.0, 3600.0))
     TEMPLATE.end()  # another one has this test's stderr
     opened = await engine.open_engine(tiny_bundle, SETTINGS)
     model = served(opened)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fovea.errors import BundleInvalid, Unavailable
-from server.compute import loading, pool_memory, process_worker, wire
+from server.compute import loading, pool_memory, restarts, wire
 from server.compute import seat as seat_module
 from server.compute.backend import WorkItem
 from server.compute.pool import Pool
@@ -147,7 +147,7 @@ class Served:
 async def served(cores: int = 1, memory_bytes: int | None = None) -> AsyncIterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seat_module, "Connection", Process)
-        patch.setattr(process_worker, "RESTART_AFTER_S", (0.0,))
+        patch.setattr(restarts, "RESTART_AFTER_S", (0.0,))
         models = Served(Pool(cores, SHORT_S, memory_bytes))
         try:
             yield models

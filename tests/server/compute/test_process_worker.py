@@ -16,7 +16,7 @@ from fovea.images.preprocess import decode_image
 from fovea.model import bundle as bundles
 from fovea.model.bundle import ModelBundle, read_contract
 from fovea.model.classifier import Classifier
-from server.compute import process_worker, wire
+from server.compute import process_worker, restarts, wire
 from server.compute.backend import WorkItem
 from server.compute.process_worker import Connection, ProcessWorker
 from server.compute.start_up import ProcessReady, ProcessSettings
@@ -216,7 +216,7 @@ async def test_a_process_that_cannot_be_started_again_is_tried_until_it_can(
             return start()
 
         monkeypatch.setattr(process_worker, "_start", start_after_a_failure)
-        monkeypatch.setattr(process_worker, "RESTART_AFTER_S", Pauses(process_worker.RESTART_AFTER_S))
+        monkeypatch.setattr(restarts, "RESTART_AFTER_S", Pauses(restarts.RESTART_AFTER_S))
         os.kill(process_of(worker), signal.SIGKILL)
         assert (await answered(batcher, tiny.picture("green"))).row.argmax() == 1
 
@@ -262,8 +262,8 @@ class Opened:
 async def test_pauses_grow_only_with_deaths_in_a_row_that_nothing_was_computed_between(
     tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses = Pauses(process_worker.RESTART_AFTER_S)
-    monkeypatch.setattr(process_worker, "RESTART_AFTER_S", pauses)
+    pauses = Pauses(restarts.RESTART_AFTER_S)
+    monkeypatch.setattr(restarts, "RESTART_AFTER_S", pauses)
     monkeypatch.setattr(process_worker, "Connection", Opened)
     worker = ProcessWorker(settings(tiny_bundle.path))
     await worker.open()

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2
 from fovea.errors import Unavailable
 from server.compute import child
 from server.compute.child import Child
-from server.compute.process_worker import RESTART_AFTER_S
+from server.compute.restarts import RESTART_AFTER_S
 from server.config import ServeSettings
 from server.fronts import front, start
 from server.fronts.fronts import Fronts
