@@ -9,6 +9,7 @@ from typing import Final, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import CliPositionalArg, SettingsConfigDict
 
+from fovea.capture.options import RunCaptureOptions
 from fovea.command_line import flag
 from fovea.cpus import available_cpus
 from fovea.images.names import IMAGE_GLOBS
@@ -67,7 +68,7 @@ class ModelOptions(CommonOptions):
     )
 
 
-class PlanOptions(ModelOptions):
+class PlanOptions(RunCaptureOptions, ModelOptions):
     """What is to be scored, and into how many pieces it is cut."""
 
     requeue: str | None = Field(

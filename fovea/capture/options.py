@@ -76,3 +76,10 @@ class HourlyCaptureOptions(CaptureOptions):
         """What is kept of --capture-seconds."""
         share = self.capture_seconds / 3600
         return Budget(int(self.capture_per_hour * share), int(self.capture_bytes_per_hour * share))
+
+
+class RunCaptureOptions(CaptureOptions):
+    """Of a scorer's run."""
+
+    capture_per_run: int = Field(1000, ge=1, description="answers of a run that are captured, at most")
+    capture_bytes_per_run: int = Field(1024**3, ge=1, description="bytes of their images, at most")

@@ -18,6 +18,17 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
+class CaptureSpec(_Frozen):
+    """What of a run's answers is captured."""
+
+    folder: str
+    images: bool = Field(description="with their bytes")
+    share: float
+    margin: float
+    per_run: int
+    bytes_per_run: int
+
+
 class RunSpec(_Frozen):
     """All that decides what a run's rows are. It is the same for every shard and every restart."""
 
@@ -43,6 +54,7 @@ class RunSpec(_Frozen):
     embeddings: bool = Field(False, description="rows have the embedding")
     max_image_bytes: int
     max_image_pixels: int
+    capture: CaptureSpec | None = None
 
     @property
     def row_columns(self) -> dict[str, object]:
@@ -86,6 +98,9 @@ class Plan(_Frozen):
     left_out_kinds: dict[str, LeftOut] = Field({}, description="these files by their endings")
     previous: str | None = Field(None, description="the run whose rows are carried forward")
     requeues: str | None = Field(None, description="the run whose bad images are tried again")
+    drifting: tuple[str, ...] = Field(
+        (), description="labels that the last run gave more or less often than the held-out images have them"
+    )
     settings: SavedSettings = Field(description="the planner's settings, to look up later")
 
     @property

@@ -89,6 +89,8 @@ class TopLabels:
     unknown: bool | None = None
     embedding: Embeddings | None = None
     """float32 [D]"""
+    margin: float | None = None
+    """The largest probability less the second; None where nothing is captured."""
     status: Literal["ok"] = "ok"
 
 

@@ -19,9 +19,10 @@ from fovea.stores.storage import LocalFolder, open_folder
 from scorer.files import layout
 from scorer.files.folders import open_source
 from scorer.files.manifest import PlannedImage
-from scorer.files.plan import LeftOut, Plan, RunSpec, check_same_run, read_plan
+from scorer.files.plan import CaptureSpec, LeftOut, Plan, RunSpec, check_same_run, read_plan
 from scorer.options import PlanOptions
 from scorer.planning.carry import Rule, carry_forward
+from scorer.planning.class_drift import drifting_labels
 from scorer.planning.content import images_by_content
 from scorer.planning.earlier import EarlierRun, finished_run, previous_run
 from scorer.planning.listing import Selection
@@ -74,6 +75,7 @@ def make_plan(
         left_out_kinds=left_out,
         previous=draft.previous,
         requeues=requeued.name if requeued else None,
+        drifting=drifting_labels(output) if spec.capture else (),
         settings=as_saved(settings),
     )
     if draft.previous is None:
@@ -176,6 +178,20 @@ def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
         embeddings=_given(settings, "embeddings", bundle, bundle.contract.gives_embeddings),
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
+        capture=_capture(settings),
+    )
+
+
+def _capture(settings: PlanOptions) -> CaptureSpec | None:
+    if settings.capture is None:
+        return None
+    return CaptureSpec(
+        folder=absolute(settings.capture),
+        images=settings.capture_images,
+        share=settings.capture_share,
+        margin=settings.capture_margin,
+        per_run=settings.capture_per_run,
+        bytes_per_run=settings.capture_bytes_per_run,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from fovea.capture.reasons import margin_of
 from fovea.cpus import available_cpus
 from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
@@ -46,6 +47,8 @@ class Scored(NamedTuple):
 
     entries: list[Entry]
     outcomes: list[Outcome]
+    files: list[bytes | None]
+    """Their contents, where files are kept; None of a failure."""
 
 
 class _Decoded(NamedTuple):
@@ -53,6 +56,7 @@ class _Decoded(NamedTuple):
     failures: list[Failure | None]
     pixels: Pixels
     """uint8 [n, S, S, 3] of the n images without a failure."""
+    files: list[bytes | None]
 
 
 class Pipeline:
@@ -64,7 +68,16 @@ class Pipeline:
     Raises DataInvalid when the source is a local folder that is not there any more.
     """
 
-    def __init__(self, run: RunSpec, resources: Resources, planned: int, classifier: Classifier) -> None:
+    def __init__(
+        self,
+        run: RunSpec,
+        resources: Resources,
+        planned: int,
+        classifier: Classifier,
+        *,
+        keeps_files: bool = False,
+    ) -> None:
+        self._keeps_files = keeps_files
         self._run, self._resources, self._planned = run, resources, planned
         self._classifier, self._contract = classifier, classifier.bundle.contract
         self._neighbours = classifier.bundle.neighbours() if run.distances else None
@@ -136,7 +149,11 @@ class Pipeline:
                 if not isinstance(crop, Failure):
                     pixels[good] = crop
                     good += 1
-        return _Decoded([entry for entry, _ in batch], failures, pixels[:good])
+        return _Decoded([entry for entry, _ in batch], failures, pixels[:good], self._files(batch))
+
+    def _files(self, batch: list[Fetched]) -> list[bytes | None]:
+        keeps = self._keeps_files
+        return [data if keeps and isinstance(data, bytes) else None for _, data in batch]
 
     def _crop(self, data: bytes) -> Pixels | Failure:
         limits = {"max_bytes": self._run.max_image_bytes, "max_pixels": self._run.max_image_pixels}
@@ -148,7 +165,8 @@ class Pipeline:
 
     def _classify(self, decoded: _Decoded) -> Scored:
         tops = self._top_labels(decoded.pixels) if len(decoded.pixels) else iter(())
-        return Scored(decoded.entries, [failure or next(tops) for failure in decoded.failures])
+        outcomes = [failure or next(tops) for failure in decoded.failures]
+        return Scored(decoded.entries, outcomes, decoded.files)
 
     def _top_labels(self, pixels: Pixels) -> Iterator[TopLabels]:
         names = ["probabilities", *(["embedding"] if self._run.embeddings or self._run.distances else [])]
@@ -158,7 +176,8 @@ class Pipeline:
         best, confidence = top_k(probabilities, self._run.top_k)
         sets = self._label_sets(pixels, probabilities)
         seen = embeddings[0] if self._run.embeddings else repeat(None)
-        return map(self._top_of_one, best.tolist(), confidence.tolist(), sets, distances, seen)
+        margins = map(margin_of, probabilities) if self._keeps_files else repeat(None)
+        return map(self._top_of_one, best.tolist(), confidence.tolist(), sets, distances, seen, margins)
 
     def _distances(self, embeddings: list[Embeddings]) -> Iterable[float | None]:
         return self._neighbours.distances(*embeddings).tolist() if self._neighbours else repeat(None)
@@ -177,12 +196,14 @@ class Pipeline:
         label_set: tuple[str, ...] | None,
         distance: float | None,
         embedding: Embeddings | None,
+        margin: float | None,
     ) -> TopLabels:
         contract = self._contract
         labels, novelty = tuple(contract.labels[index] for index in best), contract.out_of_distribution
         unknown = novelty.is_unknown(distance) if novelty and distance is not None else None
         abstained = confidence[0] < contract.abstain_threshold
-        return TopLabels(labels, tuple(confidence), abstained, label_set, distance, unknown, embedding)
+        answer = labels, tuple(confidence), abstained, label_set, distance, unknown, embedding
+        return TopLabels(*answer, margin)
 
 
 def _batches(fetched: Iterable[Fetched], images: int, size_bytes: int) -> Iterator[list[Fetched]]:

@@ -29,6 +29,7 @@ from scorer.files.folders import mapped, scratch_folder
 from scorer.files.manifest import read_manifest
 from scorer.files.plan import PlannedShard, RunSpec
 from scorer.files.rows import Outcome, RowWriter, ShardCounts, Status, schema_of
+from scorer.scoring.capturing import ShardCaptures, ShardCaptureSpec
 from scorer.scoring.carried_rows import CarriedRows, copy_carried_rows
 from scorer.scoring.pipeline import GPU_BATCH, Pipeline, Resources
 
@@ -41,6 +42,7 @@ class ShardSpec:
     run: RunSpec
     shard: PlannedShard
     resources: Resources
+    capture: ShardCaptureSpec | None = None
 
 
 def score_shard(spec: ShardSpec, progress: Callable[[int], None] = lambda images: None) -> ShardCounts | None:
@@ -98,21 +100,28 @@ def _write_rows(
     path: Path,
     progress: Callable[[int], None],
 ) -> ShardCounts:
-    pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier)
+    captures = ShardCaptures(spec.capture, spec.run) if spec.capture else None
+    keeps_files = captures is not None
+    pipeline = Pipeline(spec.run, spec.resources, spec.shard.images, classifier, keeps_files=keeps_files)
     statuses: Counter[Status] = Counter(carried.statuses)
     writing = RowWriter(path, spec.run.row_columns, schema_of(spec.run))
     with writing as writer, pipeline.scored(entries) as batches:
         rows = RowsInOrder(writer, carried)
-        for images, outcomes in batches:
+        for batch in batches:
+            scored_at = datetime.now(UTC)
             with pipeline.write_time.running():
-                rows.write(images, outcomes, datetime.now(UTC))
-            statuses.update(outcome.status for outcome in outcomes)
-            progress(len(images))
+                rows.write(batch.entries, batch.outcomes, scored_at)
+            if captures:
+                captures.offer(batch, scored_at)
+            statuses.update(outcome.status for outcome in batch.outcomes)
+            progress(len(batch.entries))
         with pipeline.write_time.running():
             rows.finish()
         elapsed_s, stages = pipeline.elapsed()
         counts = ShardCounts(dict(statuses), elapsed_s, stages, carried.count, classifier.provider)
         writer.write_footer(counts)
+    if captures:
+        captures.put()
     return counts
 
 

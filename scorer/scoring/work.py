@@ -21,6 +21,7 @@ from scorer.files.plan import Plan, read_plan
 from scorer.files.rows import ShardCounts
 from scorer.options import WorkOptions
 from scorer.scoring.bottleneck import advise
+from scorer.scoring.capturing import capture_spec_of
 from scorer.scoring.pipeline import Resources
 from scorer.scoring.shard import ShardSpec, score_shard
 
@@ -52,8 +53,9 @@ def score_shards(output: Folder, plan: Plan, missing: Sequence[int], resources: 
         for index in missing:
             started = time.perf_counter()
             shard = plan.shards[index]
+            spec = ShardSpec(output.uri, plan.spec, shard, resources, capture_spec_of(plan, index))
             with tracing.span("shard", shard=index, images=shard.images, carried=shard.carried):
-                counts = score_shard(ShardSpec(output.uri, plan.spec, shard, resources), progress)
+                counts = score_shard(spec, progress)
             if not has_terminal():  # there the bar says it, and a line of the log would break it
                 _log_shard(plan, index, time.perf_counter() - started, counts)
 

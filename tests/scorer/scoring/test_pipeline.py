@@ -53,6 +53,7 @@ def test_what_a_gpu_would_do_gives_the_same_answers(
     classifier.provider = CUDA  # the pipeline goes by what the classifier says of itself
     on_gpu = scored(Pipeline(plan.spec, resources, 13, classifier), entries)
     assert images(on_gpu) == images(on_cpu)
+    assert {file for batch in (*on_cpu, *on_gpu) for file in batch.files} == {None}, "nobody wants them"
     assert [len(batch.entries) for batch in on_cpu] == [4, 4, 4, 1]
     assert [len(batch.entries) for batch in on_gpu] == [13]
 
