@@ -7,6 +7,7 @@ import pytest
 
 from scorer.config import DriveSettings
 from server.config import HEALTH_PORT
+from server.models.captures import FLUSH_S
 from tests.deploy.compositions import DEPLOY
 from tests.deploy.manifests import Rendering, Workload, is_training
 from tests.deploy.settings import settings_of
@@ -168,6 +169,28 @@ def test_spans_go_to_a_collector_that_may_be_reached_and_tell_their_pod(workload
     assert endpoint.hostname == f"otel-collector.{namespace}"
     assert {"port": endpoint.port, "protocol": "TCP"} in rule["ports"]
     assert told["OTEL_RESOURCE_ATTRIBUTES"] == f"k8s.pod.name={environment['POD_NAME']}"
+
+
+def test_servers_capture_where_the_component_says_and_nowhere_without_it(
+    serving: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(serving, monkeypatch)
+    told = (settings.capture, settings.capture_retention_days)
+    assert told == (("s3://CHANGE-ME/captures", 30) if "capture" in serving.components else (None, None))
+
+
+def test_nights_capture_where_the_servers_do(driver: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = settings_of(driver, monkeypatch).capture
+    assert captures == ("s3://CHANGE-ME/captures" if "capture" in driver.components else None)
+
+
+def test_a_server_has_time_to_write_what_it_captured(
+    serving: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(serving, monkeypatch)
+    stopping = serving.container["lifecycle"]["preStop"]["sleep"]["seconds"] + settings.drain_delay_s
+    longest = stopping + settings.grace_s + FLUSH_S
+    assert longest < serving.pod["terminationGracePeriodSeconds"]
 
 
 def _claim_of_models(rendering: Rendering) -> str:
