@@ -29,7 +29,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "__main__",
         "taking_part",
         "job label_errors",
-        "summary telling",
+        "summary telling random_split",
         "release recipe",
         "preparation report",
         "fit explain truth compare",

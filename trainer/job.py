@@ -24,6 +24,7 @@ from trainer.learning_rate.decision import (
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.network.precision import choose_precision
 from trainer.preparation import Start, confirm_alike, list_images, prepare, read_data
+from trainer.random_split import check_comparable, compare_random_split
 from trainer.ranks.group import ALONE, Ranks
 from trainer.recipe import check_triangles, find_learning_rate, recipe_of
 from trainer.release.publishing import Terms, describe_refusal, describe_worse
@@ -89,6 +90,7 @@ def train(settings: TrainSettings, ranks: Ranks = ALONE) -> None:
     started, stopping = time.monotonic(), Stopping()
     confirm_alike(settings, ranks)
     settings = with_continued(settings)
+    check_comparable(settings, ranks)
     if not ranks.is_first:
         _take_part(settings, stopping, ranks)
         return
@@ -109,6 +111,7 @@ def train(settings: TrainSettings, ranks: Ranks = ALONE) -> None:
         )
         tracking.epochs(epochs)
         run.write_record(FIT_FILE, fit_record)
+        compare_random_split(run, start, settings, decision, stopping)
         checkpoint = start.checkpoint.at(fit_record.kept_epoch)
         released = read_released(run) or release(
             run,
@@ -223,6 +226,8 @@ def _origin(start: Start, settings: TrainSettings) -> RunOrigin:
         {"labels_corrected": corrected.labels, "images_left_out": corrected.left_out} if corrected else {}
     )
     origin = RunOrigin(data_digest=start.data.digest, weights_sha256=start.weights_sha256, **counts)
+    if start.data.groups:
+        origin = origin.model_copy(update={"groups": start.data.groups.groups})
     if settings.continue_from is None:
         return origin
     earlier = {"continued_from": settings.continue_from.name, "epochs_before": start.checkpoint.epochs}

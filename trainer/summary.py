@@ -1,5 +1,6 @@
 """What a command says when it is done, and what of it is kept."""
 
+from collections.abc import Iterator
 from typing import TypedDict
 
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from trainer.images.data import DataSet
 from trainer.learning_rate.decision import Decision
 from trainer.release.release import Released
 from trainer.runs.history import FitRecord
+from trainer.runs.random_split import read_random_split
 from trainer.runs.run_folder import SUMMARY_FILE, RunFolder
 
 
@@ -47,6 +49,8 @@ class SummaryRecord(BaseModel, frozen=True, extra="allow"):
     images_train: int | None = None
     images_heldout: int
     images_test: int | None = None
+    random_split_accuracy: float | None = None
+    """of the same recipe where groups were torn apart; written only where that was compared"""
     verdict: Opinion | None = None
     model: str | None
     """the published version"""
@@ -78,6 +82,7 @@ def summarise(
 ) -> SummaryRecord:
     metrics = released.metrics
     majority, share = metrics.majority
+    random = read_random_split(run)
     return SummaryRecord(
         learning_rate=decision.lr,
         accuracy=metrics.accuracy,
@@ -90,6 +95,7 @@ def summarise(
         images_train=len(data.train),
         images_heldout=len(data.heldout),
         **({} if data.test is None else {"images_test": len(data.test)}),
+        **({"random_split_accuracy": random.accuracy} if random else {}),
         verdict=released.opinion,
         **_place(released),
         report=str(run.path / REPORT_FILE),
@@ -133,6 +139,7 @@ def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, release
             f"learning rate   {decision.lr:.3g} ({decision.why})",
             *(f"epochs          {text}" for text in fit.decisions),
             f"accuracy        {summary.accuracy:.2%} of {summary.measured_on}",
+            *_describe_random_split(summary),
             f"beside it       {describe_beside(released.metrics)}",
             f"advice          {summary.epochs_advice}",
             f"model           {summary.model or f'not published; it is kept as {summary.candidate}'}",
@@ -141,6 +148,15 @@ def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, release
             *describe_verdict(released.opinion),
         ]
     )
+
+
+def _describe_random_split(summary: SummaryRecord) -> Iterator[str]:
+    if summary.random_split_accuracy is not None:
+        points = 100 * (summary.random_split_accuracy - summary.accuracy)
+        yield (
+            f"random split    {summary.random_split_accuracy:.2%} by the same recipe where groups are torn "
+            f"apart, {abs(points):.1f} points {'more' if points >= 0 else 'less'}"
+        )
 
 
 def describe_release(released: Released, told: str) -> str:

@@ -14,8 +14,9 @@ from trainer.config import EvaluateSettings, InspectSettings
 from trainer.evaluate.descriptions import describe_bundle, describe_evaluation
 from trainer.evaluate.evaluation import Evaluation, evaluate_samples
 from trainer.evaluate.evaluation_record import record_of
+from trainer.evaluate.part_of_training import open_part
 from trainer.images.audit import left_out
-from trainer.images.sources import open_heldout
+from trainer.images.sources import Heldout, open_heldout
 from trainer.options import sources_of
 from trainer.runs.lineage import Lineage
 from trainer.runs.run_folder import EVALUATION_FILE, EVALUATIONS, RunFolder
@@ -31,12 +32,17 @@ def evaluate(settings: EvaluateSettings) -> None:
     Stopping()
     folder = RunFolder.output(settings.output, EVALUATIONS)
     bundle = versions.open_bundle(settings.bundle, settings.cache_dir)
-    held = open_heldout(settings.source, settings.cache_dir, bundle.contract.labels, settings.corrections)
+    held = _open(settings, bundle.contract)
     if held.passed_over.matters:
         logger.warning("files not taken: %s", held.passed_over.line())
     classifier = Classifier(bundle, settings.device, settings.threads, settings.precision)
     if held.part is None and settings.source == _trained_on(bundle.contract):
-        logger.warning("the model was trained on images of %s: the accuracy flatters it", settings.source)
+        logger.warning(
+            "the model was trained on images of %s: the accuracy flatters it; --part %s takes those that it "
+            "was not trained on",
+            settings.source,
+            "test" if bundle.contract.measured_on == "test" else "val",
+        )
     if not folder.proposed:
         (folder.path / EVALUATION_FILE).unlink(missing_ok=True)  # of other images, should these be refused
     evaluation = evaluate_samples(
@@ -52,6 +58,17 @@ def evaluate(settings: EvaluateSettings) -> None:
         print(f"\n{folder.path / EVALUATION_FILE}", flush=True)
     finally:  # also when nobody reads what is printed
         _check_accuracy(evaluation, settings.min_accuracy)
+
+
+def _open(settings: EvaluateSettings, contract: BundleContract) -> Heldout:
+    source, corrections, cache_dir = settings.source, settings.corrections, settings.cache_dir
+    if settings.part is None:
+        return open_heldout(source, cache_dir, contract.labels, corrections)
+    held = open_part(source, corrections, settings.part, contract, cache_dir, settings.threads)
+    logger.info(
+        "of %s, split as for the training, %d images of %s are taken", source, len(held.samples), held.part
+    )
+    return held
 
 
 def inspect(settings: InspectSettings) -> None:

@@ -138,6 +138,7 @@ def _where_it_comes_from(lineage: Lineage) -> Iterator[Row]:
         "weights": _with_digest(lineage.weights, lineage.weights_sha256),
         "data": _with_digest(_sources(lineage), lineage.data_digest),
         "corrections": _corrections(lineage),
+        "groups": _groups(lineage),
         "learning rate": f"{rate.lr:.3g}: {rate.why or ''}" if rate.lr is not None else None,
         "confidence": rate.confidence,
         "epochs": lineage.epochs,
@@ -158,6 +159,15 @@ def _corrections(lineage: Lineage) -> str | None:
     if lineage.labels_corrected is None:
         return None
     return f"{lineage.labels_corrected} labels corrected, {lineage.images_left_out or 0} images left out"
+
+
+def _groups(lineage: Lineage) -> str | None:
+    if lineage.groups is None:
+        return None
+    parts = ", ".join(f"{part} {groups}" for part, groups in lineage.groups.items())
+    random = lineage.random_split
+    beside = f"; on a random split {random.accuracy:.2%} of {random.images} images" if random else ""
+    return f"{parts}; none in two parts{beside}"
 
 
 def _with_digest(name: object, digest: object) -> object:

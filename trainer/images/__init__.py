@@ -5,4 +5,6 @@ of them, `every_image.read_every_image` one of all, whose `batches.Images` are d
 `augment.augment` and mixed with each other by `mixing.mix`; `audit.AuditRecord` is what was found on the way,
 in the words of `traits`, with what `copies` makes of pictures that are nearly the same; `labels` tells which
 labels look alike, `corrections` corrects them, `crops` gives training images as serving would cut them.
+`grouping` says which images belong together, `group_split` and `stratification` who is held out, `digests`
+what files and their labels are.
 """

@@ -1,6 +1,5 @@
 """The data set of a training: what is trained on, held out and tested on, and what was left out."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Final
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
 from fovea.images.spec import PreprocessSpec
-from fovea.model.bundle import canonical_json
 from trainer.images.audit import (
     Audit,
     AuditRecord,
@@ -22,6 +20,7 @@ from trainer.images.audit import (
 from trainer.images.batches import Images
 from trainer.images.copies import Copies, copies_across, find_copies, picture_of
 from trainer.images.corrections import CorrectionsRecord
+from trainer.images.digests import data_digest
 from trainer.images.grouping import GroupsRecord
 from trainer.images.part import Part
 from trainer.images.pixels import decode_all
@@ -153,7 +152,7 @@ def read_images(
         bad,
         comparison,
         copies,
-        data_digest(parts),
+        data_digest((part.samples, part.decoded.digests) for part in parts),
         split.passed_over,
         _pictures(parts, comparison, copies),
         test[0] if test else None,
@@ -191,11 +190,3 @@ def _check_left(data: str, parts: list[Part], rows: list[list[int]]) -> None:
         if not left:
             why = "is damaged, or in the part test too" if part.rows() else "is damaged"
             raise DataInvalid(f"{data}: no image is left {name}: each of {len(part.samples)} {why}")
-
-
-def data_digest(parts: list[Part]) -> str:
-    contents = [
-        [(sample.label, digest) for sample, digest in zip(part.samples, part.decoded.digests, strict=True)]
-        for part in parts
-    ]
-    return hashlib.sha256(canonical_json(contents).encode()).hexdigest()

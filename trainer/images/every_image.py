@@ -8,7 +8,8 @@ from fovea.errors import DataInvalid
 from fovea.images.spec import PreprocessSpec
 from trainer.images.audit import Audit, audit, check_bad
 from trainer.images.copies import find_copies
-from trainer.images.data import DataSet, data_digest
+from trainer.images.data import DataSet
+from trainer.images.digests import data_digest
 from trainer.images.part import Part
 from trainer.images.pixels import decode_all
 from trainer.images.sources import Split
@@ -49,7 +50,7 @@ def read_every_image(
         bad=bad,
         comparison=_of_both_parts(audit(served.usable((), copies.blurred), ())),
         copies=copies,
-        digest=data_digest([served]),
+        digest=data_digest([(served.samples, served.decoded.digests)]),
         passed_over=split.passed_over,
         pictures={},
         corrections=split.corrections,

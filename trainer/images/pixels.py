@@ -10,12 +10,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,15 +23,11 @@ from fovea.errors import ImageInvalid, Unavailable
 from fovea.images.formats import image_path_text
 from fovea.images.preprocess import Pixels, crop_image, open_image
 from fovea.images.spec import PreprocessSpec
-from fovea.ordered import Window, ordered_map
+from trainer.images.digests import content_digests, in_threads
 from trainer.images.sources import Sample
 from trainer.images.traits import traits_of, traits_of_pixels, traits_of_size
-from trainer.progress import show_progress
-
-R = TypeVar("R")
 
 FORMAT: Final = "4"
-AHEAD_PER_THREAD: Final = 8
 PARTIAL: Final = ".tmp-"
 
 
@@ -61,7 +57,7 @@ def decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Pat
 
     Ends at once when it is interrupted, and leaves nothing behind then.
     """
-    digests = tuple(_in_threads(_content_digest, samples, threads, "reading"))
+    digests = content_digests(samples, threads)
     # Another version of a decoder may decode other pixels, which the release gate would refuse.
     parts = [FORMAT, image_path_text(), spec.digest, *digests]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -72,21 +68,6 @@ def decode_all(samples: tuple[Sample, ...], spec: PreprocessSpec, cache_dir: Pat
     entries = json.loads(outcomes.read_text())
     stored_outcomes = tuple(Outcome(entry["error"], tuple(entry["traits"])) for entry in entries)
     return Decoded(np.load(stored, mmap_mode="r"), digests, stored_outcomes)
-
-
-def _in_threads(
-    function: Callable[[Sample], R], samples: tuple[Sample, ...], threads: int, verb: str
-) -> Iterable[R]:
-    results = ordered_map(function, samples, threads, Window(AHEAD_PER_THREAD * threads))
-    return show_progress(results, verb, len(samples))
-
-
-def _content_digest(sample: Sample) -> str:
-    try:
-        with sample.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
 
 
 def _write_cache(samples: tuple[Sample, ...], spec: PreprocessSpec, stored: Path, threads: int) -> None:
@@ -160,7 +141,7 @@ def _decode_into(
         except OSError as error:
             return Outcome(f"cannot be read: {error.strerror}"), None
 
-    for row, (outcome, pixels) in enumerate(_in_threads(decode, samples, threads, "decoding")):
+    for row, (outcome, pixels) in enumerate(in_threads(decode, samples, threads, "decoding")):
         if pixels is not None:
             cache[row] = pixels
         yield outcome

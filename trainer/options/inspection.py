@@ -1,7 +1,7 @@
 """What the commands take that examine what is there: a released model, a run's network."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic_settings import CliPositionalArg, NoDecode
@@ -15,6 +15,11 @@ from trainer.options.program import TrainerOptions
 class EvaluationOptions(TrainerOptions):
     precision: Precision = Field(
         "fp32", description="which of the bundle's models: fp32, fp16, int8 or int8-full"
+    )
+    part: Literal["val", "test"] | None = Field(
+        None,
+        description="of the --data that the model was trained on, split as then: val, what was held out, or "
+        "test, what nothing was chosen by; default: a part test or val that the data have as such, else all",
     )
     min_accuracy: float | None = Field(
         None,

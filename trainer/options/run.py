@@ -140,6 +140,11 @@ class RunOptions(TrainerOptions):
         description="an image is called unknown where it is less like the training's than this share of the "
         "held-out images",
     )
+    compare_random_split: bool = Field(
+        False,
+        description="of a split by groups: train the same recipe once more on a random split, and report how "
+        "much that would flatter the model; takes as long again",
+    )
     runs: Path = Field(Path("runs"), description="folder of the runs' folders")
     run_id: str | None = Field(
         None,

@@ -11,6 +11,7 @@ from trainer.config import TrainSettings
 from trainer.network.checkpoint import Checkpoint
 from trainer.options.architectures import is_timm
 from trainer.runs.lineage import ChosenRate, Lineage, RunOrigin
+from trainer.runs.random_split import read_random_split
 from trainer.runs.run_folder import DECISION_FILE, RunFolder
 
 LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_from", "ranks_patience_s"}
@@ -20,12 +21,13 @@ LOCAL: Final = {"cache_dir", "runs", "run_id", "models", "threads", "continue_fr
 def lineage_of(run: RunFolder, checkpoint: Checkpoint, settings: TrainSettings) -> Lineage:
     decision = run.read_json(DECISION_FILE)
     del decision["curve"]
-    origin = RunOrigin.read(run)
+    origin, random_split = RunOrigin.read(run), read_random_split(run)
     return Lineage(
         run=run.path.name,
         architecture=checkpoint.arch,
         weights=settings.weights,
         **origin.model_dump(exclude_unset=True),
+        **({"random_split": random_split} if random_split else {}),
         learning_rate=ChosenRate(**decision),
         epochs=checkpoint.epochs,
         seed=settings.seed,

@@ -16,6 +16,7 @@ from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.report.album import Album
 from trainer.report.contents import Evidence, contents_of_confidence, contents_of_run
 from trainer.report.explanation import render_explanation
+from trainer.report.groups import contents_of_groups
 from trainer.report.mistakes import show_doubtful, show_matrix, show_pairs, show_worst
 from trainer.report.outcomes import Outcomes
 from trainer.report.released import ReleasedFiles
@@ -50,6 +51,7 @@ def render_report(
     contents = {
         **vars(contents_of_run(run, contract, audit, counts)),
         **vars(contents_of_confidence(evidence, probabilities, contract, audit)),
+        **vars(contents_of_groups(run, audit, evidence.heldout, outcomes)),
         **vars(_assets(explanation)),
         "released": released,
         "wrong": int((outcomes.predicted != outcomes.targets).sum()),

@@ -25,6 +25,8 @@ HARDLY_BETTER: Final = 0.2
 NOT_MUCH_BETTER: Final = 0.5
 """Shares of what always naming the most frequent class leaves wrong."""
 MISCALIBRATED: Final = 0.05
+FEW_GROUPS: Final = 5
+"""Groups (patients, cameras) that say little of others."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,13 @@ def _doubts_of_its_probabilities(calibration: Calibration, target: float) -> Ite
 
 
 def _doubts_of_the_data(audit: AuditRecord) -> Iterator[Markup]:
+    if (
+        audit.groups
+        and (groups := audit.groups.groups["test" if audit.tested_on else "heldout"]) < FEW_GROUPS
+    ):
+        yield Markup("Its {} images are of {} {} only, and others may be unlike them").format(
+            audit.told, groups, "group" if groups == 1 else "groups"
+        )
     if conflicts := len(audit.conflicts) + len(audit.near_conflicts):
         stand = "image stands" if conflicts == 1 else "images stand"
         yield Markup("The data contradict themselves: {:,} {} under two labels or more").format(

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from fovea.errors import DataInvalid
+from trainer.runs.random_split import RandomSplitRecord
 from trainer.runs.run_folder import LINEAGE_FILE, RunFolder
 
 
@@ -48,6 +49,8 @@ class RunOrigin(BaseModel):
     labels_corrected: int | None = None
     """by --data CORRECTIONS.csv, and the next one too: written only where there is one"""
     images_left_out: int | None = None
+    groups: dict[str, int] | None = None
+    """part -> groups in it; written only where groups were kept together"""
 
     @classmethod
     def read(cls, run: RunFolder) -> "RunOrigin":
@@ -87,6 +90,9 @@ class Lineage(BaseModel):
     epochs_before: Noted[int] = None
     labels_corrected: Noted[int] = None
     images_left_out: Noted[int] = None
+    groups: Noted[dict[str, int]] = None
+    random_split: Noted[RandomSplitRecord] = None
+    """what the same recipe reached on a random split, where that was compared"""
     learning_rate: Noted[ChosenRate] = None
     epochs: Noted[int] = None
     seed: Noted[int] = None

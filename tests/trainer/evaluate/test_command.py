@@ -20,6 +20,8 @@ from trainer.config import EvaluateSettings
 from trainer.evaluate import command
 from trainer.evaluate.beside_release import beside_release, change
 from trainer.evaluate.metrics import accuracy_interval
+from trainer.images.digests import content_digests, data_digest
+from trainer.images.sources import open_source
 
 COLOURS = ("blue", "green", "red")
 """The tiny model names an image's strongest colour."""
@@ -358,3 +360,37 @@ def test_accuracy_on_the_heldout_images_is_the_one_of_the_release(
     record = _evaluate(model, few_digits / "val", tmp_path)
     assert record["metrics"]["accuracy"] == ModelBundle.open(model).contract.metrics.accuracy
     assert np.isclose(record["metrics"]["loss"], versions.open_bundle(str(model)).contract.metrics.loss)
+
+
+def _known_by_its_data(model: Path, data: Path, **how: Any) -> Path:
+    """The model as if it had been trained on `data`, split so."""
+    split = open_source(str(data), cache_dir=data.parent, **{"val_fraction": 0.2, "seed": 0, **how})
+    parts = [part for part in (split.train, split.heldout, split.test) if part]
+    digest = data_digest((part, content_digests(part, 1)) for part in parts)
+    contract = json.loads((model / "bundle.json").read_text())
+    contract["training"] = {"data_digest": digest, "settings": {"data": str(data), **how}}
+    (model / "bundle.json").write_text(json.dumps(contract))
+    return model
+
+
+def test_part_takes_what_the_training_of_the_model_held_out_or_tested_on(
+    model: Path, images: Path, tmp_path: Path
+) -> None:
+    _known_by_its_data(model, images, test_fraction=0.3, seed=7)
+    split = open_source(str(images), val_fraction=0.2, test_fraction=0.3, seed=7, cache_dir=tmp_path)
+    for part, samples in (("val", split.heldout), ("test", split.test)):
+        record = _evaluate(model, images, tmp_path, part=part)
+        right = sum(sample.label != "blue" or int(sample.path.stem) > 1 for sample in samples)
+        assert (record["metrics"]["images"], record["right"]) == (len(samples), right)
+    assert record["settings"]["part"] == "test"
+
+
+def test_part_of_other_images_or_of_none_is_refused(model: Path, images: Path, tmp_path: Path) -> None:
+    _known_by_its_data(model, images)
+    with pytest.raises(DataInvalid, match="--part test: the model's training had no such part"):
+        _evaluate(model, images, tmp_path, part="test")
+    (images / "red" / "0.png").write_bytes(picture("red", (77, 40)))
+    with pytest.raises(
+        DataInvalid, match=r"--part val: .* does not give the images and labels that the model was"
+    ):
+        _evaluate(model, images, tmp_path, part="val")

@@ -42,12 +42,16 @@ than all the rest of its report."""
 
 
 def make_images(
-    targets: Sequence[int], labels: tuple[str, ...], size: int = 32, name: str = "{}.png"
+    targets: Sequence[int],
+    labels: tuple[str, ...],
+    size: int = 32,
+    name: str = "{}.png",
+    groups: Sequence[str] = (),
 ) -> Images:
     """Held-out images of noise, which compresses worse than any photograph."""
     pixels = np.random.default_rng(0).integers(0, 256, (min(len(targets), DISTINCT), size, size, 3), np.uint8)
     samples = tuple(
-        Sample(Path(f"{place}.png"), labels[target], name.format(place))
+        Sample(Path(f"{place}.png"), labels[target], name.format(place), groups[place] if groups else None)
         for place, target in enumerate(targets)
     )
     return Images(pixels, np.arange(len(targets)) % DISTINCT, np.array(targets), samples)
@@ -68,7 +72,8 @@ def make_page(
     The later an image stands, the surer its answer. `contents` change the bundle's contract.
     """
     targets, said = np.array([t for t, _ in answers]), np.array([s for _, s in answers])
-    heldout = make_images(targets.tolist(), labels, size, contents.pop("file_name", "{}.png"))
+    name, groups = contents.pop("file_name", "{}.png"), contents.pop("groups", ())
+    heldout = make_images(targets.tolist(), labels, size, name, groups)
     logits = np.random.default_rng(1).normal(0, 0.1, (len(answers), len(labels))).astype(np.float32)
     logits[np.arange(len(answers)), said] += np.linspace(2, 6, len(answers), dtype=np.float32)
     calibration = calibrate(logits, heldout.targets, 0.99)
