@@ -2,6 +2,6 @@
 
 For the rooms above: `engine.open_engine` and its `Engine`, of `backend` WorkItem and Decoder, for the start
 `template.TEMPLATE`, `decode_ahead.AheadDecoder`, and `wants` (what an image's row holds). For other processes
-of a server `child`, `own_end`, the pauses of `process_worker` between their starts, and the `arenas` that
+of a server `child`, `own_end`, the pauses of `restarts` between their starts, and the `arenas` that
 images lie in.
 """
