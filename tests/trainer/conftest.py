@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fovea.stopping import Stopping
 from tests.shared import SharedFolder
-from tests.trainer.exported import made_once, operators_read_once
+from tests.trainer.exported import charts_left_out, made_once, operators_read_once
 from trainer import job
 from trainer.config import ExportSettings, TrainSettings
 from trainer.fit.loop import fit
@@ -43,8 +43,8 @@ def exports(shared: SharedFolder) -> Path:
 
 @pytest.fixture
 def known_exports(exports: Path) -> Iterator[None]:
-    """For tests that train equal networks, and look at something else than their export."""
-    with made_once(exports):
+    """For tests that train equal networks, and look at something else than their export and the charts."""
+    with made_once(exports), charts_left_out():
         yield
 
 
