@@ -18,7 +18,7 @@ collect_ignore = ["triton"]  # run in an environment of their own, by `make test
 
 gc.disable()  # while some thousand modules are loaded, of which nothing is garbage: it takes seconds to look
 
-LONG_FIRST = ("test_end_to_end.py", "trainer", "scorer", "server")
+LONG_FIRST = ("test_end_to_end.py", "test_wheel.py", "trainer", "scorer", "server")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
