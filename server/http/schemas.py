@@ -43,7 +43,7 @@ def torchserve_answers() -> dict[str, Json]:
     """Of its paths: the status, predictions, the list of models, a model."""
     text: Json = {"type": "string"}
     flag: Json = {"type": "boolean"}
-    worker = _with({"id": text, "status": {"const": "READY"}, "gpu": flag})
+    worker = _with({"id": text, "status": {"enum": ["READY", "UNLOADING"]}, "gpu": flag})
     model: dict[str, Json] = {
         **dict.fromkeys(("modelName", "modelVersion", "modelUrl", "runtime"), text),
         **dict.fromkeys(("minWorkers", "maxWorkers", "batchSize", "maxBatchDelay"), _WHOLE),

@@ -26,6 +26,8 @@ TOP_K: Final = 5
 """The handler's, of as many labels as there are."""
 SHOWN: Final = 8
 """Names that an error lists, at most."""
+WORKER: Final = {True: "READY", False: "UNLOADING"}
+"""TorchServe's names for a worker that runs, and for one that does not."""
 ALL: Final = "all"
 """In the place of a version: each that is loaded."""
 
@@ -105,7 +107,10 @@ class TorchServeRoutes:
             await call.refuse(self._calls, "GetModel", error)
         asked = pb.GetModelRequest(model_version=version, model=name)
         model = await self._service.GetModel(asked, call.context)
-        return json_answer([self._described(model)], call)
+        ready = await self._inference.ModelReady(
+            open_inference_pb2.ModelReadyRequest(name=name), call.context
+        )
+        return json_answer([self._described(model, ready.ready)], call)
 
     async def refuse_change(self, request: web.Request) -> web.Response:
         """405, as where a path is known for what only looks: nothing else is below this one."""
@@ -129,7 +134,7 @@ class TorchServeRoutes:
             raise VersionNotLoaded(f"Model version: {version[:64]} does not exist for model: {name}")
         return name, int(number)
 
-    def _described(self, described: pb.GetModelResponse) -> dict[str, Any]:
+    def _described(self, described: pb.GetModelResponse, is_ready: bool) -> dict[str, Any]:
         model, settings = described.model, self._settings
         is_gpu = described.provider != "CPUExecutionProvider"
         return {
@@ -142,7 +147,7 @@ class TorchServeRoutes:
             **({"batchSize": settings.max_batch_size} if settings.max_batch_size else {}),
             "maxBatchDelay": round(settings.max_queue_delay_ms),
             "loadedAtStartup": True,
-            "workers": [{"id": "fovea", "status": "READY", "gpu": is_gpu}],
+            "workers": [{"id": "fovea", "status": WORKER[is_ready], "gpu": is_gpu}],
         }
 
 

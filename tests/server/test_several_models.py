@@ -267,8 +267,16 @@ def test_what_cannot_be_is_said_in_one_line(root: Path, tmp_path: Path) -> None:
 
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-READY: Final = {"": SERVING, "/ping": 200, "health": SERVING, "oip": True, "/v2": 200, "metric": 1}
-LOST: Final = {"health": NOT_SERVING, "oip": False, "/v2": 503, "metric": 0}
+READY: Final = {
+    "": SERVING,
+    "/ping": 200,
+    "health": SERVING,
+    "oip": True,
+    "/v2": 200,
+    "worker": "READY",
+    "metric": 1,
+}
+LOST: Final = {"health": NOT_SERVING, "oip": False, "/v2": 503, "worker": "UNLOADING", "metric": 0}
 
 
 def readiness(server: ServerProcess, name: str) -> dict[str, Any]:
@@ -286,6 +294,7 @@ def readiness(server: ServerProcess, name: str) -> dict[str, Any]:
             "health": health(f"models/{name}"),
             "oip": GRPCInferenceServiceStub(channel).ModelReady(asked, timeout=PATIENCE_S).ready,
             "/v2": over_http(server, f"/v2/models/{name}/ready")[0],
+            "worker": over_http(server, f"/models/{name}")[1][0]["workers"][0]["status"],
             "metric": metrics(server)[f'fovea_model_ready{{model="{name}"}}'],
         }
 
