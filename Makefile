@@ -46,7 +46,7 @@ test: $(READY) ## Run the tests, JOBS at a time (some 6 minutes on 2 cores)
 QUIET := $(addprefix tests/,fovea/client/test_rollout.py scorer/test_many_keys.py scorer/test_memory.py \
 	server/test_cost_of_a_core.py server/test_overload.py server/test_reload_under_load.py server/test_soak.py)
 test-slow: $(READY) test-triton ## Run the long tests that need no GPU, those with Triton too
-	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow $(QUIET:%=--ignore=%)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m slow $(QUIET:%=--ignore=%)
 	@$(BIN)/python -m pytest -m slow $(QUIET)
 
 test-triton: $(READY) $(TRITON_READY) ## Run NVIDIA's server on our model, and its client on both servers
