@@ -25,6 +25,7 @@ class Digits:
     models: Path
     images: list[bytes]
     """That were held out, some of each class."""
+    held_out: list[bytes]
     classifier: Classifier
 
 
@@ -32,7 +33,8 @@ class Digits:
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Digits:
     models, files = project.train_digits(tmp_path_factory.mktemp("digits"))
     classifier = Classifier(ModelBundle.open(models / "1"), "cpu", 1)
-    return Digits(models, [file.read_bytes() for file in files[:: len(files) // 64]], classifier)
+    held_out = [file.read_bytes() for file in files]
+    return Digits(models, held_out[:: len(files) // 64], held_out, classifier)
 
 
 @pytest.fixture(scope="session")

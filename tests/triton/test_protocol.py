@@ -85,6 +85,37 @@ def test_both_say_the_same_of_what_the_model_does_not_know(caller: Caller, digit
     np.testing.assert_allclose(answer.as_numpy("embedding"), embeddings, rtol=0, atol=1e-5)
 
 
+def test_both_say_of_each_held_out_digit_what_the_bundle_says(served: Served, digits: Digits) -> None:
+    """To the bit, as the report, the scorer and our own protocol say it: tests/test_agreement.py."""
+    contract, images = digits.classifier.bundle.contract, digits.held_out
+    crops = np.stack([decode_image(image, contract.preprocess) for image in images])
+    probabilities, embeddings = digits.classifier.classify_with_embeddings(crops)
+    neighbours, novelty = digits.classifier.bundle.neighbours(), contract.out_of_distribution
+    assert neighbours is not None
+    assert novelty is not None
+    assert contract.prediction_sets is not None
+    sets = np.zeros(probabilities.shape, np.bool_)
+    chosen = label_sets(probabilities, draws(crops), contract.prediction_sets.quantile)
+    for row, indexes in zip(sets, chosen, strict=True):
+        row[indexes] = True
+    distances = neighbours.distances(embeddings)[:, None]
+    expected = {
+        "probabilities": probabilities,
+        "label": np.array([[contract.labels[best].encode()] for best in probabilities.argmax(1)], object),
+        "distance": distances,
+        "unknown": distances > novelty.threshold,
+        "label_set": sets,
+    }
+    with calling("grpc", served.grpc) as caller:
+        outputs = [output for name in expected for output in caller.output(name)]
+        parts = [images[start : start + 64] for start in range(0, len(images), 64)]
+        answers = [caller.infer("digits", part, outputs=outputs) for part in parts]
+    assert len(images) > 350
+    for name, values in expected.items():
+        said = np.concatenate([answer.as_numpy(name) for answer in answers])
+        np.testing.assert_array_equal(said, values, name)
+
+
 def test_repository_lists_the_model(caller: Caller) -> None:
     listed = {(model["name"], model["version"]): model["state"] for model in caller.index()}
     assert listed["digits", "1"] == "READY"
