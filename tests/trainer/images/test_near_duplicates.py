@@ -136,6 +136,27 @@ def test_of_each_picture_the_nearest_candidates_are_kept() -> None:
     assert in_two_parts == [*rest[:2], [0, 3, 9, 0], [0, 4, 1, 0], rest[2]]
 
 
+def test_candidates_are_the_nearest_however_often_others_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance, split = np.random.default_rng(0), np.arange(40) % 2
+    light = np.asarray(scene(0).convert("L").resize((32, 32)), np.float32)
+    moved = np.stack([np.roll(light, (k % 4, k % 3), (0, 1)) for k in range(40)])
+    hashed = hash_pictures(moved + chance.normal(0, 12, moved.shape).astype(np.float32), mirrored=True)
+
+    def how_near() -> list[tuple[int, int, int]]:
+        near = []
+        for first, second, how in near_duplicates._candidates(hashed, split, mirrored=True).tolist():
+            comparison = hashes.comparisons(mirrored=True)[how]
+            of_first = hashed.mirrored if comparison.mirrored else hashed.plain
+            bits = of_first[comparison.part][first] ^ hashed.plain[comparison.other][second]
+            near.append((first, int(split[second]), int(np.bitwise_count(bits))))
+        return sorted(near)
+
+    at_once = how_near()
+    assert len(at_once) > 200
+    monkeypatch.setattr(near_duplicates, "WAITING", 0)
+    assert how_near() == at_once
+
+
 def test_search_of_many_looks_at_some_of_each_part() -> None:
     """Though those of the first part, which are as near, come first."""
     alike, split = np.zeros(5000, np.uint64), np.repeat([0, 1], [4990, 10])
