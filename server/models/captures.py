@@ -92,6 +92,8 @@ class Captures:
 
     def begin(self) -> None:
         """From here on each window is written as it ends."""
+        with_images = self._settings.capture_images
+        logger.info("answers are captured", extra={"captures": self._folder.uri, "images": with_images})
         self._writing = asyncio.create_task(self._write_windows())
 
     async def close(self, within_s: float) -> None:
@@ -139,9 +141,14 @@ class Captures:
         else:
             for reason, _ in kept:
                 self._captured(reason).inc()
-        self._remove_older()
-        for model in models:
-            model.look_for_drift()
+        try:
+            for model in models:
+                model.look_for_drift()
+            self._remove_older()
+        except FoveaError as error:
+            logger.warning("old captures cannot be removed", extra={"reason": str(error)})
+        except Exception:
+            logger.exception("the captures cannot be looked after")
 
     def _row(self, reason: str, answer: Answer) -> Captured:
         return answer.by.row(answer, reason, with_image=self._settings.capture_images)
@@ -163,11 +170,8 @@ class Captures:
         days, now = self._settings.capture_retention_days, time.monotonic()
         if days is not None and now - self._removed_at >= RETENTION_EVERY_S:
             self._removed_at = now
-            try:
-                removed = remove_older(self._folder, datetime.now(UTC) - timedelta(days=days))
-            except FoveaError as error:
-                logger.warning("old captures cannot be removed", extra={"reason": str(error)})
-            else:
+            removed = remove_older(self._folder, datetime.now(UTC) - timedelta(days=days))
+            if removed:
                 logger.info("old captures are removed", extra={"files": removed, "older_than_days": days})
 
 

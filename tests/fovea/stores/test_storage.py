@@ -105,6 +105,14 @@ def test_exists_tells_what_is_there(folder: Folder) -> None:
     assert not folder.exists("b")
 
 
+def test_what_is_removed_is_gone_and_need_not_have_been_there(folder: Folder) -> None:
+    folder.write("a/b.txt", b"x")
+    folder.remove("a/b.txt")
+    folder.remove("a/b.txt")
+    folder.remove("a/b.txt/c")
+    assert keys(folder) == []
+
+
 def test_entries_are_sorted_as_buckets_sort(folder: Folder) -> None:
     for key in ["b", "a/z", "a.txt", "a/b/c", "a0", "ü", "A", "a b"]:
         folder.write(key, b"")

@@ -243,6 +243,26 @@ async def test_old_captures_are_removed_and_a_store_that_refuses_that_loses_none
 
 
 @in_event_loop
+async def test_a_fault_of_ours_costs_no_window_but_its_own(
+    tiny_bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> str:
+        raise RuntimeError("a fault")
+
+    made = Capturing(tiny_bundle, tmp_path, capture_share=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(captures, "put_window", fail)
+        patched.setattr(captures.ModelCaptures, "look_for_drift", fail)
+        made.answer(SURE, b"first")
+        await made.captures._end_window()
+    made.answer(SURE, b"second")
+    await made.captures._end_window()
+    await made.model.close()
+    assert [row.image for row in rows(tmp_path)] == [b"second"]
+    assert made.count("captures_lost", why="store") == 1
+
+
+@in_event_loop
 async def test_crops_are_no_files_and_not_captured(tiny_bundle: ModelBundle, tmp_path: Path) -> None:
     async with capturing(tiny_bundle, tmp_path, capture_share=1) as made:
         item = WorkItem(b"pixels", is_crop=True)
