@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Right = npt.NDArray[np.bool_]
 
@@ -61,7 +61,7 @@ def mcnemar(fixed: int, broken: int) -> float:
 
     Were both models alike, each changed answer would be as likely fixed as broken.
     """
-    return float(stats.binomtest(fixed, fixed + broken).pvalue) if fixed + broken else 1.0
+    return float(_binomial(fixed, fixed + broken).pvalue) if fixed + broken else 1.0
 
 
 def difference_interval(
@@ -91,8 +91,14 @@ class _Reach:
 def _share(right: int, images: int, confidence: float) -> _Reach:
     if images < 1:
         raise ValueError("there is no image to compare two models on")
-    ends = stats.binomtest(right, images).proportion_ci(confidence, method="wilson")
+    ends = _binomial(right, images).proportion_ci(confidence, method="wilson")
     return _Reach(right / images - float(ends.low), float(ends.high) - right / images)
+
+
+def _binomial(right: int, images: int) -> Any:
+    from scipy import stats  # takes a second to import, which a training that compares nothing need not pay
+
+    return stats.binomtest(right, images)
 
 
 def _joined(one: float, other: float, phi: float) -> float:
