@@ -4,11 +4,9 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from fovea.images.preprocess import decode_image
 from fovea.images.spec import PreprocessSpec
@@ -92,6 +90,8 @@ def test_same_picture_in_other_colours_is_another() -> None:
 
 def test_no_two_digits_are_taken_for_one() -> None:
     """Every third of them, as `--data digits` has them."""
+    from sklearn.datasets import load_digits  # takes a second to import, in each process that collects tests
+
     digits, spec = load_digits(), PreprocessSpec(size=24, resize=24)
     images = [Image.fromarray((image * (255 / 16)).round().astype(np.uint8)) for image in digits.images[::3]]
     files = [encoded(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), "BMP") for image in images]
@@ -101,6 +101,8 @@ def test_no_two_digits_are_taken_for_one() -> None:
 
 
 def test_hash_is_that_of_imagehash() -> None:
+    import imagehash  # takes as long
+
     grey = [scene(seed).convert("L").resize((32, 32)) for seed in range(20)]
     own = hash_pictures(np.stack([np.asarray(image, np.float32) for image in grey]), mirrored=True)
     assert [f"{value:016x}" for value in own.plain[WHOLE]] == [str(imagehash.phash(image)) for image in grey]
