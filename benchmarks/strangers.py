@@ -1,7 +1,8 @@
-"""What tells strangers from the images that a network was trained for: four scores, four kinds of strangers.
+"""What tells strangers from the images that a network was trained for: five scores and kinds of strangers.
 
     pip install --no-deps scikit-image==0.26.0
     OMP_NUM_THREADS=1 python -m benchmarks.strangers
+    OMP_NUM_THREADS=1 python -m benchmarks.strangers --cost
 
 Networks learn seven of scikit-learn's ten handwritten digits, and four of seven pictures that scikit-image
 carries, in cuttings; each is released by the trainer. The scores are computed from the bundle's own outputs.
@@ -11,11 +12,14 @@ and the lowest; and how many of the strangers the bundle calls unknown.
 
 import argparse
 import importlib.util
+import itertools
 import subprocess
 import sys
 import tempfile
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +35,8 @@ from benchmarks.machine import describe_machine
 from fovea.images.preprocess import Pixels
 from fovea.model.bundle import ModelBundle
 from fovea.model.sessions import SessionOptions, open_session, ort
-from fovea.truth.novelty import REFERENCE_FILE, Embeddings, Neighbours
+from fovea.truth.known_classes import Embeddings, KnownClasses
+from trainer.truth.classes import LEAST_DIRECTIONS, MOST_DIRECTIONS
 from trainer.truth.novelty import MAKERS, auroc
 
 SIDE: Final = 32
@@ -42,7 +47,7 @@ HELD_OUT: Final = 0.3
 CUTTINGS: Final = 180
 """Of a picture."""
 RECIPE: Final = (
-    *("--arch", "resnet18", "--weights", "none", "--size", str(SIDE), "--resize", str(SIDE)),
+    *("--weights", "none", "--size", str(SIDE), "--resize", str(SIDE)),
     *("--batch-size", "32", "--num-steps", "60", "--min-crop", "0.85", "--max-warp", "0", "--no-flip"),
     *("--lr", "0.003"),
 )
@@ -56,18 +61,39 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=positive_int, default=6)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument("--arch", default="resnet18", help="as the trainer's")
+    parser.add_argument("--cost", action="store_true", help="of a distance, instead of what it tells")
     options = parser.parse_args()
     print(f"{describe_machine(torch.device('cpu'), torch.get_num_threads())}\n")
+    if options.cost:
+        print_cost()
+        return
     sets = {name: make() for name, make in SETS.items()}
     print(f"| set | strangers | {' | '.join(SCORES)} | called unknown |")
     print(f"|---|---|{'---:|' * (len(SCORES) + 1)}")
     for name, data in ((name, sets[name]) for name in options.sets):
         (other,) = (every(each) for title, each in sets.items() if title != name)
-        told = [compare(data, other, seed, options.epochs) for seed in options.seeds]
+        learning = ("--arch", options.arch, "--epochs", str(options.epochs))
+        told = [compare(data, other, seed, learning) for seed in options.seeds]
         for kind in told[0]:
             cells = np.array([each[kind] for each in told])
             figures = [f"{np.mean(column):.3f} ({np.min(column):.3f})" for column in cells[:, :-1].T]
             print(f"| {name} | {kind} | {' | '.join(figures)} | {cells[:, -1].mean():.1%} |", flush=True)
+
+
+def print_cost() -> None:
+    """Milliseconds of one core for a distance: the least of 500."""
+    print(
+        "| values of an embedding | classes | directions | ms | MB of a bundle |\n|---:|---:|---:|---:|---:|"
+    )
+    for values, classes in itertools.product((512, 1024, 4096), (10, 1000)):
+        directions = min(max(LEAST_DIRECTIONS, classes), MOST_DIRECTIONS, values)
+        shapes = ((values,), (directions, values), (directions + 1,), (classes, directions))
+        known = KnownClasses(*(np.full(shape, 0.01, np.float32) for shape in shapes))
+        embedding = np.full((1, values), values**-0.5, np.float32)
+        least_s = min(timeit.repeat(partial(known.distances, embedding), number=1, repeat=500))
+        size = sum(array.nbytes for array in vars(known).values()) / 1e6
+        print(f"| {values} | {classes} | {directions} | {1000 * least_s:.3f} | {size:.1f} |")
 
 
 def digits() -> Data:
@@ -116,7 +142,7 @@ def every(data: Data) -> Pixels:
     return np.concatenate([part for parts in data.values() for part in parts])
 
 
-def compare(data: Data, other: Pixels, seed: int, epochs: int) -> dict[str, list[float]]:
+def compare(data: Data, other: Pixels, seed: int, learning: tuple[str, ...]) -> dict[str, list[float]]:
     """Kind of stranger -> the AUROC of each score, and the share that is called unknown."""
     random = np.random.default_rng(seed)
     strange = sorted(random.permutation(sorted(data))[:LEFT_OUT].tolist())
@@ -128,19 +154,19 @@ def compare(data: Data, other: Pixels, seed: int, epochs: int) -> dict[str, list
         **{kind: make(held_out, random) for kind, make in MAKERS.items()},
     }
     with tempfile.TemporaryDirectory() as scratch:
-        model = Model.of(release(known, Path(scratch), seed, epochs), known)
+        model = Model.of(release(known, Path(scratch), seed, learning), known)
     ours, unknown = model.says(held_out), {}
     for kind, pixels in strangers.items():
         theirs = model.says(pixels)
         scores = [auroc(score(model, ours), score(model, theirs)) for score in SCORES.values()]
         unknown[kind] = [
             *scores,
-            float((model.neighbours.distances(theirs.embeddings) > model.threshold).mean()),
+            float((as_released(model, theirs) > model.threshold).mean()),
         ]
     return unknown
 
 
-def release(known: Data, folder: Path, seed: int, epochs: int) -> ModelBundle:
+def release(known: Data, folder: Path, seed: int, learning: tuple[str, ...]) -> ModelBundle:
     """As the trainer's own command trains and releases it."""
     for label, parts in known.items():
         for part, images in zip(("train", "val"), parts, strict=True):
@@ -148,8 +174,7 @@ def release(known: Data, folder: Path, seed: int, epochs: int) -> ModelBundle:
             for index, pixels in enumerate(images):
                 Image.fromarray(pixels).save(folder / "data" / part / label / f"{index}.png")
     places = ("--data", "data", "--models", "models/m", "--runs", "runs", "--cache-dir", "cache")
-    learning = ("--seed", str(seed), "--epochs", str(epochs))
-    command = [sys.executable, "-m", "trainer", "train", *places, *RECIPE, *learning]
+    command = [sys.executable, "-m", "trainer", "train", *places, *RECIPE, *learning, "--seed", str(seed)]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return ModelBundle.open(folder / "models" / "m" / "1")
 
@@ -167,55 +192,57 @@ class Model:
     """A released network, and the shape of what it was trained on."""
 
     session: ort.InferenceSession
-    neighbours: Neighbours
+    known_classes: KnownClasses
     threshold: float
+    trained_on: Embeddings
     means: Scores
     """[classes, D]"""
-    centre: Scores
-    """[D], the mean of what it was trained on"""
-    centred: Neighbours
-    """of the same references, as seen from the centre"""
     precision: Scores
     """[D, D], the inverse of the covariance that the classes share"""
+    of_all: Scores
+    """the mean of all that it was trained on, and the inverse of its covariance: [1 + D, D]"""
 
     @classmethod
     def of(cls, bundle: ModelBundle, known: Data) -> "Model":
         session = open_session(bundle.model_path, "cpu", SessionOptions())
         of_class = [session.run(["embedding"], {"pixels": train})[0] for train, _ in known.values()]
+        trained_on = np.concatenate(of_class)
         means = np.stack([each.mean(0, dtype=np.float64) for each in of_class])
-        shared = LedoitWolf(assume_centered=True).fit(
-            np.concatenate(of_class) - means.repeat(list(map(len, of_class)), 0)
-        )
-        novelty, neighbours = bundle.contract.out_of_distribution, bundle.neighbours()
+        shared = LedoitWolf(assume_centered=True).fit(trained_on - means.repeat(list(map(len, of_class)), 0))
+        whole = LedoitWolf().fit(trained_on)
+        of_all = np.concatenate([whole.location_[None], whole.precision_])
+        novelty, known_classes = bundle.contract.out_of_distribution, bundle.known_classes()
         assert novelty
-        assert neighbours
-        centre = np.concatenate(of_class).mean(0, dtype=np.float64)
-        centred = Neighbours(_from_centre(np.load(bundle.path / REFERENCE_FILE), centre), novelty.k)
-        return cls(session, neighbours, novelty.threshold, means, centre, centred, shared.precision_)
+        assert known_classes
+        return cls(session, known_classes, novelty.threshold, trained_on, means, shared.precision_, of_all)
 
     def says(self, pixels: Pixels) -> Said:
         logits, embeddings = self.session.run(["logits", "embedding"], {"pixels": pixels})
         return Said(logits.astype(np.float64), embeddings)
 
 
+def as_released(model: Model, said: Said) -> Scores:
+    """The bundle's own distance."""
+    return model.known_classes.distances(said.embeddings).astype(np.float64)
+
+
 def by_neighbour(model: Model, said: Said) -> Scores:
-    return model.neighbours.distances(said.embeddings).astype(np.float64)
-
-
-def by_centred_neighbour(model: Model, said: Said) -> Scores:
-    """By the angle that is seen from the training images' mean."""
-    return model.centred.distances(_from_centre(said.embeddings, model.centre)).astype(np.float64)
-
-
-def _from_centre(embeddings: Embeddings, centre: Scores) -> Embeddings:
-    off = embeddings - centre
-    return np.asarray(off / np.linalg.norm(off, axis=1, keepdims=True), np.float32)
+    """By the cosine of the angle to the fifth nearest (Y. Sun, Y. Ming, X. Zhu and Y. Li, 2022, arXiv
+    2204.06507)."""
+    return 1 - np.partition(said.embeddings @ model.trained_on.T, -5, axis=1)[:, -5].astype(np.float64)
 
 
 def by_mahalanobis(model: Model, said: Said) -> Scores:
     """To the nearest class (K. Lee, K. Lee, H. Lee and J. Shin, 2018, arXiv 1807.03888)."""
     off = said.embeddings[:, None] - model.means
     return np.asarray(np.einsum("ncd,de,nce->nc", off, model.precision, off, optimize=True).min(1))
+
+
+def by_relative_mahalanobis(model: Model, said: Said) -> Scores:
+    """Less the distance to all (J. Ren and others, 2021, arXiv 2106.09022)."""
+    off = said.embeddings - model.of_all[0]
+    to_all = np.einsum("nd,de,ne->n", off, model.of_all[1:], off, optimize=True)
+    return np.asarray(by_mahalanobis(model, said) - to_all)
 
 
 def by_softmax(model: Model, said: Said) -> Scores:
@@ -228,9 +255,10 @@ def by_energy(model: Model, said: Said) -> Scores:
 
 
 SCORES: Final[dict[str, Callable[[Model, Said], Scores]]] = {
+    "as released": as_released,
     "5th neighbour": by_neighbour,
-    "5th neighbour, centred": by_centred_neighbour,
     "Mahalanobis": by_mahalanobis,
+    "relative": by_relative_mahalanobis,
     "softmax": by_softmax,
     "energy": by_energy,
 }

@@ -61,14 +61,14 @@ def photos(place: Path) -> dict[str, Path]:
 def own(place: Path, photos: dict[str, Path]) -> dict[str, Said]:
     """What the bundle says, opened directly."""
     bundle = ModelBundle.open(place / "models" / "digits" / "1")
-    contract, neighbours = bundle.contract, bundle.neighbours()
+    contract, known_classes = bundle.contract, bundle.known_classes()
     assert contract.prediction_sets
     assert contract.out_of_distribution
-    assert neighbours
+    assert known_classes
     crops = np.stack([decode_image(file.read_bytes(), contract.preprocess) for file in photos.values()])
     probabilities, embeddings = Classifier(bundle, "cpu", 1).classify_with_embeddings(crops)
     sets = label_sets(probabilities, draws(crops), contract.prediction_sets.quantile)
-    distances = neighbours.distances(embeddings).tolist()
+    distances = known_classes.distances(embeddings).tolist()
     return {
         key: Said(
             contract.labels[of.argmax()],

@@ -19,21 +19,29 @@ from fovea.model import versions
 from fovea.model.golden import Golden, write_golden
 from fovea.model.io_binding import Answers, Probabilities
 from fovea.model.measured import ClassMetrics, Metrics
-from fovea.truth.novelty import OutOfDistribution, write_reference
+from fovea.truth.known_classes import KnownClasses, write_known_classes
+from fovea.truth.novelty import OutOfDistribution
 from fovea.truth.sets import PredictionSets
 
 LABELS = ("red", "green", "blue")
 SPEC = PreprocessSpec(size=16, resize=18)
 COLOURS = {"red": (220, 30, 40), "green": (20, 200, 60), "blue": (30, 40, 210)}
 NOVELTY = OutOfDistribution(
-    k=2,
-    threshold=0.05,
+    threshold=1.5,
     share=0.99,
-    quantiles=(0.0, 0.0, 0.001, 0.01, 0.05),
+    quantiles=(0.0, 0.0, 0.1, 0.5, 1.5),
     images_by_part=(4, 2, 3, 3),
     auroc={"noise": 1.0},
+    golden=(),
 )
 """A picture of one of the three colours is known, a grey one is a stranger."""
+KNOWN_CLASSES = KnownClasses(
+    centre=np.zeros(3, np.float32),
+    directions=np.eye(3, dtype=np.float32),
+    inverse_deviations=np.full(4, 10 * 3**0.5, np.float32),
+    means=np.array([10 * 3**0.5 * np.array(c) / np.linalg.norm(c) for c in COLOURS.values()], np.float32),
+)
+"""A distance is ten times that of the embedding, the colour's direction, from the nearest of the three."""
 SETS = PredictionSets(coverage=0.9, quantile=0.95, images=12)
 
 
@@ -87,14 +95,19 @@ def stage_bundle(
     files = tuple(picture(LABELS[i % 3], (20 + i, 24)) for i in range(6))
     crops = np.stack([decode_image(data, SPEC) for data in files])
     if embeds:
-        embeddings = _answers(folder / bundles.MODEL_FILE, crops, bundles.EMBEDDING)
-        write_reference(folder, embeddings)
+        write_known_classes(folder, KNOWN_CLASSES)
+        golden = _distances(folder / bundles.MODEL_FILE, crops)
+        novelty = NOVELTY.model_copy(update={"golden": golden})
+        contract = contract.model_copy(update={"out_of_distribution": novelty})
     probabilities = _probabilities(folder / bundles.MODEL_FILE, crops)
     for precision, other in (variants or {}).items():
         file = f"model.{precision}.onnx"
         onnx.save(_model(contract, other), folder / file)
         rows = _probabilities(folder / file, crops).tolist()
-        variant = bundles.Variant(file=file, metrics=contract.metrics, golden=rows)
+        distances = _distances(folder / file, crops) if embeds else None
+        variant = bundles.Variant(
+            file=file, metrics=contract.metrics, golden=rows, golden_distances=distances
+        )
         contract = contract.model_copy(update={"variants": {**contract.variants, precision: variant}})
     write_golden(folder, Golden(files, crops, probabilities), (".png",) * len(files))
     return bundles.seal(folder, contract)
@@ -102,6 +115,10 @@ def stage_bundle(
 
 def _probabilities(model: Path, crops: Pixels) -> Probabilities:
     return _answers(model, crops, "probabilities")
+
+
+def _distances(model: Path, crops: Pixels) -> tuple[float, ...]:
+    return tuple(KNOWN_CLASSES.distances(_answers(model, crops, bundles.EMBEDDING)).tolist())
 
 
 def _answers(model: Path, crops: Pixels, output: str) -> Answers:

@@ -65,7 +65,7 @@ class Classification:
     unknown: bool | None = None
     """Whether the image is unlike all that the model was trained on, with `distance`."""
     distance: float | None = None
-    """Cosine distance of its embedding from the training's, from 0 to 2."""
+    """By how many standard deviations its embedding is off the nearest class: from 0, about 1 is usual."""
     label_set: LabelSet | None = None
     embedding: tuple[float, ...] | None = None
     """What the model's last layers read of the image, of length 1."""

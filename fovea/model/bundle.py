@@ -5,8 +5,8 @@ model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [b
 model.fp16.onnx, model.int8.onnx, model.int8-full.onnx   where released: the same inputs and outputs, at
                another precision
 golden.npz     `crops` uint8 [n, S, S, 3] and the `probabilities` float32 [n, classes] expected of them
-reference.npy  embeddings float32 [m, D] of training images, from which an image's distance is measured; not
-               in older bundles
+reference.npy  the classes as the network sees them, from which an image's distance is measured: the fields of
+               `KnownClasses`; not in older bundles
 golden/        the files that those crops were decoded from, in the order of their names
 report.html    what happened in training
 bundle.json    the contract: a `BundleContract`; written last. A folder without it is not a bundle
@@ -29,7 +29,8 @@ from fovea.images.spec import PreprocessSpec
 from fovea.model.golden import GOLDEN_FILE, GOLDEN_FOLDER, Golden, read_golden_arrays
 from fovea.model.measured import Metrics, Opinion
 from fovea.stores.storage import LocalFolder
-from fovea.truth.novelty import REFERENCE_FILE, Neighbours, OutOfDistribution, read_neighbours
+from fovea.truth.known_classes import REFERENCE_FILE, Distances, KnownClasses, read_known_classes
+from fovea.truth.novelty import UnlessOfAnotherKind
 from fovea.truth.sets import PredictionSets
 
 CONTRACT_FILE: Final = "bundle.json"
@@ -61,6 +62,9 @@ class Variant(Frozen):
         description="its own probabilities [n, classes] of the golden images"
     )
     prediction_sets: PredictionSets | None = Field(None, description="by its own probabilities")
+    golden_distances: tuple[float, ...] | None = Field(
+        None, description="of the golden images, by its own embeddings; not in older bundles"
+    )
 
 
 class BundleContract(Frozen):
@@ -94,7 +98,7 @@ class BundleContract(Frozen):
         default={},
         description="revision and decoders that the golden crops were made by; of old bundles, none",
     )
-    out_of_distribution: OutOfDistribution | None = Field(
+    out_of_distribution: UnlessOfAnotherKind = Field(
         None, description="when an image is unlike all of the training's; not in older bundles"
     )
     prediction_sets: PredictionSets | None = Field(
@@ -195,6 +199,17 @@ class ModelBundle:
             )
         return np.array(own, np.float32).reshape(golden.shape)
 
+    def golden_distances(self, precision: Precision) -> Distances | None:
+        """[n] as that precision must give them; None of older bundles. Raises BundleInvalid."""
+        if self.contract.out_of_distribution is None:
+            return None
+        own: tuple[float, ...] | None = self.contract.out_of_distribution.golden
+        if precision != "fp32":
+            own = self.contract.variants[precision].golden_distances
+        if own is None or len(own) != len(self.golden_probabilities(precision)):
+            raise BundleInvalid(f"{self.path}: the golden distances of {precision} do not fit the contract")
+        return np.array(own, np.float32)
+
     def golden(self) -> Golden:
         """Raises BundleInvalid when the golden files and golden.npz do not belong together."""
         crops, probabilities = read_golden_arrays(self.path / GOLDEN_FILE)
@@ -204,15 +219,14 @@ class ModelBundle:
             raise BundleInvalid(f"{self.path / GOLDEN_FILE}: its shapes do not fit the contract")
         return Golden(tuple((self.path / name).read_bytes() for name in names), crops, probabilities)
 
-    def neighbours(self) -> Neighbours | None:
+    def known_classes(self) -> KnownClasses | None:
         """From what an image's distance is measured; None of older bundles. Raises BundleInvalid."""
-        novelty = self.contract.out_of_distribution
-        if novelty is None:
+        if self.contract.out_of_distribution is None:
             return None
-        neighbours = read_neighbours(self.path / REFERENCE_FILE, novelty.k)
-        if neighbours.values != self.contract.output_values.get(EMBEDDING):
+        known_classes = read_known_classes(self.path / REFERENCE_FILE)
+        if known_classes.values != self.contract.output_values.get(EMBEDDING):
             raise BundleInvalid(f"{self.path / REFERENCE_FILE}: its shape does not fit the contract")
-        return neighbours
+        return known_classes
 
 
 def read_contract(path: Path) -> BundleContract:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from fovea.errors import BundleInvalid, ImageInvalid
 from fovea.images.formats import differences, image_path
 from fovea.images.preprocess import Pixels, decode_image
-from fovea.model.bundle import METADATA_KEY, ModelBundle, Precision
+from fovea.model.bundle import EMBEDDING, METADATA_KEY, ModelBundle, Precision
 from fovea.model.golden import Golden
 from fovea.model.io_binding import Answers, IoBinding, Probabilities
 from fovea.model.saturation import needs_exact_sums
 from fovea.model.sessions import CPU, CUDA, Provider, SessionOptions, open_session, ort
-from fovea.truth.novelty import Embeddings
+from fovea.truth.known_classes import Embeddings
 
 __all__ = ["CPU", "CUDA", "Classifier", "Probabilities", "Provider", "SessionOptions", "top_k"]
 
@@ -30,6 +30,13 @@ GOLDEN_TOLERANCES: Final[dict[Precision, float]] = {
     "int8-full": 5e-2,
 }
 """Largest difference of a probability from the golden one of the same precision."""
+GOLDEN_DISTANCE_TOLERANCES: Final[dict[Precision, float]] = {
+    "fp32": 0.02,
+    "fp16": 0.1,
+    "int8": 0.5,
+    "int8-full": 0.5,
+}
+"""Of a distance from the golden one, as a share of the threshold, or of 1 where that is larger."""
 LARGEST_CROP_DIFFERENCE: Final = 1
 """Of a pixel from the golden crop's, in levels of 255."""
 
@@ -183,10 +190,28 @@ def _check_golden(classifier: Classifier, images: int | None) -> None:
     golden = bundle.golden().first(images)
     _check_crops(bundle, golden)
     expected = bundle.golden_probabilities(classifier.precision)[:images]
-    off = float(np.abs(classifier.classify(golden.crops, give_back=images is None) - expected).max())
+    outputs = ("probabilities", EMBEDDING)[: 1 + bundle.contract.gives_embeddings]
+    probabilities, *embeddings = classifier.answers(golden.crops, outputs, images is None)
+    off = float(np.abs(probabilities - expected).max())
     tolerance = GOLDEN_TOLERANCES[classifier.precision]
     if not off <= tolerance:
         raise BundleInvalid(
             f"{bundle.path}: golden check failed: probabilities are off by {off:.2g}, more than "
             f"{tolerance:g}, on {classifier.provider}"
+        )
+    _check_golden_distances(classifier, embeddings, images)
+
+
+def _check_golden_distances(classifier: Classifier, embeddings: list[Embeddings], images: int | None) -> None:
+    bundle, precision = classifier.bundle, classifier.precision
+    expected, novelty = bundle.golden_distances(precision), bundle.contract.out_of_distribution
+    known_classes = bundle.known_classes()
+    if expected is None or novelty is None or known_classes is None:
+        return
+    off = float(np.abs(known_classes.distances(*embeddings) - expected[:images]).max())
+    tolerance = GOLDEN_DISTANCE_TOLERANCES[precision] * max(1, novelty.threshold)
+    if not off <= tolerance:
+        raise BundleInvalid(
+            f"{bundle.path}: golden check failed: distances are off by {off:.2g}, more than {tolerance:.2g}, "
+            f"on {classifier.provider}"
         )

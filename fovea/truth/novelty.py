@@ -1,22 +1,16 @@
 """How far an image is from those that the network was trained on."""
 
 import bisect
-from pathlib import Path
-from typing import Annotated, Final, Literal
+import logging
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from fovea.errors import BundleInvalid
 from fovea.frozen import Frozen
 
-REFERENCE_FILE: Final = "reference.npy"
-
-Embeddings = npt.NDArray[np.float32]
-"""[n, D], each row of length 1: what the network's head reads of an image."""
-Distances = npt.NDArray[np.float32]
-"""[n], cosine distances, from 0 for the same direction to 2 for the opposite one."""
+logger = logging.getLogger(__name__)
 
 Stranger = Literal["noise", "inverted", "corrupted"]
 """What a release makes itself of images that are held out or tested on: noise of their size, negatives, and
@@ -39,11 +33,10 @@ class MeasuredNovelty(Frozen):
 
 
 class OutOfDistribution(Frozen):
-    """When an image is called unknown: its embedding lies further than the threshold from the training's."""
+    """When an image is called unknown: its embedding lies further than the threshold from each class."""
 
-    k: int = Field(ge=1, description="the distance is that to the k-th nearest reference")
     threshold: float = Field(
-        ge=0, le=2, description="cosine distance above which an image is unknown: unlike all references"
+        ge=0, description="distance above which an image is unknown; see `fovea.truth.known_classes`"
     )
     share: float = Field(
         gt=0, le=1, description="of the held-out images, at the threshold or nearer: what was asked"
@@ -57,6 +50,7 @@ class OutOfDistribution(Frozen):
     auroc: dict[Stranger, float] = Field(
         description="how often a stranger that was made of held-out images is further away than one of them"
     )
+    golden: tuple[float, ...] = Field(description="distances of the golden images; a variant has its own")
     measured: MeasuredNovelty | None = Field(
         None, description="on the part test; none where there is no such part, and in older bundles"
     )
@@ -75,7 +69,7 @@ class OutOfDistribution(Frozen):
 
     def is_unknown(self, distance: float) -> bool:
         """The image is unlike all of the training's."""
-        return distance > self.threshold
+        return not distance <= self.threshold  # NaN is like nothing
 
     def place(self, distance: float) -> int:
         """Which of the parts that the quantiles make the distance is in: ties are all in the lowest."""
@@ -86,54 +80,16 @@ class OutOfDistribution(Frozen):
         return np.array(self.images_by_part or [0] * (len(self.quantiles) - 1), np.int64)
 
 
-class Neighbours:
-    """Embeddings of training images, and how far others are from the k-th nearest of them.
-
-    (Y. Sun, Y. Ming, X. Zhu and Y. Li, Out-of-Distribution Detection with Deep Nearest Neighbors, 2022,
-    arXiv 2204.06507.)
-    """
-
-    def __init__(self, embeddings: Embeddings, k: int) -> None:
-        """embeddings float32 [m, D], m >= k. Raises ValueError for another shape."""
-        if embeddings.ndim != 2 or not 1 <= k <= len(embeddings):
-            raise ValueError(f"there must be at least {k} references [m, D], not {embeddings.shape}")
-        self.k = k
-        self._references = np.ascontiguousarray(embeddings)
-
-    @property
-    def values(self) -> int:
-        """Of an embedding."""
-        return int(self._references.shape[1])
-
-    def distances(self, embeddings: Embeddings) -> Distances:
-        """float32 [n, D] -> float32 [n], for an image the same to the bit in a batch of any size.
-
-        A product of matrices would be faster, but its sums depend on the batch's size, and it has threads of
-        its own, which wait for each other on cores that decode. Here each pair is a sum of its own.
-        """
-        similarities = _products(np.ascontiguousarray(embeddings), self._references)
-        kth = np.partition(similarities, -self.k, axis=1)[:, -self.k]
-        return np.asarray((1 - kth).clip(0, 2))
+def _drop_another_kind(described: Any) -> Any:
+    """Of builds that were never released: the distance to a training image, in another unit."""
+    if isinstance(described, dict) and "k" in described:
+        logger.warning(
+            "the model was released by an unreleased build, whose distances are not understood any more; it "
+            "answers without: release it again"
+        )
+        return None
+    return described
 
 
-def _products(these: Embeddings, those: Embeddings) -> npt.NDArray[np.float32]:
-    """[n, D] and [m, D] -> [n, m], each pair's own sum."""
-    if hasattr(np, "vecdot"):
-        return np.asarray(np.vecdot(these[:, None], those))
-    return np.array([[np.dot(this, that) for that in those] for this in these])  # numpy 1, as Triton has it
-
-
-def write_reference(folder: Path, embeddings: Embeddings) -> None:
-    """Writes reference.npy, float32 [m, D]."""
-    np.save(folder / REFERENCE_FILE, embeddings)
-
-
-def read_neighbours(path: Path, k: int) -> Neighbours:
-    """Of a reference.npy, whose pages all processes share. Raises BundleInvalid when it is none."""
-    try:
-        embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
-        if embeddings.dtype != np.float32 or not np.isfinite(embeddings).all():
-            raise ValueError("embeddings must be finite float32")
-        return Neighbours(embeddings, k)
-    except (OSError, ValueError, EOFError) as error:
-        raise BundleInvalid(f"{path}: cannot be read: {error}") from error
+UnlessOfAnotherKind = Annotated[OutOfDistribution | None, BeforeValidator(_drop_another_kind)]
+"""None also where the distances of a bundle are not those of `fovea.truth.known_classes`."""

@@ -121,7 +121,9 @@ class ClassifyResponse(_message.Message):
     the training's, and whatever the probabilities say, the model has seen nothing like it.
     """
     distance: _builtins.float
-    """With want_distance: cosine distance of the embedding from the training's, from 0 to 2."""
+    """With want_distance: by how many standard deviations the embedding is off the mean of the nearest class,
+    in the root mean square of all directions; from 0, about 1 is usual.
+    """
     @_builtins.property
     def predictions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prediction]:
         """Sorted by probability, highest first."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, Unavailable
 from fovea.stores.folder import Entry
-from fovea.truth.novelty import Embeddings
+from fovea.truth.known_classes import Embeddings
 from scorer.files.plan import RunSpec
 
 Status = Literal["ok", "undecodable", "too_large", "changed", "gone", "unreadable"]

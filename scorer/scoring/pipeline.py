@@ -18,7 +18,7 @@ from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.classifier import CPU, Classifier, Probabilities, Provider, top_k
 from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry
-from fovea.truth.novelty import Embeddings
+from fovea.truth.known_classes import Embeddings
 from fovea.truth.sets import draws, label_sets
 from scorer.files.plan import RunSpec
 from scorer.files.rows import Failure, Outcome, StageTime, TopLabels
@@ -80,7 +80,7 @@ class Pipeline:
         self._keeps_files = keeps_files
         self._run, self._resources, self._planned = run, resources, planned
         self._classifier, self._contract = classifier, classifier.bundle.contract
-        self._neighbours = classifier.bundle.neighbours() if run.distances else None
+        self._known_classes = classifier.bundle.known_classes() if run.distances else None
         self._on_cpu = classifier.provider == CPU
         self._batch_size = resources.batch_size or (CPU_BATCH if self._on_cpu else GPU_BATCH)
         self._fetcher = Fetcher(run)
@@ -180,7 +180,7 @@ class Pipeline:
         return map(self._top_of_one, best.tolist(), confidence.tolist(), sets, distances, seen, margins)
 
     def _distances(self, embeddings: list[Embeddings]) -> Iterable[float | None]:
-        return self._neighbours.distances(*embeddings).tolist() if self._neighbours else repeat(None)
+        return self._known_classes.distances(*embeddings).tolist() if self._known_classes else repeat(None)
 
     def _label_sets(self, pixels: Pixels, probabilities: Probabilities) -> Iterable[tuple[str, ...] | None]:
         labels, quantile = self._classifier.labels, self._run.label_set_quantile

@@ -11,7 +11,7 @@ from fovea.errors import ImageInvalid
 from fovea.images.preprocess import MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS, Pixels, decode_image
 from fovea.images.spec import PreprocessSpec
 from fovea.model.classifier import Classifier
-from fovea.truth.novelty import Neighbours
+from fovea.truth.known_classes import KnownClasses
 from server.compute.arenas import Place
 from server.compute.wants import Answered, DetailedModel, Row
 from server.queue.worker import Computed
@@ -89,12 +89,12 @@ class CpuBackend:
         classifier: Classifier,
         decode: Decode,
         wide: Classifier | None = None,
-        neighbours: Neighbours | None = None,
+        known_classes: KnownClasses | None = None,
     ) -> None:
-        """`wide` is the same model on all cores, `neighbours` are its bundle's."""
-        self._model = DetailedModel(classifier, neighbours)
+        """`wide` is the same model on all cores, `known_classes` are its bundle's."""
+        self._model = DetailedModel(classifier, known_classes)
         self.decode = decode
-        self._wide = DetailedModel(wide, neighbours) if wide else None
+        self._wide = DetailedModel(wide, known_classes) if wide else None
         self.run_images = 1
         """How many images the model runs on at a time: 1, 2, 4, ..."""
 
@@ -128,10 +128,10 @@ class GpuBackend:
         classifier: Classifier,
         decode: Decode,
         device: "threading.Lock | None" = None,
-        neighbours: Neighbours | None = None,
+        known_classes: KnownClasses | None = None,
     ) -> None:
         """`decode` is for images that nobody had time to decode, `device` is held to compute."""
-        self._model = DetailedModel(classifier, neighbours)
+        self._model = DetailedModel(classifier, known_classes)
         self._decode = decode
         self._device = device or threading.Lock()
 

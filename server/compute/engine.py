@@ -205,7 +205,7 @@ def _open_on_gpu(bundle: ModelBundle, settings: ServeSettings, device: threading
     classifier = Classifier(
         bundle, "cuda", precision=precision, options=options, batch_sizes=batch_sizes(size)
     )
-    backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess), device, bundle.neighbours())
+    backend = GpuBackend(classifier, Decoder(bundle.contract.preprocess), device, bundle.known_classes())
     warmed_up = warm_up(backend, bundle, size)
     limits = BatchLimits(size, max_queue_delay_s=_delay_s(settings))
     workers = [ThreadWorker(backend, f"compute-{number}") for number in range(2)]

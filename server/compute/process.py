@@ -136,7 +136,7 @@ def _open(settings: ProcessSettings, is_first: bool, shared: Path | None) -> tup
         wide = classifier(options=in_parallel, golden_images=1)
     _debug("the model is loaded, and its golden answers are right")
     spec = bundle.contract.preprocess
-    backend = CpuBackend(narrow, Decoder(spec), wide, bundle.neighbours())
+    backend = CpuBackend(narrow, Decoder(spec), wide, bundle.known_classes())
     backend.run_images = settings.run_images or find_run_size(narrow, bundle.golden().crops[0])
     if is_first:
         warmed_up = warm_up(backend, bundle, settings.max_batch_size, settings.target_batch_s)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fovea.images.preprocess import Pixels
 from fovea.model.classifier import Classifier
-from fovea.truth.novelty import Neighbours
+from fovea.truth.known_classes import KnownClasses
 
 LOGITS: Final = 1
 EMBEDDING: Final = 2
@@ -46,10 +46,10 @@ class Details(NamedTuple):
 class DetailedModel:
     """A classifier's rows of images, as they are wanted."""
 
-    def __init__(self, classifier: Classifier, neighbours: Neighbours | None) -> None:
-        """`neighbours` are the bundle's, where it has any: only of such a model a distance may be wanted."""
+    def __init__(self, classifier: Classifier, known_classes: KnownClasses | None) -> None:
+        """`known_classes` are the bundle's, if any: only of such a model a distance may be wanted."""
         self.classifier = classifier
-        self._neighbours = neighbours
+        self._known_classes = known_classes
 
     def answers(self, pixels: Pixels, wants: Sequence[int]) -> Answered:
         """What the model gives of uint8 [n, S, S, 3]; `wants` are the images' flags."""
@@ -70,8 +70,8 @@ class DetailedModel:
         if flags & LOGITS:
             parts.append(answers["logits"])
         if flags & DISTANCE:
-            assert self._neighbours is not None  # noqa: S101 - only of such a model it is wanted
-            parts.append(self._neighbours.distances(answers["embedding"][np.newaxis]))
+            assert self._known_classes is not None  # noqa: S101 - only of such a model it is wanted
+            parts.append(self._known_classes.distances(answers["embedding"][np.newaxis]))
         if flags & DRAW:
             parts.append(np.array([zlib.crc32(crop.data)], np.uint32).view(np.float32))
         if flags & EMBEDDING:

@@ -58,7 +58,7 @@ class TritonPythonModel:
             max_bytes=int(options["max_image_bytes"]),
             max_pixels=int(options["max_image_pixels"]),
         )
-        self._novelty, self._neighbours = bundle.contract.out_of_distribution, bundle.neighbours()
+        self._novelty, self._known_classes = bundle.contract.out_of_distribution, bundle.known_classes()
         self._sets = bundle.contract.sets_of(self._classifier.precision)
         self._labels = np.array([label.encode() for label in self._classifier.labels], dtype=np.object_)
         self._decoders = ThreadPoolExecutor(threads, "decode")
@@ -124,8 +124,12 @@ class TritonPythonModel:
         """`distance` float32 and `unknown` bool [n, 1], `label_set` bool [n, classes]: Triton asks for all
         outputs where its caller names none."""
         details: dict[str, Any] = {}
-        if self._neighbours is not None and self._novelty is not None and {"distance", "unknown"} & {*asked}:
-            distances = self._neighbours.distances(answers[EMBEDDING]).reshape(-1, 1)
+        if (
+            self._known_classes is not None
+            and self._novelty is not None
+            and {"distance", "unknown"} & {*asked}
+        ):
+            distances = self._known_classes.distances(answers[EMBEDDING]).reshape(-1, 1)
             unknown = np.array(
                 [[self._novelty.is_unknown(distance)] for distance in distances[:, 0].tolist()]
             )

@@ -85,10 +85,10 @@ def test_rows_have_distances_and_embeddings_where_they_are_asked_for(
         *good, bad = sorted(read_rows(output, run), key=lambda row: row["status"] != "ok")
         crops = np.stack([decode_image((photos / row["key"]).read_bytes(), tiny.SPEC) for row in good])
         _, embeddings = Classifier(bundle, "cpu", 1).classify_with_embeddings(crops)
-        neighbours = bundle.neighbours()
-        assert neighbours
+        known_classes = bundle.known_classes()
+        assert known_classes
         assert [row["embedding"] for row in good] == embeddings.tolist()
-        assert [row["distance"] for row in good] == neighbours.distances(embeddings).tolist()
+        assert [row["distance"] for row in good] == known_classes.distances(embeddings).tolist()
         assert [row["key"] for row in good if row["unknown"]] == ["grey.png"]
         assert (bad["embedding"], bad["distance"], bad["unknown"]) == (None, None, None)
     score(settings_for(photos, tmp_path / "models" / "tiny", output, "--distances", run="night-3"))

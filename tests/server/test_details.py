@@ -37,9 +37,9 @@ class Details:
     def __init__(self, tiny_bundle: ModelBundle, tiny_classifier: Classifier, image: bytes) -> None:
         crop = decode_image(image, tiny.SPEC)[np.newaxis]
         probabilities, embeddings = tiny_classifier.classify_with_embeddings(crop)
-        neighbours = tiny_bundle.neighbours()
-        assert neighbours is not None
-        (self.distance,) = neighbours.distances(embeddings).tolist()
+        known_classes = tiny_bundle.known_classes()
+        assert known_classes is not None
+        (self.distance,) = known_classes.distances(embeddings).tolist()
         self.unknown = self.distance > tiny.NOVELTY.threshold
         (indexes,) = label_sets(probabilities, draws(crop), tiny.SETS.quantile)
         self.label_set = [tiny.LABELS[index] for index in indexes]

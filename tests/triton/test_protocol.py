@@ -68,12 +68,12 @@ def test_both_say_the_same_of_what_the_model_does_not_know(caller: Caller, digit
     contract, images = digits.classifier.bundle.contract, digits.images[:16]
     crops = np.stack([decode_image(image, contract.preprocess) for image in images])
     probabilities, embeddings = digits.classifier.classify_with_embeddings(crops)
-    neighbours = digits.classifier.bundle.neighbours()
+    known_classes = digits.classifier.bundle.known_classes()
     novelty, sets = contract.out_of_distribution, contract.prediction_sets
-    assert neighbours is not None
+    assert known_classes is not None
     assert novelty is not None
     assert sets is not None
-    distances = neighbours.distances(embeddings)
+    distances = known_classes.distances(embeddings)
     chosen = label_sets(probabilities, draws(crops), sets.quantile)
     names = ("distance", "unknown", "label_set", "embedding")
     outputs = [output for name in names for output in caller.output(name)]
@@ -90,15 +90,15 @@ def test_both_say_of_each_held_out_digit_what_the_bundle_says(served: Served, di
     contract, images = digits.classifier.bundle.contract, digits.held_out
     crops = np.stack([decode_image(image, contract.preprocess) for image in images])
     probabilities, embeddings = digits.classifier.classify_with_embeddings(crops)
-    neighbours, novelty = digits.classifier.bundle.neighbours(), contract.out_of_distribution
-    assert neighbours is not None
+    known_classes, novelty = digits.classifier.bundle.known_classes(), contract.out_of_distribution
+    assert known_classes is not None
     assert novelty is not None
     assert contract.prediction_sets is not None
     sets = np.zeros(probabilities.shape, np.bool_)
     chosen = label_sets(probabilities, draws(crops), contract.prediction_sets.quantile)
     for row, indexes in zip(sets, chosen, strict=True):
         row[indexes] = True
-    distances = neighbours.distances(embeddings)[:, None]
+    distances = known_classes.distances(embeddings)[:, None]
     expected = {
         "probabilities": probabilities,
         "label": np.array([[contract.labels[best].encode()] for best in probabilities.argmax(1)], object),

@@ -12,7 +12,7 @@ from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import BundleContract
 from fovea.model.measured import Metrics
 from fovea.model.sessions import SessionOptions, open_session
-from fovea.truth.novelty import Distances, Embeddings, Neighbours
+from fovea.truth.known_classes import Distances, Embeddings, KnownClasses
 from trainer.evaluate.metrics import Logits, Targets, measure
 from trainer.images.batches import Images
 from trainer.progress import show_progress
@@ -44,8 +44,8 @@ class Reference:
     """float32 [n, classes]"""
     embeddings: Embeddings
     """float32 [m, D] of the first images: as many as are in memory at once, or all"""
-    neighbours: Neighbours
-    """the training images' embeddings"""
+    known_classes: KnownClasses
+    """from the training images' embeddings"""
     labels: tuple[str, ...]
 
 
@@ -81,36 +81,31 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
         probabilities[chunk], embeddings = _run(session, crops, LARGEST_BATCH)
         if start == 0:
             _check_embeddings(embeddings, reference, LARGEST_BATCH)
-        distances[chunk] = reference.neighbours.distances(embeddings)
+        distances[chunk] = reference.known_classes.distances(embeddings)
     _check_numbers(probabilities, reference, LARGEST_BATCH)
     return Passed(_check_accuracy(probabilities, contract, reference), distances)
 
 
-def measure_variant(
-    model: Path, contract: BundleContract, heldout: Images, options: SessionOptions
-) -> tuple[Metrics, Logits]:
-    """What a variant makes of images that are held out or tested on, by onnxruntime, under the labels that
-    passed the gate.
-
-    `contract` must have passed `pass_gate`. Returns the metrics and the
-    probabilities float32 [n, classes]. Raises GateRefused where a probability is no number.
-    """
-    probabilities: Logits = np.empty((len(heldout), len(contract.labels)), np.float32)
-    for chunk, answers, _ in _answers(model, heldout, options):
-        probabilities[chunk] = answers
-    return _measure_finite(model, contract, heldout, probabilities), probabilities
-
-
-def measure_tested(
-    model: Path, contract: BundleContract, test: Images, neighbours: Neighbours, options: SessionOptions
+def measure_released(
+    model: Path,
+    contract: BundleContract,
+    images: Images,
+    known_classes: KnownClasses,
+    options: SessionOptions,
 ) -> tuple[Passed, Logits]:
-    """As `measure_variant`, of the model that passed the gate, on the images that are tested on, and how far
-    these are from the training's."""
-    probabilities: Logits = np.empty((len(test), len(contract.labels)), np.float32)
-    distances: Distances = np.empty(len(test), np.float32)
-    for chunk, answers, embeddings in _answers(model, test, options):
-        probabilities[chunk], distances[chunk] = answers, neighbours.distances(embeddings)
-    return Passed(_measure_finite(model, contract, test, probabilities), distances), probabilities
+    """What a model at any precision makes of images that are held out or tested on, by onnxruntime, under the
+    labels that passed the gate, and how far these are from the training's.
+
+    `contract` must have passed `pass_gate`. Returns the metrics and distances, and the probabilities float32
+    [n, classes]. Raises GateRefused where a probability or a distance is no number.
+    """
+    probabilities: Logits = np.empty((len(images), len(contract.labels)), np.float32)
+    distances: Distances = np.empty(len(images), np.float32)
+    for chunk, answers, embeddings in _answers(model, images, options):
+        probabilities[chunk], distances[chunk] = answers, known_classes.distances(embeddings)
+    if not np.isfinite(distances).all():
+        raise GateRefused(f"weights: {model.name} gives embeddings that are no numbers")
+    return Passed(_measure_finite(model, contract, images, probabilities), distances), probabilities
 
 
 def _answers(

@@ -26,7 +26,7 @@ from fovea.model.measured import Metrics, Opinion
 from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
-from fovea.truth.novelty import write_reference
+from fovea.truth.known_classes import write_known_classes
 from trainer.compare.weighing import Put, publish_unless_worse, weigh
 from trainer.config import TrainSettings
 from trainer.evaluate.calibration import Calibration, calibrate
@@ -39,7 +39,7 @@ from trainer.images.data import DataSet
 from trainer.images.sources import Sample
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
-from trainer.release.gate import CHUNK, Reference, measure_tested, pass_gate
+from trainer.release.gate import CHUNK, Reference, measure_released, pass_gate
 from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
@@ -106,28 +106,30 @@ def release(
         served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
         with tracing.span("export"):
             export_onnx(served, contract, folder / MODEL_FILE)
-        reference = Reference(heldout, probabilities, around.heldout, around.neighbours, checkpoint.labels)
+        reference = Reference(heldout, probabilities, around.heldout, around.known_classes, checkpoint.labels)
         tested = test_distances = None
         with tracing.span("gate"):
             passed = pass_gate(folder / MODEL_FILE, contract, reference, threads)
             metrics = on_heldout = passed.metrics
             if data.test is not None:
-                measured_test, on_test = measure_tested(
-                    folder / MODEL_FILE, contract, data.test, around.neighbours, SessionOptions(threads)
+                measured_test, on_test = measure_released(
+                    folder / MODEL_FILE, contract, data.test, around.known_classes, SessionOptions(threads)
                 )
                 metrics, test_distances = measured_test.metrics, measured_test.distances
                 tested = Answered(data.test, on_test)
         logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
 
-        novelty = describe_novelty(around, passed.distances, test_distances, settings.known_share)
-        write_reference(folder, around.references)
+        golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
+        novelty = describe_novelty(around, passed.distances, test_distances, settings.known_share, golden)
+        write_known_classes(folder, around.known_classes)
         sets = prediction_sets(Answered(heldout, probabilities), tested, settings.coverage)
         if sets is None:
             logger.warning("%s", why_none(len(heldout), settings.coverage))
-        golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
         chosen = {"metrics": on_heldout, "prediction_sets": sets, "out_of_distribution": novelty}
         contract = contract.model_copy(update=chosen)
-        released = add_variants(folder, contract, data, probabilities, golden, settings, threads)
+        released = add_variants(
+            folder, contract, data, around.known_classes, probabilities, golden, settings, threads
+        )
         told_of = calibration.told_of(told_logits, told.targets)
         verdict = judge(metrics, told_of, read_audit(run), settings.target_precision)
         measured = {"metrics": metrics, "measured_on": "heldout" if data.test is None else "test"}

@@ -15,12 +15,13 @@ from fovea.images.preprocess import Pixels
 from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import MODEL_FILE, BundleContract, OtherPrecision, Variant
 from fovea.model.sessions import SessionOptions
+from fovea.truth.known_classes import KnownClasses
 from trainer.config import TrainSettings
 from trainer.evaluate.metrics import Logits, Targets
 from trainer.images.batches import Images
 from trainer.images.crops import as_served
 from trainer.images.data import DataSet
-from trainer.release.gate import measure_variant
+from trainer.release.gate import measure_released
 from trainer.release.half import finish, write_fp16
 from trainer.release.trial import survive
 from trainer.truth.prediction_sets import Answered, prediction_sets
@@ -49,6 +50,7 @@ def add_variants(
     folder: Path,
     contract: BundleContract,
     data: DataSet,
+    known_classes: KnownClasses,
     expected: Logits,
     golden: Targets,
     settings: TrainSettings,
@@ -73,15 +75,16 @@ def add_variants(
             # Also where fast kernels are exact: those of a server may not be, and it must open it so.
             options = SessionOptions(threads, exact_sums=precision == "int8-full")
             survive(file, options.exact_sums)
-            metrics, probabilities = measure_variant(file, contract, data.heldout, options)
+            passed, probabilities = measure_released(file, contract, data.heldout, known_classes, options)
+            metrics = passed.metrics
             _check_drop(contract.metrics.accuracy, metrics.accuracy, settings.max_accuracy_drop)
             distances[precision] = float(np.abs(probabilities - expected).max(axis=1).mean())
             if precision == "int8-full" and "int8" in variants:
                 _check_gain(distances["int8-full"], distances["int8"])
             told = None
             if data.test is not None:
-                metrics, on_test = measure_variant(file, contract, data.test, options)
-                told = Answered(data.test, on_test)
+                tested, on_test = measure_released(file, contract, data.test, known_classes, options)
+                metrics, told = tested.metrics, Answered(data.test, on_test)
         except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
             file.unlink(missing_ok=True)
             left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]
@@ -89,7 +92,13 @@ def add_variants(
         else:
             rows = tuple(tuple(map(float, row)) for row in probabilities[golden])
             sets = prediction_sets(Answered(data.heldout, probabilities), told, settings.coverage)
-            variants[precision] = Variant(file=file.name, metrics=metrics, golden=rows, prediction_sets=sets)
+            variants[precision] = Variant(
+                file=file.name,
+                metrics=metrics,
+                golden=rows,
+                prediction_sets=sets,
+                golden_distances=tuple(passed.distances[golden].tolist()),
+            )
     return ReleasedVariants(variants, left_out)
 
 

@@ -1,4 +1,4 @@
-"""What tells the images that a network was trained for from strangers: references, and a threshold."""
+"""What tells the images that a network was trained for from strangers: how far they are, and a threshold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,23 +10,20 @@ import torch
 
 from fovea.images.preprocess import Pixels
 from fovea.images.spec import PreprocessSpec
-from fovea.truth.novelty import (
-    Distances,
-    Embeddings,
-    MeasuredNovelty,
-    Neighbours,
-    OutOfDistribution,
-    Stranger,
-)
+from fovea.truth.known_classes import Distances, Embeddings, KnownClasses
+from fovea.truth.novelty import MeasuredNovelty, OutOfDistribution, Stranger
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.images.batches import Images
 from trainer.images.crops import as_served
 from trainer.images.data import DataSet
 from trainer.network.model import Network, evaluating
+from trainer.truth.classes import know_classes
 
-LARGEST_REFERENCE: Final = 2000
-"""Training images whose embeddings a bundle holds."""
-NEIGHBOUR: Final = 5
+SAMPLE: Final = 2000
+"""Training images by which the classes are known, where OF_EACH does not ask for more."""
+LARGEST_SAMPLE: Final = 10_000
+OF_EACH: Final = 5
+"""Images of a class, as far as there are; its mean is of no fewer."""
 STRANGERS: Final = 256
 """Images of a part, at most, of which strangers of each kind are made."""
 QUANTILES: Final = 21
@@ -42,9 +39,7 @@ Strangers = dict[Stranger, Distances]
 class Surroundings:
     """What the network makes of training images, and of images that it was not trained for."""
 
-    neighbours: Neighbours
-    references: Embeddings
-    """float32 [m, D], those of the training images"""
+    known_classes: KnownClasses
     heldout: Embeddings
     """float32 [m, D], of the first held-out images"""
     strangers: Strangers
@@ -56,30 +51,37 @@ class Surroundings:
 def look_around(network: Network, data: DataSet, spec: PreprocessSpec, seed: int, first: int) -> Surroundings:
     """Embeds a sample of the training images, the `first` held-out ones, and strangers made of some of them
     and of the part test's, on the network's device."""
-    chosen = sample_by_class(data.train.targets, LARGEST_REFERENCE, seed)
-    references = _embed_parts(network, chosen, lambda part: as_served(data.train, part, spec))
-    neighbours = Neighbours(references, min(NEIGHBOUR, len(references)))
-    strangers = _strangers(network, neighbours, data.heldout, seed)
-    of_test = None if data.test is None else _strangers(network, neighbours, data.test, seed)
+    targets = data.train.targets
+    count = max(SAMPLE, min(OF_EACH * len(np.unique(targets)), LARGEST_SAMPLE))
+    chosen = sample_by_class(targets, count, seed)
+    embeddings = _embed_parts(network, chosen, lambda part: as_served(data.train, part, spec))
+    known_classes = know_classes(embeddings, targets[chosen])
+    strangers = _strangers(network, known_classes, data.heldout, seed)
+    of_test = None if data.test is None else _strangers(network, known_classes, data.test, seed)
     known = _embed_parts(network, np.arange(min(first, len(data.heldout))), data.heldout.pixels)
-    return Surroundings(neighbours, references, known, strangers, of_test)
+    return Surroundings(known_classes, known, strangers, of_test)
 
 
 def describe_novelty(
-    surroundings: Surroundings, known: Distances, tested: Distances | None, share: float
+    surroundings: Surroundings,
+    known: Distances,
+    tested: Distances | None,
+    share: float,
+    golden: npt.NDArray[np.int64],
 ) -> OutOfDistribution:
-    """`known` are the held-out images' distances, of which `share` is to be at the threshold or nearer.
+    """`known` are the held-out images' distances, of which `share` is to be at the threshold or nearer;
+    `golden` are the golden images' places among them.
 
     `tested` are those of the part test, by which nothing is chosen; None where there is none.
     """
     threshold = float(np.quantile(known, share, method="higher"))
     steps = np.linspace(0, 1, QUANTILES)
     novelty = OutOfDistribution(
-        k=surroundings.neighbours.k,
         threshold=threshold,
         share=share,
         quantiles=tuple(map(float, np.quantile(known, steps))),
         auroc=_aurocs(known, surroundings.strangers),
+        golden=tuple(known[golden].tolist()),
     )
     parts = np.bincount([novelty.place(distance) for distance in known.tolist()], minlength=QUANTILES - 1)
     measured = None if tested is None else _measured(novelty, tested, surroundings.of_test or {})
@@ -111,15 +113,15 @@ def auroc(known: Scores, strangers: Scores) -> float:
 
 
 def sample_by_class(targets: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray[np.int64]:
-    """The places of `count` images at most, drawn by the seed: of each class as many as the distance looks
-    at, as far as there are, and beyond that in proportion to the classes."""
+    """The places of `count` images at most, drawn by the seed: of each class OF_EACH, as far as there are,
+    and beyond that in proportion to the classes."""
     drawn = np.random.default_rng(seed).permutation(len(targets))
     rank = np.zeros(len(targets), np.int64)
     sizes = np.bincount(targets)
     for target in np.unique(targets):
         members = drawn[targets[drawn] == target]
         rank[members] = np.arange(len(members))
-    order = np.lexsort((drawn.argsort(), (rank + 0.5) / sizes[targets], np.minimum(rank, NEIGHBOUR)))
+    order = np.lexsort((drawn.argsort(), (rank + 0.5) / sizes[targets], np.minimum(rank, OF_EACH)))
     return np.sort(order[:count])
 
 
@@ -159,10 +161,10 @@ def _corrupted(crops: Pixels, random: np.random.Generator) -> Pixels:
 MAKERS: Final[dict[Stranger, Maker]] = {"noise": _noise, "inverted": _inverted, "corrupted": _corrupted}
 
 
-def _strangers(network: Network, neighbours: Neighbours, images: Images, seed: int) -> Strangers:
+def _strangers(network: Network, known_classes: KnownClasses, images: Images, seed: int) -> Strangers:
     some = sample_by_class(images.targets, STRANGERS, seed)
     return {
-        kind: neighbours.distances(_embed_parts(network, some, _made_of(images, make, seed)))
+        kind: known_classes.distances(_embed_parts(network, some, _made_of(images, make, seed)))
         for kind, make in MAKERS.items()
     }
 

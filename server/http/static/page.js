@@ -89,6 +89,7 @@ function showModel(model) {
   const measured = `${percent(model.metrics.accuracy)} right of ${model.metrics.images.toLocaleString("en")} held-out images`;
   element("model").textContent = `Version ${model.model.version}, ${labels} labels, ${measured}; ${model.precision} on ${model.provider}.`;
   element("model").dataset.threshold = model.abstain_threshold;
+  element("model").dataset.unknown = model.unknown_threshold;
   wants = {
     ...("unknown_threshold" in model ? { want_distance: true } : {}),
     ...("label_set_coverage" in model ? { want_label_set: true } : {}),
@@ -177,13 +178,17 @@ function row(prediction) {
   return line;
 }
 
+function brief(number) {
+  return Number(Number(number).toPrecision(3)).toString();
+}
+
 function showFacts(answer, tookMs) {
   const { model, timing } = answer;
   const together = timing.batch_size === 1 ? "by itself" : `together with ${timing.batch_size - 1} others`;
   const set = answer.label_set;
   const facts = [
     ...(set ? [[`Labels it may have, right for ${percent(set.coverage)} of images`, set.labels.join(", ") || "none"]] : []),
-    ...("distance" in answer ? [["Distance from the training's images", Number(answer.distance.toPrecision(3)).toString()]] : []),
+    ...("distance" in answer ? [["Distance from the nearest class", `${brief(answer.distance)}; unknown above ${brief(element("model").dataset.unknown)}`]] : []),
     ["Model", `${model.name}, version ${model.version}, ${model.digest.slice(0, 12)}`],
     ["Decoded in", milliseconds(timing.decode_us)],
     ["Waited", milliseconds(timing.queue_us)],

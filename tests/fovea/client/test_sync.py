@@ -75,7 +75,7 @@ def test_what_is_wanted_beside_predictions_is_there_and_nothing_else(
         there = {name for name in details if getattr(answer, name) is not None}
         assert there == {*want} | ({"unknown"} if "distance" in want else set())
     assert answer.unknown
-    assert answer.distance == pytest.approx(0.2, abs=0.2)
+    assert answer.distance == pytest.approx(6.8, abs=0.1)
     assert answer.label_set is not None
     assert answer.label_set.coverage == tiny.SETS.coverage
     assert answer.embedding is not None
@@ -91,7 +91,7 @@ def test_command_prints_what_is_wanted(
     named = ["client", str(image), "--target", server.target]
     monkeypatch.setattr(sys, "argv", [*named, "--want", "distance, label_set"])
     assert command.main() == ExitCode.DONE
-    assert re.search(r"90% set: [\w, ]+; distance 0\.\d{3} \(unknown\)\n$", capsys.readouterr().out)
+    assert re.search(r"90% set: [\w, ]+; distance 6\.\d\d \(unknown\)\n$", capsys.readouterr().out)
     monkeypatch.setattr(sys, "argv", [*named, "--want", "embedding", "--json"])
     assert command.main() == ExitCode.DONE
     line = json.loads(capsys.readouterr().out)

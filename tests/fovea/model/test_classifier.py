@@ -17,8 +17,8 @@ from fovea.images.formats import image_path
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model import bundle as bundles
 from fovea.model import classifier as classifiers
-from fovea.model.classifier import CPU, Classifier, Probabilities, top_k
-from fovea.model.io_binding import IoBinding
+from fovea.model.classifier import CPU, Classifier, top_k
+from fovea.model.io_binding import Answers, IoBinding
 from tests import tiny
 
 
@@ -101,9 +101,9 @@ def test_the_memory_of_a_check_of_all_is_given_back_and_that_of_a_few_kept_as_th
     given_back: list[int | None] = []
 
     class Watched(Classifier):
-        def classify(self, pixels: Pixels, *, give_back: bool = False) -> Probabilities:
+        def answers(self, pixels: Pixels, outputs: Sequence[str], give_back: bool = False) -> list[Answers]:
             given_back.append(len(pixels) if give_back else None)
-            return super().classify(pixels, give_back=give_back)
+            return super().answers(pixels, outputs, give_back)
 
     bundle = reseal(folder)
     for images in (None, 2):

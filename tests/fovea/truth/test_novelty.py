@@ -1,61 +1,19 @@
-"""How far an image is from its neighbours: by brute force, in batches of any size, and read from a bundle."""
+"""What a bundle tells of strangers, and that it measures as it did when it was released."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from fovea.errors import BundleInvalid
-from fovea.model.bundle import ModelBundle, read_contract, seal
+from fovea.model.bundle import CONTRACT_FILE, ModelBundle, Precision, read_contract, seal
 from fovea.model.classifier import Classifier
-from fovea.truth.novelty import (
-    REFERENCE_FILE,
-    Embeddings,
-    Neighbours,
-    OutOfDistribution,
-    read_neighbours,
-    write_reference,
-)
+from fovea.truth.known_classes import REFERENCE_FILE
+from fovea.truth.novelty import OutOfDistribution
 from tests import tiny
-
-
-def directions(count: int, values: int = 96, seed: int = 0) -> Embeddings:
-    drawn = np.random.default_rng(seed).standard_normal((count, values)).astype(np.float32)
-    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
-
-
-@pytest.mark.parametrize("k", [1, 5, 40])
-def test_the_distance_is_one_less_the_kth_largest_cosine(k: int) -> None:
-    references, others = directions(40), directions(9, seed=1)
-    cosines = np.sort(others.astype(np.float64) @ references.astype(np.float64).T, axis=1)[:, ::-1]
-    distances = Neighbours(references, k).distances(others)
-    assert distances.dtype == np.float32
-    assert distances == pytest.approx(1 - cosines[:, k - 1], abs=1e-6)
-
-
-def test_an_image_has_the_same_distance_to_the_bit_in_a_batch_of_any_size() -> None:
-    neighbours, others = Neighbours(directions(300, 1024), 5), directions(37, 1024, seed=1)
-    whole = neighbours.distances(others)
-    for size in (1, 2, 7, 16):
-        parts = [neighbours.distances(others[start : start + size]) for start in range(0, 37, size)]
-        assert np.array_equal(np.concatenate(parts), whole)
-    spaced = np.empty((37, 1025), np.float32)
-    spaced[:, 1:] = others
-    assert np.array_equal(neighbours.distances(spaced[:, 1:]), whole)
-
-
-def test_distances_are_between_nothing_and_two() -> None:
-    references = directions(6)
-    assert Neighbours(references, 1).distances(references) == pytest.approx(0, abs=1e-6)
-    assert (Neighbours(references, 1).distances(references) >= 0).all()
-    assert Neighbours(references[:1], 1).distances(-references[:1]) == pytest.approx(2, abs=1e-6)
-
-
-def test_there_are_as_many_references_as_neighbours_are_counted() -> None:
-    with pytest.raises(ValueError, match=r"at least 5 references \[m, D\], not \(4, 96\)"):
-        Neighbours(directions(4), 5)
 
 
 @pytest.mark.parametrize(
@@ -76,23 +34,10 @@ def test_no_image_lies_between_equal_quantiles_but_those_of_the_lowest_part() ->
     assert OutOfDistribution(**{**fields, "images_by_part": None}).counts().tolist() == [0, 0, 0, 0]
 
 
-def test_references_that_are_none_are_refused(tmp_path: Path) -> None:
-    write_reference(tmp_path, directions(6))
-    assert read_neighbours(tmp_path / REFERENCE_FILE, 5).values == 96
-    wrongs: list[Any] = [directions(4), directions(6).astype(np.float64), np.full((6, 3), np.nan, np.float32)]
-    for wrong in wrongs:
-        write_reference(tmp_path, wrong)
-        with pytest.raises(BundleInvalid, match=REFERENCE_FILE):
-            read_neighbours(tmp_path / REFERENCE_FILE, 5)
-    (tmp_path / REFERENCE_FILE).write_bytes(b"")
-    with pytest.raises(BundleInvalid, match=REFERENCE_FILE):
-        read_neighbours(tmp_path / REFERENCE_FILE, 5)
-
-
 def test_a_bundle_tells_a_stranger_and_an_older_one_has_nothing_to_tell_it_by(tmp_path: Path) -> None:
     bundle = tiny.stage_bundle(tmp_path / "new", embeds=True)
-    neighbours, novelty = bundle.neighbours(), bundle.contract.out_of_distribution
-    assert neighbours
+    known_classes, novelty = bundle.known_classes(), bundle.contract.out_of_distribution
+    assert known_classes
     assert novelty
     grey = np.full((1, 16, 16, 3), 128, np.uint8)
     crops = np.concatenate([bundle.golden().crops, grey])
@@ -100,17 +45,52 @@ def test_a_bundle_tells_a_stranger_and_an_older_one_has_nothing_to_tell_it_by(tm
     probabilities, embeddings = classifier.classify_with_embeddings(crops)
     assert np.array_equal(probabilities, classifier.classify(crops))
     assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-6)
-    assert (neighbours.distances(embeddings) > novelty.threshold).tolist() == [False] * 6 + [True]
+    assert (known_classes.distances(embeddings) > novelty.threshold).tolist() == [False] * 6 + [True]
     old = tiny.stage_bundle(tmp_path / "old")
-    assert (old.neighbours(), old.contract.gives_embeddings) == (None, False)
+    assert (old.known_classes(), old.contract.gives_embeddings) == (None, False)
 
 
-def test_a_contract_that_knows_strangers_has_references_that_fit(tmp_path: Path) -> None:
+def test_a_contract_that_knows_strangers_lists_the_reference(tmp_path: Path) -> None:
     folder = tiny.stage_bundle(tmp_path / "tiny", embeds=True).path
-    write_reference(folder, directions(6, 4))
-    with pytest.raises(BundleInvalid, match=r"reference\.npy: its shape does not fit"):
-        seal(folder, read_contract(folder)).neighbours()
     (folder / REFERENCE_FILE).unlink()
     seal(folder, read_contract(folder))
     with pytest.raises(BundleInvalid, match=r"lists no reference\.npy"):
         ModelBundle.open(folder)
+
+
+def test_a_bundle_of_a_build_that_measured_another_distance_has_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tiny.stage_bundle(tmp_path / "tiny", embeds=True).path
+    told = json.loads((folder / CONTRACT_FILE).read_bytes())
+    del told["out_of_distribution"]["golden"]
+    told["out_of_distribution"]["k"] = 5
+    (folder / CONTRACT_FILE).write_text(json.dumps(told))
+    bundle = ModelBundle.open(folder)
+    assert (bundle.contract.out_of_distribution, bundle.known_classes()) == (None, None)
+    assert "answers without: release it again" in caplog.text
+    assert Classifier(bundle, "cpu", 1).classify(bundle.golden().crops).shape == (6, 3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_bundle_whose_distances_are_others_than_at_its_release_is_refused(
+    tmp_path: Path, precision: Precision
+) -> None:
+    bundle = tiny.stage_bundle(tmp_path / "tiny", variants={"fp16": 8.0}, embeds=True)
+    assert Classifier(bundle, "cpu", 1, precision, golden_images=2)
+    expected = bundle.golden_distances(precision)
+    assert expected is not None
+    for golden, message in ((tuple((0.5 + expected).tolist()), "off by 0.5"), ((0.1,), "do not fit")):
+        with pytest.raises(BundleInvalid, match=rf"distances .*{message}"):
+            Classifier(with_golden(bundle, precision, golden), "cpu", 1, precision)
+
+
+def with_golden(bundle: ModelBundle, precision: Precision, golden: tuple[float, ...]) -> ModelBundle:
+    """Of the precision."""
+    contract, novelty = bundle.contract, bundle.contract.out_of_distribution
+    assert novelty is not None
+    if precision == "fp32":
+        changed = {"out_of_distribution": novelty.model_copy(update={"golden": golden})}
+        return replace(bundle, contract=contract.model_copy(update=changed))
+    variant = contract.variants[precision].model_copy(update={"golden_distances": golden})
+    return replace(bundle, contract=contract.model_copy(update={"variants": {precision: variant}}))

@@ -15,15 +15,15 @@ ALL = (LOGITS, EMBEDDING, DISTANCE, DRAW)
 
 
 def test_each_row_holds_what_its_image_wants(tiny_bundle: ModelBundle, tiny_classifier: Classifier) -> None:
-    classifier, neighbours = tiny_classifier, tiny_bundle.neighbours()
+    classifier, known_classes = tiny_classifier, tiny_bundle.known_classes()
     wants = [sum(flags) for size in range(5) for flags in itertools.combinations(ALL, size)]
     crops = crops_of([tiny.picture((10 * index, 200 - 9 * index, 60)) for index in range(len(wants))])
-    assert neighbours is not None
+    assert known_classes is not None
     probabilities, embeddings = classifier.classify_with_embeddings(crops)
     logits = classifier.classify_with_logits(crops)[:, 1]
-    distances = neighbours.distances(embeddings)
+    distances = known_classes.distances(embeddings)
 
-    model = DetailedModel(classifier, neighbours)
+    model = DetailedModel(classifier, known_classes)
     rows = model.rows(model.answers(crops, wants), crops, wants)
 
     for index, (row, flags) in enumerate(zip(rows, wants, strict=True)):

@@ -62,7 +62,7 @@ class Ends:
         self.gate = threading.Semaphore(0)
         self.failure: Exception | None = None
         decoder = Decoder(bundle.contract.preprocess)
-        self._compute = GpuBackend(classifier, decoder, neighbours=bundle.neighbours())
+        self._compute = GpuBackend(classifier, decoder, known_classes=bundle.known_classes())
         worker = ThreadWorker[Any](self._gated)
         engine = Engine(bundle, CPU, "fp32", [worker], BatchLimits(4), CostModel(), ahead)
         self.metrics = Metrics()

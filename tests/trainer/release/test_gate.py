@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fovea.errors import DataInvalid, GateRefused
 from fovea.images.spec import PreprocessSpec
 from fovea.model.bundle import ModelBundle
-from fovea.truth.novelty import Neighbours
+from fovea.truth.known_classes import KnownClasses
 from tests.trainer.layers import last_layer
 from tests.trainer.release.test_gate_limits import Candidate
 from trainer.evaluate.metrics import softmax
@@ -28,6 +28,7 @@ from trainer.network.checkpoint import Checkpoint
 from trainer.network.model import ConcatPool, Network
 from trainer.release.export import ServedNetwork, export_onnx
 from trainer.release.gate import CHUNK, Reference
+from trainer.truth.classes import know_classes
 from trainer.truth.novelty import embed
 
 
@@ -40,22 +41,28 @@ def candidate(trained: Path, few_digits: Path) -> Candidate:
     heldout = read_images(
         split, "few", checkpoint.preprocess, trained / "cache", max_bad_fraction=0, threads=1
     ).heldout
-    neighbours = bundle.neighbours()
-    assert neighbours
+    known_classes = bundle.known_classes()
+    assert known_classes
     return Candidate(
         bundle.model_path,
         bundle.contract,
-        reference_of(checkpoint.network, bundle.contract.temperature, heldout, neighbours, checkpoint.labels),
+        reference_of(
+            checkpoint.network, bundle.contract.temperature, heldout, known_classes, checkpoint.labels
+        ),
     )
 
 
 def reference_of(
-    network: Network, temperature: float, heldout: Images, neighbours: Neighbours, labels: tuple[str, ...]
+    network: Network,
+    temperature: float,
+    heldout: Images,
+    known_classes: KnownClasses,
+    labels: tuple[str, ...],
 ) -> Reference:
     """What a torch network says."""
     probabilities = softmax(predict(network, heldout, 16) / temperature)
     embeddings = embed(network, heldout.pixels(slice(0, CHUNK)))
-    return Reference(heldout, probabilities, embeddings, neighbours, labels)
+    return Reference(heldout, probabilities, embeddings, known_classes, labels)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +89,8 @@ def small(
     """The same images and contract, with this network, exported as it is."""
     contract = candidate.contract.model_copy(update={"temperature": 0.5})
     heldout, model = candidate.reference.heldout, tmp_path_factory.mktemp("small") / "model.onnx"
-    neighbours = Neighbours(embed(small_network, heldout.pixels(slice(None))), 5)
-    reference = reference_of(small_network, 0.5, heldout, neighbours, candidate.reference.labels)
+    known_classes = know_classes(embed(small_network, heldout.pixels(slice(None))), heldout.targets)
+    reference = reference_of(small_network, 0.5, heldout, known_classes, candidate.reference.labels)
     export_onnx(ServedNetwork(deepcopy(small_network), contract.temperature), contract, model)
     return Candidate(model, contract, reference)
 

@@ -140,14 +140,14 @@ def test_a_release_is_whole_and_says_what_the_network_says(ended: Trained) -> No
 def test_a_release_tells_strangers_from_images_like_those_it_held_out(ended: Trained) -> None:
     ended.release(Terms(anyway=True))
     bundle = ModelBundle.open(Path(ended.settings.models) / "1")
-    novelty, neighbours = bundle.contract.out_of_distribution, bundle.neighbours()
+    novelty, known_classes = bundle.contract.out_of_distribution, bundle.known_classes()
     assert novelty
-    assert neighbours
-    assert (novelty.k, novelty.share) == (5, 0.99)
+    assert known_classes
+    assert novelty.share == 0.99
     assert novelty.auroc.keys() == {"noise", "inverted", "corrupted"}
     pixels = ended.data.heldout.pixels(slice(None))
     _, embeddings = Classifier(bundle, "cpu", 1).classify_with_embeddings(pixels)
-    distances = neighbours.distances(embeddings)
+    distances = known_classes.distances(embeddings)
     assert (distances <= novelty.threshold).mean() >= 0.99
     assert novelty.quantiles == pytest.approx(np.quantile(distances, np.linspace(0, 1, 21)), abs=1e-6)
     _, of_half = Classifier(bundle, "cpu", 1, "fp16").classify_with_embeddings(pixels)
@@ -186,9 +186,9 @@ def test_the_figures_are_of_the_test_images_and_all_is_chosen_by_those_held_out(
     assert chosen_before == novelty.model_copy(update={"measured": None})
     released = ModelBundle.open(Path(ended.settings.models) / "2")
     _, embeddings = Classifier(released, "cpu", 1).classify_with_embeddings(test.pixels(slice(None)))
-    neighbours = released.neighbours()
-    assert neighbours is not None
-    unknown = sum(map(novelty.is_unknown, neighbours.distances(embeddings).tolist()))
+    known_classes = released.known_classes()
+    assert known_classes is not None
+    unknown = sum(map(novelty.is_unknown, known_classes.distances(embeddings).tolist()))
     assert (novelty.measured.images, novelty.measured.unknown) == (20, unknown)
     assert novelty.measured.auroc.keys() == novelty.auroc.keys()
     assert "further away than a test image" in page

@@ -17,7 +17,7 @@ from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels
 from fovea.model.bundle import BundleContract, TensorSpec
 from fovea.model.sessions import SessionOptions, open_session
-from fovea.truth.novelty import Embeddings
+from fovea.truth.known_classes import Embeddings, KnownClasses
 from tests.tiny import stage_bundle
 from tests.trainer.conftest import train_settings
 from trainer.evaluate.metrics import Logits
@@ -26,13 +26,21 @@ from trainer.images.data import DataSet
 from trainer.images.sources import Sample
 from trainer.network.model import Network
 from trainer.release.export import ServedNetwork, _strip, describe_tensors, export_onnx
-from trainer.release.gate import measure_variant
+from trainer.release.gate import measure_released
 from trainer.release.half import write_fp16
 from trainer.release.variants import add_variants, write_int8
 
 SIDE = 16
 TEMPERATURE = 2.5
 EXPECTED = np.full((70, 3), 1 / 3, np.float32)
+VALUES = 64
+"""Of an embedding."""
+KNOWN_CLASSES = KnownClasses(
+    centre=np.full(VALUES, VALUES**-0.5, np.float32),
+    directions=np.eye(VALUES, dtype=np.float32),
+    inverse_deviations=np.ones(VALUES + 1, np.float32),
+    means=np.zeros((3, VALUES), np.float32),
+)
 EXPORTERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
@@ -57,9 +65,9 @@ class Small:
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     torch.manual_seed(0)
-    backbone = nn.Sequential(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU())
+    backbone = nn.Sequential(nn.Conv2d(3, VALUES, 3), nn.BatchNorm2d(VALUES), nn.ReLU())
     backbone[1].running_mean.normal_()  # type: ignore[operator]
-    head = nn.Sequential(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(64, 3))
+    head = nn.Sequential(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), nn.Linear(VALUES, 3))
     served = ServedNetwork(Network(backbone, head).eval(), TEMPERATURE)
     folder = tmp_path_factory.mktemp("small")
     contract = stage_bundle(folder / "staged").contract
@@ -247,7 +255,7 @@ def test_variants_are_measured_on_the_held_out_images_and_carry_their_golden_ans
         ("fp32", "fp16", "int8", "int8-full"),
     ):
         settings = train_settings(tmp_path, tmp_path, precisions=asked, max_accuracy_drop=0.5)
-        released = add_variants(tmp_path, contract, data, probabilities, golden, settings, 1)
+        released = add_variants(tmp_path, contract, data, KNOWN_CLASSES, probabilities, golden, settings, 1)
         assert list(released.variants) == [each for each in asked if each != "fp32"]
         assert released.left_out == {}
         for precision, variant in released.variants.items():
@@ -255,6 +263,8 @@ def test_variants_are_measured_on_the_held_out_images_and_carry_their_golden_ans
             assert variant.metrics.images == 70
             _, answers = run(tmp_path / variant.file, data.heldout.pixels(golden))
             assert np.array(variant.golden) == pytest.approx(answers, abs=1e-3)
+            distances = KNOWN_CLASSES.distances(small.embeddings(data.heldout.pixels(golden)))
+            assert np.array(variant.golden_distances) == pytest.approx(distances, rel=0.1)
             (tmp_path / variant.file).unlink()
 
 
@@ -268,7 +278,7 @@ def test_a_variant_that_loses_too_much_or_fails_is_taken_away_and_says_why(
     (tmp_path / "model.onnx").write_bytes(small.model.read_bytes())
     contract = small.contract  # whose accuracy is said to be 1
     settings = train_settings(tmp_path, tmp_path, precisions=("fp32", "fp16"), max_accuracy_drop=0.01)
-    released = add_variants(tmp_path, contract, data, EXPECTED, np.array([0]), settings, 1)
+    released = add_variants(tmp_path, contract, data, KNOWN_CLASSES, EXPECTED, np.array([0]), settings, 1)
     assert released.variants == {}
     assert released.left_out["fp16"].startswith("its held-out accuracy is ")
     assert not (tmp_path / "model.fp16.onnx").exists()
@@ -286,9 +296,9 @@ def test_a_variant_that_loses_too_much_or_fails_is_taken_away_and_says_why(
         (GateRefused("x"), "x"),
     ):
         monkeypatch.setattr("trainer.release.variants.write_fp16", failing(error))
-        assert add_variants(tmp_path, contract, data, EXPECTED, np.array([0]), settings, 1).left_out == {
-            "fp16": why
-        }
+        assert add_variants(
+            tmp_path, contract, data, KNOWN_CLASSES, EXPECTED, np.array([0]), settings, 1
+        ).left_out == {"fp16": why}
 
 
 def test_eight_bits_are_released_beside_seven_where_they_are_nearer_to_fp32(
@@ -302,12 +312,12 @@ def test_eight_bits_are_released_beside_seven_where_they_are_nearer_to_fp32(
     _, expected = small.torch_says(pixels)
     exact: list[bool] = []
 
-    def measure(model: Path, contract: BundleContract, heldout: Images, options: SessionOptions) -> Any:
-        exact.append(options.exact_sums)
-        return measure_variant(model, contract, heldout, options)
+    def measure(*given: Any) -> Any:
+        exact.append(given[-1].exact_sums)
+        return measure_released(*given)
 
-    monkeypatch.setattr("trainer.release.variants.measure_variant", measure)
-    both = add_variants(tmp_path, small.contract, data, expected, np.array([0]), settings, 1)
+    monkeypatch.setattr("trainer.release.variants.measure_released", measure)
+    both = add_variants(tmp_path, small.contract, data, KNOWN_CLASSES, expected, np.array([0]), settings, 1)
     assert list(both.variants) == ["int8", "int8-full"]
     assert exact == [False, True]  # by the kernels that are right on every processor, whatever this one is
     distances = {
@@ -317,7 +327,9 @@ def test_eight_bits_are_released_beside_seven_where_they_are_nearer_to_fp32(
     assert distances["int8-full"] < 0.9 * distances["int8"]
 
     of_seven_bits = run(tmp_path / "model.int8.onnx", pixels)[1]  # which are then the right answers
-    one = add_variants(tmp_path, small.contract, data, of_seven_bits, np.array([0]), settings, 1)
+    one = add_variants(
+        tmp_path, small.contract, data, KNOWN_CLASSES, of_seven_bits, np.array([0]), settings, 1
+    )
     assert list(one.variants) == ["int8"]
     assert one.left_out["int8-full"].startswith("it is no better than int8: its probabilities are ")
     assert not (tmp_path / "model.int8-full.onnx").exists()

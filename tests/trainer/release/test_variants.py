@@ -111,7 +111,9 @@ def test_only_the_precisions_asked_for_are_made_and_one_that_fails_says_why(
     golden = np.array([3, 1])
     settings = train_settings(few_digits, tmp_path, precisions=("fp32", "int8"), max_accuracy_drop=1.0)
     expected = np.zeros((len(data.heldout), len(bundle.contract.labels)), np.float32)
-    released = add_variants(tmp_path, bundle.contract, data, expected, golden, settings, 1)
+    known_classes = bundle.known_classes()
+    assert known_classes is not None
+    released = add_variants(tmp_path, bundle.contract, data, known_classes, expected, golden, settings, 1)
     assert (list(released.variants), released.left_out) == (["int8"], {})
     session = open_session(tmp_path / "model.int8.onnx", "cpu", SessionOptions(1))
     (probabilities,) = session.run(["probabilities"], {"pixels": data.heldout.pixels(golden)})
@@ -120,7 +122,7 @@ def test_only_the_precisions_asked_for_are_made_and_one_that_fails_says_why(
     settings = settings.model_copy(update={"precisions": ("fp32", "fp16")})
     for error, why in ((RuntimeError(), "RuntimeError"), (ValueError("no\nway"), "no")):
         monkeypatch.setattr("trainer.release.variants.write_fp16", Mock(side_effect=error))
-        released = add_variants(tmp_path, bundle.contract, data, expected, golden, settings, 1)
+        released = add_variants(tmp_path, bundle.contract, data, known_classes, expected, golden, settings, 1)
         assert (released.variants, released.left_out) == ({}, {"fp16": why})
 
 

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 
 from fovea.model.distance import psi
-from fovea.truth.novelty import Neighbours, OutOfDistribution
+from fovea.truth.novelty import OutOfDistribution
+from tests.tiny import KNOWN_CLASSES
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.truth.novelty import (
     MAKERS,
-    NEIGHBOUR,
+    OF_EACH,
     Surroundings,
     auroc,
     describe_novelty,
     sample_by_class,
 )
+
+NOTHING = np.empty((0, 3), np.float32)
 
 
 def test_auroc_is_how_often_a_stranger_is_further_away_and_half_of_ties() -> None:
@@ -28,12 +31,12 @@ def test_auroc_is_how_often_a_stranger_is_further_away_and_half_of_ties() -> Non
 @pytest.mark.parametrize("share", [0.9, 0.99, 1.0])
 def test_the_share_that_was_asked_is_at_the_threshold_or_nearer(share: float) -> None:
     known = np.random.default_rng(1).random(150).astype(np.float32)
-    references = np.eye(6, dtype=np.float32)
-    around = Surroundings(Neighbours(references, 5), references, references, {"noise": known + 1})
-    novelty = describe_novelty(around, known, None, share)
+    around = Surroundings(KNOWN_CLASSES, NOTHING, {"noise": known + 1})
+    novelty = describe_novelty(around, known, None, share, np.array([3, 1]))
     assert novelty.measured is None
     assert share <= (known <= np.float32(novelty.threshold)).mean() < share + 2 / 150
-    assert (novelty.k, novelty.share, novelty.auroc) == (5, share, {"noise": 1.0})
+    assert (novelty.share, novelty.auroc) == (share, {"noise": 1.0})
+    assert novelty.golden == (known[3], known[1])
     assert (novelty.quantiles[0], novelty.quantiles[-1]) == (known.min(), known.max())
     assert sorted(novelty.quantiles) == list(novelty.quantiles)
 
@@ -41,12 +44,9 @@ def test_the_share_that_was_asked_is_at_the_threshold_or_nearer(share: float) ->
 def test_the_share_unknown_is_measured_on_images_that_chose_nothing() -> None:
     known = np.linspace(0, 1, 101, dtype=np.float32)
     tested = np.array([0.5, 0.95, 0.951, 1.5], np.float32)
-    references = np.eye(6, dtype=np.float32)
     strangers = np.array([0.8, 1.2], np.float32)
-    around = Surroundings(
-        Neighbours(references, 5), references, references, {"noise": known}, {"noise": strangers}
-    )
-    novelty = describe_novelty(around, known, tested, 0.95)
+    around = Surroundings(KNOWN_CLASSES, NOTHING, {"noise": known}, {"noise": strangers})
+    novelty = describe_novelty(around, known, tested, 0.95, np.array([0]))
     assert novelty.measured is not None
     assert novelty.threshold == np.float32(0.95)
     assert (novelty.measured.images, novelty.measured.unknown) == (4, 2)
@@ -58,10 +58,7 @@ def test_the_share_unknown_is_measured_on_images_that_chose_nothing() -> None:
 def test_tied_distances_are_counted_where_they_are_placed() -> None:
     """Equal parts would be told apart from the same images, half of which are training images again."""
     known = np.concatenate([np.zeros(200), np.random.default_rng(2).random(200)]).astype(np.float32)
-    references = np.eye(6, dtype=np.float32)
-    novelty = describe_novelty(
-        Surroundings(Neighbours(references, 5), references, references, {}), known, None, 0.9
-    )
+    novelty = describe_novelty(Surroundings(KNOWN_CLASSES, NOTHING, {}), known, None, 0.9, np.array([0]))
     assert OutOfDistribution.model_validate_json(novelty.model_dump_json()) == novelty
     seen = np.bincount([novelty.place(distance) for distance in known.tolist()], minlength=20)
     assert (novelty.counts()[0], novelty.counts().sum()) == (200, 400)
@@ -74,7 +71,7 @@ def test_a_sample_has_some_of_each_class_and_beyond_that_as_many_as_there_are() 
     assert len(set(chosen.tolist())) == 103
     counts = np.bincount(targets[chosen])
     assert counts[3] == 3
-    assert counts[2] == NEIGHBOUR
+    assert counts[2] == OF_EACH
     assert counts[0] == pytest.approx(5 * counts[1], abs=3)
     assert np.array_equal(chosen, sample_by_class(targets, 103, seed=0))
     assert not np.array_equal(chosen, sample_by_class(targets, 103, seed=1))
