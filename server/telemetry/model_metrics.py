@@ -18,7 +18,7 @@ OUTCOMES: Final = ("swapped", "refused", "gone", "failed")
 """Of a reload."""
 
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_DISTANCES = (0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0)
+_DISTANCES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 20.0)
 _CONFIDENCES = tuple(tenth / 10 for tenth in range(1, 11))
 
 
@@ -55,7 +55,9 @@ class ModelFamilies:
             "unknown", "Images further from the training's than the threshold, of those that were measured."
         )
         self.distance = self._histogram(
-            "distance", "How far an image is from the training's, by its embedding's cosine.", _DISTANCES
+            "distance",
+            "How far an image is from the nearest class, in standard deviations of its embeddings.",
+            _DISTANCES,
         )
         self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
 
@@ -92,6 +94,10 @@ class ModelFamilies:
             "estimate by their probabilities, which fails where fovea_drift_psi is large. NaN until there "
             "were 1,000.",
             "of",
+        )
+        self.released_accuracy = self._gauge(
+            "released_accuracy",
+            "Share of the images that were right at the release of the model; NaN while there is none.",
         )
 
     def _add_versions(self) -> None:
@@ -149,6 +155,7 @@ class ModelMetrics:
         }
         expected = _Labelled(families.expected_accuracy, name)
         self._expected = {kind: expected.labels(kind) for kind in EXPECTED}
+        self._released: prometheus.Gauge = self._own(families.released_accuracy)
         self._loaded_at: prometheus.Gauge = self._own(families.loaded_at)
         self._show_no_model_yet()
 
@@ -179,11 +186,13 @@ class ModelMetrics:
             self._expected.values(), (accuracy.expected, accuracy.low, accuracy.high), strict=True
         ):
             gauge.set_function(of)
+        self._released.set(contract.metrics_of(precision).accuracy)
         self._loaded_at.set_to_current_time()
 
     def _show_no_model_yet(self) -> None:
         for outcome in OUTCOMES:
             self.reloads.labels(outcome)
+        self._released.set(math.nan)
         self._loaded_at.set(math.nan)
         for gauges in (*self._drift.values(), self._expected.values()):
             for gauge in gauges:
