@@ -45,7 +45,7 @@ OF_OTHERS = {
         *("--work", "--peer", "--only", "--seconds", "--build", "--model", "--rounds", "--source", "--flame"),
     },
     "docs/options.md": {"--no-"},
-    "docs/truth.md": {"--photographs"},
+    "docs/truth.md": {"--photographs", "--sets", "--seeds", "--cost"},
 }
 """Options of pip, kubectl and the benchmarks; and how those begin that turn a switch off."""
 PROGRAM_OF: dict[str, type[ProgramSettings]] = {
