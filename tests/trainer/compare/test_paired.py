@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from trainer.compare.paired import difference_interval, mcnemar, paired
+from trainer.evaluate.beside_release import change
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,14 @@ def test_interval_turns_with_the_models() -> None:
     assert difference_interval(30, 5, 12, 8, 0.9) == pytest.approx((-high, -low))
     wider = difference_interval(30, 12, 5, 8, 0.99)
     assert wider[0] < low < high < wider[1]
+
+
+def test_models_hardly_right_together_are_taken_for_independent() -> None:
+    """By the correction of phi: then the interval is Newcombe's of two samples."""
+    low, high = change(6, 10, 6, 10).interval
+    assert difference_interval(4, 2, 2, 2, 0.95) == pytest.approx((low, high))
+    tighter = difference_interval(40, 20, 20, 20, 0.95)
+    assert tighter[1] < change(60, 100, 60, 100).interval[1]
 
 
 def test_mcnemar_is_exact() -> None:
