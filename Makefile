@@ -116,7 +116,7 @@ manifests: $(READY) ## Render all of deploy/ and check it (needs kubectl and pro
 
 options: $(READY) ## Write docs/options.md and compare.json's schema from the classes
 	@$(BIN)/python -m tests.options_page
-	@$(BIN)/python -m trainer.compare.record >docs/compare.schema.json
+	@$(BIN)/python -c 'import json; from trainer.compare.record import ComparisonRecord as record; print(json.dumps(record.model_json_schema(mode="serialization"), indent=1))' >docs/compare.schema.json
 
 architecture: $(READY) ## Write the rooms and the figures into docs/architecture.md
 	@$(BIN)/python -m tests.architecture_page

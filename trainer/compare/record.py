@@ -3,7 +3,6 @@
 `python -m trainer.compare.record` prints that.
 """
 
-import json
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -145,7 +144,3 @@ def _rows(found: Comparison, guards: tuple[str, ...]) -> list[ClassRow]:
         for label, row in found.by_class.items()
     ]
     return sorted(rows, key=lambda row: (row.paired.difference, row.label))
-
-
-if __name__ == "__main__":
-    print(json.dumps(ComparisonRecord.model_json_schema(mode="serialization"), indent=1))

@@ -88,7 +88,7 @@ def test_a_server_that_drains_is_not_ready_and_says_so(tmp_path: Path) -> None:
         assert not inference.ServerReady(pb.ServerReadyRequest(), timeout=PATIENCE_S).ready
         assert not inference.ModelReady(pb.ModelReadyRequest(name="tiny"), timeout=PATIENCE_S).ready
         assert index(inference, ready=True) == []
-        assert index(inference)[0] == ("tiny", "1", "UNAVAILABLE", "the server is not ready")
+        assert index(inference)[0] == ("tiny", "1", "UNAVAILABLE", "the model is not ready")
         assert inference.ModelInfer(of_images(), timeout=PATIENCE_S).outputs
 
 
