@@ -69,8 +69,8 @@ def decide(curve: Curve, fallback_lr: float, from_random: bool = False) -> Decis
     own valley alone is one draw, and lies at the end of its range as often as any.
 
     `from_random` takes `minimum`: random weights have nothing that a high rate could spoil, and learn more in
-    the same epochs at the highest rate that is safe (docs/training.md has what was measured). The confidence
-    is high where that one wanders by a factor of 10 at most, the pair of `clr` permitting.
+    the same epochs at the highest rate that is safe (measured in docs/benchmarks.md). The confidence is high
+    where it wanders by a factor of 10 at most, does not lie below the valley, and the pair of `clr` permits.
 
     The confidence is high when the valley is taken, wanders by a factor of 10 at most over the resamplings,
     lies within a factor of 3 of the curve's own, and within one of 100 below `minimum`: any higher, and it
