@@ -13,6 +13,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, count
@@ -130,16 +131,29 @@ def open_bundle(uri: str, cache: Path | None = None) -> ModelBundle:
 def publish(staged: ModelBundle, models_uri: str, *, promotes: bool = True) -> ModelBundle:
     """Copies a staged bundle to the next free number under `models_uri`; returns it with name and number.
 
-    It becomes the latest, also where a record says which one is, unless it `promotes` nothing.
+    It becomes the latest, also where a record says which one is, unless it `promotes` nothing: then what was
+    the latest is so by a record before it comes, as far as there was one.
     The returned bundle's `path` is the staged one's unless `models_uri` is local. Raises Unavailable.
     """
     models = open_folder(models_uri)
+    if not promotes:
+        hold(models)
     number = _claim(models)
     contract = staged.contract.model_copy(update={"name": models.name, "version": number})
     bundle = _put(staged.path, contract, models.folder(str(number)))
     if promotes:
         _follow_up(models, number)
     return bundle
+
+
+def hold(models: Folder, version: int | None = None) -> None:
+    """The first record, where there is none: `version`, by default the latest, is so until another record
+    says otherwise. Without a record the highest number would be. Raises Unavailable."""
+    seen = look(models)
+    held = version or next(whole(models, seen.order), None)
+    if held is not None and not seen.standing.number:
+        with suppress(Overtaken):  # whoever was faster has said which one it is
+            move(models, seen.standing, promotion_of(held, seen.order, "publish", "was it before records"))
 
 
 def put_candidate(staged: ModelBundle, models_uri: str) -> str:
@@ -210,7 +224,9 @@ def _choose(models: Folder, version: int | None) -> int:
 
 
 def _claim(models: Folder) -> int:
-    number = max(listed(models), default=0) + 1
+    seen = look(models)
+    # A version may have been removed, and its record would make another of its number the latest.
+    number = max((*seen.numbers, *seen.order), default=0) + 1
     while not models.put_if_absent(f"{number}/{CLAIM_FILE}", _claimed()):
         number += 1
     return number

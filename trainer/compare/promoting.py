@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.model import versions
-from fovea.model.bundle import ModelBundle
+from fovea.model.bundle import ModelBundle, Precision
 from fovea.model.classifier import Classifier
-from fovea.model.promotions import How, move, promotion_of
+from fovea.model.promotions import How, Overtaken, move, promotion_of
 from fovea.model.versions import CANDIDATES, Listed
 from fovea.stopping import Stopping
 from fovea.stores.conditional_puts import require_conditional_puts
@@ -95,8 +95,10 @@ def _is_promoted(seen: Listed, version: int) -> bool:
 def _checked(uri: str, settings: PromoteSettings | RollbackSettings) -> ModelBundle:
     """Its digests and its golden answers: servers would refuse it otherwise. Raises BundleInvalid."""
     bundle = versions.open_bundle(uri, settings.cache_dir)
-    Classifier(bundle, "cpu", settings.threads)
-    logger.info("the golden check is passed", extra={"bundle": uri})
+    precisions: tuple[Precision, ...] = ("fp32", *bundle.contract.variants)
+    for precision in precisions:
+        Classifier(bundle, "cpu", settings.threads, precision=precision)
+        logger.info("the golden check is passed", extra={"bundle": uri, "precision": precision})
     return bundle
 
 
@@ -120,6 +122,15 @@ def _publish(candidate: ModelBundle, uri: str, models: str) -> int:
 
 def _move(models: Folder, seen: Listed, version: int, how: How, why: str, who: str | None) -> None:
     before = next(versions.whole(models, seen.order), None)
+    if not seen.standing.number:  # else `move` finds out
+        now = versions.look(models)
+        if (faster := _latest_besides(models, now, version)) != _latest_besides(models, seen, version):
+            raise Overtaken(f"{models.uri}: version {faster} is the latest meanwhile; look and try again")
+        seen = now
     promotion = move(models, seen.standing, promotion_of(version, seen.order, how, why, who)).promotion
     by = promotion.who if promotion else ""
     print(f"{models.uri}: latest is version {version}, it was {before or 'none'} ({how} by {by}: {why})")
+
+
+def _latest_besides(models: Folder, seen: Listed, version: int) -> int | None:
+    return next((number for number in versions.whole(models, seen.order) if number != version), None)

@@ -91,6 +91,7 @@ def publish_unless_worse(
     while not _becomes_latest(models, number, weighed):
         weighed = weigh(new, models_uri, samples, guard, threads, besides=number)
         if weighed.refusal:
+            versions.hold(models, weighed.against)
             return Put(uri, weighed.refusal)
     return Put(uri, None)
 

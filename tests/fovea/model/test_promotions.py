@@ -82,6 +82,26 @@ def test_who_publishes_makes_it_the_latest_by_a_record_where_there_are_some(
     assert versions.latest(models) == 5
 
 
+def test_what_is_published_without_becoming_the_latest_does_not_become_it_by_its_number(
+    models: Folder, staged: ModelBundle
+) -> None:
+    assert versions.publish(staged, models.uri, promotes=False).contract.version == 4
+    assert versions.look(models).order == (3, 2, 1)
+    assert versions.latest(models) == 3
+
+
+def test_the_number_of_a_version_that_a_record_names_is_not_used_again(
+    models: Folder, staged: ModelBundle
+) -> None:
+    say(models, 3)
+    models.remove("3/bundle.json")
+    if models.uri.startswith("/"):
+        Path(models.uri, "3").rmdir()
+    assert versions.latest(models) == 2
+    assert versions.publish(staged, models.uri, promotes=False).contract.version == 4
+    assert versions.latest(models) == 2
+
+
 def test_a_latest_that_is_gone_gives_way_to_the_one_before(models: Folder) -> None:
     say(models, 9)
     assert versions.latest(models) == 3

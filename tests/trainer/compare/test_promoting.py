@@ -97,6 +97,18 @@ def test_who_is_overtaken_is_told_and_moves_nothing(models: Path, monkeypatch: p
     assert (latest(models), told.value.exit_code) == (1, ExitCode.UNAVAILABLE)
 
 
+def test_who_is_overtaken_where_there_are_no_records_is_told_too(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: object) -> None:
+        open_folder(str(models)).write("4/bundle.json", b"{}")  # as one who publishes does
+
+    monkeypatch.setattr(promoting, "_checked", overtaken)
+    with pytest.raises(Overtaken, match="version 4 is the latest meanwhile"):
+        rollback(models)
+    assert not (models / "promotions").exists()
+
+
 def test_candidate_becomes_the_next_version_and_the_latest(models: Path, tmp_path: Path) -> None:
     candidate = versions.put_candidate(tiny.stage_bundle(tmp_path / "new", gain=5), str(models))
     promote(candidate, why="looked at")
@@ -178,6 +190,40 @@ def test_model_is_weighed_against_who_was_faster(
     assert put.refusal is not None
     assert put.refusal.startswith("it is worse than version 1")
     assert (put.uri, latest(models)) == (str(models / "4"), 1)
+
+
+def test_model_that_is_worse_than_who_was_faster_is_not_the_latest_by_its_number(
+    samples: tuple[Sample, ...], tmp_path: Path
+) -> None:
+    """Where no record says which one is the latest, the highest number is."""
+    models = tmp_path / "pets"
+    publish(models, tmp_path / "staged", SWAPPED)
+    swapped = tiny.stage_bundle(tmp_path / "swapped", gain=5, labels=SWAPPED)
+    weighed = weigh(swapped, str(models), samples, GUARD, 1)
+    versions.publish(tiny.stage_bundle(tmp_path / "good", gain=5), str(models))
+    put = publish_unless_worse(swapped, weighed, str(models), samples, GUARD, 1)
+    assert (put.uri, latest(models), record(models).version) == (str(models / "3"), 2, 2)
+    assert put.refusal is not None
+    assert put.refusal.startswith("it is worse than version 2")
+
+
+def test_model_that_is_worse_than_a_first_version_put_at_once_is_not_the_latest(
+    samples: tuple[Sample, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, good = str(tmp_path / "pets"), tiny.stage_bundle(tmp_path / "good", gain=5)
+    swapped = tiny.stage_bundle(tmp_path / "swapped", gain=5, labels=SWAPPED)
+    weighed = weigh(swapped, models, samples, GUARD, 1)
+    assert weighed.against is None
+    claim = versions._claim
+
+    def second(folder: Folder) -> int:
+        monkeypatch.setattr(versions, "_claim", claim)
+        versions.publish(good, models)
+        return claim(folder)
+
+    monkeypatch.setattr(versions, "_claim", second)
+    put = publish_unless_worse(swapped, weighed, models, samples, GUARD, 1)
+    assert (put.uri, put.refusal is None, latest(models)) == (f"{models}/2", False, 1)
 
 
 def test_first_version_is_worse_than_none(samples: tuple[Sample, ...], tmp_path: Path) -> None:
