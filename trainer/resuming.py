@@ -16,6 +16,9 @@ from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision", "coverage")
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
+GROUPS: Final = {"group", "group_pattern"}
+"""Options of which one alone may be given."""
+
 CHANGEABLE: Final = {
     *("device", "threads", "log_level", "log_format", "log_to", "cache_dir", "runs", "run_id"),
     *("models", "checkpoint_every", "store_patience_s", "min_accuracy", "publish_anyway"),
@@ -70,6 +73,8 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
 
 def _taken_over(settings: TrainSettings, before: TrainSettings) -> dict[str, object]:
     names = {*RecipeOptions.model_fields, *CONTINUED} - settings.model_fields_set - {*CHANGEABLE, "sizes"}
+    if GROUPS & settings.model_fields_set:
+        names -= GROUPS
     taken = {name: getattr(before, name) for name in names}
     if taken.get("schedule", settings.schedule) == before.schedule:
         shaping = OF_SCHEDULES.keys() - settings.model_fields_set

@@ -138,6 +138,20 @@ def test_options_that_are_given_win(tmp_path: Path) -> None:
     assert (settings.batch_size, settings.max_rotation) == (8, 3)
 
 
+def test_groups_are_told_in_one_way_and_the_given_one_wins(tmp_path: Path) -> None:
+    for before, given in (
+        (("--group", "patient"), ("--group-pattern", "(p[0-9])_")),
+        (("--group-pattern", "(p[0-9])_"), ("--group", "patient")),
+    ):
+        run = _before(tmp_path, "--data", "set.csv", *before)
+        assert _groups(_continued(run, "--data", "set.csv", *given)) == _groups(_load("--data", "s", *given))
+        assert _groups(_continued(run, "--data", "set.csv")) == _groups(_load("--data", "s", *before))
+
+
+def _groups(settings: TrainSettings) -> tuple[str | None, str | None]:
+    return settings.group, settings.group_pattern
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [
