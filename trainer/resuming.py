@@ -68,7 +68,17 @@ def with_continued(settings: TrainSettings) -> TrainSettings:
         raise SettingsInvalid(f"--sizes {written(settings.sizes)} {reason}")
     if unused := settings.unused_by_schedule:
         raise SettingsInvalid(f"{unused}; --continue-from {run.path} goes on with {settings.schedule}")
+    _check_together(settings, run.path)
     return settings
+
+
+def _check_together(settings: TrainSettings, run: Path) -> None:
+    """What is given and what is taken over were valid apart; saved together they have to be read again."""
+    try:
+        TrainSettings.model_validate(as_saved(settings))
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise SettingsInvalid(f"{reason}; what is not given is taken from --continue-from {run}") from error
 
 
 def _taken_over(settings: TrainSettings, before: TrainSettings) -> dict[str, object]:

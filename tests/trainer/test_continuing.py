@@ -153,6 +153,25 @@ def _groups(settings: TrainSettings) -> tuple[str | None, str | None]:
 
 
 @pytest.mark.parametrize(
+    ("before", "given", "said"),
+    [
+        (
+            ("--test-fraction", "0.6"),
+            ("--val-fraction", "0.5"),
+            "--val-fraction 0.5 and --test-fraction 0.6 should leave something to train on; .* taken from",
+        ),
+        (("--end-lr", "1e-3"), ("--start-lr", "1e-2"), "--start-lr 0.01 should be below --end-lr 0.001; "),
+    ],
+)
+def test_given_option_that_does_not_go_with_one_taken_over_is_refused(
+    before: tuple[str, str], given: tuple[str, str], said: str, tmp_path: Path
+) -> None:
+    run = _before(tmp_path, "--data", "photos", *before)
+    with pytest.raises(SettingsInvalid, match=said):
+        _continued(run, "--data", "photos", *given)
+
+
+@pytest.mark.parametrize(
     ("option", "said"),
     [
         (["--size", "64"], "--size 64: .* which has 24"),
