@@ -12,7 +12,15 @@ from trainer.images.corrections import CorrectionsRecord, read_corrections
 from trainer.images.digits import write_digits
 from trainer.images.fetching import ETAGS_FOLDER, Fetched, fetch
 from trainer.images.folders import read_folder
-from trainer.images.grouping import UNGROUPED, Apart, Grouping, GroupsRecord, keep_apart, record_groups
+from trainer.images.grouping import (
+    UNGROUPED,
+    Apart,
+    Grouping,
+    GroupLeak,
+    GroupsRecord,
+    keep_apart,
+    record_groups,
+)
 from trainer.images.labels import fold_label, normal_label
 from trainer.images.listing import Listing, Sample, tables_in
 from trainer.images.parts import TEST, VAL
@@ -97,7 +105,8 @@ def open_source(
     changed, corrected = right.record(listing.all()), [right.applied(samples) for samples in apart.parts]
     _tell(changed)
     _check_classes(data, {sample.label for samples in corrected for sample in samples}, listing)
-    _check_left(data, found, corrected, apart)
+    if apart.leaked:
+        _check_left(data, [right.applied(samples) for samples in found], corrected, apart.leaked)
     split = check_split(data, *corrected)
     groups = record_groups(grouping, corrected, apart.leaked) if grouping else None
     return replace(split, passed_over=listing.passed_over, corrections=changed, groups=groups)
@@ -149,19 +158,23 @@ def open_heldout(
 
 
 def _check_left(
-    data: str, found: Sequence[Sequence[Sample]], left: Sequence[Sequence[Sample]], apart: Apart
+    data: str,
+    found: Sequence[Sequence[Sample]],
+    left: Sequence[Sequence[Sample]],
+    leaked: Sequence[GroupLeak],
 ) -> None:
-    """Raises DataInvalid where nothing, or nothing of a class, is left beside the groups of later parts."""
-    if not apart.leaked:
-        return
+    """Raises DataInvalid where nothing, or nothing of a class, is left beside the groups of later parts.
+
+    Both are corrected: a class that corrections emptied, no group did.
+    """
     before, after = ({sample.label for sample in parts[0]} for parts in (found, left))
     gone = sorted(before - after)
     what = f"no image of class {gone[0]!r} is left to train on" if gone else "no image is left to hold out"
-    if gone or not left[1]:
+    if gone or (found[1] and not left[1]):
         raise DataInvalid(
-            f"{data}: {what}, for {len(apart.leaked)} images are left out, the first is "
-            f"{apart.leaked[0].path}: {apart.leaked[0].reason}; let the trainer split: give the images "
-            "without parts, or a CSV file without a column split"
+            f"{data}: {what}, for {len(leaked)} images are left out, the first is {leaked[0].path}: "
+            f"{leaked[0].reason}; let the trainer split: give the images without parts, or a CSV file "
+            "without a column split"
         )
 
 

@@ -164,6 +164,48 @@ def test_given_split_whose_groups_are_on_both_sides_throughout_is_refused(tmp_pa
         _open(_folder(tmp_path / "data", names))
 
 
+@pytest.mark.parametrize("leaking", [False, True])
+def test_class_that_corrections_emptied_is_not_said_to_have_leaked(tmp_path: Path, leaking: bool) -> None:
+    misspelt = ("0.png", "caat", "p0" if leaking else "p1", "train")
+    split = _open_corrected(_split_table(tmp_path, misspelt), ["0.png,cat"])
+    assert split.labels == ("cat", "dog")
+    assert split.groups is not None
+    assert len(split.groups.leaked) == 1 + leaking
+
+
+@pytest.mark.parametrize(
+    ("corrected", "why"),
+    [
+        (["1.png,dog"], "no image of class 'cat' is left to train on, for 2 images are left out"),
+        (["0.png,dog", "4.png,cat,leave out", "5.png,cat,leave out"], "no image is held out"),
+    ],
+)
+def test_what_groups_and_corrections_emptied_together_is_told(
+    tmp_path: Path, corrected: list[str], why: str
+) -> None:
+    with pytest.raises(DataInvalid, match=why):
+        _open_corrected(_split_table(tmp_path, ("0.png", "cat", "p0", "train")), corrected)
+
+
+def _split_table(folder: Path, first: tuple[str, ...]) -> Path:
+    """One group, p0, is in train and val."""
+    train = [
+        ("1.png", "cat", "p1", "train"),
+        ("2.png", "dog", "p2", "train"),
+        ("3.png", "dog", "p0", "train"),
+    ]
+    val = [("4.png", "cat", "p0", "val"), ("5.png", "dog", "p0", "val")]
+    return _table(folder, [first, *train, *val], "path,label,patient,split")
+
+
+def _open_corrected(table: Path, rows: list[str]) -> Split:
+    right = table.parent / "right.csv"
+    right.write_text("\n".join(["path,label,decision", *rows]))
+    return open_source(
+        str(table), [str(right)], val_fraction=0.2, seed=0, cache_dir=table.parent, grouping=BY_COLUMN
+    )
+
+
 def test_copies_in_two_groups_are_told(tmp_path: Path) -> None:
     for label in ("red", "blue"):
         (tmp_path / "data" / label).mkdir(parents=True)
