@@ -72,7 +72,7 @@ class Captures:
         self._windows = 0
         self._stop = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
-        self._has_failed = False
+        self._has_failed = self._is_at_fault = False
         self._removed_at = -RETENTION_EVERY_S
         self._open_window()
 
@@ -89,6 +89,13 @@ class Captures:
         self._answers += 1
         if reason is not None and not self._sample.offer(reason, size_bytes, make):
             self._lost("too_large").inc()
+
+    def lose(self, error: Exception) -> None:
+        """An answer that could not be looked at."""
+        self._lost("fault").inc()
+        if not self._is_at_fault:
+            logger.warning("an answer cannot be captured; more are only counted", exc_info=error)
+        self._is_at_fault = True
 
     def begin(self) -> None:
         """From here on each window is written as it ends."""
@@ -189,7 +196,18 @@ class ModelCaptures:
         self._drifting: frozenset[int] = frozenset()
 
     def offer(self, content: Content, answer: Classified) -> None:
-        """An image's file, and what was answered. Copies it at most: that of a call is kept where it lies."""
+        """An image's file, and what was answered. Raises nothing: its call has its answer already."""
+        try:
+            self._offer(content, answer)
+        except Exception as error:
+            self._captures.lose(error)
+
+    def look_for_drift(self) -> None:
+        """From any thread."""
+        self._drifting = frozenset(self._drift.drifting())
+
+    def _offer(self, content: Content, answer: Classified) -> None:
+        """Copies the file at most: that of a call is kept where it lies."""
         distance = answer.details.distance if answer.details else None
         unknown = None
         if distance is not None and self._novelty is not None:
@@ -206,10 +224,6 @@ class ModelCaptures:
             len(content),
             lambda: Answer(_to_keep(content), answer, unknown, datetime.now(UTC), self),
         )
-
-    def look_for_drift(self) -> None:
-        """From any thread."""
-        self._drifting = frozenset(self._drift.drifting())
 
     def row(self, answer: Answer, reason: str, *, with_image: bool) -> Captured:
         """From any thread."""

@@ -9,7 +9,7 @@ from fovea.capture.reasons import REASONS
 from server.telemetry.call_metrics import OwnCallMetrics
 from server.telemetry.model_metrics import ModelFamilies, ModelMetrics
 
-LOST: Final = ("store", "too_large")
+LOST: Final = ("store", "too_large", "fault")
 """Why a capture is."""
 
 
@@ -38,7 +38,7 @@ class Metrics:
         )
         self.captures_lost = self._counter(
             "captures_lost",
-            "Answers that were chosen and not written: the store failed, or one is too_large for a window.",
+            "Answers that were not captured: the store failed, one is too_large for a window, or by a fault.",
             "why",
         )
         for reason in REASONS:

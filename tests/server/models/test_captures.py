@@ -263,6 +263,27 @@ async def test_a_fault_of_ours_costs_no_window_but_its_own(
 
 
 @in_event_loop
+async def test_an_answer_that_cannot_be_captured_is_given_all_the_same(
+    tiny_bundle: ModelBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*given: object) -> None:
+        raise RuntimeError("a fault")
+
+    async with capturing(tiny_bundle, tmp_path, capture_share=1) as made:
+        with monkeypatch.context() as patched:
+            patched.setattr(captures.Captures, "offer", fail)
+            for _ in range(2):
+                made.answer(SURE, b"lost")
+        made.answer(SURE, b"captured")
+    assert [row.image for row in rows(tmp_path)] == [b"captured"]
+    assert made.count("captures_lost", why="fault") == 2
+    assert caplog.text.count("an answer cannot be captured") == 1
+
+
+@in_event_loop
 async def test_crops_are_no_files_and_not_captured(tiny_bundle: ModelBundle, tmp_path: Path) -> None:
     async with capturing(tiny_bundle, tmp_path, capture_share=1) as made:
         item = WorkItem(b"pixels", is_crop=True)
