@@ -48,6 +48,8 @@ class Answer(NamedTuple):
 
     content: Content
     classified: Classified
+    """Without its details: their arrays, as its own would, hold on to those of the whole batch."""
+    distance: float | None
     unknown: bool | None
     answered_at: datetime
     by: "ModelCaptures"
@@ -222,7 +224,7 @@ class ModelCaptures:
         self._captures.offer(
             reason,
             len(content),
-            lambda: Answer(_to_keep(content), answer, unknown, datetime.now(UTC), self),
+            lambda: Answer(_to_keep(content), _alone(answer), distance, unknown, datetime.now(UTC), self),
         )
 
     def row(self, answer: Answer, reason: str, *, with_image: bool) -> Captured:
@@ -239,7 +241,7 @@ class ModelCaptures:
             top_probabilities=probabilities,
             margin=margin_of(classified.probabilities),
             abstained=classified.abstained,
-            distance=classified.details.distance if classified.details else None,
+            distance=answer.distance,
             unknown=answer.unknown,
             model_name=self._identity.name,
             model_version=self._identity.version,
@@ -256,6 +258,10 @@ class ModelCaptures:
 def captures_of(settings: ServeSettings, metrics: Metrics) -> Captures | None:
     """None where nothing is captured. Raises as Captures does."""
     return Captures(settings.capture, settings, metrics) if settings.capture is not None else None
+
+
+def _alone(answer: Classified) -> Classified:
+    return answer._replace(probabilities=answer.probabilities.copy(), details=None)
 
 
 def _to_keep(content: Content) -> Content:

@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -306,6 +307,21 @@ async def test_images_are_kept_where_they_lie_unless_more_would_be_kept_with_the
     kept = [answer.content for _, answer in made.captures._sample.kept]
     assert [getattr(content, "obj", None) is call for content in kept] == [True, False, False]
     assert [bytes(content) for content in kept] == [b"image"] * 3
+    await made.model.close()
+
+
+@in_event_loop
+async def test_of_a_batchs_result_nothing_is_kept_but_the_answer(
+    tiny_bundle: ModelBundle, tmp_path: Path
+) -> None:
+    batch = np.tile(np.array([*SURE, 0.25], np.float32), (1000, 1)).copy()
+    made = Capturing(tiny_bundle, tmp_path, capture_share=1)
+    made.model.counted(ItemResult(batch[0], 1000, 0.0, 0.0, 0.0), DISTANCE, b"image")
+    made.model.counted(ItemResult(batch[0, :3], 1000, 0.0, 0.0, 0.0), 0, b"image")
+    whole = weakref.ref(batch)
+    del batch
+    assert whole() is None
+    assert [answer.distance for _, answer in made.captures._sample.kept] == [0.25, None]
     await made.model.close()
 
 
