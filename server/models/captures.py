@@ -130,7 +130,10 @@ class Captures:
         share = self._settings.capture_share
         window = Window(self._began, ended, self._answers, self._sample.seen, share)
         self._open_window()
-        await in_background(partial(self._write, kept, window, list(self._models)))
+        try:
+            await in_background(partial(self._write, kept, window, list(self._models)))
+        except Exception as error:  # there is no thread to be had; the next window may get one
+            self._lose_window(kept, error)
 
     def _open_window(self) -> None:
         self._began, self._answers = datetime.now(UTC), 0
@@ -145,8 +148,7 @@ class Captures:
                 put_window(self._folder, f"{self._source}-{self._windows:05}", rows, window)
                 self._tell_success()
         except Exception as error:
-            self._lost("store").inc(len(kept))
-            self._tell_failure(error)
+            self._lose_window(kept, error)
         else:
             for reason, _ in kept:
                 self._captured(reason).inc()
@@ -162,8 +164,9 @@ class Captures:
     def _row(self, reason: str, answer: Answer) -> Captured:
         return answer.by.row(answer, reason, with_image=self._settings.capture_images)
 
-    def _tell_failure(self, error: Exception) -> None:
-        """Once, until captures are written again."""
+    def _lose_window(self, kept: list[tuple[str, Answer]], error: Exception) -> None:
+        """Tells it once, until captures are written again."""
+        self._lost("store").inc(len(kept))
         if not self._has_failed:
             unforeseen = None if isinstance(error, FoveaError) else error
             text = "captures cannot be written and are lost, until they can be"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fovea import daemons
 from fovea.capture.files import put_window
 from fovea.capture.reading import read_captures
 from fovea.capture.rows import Captured
@@ -282,6 +283,27 @@ async def test_an_answer_that_cannot_be_captured_is_given_all_the_same(
     assert [row.image for row in rows(tmp_path)] == [b"captured"]
     assert made.count("captures_lost", why="fault") == 2
     assert caplog.text.count("an answer cannot be captured") == 1
+
+
+@in_event_loop
+async def test_a_thread_that_cannot_be_had_costs_one_window(
+    tiny_bundle: ModelBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*given: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with capturing(tiny_bundle, tmp_path, capture_share=1) as made:
+        with monkeypatch.context() as patched:
+            patched.setattr(daemons, "start", fail)
+            made.answer(SURE, b"first")
+            await made.captures._end_window()
+        made.answer(SURE, b"second")
+    assert [row.image for row in rows(tmp_path)] == [b"second"]
+    assert made.count("captures_lost", why="store") == 1
+    assert "captures cannot be written and are lost" in caplog.text
 
 
 @in_event_loop
