@@ -152,6 +152,10 @@ class Captures:
         else:
             for reason, _ in kept:
                 self._captured(reason).inc()
+        if not self._stop.is_set():  # there is no time for more than the last window
+            self._look_after(models)
+
+    def _look_after(self, models: "list[ModelCaptures]") -> None:
         try:
             for model in models:
                 model.look_for_drift()
@@ -182,7 +186,8 @@ class Captures:
         days, now = self._settings.capture_retention_days, time.monotonic()
         if days is not None and now - self._removed_at >= RETENTION_EVERY_S:
             self._removed_at = now
-            removed = remove_older(self._folder, datetime.now(UTC) - timedelta(days=days))
+            keeps_from = datetime.now(UTC) - timedelta(days=days)
+            removed = remove_older(self._folder, keeps_from, self._stop.is_set)
             if removed:
                 logger.info("old captures are removed", extra={"files": removed, "older_than_days": days})
 

@@ -127,6 +127,7 @@ def test_what_is_too_old_is_removed_and_nothing_else_is(tmp_path: Path) -> None:
     other.write_bytes(b"mine")
     os.utime(other, (0, 0))
     (tmp_path / "date=2020-01-01").write_text("a file")
+    assert remove_older(LocalFolder(tmp_path), NOON, lambda: True) == 0
     assert remove_older(LocalFolder(tmp_path), NOON, most=1) == 1, "a look is bounded"
     assert not (tmp_path / old[0]).exists(), "the oldest first"
     assert remove_older(LocalFolder(tmp_path), NOON) == 1

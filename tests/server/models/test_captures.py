@@ -235,13 +235,45 @@ async def test_old_captures_are_removed_and_a_store_that_refuses_that_loses_none
         patched.setattr(LocalFolder, "remove", refuse)
         async with capturing(tiny_bundle, tmp_path, capture_share=1, capture_retention_days=30) as made:
             made.answer(SURE, b"image")
+            await made.captures._end_window()
     assert old.exists()
     assert "old captures cannot be removed" in caplog.text
     assert made.count("captured", reason="uniform") == 1
-    async with capturing(tiny_bundle, tmp_path, capture_share=1, capture_retention_days=30):
-        pass
+    async with capturing(tiny_bundle, tmp_path, capture_share=1, capture_retention_days=30) as made:
+        await made.captures._end_window()
     assert not old.exists()
     assert len(rows(tmp_path)) == 1
+
+
+@in_event_loop
+async def test_the_end_waits_for_the_last_window_and_for_no_removal(
+    tiny_bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    olds = [
+        tmp_path / f"date=2020-01-0{day}" / f"fovea-capture-2020010{day}T000000Z-a-1.parquet"
+        for day in (1, 2)
+    ]
+    for old in olds:
+        old.parent.mkdir()
+        old.write_bytes(b"old")
+    looks: list[object] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(captures, "remove_older", lambda *given: looks.append(given))
+        async with capturing(tiny_bundle, tmp_path, capture_share=1, capture_retention_days=30) as made:
+            made.answer(SURE, b"image")
+    assert made.count("captured", reason="uniform") == 1
+    assert not looks, "a list may take long already"
+    made = Capturing(tiny_bundle, tmp_path, capture_retention_days=30)
+    remove = LocalFolder.remove
+
+    def removed(self: LocalFolder, key: str) -> None:
+        remove(self, key)
+        made.captures._stop.set()
+
+    monkeypatch.setattr(LocalFolder, "remove", removed)
+    await made.captures._end_window()
+    assert [old.exists() for old in olds] == [False, True], "the end came meanwhile"
+    await made.model.close()
 
 
 @in_event_loop
