@@ -110,6 +110,8 @@ class Server:
 
     async def load(self, ports: Ports) -> None:
         """Fetches, checks and warms the model; with --wait-for-model, once there is one."""
+        if self._captures is not None:  # of several models the first answers before the last is there
+            self._captures.begin()
         self._metrics.inflight_images.set_function(lambda: self._door.in_flight.images)
         self._metrics.inflight_bytes.set_function(lambda: self._door.in_flight.bytes)
         models = self._settings.model_root or ",".join(self._settings.models)
@@ -136,8 +138,6 @@ class Server:
         self._show_readiness()
         await self._door.has_heard()
         self._telling = asyncio.create_task(self._tell_readiness())
-        if self._captures is not None:
-            self._captures.begin()
         facts = {
             **self._models_facts(),
             "tls": self._certificates.kind if self._certificates else "off",

@@ -4,6 +4,7 @@ import signal
 import socket
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierStub
 from tests import tiny
 from tests.buckets import Bucket
 from tests.server.http.calls import post
-from tests.servers import PATIENCE_S, ServerProcess, running_server
+from tests.servers import PATIENCE_S, ServerProcess, running_server, started_server
 
 ALL = ("--capture-share", "1")
 EVERY_SECOND = ("--capture-seconds", "1", "--capture-per-hour", "36000")
@@ -69,6 +70,25 @@ def test_what_was_counted_as_captured_is_in_the_bucket_after_sigterm(
         server.send(signal.SIGTERM)
         assert server.exit_code() == 0
     assert [row.image for row in captured(uri)] == [RED, BLUE, GREEN]
+
+
+@pytest.mark.slow
+def test_one_model_is_captured_while_another_is_waited_for(tiny_models: Path, tmp_path: Path) -> None:
+    captures = str(tmp_path / "captures")
+    flags = ("--models", str(tmp_path / "absent"), "--wait-for-model", "--capture", captures, *ALL)
+    with started_server(tiny_models, *flags) as server:
+        target = f"127.0.0.1:{server.wait_for('waiting for a version to be published')['port']}"
+        request = pb.ClassifyRequest(model=tiny_models.name, image=RED)
+
+        def is_answered() -> bool:
+            with grpc.insecure_channel(target) as channel, suppress(grpc.RpcError):
+                return bool(ClassifierStub(channel).Classify(request, timeout=PATIENCE_S))
+            return False
+
+        until(is_answered)
+        server.send(signal.SIGTERM)
+        server.exit_code()
+    assert [row.image for row in captured(captures)] == [RED]
 
 
 @pytest.mark.slow

@@ -116,8 +116,9 @@ def test_server_that_waits_is_live_but_not_ready_and_then_serves_what_is_publish
         assert classify(server.target).predictions[0].label == "red"
 
 
-def test_server_that_waits_ends_at_sigterm(tmp_path: Path) -> None:
-    with started_server(tmp_path / "models", "--wait-for-model") as server:
+def test_server_that_waits_captures_already_and_ends_at_sigterm(tmp_path: Path) -> None:
+    with started_server(tmp_path / "models", "--wait-for-model", "--capture", str(tmp_path)) as server:
+        server.wait_for("answers are captured")
         server.wait_for("waiting for a version to be published")
         server.send(signal.SIGTERM)
         assert server.exit_code() == 0
