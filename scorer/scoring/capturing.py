@@ -5,6 +5,7 @@ import logging
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from fovea.capture.files import put_window
 from fovea.capture.reasons import REASONS, Rules
@@ -18,6 +19,9 @@ from scorer.files.rows import Failure, TopLabels, escaped
 from scorer.scoring.pipeline import Scored
 
 logger = logging.getLogger(__name__)
+
+_failing: Final[set[str]] = set()
+"""Folders that did not take the last captures of this process: the next shard waits no 45 s for them."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,16 @@ class ShardCaptures:
         )
         if not rows:
             return
+        uri = self._spec.capture.folder
         try:
-            folder = open_folder(self._spec.capture.folder, long_retries=True)
+            folder = open_folder(uri, long_retries=uri not in _failing)
             put_window(folder, f"{self._run.run}-{self._spec.shard:05}", rows, window)
-        except FoveaError as error:
+            _failing.discard(uri)
+        except Exception as error:
+            _failing.add(uri)
+            unforeseen = None if isinstance(error, FoveaError) else error
             lost = {"shard": self._spec.shard, "images": len(rows), "reason": str(error)}
-            logger.warning("captures cannot be written and are lost", extra=lost)
+            logger.warning("captures cannot be written and are lost", extra=lost, exc_info=unforeseen)
 
     def _offer(self, entry: Entry, top: TopLabels, file: bytes, margin: float, scored_at: datetime) -> None:
         self._answers += 1

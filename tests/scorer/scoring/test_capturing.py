@@ -8,6 +8,7 @@ import pytest
 from fovea.capture.reading import read_captures
 from fovea.capture.rows import Captured
 from fovea.errors import Unavailable
+from fovea.stores.folder import Folder
 from fovea.stores.storage import LocalFolder, open_folder
 from scorer.estimate.dry_run import dry_run
 from scorer.files.plan import Plan
@@ -15,6 +16,7 @@ from scorer.files.rows import TopLabels
 from scorer.files.summary import RunSummary
 from scorer.planning import class_drift
 from scorer.planning.class_drift import drifting_labels
+from scorer.scoring import capturing
 from scorer.scoring.capturing import ShardCaptures, capture_spec_of
 from scorer.scoring.pipeline import Scored
 from scorer.scoring.work import resources_of, score_shards
@@ -102,6 +104,48 @@ def test_a_store_that_fails_costs_the_captures_and_no_row(
     Run(photos, tiny_models, output, captures).score(0)
     assert len(read_rows(output)) == 5
     assert "captures cannot be written and are lost" in caplog.text
+
+
+def test_a_store_that_failed_is_not_tried_for_long_again_until_it_is_back(
+    plan: Plan,
+    photos: Path,
+    captures: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tried_long: list[bool] = []
+
+    def opened(uri: str, *, long_retries: bool) -> Folder:
+        tried_long.append(long_retries)
+        return open_folder(uri)
+
+    def fail(*given: object) -> str:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(capturing, "open_folder", opened)
+    captures.write_text("in the way")
+    put_one(plan, photos)
+    put_one(plan, photos)
+    captures.unlink()
+    put_one(plan, photos)
+    with monkeypatch.context() as patched:
+        patched.setattr(capturing, "put_window", fail)
+        put_one(plan, photos)
+    put_one(plan, photos)
+    assert tried_long == [True, False, False, True, False]
+    assert caplog.text.count("captures cannot be written and are lost") == 3
+    assert len(captured(captures)) == 1
+
+
+def put_one(plan: Plan, photos: Path) -> None:
+    """The captures of a shard, of which there is one."""
+    spec = capture_spec_of(plan, 0)
+    assert spec is not None
+    shard = ShardCaptures(spec, plan.spec)
+    close = TopLabels(labels=("red", "blue"), probabilities=(0.5, 0.45), abstained=False, margin=0.05)
+    (entry, *_) = open_folder(str(photos)).entries()
+    shard.offer(Scored([entry], [close], [b"0"]), datetime.now(UTC))
+    shard.put()
 
 
 def test_a_runs_budget_is_shared_by_what_shards_have_to_score(
