@@ -49,7 +49,12 @@ class HourlyCaptureOptions(CaptureOptions):
     """Of a server, which has no end."""
 
     capture_per_hour: int = Field(600, ge=1, description="answers that are captured in an hour, at most")
-    capture_bytes_per_hour: int = Field(256 * 1024 * 1024, ge=1, description="bytes of their images, at most")
+    capture_bytes_per_hour: int = Field(
+        256 * 1024 * 1024,
+        ge=1,
+        description="bytes of their images, at most; an image larger than the part of --capture-seconds "
+        "is not captured",
+    )
     capture_seconds: float = Field(
         300, ge=1, le=3600, description="seconds that a file is of; what a kill loses, and takes of memory"
     )
@@ -82,4 +87,8 @@ class RunCaptureOptions(CaptureOptions):
     """Of a scorer's run."""
 
     capture_per_run: int = Field(1000, ge=1, description="answers of a run that are captured, at most")
-    capture_bytes_per_run: int = Field(1024**3, ge=1, description="bytes of their images, at most")
+    capture_bytes_per_run: int = Field(
+        1024**3,
+        ge=1,
+        description="bytes of their images, at most; an image larger than its shard's part is not captured",
+    )

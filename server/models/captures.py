@@ -103,6 +103,7 @@ class Captures:
         """From here on each window is written as it ends."""
         with_images = self._settings.capture_images
         logger.info("answers are captured", extra={"captures": self._folder.uri, "images": with_images})
+        self._warn_of_large_images()
         self._writing = asyncio.create_task(self._write_windows())
 
     async def close(self, within_s: float) -> None:
@@ -114,6 +115,12 @@ class Captures:
         if not done:
             self._writing.cancel()
             logger.warning("the last captures were not written in time", extra={"captures": self._folder.uri})
+
+    def _warn_of_large_images(self) -> None:
+        window, largest = self._budget.size_bytes, self._settings.max_image_bytes
+        if window < largest:
+            text = "images that are larger than a window are not captured: raise --capture-bytes-per-hour"
+            logger.warning(text, extra={"window_bytes": window, "max_image_bytes": largest})
 
     async def _write_windows(self) -> None:
         is_last = False

@@ -398,6 +398,18 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], says: s
         ServeSettings(models="unused", **options)
 
 
+@pytest.mark.parametrize(("largest", "warnings"), [(1000, 0), (1001, 1)])
+@in_event_loop
+async def test_that_the_largest_images_are_not_captured_is_told_at_the_start(
+    tiny_bundle: ModelBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture, largest: int, warnings: int
+) -> None:
+    limits = {"capture_bytes_per_hour": 12_000, "max_image_bytes": largest}
+    async with capturing(tiny_bundle, tmp_path, capture_share=1, **limits) as made:
+        made.answer(SURE, bytes(largest))
+    assert caplog.text.count("raise --capture-bytes-per-hour") == warnings
+    assert made.count("captures_lost", why="too_large") == warnings
+
+
 def test_a_place_that_is_none_is_refused_at_the_start() -> None:
     with pytest.raises(SettingsInvalid, match="ftp://"):
         captures_of(ServeSettings(models="unused", capture="ftp://captures"), Metrics())
