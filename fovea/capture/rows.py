@@ -50,6 +50,8 @@ class Window:
     answers: int
     """In all, whether something spoke for them or not."""
     seen: dict[str, int]
-    """Of these, by reason, how many it held of; the reason's rows are a uniform sample of them."""
+    """Of these, by reason, how many it held of; the reason's rows are a uniform sample of them, unless bytes
+    bounded it: large images fall off more easily then, and those above the budget always, counted all the
+    same."""
     share: float
     """Of all answers, those that were drawn as uniform."""

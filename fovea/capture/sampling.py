@@ -43,8 +43,9 @@ class Sample(Generic[T]):
     """Each item gets a number drawn by chance, and those of the smallest numbers are kept.
 
     So the items of a reason are all as likely to be kept, the first as the last, however many come (bottom-k
-    sampling: E. Cohen and H. Kaplan, Summarizing data using bottom-k sketches, PODC 2007). Where the budget
-    is exceeded, the reason that takes most of it lets go: none crowds out another one.
+    sampling: E. Cohen and H. Kaplan, Summarizing data using bottom-k sketches, PODC 2007), unless bytes bound
+    it: then large ones are less likely. Where the budget is exceeded, the reason that takes most of it lets
+    go: none crowds out another one.
     Belongs to one thread. Never has more than the budget and one item.
     """
 
