@@ -1,5 +1,6 @@
 import asyncio
 import hashlib
+import socket
 import threading
 import weakref
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from fovea.capture.rows import Captured
 from fovea.errors import SettingsInvalid, Unavailable
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU
-from fovea.stores.storage import LocalFolder
+from fovea.stores.storage import LocalFolder, open_folder
 from server.compute.backend import WorkItem
 from server.compute.engine import Engine
 from server.compute.wants import DISTANCE
@@ -315,6 +316,26 @@ async def test_an_answer_that_cannot_be_captured_is_given_all_the_same(
     assert [row.image for row in rows(tmp_path)] == [b"captured"]
     assert made.count("captures_lost", why="fault") == 2
     assert caplog.text.count("an answer cannot be captured") == 1
+
+
+@pytest.mark.slow
+@in_event_loop
+async def test_a_store_that_nobody_answers_for_costs_the_captures_and_is_told_once(
+    tiny_bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+        monkeypatch.setattr(captures, "open_folder", lambda uri, **longer: open_folder(uri))
+        made = Capturing(tiny_bundle, "s3://gone", capture_share=1)
+        for _ in range(2):
+            made.answer(SURE, b"image")
+            await made.captures._end_window()
+    assert made.count("captures_lost", why="store") == 2
+    assert caplog.text.count("captures cannot be written") == 1
+    await made.model.close()
 
 
 @in_event_loop
