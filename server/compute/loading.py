@@ -21,6 +21,9 @@ COMES_BACK_WITHIN_S: Final = 30.0
 TRIES_OF_NEW: Final = 3
 """Of a new version, with the pauses of `Restarts` between; then it is refused, until its files change."""
 
+TRIES_BESIDE_OTHERS: Final = 15
+"""Some five minutes. So often a model that could not be loaded is tried with memory that no other has."""
+
 NO_MEMORY: Final = "others that are in use have its memory"
 NOT_NOW: Final = "the model cannot be loaded now"
 IN_THE_LOG: Final = "the server's log says why"
@@ -132,6 +135,8 @@ class Loading:
         self.put_away(slot)
         facts = {"bundle": slot.settings.bundle, "bytes": slot.needs_bytes}
         logger.info("a model gives way to others until it is called", extra=facts)
+        if slot is not self._being_loaded:
+            slot.stop_coming_back()  # in processes that refused it; its next call waits for no pause of that
         if slot.waiting:
             self.call_back(slot)
 
@@ -143,7 +148,8 @@ class Loading:
                 logger.info("a model is loaded again", extra={"bundle": slot.settings.bundle})
             slot.reloads.count = 0
         finally:
-            slot.coming_back = None
+            if slot.coming_back is asyncio.current_task():  # else it was stopped, and another began since
+                slot.coming_back = None
 
     async def _is_back(self, slot: Slot) -> bool:
         """Tries it; False where it is to be tried again. One that lacks memory may wait for the next call."""
@@ -151,7 +157,12 @@ class Loading:
             return False
         try:
             async with asyncio.timeout(COMES_BACK_WITHIN_S), self.turn:
-                await (self._complete(slot) if slot.is_loaded else self.load(slot))
+                if slot.is_loaded:
+                    await self._complete(slot)
+                elif slot.waiting or self._memory.has_room(slot, self._slots.values()):
+                    await self.load(slot)
+                else:
+                    return self._is_left_to_calls(slot)
         except TimeoutError:
             self._warn_of(slot, NO_MEMORY)
             slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {NO_MEMORY}"))
@@ -165,6 +176,14 @@ class Loading:
         self.put_away_surplus(slot)
         self._has_changed()
         return not slot.refused_by
+
+    def _is_left_to_calls(self, slot: Slot) -> bool:
+        """Others have its memory, which only a call may take from them: it might fail again, as they pay."""
+        if slot.hindrance and slot.reloads.count < TRIES_BESIDE_OTHERS:
+            return False
+        slot.hindrance = ""  # else it would be refused for as long as the others are there
+        self._has_changed()
+        return True
 
     async def _complete(self, slot: Slot) -> None:
         """Has those processes set it up that refused it. Raises what they say."""

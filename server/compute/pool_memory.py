@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -38,6 +38,10 @@ class PoolMemory:
             return False
         used = sum(slot.needs_bytes for slot in slots if slot.is_loaded)
         return used + more_bytes > self._limit_bytes
+
+    def has_room(self, slot: Slot, slots: Collection[Slot]) -> bool:
+        """For one that is not there, without another being put away."""
+        return not self.is_exceeded(slots, slot.needs_bytes) or not any(other.is_loaded for other in slots)
 
     def longest_unused(self, slots: Iterable[Slot], besides: Slot) -> Slot | None:
         """Of those that are there and have no work, or were told to leave."""

@@ -168,6 +168,7 @@ class Slot:
     def stop_coming_back(self) -> None:
         if self.coming_back is not None:
             self.coming_back.cancel()
+            self.coming_back = None
 
     def refuse_waiting(self, why: Exception) -> None:
         while self.waiting:

@@ -167,6 +167,12 @@ def refused(slot: Slot) -> Iterator[None]:
         Process.refused_slot = None
 
 
+async def tried_again(slot: Slot, times: int) -> None:
+    """From now on, and it is still not there."""
+    enough = slot.reloads.count + times
+    await until(lambda: slot.reloads.count >= enough)
+
+
 @in_event_loop
 async def test_no_model_starves_another_however_many_calls_it_has_and_however_long_they_take() -> None:
     async with served() as models:
@@ -419,6 +425,55 @@ async def test_a_model_that_cannot_come_back_from_where_it_was_put_is_not_ready_
                 await call
             assert [models.batchers[each].has_workers for each in (first, second)] == [False, True]
         await until(lambda: models.batchers[first].has_workers)
+
+
+@in_event_loop
+async def test_a_model_that_cannot_come_back_takes_the_memory_of_others_only_for_a_call_and_not_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served(memory_bytes=2 * NEEDS) as models:
+        first, second = await models.add(), await models.add()
+        bad, good = (models.slots[each] for each in (first, second))
+        with refused(bad):
+            for _ in range(2):
+                monkeypatch.setattr(loading, "TRIES_BESIDE_OTHERS", 1_000_000)
+                with pytest.raises(NoModelReady, match="the server's log says why"):
+                    await models.ask(first)[0]
+                (call,) = models.ask(second)
+                await until(lambda: bool(models.processes[0].batches))
+                models.processes[0].finish()
+                await call
+                await tried_again(bad, times=5)
+                assert good.is_loaded
+                assert not models.batchers[first].has_workers
+                monkeypatch.setattr(loading, "TRIES_BESIDE_OTHERS", 1)
+                await until(lambda: models.batchers[first].has_workers)
+                assert good.is_loaded, "the next call takes its memory"
+                assert not bad.is_loaded
+                assert bad.coming_back is None
+        (call,) = models.ask(first)
+        await until(lambda: bool(models.processes[0].batches))
+        models.processes[0].finish()
+        assert (await call).batch_size == 1
+
+
+@in_event_loop
+async def test_a_model_that_gave_way_comes_back_for_a_call_alone_but_then_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with served(cores=2, memory_bytes=5 * NEEDS) as models:
+        first = await models.add()
+        slot = models.slots[first]
+        monkeypatch.setattr(restarts, "RESTART_AFTER_S", (0.0, 60.0))
+        with refused(slot):
+            models.processes[1].die()
+            await until(lambda: slot.reloads.count == 1)
+        await models.add()
+        assert not slot.is_loaded
+        assert slot.coming_back is None, "it would be loaded after the pause, which a call would wait for"
+        (call,) = models.ask(first)
+        await until(lambda: bool(slot.running))
+        call.cancel()
 
 
 @in_event_loop
