@@ -16,7 +16,7 @@ from server.errors import NoModelReady
 logger = logging.getLogger(__name__)
 
 COMES_BACK_WITHIN_S: Final = 30.0
-"""A model that was put away, or that needs others' memory; whoever waits longer is refused."""
+"""A model that needs others' memory, or waits for its turn; whoever waits longer is refused."""
 
 TRIES_OF_NEW: Final = 3
 """Of a new version, with the pauses of `Restarts` between; then it is refused, until its files change."""
@@ -25,6 +25,7 @@ TRIES_BESIDE_OTHERS: Final = 15
 """Some five minutes. So often a model that could not be loaded is tried with memory that no other has."""
 
 NO_MEMORY: Final = "others that are in use have its memory"
+NO_TURN: Final = "others are being loaded"
 NOT_NOW: Final = "the model cannot be loaded now"
 IN_THE_LOG: Final = "the server's log says why"
 """Callers do not learn where models lie."""
@@ -144,7 +145,7 @@ class Loading:
         try:
             while not await self._is_back(slot):
                 await slot.reloads.pause()
-            if slot.reloads.count:
+            if slot.reloads.count and slot.is_loaded:
                 logger.info("a model is loaded again", extra={"bundle": slot.settings.bundle})
             slot.reloads.count = 0
         finally:
@@ -155,8 +156,10 @@ class Loading:
         """Tries it; False where it is to be tried again. One that lacks memory may wait for the next call."""
         if not self._has_seats:
             return False
+        its_turn = asyncio.timeout(COMES_BACK_WITHIN_S)
         try:
-            async with asyncio.timeout(COMES_BACK_WITHIN_S), self.turn:
+            async with its_turn, self.turn:
+                its_turn.reschedule(None)  # loading takes what it takes: each process has its own limit
                 if slot.is_loaded:
                     await self._complete(slot)
                 elif slot.waiting or self._memory.has_room(slot, self._slots.values()):
@@ -164,8 +167,10 @@ class Loading:
                 else:
                     return self._is_left_to_calls(slot)
         except TimeoutError:
-            self._warn_of(slot, NO_MEMORY)
-            slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {NO_MEMORY}"))
+            reason = NO_TURN if its_turn.expired() else NO_MEMORY
+            self._warn_of(slot, reason)
+            if not slot.is_loaded:  # else the processes that have it answer
+                slot.refuse_waiting(NoModelReady(f"{NOT_NOW}: {reason}"))
             return not slot.hindrance and not slot.refused_by
         except Exception as error:  # whatever a machine in need gives as its reason
             self._warn_of(slot, str(error))

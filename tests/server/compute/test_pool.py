@@ -1,6 +1,7 @@
 """Several models on the processes of a pool, whose answers come when a test says so."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -43,6 +44,8 @@ class Process:
     refusals: ClassVar[list[Exception]] = []
     """Of the next models that are set up."""
 
+    sets_up_in_s: ClassVar[float] = 0.0
+
     def __init__(self, seat: seat_module.Seat) -> None:
         self.seat = seat
         self._work: list[tuple[int, int, bool] | ProcessSettings] = []
@@ -76,7 +79,11 @@ class Process:
             self.slots.discard(*wire.SLOT.unpack(content))
         else:
             self._work.append(ProcessSettings.from_json(bytes(content)))
-            asyncio.get_running_loop().call_soon(self._set_up_next)
+            loop = asyncio.get_running_loop()
+            if self.sets_up_in_s:
+                loop.call_later(self.sets_up_in_s, self._set_up_next)
+            else:
+                loop.call_soon(self._set_up_next)
 
     def _set_up_next(self) -> None:
         if self._work and isinstance(settings := self._work[0], ProcessSettings):
@@ -584,6 +591,38 @@ async def test_a_model_with_work_stays_and_a_call_for_another_waits_for_its_end_
         with pytest.raises(NoModelReady, match="others that are in use have its memory"):
             await refused
         models.processes[0].finish()
+
+
+@in_event_loop
+async def test_loading_may_take_longer_than_it_waits_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(cores=2, memory_bytes=3 * NEEDS) as models:
+        first, _ = await models.add(), await models.add()
+        monkeypatch.setattr(loading, "COMES_BACK_WITHIN_S", 0.01)
+        monkeypatch.setattr(Process, "sets_up_in_s", 0.02)
+        (call,) = models.ask(first)
+        await until(lambda: call.done() or len(models.slots[first].seats) == 2)
+        assert models.processes[0].finish() == models.slots[first].number
+        await call
+
+
+@in_event_loop
+async def test_a_model_that_waits_for_others_to_be_loaded_says_that_and_not_that_it_is_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with served(memory_bytes=2 * NEEDS) as models:
+        first, _ = await models.add(), await models.add()
+        monkeypatch.setattr(loading, "COMES_BACK_WITHIN_S", 0.01)
+        monkeypatch.setattr(Process, "sets_up_in_s", 0.03)
+        Process.refusals[:] = [Unavailable("no memory")]
+        (call,) = models.ask(first)
+        await until(lambda: models.slots[first].is_loaded)
+        adding = asyncio.create_task(models.add())  # its turn comes before the next try
+        with pytest.raises(NoModelReady, match="cannot be loaded now: others are being loaded"):
+            await call
+        assert models.slots[first].coming_back is None
+        assert "a model is loaded again" not in caplog.text
+        await adding
 
 
 @in_event_loop
