@@ -83,6 +83,8 @@ class Server:
         self._watchers = Watchers(settings, self._models, self._metrics, self._captures)
         self._door = self._fronts(page) if page else self._own_door()
         self._telling: asyncio.Task[None] | None = None
+        self._has_begun = False
+        """Every model that the server begins with is there."""
 
     def _own_door(self) -> Door:
         settings = self._settings
@@ -120,6 +122,8 @@ class Server:
         def announce(_: object) -> None:
             logger.info("waiting for a version to be published", extra=waits)
 
+        if self._settings.wait_for_model:  # one of several may answer long before the others are there
+            self._telling = asyncio.create_task(self._tell_readiness())
         opening = asyncio.create_task(self._door.has_opened())
         loading = asyncio.create_task(self._watchers.load_first(lambda: opening.add_done_callback(announce)))
         try:
@@ -135,9 +139,11 @@ class Server:
     async def become_ready(self, ports: Ports) -> None:
         """Says so: in health, and in the log with the ports, for whoever started us with port 0."""
         await self._door.has_heard()
+        self._has_begun = True
         self._show_readiness()
         await self._door.has_heard()
-        self._telling = asyncio.create_task(self._tell_readiness())
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell_readiness())
         facts = {
             **self._models_facts(),
             "tls": self._certificates.kind if self._certificates else "off",
@@ -191,12 +197,14 @@ class Server:
     def _show_readiness(self) -> None:
         able = [model.contract.name for model in self._models.live if model.has_workers]
         if self._door.is_open:
-            self._health.set_ready(self._models.is_ready, able)
+            self._health.set_ready(self._has_begun and self._models.is_ready, able)
         else:
             self._health.set_ready(False)
         self._door.follow_health()
 
     async def close(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         try:
             await self._watchers.stop()
             await self._door.close()

@@ -6,7 +6,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -19,10 +19,13 @@ from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server import lifecycle
 from server.config import ServeSettings
 from server.lifecycle import Ports, Server
+from server.models.catalogue import Catalogue
+from server.models.served_model import ServedModel
 from tests import tiny
 from tests.rpc import call_of, health_stub
 from tests.server.event_loop import all_has_run, in_event_loop
 from tests.server.http.calls import answer_of, connection_to
+from tests.server.models.test_loaded_models import swap
 from tests.servers import (
     FREE_PORTS,
     ServerProcess,
@@ -157,6 +160,52 @@ async def test_what_loads_has_been_given_up_before_the_server_ends() -> None:
         patch.setattr(lifecycle, "Server", StoppedAsItLoads)
         settings = ServeSettings(models="unused", port=0, metrics_port=0, health_port=0, drain_delay_s=0)
         assert await lifecycle.serve(settings) == ExitCode.DONE
+
+
+class OneComesLater:
+    """As much of Watchers as a server needs that waits: `b` is published when a test says so."""
+
+    may_come: asyncio.Event
+
+    def __init__(self, _: ServeSettings, models: Catalogue[ServedModel], *others: object) -> None:
+        self._models = {name: models.add(name) for name in ("a", "b")}
+
+    async def load_first(self, _: Callable[[], None]) -> None:
+        swap(self._models["a"], 1, "a")
+        await self.may_come.wait()
+        swap(self._models["b"], 1, "b")
+
+    async def stop(self) -> None:
+        """There is nothing to stop."""
+
+    async def close(self) -> None:
+        """Nor to close."""
+
+
+@in_event_loop
+async def test_health_says_that_a_model_answers_while_the_server_waits_for_another() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifecycle, "Watchers", OneComesLater)
+        OneComesLater.may_come = asyncio.Event()
+        settings = ServeSettings(
+            models="a,b", wait_for_model=True, http=False, port=0, metrics_port=0, health_port=0
+        )
+        server = Server(settings)
+        ports = await server.open_ports()
+        target = f"127.0.0.1:{ports.health_port}"
+
+        async def said() -> list[int]:
+            services = ("models/a", "fovea.v1.Classifier", "inference.GRPCInferenceService", "")
+            return [await asyncio.to_thread(health, target, service) for service in services]
+
+        loading = asyncio.create_task(server.load(ports))
+        await all_has_run()
+        assert await said() == [SERVING, SERVING, SERVING, NOT_SERVING]
+        OneComesLater.may_come.set()
+        await loading
+        await server.become_ready(ports)
+        assert await said() == [SERVING] * 4
+        await server.close()
 
 
 def test_older_version_is_served_when_it_is_asked_for(tiny_models: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from tests.server.event_loop import all_has_run, in_event_loop
 class Model:
     """As much of a ServedModel as LoadedModels touches."""
 
-    def __init__(self, version: int) -> None:
-        self.contract = SimpleNamespace(version=version)
+    def __init__(self, version: int, name: str) -> None:
+        self.contract = SimpleNamespace(version=version, name=name)
         self.has_workers = True
         self.on_workers_changed: Callable[[], None] = lambda: None
         self.closed = False
@@ -24,8 +24,8 @@ class Model:
         self.closed = True
 
 
-def swap(models: LoadedModels[ServedModel], version: int) -> Model:
-    model = Model(version)
+def swap(models: LoadedModels[ServedModel], version: int, name: str = "") -> Model:
+    model = Model(version, name)
     models.swap(cast("ServedModel", model))
     return model
 
