@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from fovea import tracing
+from fovea.errors import BundleInvalid, DataInvalid
 from fovea.images.formats import image_path
 from fovea.model import versions
 from fovea.model.bundle import (
@@ -168,7 +169,11 @@ def _where_to(
     if terms.promote == "never":
         return lambda: Put(versions.put_candidate(staged, models), None)
     if terms.promote == "better" and samples:
-        weighed = weigh(staged, models, samples, terms.guard, threads)
+        try:
+            weighed = weigh(staged, models, samples, terms.guard, threads)
+        except (BundleInvalid, DataInvalid) as error:  # of the latest: the training is none the worse for it
+            why = f"it cannot be compared with the latest: {error}; see to that, then promote it"
+            return lambda: Put(versions.put_candidate(staged, models), why)
         logger.info("%s", weighed.words)
         return partial(publish_unless_worse, staged, weighed, models, samples, terms.guard, threads)
     folder = open_folder(models)

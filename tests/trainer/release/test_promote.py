@@ -8,11 +8,15 @@ import pytest
 from fovea.errors import DataInvalid
 from fovea.model import versions
 from fovea.stores.storage import open_folder
+from tests import tiny
+from tests.trainer.compare.made import publish, write_images
 from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.compare.weighing import Guard
 from trainer.config import ExportSettings
+from trainer.images.sources import open_heldout
 from trainer.release.publishing import Terms
+from trainer.release.release import _where_to
 
 QUICK = {"arch": "squeezenet1_1", "batch_size": 8, "epochs": 4}
 
@@ -41,6 +45,19 @@ def test_worse_training_lands_below_candidates_and_a_better_one_is_the_latest(
     summary = json.loads((tmp_path / "runs" / "c" / "summary.json").read_text())
     assert Path(summary["model"]).parent == Path(candidate).parent
     assert versions.published(models) == [1]
+
+
+def test_model_that_cannot_be_weighed_is_a_candidate(tmp_path: Path) -> None:
+    """Hours of training are not lost because the latest has other classes, or is damaged."""
+    models = tmp_path / "tiny"
+    publish(models, tmp_path / "staged", ("cat", "dog", "elk"))
+    new = tiny.stage_bundle(tmp_path / "new")
+    terms = Terms(promote="better")
+    samples = open_heldout(str(write_images(tmp_path / "images")), tmp_path / "cache", tiny.LABELS).samples
+    put = _where_to(new, str(models), terms, samples, 1)()
+    assert put.refusal is not None
+    assert put.refusal.startswith("it cannot be compared with the latest: ")
+    assert Path(put.uri).parent == models / "candidates"
 
 
 def test_export_does_as_its_run_unless_told_otherwise(few_digits: Path, tmp_path: Path) -> None:
