@@ -81,7 +81,7 @@ class CompareSettings(
 
 
 class PromoteSettings(
-    LogOptions, MachineOptions, PromotionOptions, GuardOptions, CacheOptions, BundleOptions
+    LogOptions, MachineOptions, PromotionOptions, GuardOptions, ImageOptions, BundleOptions
 ):
     """Make a version the latest, or a candidate the next version and the latest; who and why is kept."""
 

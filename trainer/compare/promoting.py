@@ -13,7 +13,7 @@ from fovea.model.versions import CANDIDATES, Listed
 from fovea.stopping import Stopping
 from fovea.stores.conditional_puts import require_conditional_puts
 from fovea.stores.storage import Folder, open_reachable
-from trainer.compare.weighing import Guard, weigh
+from trainer.compare.weighing import Guard, Labelled, weigh
 from trainer.config import PromoteSettings, RollbackSettings
 from trainer.images.sources import open_heldout
 
@@ -108,7 +108,8 @@ def _weighed(bundle: ModelBundle, place: _Place, settings: PromoteSettings) -> s
         return None
     held = open_heldout(settings.data, settings.cache_dir, bundle.contract.labels)
     guard = Guard(settings.confidence, settings.guard_class)
-    weighed = weigh(bundle, place.models, held.samples, guard, settings.threads, besides=place.version or 0)
+    images = Labelled(settings.data, held.samples, settings.max_bad_fraction)
+    weighed = weigh(bundle, place.models, images, guard, settings.threads, besides=place.version or 0)
     if weighed.refusal:
         raise DataInvalid(f"{settings.bundle}: not promoted: {weighed.refusal}")
     return f"{settings.why}; {weighed.words}"

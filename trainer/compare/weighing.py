@@ -1,5 +1,6 @@
 """Whether a model is worse than the latest, on the same images; and publishing that depends on it."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +13,10 @@ from fovea.model.versions import Listed
 from fovea.stores.storage import Folder, open_reachable
 from trainer.compare.comparison import Classes, compare_answers, in_words
 from trainer.compare.replay import replay
+from trainer.images.audit import check_bad, left_out
 from trainer.images.sources import Sample
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,16 @@ class Guard:
 
     confidence: float
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images that models are weighed on."""
+
+    source: str
+    """as --data names it: what is said of bad ones begins with it"""
+    samples: Sequence[Sample]
+    max_bad_fraction: float
 
 
 @dataclass(frozen=True)
@@ -50,14 +64,15 @@ class Put(NamedTuple):
 def weigh(
     new: ModelBundle,
     models_uri: str,
-    samples: Sequence[Sample],
+    images: Labelled,
     guard: Guard,
     threads: int,
     besides: int = 0,
 ) -> Weighed:
     """Beside the latest of the models' versions `besides` this one, which is the model itself.
 
-    Raises what comparing does, and BundleInvalid for a latest that cannot be opened.
+    Raises what comparing does, BundleInvalid for a latest that cannot be opened, and DataInvalid where more
+    than `max_bad_fraction` of the images cannot be decoded, or all.
     """
     models = open_reachable(models_uri)
     against = _rival(models, versions.look(models), besides)
@@ -66,8 +81,11 @@ def weigh(
     old = versions.fetch(models_uri, against)
     classes = Classes.of(new.contract, old.contract)
     classes.check_guards(guard.classes)
-    kept, _ = classes.divide(samples)
+    kept, _ = classes.divide(images.samples)
     answers = replay(Classifier(new, "cpu", 1), Classifier(old, "cpu", 1), kept, threads)
+    check_bad(images.source, answers.bad, len(kept), images.max_bad_fraction)
+    if answers.bad:
+        logger.warning("%s", left_out(answers.bad))
     found = compare_answers(answers, new.contract, old.contract, guard.classes, guard.confidence)
     words = f"beside version {against}, accuracy {in_words(found.overall)}"
     return Weighed(against, words, found.worse)
@@ -77,7 +95,7 @@ def publish_unless_worse(
     new: ModelBundle,
     weighed: Weighed,
     models_uri: str,
-    samples: Sequence[Sample],
+    images: Labelled,
     guard: Guard,
     threads: int,
 ) -> Put:
@@ -89,7 +107,7 @@ def publish_unless_worse(
     number = versions.publish(new, models_uri, promotes=False).contract.version
     uri = models.folder(str(number)).uri
     while not _becomes_latest(models, number, weighed):
-        weighed = weigh(new, models_uri, samples, guard, threads, besides=number)
+        weighed = weigh(new, models_uri, images, guard, threads, besides=number)
         if weighed.refusal:
             versions.hold(models, weighed.against)
             return Put(uri, weighed.refusal)

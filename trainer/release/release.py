@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +28,7 @@ from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
 from fovea.truth.known_classes import write_known_classes
-from trainer.compare.weighing import Put, publish_unless_worse, weigh
+from trainer.compare.weighing import Labelled, Put, publish_unless_worse, weigh
 from trainer.config import TrainSettings
 from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency
@@ -37,7 +37,6 @@ from trainer.evaluate.prediction import predict
 from trainer.images.audit import read_audit
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
-from trainer.images.sources import Sample
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import CHUNK, Reference, measure_released, pass_gate
@@ -144,7 +143,8 @@ def release(
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
         refusal = terms.refusal(metrics, verdict)
-        put = _where_to(staged, models, terms, [] if refusal else told.samples, threads)
+        images = Labelled(settings.source, [] if refusal else told.samples, settings.max_bad_fraction)
+        put = _where_to(staged, models, terms, images, threads)
         with stopping.deferred(), tracing.span("publish"):
             run.write_text(REPORT_FILE, report)
             return _publish(run, staged, verdict, refusal, put)
@@ -162,20 +162,20 @@ def _where_to(
     staged: ModelBundle,
     models: str,
     terms: Terms,
-    samples: Sequence[Sample],
+    images: Labelled,
     threads: int,
 ) -> Callable[[], Put]:
     """What puts it there. A comparison takes its time, and a signal may end it: it is made before."""
     if terms.promote == "never":
         return lambda: Put(versions.put_candidate(staged, models), None)
-    if terms.promote == "better" and samples:
+    if terms.promote == "better" and images.samples:
         try:
-            weighed = weigh(staged, models, samples, terms.guard, threads)
+            weighed = weigh(staged, models, images, terms.guard, threads)
         except (BundleInvalid, DataInvalid) as error:  # of the latest: the training is none the worse for it
             why = f"it cannot be compared with the latest: {error}; see to that, then promote it"
             return lambda: Put(versions.put_candidate(staged, models), why)
         logger.info("%s", weighed.words)
-        return partial(publish_unless_worse, staged, weighed, models, samples, terms.guard, threads)
+        return partial(publish_unless_worse, staged, weighed, models, images, terms.guard, threads)
     folder = open_folder(models)
     return lambda: Put(folder.folder(str(versions.publish(staged, models).contract.version)).uri, None)
 

@@ -15,9 +15,9 @@ from tests.buckets import Bucket
 from tests.tiny import LABELS
 from tests.trainer.compare.made import SWAPPED, publish, write_images
 from trainer.compare import promoting
-from trainer.compare.weighing import Guard, publish_unless_worse, weigh
+from trainer.compare.weighing import Guard, Labelled, publish_unless_worse, weigh
 from trainer.config import PromoteSettings, RollbackSettings, TrainSettings
-from trainer.images.sources import Sample, open_heldout
+from trainer.images.sources import open_heldout
 
 GUARD = Guard(0.95, ())
 
@@ -30,8 +30,9 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def samples(tmp_path: Path) -> tuple[Sample, ...]:
-    return open_heldout(str(write_images(tmp_path / "images")), tmp_path / "cache", LABELS).samples
+def images(tmp_path: Path) -> Labelled:
+    source = str(write_images(tmp_path / "images"))
+    return Labelled(source, open_heldout(source, tmp_path / "cache", LABELS).samples, 0.01)
 
 
 def promote(bundle: Path | str, **options: Any) -> None:
@@ -121,7 +122,7 @@ def test_candidate_becomes_the_next_version_and_the_latest(models: Path, tmp_pat
     )
 
 
-def test_what_is_worse_on_data_is_not_promoted(models: Path, samples: object, tmp_path: Path) -> None:
+def test_what_is_worse_on_data_is_not_promoted(models: Path, images: object, tmp_path: Path) -> None:
     with pytest.raises(
         DataInvalid, match=r"not promoted: it is worse than version 3: its accuracy is worse: 1"
     ):
@@ -131,6 +132,23 @@ def test_what_is_worse_on_data_is_not_promoted(models: Path, samples: object, tm
     assert record(models).why.startswith(
         "by hand; beside version 3, accuracy 100.00% to 100.00% of 30 images"
     )
+
+
+def test_images_that_cannot_be_decoded_weigh_nothing_and_are_told(
+    models: Path, images: Labelled, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"data": images.source, "cache_dir": tmp_path / "cache"}
+    (tmp_path / "images" / "red" / "0.png").write_bytes(b"no image")
+    with pytest.raises(DataInvalid, match=r"1 of 30 images cannot be used, more than --max-bad-fraction"):
+        promote(models / "1", **options)
+    assert not (models / "promotions").exists()
+    promote(models / "1", **options, max_bad_fraction=0.1)
+    assert "images left out: 1; the first is" in caplog.text
+    assert "of 29 images" in record(models).why
+    for image in images.samples:
+        image.path.write_bytes(b"no image")
+    with pytest.raises(DataInvalid, match="30 of 30 images cannot be used"):
+        promote(models / "3", **options, max_bad_fraction=1)
 
 
 def test_what_is_neither_version_nor_candidate_or_damaged_is_refused(models: Path) -> None:
@@ -151,12 +169,10 @@ def test_the_latest_is_not_promoted_again(models: Path, capsys: pytest.CaptureFi
     assert versions.look(open_folder(str(models))).standing.number == 1
 
 
-def test_worse_model_lands_below_candidates(
-    models: Path, samples: tuple[Sample, ...], tmp_path: Path
-) -> None:
+def test_worse_model_lands_below_candidates(models: Path, images: Labelled, tmp_path: Path) -> None:
     worse = tiny.stage_bundle(tmp_path / "worse", labels=SWAPPED)
-    weighed = weigh(worse, str(models), samples, GUARD, 1)
-    put = publish_unless_worse(worse, weighed, str(models), samples, GUARD, 1)
+    weighed = weigh(worse, str(models), images, GUARD, 1)
+    put = publish_unless_worse(worse, weighed, str(models), images, GUARD, 1)
     assert put.refusal is not None
     assert put.refusal.startswith(
         "it is worse than version 3: its accuracy is worse: 100.00% to 33.33% of 30"
@@ -167,52 +183,50 @@ def test_worse_model_lands_below_candidates(
 
 
 def test_model_that_is_not_worse_becomes_the_latest_with_the_numbers(
-    models: Path, samples: tuple[Sample, ...], tmp_path: Path
+    models: Path, images: Labelled, tmp_path: Path
 ) -> None:
     good = tiny.stage_bundle(tmp_path / "good", gain=5)
-    weighed = weigh(good, str(models), samples, GUARD, 1)
-    put = publish_unless_worse(good, weighed, str(models), samples, GUARD, 1)
+    weighed = weigh(good, str(models), images, GUARD, 1)
+    put = publish_unless_worse(good, weighed, str(models), images, GUARD, 1)
     assert put == (str(models / "4"), None)
     assert (latest(models), record(models).earlier) == (4, (3, 2, 1))
     assert "beside version 3, accuracy 100.00% to 100.00%" in record(models).why
 
 
-def test_model_is_weighed_against_who_was_faster(
-    models: Path, samples: tuple[Sample, ...], tmp_path: Path
-) -> None:
+def test_model_is_weighed_against_who_was_faster(models: Path, images: Labelled, tmp_path: Path) -> None:
     """It is as good as 2, the latest when it was weighed; then 1 is promoted, which is better."""
     rollback(models)
     swapped = tiny.stage_bundle(tmp_path / "swapped", gain=5, labels=SWAPPED)
-    weighed = weigh(swapped, str(models), samples, GUARD, 1)
+    weighed = weigh(swapped, str(models), images, GUARD, 1)
     assert (weighed.against, weighed.refusal) == (2, None)
     promote(models / "1")
-    put = publish_unless_worse(swapped, weighed, str(models), samples, GUARD, 1)
+    put = publish_unless_worse(swapped, weighed, str(models), images, GUARD, 1)
     assert put.refusal is not None
     assert put.refusal.startswith("it is worse than version 1")
     assert (put.uri, latest(models)) == (str(models / "4"), 1)
 
 
 def test_model_that_is_worse_than_who_was_faster_is_not_the_latest_by_its_number(
-    samples: tuple[Sample, ...], tmp_path: Path
+    images: Labelled, tmp_path: Path
 ) -> None:
     """Where no record says which one is the latest, the highest number is."""
     models = tmp_path / "pets"
     publish(models, tmp_path / "staged", SWAPPED)
     swapped = tiny.stage_bundle(tmp_path / "swapped", gain=5, labels=SWAPPED)
-    weighed = weigh(swapped, str(models), samples, GUARD, 1)
+    weighed = weigh(swapped, str(models), images, GUARD, 1)
     versions.publish(tiny.stage_bundle(tmp_path / "good", gain=5), str(models))
-    put = publish_unless_worse(swapped, weighed, str(models), samples, GUARD, 1)
+    put = publish_unless_worse(swapped, weighed, str(models), images, GUARD, 1)
     assert (put.uri, latest(models), record(models).version) == (str(models / "3"), 2, 2)
     assert put.refusal is not None
     assert put.refusal.startswith("it is worse than version 2")
 
 
 def test_model_that_is_worse_than_a_first_version_put_at_once_is_not_the_latest(
-    samples: tuple[Sample, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models, good = str(tmp_path / "pets"), tiny.stage_bundle(tmp_path / "good", gain=5)
     swapped = tiny.stage_bundle(tmp_path / "swapped", gain=5, labels=SWAPPED)
-    weighed = weigh(swapped, models, samples, GUARD, 1)
+    weighed = weigh(swapped, models, images, GUARD, 1)
     assert weighed.against is None
     claim = versions._claim
 
@@ -222,14 +236,14 @@ def test_model_that_is_worse_than_a_first_version_put_at_once_is_not_the_latest(
         return claim(folder)
 
     monkeypatch.setattr(versions, "_claim", second)
-    put = publish_unless_worse(swapped, weighed, models, samples, GUARD, 1)
+    put = publish_unless_worse(swapped, weighed, models, images, GUARD, 1)
     assert (put.uri, put.refusal is None, latest(models)) == (f"{models}/2", False, 1)
 
 
-def test_first_version_is_worse_than_none(samples: tuple[Sample, ...], tmp_path: Path) -> None:
+def test_first_version_is_worse_than_none(images: Labelled, tmp_path: Path) -> None:
     first = tiny.stage_bundle(tmp_path / "first")
-    weighed = weigh(first, str(tmp_path / "new"), samples, GUARD, 1)
-    assert publish_unless_worse(first, weighed, str(tmp_path / "new"), samples, GUARD, 1).refusal is None
+    weighed = weigh(first, str(tmp_path / "new"), images, GUARD, 1)
+    assert publish_unless_worse(first, weighed, str(tmp_path / "new"), images, GUARD, 1).refusal is None
     assert latest(tmp_path / "new") == 1
 
 
