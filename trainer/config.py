@@ -92,6 +92,12 @@ class PromoteSettings(
         "than the latest",
     )
 
+    @model_validator(mode="after")
+    def _guards_have_a_use(self) -> Self:
+        if self.guard_class and self.data is None:
+            raise ValueError("--guard-class needs --data, the images to compare on")
+        return self
+
 
 class RollbackSettings(LogOptions, MachineOptions, PromotionOptions, CacheOptions, ModelOptions):
     """Make the version the latest that was so before; who and why is kept."""

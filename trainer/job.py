@@ -165,11 +165,11 @@ def export(settings: ExportSettings) -> None:
     checkpoint = Checkpoint.load(run.path)
     run.read_record(FIT_FILE, FitRecord)  # the last that training writes: refused now, not after the gate
     trained = read_settings(run)
+    terms = Terms.of(settings, trained)
     precision = choose_precision(settings.device, settings.threads)
     checkpoint.network.to(precision.device)
     data = read_data(list_images(trained), trained, settings.threads, checkpoint.preprocess)
     _check_images(run, data, trained)
-    terms = Terms.of(settings, trained)
     released = release(run, checkpoint, data, trained, settings.models, terms, settings.threads, stopping)
     note_export(run, released)
     _print_and_check(describe_release(released, data.audit().told), released, run, settings.models)

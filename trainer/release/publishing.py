@@ -2,10 +2,12 @@
 
 import shlex
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fovea.errors import SettingsInvalid
 from fovea.model.bundle import REPORT_FILE
 from fovea.model.measured import Metrics
 from trainer.compare.weighing import Guard
@@ -32,12 +34,19 @@ class Terms:
 
     @classmethod
     def of(cls, *settings: ExportSettings | TrainSettings) -> "Terms":
-        """The first that says something counts: those of an export, then those of its run."""
+        """Of each option the first that was given counts: those of an export, then those of its run.
+
+        Raises SettingsInvalid for a guard that an export is given in vain.
+        """
+        first, *_ = settings
         least = next((given.min_accuracy for given in settings if given.min_accuracy is not None), None)
-        said = next((given for given in settings if given.promote is not None), settings[0])
-        guard = Guard(said.confidence, said.guard_class)
-        anyway = any(given.publish_anyway for given in settings)
-        return cls(least, anyway, said.promote or "always", guard)
+        promote: Promote = next((given.promote for given in settings if given.promote is not None), "always")
+        if first.guard_class and promote != "better":
+            raise SettingsInvalid(f"--guard-class is of --promote better, not of {promote}")
+        guard = Guard(
+            _who_gave("confidence", settings).confidence, _who_gave("guard_class", settings).guard_class
+        )
+        return cls(least, any(given.publish_anyway for given in settings), promote, guard)
 
     def refusal(self, metrics: Metrics, verdict: Verdict) -> str | None:
         """Why the model is not published; None where it is."""
@@ -51,6 +60,13 @@ class Terms:
             first, *_ = verdict.opinion.against
             return f"{first[0].lower()}{first[1:]} ({reached})"
         return None
+
+
+def _who_gave(
+    name: str, settings: Sequence[ExportSettings | TrainSettings]
+) -> ExportSettings | TrainSettings:
+    """Else the last, which has the default."""
+    return next((given for given in settings if name in given.model_fields_set), settings[-1])
 
 
 def keep_candidate(run: RunFolder, staged: Path) -> Path:

@@ -251,3 +251,6 @@ def test_a_guard_that_guards_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="--guard-class is of --promote better"):
         TrainSettings(data="digits", models="models/tiny", guard_class=("1",))
     TrainSettings(data="digits", models="models/tiny", guard_class=("1",), promote="better")
+    with pytest.raises(ValueError, match="--guard-class needs --data"):
+        PromoteSettings(bundle="models/tiny/1", guard_class=("1",))
+    PromoteSettings(bundle="models/tiny/1", guard_class=("1",), data="digits")

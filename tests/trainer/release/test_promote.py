@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fovea.errors import DataInvalid
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.model import versions
 from fovea.stores.storage import open_folder
 from tests import tiny
@@ -68,3 +68,34 @@ def test_export_does_as_its_run_unless_told_otherwise(few_digits: Path, tmp_path
     assert Terms.of(silent, run).guard == Guard(0.9, ("1",))
     assert Terms.of(told, run).promote == "always"
     assert Terms.of(silent).promote == "always"
+
+
+def test_each_term_of_an_export_is_its_own_or_else_its_runs(few_digits: Path, tmp_path: Path) -> None:
+    run = train_settings(few_digits, tmp_path, promote="better", guard_class=("1",), confidence=0.9)
+    for given, guard in (
+        ({"promote": "better"}, Guard(0.9, ("1",))),
+        ({"confidence": 0.99}, Guard(0.99, ("1",))),
+        ({"guard_class": ("0",)}, Guard(0.9, ("0",))),
+        ({"guard_class": ("0",), "confidence": 0.95}, Guard(0.95, ("0",))),
+    ):
+        terms = Terms.of(ExportSettings(run=tmp_path, models="models", **given), run)
+        assert (terms.promote, terms.guard) == ("better", guard), given
+    unguarded = train_settings(few_digits, tmp_path)
+    better = ExportSettings(run=tmp_path, models="models", promote="better", guard_class=("0",))
+    assert Terms.of(better, unguarded).guard == Guard(0.95, ("0",))
+
+
+def test_an_export_refuses_a_guard_in_vain(few_digits: Path, tmp_path: Path) -> None:
+    run = train_settings(few_digits, tmp_path, promote="better", guard_class=("1",))
+    for promote in ("always", "never"):
+        given = ExportSettings(run=tmp_path, models="models", promote=promote, guard_class=("0",))
+        with pytest.raises(SettingsInvalid, match=f"--guard-class is of --promote better, not of {promote}"):
+            Terms.of(given, run)
+        assert (
+            Terms.of(ExportSettings(run=tmp_path, models="models", promote=promote), run).promote == promote
+        )
+    with pytest.raises(SettingsInvalid, match="not of always"):
+        Terms.of(
+            ExportSettings(run=tmp_path, models="models", guard_class=("0",)),
+            train_settings(few_digits, tmp_path),
+        )
