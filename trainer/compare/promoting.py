@@ -108,7 +108,7 @@ def _weighed(bundle: ModelBundle, place: _Place, settings: PromoteSettings) -> s
         return None
     held = open_heldout(settings.data, settings.cache_dir, bundle.contract.labels)
     guard = Guard(settings.confidence, settings.guard_class)
-    images = Labelled(settings.data, held.samples, settings.max_bad_fraction)
+    images = Labelled(settings.data, held.samples, settings.max_bad_fraction, settings.cache_dir)
     weighed = weigh(bundle, place.models, images, guard, settings.threads, besides=place.version or 0)
     if weighed.refusal:
         raise DataInvalid(f"{settings.bundle}: not promoted: {weighed.refusal}")

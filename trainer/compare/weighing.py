@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from fovea.model import versions
@@ -35,6 +36,8 @@ class Labelled:
     """as --data names it: what is said of bad ones begins with it"""
     samples: Sequence[Sample]
     max_bad_fraction: float
+    cache_dir: Path
+    """into which the model of a bucket is downloaded that they are weighed against"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def weigh(
     against = _rival(models, versions.look(models), besides)
     if against is None:
         return Weighed(None, "the first version", ())
-    old = versions.fetch(models_uri, against)
+    old = versions.fetch(models_uri, against, images.cache_dir)
     classes = Classes.of(new.contract, old.contract)
     classes.check_guards(guard.classes)
     kept, _ = classes.divide(images.samples)

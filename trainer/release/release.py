@@ -143,7 +143,8 @@ def release(
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
         refusal = terms.refusal(metrics, verdict)
-        images = Labelled(settings.source, [] if refusal else told.samples, settings.max_bad_fraction)
+        samples = [] if refusal else told.samples
+        images = Labelled(settings.source, samples, settings.max_bad_fraction, settings.cache_dir)
         put = _where_to(staged, models, terms, images, threads)
         with stopping.deferred(), tracing.span("publish"):
             run.write_text(REPORT_FILE, report)

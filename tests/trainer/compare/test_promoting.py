@@ -31,8 +31,8 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Labelled:
-    source = str(write_images(tmp_path / "images"))
-    return Labelled(source, open_heldout(source, tmp_path / "cache", LABELS).samples, 0.01)
+    source, cache = str(write_images(tmp_path / "images")), tmp_path / "cache"
+    return Labelled(source, open_heldout(source, cache, LABELS).samples, 0.01, cache)
 
 
 def promote(bundle: Path | str, **options: Any) -> None:
@@ -84,6 +84,17 @@ def test_it_moves_in_a_bucket_too(models: Path, bucket: Bucket, tmp_path: Path) 
     assert latest(uri) == 2
     promote(f"{uri}/3", cache_dir=tmp_path / "cache")
     assert (latest(uri), record(uri).earlier) == (3, (2, 1))
+
+
+def test_the_latest_is_weighed_out_of_the_given_cache(
+    models: Path, images: Labelled, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    bucket.put_folder("models/tiny", models)
+    promote(f"{bucket.uri}/models/tiny/1", cache_dir=images.cache_dir, data=images.source)
+    downloaded = {file.name.partition("-")[0] for file in (images.cache_dir / "models").iterdir()}
+    assert downloaded == {"1", "3"}
+    assert not (tmp_path / "home").exists()
 
 
 def test_who_is_overtaken_is_told_and_moves_nothing(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
