@@ -12,7 +12,7 @@ from tests import tiny
 from tests.trainer.compare.made import publish, write_images
 from tests.trainer.conftest import train_settings
 from trainer import job
-from trainer.compare.weighing import Guard
+from trainer.compare.weighing import Guard, Labelled
 from trainer.config import ExportSettings
 from trainer.images.sources import open_heldout
 from trainer.release.publishing import Terms
@@ -53,8 +53,9 @@ def test_model_that_cannot_be_weighed_is_a_candidate(tmp_path: Path) -> None:
     publish(models, tmp_path / "staged", ("cat", "dog", "elk"))
     new = tiny.stage_bundle(tmp_path / "new")
     terms = Terms(promote="better")
-    samples = open_heldout(str(write_images(tmp_path / "images")), tmp_path / "cache", tiny.LABELS).samples
-    put = _where_to(new, str(models), terms, samples, 1)()
+    folder, cache = str(write_images(tmp_path / "images")), tmp_path / "cache"
+    images = Labelled(folder, open_heldout(folder, cache, tiny.LABELS).samples, 0.0, cache)
+    put = _where_to(new, str(models), terms, images, 1)()
     assert put.refusal is not None
     assert put.refusal.startswith("it cannot be compared with the latest: ")
     assert Path(put.uri).parent == models / "candidates"
