@@ -6,6 +6,7 @@ if __name__ == "__main__":
     entry.run("fovea.publish")  # runs this program to its end
 
 import logging
+import shlex
 import sys
 from pathlib import Path
 from typing import Final, Literal
@@ -94,6 +95,9 @@ def copied(uri: str, models: str, cache_dir: Path | None = None) -> ModelBundle:
         hint = f"; versions there: {known}, as {uri}/{known.rpartition(' ')[2]}" if known else ""
         raise SettingsInvalid(f"{uri}: not a version (there is no {CONTRACT_FILE} in it){hint}")
     bundle = versions.open_bundle(uri, cache_dir)
+    if not bundle.contract.version and uri.rstrip("/").split("/")[-2:-1] == [versions.CANDIDATES]:
+        promotion = f"python -m trainer promote {shlex.quote(uri)}"
+        raise BundleInvalid(f"{uri}: a candidate; to make it the next version, and the latest: {promotion}")
     if not bundle.contract.version:
         raise BundleInvalid(
             f"{uri}: a model that its training did not publish, for what its report says; to publish it all "

@@ -47,7 +47,7 @@ from trainer.summary import (
     describe_decision,
     describe_finished,
     describe_release,
-    is_published,
+    is_finished,
     note_export,
     summarise,
 )
@@ -95,8 +95,8 @@ def train(settings: TrainSettings, ranks: Ranks = ALONE) -> None:
         _take_part(settings, stopping, ranks)
         return
     run = _open_run(settings)
-    is_finished = run.holds(SUMMARY_FILE) and is_published(run)
-    if ranks.from_first(lambda: is_finished):
+    done = run.holds(SUMMARY_FILE) and is_finished(run)
+    if ranks.from_first(lambda: done):
         print(describe_finished(run))
         return
     start = prepare(settings, ranks)
@@ -146,8 +146,8 @@ def _open_run(settings: TrainSettings) -> RunFolder:
 
 def _take_part(settings: TrainSettings, stopping: Stopping, ranks: Ranks) -> None:
     """What another rank than the first does. It may be on a machine without the run's folder."""
-    is_finished = ranks.from_first(lambda: False)  # which is for the first to say
-    if is_finished:
+    done = ranks.from_first(lambda: False)  # which is for the first to say
+    if done:
         return
     start = prepare(settings, ranks)
     decision = _decide(start, settings, None, stopping)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from fovea.model.bundle import REPORT_FILE
 from fovea.model.measured import Opinion
+from fovea.model.versions import CANDIDATES
 from trainer.evaluate.descriptions import describe_beside, describe_verdict
 from trainer.evaluate.metrics import Majority, accuracy_interval
 from trainer.images.data import DataSet
@@ -57,7 +58,7 @@ class SummaryRecord(BaseModel, frozen=True, extra="allow"):
     not_published: str | None = None
     """why"""
     candidate: str | None = None
-    """the folder of a model that is not published"""
+    """the folder of a model that is not published, or was only to be put below candidates/"""
     report: str | None = None
     seconds: float | None = None
 
@@ -105,9 +106,9 @@ def summarise(
 
 def _place(released: Released) -> Place:
     return {
-        "model": None if released.refusal else released.uri,
+        "model": released.uri if released.version else None,
         "not_published": released.refusal,
-        "candidate": released.uri if released.refusal else None,
+        "candidate": None if released.version else released.uri,
     }
 
 
@@ -123,11 +124,17 @@ def is_published(run: RunFolder) -> bool:
     return bool(run.read_record(SUMMARY_FILE, SummaryRecord).model)
 
 
+def is_finished(run: RunFolder) -> bool:
+    """Of a run that has a summary: nothing is left to do, not even to publish what was refused."""
+    return run.read_record(SUMMARY_FILE, SummaryRecord).not_published is None
+
+
 def describe_finished(run: RunFolder) -> str:
     summary = run.read_record(SUMMARY_FILE, SummaryRecord)
+    where = f"published as {summary.model}" if summary.model else _put_below(summary)
     return (
         f"the run {run.path} is finished: {summary.accuracy:.2%} of {summary.measured_on}, "
-        f"published as {summary.model} (--run-id takes another name for another run)"
+        f"{where} (--run-id takes another name for another run)"
     )
 
 
@@ -142,12 +149,22 @@ def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, release
             *_describe_random_split(summary),
             f"beside it       {describe_beside(released.metrics)}",
             f"advice          {summary.epochs_advice}",
-            f"model           {summary.model or f'not published; it is kept as {summary.candidate}'}",
+            f"model           {_where(summary)}",
             f"report          {summary.report}",
             f"time            {summary.seconds:.0f} s",
             *describe_verdict(released.opinion),
         ]
     )
+
+
+def _where(summary: SummaryRecord) -> str:
+    if summary.not_published:
+        return f"not published; it is kept as {summary.candidate}"
+    return summary.model or _put_below(summary)
+
+
+def _put_below(summary: SummaryRecord) -> str:
+    return f"put below {CANDIDATES}/ as {summary.candidate}"
 
 
 def _describe_random_split(summary: SummaryRecord) -> Iterator[str]:
@@ -161,7 +178,8 @@ def _describe_random_split(summary: SummaryRecord) -> Iterator[str]:
 
 def describe_release(released: Released, told: str) -> str:
     """Of an export; `told` is what the images are called that its figures are of."""
-    done = "not published" if released.refusal else "published"
+    done = "published" if released.version else f"put below {CANDIDATES}/ as"
+    done = "not published" if released.refusal else done
     metrics = released.metrics
     return "\n".join(
         [

@@ -62,7 +62,7 @@ def tell_outcome(tracking: Tracking, run: RunFolder, released: Released) -> None
     told = {"accuracy": metrics.accuracy, "loss": metrics.loss, "ece": metrics.ece}
     outcome = Outcome(
         released.uri,
-        None if released.refusal else released.uri.rsplit("/", 1)[-1],
+        released.version,
         released.digest,
         {f"released_{name}": value for name, value in told.items()},
         released.refusal,

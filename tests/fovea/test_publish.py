@@ -13,6 +13,7 @@ from fovea.errors import BundleInvalid, SettingsInvalid
 from fovea.model import versions
 from fovea.model.bundle import CONTRACT_FILE, ModelBundle
 from fovea.publish import publish
+from fovea.stores.storage import open_folder
 from tests.buckets import Bucket
 from tests.faulty_store import faulty_store, unconditional
 
@@ -61,6 +62,13 @@ def test_a_store_that_lets_the_second_publisher_win_gets_nothing(
         with pytest.raises(SettingsInvalid, match="this store is told in vain to write only what is absent"):
             publish(str(models / "1"), f"{bucket.uri}/models/pets")
     assert bucket.listing() == []
+
+
+def test_candidate_is_for_promote(models: Path) -> None:
+    candidate = versions.put_candidate(ModelBundle.open(models / "1"), str(models))
+    with pytest.raises(BundleInvalid, match=f"a candidate; .* python -m trainer promote {candidate}$"):
+        publish(candidate, str(models))
+    assert versions.published(open_folder(str(models))) == [1, 2]
 
 
 def test_damaged_or_wrong_version_is_not_published(models: Path) -> None:

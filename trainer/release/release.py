@@ -64,7 +64,8 @@ class Released:
     """A model that passed the gate."""
 
     uri: str
-    """of the version's folder, or of the candidate's in the run's folder where it is not published"""
+    """of the version's folder, or the candidate's: below candidates/, or in the run's folder where it is not
+    published"""
     metrics: Metrics
     opinion: Opinion | None
     """None of a run that was released before there were any"""
@@ -74,6 +75,12 @@ class Released:
     """sha256 of the ONNX file; None of a run that was released by an older version"""
     is_worse: bool = False
     """than the latest, which is why it is refused"""
+
+    @property
+    def version(self) -> str | None:
+        """None of a candidate, whose folder's name is no number."""
+        name = self.uri.rpartition("/")[2]
+        return name if name.isdecimal() and not self.refusal else None
 
 
 def release(

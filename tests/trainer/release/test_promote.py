@@ -43,7 +43,8 @@ def test_worse_training_lands_below_candidates_and_a_better_one_is_the_latest(
 
     job.train(train_settings(few_digits, tmp_path, run_id="c", **{**trained, "promote": "never"}))
     summary = json.loads((tmp_path / "runs" / "c" / "summary.json").read_text())
-    assert Path(summary["model"]).parent == Path(candidate).parent
+    assert summary["model"] is None
+    assert Path(summary["candidate"]).parent == Path(candidate).parent
     assert versions.published(models) == [1]
 
 

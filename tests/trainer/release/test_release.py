@@ -39,7 +39,15 @@ from trainer.release.publishing import Terms
 from trainer.release.release import Released, read_released, release
 from trainer.runs.history import FitRecord
 from trainer.runs.lineage import RunOrigin
-from trainer.runs.run_folder import RunFolder
+from trainer.runs.run_folder import SUMMARY_FILE, RunFolder
+from trainer.summary import (
+    SummaryRecord,
+    describe,
+    describe_finished,
+    describe_release,
+    is_finished,
+    note_export,
+)
 
 pytestmark = pytest.mark.usefixtures("known_exports")
 OF_EACH = 10
@@ -135,6 +143,30 @@ def test_a_release_is_whole_and_says_what_the_network_says(ended: Trained) -> No
     assert np.array_equal(golden.crops, heldout.pixels(np.array(places)))
     logits = predict(ended.checkpoint.network, heldout, 16)
     assert golden.probabilities == pytest.approx(softmax(logits / contract.temperature)[places], abs=1e-6)
+
+
+def test_model_that_is_put_below_candidates_is_not_told_as_published(ended: Trained) -> None:
+    run, settings = ended.run, ended.settings.model_copy(update={"precisions": ("fp32",)})
+    refused = SummaryRecord(accuracy=0.9, images_heldout=30, model=None, not_published="it is bad", seconds=1)
+    run.write_record(SUMMARY_FILE, refused)
+    assert not is_finished(run)
+    released = replace(ended, settings=settings).release(Terms(promote="never"))
+    assert Path(released.uri).parent == Path(settings.models) / "candidates"
+    assert read_released(run) == released
+    note_export(run, released)
+    summary = run.read_record(SUMMARY_FILE, SummaryRecord)
+    assert (summary.model, summary.not_published, summary.candidate) == (None, None, released.uri)
+    assert is_finished(run)
+    put = f"put below candidates/ as {released.uri}"
+    assert f"held-out images, {put} (" in describe_finished(run)
+    assert describe_release(released, "held-out").startswith(f"{put}: held-out accuracy ")
+    fit = run.read_record("fit.json", FitRecord)
+    assert f"\nmodel           {put}\n" in describe(summary, fixed_rate(0.01), fit, released)
+    published = replace(released, uri=f"{settings.models}/7")
+    note_export(run, published)
+    summary = run.read_record(SUMMARY_FILE, SummaryRecord)
+    assert (summary.model, summary.candidate, published.version) == (published.uri, None, "7")
+    assert f", published as {published.uri} (" in describe_finished(run)
 
 
 def test_a_release_tells_strangers_from_images_like_those_it_held_out(ended: Trained) -> None:
