@@ -55,9 +55,7 @@ def find_learning_rate(start: Start, settings: AnySettings) -> Decision:
             )
     finally:
         unfreeze(network)
-    from_random = settings.weights == "none" and not start.checkpoint.epochs
-    record = ranks.from_first(lambda: as_record(decide(curve, settings.fallback_lr, from_random)))
-    decision = from_record(record)
+    decision = from_record(ranks.from_first(lambda: as_record(decide(curve, settings.fallback_lr))))
     decision.log()
     return decision
 

@@ -1,7 +1,6 @@
 """The options of the recipe reach the training, and the range test leaves it as it would have been."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 from fovea.errors import SettingsInvalid
 from tests.trainer.conftest import train_only, train_settings
 from trainer import job
-from trainer.learning_rate.range_test import Curve
 from trainer.learning_rate.schedule import exp_range, triangular
 from trainer.preparation import prepare
 from trainer.recipe import find_learning_rate
@@ -37,19 +35,6 @@ def test_range_test_changes_no_bit_of_the_training_after_it(few_digits: Path, tm
     assert decision.curve is not None
     assert len(decision.curve.losses) > 3
     assert [name for name in without if not torch.equal(without[name], after[name])] == []
-
-
-def test_rate_of_random_weights_is_chosen_otherwise_than_that_of_learnt_ones(
-    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lrs = [10 ** (step / 10 - 6) for step in range(60)]
-    losses = [2.3 - math.atan(place / 10) if place < 45 else place / 10 for place in range(60)]
-    monkeypatch.setattr("trainer.recipe.range_test", lambda *_, **__: Curve(lrs, losses, losses, "whole", []))
-    settings = train_settings(few_digits, tmp_path)
-    start = prepare(settings)
-    learnt = replace(start, checkpoint=start.checkpoint.at(epochs=1))
-    taken = [find_learning_rate(each, settings).taken for each in (start, learnt)]
-    assert taken == ["minimum", "valley"]
 
 
 def test_range_test_mixes_as_the_training_will(few_digits: Path, tmp_path: Path) -> None:

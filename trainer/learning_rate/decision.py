@@ -48,8 +48,6 @@ class Decision:
     """the other half of `clr`"""
     spread: dict[str, tuple[float, float]] = field(default_factory=dict)
     """lowest and highest of a suggestion over the curve and 20 resamplings of its noise"""
-    taken: str = "valley"
-    """the suggestion that is looked at, whose range says how steady the rate is"""
 
     def log(self) -> None:
         """One line, a warning where the curve suggested nothing."""
@@ -62,15 +60,11 @@ def fixed_rate(lr: float) -> Decision:
     return Decision(lr, "given as --lr", "none", {}, None)
 
 
-def decide(curve: Curve, fallback_lr: float, from_random: bool = False) -> Decision:
+def decide(curve: Curve, fallback_lr: float) -> Decision:
     """Takes the valley, but no more than `minimum`; `fallback_lr` where the curve suggests nothing.
 
     Both are the middle ones of the curve's own and of 20 resamplings of its noise (see `spread`): a curve's
     own valley alone is one draw, and lies at the end of its range as often as any.
-
-    `from_random` takes `minimum`: random weights have nothing that a high rate could spoil, and learn more in
-    the same epochs at the highest rate that is safe (measured in docs/benchmarks.md). The confidence is high
-    where it wanders by a factor of 10 at most, does not lie below the valley, and the pair of `clr` permits.
 
     The confidence is high when the valley is taken, wanders by a factor of 10 at most over the resamplings,
     lies within a factor of 3 of the curve's own, and within one of 100 below `minimum`: any higher, and it
@@ -90,14 +84,13 @@ def decide(curve: Curve, fallback_lr: float, from_random: bool = False) -> Decis
         return Decision(fallback_lr, why, "none", suggestions, curve, warning, base_lr)
     values = spread(curve, OF_LOSSES)
     ranges = {name: (rates[0], rates[-1]) for name, rates in values.items()}
-    middle = {name: lower_median(rates) for name, rates in values.items()}
-    taken = "minimum" if from_random else "valley"
-    choose = _choose_minimum if from_random else _choose_valley
-    lr, why, confidence = choose(middle["valley"], middle["minimum"], ranges[taken], pair)
-    own = suggestions[taken]
+    lr, why, confidence = _choose(
+        lower_median(values["valley"]), lower_median(values["minimum"]), ranges["valley"], pair
+    )
+    own = suggestions["valley"]
     if own and not 1 / NEAR <= own / lr <= NEAR:
-        why, confidence = f"{why}; but the curve's own {taken} ({own:.2g}) lies far from it", "low"
-    return Decision(lr, why, confidence, suggestions, curve, None, base_lr, ranges, taken)
+        why, confidence = f"{why}; but the curve's own valley ({own:.2g}) lies far from it", "low"
+    return Decision(lr, why, confidence, suggestions, curve, base_lr=base_lr, spread=ranges)
 
 
 def _problem(curve: Curve, points: int, at_valley: float | None) -> str | None:
@@ -109,11 +102,14 @@ def _problem(curve: Curve, points: int, at_valley: float | None) -> str | None:
     return None if falls_beyond_noise(curve) else "the loss fell by no more than its noise"
 
 
-def _choose_valley(
+def _choose(
     at_valley: float, at_minimum: float, valley_range: tuple[float, float], pair: tuple[float, float] | None
 ) -> tuple[float, str, Confidence]:
     """The rate, why, and how far to trust it."""
-    steadiness, steady = _steadiness(valley_range)
+    lowest, highest = valley_range
+    steadiness = (
+        f"over {SEEDS} resamplings of the curve's noise it lies between {lowest:.2g} and {highest:.2g}"
+    )
     if at_valley > at_minimum:
         why = f"minimum, for valley ({at_valley:.2g}) lies above it; as for valley, {steadiness}"
         return at_minimum, why, "low"
@@ -122,38 +118,14 @@ def _choose_valley(
         f"valley, the middle one; {steadiness}, and the middle minimum ({at_minimum:.2g}) is {times:.1f} "
         "times as high"
     )
-    agreement, agrees = _agreement(at_valley, pair)
-    trusted = steady and times <= FAR and agrees
-    return at_valley, why + agreement, "high" if trusted else "low"
-
-
-def _choose_minimum(
-    at_valley: float, at_minimum: float, minimum_range: tuple[float, float], pair: tuple[float, float] | None
-) -> tuple[float, str, Confidence]:
-    """The rate, why, and how far to trust it: of a network with random weights."""
-    steadiness, steady = _steadiness(minimum_range)
-    why = (
-        f"minimum, the middle one, since the weights are random; {steadiness}, and the middle valley is "
-        f"{at_valley:.2g}"
-    )
-    agreement, agrees = _agreement(at_minimum, pair)
-    return at_minimum, why + agreement, "high" if steady and agrees and at_valley <= at_minimum else "low"
-
-
-def _steadiness(rates: tuple[float, float]) -> tuple[str, bool]:
-    """In words, and whether it is enough to be trusted."""
-    lowest, highest = rates
-    said = f"over {SEEDS} resamplings of the curve's noise it lies between {lowest:.2g} and {highest:.2g}"
-    return said, highest / lowest <= NARROW
-
-
-def _agreement(lr: float, pair: tuple[float, float] | None) -> tuple[str, bool]:
-    """In words, and whether nothing speaks against the rate: the pair is read off the accuracies."""
-    if not pair:
-        return "", True
-    agrees = pair[0] / NEAR <= lr <= pair[1] * NEAR
-    said = f"; the accuracies {'agree' if agrees else 'do not agree'} (clr {pair[0]:.2g} to {pair[1]:.2g})"
-    return said, agrees
+    trusted = highest / lowest <= NARROW and times <= FAR
+    if pair:
+        within = pair[0] / NEAR <= at_valley <= pair[1] * NEAR
+        why += (
+            f"; the accuracies {'agree' if within else 'do not agree'} (clr {pair[0]:.2g} to {pair[1]:.2g})"
+        )
+        trusted = trusted and within
+    return at_valley, why, "high" if trusted else "low"
 
 
 def write_decision(run: RunFolder, decision: Decision) -> None:

@@ -70,9 +70,8 @@ def _draw_losses(axes: Axes, curve: Curve, decision: Decision) -> None:
     start = max(curve.smoothed[: max(1, len(curve.lrs) // 2)])
     axes.set_ylim(0.9 * min(curve.losses), 1.4 * start)
     axes.axvline(decision.lr, color=INK, lw=1, label=f"taken: {decision.lr:.2g}")
-    if wanders := decision.spread.get(decision.taken):
-        label = f"{decision.taken} wanders with noise"
-        axes.axvspan(*wanders, color=MARKS[decision.taken], alpha=0.12, lw=0, label=label)
+    if wanders := decision.spread.get("valley"):
+        axes.axvspan(*wanders, color=FIRST, alpha=0.12, lw=0, label="valley wanders with noise")
     for place, (name, colour) in enumerate(MARKS.items()):
         rate = decision.suggestions.get(name)
         if rate is not None:  # dashes are offset, so that equal suggestions both show

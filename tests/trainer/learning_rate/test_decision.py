@@ -40,21 +40,6 @@ def test_decision_takes_the_valley_of_a_good_curve() -> None:
     assert "valley" in decision.why
 
 
-def test_random_weights_take_the_minimum_and_say_so() -> None:
-    """Which lies above the valley: nothing has been learnt yet that it could spoil."""
-    for seed in range(5):
-        fine_tuned, scratch = (decide(_good(0.1, seed), 1e-3, from_random) for from_random in (False, True))
-        lowest, highest = scratch.spread["minimum"]
-        assert lowest <= scratch.lr <= highest
-        assert scratch.lr > fine_tuned.lr
-        assert (fine_tuned.taken, scratch.taken) == ("valley", "minimum")
-        assert "minimum, the middle one, since the weights are random; over 20 resamplings" in scratch.why
-        assert f"between {lowest:.2g} and {highest:.2g}" in scratch.why
-        assert scratch.confidence == "high"
-    accuracies = 0.1 + 0.6 / (1 + np.exp(-6 * (np.log10(LRS) + 6)))
-    assert decide(_curve(_good(0.05).losses, accuracies.tolist()), 1e-3, True).confidence == "low"
-
-
 def test_valleys_of_twenty_noisy_curves_lie_below_the_lowest_loss_and_near_each_other() -> None:
     decisions = [decide(_good(0.1, seed), 1e-3) for seed in range(20)]
     for decision in decisions:
