@@ -38,7 +38,7 @@ demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folde
 	@$(BIN)/python -m demo
 
 # One more than there are cores: for a quarter of the time the tests wait, for a process, a file or a clock.
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 test: $(READY) ## Run the tests, JOBS at a time (some 6 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not slow and not gpu and not images'
 
