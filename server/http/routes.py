@@ -43,7 +43,7 @@ def http_server(
         InferenceRoutes(inference, calls, uploads),
         CropRoutes(models, admission, calls, uploads, settings),
         PageRoutes(),
-        TorchServeRoutes(service, inference, models, calls, uploads, settings),
+        TorchServeRoutes(service, inference, models, calls, uploads, settings, health),
         OpenApiRoutes(settings),
     )
     return HttpServer(

@@ -20,6 +20,7 @@ from server.http.query import Query
 from server.http.torchserve_errors import MODELS, PING, PREDICTIONS
 from server.http.uploads import Uploads
 from server.models.model import Models
+from server.net.health import Health
 from server.oip.service import InferenceService
 
 TOP_K: Final = 5
@@ -43,6 +44,7 @@ class TorchServeRoutes:
         calls: Calls,
         uploads: Uploads,
         settings: ServeSettings,
+        health: Health,
     ) -> None:
         self._service = service
         self._inference = inference
@@ -50,6 +52,7 @@ class TorchServeRoutes:
         self._calls = calls
         self._uploads = uploads
         self._settings = settings
+        self._health = health
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         router.add_get(PING, self.ping)
@@ -107,10 +110,7 @@ class TorchServeRoutes:
             await call.refuse(self._calls, "GetModel", error)
         asked = pb.GetModelRequest(model_version=version, model=name)
         model = await self._service.GetModel(asked, call.context)
-        ready = await self._inference.ModelReady(
-            open_inference_pb2.ModelReadyRequest(name=name), call.context
-        )
-        return json_answer([self._described(model, ready.ready)], call)
+        return json_answer([self._described(model, name in self._health.able)], call)
 
     async def refuse_change(self, request: web.Request) -> web.Response:
         """405, as where a path is known for what only looks: nothing else is below this one."""
