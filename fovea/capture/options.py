@@ -68,7 +68,7 @@ class HourlyCaptureOptions(CaptureOptions):
     @model_validator(mode="after")
     def _each_reason_has_its_part(self) -> Self:
         images = self.capture_window.images
-        if images < len(REASONS):
+        if self.capture is not None and images < len(REASONS):
             raise ValueError(
                 f"--capture-per-hour {self.capture_per_hour} leaves {images} of --capture-seconds "
                 f"{self.capture_seconds:g}, and there must be {len(REASONS)}, one for each reason: raise one "

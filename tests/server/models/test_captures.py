@@ -419,6 +419,13 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], says: s
         ServeSettings(models="unused", **options)
 
 
+def test_options_in_the_environment_stop_no_server_whose_capture_is_turned_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FOVEA_SERVE_CAPTURE_PER_HOUR", "10")
+    assert ServeSettings(models="unused").capture is None
+
+
 @pytest.mark.parametrize(("largest", "warnings"), [(1000, 0), (1001, 1)])
 @in_event_loop
 async def test_that_the_largest_images_are_not_captured_is_told_at_the_start(
