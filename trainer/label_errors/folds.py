@@ -44,7 +44,13 @@ def deal(
             fold = fold_of[name] = int(np.lexsort((images, of_class))[0])
             of_class[fold] += classes[name].total()
             images[fold] += classes[name].total()
-    return np.array([fold_of[name] for name in together], np.int64)
+    folds_of = np.array([fold_of[name] for name in together], np.int64)
+    for target in np.unique(targets):
+        # Names with several labels may have brought all of a class into one fold.
+        if len(held := np.unique(folds_of[targets == target])) == 1 and held[0] != ALWAYS_TRAINED_ON:
+            smallest = min((classes[name].total(), name) for name in classes if classes[name][target])[1]
+            folds_of[np.array(together) == smallest] = ALWAYS_TRAINED_ON
+    return folds_of
 
 
 def _only_of_a_class(classes: Classes) -> set[str]:

@@ -46,6 +46,16 @@ def test_class_of_one_group_alone_is_always_trained_on() -> None:
     assert (folds[:7] >= 0).all()
 
 
+def test_no_fold_has_all_of_a_class_where_pictures_have_several_labels() -> None:
+    targets = np.array([0, 0, 1, 1, 1, 1, 1, 1, 1])
+    names = ["y", "x", "x", "x", "w", "w", "w", "w", "w"]
+    for seed in range(5):
+        folds = deal(targets, names, 2, seed)
+        for fold in (0, 1):
+            assert set(targets[folds != fold].tolist()) == {0, 1}
+        assert all(len(set(folds[[other == name for other in names]].tolist())) == 1 for name in names)
+
+
 def test_only_image_of_its_class_is_always_trained_on() -> None:
     folds = deal(np.array([0] * 8 + [1]), CONTENTS[:9], 4, seed=0)
     assert folds[-1] == ALWAYS_TRAINED_ON
