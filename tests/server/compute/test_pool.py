@@ -151,10 +151,12 @@ class Served:
 
 
 @asynccontextmanager
-async def served(cores: int = 1, memory_bytes: int | None = None) -> AsyncIterator[Served]:
+async def served(
+    cores: int = 1, memory_bytes: int | None = None, pauses_s: tuple[float, ...] = (0.0,)
+) -> AsyncIterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seat_module, "Connection", Process)
-        patch.setattr(restarts, "RESTART_AFTER_S", (0.0,))
+        patch.setattr(restarts, "RESTART_AFTER_S", pauses_s)
         models = Served(Pool(cores, SHORT_S, memory_bytes))
         try:
             yield models
@@ -465,13 +467,10 @@ async def test_a_model_that_cannot_come_back_takes_the_memory_of_others_only_for
 
 
 @in_event_loop
-async def test_a_model_that_gave_way_comes_back_for_a_call_alone_but_then_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with served(cores=2, memory_bytes=5 * NEEDS) as models:
+async def test_a_model_that_gave_way_comes_back_for_a_call_alone_but_then_at_once() -> None:
+    async with served(cores=2, memory_bytes=5 * NEEDS, pauses_s=(0.0, 60.0)) as models:
         first = await models.add()
         slot = models.slots[first]
-        monkeypatch.setattr(restarts, "RESTART_AFTER_S", (0.0, 60.0))
         with refused(slot):
             models.processes[1].die()
             await until(lambda: slot.reloads.count == 1)
