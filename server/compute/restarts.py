@@ -14,11 +14,11 @@ RESTART_AFTER_S: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 
 
 class Restarts:
-    """Of a process that died."""
+    """Of a process that died, or of a model that cannot be loaded."""
 
     def __init__(self) -> None:
         self.count = 0
-        """Since it last computed anything."""
+        """Since it last did what it is for."""
 
     async def pause(self) -> None:
         """Before the next one, which counts."""

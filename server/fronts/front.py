@@ -10,7 +10,7 @@ from typing import Any, Final
 from fovea.errors import FoveaError, Unavailable
 from server.background import in_background
 from server.compute.child import Child
-from server.compute.restarts import RESTART_AFTER_S
+from server.compute.restarts import Restarts
 from server.fronts import frames
 from server.fronts.frames import Link
 from server.fronts.images import FrontImages
@@ -50,7 +50,7 @@ class Front:
         self._live_generation = 0
         self._unheard = 0
         """Times that it was told of health, and has not confirmed it."""
-        self._deaths = 0
+        self._restarts = Restarts()
         self._is_ending = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -171,7 +171,7 @@ class Front:
     def _received(self, kind: bytes, content: memoryview) -> None:
         assert self._images is not None  # noqa: S101 - they are there before it
         if kind == frames.IMAGE:
-            self._deaths = 0
+            self._restarts.count = 0
             self._images.take(content)
             self._server.publish()
         elif kind == frames.LEFT:
@@ -258,10 +258,9 @@ class Front:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             logger.error("a front died", extra={"pid": process.pid, "how": how})
         while True:
-            await asyncio.sleep(RESTART_AFTER_S[min(self._deaths, len(RESTART_AFTER_S) - 1)])
+            await self._restarts.pause()
             if self._is_ending:
                 return
-            self._deaths += 1
             try:
                 await self.open()
             except Exception as error:  # whatever a machine in need gives as its reason

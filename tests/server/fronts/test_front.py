@@ -15,9 +15,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from fovea.errors import Unavailable
-from server.compute import child
+from server.compute import child, restarts
 from server.compute.child import Child
-from server.compute.restarts import RESTART_AFTER_S
 from server.config import ServeSettings
 from server.fronts import front, start
 from server.fronts.fronts import Fronts
@@ -134,8 +133,8 @@ async def test_a_front_that_does_not_start_is_tried_again_ever_more_seldom(
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     async with one_front() as (fronts, _, _):
-        pauses = NoPauses(RESTART_AFTER_S)
-        monkeypatch.setattr(front, "RESTART_AFTER_S", pauses)
+        pauses = NoPauses(restarts.RESTART_AFTER_S)
+        monkeypatch.setattr(restarts, "RESTART_AFTER_S", pauses)
         monkeypatch.setattr(front, "start_front", cannot_start)
         (pid,) = fronts_of_this_process()
         os.kill(pid, signal.SIGKILL)
@@ -185,7 +184,7 @@ async def test_a_front_that_died_as_the_server_ends_is_not_started_again(
 
         pauses = PauseInWhich([0.5])
         pauses.begin = drain
-        monkeypatch.setattr(front, "RESTART_AFTER_S", pauses)
+        monkeypatch.setattr(restarts, "RESTART_AFTER_S", pauses)
         (pid,) = fronts_of_this_process()
         os.kill(pid, signal.SIGKILL)
         assert await drained, "nothing is left of one that is not there"
