@@ -72,9 +72,11 @@ def listed(models: Folder) -> tuple[int, ...]:
     return _numbers(models.children())
 
 
-def latest(models: Folder) -> int | None:
-    """The version that `latest` is, None where there is none. Raises what `look` does."""
-    return next(whole(models, look(models).order), None)
+def latest(models: Folder, seen: Listed | None = None, besides: int = 0) -> int | None:
+    """The version that `latest` is, or was when it was `seen`; of the others, where one is left out. None
+    where there is none. Raises what `look` does."""
+    order = (seen or look(models)).order
+    return next((number for number in whole(models, order) if number != besides), None)
 
 
 def published(models: Folder) -> list[int]:
@@ -150,7 +152,7 @@ def hold(models: Folder, version: int | None = None) -> None:
     """The first record, where there is none: `version`, by default the latest, is so until another record
     says otherwise. Without a record the highest number would be. Raises Unavailable."""
     seen = look(models)
-    held = version or next(whole(models, seen.order), None)
+    held = version or latest(models, seen)
     if held is not None and not seen.standing.number:
         with suppress(Overtaken):  # whoever was faster has said which one it is
             move(models, seen.standing, promotion_of(held, seen.order, "publish", "was it before records"))

@@ -122,16 +122,12 @@ def _publish(candidate: ModelBundle, uri: str, models: str) -> int:
 
 
 def _move(models: Folder, seen: Listed, version: int, how: How, why: str, who: str | None) -> None:
-    before = next(versions.whole(models, seen.order), None)
+    before = versions.latest(models, seen)
     if not seen.standing.number:  # else `move` finds out
         now = versions.look(models)
-        if (faster := _latest_besides(models, now, version)) != _latest_besides(models, seen, version):
+        if (faster := versions.latest(models, now, version)) != versions.latest(models, seen, version):
             raise Overtaken(f"{models.uri}: version {faster} is the latest meanwhile; look and try again")
         seen = now
     promotion = move(models, seen.standing, promotion_of(version, seen.order, how, why, who)).promotion
     by = promotion.who if promotion else ""
     print(f"{models.uri}: latest is version {version}, it was {before or 'none'} ({how} by {by}: {why})")
-
-
-def _latest_besides(models: Folder, seen: Listed, version: int) -> int | None:
-    return next((number for number in versions.whole(models, seen.order) if number != version), None)

@@ -10,7 +10,6 @@ from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.model.promotions import Overtaken, move, promotion_of
-from fovea.model.versions import Listed
 from fovea.stores.storage import Folder, open_reachable
 from trainer.compare.comparison import Classes, compare_answers, in_words
 from trainer.compare.replay import replay
@@ -78,7 +77,7 @@ def weigh(
     than `max_bad_fraction` of the images cannot be decoded, or all.
     """
     models = open_reachable(models_uri)
-    against = _rival(models, versions.look(models), besides)
+    against = versions.latest(models, besides=besides)
     if against is None:
         return Weighed(None, "the first version", ())
     old = versions.fetch(models_uri, against, images.cache_dir)
@@ -120,14 +119,10 @@ def publish_unless_worse(
 def _becomes_latest(models: Folder, number: int, weighed: Weighed) -> bool:
     """False where another is the latest by now than it was weighed against."""
     seen = versions.look(models)
-    if _rival(models, seen, number) != weighed.against:
+    if versions.latest(models, seen, number) != weighed.against:
         return False
     try:
         move(models, seen.standing, promotion_of(number, seen.order, "publish", weighed.words))
     except Overtaken:
         return False
     return True
-
-
-def _rival(models: Folder, seen: Listed, besides: int) -> int | None:
-    return next((number for number in versions.whole(models, seen.order) if number != besides), None)
