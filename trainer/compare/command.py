@@ -88,8 +88,8 @@ def _speed(classifier: Classifier) -> Latency:
 
 def describe(record: ComparisonRecord) -> Iterator[str]:
     """For a terminal: the accuracies, what changed, and the classes that moved most."""
-    new, old = (f"{side.model.name} version {side.model.version}" for side in (record.new, record.old))
-    yield f"{new} against {old}, {record.new.model.precision}: accuracy {in_words(record.paired)}"
+    precision, accuracy = record.new.model.precision, in_words(record.paired)
+    yield f"{record.new.title} against {record.old.title}, {precision}: accuracy {accuracy}"
     yield f"McNemar's test: p = {record.paired.mcnemar_p:.3g}"
     kinds = [change.kind for change in record.changed]
     yield (

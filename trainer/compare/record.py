@@ -41,6 +41,12 @@ class ModelSide(BaseModel, frozen=True):
     """images below its abstain threshold"""
     speed: Latency
 
+    @property
+    def title(self) -> str:
+        """A candidate has no number yet."""
+        number = f"version {self.model.version}" if self.model.version else "candidate"
+        return f"{self.model.name} {number}"
+
 
 class ChangedAnswer(BaseModel, frozen=True):
     path: str
