@@ -136,9 +136,10 @@ class Captures:
         ended, kept = datetime.now(UTC), self._sample.kept
         share = self._settings.capture_share
         window = Window(self._began, ended, self._answers, self._sample.seen, share)
+        name = f"{self._source}-{self._windows:05}"
         self._open_window()
         try:
-            await in_background(partial(self._write, kept, window, list(self._models)))
+            await in_background(partial(self._write, name, kept, window, list(self._models)))
         except Exception as error:  # there is no thread to be had; the next window may get one
             self._lose_window(kept, error)
 
@@ -147,12 +148,14 @@ class Captures:
         self._windows += 1
         self._sample: Sample[Answer] = Sample(self._budget, REASONS, random.Random())
 
-    def _write(self, kept: list[tuple[str, Answer]], window: Window, models: "list[ModelCaptures]") -> None:
+    def _write(
+        self, name: str, kept: list[tuple[str, Answer]], window: Window, models: "list[ModelCaptures]"
+    ) -> None:
         """In a thread of its own. Whatever goes wrong costs these captures, and nothing else."""
         try:
             if kept:
                 rows = [self._row(reason, answer) for reason, answer in kept]
-                put_window(self._folder, f"{self._source}-{self._windows:05}", rows, window)
+                put_window(self._folder, name, rows, window)
                 self._tell_success()
         except Exception as error:
             self._lose_window(kept, error)
