@@ -71,11 +71,11 @@ class ShardCaptures:
         """Before the shard's rows: what was chosen of rows that are there is there too. Raises nothing: a
         store that fails costs these captures."""
         rows = [row for _, row in self._sample.kept]
+        if not rows:
+            return
         window = Window(
             self._spec.planned, datetime.now(UTC), self._answers, self._sample.seen, self._rules.share
         )
-        if not rows:
-            return
         uri = self._spec.capture.folder
         try:
             folder = open_folder(uri, long_retries=uri not in _failing)

@@ -149,11 +149,14 @@ class Pipeline:
                 if not isinstance(crop, Failure):
                     pixels[good] = crop
                     good += 1
-        return _Decoded([entry for entry, _ in batch], failures, pixels[:good], self._files(batch))
+        files = self._files(batch, failures)
+        return _Decoded([entry for entry, _ in batch], failures, pixels[:good], files)
 
-    def _files(self, batch: list[Fetched]) -> list[bytes | None]:
-        keeps = self._keeps_files
-        return [data if keeps and isinstance(data, bytes) else None for _, data in batch]
+    def _files(self, batch: list[Fetched], failures: list[Failure | None]) -> list[bytes | None]:
+        return [
+            data if self._keeps_files and failure is None and isinstance(data, bytes) else None
+            for (_, data), failure in zip(batch, failures, strict=True)
+        ]
 
     def _crop(self, data: bytes) -> Pixels | Failure:
         limits = {"max_bytes": self._run.max_image_bytes, "max_pixels": self._run.max_image_pixels}
