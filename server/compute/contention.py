@@ -24,8 +24,8 @@ class Contention:
     def is_busy(self) -> bool:
         """See `Others`; a model that was put away begins when it is back, which is not foreseen."""
         able = self._able()
-        is_free = not able or any(not seat.jobs for seat in able)
-        return not is_free or any(slot.waiting for slot in self._slots.values())
+        is_taken = bool(able) and all(seat.jobs for seat in able)
+        return is_taken or any(slot.waiting for slot in self._slots.values())
 
     def wait_s(self, ahead_s: float, own_s: float) -> float:
         """See `Others`."""
