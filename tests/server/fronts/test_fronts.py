@@ -82,7 +82,11 @@ class Served(NamedTuple):
 def serving(work: Path, *flags: str) -> Iterator[Served]:
     models = work / "models" / "tiny"
     tiny.publish_bundle(models, work / "staged")
-    limits = ("--watch-interval-s", "0", "--queue-capacity", str(CAPACITY), "--max-images-per-call", "8")
+    limits = (
+        *("--watch-interval-s", "0", "--queue-capacity", str(CAPACITY), "--max-images-per-call", "8"),
+        # However calls arrive, a compute process has two of these, and the rest is queued.
+        *("--max-batch-size", "2"),
+    )
     with running_server(models, "--fronts", "2", *limits, *flags) as server, contextlib.ExitStack() as stack:
         channels = [
             stack.enter_context(grpc.insecure_channel(server.target, OWN)) for _ in range(CONNECTIONS)
