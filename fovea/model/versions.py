@@ -124,6 +124,9 @@ def open_bundle(uri: str, cache: Path | None = None) -> ModelBundle:
     """
     folder = open_folder(uri)
     if not folder.exists(CONTRACT_FILE):
+        above, _, name = uri.rstrip("/").rpartition("/")
+        if above and _numbers([name]) and not listed(folder):
+            raise absent(open_folder(above), int(name))
         return fetch(uri, cache=cache)
     if isinstance(folder, LocalFolder):
         return ModelBundle.open(folder.path)

@@ -193,8 +193,10 @@ def test_a_bundle_is_opened_by_its_own_uri_or_as_the_latest_of_its_model(
         opened = versions.open_bundle(uri, tmp_path / "cache")
         assert opened.contract.version == version
         assert opened.path.is_relative_to(tmp_path / "cache" if is_bucket(models) else models)
-    with pytest.raises(BundleInvalid, match="no model is published here"):
+    with pytest.raises(BundleInvalid, match=r"there is no version 3 \(there are: 1, 2\)"):
         versions.open_bundle(f"{models}/3", tmp_path)
+    with pytest.raises(BundleInvalid, match="no model is published here"):
+        versions.open_bundle(f"{models}/candidates", tmp_path)
 
 
 def test_a_version_of_a_model_that_has_none_is_said_to_be_missing(models: str) -> None:
