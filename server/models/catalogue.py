@@ -7,8 +7,8 @@ from typing import Final, Generic, TypeVar
 
 from server.errors import FieldInvalid, ModelUnknown, NoModelReady
 from server.models.folders import shown
+from server.models.loaded_models import LoadedModels
 from server.models.model import Model, Models
-from server.models.served_model import LoadedModels
 
 M = TypeVar("M", bound=Model)
 
@@ -53,7 +53,7 @@ class Catalogue(Generic[M]):
 
     def for_calls(self, *, several: bool) -> Models:
         """What calls choose from: where there is but one model, that needs no choice."""
-        return self if several else next(iter(self._models.values()))
+        return self if several else next(iter(self._models.values())).choice
 
     def count(self) -> int:
         return len(self._models)
@@ -89,11 +89,11 @@ class Catalogue(Generic[M]):
 
     def choose(self, version: int, name: str = "") -> M:
         """See `Models`."""
-        return self.named(name).choose(version)
+        return self.named(name).choice.choose(version)
 
     def use(self, version: int, name: str = "") -> AbstractContextManager[M]:
         """See `Models`."""
-        return self.named(name).use(version)
+        return self.named(name).choice.use(version)
 
     def may_be_ready(self) -> None:
         """Has whoever follows `readiness` look again."""

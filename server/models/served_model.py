@@ -1,4 +1,4 @@
-"""A model that is served, with its queue and statistics, and which one answers as versions come and go."""
+"""A version that is served, with its queue and statistics, and which version answers a call."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -153,39 +153,21 @@ class ServedModel:
             self._ahead.close()
 
 
-class LoadedModels(Generic[M]):
-    """The versions of one model that can be asked for: none while the first one loads, then the current one.
+class Choice(Generic[M]):
+    """The versions of one model that a call may be for: none while the first one loads, then the current one.
 
-    Where there is no other model, see `Models`. Lives in one event loop, in which a swap is between two
-    requests.
+    See `Models`. Lives in one event loop, in which a change is between two requests; it is `LoadedModels`'.
     """
 
-    def __init__(self, name: str = "", look: asyncio.Event | None = None) -> None:
-        """`name` is that of their folder; `look` is set when they may be ready now, or not any more."""
-        self._name = name
-        self._current: _Loaded[M] | None = None
-        self._replaced: _Loaded[M] | None = None
-        self._look = look or asyncio.Event()
-        self.on_swap: Callable[[], None] = lambda: None
-        """Is told when another model is the current one, before any request goes to it."""
+    def __init__(self, folder: str = "") -> None:
+        """`folder` is the name of the folder of versions."""
+        self._folder = folder
+        self.current: Loaded[M] | None = None
 
     @property
     def name(self) -> str:
         """The model's."""
-        return self._current.model.contract.name if self._current else self._name
-
-    @property
-    def current(self) -> M | None:
-        return self._current.model if self._current else None
-
-    def may_be_ready(self) -> None:
-        """Has whoever follows `readiness` look again."""
-        self._look.set()
-
-    @property
-    def queued(self) -> int:
-        """Images that wait to be computed by the current model."""
-        return self._current.model.queued if self._current else 0
+        return self.current.model.contract.name if self.current else self._folder
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -195,7 +177,7 @@ class LoadedModels(Generic[M]):
     @property
     def live(self) -> Sequence[M]:
         """See `Models`."""
-        return [self._current.model] if self._current else []
+        return [self.current.model] if self.current else []
 
     def choose(self, version: int, name: str = "") -> M:
         """See `Models`."""
@@ -205,47 +187,20 @@ class LoadedModels(Generic[M]):
         """See `Models`."""
         return self._find(version, name)
 
-    def swap(self, model: M) -> None:
-        """Requests from here on go to this model. The one before is `close_replaced`'s."""
-        self._current, self._replaced = _Loaded(model), self._current
-        model.on_workers_changed = self.may_be_ready
-        self.may_be_ready()
-        self.on_swap()
-
-    async def close_replaced(self) -> None:
-        """Closes the model before the current one, once the requests that it has are answered."""
-        if self._replaced:
-            await self._replaced.unused.wait()
-            await self._replaced.model.close()
-            self._replaced = None
-
-    async def close_unused(self) -> None:
-        """Closes every model, once the requests that it has are answered; there come no more."""
-        await self.close_replaced()
-        if self._current:
-            await self._current.unused.wait()
-            await self._current.model.close()
-            self._current = None
-
-    async def close(self) -> None:
-        """Closes every model, whatever it still has to do."""
-        models = [loaded.model for loaded in (self._replaced, self._current) if loaded]
-        await asyncio.gather(*(model.close() for model in models), return_exceptions=True)
-
-    def _find(self, version: int, name: str) -> "_Loaded[M]":
-        if name and name not in (self.name, self._name):
+    def _find(self, version: int, name: str) -> "Loaded[M]":
+        if name and name not in (self.name, self._folder):
             raise ModelUnknown(f"there is no model {shown(name)}; there is {self.name!r}")
-        if self._current is None:
+        if self.current is None:
             raise NoModelReady("no model is ready yet")
-        loaded = self._current.model.contract.version
+        loaded = self.current.model.contract.version
         # Not the replaced one either: whether it has finished yet is chance, and it would never finish if
         # callers went on asking for it.
         if version not in (0, loaded):
             raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
-        return self._current
+        return self.current
 
 
-class _Loaded(Generic[M]):
+class Loaded(Generic[M]):
     """A model and the number of requests that use it, each in a block of its own."""
 
     def __init__(self, model: M) -> None:

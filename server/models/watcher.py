@@ -18,7 +18,8 @@ from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.models.captures import Captures
 from server.models.demand import Demand
 from server.models.following import Candidate, VersionSearch
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import ServedModel
 from server.telemetry.model_metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)

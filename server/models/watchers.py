@@ -16,7 +16,8 @@ from server.errors import ModelUnknown
 from server.models.captures import Captures
 from server.models.catalogue import Catalogue
 from server.models.folders import name_of
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import ServedModel
 from server.models.watcher import Among, Watcher
 from server.telemetry.metrics import Metrics
 
