@@ -20,10 +20,11 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "oip triton",
         "calls",
         "models net access",
+        "rollout",
         "compute telemetry",
         "queue statuses",
         "background config errors",
-        "choices",
+        "choices rollout_options",
     ),
     "trainer": (
         "__main__",

@@ -72,8 +72,13 @@ def shared_engine(settings: ServeSettings) -> Shared:
     return Shared(Pool(_cores(settings), CPU_BATCH_S, settings.model_memory_bytes))
 
 
-async def open_engine(bundle: ModelBundle, settings: ServeSettings, shared: Shared | None = None) -> Engine:
-    """Takes seconds. `shared` is of a server of several models.
+async def open_engine(
+    bundle: ModelBundle,
+    settings: ServeSettings,
+    shared: Shared | None = None,
+    device: "threading.Lock | None" = None,
+) -> Engine:
+    """Takes seconds. `shared` is of a server of several models, `device` a GPU's of several versions.
 
     Raises BundleInvalid, or Unavailable for a provider that does not come up.
     """
@@ -82,9 +87,9 @@ async def open_engine(bundle: ModelBundle, settings: ServeSettings, shared: Shar
         settings.provider == "auto" and CUDA not in ort.get_available_providers()
     ):
         return await open_on_cpu(bundle, settings)
-    device = shared.device if shared else threading.Lock()
+    held = shared.device if shared else device or threading.Lock()
     try:
-        engine = await in_background(lambda: _open_on_gpu(bundle, settings, device))
+        engine = await in_background(lambda: _open_on_gpu(bundle, settings, held))
     except Unavailable as error:
         if settings.provider != "auto":
             raise

@@ -26,6 +26,8 @@ class Catalogue(Generic[M]):
         self._look = asyncio.Event()
         self.on_swap: Callable[[str], None] = lambda name: None
         """Is told the name of a model of which another version is the current one."""
+        self.on_second: Callable[[str], None] = lambda name: None
+        """Is told the name of a model of which another version is beside the current one, or none."""
         self.on_addition: Callable[[str], None] = lambda name: None
         """Is told the name of a model that there was not before."""
         self.on_removal: Callable[[str], None] = lambda name: None
@@ -62,6 +64,7 @@ class Catalogue(Generic[M]):
         """A model of which no version is loaded yet."""
         loaded: LoadedModels[M] = LoadedModels(name, self._look)
         loaded.on_swap = lambda: self.on_swap(name)
+        loaded.on_second = lambda: self.on_second(name)
         self._models[name] = loaded
         self.on_addition(name)
         return loaded
@@ -86,6 +89,10 @@ class Catalogue(Generic[M]):
             if loaded.name == wanted:
                 return loaded
         raise ModelUnknown(f"there is no model {shown(wanted)}; there are {self._known()}")
+
+    def versions(self, name: str = "") -> tuple[int, ...]:
+        """See `Models`."""
+        return self.named(name).choice.versions()
 
     def choose(self, version: int, name: str = "") -> M:
         """See `Models`."""

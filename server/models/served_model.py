@@ -163,6 +163,8 @@ class Choice(Generic[M]):
         """`folder` is the name of the folder of versions."""
         self._folder = folder
         self.current: Loaded[M] | None = None
+        self.second: Loaded[M] | None = None
+        """Beside it, for who names it."""
 
     @property
     def name(self) -> str:
@@ -179,6 +181,10 @@ class Choice(Generic[M]):
         """See `Models`."""
         return [self.current.model] if self.current else []
 
+    def versions(self, name: str = "") -> tuple[int, ...]:
+        """See `Models`."""
+        return tuple(loaded.model.contract.version for loaded in (self.current, self.second) if loaded)
+
     def choose(self, version: int, name: str = "") -> M:
         """See `Models`."""
         return self._find(version, name).model
@@ -192,12 +198,14 @@ class Choice(Generic[M]):
             raise ModelUnknown(f"there is no model {shown(name)}; there is {self.name!r}")
         if self.current is None:
             raise NoModelReady("no model is ready yet")
-        loaded = self.current.model.contract.version
         # Not the replaced one either: whether it has finished yet is chance, and it would never finish if
         # callers went on asking for it.
-        if version not in (0, loaded):
-            raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
-        return self.current
+        if version in (0, self.current.model.contract.version):
+            return self.current
+        if self.second is not None and version == self.second.model.contract.version:
+            return self.second
+        loaded = ", ".join(map(str, self.versions()))
+        raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
 
 
 class Loaded(Generic[M]):
