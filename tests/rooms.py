@@ -33,7 +33,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "summary telling random_split",
         "release recipe",
         "preparation report",
-        "fit explain truth compare",
+        "fit explain truth compare labelling",
         "learning_rate evaluate resuming",
         "images network config",
         "ranks",
