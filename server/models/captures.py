@@ -29,6 +29,7 @@ from fovea.v1 import classify_pb2 as pb
 from server.background import in_background
 from server.config import ServeSettings
 from server.models.model import Classified
+from server.rollout.shadow import ShadowAnswer
 from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import Metrics
 
@@ -53,6 +54,7 @@ class Answer(NamedTuple):
     unknown: bool | None
     answered_at: datetime
     by: "ModelCaptures"
+    shadow: ShadowAnswer | None
 
 
 class Captures:
@@ -215,10 +217,10 @@ class ModelCaptures:
         self._drift = drift
         self._drifting: frozenset[int] = frozenset()
 
-    def offer(self, content: Content, answer: Classified) -> None:
-        """An image's file, and what was answered. Raises nothing: its call has its answer already."""
+    def offer(self, content: Content, answer: Classified, shadow: ShadowAnswer | None = None) -> None:
+        """An image's file, and what was answered, once. Raises nothing: its call has its answer already."""
         try:
-            self._offer(content, answer)
+            self._offer(content, answer, shadow)
         except Exception as error:
             self._captures.lose(error)
 
@@ -226,7 +228,7 @@ class ModelCaptures:
         """From any thread."""
         self._drifting = frozenset(self._drift.drifting())
 
-    def _offer(self, content: Content, answer: Classified) -> None:
+    def _offer(self, content: Content, answer: Classified, shadow: ShadowAnswer | None) -> None:
         """Copies the file at most: that of a call is kept where it lies."""
         distance = answer.details.distance if answer.details else None
         unknown = None
@@ -238,12 +240,14 @@ class ModelCaptures:
             unknown=unknown,
             is_drifting=answer.best in self._drifting,
             is_close=self._rules.is_close(answer.probabilities, float(answer.probabilities[answer.best])),
+            disagrees=shadow is not None and shadow.label != self._labels[answer.best],
         )
-        self._captures.offer(
-            reason,
-            len(content),
-            lambda: Answer(_to_keep(content), _alone(answer), distance, unknown, datetime.now(UTC), self),
-        )
+
+        def make() -> Answer:
+            kept, now = to_keep(content), datetime.now(UTC)
+            return Answer(kept, _alone(answer), distance, unknown, now, self, shadow)
+
+        self._captures.offer(reason, len(content), make)
 
     def row(self, answer: Answer, reason: str, *, with_image: bool) -> Captured:
         """From any thread."""
@@ -266,6 +270,9 @@ class ModelCaptures:
             model_digest=self._identity.digest,
             answered_at=answer.answered_at,
             reason=reason,
+            shadow_label=answer.shadow.label if answer.shadow else None,
+            shadow_probability=answer.shadow.probability if answer.shadow else None,
+            shadow_version=answer.shadow.version if answer.shadow else None,
         )
 
     def _best(self, probabilities: npt.NDArray[np.float32]) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -282,7 +289,7 @@ def _alone(answer: Classified) -> Classified:
     return answer._replace(probabilities=answer.probabilities.copy(), details=None)
 
 
-def _to_keep(content: Content) -> Content:
+def to_keep(content: Content) -> Content:
     """The image itself where little else is kept with it; a copy of one in a large call, or in memory that
     others will write to."""
     if isinstance(content, bytes):

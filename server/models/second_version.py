@@ -3,31 +3,56 @@
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from fovea.errors import FoveaError, Unavailable
 from fovea.model import versions
+from fovea.model.bundle import BundleContract
 from fovea.stores.folder import Folder
 from server.background import in_background
 from server.models.following import Candidate, Refusal, refusal_of
-from server.models.loaded_models import LoadedModels
-from server.models.served_model import ServedModel
 from server.rollout.wanted import Rollout
 from server.telemetry.model_metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
 
 
-class SecondVersion:
+class Loaded(Protocol):
+    """A version that can answer."""
+
+    @property
+    def contract(self) -> BundleContract: ...
+
+
+M = TypeVar("M", bound=Loaded)
+
+
+class Beside(Protocol[M]):
+    """Where it stands."""
+
+    @property
+    def current(self) -> Loaded | None: ...
+
+    @property
+    def second(self) -> M | None: ...
+
+    def put_second(self, model: M) -> None:
+        """It can be used from here on."""
+
+    def drop_second(self) -> None:
+        """It is not used any more."""
+
+
+class SecondVersion(Generic[M]):
     """Of one model. Belongs to its watcher, which looks at one version at a time."""
 
     def __init__(
         self,
         folder: Folder,
-        models: LoadedModels[ServedModel],
+        models: Beside[M],
         metrics: ModelMetrics,
-        open_version: Callable[[int], Awaitable[ServedModel]],
-        close_replaced: Callable[[ServedModel], Awaitable[None]],
+        open_version: Callable[[int], Awaitable[M]],
+        close_replaced: Callable[[M], Awaitable[None]],
         facts: Callable[[int], dict[str, Any]],
     ) -> None:
         """`open_version` verifies, checks and warms one; `close_replaced` closes what has left `models`."""
@@ -68,11 +93,15 @@ class SecondVersion:
         logger.info(text, extra=self._facts(version))
 
     async def _look(self, rollout: Rollout | None) -> None:
-        second = self._models.second
+        second, current = self._models.second, self._models.current
         is_there = rollout is not None and await in_background(
             partial(versions.is_published, self._folder, rollout.version)
         )
-        if second is not None and not (rollout and is_there and second.contract.version == rollout.version):
+        is_current = second and current and second.contract.version == current.contract.version
+        if second is not None and is_current:
+            self.is_promoted(second.contract.version)
+            await self._end(second)
+        elif second is not None and not (rollout and is_there and second.contract.version == rollout.version):
             await self._end(second)
         if rollout is not None and self._models.current is not None and self._models.second is None:
             await self._begin(rollout.version, self._models.current.contract.version, is_there=is_there)
@@ -112,7 +141,7 @@ class SecondVersion:
         )
         logger.debug("a version cannot be opened", exc_info=error)
 
-    async def _end(self, second: ServedModel) -> None:
+    async def _end(self, second: M) -> None:
         version = second.contract.version
         self._models.drop_second()
         logger.info("the second version leaves: its rollout has ended", extra=self._facts(version))

@@ -16,12 +16,14 @@ from server.compute.engine import Engine
 from server.compute.wants import DISTANCE, details_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
+from server.models.afterwards import Afterwards
 from server.models.captures import Captures
 from server.models.distances import MeasuredDistances
 from server.models.folders import named, shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
+from server.rollout.shadow import Shadow
 from server.telemetry.drift import KINDS, TENTHS, AccuracyGauge, drift_gauges
 from server.telemetry.exemplars import EXEMPLAR
 from server.telemetry.model_metrics import ModelMetrics
@@ -39,6 +41,7 @@ class ServedModel:
         metrics: ModelMetrics,
         name: str = "",
         captures: Captures | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         """Is called in the event loop that will serve it. `name` is another than its contract's."""
         self.bundle = engine.bundle
@@ -56,7 +59,8 @@ class ServedModel:
         drift = self.statistics.drifts["distances"]
         self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
         classes = self.statistics.drifts["classes"]
-        self._captures = captures.of_model(self.contract, self.identity, classes) if captures else None
+        own_captures = captures.of_model(self.contract, self.identity, classes) if captures else None
+        self._afterwards = Afterwards(self.contract, own_captures, shadow) if captures or shadow else None
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch, others=engine.others
         )
@@ -73,14 +77,14 @@ class ServedModel:
         self.watch(item)
         if self._ahead is not None:
             await self.decode_ahead(item, deadline, priority)
-        return self.counted(await self.batcher.classify(item, deadline, priority), item.wants, item.file)
+        return self.counted(await self.batcher.classify(item, deadline, priority), item)
 
     def watch(self, item: WorkItem) -> None:
-        """Of some images the distance is wanted for the metrics; any may be captured that comes as a file."""
+        """Of some images the distance is wanted for the metrics; any may be captured, or answered again."""
         if self._distances.is_sampled and self._distances.draw():
             item.wants |= DISTANCE
-        if self._captures is not None and not item.is_crop:
-            item.file = item.content
+        if self._afterwards is not None:
+            self._afterwards.remember(item)
 
     @property
     def decodes_ahead(self) -> bool:
@@ -93,13 +97,9 @@ class ServedModel:
             self.batcher.check_deadline(deadline, priority)
             await self._ahead.decode(item, deadline)
 
-    def counted(
-        self, answer: ItemResult, wants: int = 0, file: bytes | memoryview | None = None
-    ) -> Classified:
-        """What the queue gave of an image that wanted these, as its caller gets it.
-
-        `file` is its encoded bytes where they may be captured.
-        """
+    def counted(self, answer: ItemResult, item: WorkItem) -> Classified:
+        """What the queue gave of an image, as its caller gets it."""
+        wants = item.wants
         details = details_of(answer.row, wants, len(self.contract.labels)) if wants else None
         probabilities = details.probabilities if details else answer.row
         best = int(probabilities.argmax())
@@ -114,8 +114,8 @@ class ServedModel:
             self._distances.count(details.distance)
         took = answer.decode_s, answer.queue_s, answer.compute_s
         classified = Classified(probabilities, best, abstained, answer.batch_size, *took, details)
-        if self._captures is not None and file is not None:
-            self._captures.offer(file, classified)
+        if self._afterwards is not None and item.came is not None:
+            self._afterwards.answered(item, item.came, classified)
         return classified
 
     @property

@@ -22,6 +22,7 @@ from server.models.following import Candidate, VersionSearch
 from server.models.loaded_models import LoadedModels
 from server.models.second_version import SecondVersion
 from server.models.served_model import ServedModel
+from server.models.shadow_following import ShadowFollowing
 from server.rollout.wanted import rollout_of
 from server.telemetry.model_metrics import ModelMetrics
 
@@ -71,9 +72,14 @@ class Watcher:
         self._tries_refused_again = False
         self._demand = Demand(self._wake.set)
         self._device = threading.Lock()
-        self._second = SecondVersion(
+        self._second: SecondVersion[ServedModel] = SecondVersion(
             self._search.folder, models, metrics, self._open, self._close_replaced, self._facts
         )
+        self._shadow: ShadowFollowing | None = None
+        if settings.shadow is not None:
+            self._shadow = ShadowFollowing(
+                self._search.folder, settings, models, metrics, self._device, self._facts
+            )
 
     async def load_first(self, announce_waiting: Callable[[], None]) -> None:
         """Returns when there is a current model; with --wait-for-model, however long that takes.
@@ -145,10 +151,24 @@ class Watcher:
             self._tries_refused_again = False
             self._search.refused.clear()
             self._second.try_again()
+            if self._shadow is not None:
+                self._shadow.try_again()
 
     async def look_at_second(self) -> None:
         """Has the version beside the current one that a rollout wants. Nothing that goes wrong is raised."""
         await self._second.look(rollout_of(self._settings))
+        if self._shadow is not None:
+            await self._shadow.look()
+
+    def end_shadow(self) -> None:
+        """Nothing is answered a second time from here on."""
+        if self._shadow is not None:
+            self._shadow.shadow.use(None)
+
+    async def close(self) -> None:
+        """Ends what answers nobody; the others are the models'."""
+        if self._shadow is not None:
+            await self._shadow.close()
 
     async def _look(self) -> None:
         tried: set[int] = set()
@@ -199,7 +219,8 @@ class Watcher:
         try:
             if among is None:
                 engine, name = await open_engine(bundle, settings, device=self._device), ""
-                return ServedModel(engine, settings, self._metrics, name, self._captures)
+                shadow = self._shadow.shadow if self._shadow else None
+                return ServedModel(engine, settings, self._metrics, name, self._captures, shadow)
             async with among.turn:
                 engine = await open_engine(bundle, settings, among.shared)
                 return ServedModel(engine, settings, self._metrics, among.name, self._captures)

@@ -95,6 +95,11 @@ class Watchers:
         """See `Versions`."""
         await self._named(name).look_on_demand()
 
+    def end_shadow(self) -> None:
+        """Nothing is answered a second time from here on; what was is to be captured."""
+        for watcher in self._watchers.values():
+            watcher.end_shadow()
+
     async def stop(self) -> None:
         """Nothing is looked at any more; what is being loaded is given up."""
         tasks = [*self._following.values(), *self._removing]
@@ -103,7 +108,8 @@ class Watchers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
-        """Ends what computes for several models, once they are closed."""
+        """Ends what computes for several models, once they are closed, and the shadow."""
+        await asyncio.gather(*(watcher.close() for watcher in self._watchers.values()))
         if self._shared is not None:
             await self._shared.pool.close()
 

@@ -56,3 +56,4 @@ async def watching(models: Path | str, work: Path, *flags: str) -> AsyncIterator
         yield watched
     finally:
         await watched.models.close()
+        await watched.watcher.close()
