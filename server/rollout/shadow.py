@@ -81,10 +81,13 @@ class Shadow:
         self._has_failed = False
 
     def use(self, model: ShadowVersion | None) -> None:
-        """Which version answers again, from here on; none drops what waits."""
+        """Which version answers again, from here on; none drops what it has, in this turn of the loop and the
+        next."""
         self._model = model
         if model is None:
             self._drop_until(lambda: not self._waiting)
+            for answering in self._answering:
+                answering.cancel()
 
     def draws(self, version: int) -> bool:
         """Whether an image, which this one has answered, is one of the share."""
@@ -137,6 +140,8 @@ class Shadow:
         try:
             result = await model.batcher.classify(work, priority=Priority.BULK)
             answer = self._compared(model, waiting.image, result)
+        except asyncio.CancelledError:
+            self._metrics.count("dropped")
         except Exception as error:
             self._fail(model, error)
         finally:
@@ -153,9 +158,6 @@ class Shadow:
 
     def _fail(self, model: ShadowVersion, error: Exception) -> None:
         """Says it once, until an image is answered again."""
-        if self._model is not model:  # its time is over
-            self._metrics.count("dropped")
-            return
         self._metrics.count("failed")
         if not self._has_failed:
             facts = {"version": model.contract.version, "reason": str(error)}
