@@ -32,15 +32,16 @@ def psi(seen: Counts, reference: Counts) -> float:
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def psi_by_chance(seen_images: int, reference_images: int, classes: int) -> float:
-    """The 99th percentile of the PSI of two samples of one distribution, which the usual reading ignores.
+def psi_by_chance(seen_images: int, reference_images: int, classes: int, z: float = _Z99) -> float:
+    """The 99th percentile (or that of another `z`) of the PSI of two samples of one distribution, which the
+    usual reading ignores.
 
     Without drift it is distributed as chi-squared with `classes` - 1 degrees of freedom, times (1/n + 1/m)
     for samples of n and m (Yurdakul, as above). The percentile by Wilson and Hilferty's approximation.
     """
     freedom = classes - 1
     spread = 2 / (9 * freedom)
-    chi_squared = freedom * (1 - spread + _Z99 * math.sqrt(spread)) ** 3
+    chi_squared = freedom * (1 - spread + z * math.sqrt(spread)) ** 3
     return chi_squared * (1 / seen_images + 1 / reference_images)
 
 

@@ -48,7 +48,7 @@ class ShadowFollowing:
 
     async def look(self) -> None:
         """Has it loaded once it is there, until it is the current version or is gone."""
-        await self._version.look(self._wanted)
+        await self._version.look(lambda: self._wanted)
         if self.second is not None and self.current is not None:
             self._metrics.foresee(self.current.contract.labels)
 

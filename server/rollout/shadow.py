@@ -79,6 +79,8 @@ class Shadow:
         self._look_is_due = False
         self._answering: set[asyncio.Task[None]] = set()
         self._has_failed = False
+        self.on_compared: Callable[[int, bool], None] = lambda version, agrees: None
+        """Is told which version has answered one more image again, and whether by the same label."""
 
     def use(self, model: ShadowVersion | None) -> None:
         """Which version answers again, from here on; none drops what it has, in this turn of the loop and the
@@ -152,6 +154,7 @@ class Shadow:
     def _compared(self, model: ShadowVersion, image: AnsweredImage, result: ItemResult) -> ShadowAnswer:
         best, contract = int(result.row.argmax()), model.contract
         answer = ShadowAnswer(contract.labels[best], float(result.row[best]), contract.version)
+        self.on_compared(answer.version, answer.label == image.label)
         self._metrics.compare(image.label, answer.label, answer.probability - image.probability)
         self._has_failed = False
         return answer
