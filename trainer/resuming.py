@@ -17,8 +17,8 @@ CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "targe
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
 OF_MODE: Final = {"start_lr", "end_lr"}
-"""Options of a range test that one of the other --mode does not take over: on the way to 10 in equal steps the
-first is too far."""
+"""Options of a range test that one of the other --mode does not take over: on the way to 10 in equal steps
+the first is too far."""
 
 GROUPS: Final = {"group", "group_pattern"}
 """Options of which one alone may be given."""
