@@ -94,7 +94,8 @@ class Guard:
     def look(self) -> Removal | None:
         """What speaks against it now. A window that is long enough ends with it."""
         removal = why_out(self._canary.window, self._current.window, self._bounds)
-        if self._canary.window.images >= WINDOW * self._bounds.min_images:
+        images = max(self._canary.window.images, self._canary.window.compared)
+        if images >= WINDOW * self._bounds.min_images:
             self._canary.begin_window()
             self._current.begin_window()
         return removal
@@ -119,7 +120,8 @@ def why_out(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
         reason, of_canary, bound = "answers", shift, bounds.max_shift
     if not reason:
         return None
-    return Removal(reason, of_canary, of_current, bound, canary.images, current.images)
+    images = canary.compared if reason == "disagreement" else canary.images
+    return Removal(reason, of_canary, of_current, bound, images, current.images)
 
 
 def _more_errors(canary: Window, current: Window, bounds: Bounds) -> float:
