@@ -48,7 +48,15 @@ class FreeWorker:
         self._owner.finished(batch, Computed([self._row] * count, [0.001] * count, 0.0, 0.0))
 
 
-async def open_free_engine(bundle: ModelBundle, settings: ServeSettings, shared: object = None) -> Engine:
+async def open_free_engine(
+    bundle: ModelBundle,
+    settings: ServeSettings,
+    shared: object = None,
+    device: object = None,
+    *,
+    is_spare: bool = False,
+) -> Engine:
+    """Takes what `open_engine` does."""
     worker = FreeWorker(len(bundle.contract.labels))
     limits = BatchLimits(settings.max_batch_size or MAX_BATCH_SIZE)
     return Engine(bundle, CPU, "fp32", [worker], limits, CostModel(), decode_ahead=False)
