@@ -42,9 +42,9 @@ from trainer.images.orientation import UPRIGHT, Orientation
 BATCH: Final = 128
 LEAST_SPREAD: Final = 5.0
 """Standard deviation of a picture's light, in levels of 255: what is flatter has nothing to be known by."""
-SKETCH_DISTANCE: Final = 0.15
+SKETCH_DISTANCE: Final = 0.25
 """From 1, the likeness of unaligned sketches of a copy, where those of another class have nothing in common;
-with less, alignment would be wasted."""
+with less, even their alignment would be wasted."""
 SLACK: Final = 2.0
 """By which a copy may seem more distant before it is compared as closely as can be: of 4,000 pairs of
 photographs and digits nine are passed over for it."""

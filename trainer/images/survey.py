@@ -20,7 +20,7 @@ from trainer.images.near_duplicates import Pair, find_near_duplicates
 from trainer.images.orientation import Orientation
 from trainer.images.part import Part
 
-FORMAT: Final = "3"
+FORMAT: Final = "4"
 FAR_OUT: Final = 3.0
 """Tukey's outer fence (1977): so many interquartile ranges below the first quartile is far out."""
 FEWEST: Final = 20
