@@ -149,6 +149,10 @@ class BundleContract(Frozen):
         """Each precision has its own; raises KeyError for one that there is not."""
         return self.prediction_sets if precision == "fp32" else self.variants[precision].prediction_sets
 
+    def label_metrics_of(self, precision: Precision) -> LabelMetrics | None:
+        """As `metrics_of`; None of a single-label model."""
+        return self.label_metrics if precision == "fp32" else self.variants[precision].label_metrics
+
     def embedded(self) -> str:
         """What the ONNX file repeats of the contract, as canonical JSON; loading compares the two."""
         fields = {

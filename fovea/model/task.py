@@ -16,6 +16,8 @@ of its own, answered by a sigmoid, and an image may have several labels or none.
 
 Probabilities = npt.NDArray[np.float32]
 Selected = npt.NDArray[np.bool_]
+Thresholds = Sequence[float] | npt.NDArray[np.float32]
+"""One a label."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,20 @@ class ThresholdRule(Frozen):
         return self
 
 
-def selected(probabilities: Probabilities, thresholds: Sequence[float]) -> Selected:
+def selected(probabilities: Probabilities, thresholds: Thresholds) -> Selected:
     """Which labels a multi-label model says that images have: bool [n, labels], of probabilities [n, labels].
 
     One whose probability is its threshold is among them; both are compared as float32, so that a threshold
     that went over a wire selects the same labels.
     """
     return np.asarray(probabilities >= np.asarray(thresholds, np.float32))
+
+
+def selected_labels(probabilities: Probabilities, thresholds: Thresholds) -> list[list[int]]:
+    """The indices of each image's `selected` labels, the most probable first; ties by lower index."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    chosen = np.take_along_axis(selected(probabilities, thresholds), order, axis=1)
+    return [row[has].tolist() for row, has in zip(order, chosen, strict=True)]
 
 
 def check_has_no_labels_terms(*terms: object) -> None:
