@@ -15,7 +15,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server.calls.access_log import Call
 from server.calls.answering import Calls, Context, check_request_id, deadline_of, note, refuse_malformed
 from server.calls.description import model_description
-from server.calls.details import add_details, check_wants
+from server.calls.details import add_details, add_selected, check_wants
 from server.calls.message_fields import take_out
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
@@ -180,6 +180,8 @@ class ClassifierService(ClassifierServicer):
         wants = item.wants
         classified = await model.classify(item, deadline, priority)
         response = _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
+        if (thresholds := model.contract.thresholds) is not None:
+            add_selected(response, classified.probabilities, model.contract.labels, thresholds)
         if wants and classified.details is not None:
             add_details(response, model, classified.details, wants)
         return response

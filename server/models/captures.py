@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fovea.capture.files import put_window, require_pyarrow
-from fovea.capture.reasons import REASONS, Reason, Rules, margin_of
+from fovea.capture.reasons import REASONS, Reason, Rules
 from fovea.capture.retention import remove_older
 from fovea.capture.rows import TOP, Captured, Window
 from fovea.capture.sampling import Sample
@@ -29,6 +29,7 @@ from fovea.v1 import classify_pb2 as pb
 from server.background import in_background
 from server.config import ServeSettings
 from server.models.model import Classified
+from server.models.told_answers import answers_of
 from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import Metrics
 
@@ -211,6 +212,7 @@ class ModelCaptures:
         self._captures = captures
         self._rules = captures.rules
         self._labels, self._novelty = contract.labels, contract.out_of_distribution
+        self._answers = answers_of(contract, captures.rules)
         self._identity = identity
         self._drift = drift
         self._drifting: frozenset[int] = frozenset()
@@ -236,8 +238,8 @@ class ModelCaptures:
             random.random(),
             abstained=answer.abstained,
             unknown=unknown,
-            is_drifting=answer.best in self._drifting,
-            is_close=self._rules.is_close(answer.probabilities, float(answer.probabilities[answer.best])),
+            is_drifting=self._answers.is_any(answer, self._drifting),
+            is_close=self._answers.is_close(answer),
         )
         self._captures.offer(
             reason,
@@ -257,7 +259,7 @@ class ModelCaptures:
             probability=float(classified.probabilities[classified.best]),
             top_labels=labels,
             top_probabilities=probabilities,
-            margin=margin_of(classified.probabilities),
+            margin=self._answers.margin(classified.probabilities),
             abstained=classified.abstained,
             distance=answer.distance,
             unknown=answer.unknown,
@@ -266,6 +268,7 @@ class ModelCaptures:
             model_digest=self._identity.digest,
             answered_at=answer.answered_at,
             reason=reason,
+            labels=self._answers.selected(classified.probabilities),
         )
 
     def _best(self, probabilities: npt.NDArray[np.float32]) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -20,6 +20,7 @@ from server.models.captures import Captures
 from server.models.distances import MeasuredDistances
 from server.models.folders import named, shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
+from server.models.multi_label import selected_counts_of
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
 from server.telemetry.drift import KINDS, TENTHS, AccuracyGauge, drift_gauges
@@ -56,6 +57,7 @@ class ServedModel:
         drift = self.statistics.drifts["distances"]
         self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
         classes = self.statistics.drifts["classes"]
+        self._selected_counts = selected_counts_of(metrics, self.contract, classes)
         self._captures = captures.of_model(self.contract, self.identity, classes) if captures else None
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch, others=engine.others
@@ -109,7 +111,10 @@ class ServedModel:
         if answer.decode_s:
             self._metrics.decode_seconds.observe(answer.decode_s, exemplar)
         self._metrics.queue_seconds.observe(answer.queue_s, exemplar)
-        self.statistics.count_prediction(best, confidence, abstained)
+        if self._selected_counts is None:
+            self.statistics.count_prediction(best, confidence, abstained)
+        else:
+            self._selected_counts.count(probabilities)
         if details and details.distance is not None:
             self._distances.count(details.distance)
         took = answer.decode_s, answer.queue_s, answer.compute_s
