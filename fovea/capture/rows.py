@@ -35,6 +35,9 @@ class Captured:
     """The scorer's, of which it is an image."""
     key: str | None = None
     """The image's below that run's source."""
+    labels: tuple[str, ...] | None = None
+    """Of a multi-label model: those that were selected, the most probable first; `label` is the most probable
+    one of all then, and `margin` how near to its threshold the label is that is nearest to it."""
 
 
 TOP = 5
