@@ -176,6 +176,7 @@ def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
         label_set_quantile=_quantile(settings, bundle),
         distances=_given(settings, "distances", bundle, bundle.contract.out_of_distribution is not None),
         embeddings=_given(settings, "embeddings", bundle, bundle.contract.gives_embeddings),
+        task=bundle.contract.task,
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
         capture=_capture(settings),
