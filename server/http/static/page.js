@@ -88,13 +88,15 @@ function showModel(model) {
   count.value = Math.min(count.value || 5, labels);
   element("name").textContent = `Try ${model.model.name}`;
   document.title = `Fovea: try ${model.model.name}`;
-  const right = model.task === "multi" ? "with exactly their labels" : "right";
-  const measured = `${percent(model.metrics.accuracy)} ${right} of ${model.metrics.images.toLocaleString("en")} held-out images`;
+  const heldOut = `of ${model.metrics.images.toLocaleString("en")} held-out images`;
+  const right = percent(model.metrics.accuracy);
+  const measured = model.task === "multi" ? `${right} ${heldOut} got exactly their labels` : `${right} right ${heldOut}`;
   element("model").textContent = `Version ${model.model.version}, ${labels} labels, ${measured}; ${model.precision} on ${model.provider}.`;
   element("model").dataset.threshold = model.abstain_threshold;
   element("model").dataset.unknown = model.unknown_threshold;
   thresholds = model.task === "multi" ? model.thresholds : null;
   element("above").hidden = !thresholds;
+  element("predictions").className = thresholds ? "multi" : "";
   element("predictions").caption.textContent = thresholds ? "Each label’s own probability, best first; ✓ from its threshold on" : "Probabilities, best first";
   wants = {
     ...("unknown_threshold" in model ? { want_distance: true } : {}),
