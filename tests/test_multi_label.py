@@ -236,3 +236,14 @@ def test_model_says_that_it_is_multi_label_and_how_good_its_labels_are(
         wanted: Any = {field: True}
         with pytest.raises(grpc.RpcError, match=f"{field}: the model was released without"):
             stub.Classify(pb.ClassifyRequest(image=FILES[0], **wanted))
+
+
+@pytest.mark.slow
+def test_by_several_fronts(models: Path, own: list[Said]) -> None:
+    """Which have the probabilities alone from the server."""
+    with running_server(models, "--fronts", "2", "--threads", "2") as server, Client(server.target) as client:
+        assert list(map(of_client, client.classify_many(FILES, top_k=LABELS))) == own
+        assert (
+            list(map(of_json, [post(server, "/v1/classify?top_k=3", image).json for image in FILES])) == own
+        )
+        assert client.get_model().task == "multi"

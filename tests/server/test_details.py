@@ -88,12 +88,12 @@ def test_by_the_open_inference_protocol_too(
 ) -> None:
     rest = Rest(server)
     crops = np.stack([decode_image(image, tiny.SPEC) for image in IMAGES])
-    for request in (of_images(IMAGES), of_pixels(crops)):
-        wanting(request, *OUTPUTS)
+    for asked in (of_images(IMAGES), of_pixels(crops)):
+        wanting(asked, *OUTPUTS)
         for tensors in (
-            tensors_of_message(inference.ModelInfer(request)),
-            tensors_of(rest.infer(request)),
-            tensors_of(rest.infer(request, binary_data_output=True)),
+            tensors_of_message(inference.ModelInfer(asked)),
+            tensors_of(rest.infer(asked)),
+            tensors_of(rest.infer(asked, binary_data_output=True)),
         ):
             columns = {name: np.reshape(values, shape) for name, (_, shape, values) in tensors.items()}
             assert columns["distance"][:, 0].tolist() == [each.distance for each in expected]
