@@ -154,7 +154,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 locks: $(READY) ## Lock what the images install, with hashes, after pyproject.toml or constraints.txt changed
 	$(LOCK) pyproject.toml --extra serve --extra score --extra formats --extra stores --extra jwt -o containers/lock/serve.txt
 	$(LOCK) pyproject.toml --extra serve-gpu --extra score --extra formats --extra stores --extra jwt -o containers/lock/serve-gpu.txt
-	$(LOCK) pyproject.toml --extra train --extra formats --extra stores --extra tensorboard --extra mlflow --extra timm \
+	$(LOCK) pyproject.toml --extra train --extra capture --extra formats --extra stores --extra tensorboard --extra mlflow --extra timm \
 		-o containers/lock/train.txt
 	$(LOCK) --group pyproject.toml:sbom -o containers/lock/sbom.txt
 

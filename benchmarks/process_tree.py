@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time so far, of all that live."""
-    return sum(_cpu_seconds(each) for each in _tree(pid))
+def cpu_seconds(pid: int, but: str = "") -> float:
+    """User and system time so far, of all that live, those of the name `but` left out."""
+    return sum(_cpu_seconds(each) for each in _tree(pid) if not but or _name(each) != but)
 
 
 def resident_bytes(pid: int) -> int:
@@ -26,6 +26,13 @@ def counts(pid: int) -> tuple[int, int]:
     """Threads and open descriptors."""
     tree = _tree(pid)
     return _entries(tree, "task"), _entries(tree, "fd")
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):  # a process that has just ended
+        return ""
 
 
 def _entries(tree: list[int], folder: str) -> int:

@@ -29,6 +29,7 @@ class RunningServer:
     """None where this build does not speak HTTP."""
     ready_s: float
     """From its start until it was ready."""
+    metrics_url: str
 
     @property
     def pid(self) -> int:
@@ -46,7 +47,8 @@ def running_server(models: Path, *flags: str, build: Build = THIS) -> Iterator[R
         time.sleep(SETTLE_S)
         port, health = (f"127.0.0.1:{ready[name]}" for name in ("port", "health_port"))
         http = f"127.0.0.1:{ready['http_port']}" if ready.get("http_port") else None
-        yield RunningServer(program, port, health, http, ready_s)
+        metrics = f"http://127.0.0.1:{ready['metrics_port']}/metrics"
+        yield RunningServer(program, port, health, http, ready_s, metrics)
 
 
 def ports_of(build: Build) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from fovea.logs import LogFormat, LogLevel
 from fovea.model.providers import Provider
 from fovea.settings import CommaSeparated, ProgramSettings
 from server.choices import FrontsChoice, ServedPrecision, VersionChoice, number_of
+from server.rollout_options import RolloutOptions
 
 PROGRAM: Final = "python -m server"
 TRACED_AS: Final = "fovea-serve"
@@ -286,7 +287,12 @@ class ServingOptions(ProgramSettings):
         return min(images + 1024 * 1024, LARGEST_MESSAGE_BYTES)
 
 
-class ServeSettings(HourlyCaptureOptions, ServingOptions):
+class ServeSettings(HourlyCaptureOptions, RolloutOptions, ServingOptions):
     """Serves a published model: gRPC, with health and reflection, on --port, and HTTP on --http-port."""
 
     model_config = SettingsConfigDict(env_prefix="FOVEA_SERVE_")
+
+    @model_validator(mode="after")
+    def _has_room_for_a_second_version(self) -> Self:
+        self.check_rollout(several=self.has_several, pinned=self.version)
+        return self

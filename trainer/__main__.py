@@ -19,6 +19,7 @@ from trainer.config import (
     EvaluateSettings,
     ExportSettings,
     InspectSettings,
+    LabelSettings,
     LabelsSettings,
     LookSettings,
     LrFindSettings,
@@ -32,6 +33,7 @@ AnySettings = (
     LrFindSettings
     | TrainSettings
     | LabelsSettings
+    | LabelSettings
     | EvaluateSettings
     | CompareSettings
     | PromoteSettings
@@ -44,6 +46,7 @@ COMMANDS = {
     "lr-find": "find the learning rate by a range test",
     "train": "fine-tune, gate and publish a model",
     "labels": "find the labels that are most likely wrong",
+    "label": "make a page to label captured images on, those first that would teach most",
     "evaluate": "measure a released model on new labelled images",
     "compare": "replay labelled images through two released models: what changed, and is it worse?",
     "promote": "make a version, or a candidate, the latest",
@@ -56,6 +59,7 @@ SETTINGS: dict[str, type[AnySettings]] = {
     "lr-find": LrFindSettings,
     "train": TrainSettings,
     "labels": LabelsSettings,
+    "label": LabelSettings,
     "evaluate": EvaluateSettings,
     "compare": CompareSettings,
     "promote": PromoteSettings,
@@ -85,6 +89,8 @@ def main() -> ExitCode | None:
             _look(settings)
         elif isinstance(settings, LabelsSettings):
             _find_label_errors(settings)
+        elif isinstance(settings, LabelSettings):
+            _label(settings)
         else:
             _export(settings)
     return None
@@ -128,6 +134,14 @@ def _find_label_errors(settings: LabelsSettings) -> None:
     from trainer.label_errors import command  # imports torch
 
     command.labels(settings)
+
+
+def _label(settings: LabelSettings) -> None:
+    _prepare_torch()
+
+    from trainer.labelling import command  # imports torch
+
+    command.label(settings)
 
 
 def _export(settings: ExportSettings) -> None:

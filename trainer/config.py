@@ -16,6 +16,7 @@ from trainer.options import (
     GuardOptions,
     ImageOptions,
     LabelErrorOptions,
+    LabellingOptions,
     LogOptions,
     LookOptions,
     MachineOptions,
@@ -60,6 +61,16 @@ class TrainSettings(
 
 class LabelsSettings(LogOptions, MachineOptions, LabelErrorOptions, FitOptions, RecipeOptions, DataOptions):
     """Find the labels that are most likely wrong, by trainings that each hold a part of the images out."""
+
+
+class LabelSettings(LogOptions, MachineOptions, LabellingOptions, CacheOptions):
+    """Make a page to label captured images on; what it saves is corrections, as --data takes them."""
+
+    @model_validator(mode="after")
+    def _port_has_a_use(self) -> Self:
+        if self.port and not self.serve:
+            raise ValueError("--port is of --serve")
+        return self
 
 
 class ExportSettings(

@@ -88,7 +88,13 @@ def prepare_every_image(settings: LabelsSettings) -> Start:
     """
     epoch_sizes(settings)
     precision = choose_machine(settings, ALONE)
-    split = list_every_image(settings.source, settings.corrections, settings.cache_dir, grouping_of(settings))
+    split = list_every_image(
+        settings.source,
+        settings.corrections,
+        settings.cache_dir,
+        grouping_of(settings),
+        settings.captures,
+    )
     checkpoint, digest = start_from_weights(settings, split.labels)
     check_sizes(settings, checkpoint)
     data = read_every_image(
@@ -203,6 +209,7 @@ def list_images(settings: AnySettings) -> Split:
     return open_source(
         settings.source,
         settings.corrections,
+        captures=settings.captures,
         val_fraction=settings.val_fraction,
         test_fraction=settings.test_fraction,
         seed=settings.seed,

@@ -85,7 +85,7 @@ def _train(
 def _random_split(settings: TrainSettings, groups: GroupsRecord) -> Split:
     """Of all images, with the shares that the split by groups has of each part."""
     source = settings.source
-    every = list_every_image(source, settings.corrections, settings.cache_dir)
+    every = list_every_image(source, settings.corrections, settings.cache_dir, captures=settings.captures)
     images = sum(groups.images.values())
     held, test = (groups.images.get(part, 0) / images for part in ("heldout", "test"))
     return check_split(source, *stratify(source, every.train, held, test, settings.seed))

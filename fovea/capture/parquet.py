@@ -41,6 +41,9 @@ SCHEMA: Final = pa.schema(
         pa.field("reason", _WORD, nullable=False),
         pa.field("run", _WORD),
         pa.field("key", pa.string()),
+        pa.field("shadow_label", _WORD),
+        pa.field("shadow_probability", pa.float32()),
+        pa.field("shadow_version", pa.int32()),
     ]
 )
 LABELS: Final = pa.field("labels", pa.list_(pa.string()))

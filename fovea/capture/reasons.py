@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-Reason = Literal["uniform", "unknown", "abstained", "drifting_class", "small_margin"]
+Reason = Literal["uniform", "unknown", "abstained", "drifting_class", "small_margin", "disagreement"]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 """In their order: of several that hold, the first one is told."""
 
@@ -21,12 +21,20 @@ class Rules:
     """Below it an answer is nearly another one."""
 
     def reason(
-        self, draw: float, *, abstained: bool, unknown: bool | None, is_drifting: bool, is_close: bool
+        self,
+        draw: float,
+        *,
+        abstained: bool,
+        unknown: bool | None,
+        is_drifting: bool,
+        is_close: bool,
+        disagrees: bool = False,
     ) -> Reason | None:
         """None for an answer that nothing speaks for. `draw` is from [0, 1).
 
         Uniform comes first, or its share would miss just those answers that have another reason too; what it
-        takes from the others is a share of them, drawn alike.
+        takes from the others is a share of them, drawn alike. Disagreement with another version comes last:
+        only some answers are compared, and it would take just those from the other reasons.
         """
         if draw < self.share:
             return "uniform"
@@ -36,7 +44,9 @@ class Rules:
             return "abstained"
         if is_drifting:
             return "drifting_class"
-        return "small_margin" if is_close else None
+        if is_close:
+            return "small_margin"
+        return "disagreement" if disagrees else None
 
     def is_close(self, probabilities: npt.NDArray[np.float32], confidence: float) -> bool:
         """`confidence` is the largest of the probabilities, [classes]."""

@@ -35,6 +35,10 @@ class Captured:
     """The scorer's, of which it is an image."""
     key: str | None = None
     """The image's below that run's source."""
+    shadow_label: str | None = None
+    """What another version said of the image, where one answered it too."""
+    shadow_probability: float | None = None
+    shadow_version: int | None = None
     labels: tuple[str, ...] | None = None
     """Of a multi-label model: those that were selected, the most probable first; `label` is the most probable
     one of all then, and `margin` how near to its threshold the label is that is nearest to it."""

@@ -1,6 +1,6 @@
 """How classify.proto describes the model that is served."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fovea.model.bundle import EMBEDDING, BundleContract
 from fovea.model.measured import LabelMetrics, LabelScore
@@ -8,8 +8,10 @@ from fovea.v1 import classify_pb2 as pb
 from server.models.model import Model
 
 
-def model_description(model: Model, names: Iterable[str] = ()) -> pb.GetModelResponse:
-    """`names` are those of all models that there are."""
+def model_description(
+    model: Model, names: Iterable[str] = (), versions: Sequence[int] = ()
+) -> pb.GetModelResponse:
+    """`names` are those of all models that there are, `versions` those of this one that are loaded."""
     contract = model.contract
     described = pb.GetModelResponse(
         model=model.identity,
@@ -17,7 +19,7 @@ def model_description(model: Model, names: Iterable[str] = ()) -> pb.GetModelRes
         preprocess=preprocess_description(contract),
         metrics=_metrics(model),
         abstain_threshold=contract.abstain_threshold,
-        loaded_versions=[contract.version],
+        loaded_versions=versions or (contract.version,),
         provider=model.provider,
         precision=model.precision,
         models=sorted(names),

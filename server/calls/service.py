@@ -129,7 +129,7 @@ class ClassifierService(ClassifierServicer):
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         async with self._call("GetModel", request, context, deadline_of(context)):
             model = self._models.choose(request.model_version, request.model)
-            return model_description(model, self._models.names)
+            return model_description(model, self._models.names, self._models.versions(request.model))
 
     async def _classify(
         self, request: OneImage, deadline: float | None, default_priority: Priority

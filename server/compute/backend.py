@@ -20,7 +20,7 @@ from server.queue.worker import Computed
 class WorkItem:
     """One image on its way to the model, and what is wanted of it."""
 
-    __slots__ = ("_outcome", "content", "decode_s", "file", "is_crop", "place", "wants")
+    __slots__ = ("_outcome", "came", "content", "decode_s", "is_crop", "place", "wants")
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class WorkItem:
         """
         self.place = place
         self.content = content
-        self.file: bytes | memoryview | None = None
-        """The encoded image, of one that may be captured: its content is given up when it is decoded."""
+        self.came: bytes | memoryview | None = None
+        """The content, of one that is of use when it is answered: it is given up when it is decoded."""
         self.is_crop = is_crop
         self.wants = wants
         self.decode_s = 0.0

@@ -72,19 +72,27 @@ def shared_engine(settings: ServeSettings) -> Shared:
     return Shared(Pool(_cores(settings), CPU_BATCH_S, settings.model_memory_bytes))
 
 
-async def open_engine(bundle: ModelBundle, settings: ServeSettings, shared: Shared | None = None) -> Engine:
-    """Takes seconds. `shared` is of a server of several models.
+async def open_engine(
+    bundle: ModelBundle,
+    settings: ServeSettings,
+    shared: Shared | None = None,
+    device: "threading.Lock | None" = None,
+    *,
+    is_spare: bool = False,
+) -> Engine:
+    """Takes seconds. `shared` is of a server of several models, `device` a GPU's of several versions.
 
+    Its processes compute only where nothing else would, if it `is_spare`, which none is that is shared.
     Raises BundleInvalid, or Unavailable for a provider that does not come up.
     """
-    open_on_cpu = partial(_open_in, shared.pool) if shared else _open_on_cpu
+    open_on_cpu = partial(_open_in, shared.pool) if shared else partial(_open_on_cpu, is_spare)
     if settings.provider == "cpu" or (
         settings.provider == "auto" and CUDA not in ort.get_available_providers()
     ):
         return await open_on_cpu(bundle, settings)
-    device = shared.device if shared else threading.Lock()
+    held = shared.device if shared else device or threading.Lock()
     try:
-        engine = await in_background(lambda: _open_on_gpu(bundle, settings, device))
+        engine = await in_background(lambda: _open_on_gpu(bundle, settings, held))
     except Unavailable as error:
         if settings.provider != "auto":
             raise
@@ -121,12 +129,14 @@ async def _open_in(pool: Pool, bundle: ModelBundle, settings: ServeSettings) -> 
     return replace(engine, others=pool.contention(slot))
 
 
-async def _open_on_cpu(bundle: ModelBundle, settings: ServeSettings) -> Engine:
+async def _open_on_cpu(is_spare: bool, bundle: ModelBundle, settings: ServeSettings) -> Engine:
     """A process for each core: none shares an interpreter lock with another, or with the event loop."""
     cores = _cores(settings)
     await in_background(remove_abandoned)
     folder = _private_folder()
     first_settings = _process_settings(bundle, settings, cores, folder)
+    if is_spare:  # an image that takes all cores would take those of others
+        first_settings = replace(first_settings, is_spare=True, wide_threads=1)
     workers = [ProcessWorker(first_settings)]
     try:
         # Alone at first: a bad model is found once, and nothing disturbs its clock.

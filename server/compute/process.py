@@ -39,7 +39,7 @@ from server.compute import template, wire
 from server.compute.arenas import Arenas
 from server.compute.backend import CpuBackend, Decoder
 from server.compute.forking import fork_on_request
-from server.compute.own_end import end_with_the_server, name_itself
+from server.compute.own_end import end_with_the_server, give_way, name_itself
 from server.compute.own_memory import own_anonymous_bytes
 from server.compute.precision import choose_precision
 from server.compute.start_up import ProcessReady, ProcessRefusal, ProcessSettings, to_json
@@ -93,6 +93,8 @@ def _answer_set_up(settings: ProcessSettings, arenas: Arenas, backends: dict[int
         backends[settings.slot], ready = _set_up(settings)
     except Exception as error:  # what a model that is not ours makes its runtime raise is not known
         return wire.frame(wire.REFUSED, to_json(ProcessRefusal.of(error)))
+    if settings.is_spare:
+        give_way()
     ready = replace(
         ready,
         reads_arenas=bool(settings.descriptors) and arenas.can_be_read,

@@ -24,6 +24,9 @@ HANGS_AFTER_S: Final = 30.0
 HANGS_AFTER_TIMES: Final = 20
 """A batch that takes longer than both, the latter by what was expected, is taken for one that never ends."""
 
+SPARE_HANGS_AFTER_S: Final = 600.0
+"""Of a process that computes only where nothing else would: it may wait for long."""
+
 SEND_BUFFER_BYTES: Final = 1024 * 1024
 """A batch of photographs; the kernel may allow less."""
 OPEN_WITHIN_S: Final = 600.0
@@ -131,7 +134,8 @@ class ProcessWorker:
             self._overdue.cancel()
             self._overdue = None
         if batch is not None:
-            limit_s = max(HANGS_AFTER_S, HANGS_AFTER_TIMES * batch.expected_s)
+            least_s = SPARE_HANGS_AFTER_S if self._settings.is_spare else HANGS_AFTER_S
+            limit_s = max(least_s, HANGS_AFTER_TIMES * batch.expected_s)
             self._overdue = asyncio.get_running_loop().call_later(limit_s, self._hangs)
 
     def _hangs(self) -> None:

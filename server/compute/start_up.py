@@ -41,6 +41,8 @@ class ProcessSettings:
     measures for all."""
     slot: int = 0
     """The model's number in a process that has several."""
+    is_spare: bool = False
+    """It is to compute only where nothing else would."""
 
     @classmethod
     def from_json(cls, content: bytes) -> "ProcessSettings":

@@ -22,6 +22,7 @@ answer    number uint64, batch_size and best uint32, abstained and what is there
 refused   number uint64, and the error in JSON
 gone      number: the image whose caller left is not read any more
 model     JSON: a version that is live from now on, its model's name and its generation
+second    JSON: name of a model, and the version that is beside its current one from now on, or null
 added     the name of a model, of which a version may follow
 removed   the name of a model that is served no more
 ready     JSON: whether health is to say that all are ready, and the names of the models that are
@@ -38,7 +39,7 @@ from typing import Any, Final
 IMAGE, LEFT, CALL, LIVE, HEARD, UNUSED, ASK = b"I", b"L", b"C", b"V", b"H", b"U", b"?"
 OPENED, DRAINED = b"O", b"d"
 ANSWER, REFUSED, GONE, MODEL, READY, DRAIN, REPLY = b"A", b"X", b"G", b"M", b"R", b"D", b"!"
-ADDED, REMOVED = b"N", b"Z"
+ADDED, REMOVED, SECOND = b"N", b"Z", b"2"
 SET_UP: Final = b"S"
 """The first frame that a front gets; two descriptors come with it, the arena's and the page's."""
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from typing import Any, Final
 
 from fovea.errors import FoveaError, Unavailable
@@ -14,12 +13,12 @@ from server.compute.restarts import Restarts
 from server.fronts import frames
 from server.fronts.frames import Link
 from server.fronts.images import FrontImages
+from server.fronts.lent import Lent
 from server.fronts.process import SetUp
 from server.fronts.server import Server
 from server.fronts.start import end_front, start_front
-from server.fronts.told import LiveModel, error_from_json, error_to_json
+from server.fronts.told import ToldSecond, error_from_json, error_to_json
 from server.models.model import CallTimes
-from server.models.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,7 @@ class Front:
         self._link: Link | None = None
         self._process: Child | None = None
         self._images: FrontImages | None = None
-        self._uses: dict[int, ExitStack] = {}
-        self._models: dict[int, ServedModel] = {}
+        self._lent = Lent(server.models)
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._drained: asyncio.Future[bool] | None = None
         self._told = asyncio.Condition()
@@ -71,10 +69,10 @@ class Front:
     async def open(self) -> None:
         """Returns when it answers calls. Raises Unavailable, or what it found."""
         self._opened = self._loop.create_future()
-        self._uses, self._models = {}, {}
+        self._lent = Lent(self._server.models)
         self._live_generation = self._unheard = 0
         try:
-            self._images = images = self._server.open_images(self._models)
+            self._images = images = self._server.open_images(self._lent.models)
             page = self._server.page_descriptor()
             ours, self._process = start_front(self._set_up, images.descriptor, page)
             link = Link(self._received, self._lost)
@@ -84,6 +82,8 @@ class Front:
                 self.tell_addition(name)
             for name in sorted(self._server.generations, key=self._server.generations.__getitem__):
                 self.tell_model(name)
+            for name in self._server.seconds:
+                self.tell_second(name)
             self.tell_health()
             await asyncio.wait_for(asyncio.shield(self._opened), OPENS_WITHIN_S)
             self._begin(self._ask_again_and_again(link))
@@ -99,12 +99,17 @@ class Front:
     def tell_model(self, name: str) -> None:
         """It may use the current version until it says that it does not."""
         generation = self._server.generations[name]
-        if self._link is None or generation in self._uses:
+        if self._link is None or generation in self._lent.models:
             return
-        self._uses[generation] = use = ExitStack()
-        self._models[generation] = model = use.enter_context(self._server.models.use(0, name))
-        self._link.send(frames.MODEL, LiveModel.of(name, generation, model).model_dump_json().encode())
+        self._link.send(frames.MODEL, self._lent.lend(name, generation).model_dump_json().encode())
         self._begin(self.has_heard())
+
+    def tell_second(self, name: str) -> None:
+        """Likewise of the version beside the current one; or there is none any more."""
+        if self._link is not None:
+            second = self._server.seconds.get(name)
+            told = ToldSecond(name=name, live=self._lent.lend(name, *second) if second else None)
+            self._link.send(frames.SECOND, told.model_dump_json().encode())
 
     def tell_addition(self, name: str) -> None:
         """There is such a model, whether a version of it is loaded or not."""
@@ -182,8 +187,8 @@ class Front:
     def _called(self, content: memoryview) -> None:
         generation, is_answered, began_ms, *seconds = frames.OF_CALL.unpack_from(content)
         name = bytes(content[frames.OF_CALL.size :]).decode()
-        if generation in self._models:
-            self._models[generation].count_call(name, CallTimes(bool(is_answered), began_ms, *seconds))
+        if generation in self._lent.models:
+            self._lent.models[generation].count_call(name, CallTimes(bool(is_answered), began_ms, *seconds))
 
     def _has_gone_live(self, content: memoryview) -> None:
         (self._live_generation,) = frames.NUMBER.unpack(content)
@@ -199,9 +204,7 @@ class Front:
 
     def _uses_no_more(self, content: memoryview) -> None:
         (generation,) = frames.NUMBER.unpack(content)
-        self._models.pop(generation, None)
-        if use := self._uses.pop(generation, None):
-            use.close()
+        self._lent.give_back(generation)
 
     def _asked(self, content: memoryview) -> None:
         self._begin(self._answer(frames.from_json(content)))
@@ -209,7 +212,7 @@ class Front:
     async def _answer(self, asked: dict[str, Any]) -> None:
         reply: dict[str, Any] = {"number": asked["number"]}
         try:
-            version = self._models.get(asked["generation"])
+            version = self._lent.models.get(asked["generation"])
             reply["value"] = await self._server.asked(asked["what"], version, asked["name"])
         except Exception as error:
             reply["error"] = error_to_json(error)
@@ -245,9 +248,7 @@ class Front:
         self._link = None
         if self._images is not None:
             self._images.end()
-        for use in self._uses.values():
-            use.close()
-        self._uses, self._models = {}, {}
+        self._lent.give_all_back()
         self._server.ended(self.number)
         self._begin(self._tell_who_waits())
 

@@ -36,8 +36,9 @@ class Fronts:
         self._settings = settings
         self.models = models
         models.on_swap, models.on_removal = self._swapped, self._removed
-        models.on_addition = self._added
+        models.on_addition, models.on_second = self._added, self._second_changed
         self.generations: dict[str, int] = {}
+        self.seconds: dict[str, tuple[int, int]] = {}
         self._counted = itertools.count(1)
         self._watchers = watchers
         self.health = health
@@ -146,11 +147,20 @@ class Fronts:
         for front in self._fronts:
             front.tell_model(name)
 
+    def _second_changed(self, name: str) -> None:
+        second = self.models.folder(name).second
+        self.seconds.pop(name, None)
+        if second is not None:
+            self.seconds[name] = next(self._counted), second.contract.version
+        for front in self._fronts:
+            front.tell_second(name)
+
     def _added(self, name: str) -> None:
         for front in self._fronts:
             front.tell_addition(name)
 
     def _removed(self, name: str) -> None:
         self.generations.pop(name, None)
+        self.seconds.pop(name, None)
         for front in self._fronts:
             front.tell_removal(name)

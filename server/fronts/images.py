@@ -135,7 +135,7 @@ class FrontImages:
 
     def _answer(self, number: int, model: ServedModel, queued: Queued) -> None:
         result = queued.answer.result()
-        classified = model.counted(result, queued.payload.wants, queued.payload.file)
+        classified = model.counted(result, queued.payload)
         head = frames.OF_ANSWER.pack(
             number,
             classified.batch_size,

@@ -36,7 +36,7 @@ from server.fronts.frames import Link
 from server.fronts.idle import IdleSelector
 from server.fronts.page import Page, SharedCallMetrics, SharedLedger
 from server.fronts.remote import Owner, RemoteModel, RemoteVersions
-from server.fronts.told import LiveModel, error_to_json
+from server.fronts.told import LiveModel, ToldSecond, error_to_json
 from server.models.catalogue import Catalogue
 from server.models.folders import name_of
 from server.net.health import Health
@@ -161,6 +161,8 @@ class Front:
             self._owner.send(frames.HEARD)
         elif kind == frames.MODEL:
             self._begin(self._take_live(LiveModel.model_validate_json(bytes(content))))
+        elif kind == frames.SECOND:
+            self._begin(self._take_second(ToldSecond.model_validate_json(bytes(content))))
         elif kind == frames.ADDED:
             self._models.folder(bytes(content).decode())
         elif kind == frames.REMOVED:
@@ -179,6 +181,14 @@ class Front:
         loaded.swap(RemoteModel(live, self._owner))
         self._show_readiness()
         self._owner.send(frames.LIVE, frames.NUMBER.pack(live.generation))
+        await loaded.close_replaced()
+
+    async def _take_second(self, told: ToldSecond) -> None:
+        """As `_take_live`, of the version beside the current one."""
+        loaded = self._models.folder(told.name)
+        loaded.drop_second()
+        if told.live is not None:
+            loaded.put_second(RemoteModel(told.live, self._owner))
         await loaded.close_replaced()
 
     async def _remove(self, name: str) -> None:

@@ -14,6 +14,8 @@ class Server(Protocol):
     models: Catalogue[ServedModel]
     generations: dict[str, int]
     """Of the models' current versions, by their names."""
+    seconds: dict[str, tuple[int, int]]
+    """Generation and number of the version beside the current one, of the models that have one."""
 
     @property
     def generation(self) -> int:

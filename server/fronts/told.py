@@ -75,5 +75,13 @@ class LiveModel(BaseModel, frozen=True):
         )
 
 
+class ToldSecond(BaseModel, frozen=True):
+    """What is beside the current version of a model."""
+
+    name: str
+    live: LiveModel | None = None
+    """None: nothing."""
+
+
 FIGURES: Final = TypeAdapter(ModelFigures)
 """Tells figures, and reads them."""

@@ -30,6 +30,7 @@ from server.background import in_background
 from server.config import ServeSettings
 from server.models.model import Classified
 from server.models.told_answers import answers_of
+from server.rollout.shadow import ShadowAnswer
 from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import Metrics
 
@@ -54,6 +55,7 @@ class Answer(NamedTuple):
     unknown: bool | None
     answered_at: datetime
     by: "ModelCaptures"
+    shadow: ShadowAnswer | None
 
 
 class Captures:
@@ -217,10 +219,10 @@ class ModelCaptures:
         self._drift = drift
         self._drifting: frozenset[int] = frozenset()
 
-    def offer(self, content: Content, answer: Classified) -> None:
-        """An image's file, and what was answered. Raises nothing: its call has its answer already."""
+    def offer(self, content: Content, answer: Classified, shadow: ShadowAnswer | None = None) -> None:
+        """An image's file, and what was answered, once. Raises nothing: its call has its answer already."""
         try:
-            self._offer(content, answer)
+            self._offer(content, answer, shadow)
         except Exception as error:
             self._captures.lose(error)
 
@@ -228,7 +230,7 @@ class ModelCaptures:
         """From any thread."""
         self._drifting = frozenset(self._drift.drifting())
 
-    def _offer(self, content: Content, answer: Classified) -> None:
+    def _offer(self, content: Content, answer: Classified, shadow: ShadowAnswer | None) -> None:
         """Copies the file at most: that of a call is kept where it lies."""
         distance = answer.details.distance if answer.details else None
         unknown = None
@@ -240,12 +242,14 @@ class ModelCaptures:
             unknown=unknown,
             is_drifting=self._answers.is_any(answer, self._drifting),
             is_close=self._answers.is_close(answer),
+            disagrees=shadow is not None and shadow.label != self._labels[answer.best],
         )
-        self._captures.offer(
-            reason,
-            len(content),
-            lambda: Answer(_to_keep(content), _alone(answer), distance, unknown, datetime.now(UTC), self),
-        )
+
+        def make() -> Answer:
+            kept, now = to_keep(content), datetime.now(UTC)
+            return Answer(kept, _alone(answer), distance, unknown, now, self, shadow)
+
+        self._captures.offer(reason, len(content), make)
 
     def row(self, answer: Answer, reason: str, *, with_image: bool) -> Captured:
         """From any thread."""
@@ -269,6 +273,9 @@ class ModelCaptures:
             answered_at=answer.answered_at,
             reason=reason,
             labels=self._answers.selected(classified.probabilities),
+            shadow_label=answer.shadow.label if answer.shadow else None,
+            shadow_probability=answer.shadow.probability if answer.shadow else None,
+            shadow_version=answer.shadow.version if answer.shadow else None,
         )
 
     def _best(self, probabilities: npt.NDArray[np.float32]) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -285,7 +292,7 @@ def _alone(answer: Classified) -> Classified:
     return answer._replace(probabilities=answer.probabilities.copy(), details=None)
 
 
-def _to_keep(content: Content) -> Content:
+def to_keep(content: Content) -> Content:
     """The image itself where little else is kept with it; a copy of one in a large call, or in memory that
     others will write to."""
     if isinstance(content, bytes):

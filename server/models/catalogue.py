@@ -7,8 +7,8 @@ from typing import Final, Generic, TypeVar
 
 from server.errors import FieldInvalid, ModelUnknown, NoModelReady
 from server.models.folders import shown
+from server.models.loaded_models import LoadedModels
 from server.models.model import Model, Models
-from server.models.served_model import LoadedModels
 
 M = TypeVar("M", bound=Model)
 
@@ -26,6 +26,8 @@ class Catalogue(Generic[M]):
         self._look = asyncio.Event()
         self.on_swap: Callable[[str], None] = lambda name: None
         """Is told the name of a model of which another version is the current one."""
+        self.on_second: Callable[[str], None] = lambda name: None
+        """Is told the name of a model of which another version is beside the current one, or none."""
         self.on_addition: Callable[[str], None] = lambda name: None
         """Is told the name of a model that there was not before."""
         self.on_removal: Callable[[str], None] = lambda name: None
@@ -53,7 +55,7 @@ class Catalogue(Generic[M]):
 
     def for_calls(self, *, several: bool) -> Models:
         """What calls choose from: where there is but one model, that needs no choice."""
-        return self if several else next(iter(self._models.values()))
+        return self if several else next(iter(self._models.values())).choice
 
     def count(self) -> int:
         return len(self._models)
@@ -62,6 +64,7 @@ class Catalogue(Generic[M]):
         """A model of which no version is loaded yet."""
         loaded: LoadedModels[M] = LoadedModels(name, self._look)
         loaded.on_swap = lambda: self.on_swap(name)
+        loaded.on_second = lambda: self.on_second(name)
         self._models[name] = loaded
         self.on_addition(name)
         return loaded
@@ -87,13 +90,17 @@ class Catalogue(Generic[M]):
                 return loaded
         raise ModelUnknown(f"there is no model {shown(wanted)}; there are {self._known()}")
 
+    def versions(self, name: str = "") -> tuple[int, ...]:
+        """See `Models`."""
+        return self.named(name).choice.versions()
+
     def choose(self, version: int, name: str = "") -> M:
         """See `Models`."""
-        return self.named(name).choose(version)
+        return self.named(name).choice.choose(version)
 
     def use(self, version: int, name: str = "") -> AbstractContextManager[M]:
         """See `Models`."""
-        return self.named(name).use(version)
+        return self.named(name).choice.use(version)
 
     def may_be_ready(self) -> None:
         """Has whoever follows `readiness` look again."""

@@ -90,6 +90,9 @@ class Models(Protocol):
     def live(self) -> Sequence[Model]:
         """The current version of each that has one."""
 
+    def versions(self, name: str = "") -> tuple[int, ...]:
+        """The numbers of those that are loaded, the current one first. Raises ModelUnknown, FieldInvalid."""
+
     def choose(self, version: int, name: str = "") -> Model:
         """To be described. Raises ModelUnknown, FieldInvalid, NoModelReady, VersionNotLoaded."""
 

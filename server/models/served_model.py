@@ -1,4 +1,4 @@
-"""A model that is served, with its queue and statistics, and which one answers as versions come and go."""
+"""A version that is served, with its queue and statistics, and which version answers a call."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from server.compute.engine import Engine
 from server.compute.wants import DISTANCE, details_of
 from server.config import ServeSettings
 from server.errors import ModelUnknown, NoModelReady, VersionNotLoaded
+from server.models.afterwards import Afterwards
 from server.models.captures import Captures
 from server.models.distances import MeasuredDistances
 from server.models.folders import named, shown
@@ -23,6 +24,7 @@ from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model
 from server.models.multi_label import selected_counts_of
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
+from server.rollout.shadow import Shadow
 from server.telemetry.drift import KINDS, TENTHS, AccuracyGauge, drift_gauges
 from server.telemetry.exemplars import EXEMPLAR
 from server.telemetry.model_metrics import ModelMetrics
@@ -40,6 +42,7 @@ class ServedModel:
         metrics: ModelMetrics,
         name: str = "",
         captures: Captures | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         """Is called in the event loop that will serve it. `name` is another than its contract's."""
         self.bundle = engine.bundle
@@ -58,7 +61,8 @@ class ServedModel:
         self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
         classes = self.statistics.drifts["classes"]
         self._selected_counts = selected_counts_of(metrics, self.contract, classes)
-        self._captures = captures.of_model(self.contract, self.identity, classes) if captures else None
+        own_captures = captures.of_model(self.contract, self.identity, classes) if captures else None
+        self._afterwards = Afterwards(self.contract, own_captures, shadow) if captures or shadow else None
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch, others=engine.others
         )
@@ -75,14 +79,14 @@ class ServedModel:
         self.watch(item)
         if self._ahead is not None:
             await self.decode_ahead(item, deadline, priority)
-        return self.counted(await self.batcher.classify(item, deadline, priority), item.wants, item.file)
+        return self.counted(await self.batcher.classify(item, deadline, priority), item)
 
     def watch(self, item: WorkItem) -> None:
-        """Of some images the distance is wanted for the metrics; any may be captured that comes as a file."""
+        """Of some images the distance is wanted for the metrics; any may be captured, or answered again."""
         if self._distances.is_sampled and self._distances.draw():
             item.wants |= DISTANCE
-        if self._captures is not None and not item.is_crop:
-            item.file = item.content
+        if self._afterwards is not None:
+            self._afterwards.remember(item)
 
     @property
     def decodes_ahead(self) -> bool:
@@ -95,13 +99,9 @@ class ServedModel:
             self.batcher.check_deadline(deadline, priority)
             await self._ahead.decode(item, deadline)
 
-    def counted(
-        self, answer: ItemResult, wants: int = 0, file: bytes | memoryview | None = None
-    ) -> Classified:
-        """What the queue gave of an image that wanted these, as its caller gets it.
-
-        `file` is its encoded bytes where they may be captured.
-        """
+    def counted(self, answer: ItemResult, item: WorkItem) -> Classified:
+        """What the queue gave of an image, as its caller gets it."""
+        wants = item.wants
         details = details_of(answer.row, wants, len(self.contract.labels)) if wants else None
         probabilities = details.probabilities if details else answer.row
         best = int(probabilities.argmax())
@@ -119,8 +119,8 @@ class ServedModel:
             self._distances.count(details.distance)
         took = answer.decode_s, answer.queue_s, answer.compute_s
         classified = Classified(probabilities, best, abstained, answer.batch_size, *took, details)
-        if self._captures is not None and file is not None:
-            self._captures.offer(file, classified)
+        if self._afterwards is not None and item.came is not None:
+            self._afterwards.answered(item, item.came, classified)
         return classified
 
     @property
@@ -158,39 +158,23 @@ class ServedModel:
             self._ahead.close()
 
 
-class LoadedModels(Generic[M]):
-    """The versions of one model that can be asked for: none while the first one loads, then the current one.
+class Choice(Generic[M]):
+    """The versions of one model that a call may be for: none while the first one loads, then the current one.
 
-    Where there is no other model, see `Models`. Lives in one event loop, in which a swap is between two
-    requests.
+    See `Models`. Lives in one event loop, in which a change is between two requests; it is `LoadedModels`'.
     """
 
-    def __init__(self, name: str = "", look: asyncio.Event | None = None) -> None:
-        """`name` is that of their folder; `look` is set when they may be ready now, or not any more."""
-        self._name = name
-        self._current: _Loaded[M] | None = None
-        self._replaced: _Loaded[M] | None = None
-        self._look = look or asyncio.Event()
-        self.on_swap: Callable[[], None] = lambda: None
-        """Is told when another model is the current one, before any request goes to it."""
+    def __init__(self, folder: str = "") -> None:
+        """`folder` is the name of the folder of versions."""
+        self._folder = folder
+        self.current: Loaded[M] | None = None
+        self.second: Loaded[M] | None = None
+        """Beside it, for who names it."""
 
     @property
     def name(self) -> str:
         """The model's."""
-        return self._current.model.contract.name if self._current else self._name
-
-    @property
-    def current(self) -> M | None:
-        return self._current.model if self._current else None
-
-    def may_be_ready(self) -> None:
-        """Has whoever follows `readiness` look again."""
-        self._look.set()
-
-    @property
-    def queued(self) -> int:
-        """Images that wait to be computed by the current model."""
-        return self._current.model.queued if self._current else 0
+        return self.current.model.contract.name if self.current else self._folder
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -200,7 +184,11 @@ class LoadedModels(Generic[M]):
     @property
     def live(self) -> Sequence[M]:
         """See `Models`."""
-        return [self._current.model] if self._current else []
+        return [self.current.model] if self.current else []
+
+    def versions(self, name: str = "") -> tuple[int, ...]:
+        """See `Models`."""
+        return tuple(loaded.model.contract.version for loaded in (self.current, self.second) if loaded)
 
     def choose(self, version: int, name: str = "") -> M:
         """See `Models`."""
@@ -210,47 +198,22 @@ class LoadedModels(Generic[M]):
         """See `Models`."""
         return self._find(version, name)
 
-    def swap(self, model: M) -> None:
-        """Requests from here on go to this model. The one before is `close_replaced`'s."""
-        self._current, self._replaced = _Loaded(model), self._current
-        model.on_workers_changed = self.may_be_ready
-        self.may_be_ready()
-        self.on_swap()
-
-    async def close_replaced(self) -> None:
-        """Closes the model before the current one, once the requests that it has are answered."""
-        if self._replaced:
-            await self._replaced.unused.wait()
-            await self._replaced.model.close()
-            self._replaced = None
-
-    async def close_unused(self) -> None:
-        """Closes every model, once the requests that it has are answered; there come no more."""
-        await self.close_replaced()
-        if self._current:
-            await self._current.unused.wait()
-            await self._current.model.close()
-            self._current = None
-
-    async def close(self) -> None:
-        """Closes every model, whatever it still has to do."""
-        models = [loaded.model for loaded in (self._replaced, self._current) if loaded]
-        await asyncio.gather(*(model.close() for model in models), return_exceptions=True)
-
-    def _find(self, version: int, name: str) -> "_Loaded[M]":
-        if name and name not in (self.name, self._name):
+    def _find(self, version: int, name: str) -> "Loaded[M]":
+        if name and name not in (self.name, self._folder):
             raise ModelUnknown(f"there is no model {shown(name)}; there is {self.name!r}")
-        if self._current is None:
+        if self.current is None:
             raise NoModelReady("no model is ready yet")
-        loaded = self._current.model.contract.version
         # Not the replaced one either: whether it has finished yet is chance, and it would never finish if
         # callers went on asking for it.
-        if version not in (0, loaded):
-            raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
-        return self._current
+        if version in (0, self.current.model.contract.version):
+            return self.current
+        if self.second is not None and version == self.second.model.contract.version:
+            return self.second
+        loaded = ", ".join(map(str, self.versions()))
+        raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
 
 
-class _Loaded(Generic[M]):
+class Loaded(Generic[M]):
     """A model and the number of requests that use it, each in a block of its own."""
 
     def __init__(self, model: M) -> None:

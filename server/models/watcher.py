@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from server.errors import FolderUnreachable, NoModelReady, VersionRefused
 from server.models.captures import Captures
 from server.models.demand import Demand
 from server.models.following import Candidate, VersionSearch
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.loaded_models import LoadedModels
+from server.models.second_version import SecondVersion
+from server.models.served_model import ServedModel
+from server.models.shadow_following import ShadowFollowing
+from server.rollout.wanted import rollout_of
 from server.telemetry.model_metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
@@ -38,7 +43,8 @@ class Watcher:
     """Keeps the latest good version of a model current, or the one that --model-version names.
 
     Loads one version at a time, and only when the last one that was replaced is closed: there are never
-    more than two in memory. Lives in the event loop that serves; what takes long is done in threads.
+    more than two in memory, or three where a second version is beside the current one. Lives in the event
+    loop that serves; what takes long is done in threads.
     """
 
     def __init__(
@@ -65,6 +71,15 @@ class Watcher:
         self._wake = asyncio.Event()
         self._tries_refused_again = False
         self._demand = Demand(self._wake.set)
+        self._device = threading.Lock()
+        self._second: SecondVersion[ServedModel] = SecondVersion(
+            self._search.folder, models, metrics, self._open, self._close_replaced, self._facts
+        )
+        self._shadow: ShadowFollowing | None = None
+        if settings.shadow is not None:
+            self._shadow = ShadowFollowing(
+                self._search.folder, settings, models, metrics, self._device, self._facts
+            )
 
     async def load_first(self, announce_waiting: Callable[[], None]) -> None:
         """Returns when there is a current model; with --wait-for-model, however long that takes.
@@ -87,9 +102,11 @@ class Watcher:
 
     async def follow(self) -> None:
         """Serves each version that becomes the latest from then on; a pinned one is only looked after."""
+        await self.look_at_second()
         while True:
             await self._next_look()
             await self.look()
+            await self.look_at_second()
 
     def refused(self) -> dict[int, str]:
         """The versions that might be served next but were refused, and why, as callers may know it."""
@@ -133,11 +150,35 @@ class Watcher:
         if self._tries_refused_again:
             self._tries_refused_again = False
             self._search.refused.clear()
+            self._second.try_again()
+            if self._shadow is not None:
+                self._shadow.try_again()
+
+    async def look_at_second(self) -> None:
+        """Has the version beside the current one that a rollout wants. Nothing that goes wrong is raised."""
+        await self._second.look(rollout_of(self._settings))
+        if self._shadow is not None:
+            await self._shadow.look()
+
+    def end_shadow(self) -> None:
+        """Nothing is answered a second time from here on."""
+        if self._shadow is not None:
+            self._shadow.shadow.use(None)
+
+    async def close(self) -> None:
+        """Ends what answers nobody; the others are the models'."""
+        if self._shadow is not None:
+            await self._shadow.close()
 
     async def _look(self) -> None:
         tried: set[int] = set()
         while (candidate := await in_background(partial(self._next, tried))) is not None:
             tried.add(candidate.version)
+            second = self._models.second
+            if second is not None and second.contract.version == candidate.version:
+                self._second.is_promoted(candidate.version)
+                await self._go_live(second)
+                return
             try:
                 model = await self._open(candidate.version)
             except Unavailable:
@@ -177,8 +218,9 @@ class Watcher:
         logger.debug("a version is fetched and verified", extra=self._facts(version))
         try:
             if among is None:
-                engine, name = await open_engine(bundle, settings), ""
-                return ServedModel(engine, settings, self._metrics, name, self._captures)
+                engine, name = await open_engine(bundle, settings, device=self._device), ""
+                shadow = self._shadow.shadow if self._shadow else None
+                return ServedModel(engine, settings, self._metrics, name, self._captures, shadow)
             async with among.turn:
                 engine = await open_engine(bundle, settings, among.shared)
                 return ServedModel(engine, settings, self._metrics, among.name, self._captures)
@@ -187,7 +229,7 @@ class Watcher:
             raise
 
     async def _go_live(self, model: ServedModel) -> None:
-        before = self._models.current.bundle if self._models.current else None
+        before = self._models.current
         self._models.swap(model)
         figures = model.statistics
         self._metrics.show_model(
@@ -203,9 +245,12 @@ class Watcher:
             self._metrics.reloads.labels("swapped").inc()
             facts = self._facts(model.contract.version) | {"provider": model.provider}
             logger.info("new version is live", extra=facts)
-            await self._models.close_replaced()
-            logger.info("replaced version is closed", extra=self._facts(before.contract.version))
-            await self._drop_cached(before)
+            await self._close_replaced(before)
+
+    async def _close_replaced(self, model: ServedModel) -> None:
+        await self._models.close_replaced()
+        logger.info("replaced version is closed", extra=self._facts(model.contract.version))
+        await self._drop_cached(model.bundle)
 
     def _facts(self, version: int) -> dict[str, Any]:
         """For the log."""

@@ -16,7 +16,8 @@ from server.errors import ModelUnknown
 from server.models.captures import Captures
 from server.models.catalogue import Catalogue
 from server.models.folders import name_of
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import ServedModel
 from server.models.watcher import Among, Watcher
 from server.telemetry.metrics import Metrics
 
@@ -94,6 +95,11 @@ class Watchers:
         """See `Versions`."""
         await self._named(name).look_on_demand()
 
+    def end_shadow(self) -> None:
+        """Nothing is answered a second time from here on; what was is to be captured."""
+        for watcher in self._watchers.values():
+            watcher.end_shadow()
+
     async def stop(self) -> None:
         """Nothing is looked at any more; what is being loaded is given up."""
         tasks = [*self._following.values(), *self._removing]
@@ -102,7 +108,8 @@ class Watchers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def close(self) -> None:
-        """Ends what computes for several models, once they are closed."""
+        """Ends what computes for several models, once they are closed, and the shadow."""
+        await asyncio.gather(*(watcher.close() for watcher in self._watchers.values()))
         if self._shared is not None:
             await self._shared.pool.close()
 

@@ -1,6 +1,6 @@
 """How the protocol describes the server, the model under its two names, and what it has computed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from fovea.oip import open_inference_pb2 as pb
@@ -26,12 +26,12 @@ def server_metadata() -> pb.ServerMetadataResponse:
     return pb.ServerMetadataResponse(name=SERVER_NAME, version=SERVER_VERSION, extensions=EXTENSIONS)
 
 
-def model_metadata(model: Model, alias: ModelAlias) -> pb.ModelMetadataResponse:
+def model_metadata(model: Model, alias: ModelAlias, versions: Iterable[int]) -> pb.ModelMetadataResponse:
     contract = model.contract
     tensor = pb.ModelMetadataResponse.TensorMetadata
     return pb.ModelMetadataResponse(
         name=alias.name,
-        versions=[str(contract.version)],
+        versions=[str(version) for version in versions],
         platform=PLATFORM,
         inputs=[tensor(name=alias.input, datatype=alias.datatype, shape=(-1, *alias.dims))],
         outputs=[
@@ -99,14 +99,14 @@ def model_statistics(figures: ModelFigures, version: int, alias: ModelAlias) -> 
 
 
 def index_entries(
-    names: tuple[str, str], current: int | None, refused: Mapping[int, str], is_ready: bool
+    names: tuple[str, str], loaded: Iterable[int], refused: Mapping[int, str], is_ready: bool
 ) -> Iterator[pb.RepositoryIndexResponse.ModelIndex]:
     """Each version that is served, or that could not be, under both names."""
     entry = pb.RepositoryIndexResponse.ModelIndex
     for name in names:
-        if current is not None:
+        for version in loaded:
             state, reason = ("READY", "") if is_ready else ("UNAVAILABLE", "the model is not ready")
-            yield entry(name=name, version=str(current), state=state, reason=reason)
+            yield entry(name=name, version=str(version), state=state, reason=reason)
         for version, reason in sorted(refused.items()):
             yield entry(name=name, version=str(version), state="UNAVAILABLE", reason=reason)
 

@@ -28,12 +28,11 @@ class Repository:
     async def index(self, request: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
         """Raises FieldInvalid."""
         _check_repository(request.repository_name)
-        current = {model.contract.name: model.contract.version for model in self._models.live}
         shown: list[pb.RepositoryIndexResponse.ModelIndex] = []
         for name in self._models.names:
             refused = await self._versions.refused_now(name)
             is_ready = name in self._health.able
-            shown += index_entries(_aliases(name), current.get(name), refused, is_ready)
+            shown += index_entries(_aliases(name), self._models.versions(name), refused, is_ready)
         shown = [entry for entry in shown if entry.state == "READY" or not request.ready]
         return pb.RepositoryIndexResponse(models=shown)
 

@@ -65,7 +65,8 @@ class InferenceService(GRPCInferenceServiceServicer):
         self, request: pb.ModelMetadataRequest, context: Context
     ) -> pb.ModelMetadataResponse:
         async with self._call("ModelMetadata", request, context):
-            return description.model_metadata(*self._find(request))
+            model, alias = self._find(request)
+            return description.model_metadata(model, alias, self._models.versions(model.contract.name))
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
         async with self._call("ModelConfig", request, context):

@@ -64,6 +64,11 @@ class Batcher(Generic[P]):
         return len(self._lost) < len(self.workers)
 
     @property
+    def is_spare(self) -> bool:
+        """An image that comes now is begun at once, and there is none yet that waits."""
+        return not self._queue and self._can_start() and not (self._others and self._others.is_busy)
+
+    @property
     def queued(self) -> int:
         """Images that no worker has yet."""
         return len(self._queue)
@@ -120,8 +125,7 @@ class Batcher(Generic[P]):
         if not self.has_workers:
             raise NoModelReady(self._why_lost or "the processes that compute are being started again")
         if deadline is not None:
-            is_idle = not self._queue and self._can_start() and not (self._others and self._others.is_busy)
-            ahead = None if is_idle else self._ahead_of(priority)
+            ahead = None if self.is_spare else self._ahead_of(priority)
             self._policy.check_deadline(deadline, self._running.values(), ahead)
 
     def wait_s(self, priority: Priority = Priority.INTERACTIVE) -> float:

@@ -9,6 +9,7 @@ import prometheus_client as prometheus
 from fovea.model.bundle import ModelBundle, Precision
 from server.telemetry.call_metrics import SECONDS
 from server.telemetry.drift import KINDS, AccuracyGauge, DriftGauge
+from server.telemetry.shadow_metrics import ShadowMetrics
 
 MODEL: Final = "model"
 """The label that tells several models apart."""
@@ -29,6 +30,8 @@ class ModelFamilies:
         self.registry = registry
         self._labels = (MODEL,) if several else ()
         self._info: prometheus.Info | None = None
+        self.shadow = ShadowMetrics(registry)
+        """Of one model alone."""
         self._add_answers()
         self._add_work()
         self._add_drift()
@@ -152,6 +155,7 @@ class ModelMetrics:
         self.compute_seconds: prometheus.Histogram = self._own(families.compute_seconds)
         self.batch_images: prometheus.Histogram = self._own(families.batch_images)
         self.confidence: prometheus.Histogram = self._own(families.confidence)
+        self.shadow = families.shadow
         self.queued_images: prometheus.Gauge = self._own(families.queued_images)
         self.ready: prometheus.Gauge = self._own(families.ready)
         self._drift = {

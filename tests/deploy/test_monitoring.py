@@ -26,6 +26,7 @@ Series = list[tuple[str, dict[str, str]]]
 LATER = {
     "fovea_model_info": {"name", "version", "digest", "provider", "precision", "verdict"},
     "fovea_predictions_total": {"label"},
+    "fovea_shadow_disagreed_total": {"label"},
 }
 """Metrics of the server that it has once there is a model -> their labels."""
 

@@ -9,7 +9,8 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.versions import publish
 from fovea.settings import load
 from server.config import PROGRAM, ServeSettings
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import ServedModel
 from server.models.watcher import Watcher
 from server.telemetry.metrics import Metrics
 from tests import tiny
@@ -32,7 +33,7 @@ class Watched:
 
     @property
     def version(self) -> int:
-        return self.models.choose(0).contract.version
+        return self.models.choice.choose(0).contract.version
 
     def publish(self, spoil: Callable[[ModelBundle], ModelBundle] = lambda staged: staged) -> ModelBundle:
         gain = next(_gains)
@@ -55,3 +56,4 @@ async def watching(models: Path | str, work: Path, *flags: str) -> AsyncIterator
         yield watched
     finally:
         await watched.models.close()
+        await watched.watcher.close()

@@ -110,7 +110,6 @@ def test_other_data_keep_the_defaults() -> None:
         (["--weights-sha256", "abc"], r"--weights-sha256 "),
         (["--device", "tpu"], r"--device "),
         (["--data", ""], r"--data .*at least 1 character"),
-        (["--data", "more"], r"--data more: the first --data are the images, .* CSV file path,label"),
         (["--models", ""], r"--models .*at least 1 character"),
         (["--end-lr", "inf"], r"--end-lr .*finite number"),
         (["--fallback-lr", "nan"], r"--fallback-lr .*finite number"),

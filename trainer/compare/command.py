@@ -1,7 +1,7 @@
 """`compare`: two released models over the same images. It needs no torch."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -11,15 +11,16 @@ from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.stopping import Stopping
-from trainer.compare.comparison import Classes, Comparison, compare_answers, in_words
+from trainer.compare.comparison import Classes, compare_answers, in_words
 from trainer.compare.page import render_page
 from trainer.compare.record import ComparisonRecord, Measured, record_of
-from trainer.compare.replay import Replay, replay
+from trainer.compare.replay import replay
+from trainer.compare.unlabelled import Unlabelled, compare_unlabelled
 from trainer.config import CompareSettings
 from trainer.evaluate.evaluation import EvaluatedModel
 from trainer.evaluate.latency import Latency, describe_machine, measure_latency
 from trainer.images.audit import check_bad, left_out
-from trainer.images.sources import open_heldout
+from trainer.images.sources import Sample, open_heldout
 from trainer.runs.run_folder import COMPARISON_FILE, COMPARISON_PAGE, COMPARISONS, RunFolder
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,9 @@ def compare(settings: CompareSettings) -> None:
     classes = Classes.of(new.bundle.contract, old.bundle.contract)
     classes.check_guards(settings.guard_class)
     known = tuple(dict.fromkeys((*new.labels, *old.labels)))
-    held = open_heldout(settings.source, settings.cache_dir, known, settings.corrections)
+    held = open_heldout(
+        settings.source, settings.cache_dir, known, settings.corrections, settings.captures, unlabelled=True
+    )
     if held.passed_over.matters:
         logger.warning("files not taken: %s", held.passed_over.line())
     samples, others = classes.divide(held.samples)
@@ -47,10 +50,13 @@ def compare(settings: CompareSettings) -> None:
     found = compare_answers(
         answers, new.bundle.contract, old.bundle.contract, settings.guard_class, settings.confidence
     )
-    record = record_of(settings, classes, answers, found, _measure(new, old, others))
+    unlabelled = replay(new, old, held.unlabelled, settings.threads) if held.unlabelled else None
+    moved = compare_unlabelled(unlabelled, new.labels, old.labels) if unlabelled else None
+    record = record_of(settings, classes, answers, found, _measure(new, old, others, moved))
     folder = folder.claim()
     folder.write_json(COMPARISON_FILE, record.model_dump(mode="json"))
-    page = render_page(record, _places(answers, found), answers.samples, new.bundle.contract.preprocess)
+    shown = [answers.samples[change.place] for change in found.changes]
+    page = render_page(record, shown, _samples_of(moved, held.unlabelled), new.bundle.contract.preprocess)
     folder.write_text(COMPARISON_PAGE, page)
     try:
         print("\n".join([*describe(record), "", str(folder.path / COMPARISON_PAGE)]), flush=True)
@@ -67,11 +73,15 @@ def _open(uri: str, settings: CompareSettings) -> Classifier:
     return Classifier(bundle, settings.device, 1, settings.precision)
 
 
-def _places(answers: Replay, found: Comparison) -> list[int]:
-    return [change.place for change in found.changes]
+def _samples_of(moved: Unlabelled | None, samples: Sequence[Sample]) -> list[Sample]:
+    """Of each changed answer."""
+    by_name = {str(sample): sample for sample in samples}
+    return [by_name[change.path] for change in moved.changed] if moved else []
 
 
-def _measure(new: Classifier, old: Classifier, others: dict[str, int]) -> Measured:
+def _measure(
+    new: Classifier, old: Classifier, others: dict[str, int], unlabelled: Unlabelled | None
+) -> Measured:
     return Measured(
         new=EvaluatedModel.of(new),
         old=EvaluatedModel.of(old),
@@ -79,6 +89,7 @@ def _measure(new: Classifier, old: Classifier, others: dict[str, int]) -> Measur
         old_speed=_speed(old),
         machine=describe_machine(new, 1),
         images_of_other_classes=others,
+        unlabelled=unlabelled,
     )
 
 
@@ -96,6 +107,8 @@ def describe(record: ComparisonRecord) -> Iterator[str]:
         f"{len(kinds)} of {record.paired.images} answers changed: {kinds.count('fixed')} fixed, "
         f"{kinds.count('broken')} broken, {kinds.count('both wrong')} wrong before and after"
     )
+    if record.unlabelled:
+        yield str(record.unlabelled)
     for row in record.classes[:MOST_NAMED]:
         if row.paired.difference < 0:
             yield f"{row.label:>12}  recall {in_words(row.paired)}"

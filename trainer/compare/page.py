@@ -10,6 +10,7 @@ from fovea.images.preprocess import decode_image
 from fovea.images.spec import PreprocessSpec
 from trainer.compare.comparison import KINDS
 from trainer.compare.record import ChangedAnswer, ComparisonRecord
+from trainer.compare.unlabelled import MovedAnswer
 from trainer.images.sources import Sample
 from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.pages.pictures import as_webp
@@ -29,17 +30,27 @@ class ShownChange:
     """of its image as the new model saw it: a data URI"""
 
 
+@dataclass(frozen=True)
+class ShownMove:
+    """Of an image without a label."""
+
+    change: MovedAnswer
+    address: str
+
+
 def render_page(
-    record: ComparisonRecord, places: Sequence[int], samples: Sequence[Sample], spec: PreprocessSpec
+    record: ComparisonRecord, samples: Sequence[Sample], unlabelled: Sequence[Sample], spec: PreprocessSpec
 ) -> str:
-    """The page as text; it fetches nothing and runs no script. `places` are those of `record.changed` among
-    the samples. Raises DataInvalid where an image can no longer be read."""
+    """The page as text; it fetches nothing and runs no script. `samples` are those of `record.changed`, and
+    `unlabelled` of the changed answers to images without a label. Raises DataInvalid where an image can no
+    longer be read."""
     return (
         environment(HERE)
         .get_template("compare.html.j2")
         .render(
             record=record,
-            shown=list(_shown(record, places, samples, spec)),
+            shown=list(_shown(record, samples, spec)),
+            unlabelled=list(_moved(record, unlabelled, spec)),
             kinds=KINDS,
             counts=Counter(change.kind for change in record.changed),
             file=COMPARISON_FILE,
@@ -52,10 +63,20 @@ def render_page(
 
 
 def _shown(
-    record: ComparisonRecord, places: Sequence[int], samples: Sequence[Sample], spec: PreprocessSpec
+    record: ComparisonRecord, samples: Sequence[Sample], spec: PreprocessSpec
 ) -> Iterator[ShownChange]:
     taken: Counter[str] = Counter()
-    for change, place in zip(record.changed, places, strict=True):
+    for change, sample in zip(record.changed, samples, strict=True):
         taken[change.kind] += 1
         if taken[change.kind] <= MOST_SHOWN:
-            yield ShownChange(change, as_webp(decode_image(samples[place].read(), spec)))
+            yield ShownChange(change, _address(sample, spec))
+
+
+def _moved(record: ComparisonRecord, samples: Sequence[Sample], spec: PreprocessSpec) -> Iterator[ShownMove]:
+    changed = record.unlabelled.changed if record.unlabelled else []
+    for change, sample in zip(changed[:MOST_SHOWN], samples, strict=False):
+        yield ShownMove(change, _address(sample, spec))
+
+
+def _address(sample: Sample, spec: PreprocessSpec) -> str:
+    return as_webp(decode_image(sample.read(), spec))

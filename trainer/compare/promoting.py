@@ -106,13 +106,22 @@ def _weighed(bundle: ModelBundle, place: _Place, settings: PromoteSettings) -> s
     """How it compares with the latest, where --data is given. Raises DataInvalid where it is worse."""
     if settings.data is None:
         return None
-    held = open_heldout(settings.data, settings.cache_dir, bundle.contract.labels)
+    known = dict.fromkeys((*bundle.contract.labels, *_labels_of_latest(place, settings)))
+    held = open_heldout(settings.data, settings.cache_dir, tuple(known))
     guard = Guard(settings.confidence, settings.guard_class)
     images = Labelled(settings.data, held.samples, settings.max_bad_fraction, settings.cache_dir)
     weighed = weigh(bundle, place.models, images, guard, settings.threads, besides=place.version or 0)
     if weighed.refusal:
         raise DataInvalid(f"{settings.bundle}: not promoted: {weighed.refusal}")
     return f"{settings.why}; {weighed.words}"
+
+
+def _labels_of_latest(place: _Place, settings: PromoteSettings) -> tuple[str, ...]:
+    """A class that the new model lacks is a class of the images all the same."""
+    against = versions.latest(open_reachable(place.models), besides=place.version or 0)
+    if against is None:
+        return ()
+    return versions.fetch(place.models, against, settings.cache_dir).contract.labels
 
 
 def _publish(candidate: ModelBundle, uri: str, models: str) -> int:

@@ -12,6 +12,7 @@ from fovea.settings import SavedSettings, as_saved
 from trainer.compare.comparison import Classes, Comparison, Kind
 from trainer.compare.paired import Paired
 from trainer.compare.replay import Replay
+from trainer.compare.unlabelled import Unlabelled
 from trainer.config import CompareSettings
 from trainer.evaluate.evaluation import EvaluatedModel
 from trainer.evaluate.latency import Latency
@@ -81,6 +82,8 @@ class ComparisonRecord(BaseModel, frozen=True):
     """every one: broken, fixed, both wrong"""
     machine: str
     """what the speeds were measured on"""
+    unlabelled: Unlabelled | None = None
+    """captured images that nobody gave a label; null where there are none"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Measured:
     old_speed: Latency
     machine: str
     images_of_other_classes: dict[str, int]
+    unlabelled: Unlabelled | None = None
 
 
 def record_of(
@@ -122,6 +126,7 @@ def record_of(
             for change in found.changes
         ],
         machine=measured.machine,
+        unlabelled=measured.unlabelled,
     )
 
 

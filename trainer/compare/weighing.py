@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from fovea.errors import BundleInvalid, DataInvalid, Unavailable
 from fovea.model import versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
@@ -102,18 +104,28 @@ def publish_unless_worse(
     threads: int,
 ) -> Put:
     """As a version that is the latest, or below candidates/. Should another become the latest meanwhile, the
-    model is weighed against that, too."""
+    model is weighed against that, too; where it cannot be, it stays a version that is not the latest."""
     if weighed.refusal:
         return Put(versions.put_candidate(new, models_uri), weighed.refusal)
     models = open_reachable(models_uri)
     number = versions.publish(new, models_uri, promotes=False).contract.version
     uri = models.folder(str(number)).uri
-    while not _becomes_latest(models, number, weighed):
-        weighed = weigh(new, models_uri, images, guard, threads, besides=number)
-        if weighed.refusal:
-            versions.hold(models, weighed.against)
-            return Put(uri, weighed.refusal)
+    try:
+        while not _becomes_latest(models, number, weighed):
+            weighed = weigh(new, models_uri, images, guard, threads, besides=number)
+            if weighed.refusal:
+                versions.hold(models, weighed.against)
+                return Put(uri, weighed.refusal)
+    except (BundleInvalid, DataInvalid, Unavailable) as error:  # the version is there: its run is to know it
+        with suppress(BundleInvalid, Unavailable):
+            versions.hold(models, versions.latest(models, besides=number))
+        return Put(uri, cannot_be_compared(error))
     return Put(uri, None)
+
+
+def cannot_be_compared(error: Exception) -> str:
+    """Why a model is not the latest then, and what to do."""
+    return f"it cannot be compared with the latest: {error}; see to that, then promote it"
 
 
 def _becomes_latest(models: Folder, number: int, weighed: Weighed) -> bool:

@@ -61,10 +61,12 @@ def evaluate(settings: EvaluateSettings) -> None:
 
 
 def _open(settings: EvaluateSettings, contract: BundleContract) -> Heldout:
-    source, corrections, cache_dir = settings.source, settings.corrections, settings.cache_dir
+    source, corrections, captures = settings.source, settings.corrections, settings.captures
     if settings.part is None:
-        return open_heldout(source, cache_dir, contract.labels, corrections)
-    held = open_part(source, corrections, settings.part, contract, cache_dir, settings.threads)
+        return open_heldout(source, settings.cache_dir, contract.labels, corrections, captures)
+    held = open_part(
+        source, corrections, captures, settings.part, contract, settings.cache_dir, settings.threads
+    )
     logger.info(
         "of %s, split as for the training, %d images of %s are taken", source, len(held.samples), held.part
     )

@@ -12,6 +12,7 @@ from trainer.evaluate.beside_release import BesideRelease, Change
 from trainer.evaluate.evaluation import EvaluatedModel, Evaluation, KeptImages, Misclassification
 from trainer.evaluate.metrics import Bin, Majority, Pair
 from trainer.images.audit import BadFile, NotTakenRecord
+from trainer.images.captured import CapturesRecord
 from trainer.images.corrections import CorrectionsRecord
 from trainer.images.sources import Heldout
 
@@ -62,6 +63,8 @@ class EvaluationRecord(BaseModel, frozen=True):
     not_taken: dict[str, NotTakenRecord]
     corrections: CorrectionsRecord | None = None
     """of the images' labels"""
+    captures: CapturesRecord | None = None
+    """captured images among them, where there are some"""
 
 
 def record_of(evaluation: Evaluation, settings: EvaluateSettings, held: Heldout) -> EvaluationRecord:
@@ -84,6 +87,7 @@ def record_of(evaluation: Evaluation, settings: EvaluateSettings, held: Heldout)
         quarantined=evaluation.bad,
         not_taken={kind: NotTakenRecord(**files) for kind, files in held.passed_over.record().items()},
         corrections=held.corrections,
+        captures=held.captures,
     )
 
 

@@ -28,6 +28,7 @@ class HowSplit(BaseModel):
 def open_part(
     data: str,
     corrections: tuple[str, ...],
+    captures: tuple[str, ...],
     part: Part,
     contract: BundleContract,
     cache_dir: Path,
@@ -39,7 +40,7 @@ def open_part(
     corrections differ from those that the bundle has the digest of, and where there was no such part.
     """
     lineage = Lineage.of(contract.training)
-    split = _split_as_then(data, corrections, lineage, cache_dir)
+    split = _split_as_then(data, corrections, captures, lineage, cache_dir)
     parts = [split.train, split.heldout, *([split.test] if split.test else [])]
     digests = [content_digests(samples, threads) for samples in parts]
     if data_digest(zip(parts, digests, strict=True)) != lineage.data_digest:
@@ -52,14 +53,16 @@ def open_part(
             raise DataInvalid(
                 "--part test: the model's training had no such part; its figures are of --part val"
             )
-        return Heldout("test", split.test, split.passed_over, split.corrections)
+        return Heldout("test", split.test, split.passed_over, split.corrections, split.captures)
     tested = {digest for of_later in digests[2:] for digest in of_later}
     kept = zip(split.heldout, digests[1], strict=True)
     samples = tuple(sample for sample, digest in kept if digest not in tested)
-    return Heldout("val", samples, split.passed_over, split.corrections)
+    return Heldout("val", samples, split.passed_over, split.corrections, split.captures)
 
 
-def _split_as_then(data: str, corrections: tuple[str, ...], lineage: Lineage, cache_dir: Path) -> Split:
+def _split_as_then(
+    data: str, corrections: tuple[str, ...], captures: tuple[str, ...], lineage: Lineage, cache_dir: Path
+) -> Split:
     try:
         then = HowSplit.model_validate(lineage.settings)
     except ValidationError as error:
@@ -67,6 +70,7 @@ def _split_as_then(data: str, corrections: tuple[str, ...], lineage: Lineage, ca
     return open_source(
         data,
         corrections,
+        captures=captures,
         val_fraction=then.val_fraction,
         test_fraction=then.test_fraction,
         seed=then.seed,

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import BaseModel
 
 from fovea.errors import DataInvalid
+from trainer.images.captured import CapturesRecord
 from trainer.images.corrections import CorrectionsRecord
 from trainer.images.grouping import GroupsRecord
 from trainer.images.labels import look_alikes
@@ -109,6 +110,8 @@ class AuditRecord(BaseModel, frozen=True):
     corrections: CorrectionsRecord | None = None
     """written only where there are some"""
     groups: GroupsRecord | None = None
+    """written only where there are some"""
+    captures: CapturesRecord | None = None
     """written only where there are some"""
 
     @property

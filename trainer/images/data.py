@@ -18,6 +18,7 @@ from trainer.images.audit import (
     left_out,
 )
 from trainer.images.batches import Images
+from trainer.images.captured import CapturesRecord
 from trainer.images.copies import Copies, copies_across, find_copies, picture_of
 from trainer.images.corrections import CorrectionsRecord
 from trainer.images.digests import data_digest
@@ -53,6 +54,8 @@ class DataSet:
     """As held-out ones; nothing is chosen by them. None where there is no such part."""
     corrections: CorrectionsRecord | None = None
     """what was corrected of the images' labels, where anything was given for it"""
+    captures: CapturesRecord | None = None
+    """what became of captured images, where there are some"""
     kept: frozenset[str] = frozenset()
     """images whose label somebody looked at and kept"""
     groups: GroupsRecord | None = None
@@ -72,6 +75,7 @@ class DataSet:
         return AuditRecord(
             **({"corrections": self.corrections} if self.corrections else {}),
             **({"groups": self.groups} if self.groups else {}),
+            **({"captures": self.captures} if self.captures else {}),
             digest=self.digest,
             not_taken={kind: NotTakenRecord(**files) for kind, files in self.passed_over.record().items()},
             quarantined=list(self.bad),
@@ -157,6 +161,7 @@ def read_images(
         _pictures(parts, comparison, copies),
         test[0] if test else None,
         split.corrections,
+        split.captures,
         groups=split.groups and split.groups.with_copies(copies_across(parts, copies)),
     )
 

@@ -54,6 +54,7 @@ def read_every_image(
         passed_over=split.passed_over,
         pictures={},
         corrections=split.corrections,
+        captures=split.captures,
         kept=split.kept,
         together=_together(served, rows, copies.groups),
     )

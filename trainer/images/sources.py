@@ -7,11 +7,8 @@ from pathlib import Path
 
 from fovea.errors import DataInvalid
 from fovea.images.passed_over import PassedOver
-from fovea.stores.storage import is_bucket
-from trainer.images.corrections import CorrectionsRecord, read_corrections
-from trainer.images.digits import write_digits
-from trainer.images.fetching import ETAGS_FOLDER, Fetched, fetch
-from trainer.images.folders import read_folder
+from trainer.images.captured import CapturesRecord
+from trainer.images.corrections import CorrectionsRecord
 from trainer.images.grouping import (
     UNGROUPED,
     Apart,
@@ -22,10 +19,10 @@ from trainer.images.grouping import (
     record_groups,
 )
 from trainer.images.labels import fold_label, normal_label
+from trainer.images.listed import list_all, not_taken
 from trainer.images.listing import Listing, Sample, tables_in
 from trainer.images.parts import TEST, VAL
-from trainer.images.stratification import stratify
-from trainer.images.table import read_csv
+from trainer.images.stratification import divide_by_content, stratify
 
 __all__ = ["Heldout", "Sample", "Split", "check_split", "open_heldout", "open_source"]
 
@@ -50,6 +47,8 @@ class Split:
     """images whose label somebody looked at and kept"""
     groups: GroupsRecord | None = None
     """how images were kept together, where anything says which belong together"""
+    captures: CapturesRecord | None = None
+    """what became of captured images, where there are some"""
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,16 @@ class Heldout:
     samples: tuple[Sample, ...]
     passed_over: PassedOver
     corrections: CorrectionsRecord | None = None
+    captures: CapturesRecord | None = None
+    unlabelled: tuple[Sample, ...] = ()
+    """captured images that nobody gave a label, where they were asked for"""
 
 
 def open_source(
     data: str,
     corrections: Sequence[str] = (),
     *,
+    captures: Sequence[str] = (),
     val_fraction: float,
     seed: int,
     cache_dir: Path,
@@ -74,87 +77,105 @@ def open_source(
     grouping: Grouping = UNGROUPED,
 ) -> Split:
     """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`; with the labels
-    that CSV files of `corrections` give them.
+    that CSV files of `corrections` give them. Beside or instead of them, the images of `captures` that
+    corrections give a label.
 
     Held out is the part val; where there is none, `val_fraction` of each class. To test on is the part test;
     where there is none, `test_fraction` of each class of what else would be trained on. Classes are taken as
-    they were before any correction: so an image stays in its part. A class of one image is trained on alone,
-    one of two is not tested on. By `grouping` whole groups are held out and tested on, as near to these
-    fractions as they allow; of a group that is in several parts of a split, the last keeps its images. Raises
-    DataInvalid when there is no such folder, no image, only one class or an empty one, too few groups, or a
-    correction of something else; Unavailable when a bucket cannot be reached.
+    they were before any correction: so an image stays in its part, and whatever was captured since, too. A
+    class of one image is trained on alone, one of two is not tested on. By `grouping` whole groups are held
+    out and tested on, as near to these fractions as they allow; of a group that is in several parts of a
+    split, the last keeps its images. Raises DataInvalid when there is no such folder, no image, only one
+    class or an empty one, too few groups, or a correction of something else; Unavailable when a bucket cannot
+    be reached.
     """
-    listing = _list(data, cache_dir, grouping=grouping)
-    if not listing.all():
-        raise _no_image(data, listing)
+    every = list_all(data, corrections, captures, cache_dir, grouping=grouping)
+    listing, right = every.listing, every.right
     heldout, test = listing.heldout.get(VAL, []), listing.heldout.get(TEST, [])
     train, undivided = listing.train, listing.unassigned
     if train and not heldout:
         logger.info("%s has no val with labels: %g of each class of train is held out", data, val_fraction)
         train, undivided = [], [*train, *undivided]
-    if not train and not undivided:
+    if not train and not undivided and not every.labelled:
         parts = " and ".join(part for part in (VAL, TEST) if listing.heldout.get(part))
-        raise DataInvalid(f"{data}: there is {parts}, but no image to train on{_not_taken(listing)}")
+        raise DataInvalid(f"{data}: there is {parts}, but no image to train on{not_taken(listing)}")
     of_each = 0.0 if test else test_fraction
     more = stratify(data, undivided, val_fraction, of_each, seed)
     if of_each and train:
         train, _, test = stratify(data, train, 0.0, of_each, seed)
-    found = ([*train, *more[0]], [*heldout, *more[1]], [*test, *more[2]])
+    came = divide_by_content(every.labelled, val_fraction, of_each, seed)
+    found = ([*train, *more[0], *came[0]], [*heldout, *more[1], *came[1]], [*test, *more[2], *came[2]])
     apart = keep_apart(found) if grouping else Apart(found)
-    right = read_corrections(corrections, data, listing.all(), ())
-    changed, corrected = right.record(listing.all()), [right.applied(samples) for samples in apart.parts]
-    _tell(changed)
+    corrected = [right.applied(samples) for samples in apart.parts]
     _check_classes(data, {sample.label for samples in corrected for sample in samples}, listing)
     if apart.leaked:
         _check_left(data, [right.applied(samples) for samples in found], corrected, apart.leaked)
     split = check_split(data, *corrected)
     groups = record_groups(grouping, corrected, apart.leaked) if grouping else None
-    return replace(split, passed_over=listing.passed_over, corrections=changed, groups=groups)
+    return replace(
+        split,
+        passed_over=listing.passed_over,
+        corrections=every.corrections,
+        groups=groups,
+        captures=every.captures,
+    )
 
 
 def list_every_image(
-    data: str, corrections: Sequence[str], cache_dir: Path, grouping: Grouping = UNGROUPED
+    data: str,
+    corrections: Sequence[str],
+    cache_dir: Path,
+    grouping: Grouping = UNGROUPED,
+    captures: Sequence[str] = (),
 ) -> Split:
-    """All images of `data`, whatever their part, as if to train on; nothing is held out. Raises as
-    `open_source` does."""
-    listing = _list(data, cache_dir, grouping=grouping)
-    if not listing.all():
-        raise _no_image(data, listing)
-    right = read_corrections(corrections, data, listing.all(), ())
-    found, samples = right.record(listing.all()), tuple(right.applied(listing.all()))
+    """All images of `data`, and of `captures` those with a label, whatever their part, as if to train on;
+    nothing is held out. Raises as `open_source` does."""
+    every = list_all(data, corrections, captures, cache_dir, grouping=grouping)
+    right = every.right
+    samples = (*right.applied(every.listing.all()), *every.labelled)
     labels = {sample.label for sample in samples}
-    _check_classes(data, set(labels), listing)
-    _tell(found)
+    _check_classes(data, set(labels), every.listing)
     kept = frozenset(str(sample) for sample in samples if right.is_kept(sample))
     return Split(
-        tuple(sorted(labels)), samples, (), passed_over=listing.passed_over, corrections=found, kept=kept
+        tuple(sorted(labels)),
+        samples,
+        (),
+        passed_over=every.listing.passed_over,
+        corrections=every.corrections,
+        kept=kept,
+        captures=every.captures,
     )
 
 
 def open_heldout(
-    data: str, cache_dir: Path, labels: Sequence[str], corrections: Sequence[str] = ()
+    data: str,
+    cache_dir: Path,
+    labels: Sequence[str],
+    corrections: Sequence[str] = (),
+    captures: Sequence[str] = (),
+    *,
+    unlabelled: bool = False,
 ) -> Heldout:
     """The images of a source that a model with these labels can be measured on: of one with a split the part
-    test, else val; else all. With the labels that CSV files of `corrections` give them.
+    test, else val; else all; and all of `captures` that have a label. With the labels that CSV files of
+    `corrections` give them. Captured images that are `unlabelled` are fetched where they are asked for.
 
     Labels that differ from the model's in blanks around or in their Unicode form alone are the model's.
     Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
     """
-    listing = _list(data, cache_dir, labels)
-    if not listing.all():
-        raise _no_image(data, listing)
+    every = list_all(data, corrections, captures, cache_dir, labels, every_capture=unlabelled)
+    listing = every.listing
     part = listing.part(TEST)
     if part:
         logger.info("of the split of %s, %s is taken", data, part)
     samples = (*(listing.heldout[part] if part else ()), *listing.unassigned)
-    right = read_corrections(corrections, data, listing.all(), map(normal_label, labels))
-    found, samples = right.record(samples), tuple(right.applied(samples))
-    _tell(found)
+    found = every.right.record(samples)
+    samples = (*every.right.applied(samples), *every.labelled)
     if not samples:
         raise DataInvalid(f"{data}: its split holds no image out, and on the others a model may be trained")
     spelled = {normal_label(label): label for label in labels}
     named = tuple(replace(sample, label=spelled.get(sample.label, sample.label)) for sample in samples)
-    return Heldout(part, named, listing.passed_over, found)
+    return Heldout(part, named, listing.passed_over, found, every.captures, every.unlabelled)
 
 
 def _check_left(
@@ -178,11 +199,6 @@ def _check_left(
         )
 
 
-def _tell(found: CorrectionsRecord | None) -> None:
-    if found:
-        logger.info("%s", found)
-
-
 def check_split(
     data: str, train: Iterable[Sample], heldout: Iterable[Sample], test: Iterable[Sample] = ()
 ) -> Split:
@@ -198,40 +214,7 @@ def check_split(
     return Split(tuple(sorted(labels)), train, heldout, test)
 
 
-def _list(data: str, cache_dir: Path, known: Sequence[str] = (), grouping: Grouping = UNGROUPED) -> Listing:
-    grouping.check_source(data)
-    fetched = _local(data, cache_dir)
-    if fetched.path.is_file():
-        listing = read_csv(fetched.path, grouping.column)
-    elif fetched.path.is_dir():
-        ignored = frozenset([ETAGS_FOLDER]) if is_bucket(data) else frozenset[str]()
-        listing = read_folder(fetched.path, data, known=known, ignored=ignored)
-    else:
-        raise DataInvalid(f"{data}: no such folder or CSV file (images are expected as {data}/CLASS/*.jpg)")
-    for key, why in fetched.left_out:
-        listing.passed_over.add(key, why)
-    grouping.apply(listing)
-    return listing
-
-
-def _local(data: str, cache_dir: Path) -> Fetched:
-    if data == "digits":
-        return Fetched(write_digits(cache_dir / "digits"))
-    if not is_bucket(data):
-        return Fetched(Path(data.removeprefix("file://")))
-    return fetch(data, cache_dir)
-
-
 def _check_classes(data: str, labels: set[str], listing: Listing) -> None:
     if len(labels) == 1:
         one, tables = labels.pop(), tables_in(listing.passed_over)
         raise DataInvalid(f"{data}: there is one class only, {one!r}; at least two are needed{tables}")
-
-
-def _no_image(data: str, listing: Listing) -> DataInvalid:
-    expected = "rows path,label" if data.endswith(".csv") else f"{data}/CLASS/*.jpg"
-    return DataInvalid(f"{data}: there is no image (expected are {expected}){_not_taken(listing)}")
-
-
-def _not_taken(listing: Listing) -> str:
-    return f"; not taken: {listing.passed_over.line()}" if listing.passed_over.files else ""

@@ -1,5 +1,6 @@
 """Who is held out and who is tested on, where the data are not split: a share of each class."""
 
+import hashlib
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -23,6 +24,35 @@ def stratify(
     if samples and samples[0].group is not None:
         return _divide_groups(data, samples, val_fraction, test_fraction, seed)
     return _divide_images(samples, val_fraction, test_fraction, seed)
+
+
+def divide_by_content(
+    samples: Sequence[Sample], val_fraction: float, test_fraction: float, seed: int
+) -> Division:
+    """These fractions, about, of images that come little by little and are called by their content: by a
+    number that is drawn for each by `seed`, so that what one training was on another does not hold out.
+
+    Of a class of two images or more one is held out at least, that of the smallest number, and one is
+    trained on.
+    """
+    by_label: dict[str, list[tuple[float, Sample]]] = defaultdict(list)
+    for sample in samples:
+        by_label[sample.label].append((_draw(sample, seed), sample))
+    divided: Division = ([], [], [])
+    for _, members in sorted(by_label.items()):
+        members.sort(key=lambda pair: pair[0])
+        least = min(1, len(members) - 1) if val_fraction else 0
+        first = max(least, sum(drawn < val_fraction for drawn, _ in members))
+        both = max(first, sum(drawn < val_fraction + test_fraction for drawn, _ in members))
+        first, both = min(first, len(members) - 1), min(both, len(members) - 1)
+        for place, (_, sample) in enumerate(members):
+            divided[1 if place < first else 2 if place < both else 0].append(sample)
+    return divided
+
+
+def _draw(sample: Sample, seed: int) -> float:
+    """In [0, 1)."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{sample}".encode()).digest()[:6]) / 2**48
 
 
 def _divide_images(

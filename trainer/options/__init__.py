@@ -8,6 +8,7 @@ from trainer.options.inspection import (
     EvaluationOptions,
     GuardOptions,
     LabelErrorOptions,
+    LabellingOptions,
     LookOptions,
     PromotionOptions,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "GuardOptions",
     "ImageOptions",
     "LabelErrorOptions",
+    "LabellingOptions",
     "LogOptions",
     "LookOptions",
     "MachineOptions",

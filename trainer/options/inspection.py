@@ -88,6 +88,33 @@ class LabelErrorOptions(TrainerOptions):
     )
 
 
+class LabellingOptions(TrainerOptions):
+    captures: CliPositionalArg[str] = Field(
+        "",
+        validate_default=True,
+        min_length=1,
+        description="the folder or bucket's prefix that --capture of server or scorer writes to (required)",
+    )
+    models: str = Field(
+        min_length=1,
+        description="the model whose answers they are, as models/pets, or a version of it; the classes are "
+        "those of its latest version, or of that one; a path or bucket URI",
+    )
+    limit: int = Field(2000, ge=1, le=20_000, description="images on the page: those that would teach most")
+    serve: bool = Field(
+        False,
+        description="serve the page on loopback, until Ctrl-C, and save each answer as it is given; else "
+        "the page saves them by download",
+    )
+    port: int = Field(0, ge=0, le=65_535, description="of --serve; 0 is a free one")
+    output: Path | None = Field(
+        None,
+        description="folder for label.html, where an older one is replaced, or with --serve for "
+        "corrections.csv; images that a corrections.csv in it has already are left out; default: one named "
+        "after the time, below runs/label",
+    )
+
+
 class LookOptions(TrainerOptions):
     image: CliPositionalArg[str] = Field(
         "",

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, JsonValue, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, PlainSerializer
 from pydantic_settings import CliPositionalArg, NoDecode
 
 from fovea.settings import EACH_WHOLE
@@ -61,18 +61,9 @@ class DataOptions(TrainerOptions):
     data: Sources = Field(
         description="a folder CLASS/*.jpg, a folder with train/ and val/, a CSV path,label[,split], a bucket "
         "URI of any of these, or `digits`: 1,797 real handwritten digits; after it, each by a --data of its "
-        "own, CSV files path,label[,decision] that correct its labels",
+        "own, folders or prefixes of captures (which may come first), and CSV files path,label[,decision] "
+        "that correct labels and give captured images theirs",
     )
-
-    @model_validator(mode="after")
-    def _others_are_corrections(self) -> Self:
-        for given in self.corrections:
-            if not given.endswith(".csv"):
-                raise ValueError(
-                    f"--data {given}: the first --data are the images, and each after it corrects labels: a "
-                    "CSV file path,label[,decision], by its name too"
-                )
-        return self
 
     @property
     def source(self) -> str:
@@ -80,9 +71,14 @@ class DataOptions(TrainerOptions):
         return self.data[0]
 
     @property
+    def captures(self) -> tuple[str, ...]:
+        """Folders of captured answers beside them, which have images and no labels."""
+        return tuple(given for given in self.data[1:] if not given.endswith(".csv"))
+
+    @property
     def corrections(self) -> tuple[str, ...]:
         """CSV files that correct their labels, of which a later one wins."""
-        return tuple(self.data[1:])
+        return tuple(given for given in self.data[1:] if given.endswith(".csv"))
 
 
 class ModelsOptions(TrainerOptions):

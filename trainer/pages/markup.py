@@ -27,10 +27,12 @@ def inline(file: Path) -> Markup:
     return Markup(file.read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
 
-def policy(scripts: Iterable[Markup]) -> Markup:
-    """By which a browser runs exactly these inline scripts, and fetches nothing."""
+def policy(scripts: Iterable[Markup], *, asks_its_server: bool = False) -> Markup:
+    """By which a browser runs exactly these inline scripts, and fetches nothing: at most it asks the server
+    that the page is of."""
     allowed = " ".join(map(_digest, scripts))
     run = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed}; "
+    run += "connect-src 'self'; " if asks_its_server else ""
     return Markup(run + "base-uri 'none'; form-action 'none'")  # noqa: S704 - digests
 
 

@@ -28,7 +28,7 @@ from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
 from fovea.truth.known_classes import write_known_classes
-from trainer.compare.weighing import Labelled, Put, publish_unless_worse, weigh
+from trainer.compare.weighing import Labelled, Put, cannot_be_compared, publish_unless_worse, weigh
 from trainer.config import TrainSettings
 from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency
@@ -180,7 +180,7 @@ def _where_to(
         try:
             weighed = weigh(staged, models, images, terms.guard, threads)
         except (BundleInvalid, DataInvalid) as error:  # of the latest: the training is none the worse for it
-            why = f"it cannot be compared with the latest: {error}; see to that, then promote it"
+            why = cannot_be_compared(error)
             return lambda: Put(versions.put_candidate(staged, models), why)
         logger.info("%s", weighed.words)
         return partial(publish_unless_worse, staged, weighed, models, images, terms.guard, threads)

@@ -33,6 +33,7 @@ EVALUATIONS = Path("runs/evaluate")
 COMPARISONS = Path("runs/compare")
 LOOKS = Path("runs/look")
 LABELS = Path("runs/labels")
+LABEL_PAGES = Path("runs/label")
 
 Record = TypeVar("Record", bound=BaseModel)
 

@@ -2,7 +2,9 @@ import dataclasses
 import os
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,7 +38,9 @@ ROW = Captured(
     answered_at=NOON,
     reason="uniform",
 )
-FULL = dataclasses.replace(ROW, image=None, distance=0.5, unknown=True, run="night", key="a/b.jpg")
+SHADOW: dict[str, Any] = {"shadow_label": "dog", "shadow_probability": 0.75, "shadow_version": 4}
+NO_SHADOW: dict[str, Any] = dict.fromkeys(SHADOW)
+FULL = dataclasses.replace(ROW, image=None, distance=0.5, unknown=True, run="night", key="a/b.jpg", **SHADOW)
 
 
 def put(folder: Path | str, *rows: Captured, began: datetime = NOON, source: str = "0-1") -> str:
@@ -49,6 +53,15 @@ def test_rows_come_back_as_they_were_the_oldest_window_first(tmp_path: Path) -> 
     assert list(read_captures(str(tmp_path))) == [ROW, FULL, FULL]
     assert pq.read_schema(path).equals(SCHEMA)
     assert window_of(path, "here") == WINDOW
+
+
+def test_files_from_before_shadows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    older = pa.schema([field for field in SCHEMA if field.name not in SHADOW])
+    with monkeypatch.context() as patched:
+        patched.setattr(parquet, "SCHEMA", older)
+        path = tmp_path / put(tmp_path, FULL)
+    assert "shadow_label" not in pq.read_schema(path).names
+    assert list(read_captures(str(tmp_path))) == [dataclasses.replace(FULL, **NO_SHADOW)]
 
 
 def test_captures_of_a_bucket_are_read_too(bucket: Bucket) -> None:

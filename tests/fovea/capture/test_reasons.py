@@ -17,6 +17,8 @@ NOTHING = {"abstained": False, "unknown": None, "is_drifting": False, "is_close"
         ({"abstained": True, "unknown": True}, "unknown"),
         ({"is_drifting": True, "is_close": True}, "drifting_class"),
         ({"is_close": True}, "small_margin"),
+        ({"is_close": True, "disagrees": True}, "small_margin"),
+        ({"disagrees": True}, "disagreement"),
     ],
 )
 def test_the_first_reason_that_holds_is_told(facts: dict[str, bool], reason: Reason | None) -> None:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from server.models.served_model import ServedModel
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.priorities import ItemResult
 from server.queue.worker import ThreadWorker
+from server.rollout.shadow import AnsweredImage, Shadow, ShadowAnswer, Then
 from server.telemetry.metrics import Metrics
 from tests.server.event_loop import in_event_loop
 from tests.server.gated_model import GatedModel
@@ -39,7 +40,9 @@ SURE, CLOSE, LOW = [0.9, 0.05, 0.05], [0.62, 0.37, 0.01], [0.55, 0.35, 0.1]
 class Capturing:
     """A model whose answers are given by hand, and what is captured of them."""
 
-    def __init__(self, bundle: ModelBundle, folder: Path | str, **options: Any) -> None:
+    def __init__(
+        self, bundle: ModelBundle, folder: Path | str, *, shadow: Shadow | None = None, **options: Any
+    ) -> None:
         given: dict[str, Any] = {"models": "unused", "capture": str(folder), "capture_share": 0, **options}
         self.metrics = Metrics()
         settings = ServeSettings(**given)
@@ -47,7 +50,7 @@ class Capturing:
         workers = [ThreadWorker[Any](GatedModel())]
         engine = Engine(bundle, CPU, "fp32", workers, BatchLimits(1), CostModel(), decode_ahead=False)
         model_metrics = self.metrics.of_model("pets")
-        self.model = ServedModel(engine, settings, model_metrics, captures=self.captures)
+        self.model = ServedModel(engine, settings, model_metrics, captures=self.captures, shadow=shadow)
 
     def answer(
         self, probabilities: list[float], content: bytes | memoryview, wants: int = 0, *more: float
@@ -56,7 +59,7 @@ class Capturing:
         self.model.watch(item)
         item.content = b""  # as where it was decoded
         row = np.array([*probabilities, *more], np.float32)
-        self.model.counted(ItemResult(row, 1, 0.0, 0.0, 0.0), item.wants, item.file)
+        self.model.counted(ItemResult(row, 1, 0.0, 0.0, 0.0), item)
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"fovea_{name}_total", labels) or 0
@@ -72,6 +75,21 @@ async def capturing(bundle: ModelBundle, folder: Path | str, **options: Any) -> 
     finally:
         await made.captures.close(60)
         await made.model.close()
+
+
+class AskedAgain:
+    """Of the images that a shadow is offered, what is to be told when it has answered."""
+
+    def __init__(self) -> None:
+        self.images: list[AnsweredImage] = []
+        self.then: list[Then] = []
+
+    def draws(self, version: int) -> bool:
+        return True
+
+    def offer(self, image: AnsweredImage, then: Then) -> None:
+        self.images.append(image)
+        self.then.append(then)
 
 
 def rows(folder: Path) -> list[Captured]:
@@ -117,6 +135,51 @@ async def test_answers_are_captured_for_their_reasons_with_what_was_said(
 
 
 @in_event_loop
+async def test_what_is_answered_again_is_captured_once_with_what_the_other_version_says(
+    tiny_bundle: ModelBundle, tmp_path: Path
+) -> None:
+    again = AskedAgain()
+    other, same = ShadowAnswer("green", 0.75, 4), ShadowAnswer("red", 0.5, 4)
+    async with capturing(tiny_bundle, tmp_path, capture_margin=0.3, shadow=cast("Shadow", again)) as made:
+        answers = {b"differs": SURE, b"close": CLOSE, b"close too": CLOSE, b"same": SURE, b"dropped": LOW}
+        for content, answer in answers.items():
+            made.answer(answer, content)
+        assert not made.captures._sample.kept, "before the shadow has answered"
+        assert made.captures._answers == 0
+        assert [image.probability for image in again.images[:2]] == pytest.approx([0.9, 0.62])
+        for then, said in zip(again.then, (other, other, same, same, None), strict=True):
+            then(said)
+        assert made.captures._answers == len(answers)
+    found = {
+        row.image: (row.reason, row.label, row.shadow_label, row.shadow_version) for row in rows(tmp_path)
+    }
+    assert found == {
+        b"differs": ("disagreement", "red", "green", 4),
+        b"close": ("small_margin", "red", "green", 4),
+        b"close too": ("small_margin", "red", "red", 4),
+        b"dropped": ("abstained", "red", None, None),
+    }
+    assert {row.shadow_probability for row in rows(tmp_path)} == {0.75, 0.5, None}
+
+
+@in_event_loop
+async def test_pixels_are_offered_to_the_shadow_and_captured_by_nobody(
+    tiny_bundle: ModelBundle, tmp_path: Path
+) -> None:
+    again = AskedAgain()
+    async with capturing(tiny_bundle, tmp_path, capture_share=1, shadow=cast("Shadow", again)) as made:
+        memory = bytearray(b"pixels")
+        item = WorkItem(memoryview(memory), is_crop=True)
+        made.model.watch(item)
+        made.model.counted(ItemResult(np.array(SURE, np.float32), 1, 0.0, 0.0, 0.0), item)
+        memory[:] = b"others"
+        (image,) = again.images
+        assert image[:3] == (b"pixels", tiny_bundle.contract.preprocess, "red")
+        again.then[0](ShadowAnswer("green", 0.75, 4))
+    assert rows(tmp_path) == []
+
+
+@in_event_loop
 async def test_a_share_of_all_is_captured_within_the_budgets(
     tiny_bundle: ModelBundle, tmp_path: Path
 ) -> None:
@@ -158,7 +221,7 @@ async def test_each_window_has_a_file_of_its_own(
 
     monkeypatch.setattr(captures, "put_window", put)
     async with capturing(
-        tiny_bundle, tmp_path, capture_share=1, capture_seconds=1, capture_per_hour=18_000
+        tiny_bundle, tmp_path, capture_share=1, capture_seconds=1, capture_per_hour=21_600
     ) as made:
         made.answer(SURE, b"first")
         await asyncio.wait_for(written.wait(), 30)
@@ -364,8 +427,8 @@ async def test_crops_are_no_files_and_not_captured(tiny_bundle: ModelBundle, tmp
     async with capturing(tiny_bundle, tmp_path, capture_share=1) as made:
         item = WorkItem(b"pixels", is_crop=True)
         made.model.watch(item)
-        assert item.file is None
-        made.model.counted(ItemResult(np.array(SURE, np.float32), 1, 0.0, 0.0, 0.0), 0, item.file)
+        assert item.came is None
+        made.model.counted(ItemResult(np.array(SURE, np.float32), 1, 0.0, 0.0, 0.0), item)
     assert rows(tmp_path) == []
 
 
@@ -391,8 +454,11 @@ async def test_of_a_batchs_result_nothing_is_kept_but_the_answer(
 ) -> None:
     batch = np.tile(np.array([*SURE, 0.25], np.float32), (1000, 1)).copy()
     made = Capturing(tiny_bundle, tmp_path, capture_share=1)
-    made.model.counted(ItemResult(batch[0], 1000, 0.0, 0.0, 0.0), DISTANCE, b"image")
-    made.model.counted(ItemResult(batch[0, :3], 1000, 0.0, 0.0, 0.0), 0, b"image")
+    for row, wants in ((batch[0], DISTANCE), (batch[0, :3], 0)):
+        item = WorkItem(b"image", wants=wants)
+        made.model.watch(item)
+        made.model.counted(ItemResult(row, 1000, 0.0, 0.0, 0.0), item)
+        del row
     whole = weakref.ref(batch)
     del batch
     assert whole() is None

@@ -7,7 +7,8 @@ import pytest
 
 from server.errors import NoModelReady, VersionNotLoaded
 from server.models.catalogue import Catalogue
-from server.models.served_model import LoadedModels, ServedModel
+from server.models.loaded_models import LoadedModels
+from server.models.served_model import ServedModel
 from tests.server.event_loop import all_has_run, in_event_loop
 
 
@@ -32,7 +33,7 @@ def swap(models: LoadedModels[ServedModel], version: int, name: str = "") -> Mod
 
 @in_event_loop
 async def test_nothing_can_be_asked_for_before_there_is_a_model() -> None:
-    with pytest.raises(NoModelReady), LoadedModels().use(0):
+    with pytest.raises(NoModelReady), LoadedModels().choice.use(0):
         pass
 
 
@@ -41,7 +42,7 @@ async def test_requests_after_a_swap_go_to_the_new_model() -> None:
     models: LoadedModels[ServedModel] = LoadedModels()
     swap(models, 1)
     second = cast("ServedModel", swap(models, 2))
-    with models.use(0) as current, models.use(2) as named:
+    with models.choice.use(0) as current, models.choice.use(2) as named:
         assert current is named is second
 
 
@@ -49,8 +50,8 @@ async def test_requests_after_a_swap_go_to_the_new_model() -> None:
 async def test_replaced_model_is_closed_when_its_last_request_is_answered() -> None:
     models: LoadedModels[ServedModel] = LoadedModels()
     first = swap(models, 1)
-    with models.use(0):
-        with models.use(1):
+    with models.choice.use(0):
+        with models.choice.use(1):
             swap(models, 2)
             closing = asyncio.create_task(models.close_replaced())
         await all_has_run()
@@ -63,7 +64,7 @@ async def test_replaced_model_is_closed_when_its_last_request_is_answered() -> N
 async def test_request_that_fails_does_not_hold_its_model() -> None:
     models: LoadedModels[ServedModel] = LoadedModels()
     first = swap(models, 1)
-    with pytest.raises(ZeroDivisionError), models.use(0):
+    with pytest.raises(ZeroDivisionError), models.choice.use(0):
         raise ZeroDivisionError
     swap(models, 2)
     await models.close_replaced()
@@ -82,17 +83,17 @@ async def test_model_without_requests_is_closed_at_once() -> None:
 async def test_replaced_version_cannot_be_asked_for_although_it_still_finishes() -> None:
     models: LoadedModels[ServedModel] = LoadedModels()
     swap(models, 1)
-    with models.use(1):
+    with models.choice.use(1):
         swap(models, 2)
         with pytest.raises(VersionNotLoaded, match=r"version 1 is not loaded \(loaded: 2\)"):
-            models.choose(1)
+            models.choice.choose(1)
 
 
 @in_event_loop
 async def test_closing_ends_the_replaced_model_too_whatever_it_still_has_to_do() -> None:
     models: LoadedModels[ServedModel] = LoadedModels()
     first = swap(models, 1)
-    with models.use(0):
+    with models.choice.use(0):
         second = swap(models, 2)
         await models.close()
         assert first.closed

@@ -6,6 +6,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU
+from server.compute.backend import WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
 from server.models.served_model import ServedModel
@@ -39,10 +40,10 @@ async def test_a_kept_trace_is_the_example_of_what_its_images_took(tiny_bundle: 
     engine = Engine(tiny_bundle, CPU, "fp32", workers, BatchLimits(1), CostModel(), decode_ahead=False)
     model = ServedModel(engine, ServeSettings(models="unused"), metrics.of_model("pets"))
     answer = ItemResult(np.array([0.5, 0.25, 0.25], np.float32), 1, 0.2, 0.02, 0.01)
-    model.counted(answer)
+    model.counted(answer, WorkItem(b""))
     assert "# {" not in page_of(metrics), "of no trace"
     EXEMPLAR.set({"trace_id": "f" * 32})
-    model.counted(answer)
+    model.counted(answer, WorkItem(b""))
     examples = [line for line in page_of(metrics).splitlines() if "# {" in line]
     for of_image, le in (("decode", "0.025"), ("queue", "0.25")):
         (line,) = [each for each in examples if each.startswith(f"fovea_{of_image}_seconds")]

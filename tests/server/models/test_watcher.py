@@ -46,7 +46,7 @@ async def test_newer_version_is_served_after_a_look(anywhere: str, tmp_path: Pat
         second = watched.publish()
         assert watched.version == 1
         await watched.watcher.look()
-        assert watched.models.choose(2).bundle.digest == second.digest
+        assert watched.models.choice.choose(2).bundle.digest == second.digest
         assert watched.reloads("swapped") == 1
 
 
@@ -58,7 +58,7 @@ async def test_labels_may_change_with_a_version(tmp_path: Path) -> None:
         others = tiny.stage_bundle(tmp_path / "others", labels=("rot", "grün", "blau"))
         publish(others, watched.folder)
         await watched.watcher.look()
-        assert watched.models.choose(0).contract.labels == ("rot", "grün", "blau")
+        assert watched.models.choice.choose(0).contract.labels == ("rot", "grün", "blau")
 
 
 @in_event_loop
@@ -108,7 +108,7 @@ async def test_refused_version_is_tried_again_when_a_file_of_it_changes(
         folder = open_folder(anywhere)
         folder.write("2/model.onnx", spoiled.with_another_byte(folder.read("2/model.onnx")))
         await watched.watcher.look()
-        assert watched.models.choose(2).bundle.digest == bad.digest
+        assert watched.models.choice.choose(2).bundle.digest == bad.digest
 
 
 @in_event_loop

@@ -9,6 +9,7 @@ import pytest
 from jsonschema import validate
 
 from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid
+from tests.captures import captured, put, row
 from tests.rooms import ROOT
 from tests.tiny import LABELS, picture
 from tests.trainer.compare.made import SWAPPED, publish, settings, write_images
@@ -116,6 +117,34 @@ def test_only_so_many_of_a_kind_are_on_the_page(
     page = (tmp_path / "out" / "compare.html").read_text()
     assert (len(record["changed"]), page.count("data:image/webp")) == (20, 3)
     assert "Of each kind, the 3 that the new model is surest of are shown; compare.json" in page
+
+
+def test_captures_without_a_label_tell_where_the_models_disagree_and_count_for_neither(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [captured(picture(colour, (90 + n, 40))) for colour in LABELS for n in range(2)]
+    in_photos = captured((tmp_path / "images" / "red" / "0.png").read_bytes())
+    put(tmp_path / "captures", [*answers, in_photos, captured(b"no image")])
+    csv = tmp_path / "c.csv"
+    csv.write_text(f"path,label\n{row(picture('green', (90, 40)), 'green')}\n")
+    data = (str(tmp_path / "images"), str(tmp_path / "captures"), str(csv))
+    record = compared(settings(tmp_path, models / "3", models / "2", data=data))
+    assert (record["paired"]["images"], record["paired"]["fixed"]) == (31, 21)
+    without = record["unlabelled"]
+    assert (without["images"], without["agreed"], without["unreadable"]) == (5, 2, 1)
+    green, blue, red = without["classes"]
+    assert (blue["label"], blue["images"], blue["agreed"], blue["others"]) == ("blue", 1, 0, {"green": 1})
+    assert (green["label"], green["images"], green["agreed"], green["others"]) == ("green", 2, 0, {"blue": 2})
+    assert (red["label"], red["agreed"], red["others"]) == ("red", 2, {})
+    assert {change["path"][:7] for change in without["changed"]} == {"sha256/"}
+    assert (
+        "of 5 captured images without a label, 2 (40.00%) are answered alike; most often green to blue 2, "
+        "blue to green 1"
+    ) in capsys.readouterr().out
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert page.count("data:image/webp") == 21 + 3
+    assert "5 captured images without a label" in page
+    validate(record, json.loads(SCHEMA.read_text()))
 
 
 def test_no_model_is_refused(models: Path, tmp_path: Path) -> None:

@@ -145,6 +145,18 @@ def test_what_is_worse_on_data_is_not_promoted(models: Path, images: object, tmp
     )
 
 
+def test_a_class_that_only_the_latest_has_is_a_class_of_the_images(models: Path, tmp_path: Path) -> None:
+    """Folders that hold the same folders would be taken for parts, unless all are classes of a model."""
+    for colour in LABELS:
+        for camera in ("a", "b"):
+            (tmp_path / "photos" / colour / camera).mkdir(parents=True)
+            (tmp_path / "photos" / colour / camera / "0.png").write_bytes(tiny.picture(colour))
+    new = tiny.stage_bundle(tmp_path / "new", labels=("red", "green", "teal"))
+    candidate = versions.put_candidate(new, str(models))
+    promote(candidate, data=str(tmp_path / "photos"), cache_dir=tmp_path / "cache")
+    assert (latest(models), "of 4 images" in record(models).why) == (4, True)
+
+
 def test_images_that_cannot_be_decoded_weigh_nothing_and_are_told(
     models: Path, images: Labelled, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -214,6 +226,21 @@ def test_model_is_weighed_against_who_was_faster(models: Path, images: Labelled,
     put = publish_unless_worse(swapped, weighed, str(models), images, GUARD, 1)
     assert put.refusal is not None
     assert put.refusal.startswith("it is worse than version 1")
+    assert (put.uri, latest(models)) == (str(models / "4"), 1)
+
+
+def test_version_that_cannot_be_weighed_against_who_was_faster_is_told_and_not_the_latest(
+    models: Path, images: Labelled, tmp_path: Path
+) -> None:
+    rollback(models)
+    swapped = tiny.stage_bundle(tmp_path / "swapped", gain=5, labels=SWAPPED)
+    weighed = weigh(swapped, str(models), images, GUARD, 1)
+    promote(models / "1")
+    (models / "1" / "model.onnx").write_bytes(b"damaged")
+    put = publish_unless_worse(swapped, weighed, str(models), images, GUARD, 1)
+    assert put.refusal is not None
+    assert put.refusal.startswith("it cannot be compared with the latest: ")
+    assert put.refusal.endswith("; see to that, then promote it")
     assert (put.uri, latest(models)) == (str(models / "4"), 1)
 
 

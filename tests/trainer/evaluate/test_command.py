@@ -155,7 +155,7 @@ def test_record_has_the_keys_that_it_always_had_in_their_order(
     (images / "notes.txt").write_text("not taken")
     record = _evaluate(model, images, tmp_path, max_bad_fraction=1)
     keys = "settings model metrics right accuracy_interval_95 macro_recall majority beside_release labels"
-    more = "confusion most_confused reliability kept worst quarantined not_taken corrections"
+    more = "confusion most_confused reliability kept worst quarantined not_taken corrections captures"
     assert " ".join(record) == f"{keys} {more}"
     assert {name: " ".join(part) for name, part in record.items() if isinstance(part, dict)} == {
         "settings": " ".join(record["settings"]),

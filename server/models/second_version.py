@@ -1,0 +1,148 @@
+"""How a version comes beside the current one, and goes: loaded as any other, refused, promoted or removed."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from fovea.errors import FoveaError, Unavailable
+from fovea.model import versions
+from fovea.model.bundle import BundleContract
+from fovea.stores.folder import Folder
+from server.background import in_background
+from server.models.following import Candidate, Refusal, refusal_of
+from server.rollout.wanted import Rollout
+from server.telemetry.model_metrics import ModelMetrics
+
+logger = logging.getLogger(__name__)
+
+
+class Loaded(Protocol):
+    """A version that can answer."""
+
+    @property
+    def contract(self) -> BundleContract: ...
+
+
+M = TypeVar("M", bound=Loaded)
+
+
+class Beside(Protocol[M]):
+    """Where it stands."""
+
+    @property
+    def current(self) -> Loaded | None: ...
+
+    @property
+    def second(self) -> M | None: ...
+
+    def put_second(self, model: M) -> None:
+        """It can be used from here on."""
+
+    def drop_second(self) -> None:
+        """It is not used any more."""
+
+
+class SecondVersion(Generic[M]):
+    """Of one model. Belongs to its watcher, which looks at one version at a time."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        models: Beside[M],
+        metrics: ModelMetrics,
+        open_version: Callable[[int], Awaitable[M]],
+        close_replaced: Callable[[M], Awaitable[None]],
+        facts: Callable[[int], dict[str, Any]],
+    ) -> None:
+        """`open_version` verifies, checks and warms one; `close_replaced` closes what has left `models`."""
+        self._folder = folder
+        self._models = models
+        self._metrics = metrics
+        self._open = open_version
+        self._close_replaced = close_replaced
+        self._facts = facts
+        self._refused: dict[int, Refusal] = {}
+        """The one that is wanted, where it cannot be loaded. Holds while its files stay as they are."""
+        self._promoted: set[int] = set()
+        self._has_failed = False
+
+    async def look(self, rollout: Rollout | None) -> None:
+        """Has the version loaded that the rollout wants, and no other. Nothing that goes wrong is raised."""
+        try:
+            await self._look(rollout)
+        except Exception as error:  # the bucket does not answer, or there is a bug: the current one serves on
+            self._metrics.reloads.labels("failed").inc()
+            if not self._has_failed:  # said once, until a look succeeds
+                unforeseen = None if isinstance(error, FoveaError) else error
+                logger.warning(
+                    "cannot look for the second version", extra={"reason": str(error)}, exc_info=unforeseen
+                )
+            self._has_failed = True
+        else:
+            self._has_failed = False
+
+    def try_again(self) -> None:
+        """A version that was refused is worth it, though its files are the same."""
+        self._refused.clear()
+
+    def is_promoted(self, version: int) -> None:
+        """It is the current one from here on: its rollout has ended, whatever the options go on to say."""
+        self._promoted.add(version)
+        text = "the second version is the current one from here on: its rollout has ended"
+        logger.info(text, extra=self._facts(version))
+
+    async def _look(self, rollout: Rollout | None) -> None:
+        second, current = self._models.second, self._models.current
+        is_there = rollout is not None and await in_background(
+            partial(versions.is_published, self._folder, rollout.version)
+        )
+        is_current = second and current and second.contract.version == current.contract.version
+        if second is not None and is_current:
+            self.is_promoted(second.contract.version)
+            await self._end(second)
+        elif second is not None and not (rollout and is_there and second.contract.version == rollout.version):
+            await self._end(second)
+        if rollout is not None and self._models.current is not None and self._models.second is None:
+            await self._begin(rollout.version, self._models.current.contract.version, is_there=is_there)
+
+    async def _begin(self, version: int, current: int, *, is_there: bool) -> None:
+        if version in self._promoted:
+            return
+        if version == current:
+            self._promoted.add(version)
+            text = "the version that is to be beside the current one is the current one: nothing is loaded"
+            logger.warning(text, extra=self._facts(version))
+            return
+        candidate = await in_background(partial(self._candidate, version))
+        if (known := self._refused.get(version)) is not None and known.files == candidate.files:
+            return
+        try:
+            if not is_there:
+                raise await in_background(partial(versions.absent, self._folder, version))
+            model = await self._open(version)
+        except Unavailable:
+            raise
+        except Exception as error:  # what a model that is not ours makes its runtime raise is not known
+            self._refuse(candidate, error)
+        else:
+            self._refused.clear()
+            self._models.put_second(model)
+            logger.info("a second version is live beside the current one", extra=self._facts(version))
+
+    def _candidate(self, version: int) -> Candidate:
+        return Candidate(version, tuple(self._folder.folder(str(version)).entries()))
+
+    def _refuse(self, candidate: Candidate, error: Exception) -> None:
+        refusal = self._refused[candidate.version] = refusal_of(candidate, error, ())
+        self._metrics.reloads.labels("refused").inc()
+        logger.warning(
+            "the second version is refused", extra=self._facts(candidate.version) | {"reason": refusal.reason}
+        )
+        logger.debug("a version cannot be opened", exc_info=error)
+
+    async def _end(self, second: M) -> None:
+        version = second.contract.version
+        self._models.drop_second()
+        logger.info("the second version leaves: its rollout has ended", extra=self._facts(version))
+        await self._close_replaced(second)

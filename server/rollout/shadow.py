@@ -1,0 +1,163 @@
+"""Another version answers some images a second time, where nobody has to wait for that, and is compared."""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from fovea.images.spec import PreprocessSpec
+from server.compute.backend import WorkItem
+from server.queue.priorities import ItemResult, Priority
+from server.rollout.shadow_version import ShadowVersion
+from server.telemetry.shadow_metrics import ShadowMetrics
+
+logger = logging.getLogger(__name__)
+
+WAITING: Final = 4
+"""Images that wait to be answered again, at most; one more, and the oldest is dropped."""
+AFTER_S: Final = 0.001
+"""So long after an image's answer at the soonest: by then it is on its way to the caller."""
+
+
+class AnsweredImage(NamedTuple):
+    """One whose caller has its answer, or nearly so."""
+
+    content: bytes | memoryview
+    """Stays as it is."""
+    spec: PreprocessSpec | None
+    """Of an image that came as pixels: how they were prepared."""
+    label: str
+    """The answer, and its probability."""
+    probability: float
+
+
+class ShadowAnswer(NamedTuple):
+    """What the other version says of it."""
+
+    label: str
+    probability: float
+    version: int
+
+
+Then = Callable[[ShadowAnswer | None], None]
+
+
+class _Waiting(NamedTuple):
+    image: AnsweredImage
+    then: Then
+
+
+class Shadow:
+    """Has a share of one model's images answered again. Belongs to the event loop that serves.
+
+    It begins with an image only where no other waits and a worker of those that serve is idle. What it has
+    under way is small: a batch is of one image, and there are as many as its version has workers.
+    """
+
+    def __init__(
+        self,
+        share: float,
+        max_bytes: int,
+        metrics: ShadowMetrics,
+        is_current: Callable[[int], bool],
+        is_spare: Callable[[], bool],
+    ) -> None:
+        """Of the images of the version that `is_current`, `share` is drawn; those that it has are `max_bytes`
+        at most. `is_spare` says that nobody needs a worker now.
+        """
+        self._share = share
+        self._max_bytes = max_bytes
+        self._metrics = metrics
+        self._is_current = is_current
+        self._is_spare = is_spare
+        self._model: ShadowVersion | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._bytes = 0
+        """Of those that wait, and those that are being answered."""
+        self._look_is_due = False
+        self._answering: set[asyncio.Task[None]] = set()
+        self._has_failed = False
+
+    def use(self, model: ShadowVersion | None) -> None:
+        """Which version answers again, from here on; none drops what waits."""
+        self._model = model
+        if model is None:
+            self._drop_until(lambda: not self._waiting)
+
+    def draws(self, version: int) -> bool:
+        """Whether an image, which this one has answered, is one of the share."""
+        if self._waiting:  # one more is answered: a worker may be idle now
+            self._look_soon()
+        return self._model is not None and random.random() < self._share and self._is_current(version)
+
+    def offer(self, image: AnsweredImage, then: Then) -> None:
+        """One that was drawn. Raises nothing.
+
+        `then` is called once, now or later: with None where the other version does not answer it.
+        """
+        if not self._can_be_answered(image):
+            then(None)
+            return
+        self._waiting.append(_Waiting(image, then))
+        self._bytes += len(image.content)
+        self._drop_until(lambda: len(self._waiting) <= WAITING and self._bytes <= self._max_bytes)
+        self._look_soon()
+
+    def _can_be_answered(self, image: AnsweredImage) -> bool:
+        """Pixels that were prepared for a version are none for one that prepares them otherwise."""
+        spec = self._model.contract.preprocess if self._model is not None else None
+        return spec is not None and image.spec in (None, spec)
+
+    def _drop_until(self, is_enough: Callable[[], bool]) -> None:
+        while self._waiting and not is_enough():
+            dropped = self._waiting.popleft()
+            self._bytes -= len(dropped.image.content)
+            self._metrics.count("dropped")
+            dropped.then(None)
+
+    def _look_soon(self) -> None:
+        if not self._look_is_due:
+            self._look_is_due = True
+            asyncio.get_running_loop().call_later(AFTER_S, self._look)
+
+    def _look(self) -> None:
+        self._look_is_due = False
+        model = self._model
+        if self._waiting and model is not None and model.batcher.is_spare and self._is_spare():
+            answering = asyncio.create_task(self._answer(model, self._waiting.popleft()))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
+
+    async def _answer(self, model: ShadowVersion, waiting: _Waiting) -> None:
+        """A batch of this image alone: the queue before its version has no other."""
+        work = WorkItem(waiting.image.content, is_crop=waiting.image.spec is not None)
+        answer = None
+        try:
+            result = await model.batcher.classify(work, priority=Priority.BULK)
+            answer = self._compared(model, waiting.image, result)
+        except Exception as error:
+            self._fail(model, error)
+        finally:
+            self._bytes -= len(waiting.image.content)
+            waiting.then(answer)
+        self._look_soon()
+
+    def _compared(self, model: ShadowVersion, image: AnsweredImage, result: ItemResult) -> ShadowAnswer:
+        best, contract = int(result.row.argmax()), model.contract
+        answer = ShadowAnswer(contract.labels[best], float(result.row[best]), contract.version)
+        self._metrics.compare(image.label, answer.label, answer.probability - image.probability)
+        self._has_failed = False
+        return answer
+
+    def _fail(self, model: ShadowVersion, error: Exception) -> None:
+        """Says it once, until an image is answered again."""
+        if self._model is not model:  # its time is over
+            self._metrics.count("dropped")
+            return
+        self._metrics.count("failed")
+        if not self._has_failed:
+            facts = {"version": model.contract.version, "reason": str(error)}
+            logger.warning("the shadow cannot answer an image; more are only counted", extra=facts)
+        self._has_failed = True

@@ -1,0 +1,93 @@
+"""corrections.csv: what was answered, one row an image, as --data takes it."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from fovea.capture.rows import Captured
+from fovea.errors import DataInvalid, ObjectMissing
+from fovea.stores.storage import LocalFolder
+from trainer.images.corrections import BY_CONTENT, COLUMNS, KEEP, LEAVE_OUT, RELABEL
+from trainer.images.labels import normal_label
+
+CORRECTIONS_FILE: Final = "corrections.csv"
+LONGEST_LABEL: Final = 200
+
+Row = tuple[str, ...]
+"""The cells of COLUMNS."""
+
+
+def read_rows(folder: Path) -> list[Row]:
+    """What the folder's corrections.csv holds; nothing where there is none. Raises DataInvalid for another
+    file of that name, Unavailable."""
+    file = folder / CORRECTIONS_FILE
+    try:
+        text = LocalFolder(folder).read(CORRECTIONS_FILE).decode("utf-8-sig")
+    except ObjectMissing:
+        return []
+    except UnicodeDecodeError as error:
+        raise DataInvalid(f"{file}: not a CSV file in UTF-8: {error}") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    if not {"path", "label"} <= set(rows.fieldnames or ()):
+        raise DataInvalid(f"{file}: its first line should be `{','.join(COLUMNS)}`; move the file away")
+    try:
+        return [tuple(row.get(name) or "" for name in COLUMNS) for row in rows]
+    except csv.Error as error:
+        raise DataInvalid(f"{file}: not a CSV file: {error}") from error
+
+
+def labelled_in(rows: Iterable[Row]) -> set[str]:
+    """The digests of the captured images that have a row."""
+    return {row[0].removeprefix(BY_CONTENT) for row in rows if row[0].startswith(BY_CONTENT)}
+
+
+def probability_of(row: Captured) -> str:
+    return f"{row.probability:.4f}"
+
+
+class Saved:
+    """The answers of a page that this program serves: written whole after each change, by one at a time."""
+
+    def __init__(self, folder: Path, earlier: Sequence[Row], images: Sequence[Captured]) -> None:
+        self._folder, self._earlier = folder, earlier
+        self._places = {row.sha256: place for place, row in enumerate(images)}
+        self._images = images
+        self._answers: dict[str, str] = {}
+        self._lock = Lock()
+
+    def answers(self) -> dict[str, str]:
+        """Digest -> label, empty for what is none of the classes."""
+        with self._lock:
+            return dict(self._answers)
+
+    def change(self, changes: Mapping[str, str | None]) -> None:
+        """None takes an answer back. Raises DataInvalid where a digest is none of the page's or a label is
+        none, with nothing changed; Unavailable where the file cannot be written: then all is as it was."""
+        for digest, label in changes.items():
+            if digest not in self._places:
+                raise DataInvalid(f"{digest[:80]!r} is no image of this page")
+            if label is not None and (len(label) > LONGEST_LABEL or label != normal_label(label)):
+                raise DataInvalid(f"{label[:80]!r} is no label")
+        with self._lock:
+            merged: dict[str, str | None] = {**self._answers, **changes}
+            answers = {digest: label for digest, label in merged.items() if label is not None}
+            LocalFolder(self._folder).write(CORRECTIONS_FILE, self._file(answers).encode())
+            self._answers = answers
+
+    def _file(self, answers: Mapping[str, str]) -> str:
+        file = io.StringIO(newline="")
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        rows.writerows(self._earlier)
+        for place in sorted(self._places[digest] for digest in answers):
+            rows.writerow(_row(self._images[place], answers[self._images[place].sha256], place + 1))
+        return file.getvalue()
+
+
+def _row(image: Captured, label: str, rank: int) -> Row:
+    decision = (KEEP if label == image.label else RELABEL) if label else LEAVE_OUT
+    path = f"{BY_CONTENT}{image.sha256}"
+    return path, label, decision, image.label, probability_of(image), str(rank)
