@@ -46,18 +46,19 @@ SCHEMA: Final = pa.schema(
         pa.field("shadow_version", pa.int32()),
     ]
 )
-LABELS: Final = pa.field("labels", pa.list_(pa.string()))
-"""A column more where a row is of a multi-label model; null in the others."""
+LABELS: Final = tuple(pa.field(name, pa.list_(pa.string())) for name in ("labels", "shadow_labels"))
+"""Columns more where a row is of a multi-label model; null in the others."""
 _NAMES: Final = tuple(field.name for field in fields(Captured))
-_LISTS: Final = ("top_labels", "top_probabilities", LABELS.name)
+_LISTS: Final = ("top_labels", "top_probabilities", *(field.name for field in LABELS))
 # Image files are compressed already.
-_COMPRESSION: Final = {name: "none" if name == "image" else "zstd" for name in (*SCHEMA.names, LABELS.name)}
+_COMPRESSION: Final = {name: "none" if name == "image" else "zstd" for name in (*SCHEMA.names, *_LISTS)}
 
 
 def encode(rows: Sequence[Captured], window: Window) -> bytes:
     """A whole file, in memory."""
     file = io.BytesIO()
-    schema = SCHEMA if all(row.labels is None for row in rows) else SCHEMA.append(LABELS)
+    has_labels = any(row.labels is not None or row.shadow_labels is not None for row in rows)
+    schema = pa.schema([*SCHEMA, *LABELS]) if has_labels else SCHEMA
     writer = pq.ParquetWriter(file, schema, compression=_COMPRESSION, use_dictionary=_words())
     with writer:
         for group in _groups(rows):

@@ -29,7 +29,7 @@ from fovea.v1 import classify_pb2 as pb
 from server.background import in_background
 from server.config import ServeSettings
 from server.models.model import Classified
-from server.models.told_answers import answers_of
+from server.models.told_answers import answers_of, shadow_columns
 from server.rollout.shadow import ShadowAnswer
 from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import Metrics
@@ -212,7 +212,6 @@ class ModelCaptures:
         self, captures: Captures, contract: BundleContract, identity: pb.ModelVersion, drift: DriftGauge
     ) -> None:
         self._captures = captures
-        self._rules = captures.rules
         self._labels, self._novelty = contract.labels, contract.out_of_distribution
         self._answers = answers_of(contract, captures.rules)
         self._identity = identity
@@ -236,13 +235,13 @@ class ModelCaptures:
         unknown = None
         if distance is not None and self._novelty is not None:
             unknown = self._novelty.is_unknown(distance)
-        reason = self._rules.reason(
+        reason = self._captures.rules.reason(
             random.random(),
             abstained=answer.abstained,
             unknown=unknown,
             is_drifting=self._answers.is_any(answer, self._drifting),
             is_close=self._answers.is_close(answer),
-            disagrees=shadow is not None and shadow.label != self._labels[answer.best],
+            disagrees=self._answers.disagrees(answer, shadow),
         )
 
         def make() -> Answer:
@@ -273,9 +272,7 @@ class ModelCaptures:
             answered_at=answer.answered_at,
             reason=reason,
             labels=self._answers.selected(classified.probabilities),
-            shadow_label=answer.shadow.label if answer.shadow else None,
-            shadow_probability=answer.shadow.probability if answer.shadow else None,
-            shadow_version=answer.shadow.version if answer.shadow else None,
+            **shadow_columns(answer.shadow),
         )
 
     def _best(self, probabilities: npt.NDArray[np.float32]) -> tuple[tuple[str, ...], tuple[float, ...]]:

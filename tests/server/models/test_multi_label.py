@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from fovea.capture.reading import read_captures
 from fovea.model.bundle import ModelBundle
 from server.models.multi_label import selected_counts_of
 from server.models.served_model import ModelStatistics
+from server.rollout.shadow import Shadow, ShadowAnswer
 from server.telemetry.drift import KINDS, LabelDriftGauge, drift_gauges
 from server.telemetry.metrics import Metrics
 from tests import tiny
 from tests.server.event_loop import in_event_loop
-from tests.server.models.test_captures import capturing
+from tests.server.models.test_captures import AskedAgain, capturing
 
 BOTH, NONE, CLOSE = [0.9, 0.8, 0.02], [0.01, 0.02, 0.03], [0.9, 0.55, 0.02]
 """Of thresholds of 0.5, 0.6 and 0.3."""
@@ -56,12 +58,27 @@ async def test_answers_with_a_label_that_drifts_are_captured(bundle: ModelBundle
     async with capturing(bundle, tmp_path, capture_margin=0, capture_per_hour=3600 * 24) as made:
         for _ in range(1000):
             made.answer(NONE, b"none")
-        assert made.model._captures is not None
-        made.model._captures.look_for_drift()
+        made.look_for_drift()
         made.answer(NONE, b"none")
         made.answer(BOTH, b"both")
     rows = list(read_captures(str(tmp_path)))
     assert [(row.reason, row.labels) for row in rows] == [("drifting_class", ("red", "green"))]
+
+
+@in_event_loop
+async def test_answers_are_captured_of_which_the_shadow_selects_other_labels(
+    bundle: ModelBundle, tmp_path: Path
+) -> None:
+    again = AskedAgain()
+    async with capturing(bundle, tmp_path, capture_margin=0, shadow=cast("Shadow", again)) as made:
+        for content in (b"same", b"other"):
+            made.answer(BOTH, content)
+        assert [image.selected for image in again.images] == [("red", "green")] * 2
+        again.then[0](ShadowAnswer("green", 0.8, 4, ("green", "red")))
+        again.then[1](ShadowAnswer("red", 0.9, 4, ("red",)))
+    (row,) = read_captures(str(tmp_path))
+    assert (row.reason, row.image, row.labels) == ("disagreement", b"other", ("red", "green"))
+    assert (row.shadow_labels, row.shadow_label, row.shadow_version) == (("red",), "red", 4)
 
 
 def test_drift_is_of_the_label_whose_rate_is_furthest_off(bundle: ModelBundle) -> None:
