@@ -143,7 +143,13 @@ def test_by_the_client_and_its_command(server: ServerProcess, own: list[Said], t
         (tmp_path / name).write_bytes(IMAGES[name])
     command = [sys.executable, "-m", "fovea.client", *names, "--target", server.target]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    assert [line.split()[1:3] for line in table[1:]] == [["red,", "green"], ["none", "green"]]
+    (red, green, blue), black = (
+        [f"{p:.3f}" for _, p in own[FILES.index(IMAGES[name])].all] for name in ("yellow.png", "black.png")
+    )
+    assert [line.split()[1:] for line in table[1:]] == [
+        ["red,", "green", f"{red},", green, "blue", blue],
+        ["none", "green", f"{black[0]},", "red", f"{black[1]},", "blue", black[2]],
+    ]
     lines = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
     told = [json.loads(line) for line in lines.splitlines()]
     assert [[each["label"] for each in line["selected"]] for line in told] == [["red", "green"], []]
