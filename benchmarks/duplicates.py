@@ -5,7 +5,7 @@
 Each photograph (by default scikit-learn's two and their cuttings) is changed in the ways that data sets are,
 and looked for among all of them; so is each third digit of `--data digits`. What is found among the
 originals, and among their cuttings, is named: those are different pictures, or copies that the folder holds.
-The time is that of one thread; of a crowd, of pictures that are all alike, it is that of all the search.
+The time is that of one thread; `python -m benchmarks.many_duplicates` has that of real sets.
 """
 
 import argparse
@@ -16,18 +16,15 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
-from torch import Tensor
 
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.images.spec import PreprocessSpec
 from trainer.images.digits import SIDE
 from trainer.images.field import Field, Pictures
-from trainer.images.hashes import close_pairs, comparisons, hash_pictures, join_hashes
+from trainer.images.hashes import PARTS, Index, View, close_pairs, comparisons, hash_pictures, join_hashes
 from trainer.images.near_duplicates import LEAST_SPREAD, find_near_duplicates
 
 Change = Callable[[Image.Image], bytes]
@@ -43,7 +40,6 @@ PHOTOGRAPHS: Final = PreprocessSpec(size=224, resize=256)
 DIGITS: Final = PreprocessSpec(size=24, resize=24)
 TIMED: Final = 100_000
 HASHED: Final = 2000
-CROWD: Final = 20_000
 
 
 def main() -> None:
@@ -72,7 +68,6 @@ def main() -> None:
                 print(f"  {pair}")
     print(f"{seconds_to_hash():.1f} s to hash {TIMED:,} pictures of 256 x 256 pixels and see their sharpness")
     print(f"{seconds_to_search():.1f} s to search {TIMED:,} hashes in all ways")
-    print(of_crowd())
 
 
 def photographs(folder: Path | None) -> list[Shot]:
@@ -121,6 +116,11 @@ def cropped(image: Image.Image, share: float, left: float, top: float) -> Image.
     return image.crop((x, y, x + width, y + height))
 
 
+def turned(image: Image.Image, degrees: int) -> Image.Image:
+    """Clockwise."""
+    return image.rotate(-degrees, expand=True)
+
+
 def mirrored(image: Image.Image) -> Image.Image:
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
@@ -143,7 +143,20 @@ CHANGES: Final[dict[str, Change]] = {
     "without a tenth at the left": lambda image: encoded(
         image.crop((image.width // 10, 0, image.width, image.height))
     ),
+    "turned by 90°": lambda image: encoded(turned(image, 90)),
+    "turned by 180°": lambda image: encoded(turned(image, 180)),
+    "turned by 270°": lambda image: encoded(turned(image, 270)),
+    "turned by 90°, half as large, quality 30": lambda image: encoded(
+        scaled(turned(image, 90), 0.5, 0.5), quality=30
+    ),
+    "turned by 90°, 95 % of the sides, about the middle": lambda image: encoded(
+        cropped(turned(image, 90), 0.95, 0.5, 0.5)
+    ),
+    "turned by 90°, 95 % of the sides, from a corner": lambda image: encoded(
+        cropped(turned(image, 90), 0.95, 0, 0)
+    ),
     "mirrored": lambda image: encoded(mirrored(image)),
+    "mirrored and turned by 90°": lambda image: encoded(turned(mirrored(image), 90)),
     "mirrored, 95 % of the sides": lambda image: encoded(cropped(mirrored(image), 0.95, 0.7, 0.2)),
 }
 
@@ -198,48 +211,13 @@ def seconds_to_search() -> float:
         spectrum = np.fft.fft2(chance.normal(size=(1000, 32, 32))) / frequencies**1.5
         batches.append(hash_pictures(np.fft.ifft2(spectrum).real.astype(np.float32), mirrored=True))
     hashes, started = join_hashes(batches), time.process_time()
-    for comparison in comparisons(mirrored=True):
-        queries = (hashes.mirrored if comparison.mirrored else hashes.plain)[comparison.part]
-        for _ in close_pairs(queries, hashes.plain[comparison.other]):
-            pass
+    for part in PARTS:
+        index = Index.of(hashes[View(part)])
+        for comparison in comparisons(mirrored=True):
+            if comparison.other == part:
+                for _ in close_pairs(hashes[comparison.view], index):
+                    pass
     return time.process_time() - started
-
-
-def of_crowd() -> str:
-    crops, targets = crowd(CROWD)
-    pictures, started = Pictures([Field(crops, np.arange(CROWD))]), time.process_time()
-    pairs = find_near_duplicates(pictures, targets, DIGITS.size, mirrored=False)
-    seconds, digits = time.process_time() - started, len(load_digits().target)
-    own = sum(pair.first % digits == pair.second % digits for pair in pairs)
-    return (
-        f"{seconds:.1f} s to find {len(pairs):,} pairs among {CROWD:,} changed digits, {own:,} of one digit"
-    )
-
-
-def crowd(count: int) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """uint8 [n, 24, 24, 3] and the classes of digits that are each turned by up to 11 degrees, made up to a
-    tenth larger or smaller along each axis, moved by up to a twentieth, and darkened by up to 30 %."""
-    given, chance = load_digits(), torch.Generator().manual_seed(0)
-    large = torch.from_numpy(given.images).float()[:, None] * (255 / 16)
-    large = F.interpolate(large, (SIDE, SIDE), mode="bicubic", align_corners=False).clamp(0, 255)
-    which = torch.arange(count) % len(large)
-    batches = [_changed(large[which[start : start + 2000]], chance) for start in range(0, count, 2000)]
-    crops = np.broadcast_to(np.concatenate(batches)[..., None], (count, DIGITS.size, DIGITS.size, 3))
-    return np.ascontiguousarray(crops), given.target[which.numpy()]
-
-
-def _changed(pictures: Tensor, chance: torch.Generator) -> npt.NDArray[np.uint8]:
-    def drawn(low: float, high: float) -> Tensor:
-        return torch.rand(len(pictures), generator=chance) * (high - low) + low
-
-    angle, across, down = drawn(-0.2, 0.2), drawn(0.9, 1.1), drawn(0.9, 1.1)
-    first = torch.stack([angle.cos() * across, -angle.sin() * across, drawn(-0.1, 0.1)], 1)
-    second = torch.stack([angle.sin() * down, angle.cos() * down, drawn(-0.1, 0.1)], 1)
-    shape = [len(pictures), 1, DIGITS.size, DIGITS.size]
-    grid = F.affine_grid(torch.stack([first, second], 1), shape, align_corners=False)
-    changed = F.grid_sample(pictures, grid, align_corners=False) * drawn(0.7, 1.0)[:, None, None, None]
-    pixels: npt.NDArray[np.uint8] = changed.round().clamp(0, 255).byte().numpy()[:, 0]
-    return pixels
 
 
 if __name__ == "__main__":

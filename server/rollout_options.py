@@ -25,6 +25,27 @@ class RolloutOptions(ProgramSettings):
     )
     shadow_percent: float = Field(10, gt=0, le=100, description="percent of the images, drawn by chance")
 
+    canary_guard: bool = Field(
+        True, description="take the canary out where it is worse than the current version by more than this:"
+    )
+    canary_min_images: int = Field(
+        100, ge=20, le=100_000, description="images of either version before their latency and answers count"
+    )
+    canary_max_errors: float = Field(
+        0.01, ge=0, le=1, description="share of the canary's images that fail, above the current version's"
+    )
+    canary_max_slowdown: float = Field(
+        2.0, ge=1, le=1000, description="its 95th percentile of the time to an answer over the current one's"
+    )
+    canary_max_shift: float = Field(
+        0.25,
+        ge=0,
+        description="PSI of its predicted labels against the current version's; abstaining is one of them",
+    )
+    canary_max_disagreement: float = Field(
+        0.1, ge=0, le=1, description="share of other labels, of the images that both versions compute"
+    )
+
     def check_rollout(self, *, several: bool, pinned: int | None) -> None:
         """Raises ValueError; `pinned` is the version that is always the current one."""
         given = {"--canary": self.canary, "--shadow": self.shadow}
@@ -35,5 +56,3 @@ class RolloutOptions(ProgramSettings):
                 raise ValueError(f"{option} is for one model, whose version it names")
             if version == pinned:
                 raise ValueError(f"{option} and --model-version must not both be {pinned}")
-        if self.canary is not None and self.canary == self.shadow:
-            raise ValueError(f"--canary and --shadow must not both be {self.canary}")

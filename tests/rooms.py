@@ -57,7 +57,7 @@ LAYERS: Final[Mapping[str, tuple[str, ...]]] = {
         "images stores entry settings logs tracing",
         "exits foreground command_line span_export",
         "stopping surroundings pages",
-        "v1 oip errors frozen printable proxies daemons cpus malloc progress",
+        "v1 oip errors frozen printable proxies daemons cpus malloc progress sticky",
     ),
 }
 """A line is a layer. Its rooms, and modules at a package's root, import those of the lines below it alone."""

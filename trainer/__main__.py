@@ -15,6 +15,7 @@ from fovea.settings import load
 from fovea.stores.patience import wait_for_stores
 from trainer.config import (
     TRACED_AS,
+    CanarySettings,
     CompareSettings,
     EvaluateSettings,
     ExportSettings,
@@ -38,6 +39,7 @@ AnySettings = (
     | CompareSettings
     | PromoteSettings
     | RollbackSettings
+    | CanarySettings
     | ExportSettings
     | InspectSettings
     | LookSettings
@@ -51,6 +53,7 @@ COMMANDS = {
     "compare": "replay labelled images through two released models: what changed, and is it worse?",
     "promote": "make a version, or a candidate, the latest",
     "rollback": "make the version the latest that was so before",
+    "canary": "try a version on a share of the calls beside the latest",
     "inspect": "show what a released model is and where it comes from",
     "export": "gate and publish a finished run again",
     "look": "make a page of what a trained network sees in an image",
@@ -64,6 +67,7 @@ SETTINGS: dict[str, type[AnySettings]] = {
     "compare": CompareSettings,
     "promote": PromoteSettings,
     "rollback": RollbackSettings,
+    "canary": CanarySettings,
     "inspect": InspectSettings,
     "export": ExportSettings,
     "look": LookSettings,
@@ -83,7 +87,7 @@ def main() -> ExitCode | None:
             _examine(settings)
         elif isinstance(settings, CompareSettings):
             _compare(settings)
-        elif isinstance(settings, (PromoteSettings, RollbackSettings)):
+        elif isinstance(settings, (PromoteSettings, RollbackSettings, CanarySettings)):
             _move_latest(settings)
         elif isinstance(settings, LookSettings):
             _look(settings)
@@ -111,11 +115,13 @@ def _compare(settings: CompareSettings) -> None:
     command.compare(settings)
 
 
-def _move_latest(settings: PromoteSettings | RollbackSettings) -> None:
+def _move_latest(settings: PromoteSettings | RollbackSettings | CanarySettings) -> None:
     from trainer.compare import promoting  # imports onnxruntime
 
     if isinstance(settings, PromoteSettings):
         promoting.promote(settings)
+    elif isinstance(settings, CanarySettings):
+        promoting.canary(settings)
     else:
         promoting.rollback(settings)
 

@@ -116,6 +116,14 @@ class RollbackSettings(LogOptions, MachineOptions, PromotionOptions, CacheOption
     to: int | None = Field(None, ge=1, description="the version; default: the one before the latest")
 
 
+class CanarySettings(LogOptions, MachineOptions, PromotionOptions, CacheOptions, BundleOptions):
+    """Try a version, or a candidate as the next version, on a share of the calls; who and why is kept."""
+
+    percent: float = Field(
+        ge=0, le=100, description="percent of the calls that it answers beside the latest; 0 ends its rollout"
+    )
+
+
 class LookSettings(LogOptions, LookOptions):
     """Look into a trained network: a page of what it sees in an image, with a convolution done by hand."""
 

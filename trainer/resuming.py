@@ -16,6 +16,10 @@ from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision", "coverage")
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
+OF_MODE: Final = {"start_lr", "end_lr"}
+"""Options of a range test that one of the other --mode does not take over: on the way to 10 in equal steps
+the first is too far."""
+
 GROUPS: Final = {"group", "group_pattern"}
 """Options of which one alone may be given."""
 
@@ -52,7 +56,8 @@ def check_same(run: RunFolder, settings: TrainSettings) -> None:
 
 def with_continued(settings: TrainSettings) -> TrainSettings:
     """With --continue-from, options that are not given are as in that run, but for the learning rate, the
-    epochs and --sizes: the training goes on at the last. What shapes a schedule is taken over with it alone.
+    epochs and --sizes: the training goes on at the last. What shapes a schedule is taken over with it alone,
+    and so are the ends of a range test with its mode.
 
     Raises DataInvalid when it is no run, SettingsInvalid for options that would not fit its network.
     """
@@ -85,6 +90,8 @@ def _taken_over(settings: TrainSettings, before: TrainSettings) -> dict[str, obj
     names = {*RecipeOptions.model_fields, *CONTINUED} - settings.model_fields_set - {*CHANGEABLE, "sizes"}
     if GROUPS & settings.model_fields_set:
         names -= GROUPS
+    if "mode" in settings.model_fields_set and settings.mode != before.mode:
+        names -= OF_MODE
     taken = {name: getattr(before, name) for name in names}
     if taken.get("schedule", settings.schedule) == before.schedule:
         shaping = OF_SCHEDULES.keys() - settings.model_fields_set

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 
 from fovea.client.answers import CallFailed, Classification, classification, failure
-from fovea.client.bearer import bearer
+from fovea.client.bearer import bearer, with_key
 from fovea.client.channel import (
     CLASSIFY,
     DEFAULT_TIMEOUT_S,
@@ -94,6 +94,7 @@ class AsyncClient:
         priority: Priority = "interactive",
         want: Sequence[Want] = (),
         request_id: str = "",
+        sticky_key: str = "",
     ) -> Classification:
         """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read."""
         ask = partial(
@@ -106,7 +107,7 @@ class AsyncClient:
             want=want,
             request_id=request_id,
         )
-        return await self._classify(ask, image, name_of(image), self._way)
+        return await self._classify(ask, image, name_of(image), self._way, sticky_key)
 
     def classify_many(
         self,
@@ -118,6 +119,7 @@ class AsyncClient:
         model: str = "",
         want: Sequence[Want] = (),
         window: int = 16,
+        sticky_key: str = "",
     ) -> AsyncGenerator[Classification | FoveaError, None]:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
 
@@ -141,7 +143,7 @@ class AsyncClient:
             index, image = numbered
             way = self._way_by(index % connections_of(window))
             try:
-                return await self._classify(ask, image, name_of(image, index), way)
+                return await self._classify(ask, image, name_of(image, index), way, sticky_key)
             except FoveaError as error:
                 return error
 
@@ -161,10 +163,12 @@ class AsyncClient:
         image: ImageLike,
         name: str,
         way: "_Way",
+        sticky_key: str,
     ) -> Classification:
         try:
             data = image if isinstance(image, bytes) else await asyncio.to_thread(encoded_as, name, image)
-            answer = await way(ask(data), timeout=self._timeout_s, metadata=self._bearer())
+            metadata = with_key(self._bearer(), sticky_key)
+            answer = await way(ask(data), timeout=self._timeout_s, metadata=metadata)
             return classification(answer)
         except grpc.RpcError as error:
             raise await self._failure(error, name) from error

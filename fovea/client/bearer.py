@@ -8,6 +8,7 @@ from typing import Final
 
 from fovea.client.channel import PathOrName
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
+from fovea.sticky import STICKY_KEY
 
 LOOK_EVERY_S: Final = 1.0
 """A token that was replaced is sent for so long, at most."""
@@ -38,6 +39,15 @@ def bearer(token: str | None = None, token_file: PathOrName | None = None) -> Be
         raise SettingsInvalid(f"the token that is given is none: {_WHAT}")
     metadata = _metadata_of(token)
     return lambda: metadata
+
+
+def with_key(metadata: Metadata | None, sticky_key: str) -> Metadata | None:
+    """And what the call is known by. Raises ValueError for a key that metadata cannot have."""
+    if not sticky_key:
+        return metadata
+    if not (sticky_key.isascii() and sticky_key.isprintable()):
+        raise ValueError(f"sticky_key must be printable ASCII, not {sticky_key!r}")
+    return (*(metadata or ()), (STICKY_KEY, sticky_key))
 
 
 class _TokenFile:

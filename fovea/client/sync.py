@@ -14,7 +14,7 @@ from fovea.client.answers import (
     classification,
     failure,
 )
-from fovea.client.bearer import bearer
+from fovea.client.bearer import bearer, with_key
 from fovea.client.channel import (
     CLASSIFY,
     DEFAULT_TIMEOUT_S,
@@ -113,12 +113,13 @@ class Client:
         priority: Priority = "interactive",
         want: Sequence[Want] = (),
         request_id: str = "",
+        sticky_key: str = "",
     ) -> Classification:
         """Classifies one image. Raises CallFailed, or DataInvalid when the file cannot be read.
 
         Predictions below `min_probability` are left out. `model` is one of several, by name. A server under
         load takes "bulk" after others. What is in `want` the answer has beside its predictions, if the model
-        was released with it.
+        was released with it. While a canary is out, calls with the same `sticky_key` have the same version.
         """
         request = classify_request(
             encoded(image),
@@ -130,8 +131,9 @@ class Client:
             want=want,
             request_id=request_id,
         )
+        metadata = with_key(self._bearer(), sticky_key)
         try:
-            return classification(self._way(request, timeout=self._timeout_s, metadata=self._bearer()))
+            return classification(self._way(request, timeout=self._timeout_s, metadata=metadata))
         except grpc.RpcError as error:
             raise self._failure(error, name_of(image)) from error
 
@@ -145,6 +147,7 @@ class Client:
         model: str = "",
         want: Sequence[Want] = (),
         window: int = 16,
+        sticky_key: str = "",
     ) -> Generator[Classification | FoveaError, None, None]:
         """Classifies images as they come, `window` of them in flight, and yields in their order.
 
@@ -165,7 +168,7 @@ class Client:
             priority="bulk",
             want=want,
         )
-        return self._in_order(ask, images, window)
+        return self._in_order(ask, images, window, sticky_key)
 
     def get_model(self, model_version: int = 0, model: str = "") -> "classify_pb2.GetModelResponse":
         """A served model: labels, preprocessing, metrics, provider. Raises CallFailed."""
@@ -180,13 +183,14 @@ class Client:
         ask: Callable[[bytes], bytes],
         images: Iterable[ImageLike],
         window: int,
+        sticky_key: str,
     ) -> Generator[Classification | FoveaError, None, None]:
         pending: deque[tuple[str, _Call | DataInvalid]] = deque()
         ways = self._ways(window)
         try:
             for index, image in enumerate(images):
                 name = name_of(image, index)
-                pending.append((name, self._send(image, name, ask, next(ways))))
+                pending.append((name, self._send(image, name, ask, next(ways), sticky_key)))
                 if len(pending) >= window:
                     yield self._outcome(*pending.popleft())
             while pending:
@@ -202,12 +206,14 @@ class Client:
         name: str,
         ask: Callable[[bytes], bytes],
         way: "_Way",
+        sticky_key: str,
     ) -> "_Call | DataInvalid":
         try:
             data = encoded_as(name, image)
         except DataInvalid as error:
             return error
-        return way.future(ask(data), timeout=self._timeout_s, metadata=self._bearer())
+        metadata = with_key(self._bearer(), sticky_key)
+        return way.future(ask(data), timeout=self._timeout_s, metadata=metadata)
 
     def _ways(self, window: int) -> "Iterator[_Way]":
         """By as many connections as the window has, in turn."""

@@ -42,11 +42,11 @@ def psi(seen: Counts, reference: Counts) -> float:
 
 
 def psi_by_chance(seen_images: int, reference_images: int, classes: int, z: float = _Z99) -> float:
-    """The 99th percentile of the PSI of two samples of one distribution, which the usual reading ignores.
+    """The 99th percentile (or that of another `z`) of the PSI of two samples of one distribution, which the
+    usual reading ignores.
 
     Without drift it is distributed as chi-squared with `classes` - 1 degrees of freedom, times (1/n + 1/m)
-    for samples of n and m (Yurdakul, as above). The percentile by Wilson and Hilferty's approximation;
-    another one is at `z` of the normal distribution.
+    for samples of n and m (Yurdakul, as above). The percentile by Wilson and Hilferty's approximation.
     """
     freedom = classes - 1
     spread = 2 / (9 * freedom)
@@ -65,10 +65,10 @@ def label_psi(seen: Selections, reference: Selections) -> tuple[float, int]:
     return each[worst], worst
 
 
-def label_psi_by_chance(seen: Selections, reference: Selections) -> float:
-    """What `label_psi` exceeds once in a hundred where nothing has changed, whichever label it is: the level
-    is divided by their number (Bonferroni)."""
-    z = NormalDist().inv_cdf(1 - 0.01 / len(seen.counts))
+def label_psi_by_chance(seen: Selections, reference: Selections, level: float = 0.01) -> float:
+    """What `label_psi` exceeds once in a hundred times, or at another `level`, where nothing has changed,
+    whichever label it is: the level is divided by their number (Bonferroni)."""
+    z = NormalDist().inv_cdf(1 - level / len(seen.counts))
     return psi_by_chance(seen.images, reference.images, 2, z)
 
 

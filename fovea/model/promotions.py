@@ -1,27 +1,25 @@
 """Which version is the latest, where somebody has said so: `models/pets/promotions/000001.json`, 000002, ...
 
-A record is put only where none is yet, and never changed: of two who move `latest` at once, one does, and the
-other learns of it. The record with the highest number holds. Where there is none, the highest version is the
-latest, and versions that come make themselves so. From the first record on, none does without one.
+Where there is none, the highest version is the latest, and versions that come make themselves so. From the
+first record on, none does without one.
 """
 
 import getpass
 import os
-import re
 import socket
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from fovea.errors import BundleInvalid, Unavailable
+from fovea.errors import Unavailable
+from fovea.model.records import newest, put_next
 from fovea.stores.folder import Folder
 
 FOLDER: Final = "promotions"
 """Beside the versions. It is no number, so that who knows no promotions passes it over."""
 MOST_EARLIER: Final = 16
 """Versions that a record remembers of those before."""
-_NAME: Final = re.compile(r"([0-9]{6,})\.json")
 
 How = Literal["publish", "promote", "rollback"]
 
@@ -59,28 +57,13 @@ def standing(models: Folder, known: Standing | None = None) -> Standing:
 
     Raises BundleInvalid where the record is none, Unavailable when it cannot be read.
     """
-    places = models.folder(FOLDER)
-    numbers = [int(match[1]) for entry in places.entries() if (match := _NAME.fullmatch(entry.key))]
-    number = max(numbers, default=0)
-    if known is not None and known.number == number:
-        return known
-    if not number:
-        return Standing(0, None)
-    data = places.read(_name(number))
-    try:
-        return Standing(number, Promotion.model_validate_json(data))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise BundleInvalid(
-            f"{places.uri}/{_name(number)}: not the record of a promotion: "
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+    return Standing(*newest(models.folder(FOLDER), Promotion, "a promotion", known or (0, None)))
 
 
 def move(models: Folder, seen: Standing, promotion: Promotion) -> Standing:
     """Makes the record the one that holds, if `seen` still does. Raises Overtaken, Unavailable."""
     number = seen.number + 1
-    if models.folder(FOLDER).put_if_absent(_name(number), promotion.model_dump_json(indent=2).encode()):
+    if put_next(models.folder(FOLDER), number, promotion):
         return Standing(number, promotion)
     now = standing(models)
     by = f"version {now.promotion.version}, by {now.promotion.who}" if now.promotion else "another version"
@@ -115,7 +98,3 @@ def this_user() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def _name(number: int) -> str:
-    return f"{number:06d}.json"

@@ -20,7 +20,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from fovea.errors import BundleInvalid, Unavailable
-from fovea.model import promotions
+from fovea.model import promotions, rollouts
 from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, contract_json, parse_contract
 from fovea.model.promotions import Overtaken, Standing, move, promotion_of
 from fovea.stores.storage import Folder, LocalFolder, is_bucket, open_folder, open_reachable
@@ -39,6 +39,8 @@ class Listed:
     order: tuple[int, ...]
     """the latest, and what takes its place where it is not whole or bad, and so on; whole or not"""
     standing: Standing
+    has_rollouts: bool = False
+    """somebody has begun one: `rollouts` knows more"""
 
     def before(self, current: int) -> tuple[int, ...]:
         """Those that are to be served rather than this one; 0 is none.
@@ -64,7 +66,7 @@ def look(models: Folder, current: int = 0, known: Standing | None = None) -> Lis
     held = promotions.standing(models, known) if promotions.FOLDER in children else Standing(0, None)
     promoted = held.promotion
     order = (promoted.version, *promoted.earlier) if promoted else tuple(reversed(numbers))
-    return Listed(numbers, order, held)
+    return Listed(numbers, order, held, rollouts.FOLDER in children)
 
 
 def listed(models: Folder) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,7 @@ from server.calls.answering import Calls, Context, check_request_id, deadline_of
 from server.calls.description import model_description
 from server.calls.details import add_details, add_selected, check_wants
 from server.calls.message_fields import take_out
+from server.calls.sticky import key_of
 from server.calls.stream import as_they_come
 from server.compute.backend import WorkItem
 from server.compute.wants import DISTANCE, DRAW, EMBEDDING
@@ -78,12 +80,7 @@ Query = OneImage | Images
 class ClassifierService(ClassifierServicer):
     """Answers calls with the loaded models; lives in the event loop that they live in."""
 
-    def __init__(
-        self,
-        models: Models,
-        admission: Admission,
-        calls: Calls,
-    ) -> None:
+    def __init__(self, models: Models, admission: Admission, calls: Calls) -> None:
         self._models = models
         self._admission = admission
         self._calls = calls
@@ -91,14 +88,14 @@ class ClassifierService(ClassifierServicer):
     async def Classify(self, request: OneImage, context: Context) -> pb.ClassifyResponse:
         deadline = deadline_of(context)
         async with self._call("Classify", request, context, deadline) as call:
-            response = await self._classify(request, deadline, Priority.INTERACTIVE)
+            response = await self._classify(request, context, deadline, Priority.INTERACTIVE)
             note(call, response)
             return response
 
     async def ClassifyBatch(self, request: Images, context: Context) -> pb.ClassifyBatchResponse:
         deadline = deadline_of(context)
         async with self._call("ClassifyBatch", request, context, deadline) as call:
-            response = await self._classify_batch(request, deadline)
+            response = await self._classify_batch(request, context, deadline)
             for result in response.results:
                 note(call, result.response)
             return response
@@ -111,7 +108,7 @@ class ClassifierService(ClassifierServicer):
         async def answer(request: OneImage) -> pb.ClassifyStreamResponse:
             refuse_malformed(request)  # which ends the stream: an answer would be to nobody knows which image
             try:
-                response = await self._classify(request, deadline, Priority.BULK)
+                response = await self._classify(request, context, deadline, Priority.BULK)
             except Exception as error:
                 status = self._calls.status(error, request.request_id)
                 return pb.ClassifyStreamResponse(request_id=request.request_id, error=status)
@@ -132,12 +129,13 @@ class ClassifierService(ClassifierServicer):
             return model_description(model, self._models.names, self._models.versions(request.model))
 
     async def _classify(
-        self, request: OneImage, deadline: float | None, default_priority: Priority
+        self, request: OneImage, context: Context, deadline: float | None, default_priority: Priority
     ) -> pb.ClassifyResponse:
         priority = _priority_of(request.priority, default_priority)
         image = request.image  # of protobuf's messages it is a copy, each time
         _check(request)
-        with self._models.use(request.model_version, request.model) as model:
+        key = partial(key_of, context, request.request_id)
+        with self._models.use(request.model_version, request.model, key) as model:
             _check_top_k(request, model)
             wants = _wants_of(request, model)
             with self._admission.admit(1, len(image), priority, model.retry_after_s, model.contract.name):
@@ -145,7 +143,9 @@ class ClassifierService(ClassifierServicer):
                     model, WorkItem(image, wants=wants), request, deadline, priority
                 )
 
-    async def _classify_batch(self, request: Images, deadline: float | None) -> pb.ClassifyBatchResponse:
+    async def _classify_batch(
+        self, request: Images, context: Context, deadline: float | None
+    ) -> pb.ClassifyBatchResponse:
         """How many images there may be is checked before the request is parsed: see `request_limits`."""
 
         async def result(image: bytes | memoryview) -> pb.ClassifyResult:
@@ -160,7 +160,8 @@ class ClassifierService(ClassifierServicer):
         images: list[bytes | memoryview] = [*request.images]
         size_bytes = sum(map(len, images))
         _check(request)
-        with self._models.use(request.model_version, request.model) as model:
+        key = partial(key_of, context, request.request_id)
+        with self._models.use(request.model_version, request.model, key) as model:
             _check_top_k(request, model)
             wants = _wants_of(request, model)
             room = len(images), size_bytes, priority, model.retry_after_s, model.contract.name
@@ -177,8 +178,7 @@ class ClassifierService(ClassifierServicer):
         deadline: float | None,
         priority: Priority,
     ) -> pb.ClassifyResponse:
-        wants = item.wants
-        classified = await model.classify(item, deadline, priority)
+        wants, classified = item.wants, await model.classify(item, deadline, priority)
         response = _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
         if (thresholds := model.contract.thresholds) is not None:
             add_selected(response, classified.probabilities, model.contract.labels, thresholds)

@@ -17,7 +17,7 @@ from server.fronts.lent import Lent
 from server.fronts.process import SetUp
 from server.fronts.server import Server
 from server.fronts.start import end_front, start_front
-from server.fronts.told import ToldSecond, error_from_json, error_to_json
+from server.fronts.told import error_from_json, error_to_json
 from server.models.model import CallTimes
 
 logger = logging.getLogger(__name__)
@@ -107,8 +107,7 @@ class Front:
     def tell_second(self, name: str) -> None:
         """Likewise of the version beside the current one; or there is none any more."""
         if self._link is not None:
-            second = self._server.seconds.get(name)
-            told = ToldSecond(name=name, live=self._lent.lend(name, *second) if second else None)
+            told = self._lent.lend_second(name, self._server.seconds.get(name))
             self._link.send(frames.SECOND, told.model_dump_json().encode())
 
     def tell_addition(self, name: str) -> None:

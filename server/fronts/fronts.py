@@ -13,6 +13,7 @@ from server.fronts.front import Front
 from server.fronts.images import FrontImages
 from server.fronts.page import Page
 from server.fronts.process import SetUp
+from server.fronts.server import Second
 from server.fronts.told import FIGURES
 from server.models.catalogue import Catalogue
 from server.models.served_model import ServedModel
@@ -38,7 +39,7 @@ class Fronts:
         models.on_swap, models.on_removal = self._swapped, self._removed
         models.on_addition, models.on_second = self._added, self._second_changed
         self.generations: dict[str, int] = {}
-        self.seconds: dict[str, tuple[int, int]] = {}
+        self.seconds: dict[str, Second] = {}
         self._counted = itertools.count(1)
         self._watchers = watchers
         self.health = health
@@ -148,10 +149,11 @@ class Fronts:
             front.tell_model(name)
 
     def _second_changed(self, name: str) -> None:
-        second = self.models.folder(name).second
-        self.seconds.pop(name, None)
-        if second is not None:
-            self.seconds[name] = next(self._counted), second.contract.version
+        before, loaded = self.seconds.pop(name, None), self.models.folder(name)
+        if (model := loaded.second) is not None:
+            is_same = before is not None and before.model is model
+            generation = before.generation if before and is_same else next(self._counted)
+            self.seconds[name] = Second(generation, model, loaded.percent)
         for front in self._fronts:
             front.tell_second(name)
 

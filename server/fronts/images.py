@@ -149,6 +149,8 @@ class FrontImages:
         self._last_word(number, frames.ANSWER, head, result.row.tobytes())
 
     def _refuse(self, number: int, error: BaseException) -> None:
+        if image := self._images.get(number):
+            image.model.failed(error)
         told = frames.to_json(error_to_json(error))
         self._last_word(number, frames.REFUSED, frames.NUMBER.pack(number), told)
 

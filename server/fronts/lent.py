@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack
 
-from server.fronts.told import LiveModel
+from server.fronts.server import Second
+from server.fronts.told import LiveModel, ToldSecond
 from server.models.catalogue import Catalogue
 from server.models.served_model import ServedModel
 
@@ -17,10 +18,17 @@ class Lent:
         """By generation."""
 
     def lend(self, name: str, generation: int, version: int = 0) -> LiveModel:
-        """The current version, or another one that is loaded."""
-        self._uses[generation] = use = ExitStack()
-        self.models[generation] = model = use.enter_context(self._of.use(version, name))
-        return LiveModel.of(name, generation, model)
+        """The current version, or another one that is loaded; a generation that is lent already stays so."""
+        if generation not in self.models:
+            self._uses[generation] = use = ExitStack()
+            self.models[generation] = use.enter_context(self._of.use(version, name))
+        return LiveModel.of(name, generation, self.models[generation])
+
+    def lend_second(self, name: str, second: Second | None) -> ToldSecond:
+        if second is None:
+            return ToldSecond(name=name)
+        live = self.lend(name, second.generation, second.model.contract.version)
+        return ToldSecond(name=name, live=live, percent=second.percent)
 
     def give_back(self, generation: int) -> None:
         self.models.pop(generation, None)

@@ -42,6 +42,7 @@ from server.models.folders import name_of
 from server.net.health import Health
 from server.net.tls import certificates_of
 from server.queue.priorities import Admission
+from server.rollout.split import Split
 from server.telemetry.log_queue import QueuedLog, set_up_log
 
 logger = logging.getLogger(__name__)
@@ -186,9 +187,15 @@ class Front:
     async def _take_second(self, told: ToldSecond) -> None:
         """As `_take_live`, of the version beside the current one."""
         loaded = self._models.folder(told.name)
-        loaded.drop_second()
-        if told.live is not None:
-            loaded.put_second(RemoteModel(told.live, self._owner))
+        live, second = told.live, loaded.second
+        if live is None or second is None or second.generation != live.generation:
+            loaded.drop_second()
+            if live is not None:
+                loaded.put_second(RemoteModel(live, self._owner))
+        if live is not None:
+            percent = told.percent
+            split = None if percent is None else Split(live.contract.name, live.contract.version, percent)
+            loaded.share(split)
         await loaded.close_replaced()
 
     async def _remove(self, name: str) -> None:

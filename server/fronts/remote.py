@@ -136,29 +136,29 @@ class RemoteModel:
         self.has_workers = True  # the server says otherwise itself, of each image and to health
         self.queued = 0
         self.on_workers_changed: Callable[[], None] = _nobody
-        self._generation = live.generation
+        self.generation = live.generation
         self._owner = owner
 
     async def classify(
         self, item: WorkItem, deadline: float | None, priority: Priority = Priority.INTERACTIVE
     ) -> Classified:
         classes = len(self.contract.labels)
-        return await self._owner.classify(self._generation, classes, item, deadline, priority)
+        return await self._owner.classify(self.generation, classes, item, deadline, priority)
 
     def retry_after_s(self) -> float:
         return self._owner.page.retry_after_s
 
     def count_call(self, name: str, times: CallTimes) -> None:
         taken = (times.seconds, times.queue_s, times.decode_s, times.compute_s, times.answer_s)
-        head = frames.OF_CALL.pack(self._generation, times.is_answered, times.began_ms, *taken)
+        head = frames.OF_CALL.pack(self.generation, times.is_answered, times.began_ms, *taken)
         self._owner.send(frames.CALL, head, name.encode())
 
     async def figures(self) -> ModelFigures:
-        return FIGURES.validate_python(await self._owner.ask("figures", self._generation))
+        return FIGURES.validate_python(await self._owner.ask("figures", self.generation))
 
     async def close(self) -> None:
         """No call uses it any more: the server may close it."""
-        self._owner.send(frames.UNUSED, frames.NUMBER.pack(self._generation))
+        self._owner.send(frames.UNUSED, frames.NUMBER.pack(self.generation))
 
 
 class RemoteVersions:

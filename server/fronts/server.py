@@ -1,5 +1,6 @@
 """What a front asks of the server that it is one of."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from server.fronts.images import FrontImages
@@ -8,14 +9,24 @@ from server.models.served_model import ServedModel
 from server.net.health import Health
 
 
+@dataclass(frozen=True)
+class Second:
+    """The version beside a model's current one."""
+
+    generation: int
+    model: ServedModel
+    percent: float | None
+    """See `ToldSecond`."""
+
+
 class Server(Protocol):
     """What a front asks of the server."""
 
     models: Catalogue[ServedModel]
     generations: dict[str, int]
     """Of the models' current versions, by their names."""
-    seconds: dict[str, tuple[int, int]]
-    """Generation and number of the version beside the current one, of the models that have one."""
+    seconds: dict[str, Second]
+    """Of the models that have one."""
 
     @property
     def generation(self) -> int:

@@ -81,6 +81,8 @@ class ToldSecond(BaseModel, frozen=True):
     name: str
     live: LiveModel | None = None
     """None: nothing."""
+    percent: float | None = None
+    """Of the calls that name no version, as `Split` has them; None: it is for who names it alone."""
 
 
 FIGURES: Final = TypeAdapter(ModelFigures)

@@ -11,6 +11,7 @@ import grpc
 from aiohttp import web
 from google.rpc.status_pb2 import Status
 
+from fovea.sticky import STICKY_KEY
 from server.access.access import AUTHORIZATION
 from server.calls.answering import Calls, Context
 from server.errors import (
@@ -41,7 +42,7 @@ HTTP_OF: Final[dict[type[Exception], int]] = {
 """Where HTTP has a number of its own."""
 
 _DETAILS: Final = "grpc-status-details-bin"
-_TOLD: Final = (AUTHORIZATION, "traceparent", "tracestate")
+_TOLD: Final = (AUTHORIZATION, STICKY_KEY, "traceparent", "tracestate")
 TRACE: Final = cast("web.RequestKey[CallTrace]", web.RequestKey("trace", object))
 """By it a request has its span, where there are any."""
 
@@ -95,7 +96,7 @@ class HttpCall:
         return f"ipv4:{mapped}:{port}" if mapped else f"ipv6:[{host}]:{port}"
 
     def invocation_metadata(self) -> list[tuple[str, str]]:
-        """As much of its headers as says who calls, and as part of what."""
+        """As much of its headers as says who calls, for whom, and as part of what."""
         return [(name, value) for name in _TOLD for value in self._headers.getall(name, ())]
 
     def span_facts(self) -> tuple[str, dict[str, str]]:

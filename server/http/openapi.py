@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from aiohttp import web
 from google.protobuf.descriptor import Descriptor
 
+from fovea.sticky import STICKY_KEY
 from fovea.v1 import classify_pb2 as pb
 from server.calls.answering import MAX_REQUEST_ID_BYTES
 from server.config import ServeSettings
@@ -236,6 +237,12 @@ def _headers() -> tuple[Json, ...]:
             "in": "header",
             "schema": {"type": "string", "maxLength": MAX_REQUEST_ID_BYTES},
             "description": "Comes back with the answer, and stands in the server's log.",
+        },
+        {
+            "name": STICKY_KEY,
+            "in": "header",
+            "schema": {"type": "string"},
+            "description": "While two versions share the calls, those with one key get one version.",
         },
         {
             "name": TIMEOUT,

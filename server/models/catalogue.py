@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 from server.errors import FieldInvalid, ModelUnknown, NoModelReady
 from server.models.folders import shown
 from server.models.loaded_models import LoadedModels
-from server.models.model import Model, Models
+from server.models.model import Key, Model, Models
 
 M = TypeVar("M", bound=Model)
 
@@ -98,9 +98,9 @@ class Catalogue(Generic[M]):
         """See `Models`."""
         return self.named(name).choice.choose(version)
 
-    def use(self, version: int, name: str = "") -> AbstractContextManager[M]:
+    def use(self, version: int, name: str = "", key: Key | None = None) -> AbstractContextManager[M]:
         """See `Models`."""
-        return self.named(name).choice.use(version)
+        return self.named(name).choice.use(version, key=key)
 
     def may_be_ready(self) -> None:
         """Has whoever follows `readiness` look again."""

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from server.models.model import Model
 from server.models.served_model import Choice, Loaded
+from server.rollout.split import Split
 
 M = TypeVar("M", bound=Model)
 
@@ -23,7 +24,7 @@ class LoadedModels(Generic[M]):
         self.on_swap: Callable[[], None] = lambda: None
         """Is told when another model is the current one, before any request goes to it."""
         self.on_second: Callable[[], None] = lambda: None
-        """Is told when there is a second model, or another, or none any more."""
+        """Is told when there is a second model, or another, or none any more, or who it is for changes."""
 
     @property
     def name(self) -> str:
@@ -38,6 +39,14 @@ class LoadedModels(Generic[M]):
     def second(self) -> M | None:
         """The version beside the current one."""
         return self.choice.second.model if self.choice.second else None
+
+    @property
+    def percent(self) -> float | None:
+        """Of the calls, those that the second one has; None where it has those alone that name it."""
+        if self.choice.second is None or self.choice.split is None:
+            return None
+        # Without processes that compute it, the current one answers in its place.
+        return self.choice.split.percent if self.choice.second.model.has_workers else 0.0
 
     def may_be_ready(self) -> None:
         """Has whoever follows `readiness` look again."""
@@ -63,17 +72,24 @@ class LoadedModels(Generic[M]):
         self.may_be_ready()
         self.on_swap()
         if self.choice.second is not second:
+            self.choice.split = None
             self.on_second()
 
-    def put_second(self, model: M) -> None:
-        """Requests that name its version go to it; there must be no other."""
-        self.choice.second = Loaded(model)
+    def put_second(self, model: M, split: Split | None = None) -> None:
+        """Requests that name its version go to it, and those of the `split`; there must be no other."""
+        self.choice.second, self.choice.split = Loaded(model), split
+        model.on_workers_changed = lambda: self.on_second()
+        self.on_second()
+
+    def share(self, split: Split | None) -> None:
+        """Others go to the second one from here on."""
+        self.choice.split = split
         self.on_second()
 
     def drop_second(self) -> None:
         """It is `close_replaced`'s, where there is one."""
         self._leave(self.choice.second)
-        self.choice.second = None
+        self.choice.second = self.choice.split = None
         self.on_second()
 
     async def close_replaced(self) -> None:

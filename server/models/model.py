@@ -14,6 +14,9 @@ from server.compute.backend import WorkItem
 from server.compute.wants import Details
 from server.queue.priorities import Priority
 
+Key = Callable[[], str]
+"""Gives what a call is known by, empty where that is nothing; it is asked only where it matters."""
+
 
 class Classified(NamedTuple):
     """One image's answer, and what it took."""
@@ -96,8 +99,12 @@ class Models(Protocol):
     def choose(self, version: int, name: str = "") -> Model:
         """To be described. Raises ModelUnknown, FieldInvalid, NoModelReady, VersionNotLoaded."""
 
-    def use(self, version: int, name: str = "") -> AbstractContextManager[Model]:
-        """To answer a request with: it is not closed before the block is left. Raises the same."""
+    def use(self, version: int, name: str = "", key: Key | None = None) -> AbstractContextManager[Model]:
+        """To answer a request with: it is not closed before the block is left. Raises the same.
+
+        Where two versions share the calls, `key` says whose one is that names no version; without it, it is
+        the current one's.
+        """
 
 
 class Versions(Protocol):

@@ -42,12 +42,14 @@ class SelectedCounts:
         self._multi, self._drift = multi, drift
         self._by_label = [metrics.predictions.labels(label) for label in contract.labels]
 
-    def count(self, probabilities: Row) -> None:
-        """An image's answer."""
+    def count(self, probabilities: Row) -> list[int]:
+        """An image's answer; returns the labels' indices."""
         self._drift.images += 1
-        for index in self._multi.selected(probabilities):
+        chosen = self._multi.selected(probabilities)
+        for index in chosen:
             self._by_label[index].inc()
             self._drift.counts[index] += 1
+        return chosen
 
 
 def multi_label_of(contract: BundleContract) -> MultiLabel | None:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from fovea.errors import FoveaError, Unavailable
+from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from fovea.model import versions
 from fovea.model.bundle import BundleContract
 from fovea.stores.folder import Folder
@@ -22,6 +22,8 @@ class Loaded(Protocol):
 
     @property
     def contract(self) -> BundleContract: ...
+
+    async def close(self) -> None: ...
 
 
 M = TypeVar("M", bound=Loaded)
@@ -54,8 +56,12 @@ class SecondVersion(Generic[M]):
         open_version: Callable[[int], Awaitable[M]],
         close_replaced: Callable[[M], Awaitable[None]],
         facts: Callable[[int], dict[str, Any]],
+        why_it_cannot: Callable[[M], str] = lambda model: "",
     ) -> None:
-        """`open_version` verifies, checks and warms one; `close_replaced` closes what has left `models`."""
+        """`open_version` verifies, checks and warms one; `close_replaced` closes what has left `models`.
+
+        `why_it_cannot` be beside the current one as that is now; empty where it can.
+        """
         self._folder = folder
         self._models = models
         self._metrics = metrics
@@ -64,13 +70,21 @@ class SecondVersion(Generic[M]):
         self._facts = facts
         self._refused: dict[int, Refusal] = {}
         """The one that is wanted, where it cannot be loaded. Holds while its files stay as they are."""
-        self._promoted: set[int] = set()
+        self._why_it_cannot = why_it_cannot
+        self.rollout: Rollout | None = None
+        """What was wanted last."""
+        self._over: set[tuple[int, int]] = set()
+        """Rollouts that have ended, by record and version, whatever the options go on to say."""
         self._has_failed = False
 
-    async def look(self, rollout: Rollout | None) -> None:
-        """Has the version loaded that the rollout wants, and no other. Nothing that goes wrong is raised."""
+    async def look(self, wanted: Callable[[], Rollout | None]) -> None:
+        """Has the version loaded that is wanted, and no other. Nothing that goes wrong is raised.
+
+        `wanted` may take long, and raise.
+        """
         try:
-            await self._look(rollout)
+            self.rollout = await in_background(wanted)
+            await self._look(self.rollout)
         except Exception as error:  # the bucket does not answer, or there is a bug: the current one serves on
             self._metrics.reloads.labels("failed").inc()
             if not self._has_failed:  # said once, until a look succeeds
@@ -83,14 +97,18 @@ class SecondVersion(Generic[M]):
             self._has_failed = False
 
     def try_again(self) -> None:
-        """A version that was refused is worth it, though its files are the same."""
+        """A version that was refused is worth it, though its files are the same; not one that is over."""
         self._refused.clear()
 
     def is_promoted(self, version: int) -> None:
         """It is the current one from here on: its rollout has ended, whatever the options go on to say."""
-        self._promoted.add(version)
+        self.is_over(version)
         text = "the second version is the current one from here on: its rollout has ended"
         logger.info(text, extra=self._facts(version))
+
+    def is_over(self, version: int) -> None:
+        """Its rollout is, until another record says otherwise."""
+        self._over.add((self.rollout.number if self.rollout else 0, version))
 
     async def _look(self, rollout: Rollout | None) -> None:
         second, current = self._models.second, self._models.current
@@ -103,24 +121,31 @@ class SecondVersion(Generic[M]):
             await self._end(second)
         elif second is not None and not (rollout and is_there and second.contract.version == rollout.version):
             await self._end(second)
+        elif second is not None and (why := self._why_it_cannot(second)):  # the current one is new
+            await self._end(second)
+            self._refuse(await self._candidate(second.contract.version), BundleInvalid(why))
         if rollout is not None and self._models.current is not None and self._models.second is None:
-            await self._begin(rollout.version, self._models.current.contract.version, is_there=is_there)
+            await self._begin(rollout, self._models.current.contract.version, is_there=is_there)
 
-    async def _begin(self, version: int, current: int, *, is_there: bool) -> None:
-        if version in self._promoted:
+    async def _begin(self, rollout: Rollout, current: int, *, is_there: bool) -> None:
+        version = rollout.version
+        if (rollout.number, version) in self._over:
             return
         if version == current:
-            self._promoted.add(version)
+            self.is_over(version)
             text = "the version that is to be beside the current one is the current one: nothing is loaded"
             logger.warning(text, extra=self._facts(version))
             return
-        candidate = await in_background(partial(self._candidate, version))
+        candidate = await self._candidate(version)
         if (known := self._refused.get(version)) is not None and known.files == candidate.files:
             return
         try:
             if not is_there:
                 raise await in_background(partial(versions.absent, self._folder, version))
             model = await self._open(version)
+            if why := self._why_it_cannot(model):
+                await model.close()
+                raise BundleInvalid(why)
         except Unavailable:
             raise
         except Exception as error:  # what a model that is not ours makes its runtime raise is not known
@@ -130,8 +155,9 @@ class SecondVersion(Generic[M]):
             self._models.put_second(model)
             logger.info("a second version is live beside the current one", extra=self._facts(version))
 
-    def _candidate(self, version: int) -> Candidate:
-        return Candidate(version, tuple(self._folder.folder(str(version)).entries()))
+    async def _candidate(self, version: int) -> Candidate:
+        folder = self._folder.folder(str(version))
+        return Candidate(version, await in_background(lambda: tuple(folder.entries())))
 
     def _refuse(self, candidate: Candidate, error: Exception) -> None:
         refusal = self._refused[candidate.version] = refusal_of(candidate, error, ())

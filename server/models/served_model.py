@@ -20,11 +20,13 @@ from server.models.afterwards import Afterwards
 from server.models.captures import Captures
 from server.models.distances import MeasuredDistances
 from server.models.folders import named, shown
-from server.models.model import NEVER, CallTallies, CallTimes, Classified, Model, ModelFigures, Tally
+from server.models.model import NEVER, CallTallies, CallTimes, Classified, Key, Model, ModelFigures, Tally
 from server.models.multi_label import selected_counts_of
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
+from server.rollout.measured import Measured
 from server.rollout.shadow import Shadow
+from server.rollout.split import Split
 from server.telemetry.drift import KINDS, TENTHS, AccuracyGauge, drift_gauges
 from server.telemetry.exemplars import EXEMPLAR
 from server.telemetry.model_metrics import ModelMetrics
@@ -57,15 +59,18 @@ class ServedModel:
         self._metrics = metrics
         self._folder = engine.folder
         self.statistics = ModelStatistics(metrics, self.contract, self.precision)
-        drift = self.statistics.drifts["distances"]
-        self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
-        classes = self.statistics.drifts["classes"]
+        classes, distances = (self.statistics.drifts[kind] for kind in ("classes", "distances"))
+        self._distances = MeasuredDistances(self.contract, metrics, distances, settings.distance_sample)
         self._selected_counts = selected_counts_of(metrics, self.contract, classes)
         own_captures = captures.of_model(self.contract, self.identity, classes) if captures else None
         self._afterwards = Afterwards(self.contract, own_captures, shadow) if captures or shadow else None
         self.batcher: Batcher[WorkItem] = Batcher(
             engine.workers, engine.limits, engine.costs, self.statistics.count_batch, others=engine.others
         )
+        self.on_workers_changed: Callable[[], None] = lambda: None
+        self.batcher.on_workers_changed = lambda: self.on_workers_changed()
+        self.measured: Measured | None = None
+        """While it shares the calls with another version."""
         self._ahead: AheadDecoder | None = None
         if engine.decode_ahead:
             limits = (settings.max_image_bytes, settings.max_image_pixels)
@@ -77,9 +82,19 @@ class ServedModel:
     ) -> Classified:
         """`deadline` is on `time.monotonic`'s clock. Raises ImageInvalid, DeadlinePassed, ComputeFailed."""
         self.watch(item)
-        if self._ahead is not None:
-            await self.decode_ahead(item, deadline, priority)
-        return self.counted(await self.batcher.classify(item, deadline, priority), item)
+        try:
+            if self._ahead is not None:
+                await self.decode_ahead(item, deadline, priority)
+            answer = await self.batcher.classify(item, deadline, priority)
+        except Exception as error:
+            self.failed(error)
+            raise
+        return self.counted(answer, item)
+
+    def failed(self, error: BaseException) -> None:
+        """An image has no answer."""
+        if self.measured is not None:
+            self.measured.failed(error)
 
     def watch(self, item: WorkItem) -> None:
         """Of some images the distance is wanted for the metrics; any may be captured, or answered again."""
@@ -101,8 +116,7 @@ class ServedModel:
 
     def counted(self, answer: ItemResult, item: WorkItem) -> Classified:
         """What the queue gave of an image, as its caller gets it."""
-        wants = item.wants
-        details = details_of(answer.row, wants, len(self.contract.labels)) if wants else None
+        details = details_of(answer.row, item.wants, len(self.contract.labels)) if item.wants else None
         probabilities = details.probabilities if details else answer.row
         best = int(probabilities.argmax())
         confidence = float(probabilities[best])
@@ -111,14 +125,15 @@ class ServedModel:
         if answer.decode_s:
             self._metrics.decode_seconds.observe(answer.decode_s, exemplar)
         self._metrics.queue_seconds.observe(answer.queue_s, exemplar)
-        if self._selected_counts is None:
+        chosen = self._selected_counts.count(probabilities) if self._selected_counts else None
+        if chosen is None:
             self.statistics.count_prediction(best, confidence, abstained)
-        else:
-            self._selected_counts.count(probabilities)
         if details and details.distance is not None:
             self._distances.count(details.distance)
         took = answer.decode_s, answer.queue_s, answer.compute_s
         classified = Classified(probabilities, best, abstained, answer.batch_size, *took, details)
+        if self.measured is not None:
+            self.measured.answered(best, abstained, sum(took), chosen)
         if self._afterwards is not None and item.came is not None:
             self._afterwards.answered(item, item.came, classified)
         return classified
@@ -130,15 +145,6 @@ class ServedModel:
     @property
     def queued(self) -> int:
         return self.batcher.queued
-
-    @property
-    def on_workers_changed(self) -> Callable[[], None]:
-        """See `Model`."""
-        return self.batcher.on_workers_changed
-
-    @on_workers_changed.setter
-    def on_workers_changed(self, tell: Callable[[], None]) -> None:
-        self.batcher.on_workers_changed = tell
 
     def count_call(self, name: str, times: CallTimes) -> None:
         self.statistics.count_call(name, times)
@@ -170,6 +176,8 @@ class Choice(Generic[M]):
         self.current: Loaded[M] | None = None
         self.second: Loaded[M] | None = None
         """Beside it, for who names it."""
+        self.split: Split | None = None
+        """Who else it is for; None: nobody."""
 
     @property
     def name(self) -> str:
@@ -194,15 +202,17 @@ class Choice(Generic[M]):
         """See `Models`."""
         return self._find(version, name).model
 
-    def use(self, version: int, name: str = "") -> AbstractContextManager[M]:
+    def use(self, version: int, name: str = "", key: Key | None = None) -> AbstractContextManager[M]:
         """See `Models`."""
-        return self._find(version, name)
+        return self._find(version, name, key)
 
-    def _find(self, version: int, name: str) -> "Loaded[M]":
+    def _find(self, version: int, name: str, key: Key | None = None) -> "Loaded[M]":
         if name and name not in (self.name, self._folder):
             raise ModelUnknown(f"there is no model {shown(name)}; there is {self.name!r}")
         if self.current is None:
             raise NoModelReady("no model is ready yet")
+        if version == 0 and self.split is not None and key is not None:
+            return self._drawn(self.current, self.split, key())
         # Not the replaced one either: whether it has finished yet is chance, and it would never finish if
         # callers went on asking for it.
         if version in (0, self.current.model.contract.version):
@@ -211,6 +221,11 @@ class Choice(Generic[M]):
             return self.second
         loaded = ", ".join(map(str, self.versions()))
         raise VersionNotLoaded(f"version {version} is not loaded (loaded: {loaded})")
+
+    def _drawn(self, current: "Loaded[M]", split: Split, key: str) -> "Loaded[M]":
+        """Where the second one has lost all that compute, the current one answers in its place."""
+        second = self.second
+        return second if second is not None and second.model.has_workers and split.takes(key) else current
 
 
 class Loaded(Generic[M]):

@@ -48,7 +48,9 @@ class ShadowFollowing:
 
     async def look(self) -> None:
         """Has it loaded once it is there, until it is the current version or is gone."""
-        await self._version.look(self._wanted)
+        await self._version.look(lambda: self._wanted)
+        if self.second is not None and self.current is not None:
+            self._metrics.foresee(self.current.contract.labels)
 
     def try_again(self) -> None:
         """See `SecondVersion`."""
@@ -66,8 +68,6 @@ class ShadowFollowing:
 
     def put_second(self, model: ShadowVersion) -> None:
         """See `Beside`."""
-        if self.current is not None:
-            self._metrics.foresee(self.current.contract.labels)
         self.second = model
         self.shadow.use(model)
 

@@ -16,14 +16,13 @@ from server.background import in_background
 from server.compute.engine import Shared, open_engine
 from server.config import ServeSettings
 from server.errors import FolderUnreachable, NoModelReady, VersionRefused
+from server.models.canary_following import CanaryFollowing
 from server.models.captures import Captures
 from server.models.demand import Demand
 from server.models.following import Candidate, VersionSearch
 from server.models.loaded_models import LoadedModels
-from server.models.second_version import SecondVersion
 from server.models.served_model import ServedModel
 from server.models.shadow_following import ShadowFollowing
-from server.rollout.wanted import rollout_of
 from server.telemetry.model_metrics import ModelMetrics
 
 logger = logging.getLogger(__name__)
@@ -72,14 +71,14 @@ class Watcher:
         self._tries_refused_again = False
         self._demand = Demand(self._wake.set)
         self._device = threading.Lock()
-        self._second: SecondVersion[ServedModel] = SecondVersion(
-            self._search.folder, models, metrics, self._open, self._close_replaced, self._facts
-        )
+        how = self._open, self._close_replaced, self._facts
+        self._canary = CanaryFollowing(self._search.folder, settings, models, metrics, *how, self._wake.set)
         self._shadow: ShadowFollowing | None = None
         if settings.shadow is not None:
             self._shadow = ShadowFollowing(
                 self._search.folder, settings, models, metrics, self._device, self._facts
             )
+            self._shadow.shadow.on_compared = self._canary.compared
 
     async def load_first(self, announce_waiting: Callable[[], None]) -> None:
         """Returns when there is a current model; with --wait-for-model, however long that takes.
@@ -150,13 +149,13 @@ class Watcher:
         if self._tries_refused_again:
             self._tries_refused_again = False
             self._search.refused.clear()
-            self._second.try_again()
+            self._canary.try_again()
             if self._shadow is not None:
                 self._shadow.try_again()
 
     async def look_at_second(self) -> None:
         """Has the version beside the current one that a rollout wants. Nothing that goes wrong is raised."""
-        await self._second.look(rollout_of(self._settings))
+        await self._canary.look(self._search.seen)
         if self._shadow is not None:
             await self._shadow.look()
 
@@ -176,7 +175,7 @@ class Watcher:
             tried.add(candidate.version)
             second = self._models.second
             if second is not None and second.contract.version == candidate.version:
-                self._second.is_promoted(candidate.version)
+                self._canary.is_promoted(candidate.version)
                 await self._go_live(second)
                 return
             try:

@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fovea.errors import ImageInvalid
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.access_log import Call
-from server.calls.answering import check_request_id
+from server.calls.answering import Context, check_request_id
+from server.calls.sticky import key_of
 from server.compute.backend import WorkItem
 from server.models.model import CallTimes, Classified, Model, Models
 from server.oip.aliases import ModelAlias, find, version_of
@@ -28,7 +30,7 @@ class Inference:
         self._max_images_per_call = max_images_per_call
 
     async def infer(
-        self, received: InferRequest, deadline: float | None, call: Call
+        self, received: InferRequest, context: Context, deadline: float | None, call: Call
     ) -> pb.ModelInferResponse:
         """`deadline` is on `time.monotonic`'s clock.
 
@@ -37,7 +39,9 @@ class Inference:
         request = received.message
         check_request_id("id", request.id)
         alias, name = find(self._models, request.model_name)
-        with self._models.use(version_of("model_version", request.model_version), name) as model:
+        # Crops were made as the current version wants them.
+        key = None if alias.takes_crops else partial(key_of, context, request.id)
+        with self._models.use(version_of("model_version", request.model_version), name, key) as model:
             began_ms = int(time.time() * 1000)
             try:
                 answer, timing, answer_s = await self._answer(received, alias, model, deadline, call)

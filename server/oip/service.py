@@ -78,7 +78,7 @@ class InferenceService(GRPCInferenceServiceServicer):
     ) -> pb.ModelInferResponse:
         async with self._call("ModelInfer", request, context) as call:
             received = request if isinstance(request, InferRequest) else InferRequest.of(request)
-            return await self._inference.infer(received, deadline_of(context), call)
+            return await self._inference.infer(received, context, deadline_of(context), call)
 
     async def ModelStatistics(
         self, request: pb.ModelStatisticsRequest, context: Context

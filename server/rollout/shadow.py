@@ -100,12 +100,17 @@ class Shadow:
         self._look_is_due = False
         self._answering: set[asyncio.Task[None]] = set()
         self._has_failed = False
+        self.on_compared: Callable[[int, bool], None] = lambda version, agrees: None
+        """Is told which version has answered one more image again, and whether by the same label."""
 
     def use(self, model: ShadowVersion | None) -> None:
-        """Which version answers again, from here on; none drops what waits."""
+        """Which version answers again, from here on; none drops what it has, in this turn of the loop and the
+        next."""
         self._model = model
         if model is None:
             self._drop_until(lambda: not self._waiting)
+            for answering in self._answering:
+                answering.cancel()
 
     def draws(self, version: int) -> bool:
         """Whether an image, which this one has answered, is one of the share."""
@@ -158,6 +163,8 @@ class Shadow:
         try:
             result = await model.batcher.classify(work, priority=Priority.BULK)
             answer = self._compared(model, waiting.image, result)
+        except asyncio.CancelledError:
+            self._metrics.count("dropped")
         except Exception as error:
             self._fail(model, error)
         finally:
@@ -169,15 +176,14 @@ class Shadow:
         best, contract = int(result.row.argmax()), model.contract
         said = contract.labels[best], float(result.row[best]), contract.version
         answer = ShadowAnswer(*said, _selected(contract, result.row))
-        self._metrics.compare(answer.disagreed(image), answer.probability - image.probability)
+        disagreed = answer.disagreed(image)
+        self.on_compared(answer.version, not disagreed)
+        self._metrics.compare(disagreed, answer.probability - image.probability)
         self._has_failed = False
         return answer
 
     def _fail(self, model: ShadowVersion, error: Exception) -> None:
         """Says it once, until an image is answered again."""
-        if self._model is not model:  # its time is over
-            self._metrics.count("dropped")
-            return
         self._metrics.count("failed")
         if not self._has_failed:
             facts = {"version": model.contract.version, "reason": str(error)}

@@ -1,8 +1,8 @@
 """What is counted of a model, and of each of several apart."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Collection, Mapping
+from typing import Any, Final, NamedTuple
 
 import prometheus_client as prometheus
 
@@ -17,6 +17,8 @@ EXPECTED: Final = ("mean", "low", "high")
 """Of the accuracy: the estimate, and the ends of its interval."""
 OUTCOMES: Final = ("swapped", "refused", "gone", "failed")
 """Of a reload."""
+REMOVED: Final = ("errors", "latency", "disagreement", "answers")
+"""Why a canary is taken out."""
 
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _DISTANCES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 20.0)
@@ -36,6 +38,7 @@ class ModelFamilies:
         self._add_work()
         self._add_drift()
         self._add_versions()
+        self._add_rollout()
 
     def info(self) -> prometheus.Info:
         if self._info is None:  # without labels it would seem to tell of a model
@@ -122,16 +125,50 @@ class ModelFamilies:
             "When the model that is served went live, in Unix time; NaN while there is none.",
         )
 
+    def _add_rollout(self) -> None:
+        """Of the current version and the canary, while they share the calls."""
+        self.version_answers = self._counter(
+            "rollout_answers", "Images that a version has answered while a canary is out.", "version"
+        )
+        self.version_errors = self._counter(
+            "rollout_errors", "Images that a version has failed on while a canary is out.", "version"
+        )
+        self.version_abstained = self._counter(
+            "rollout_abstained", "Answers of a version, while a canary is out, that abstained.", "version"
+        )
+        self.version_seconds = self._histogram(
+            "rollout_seconds",
+            "Decoding, waiting and computing one image, by a version while a canary is out.",
+            SECONDS,
+            "version",
+        )
+        self.canary_percent = self._gauge(
+            "canary_percent", "Percent of the calls that a canary answers; 0 while there is none."
+        )
+        self.canary_removed = self._counter(
+            "canary_removed", "Canaries that the guard has taken out, by reason.", "reason"
+        )
+
     def _counter(self, name: str, text: str, *labels: str) -> prometheus.Counter:
         return prometheus.Counter(f"fovea_{name}", text, (*self._labels, *labels), registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> prometheus.Gauge:
         return prometheus.Gauge(f"fovea_{name}", text, (*self._labels, *labels), registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> prometheus.Histogram:
-        return prometheus.Histogram(
-            f"fovea_{name}", text, self._labels, buckets=buckets, registry=self.registry
-        )
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> prometheus.Histogram:
+        names = (*self._labels, *labels)
+        return prometheus.Histogram(f"fovea_{name}", text, names, buckets=buckets, registry=self.registry)
+
+
+class VersionSeries(NamedTuple):
+    """Of one of two versions that share the calls."""
+
+    answers: prometheus.Counter
+    errors: prometheus.Counter
+    abstained: prometheus.Counter
+    seconds: prometheus.Histogram
 
 
 class ModelMetrics:
@@ -158,6 +195,16 @@ class ModelMetrics:
         self.shadow = families.shadow
         self.queued_images: prometheus.Gauge = self._own(families.queued_images)
         self.ready: prometheus.Gauge = self._own(families.ready)
+        self.canary_percent: prometheus.Gauge = self._own(families.canary_percent)
+        self.canary_removed = _Labelled(families.canary_removed, name)
+        of_versions = (
+            families.version_answers,
+            families.version_errors,
+            families.version_abstained,
+            families.version_seconds,
+        )
+        self._of_versions = [_Labelled(family, name) for family in of_versions]
+        self._told_apart: set[int] = set()
         self._drift = {
             kind: tuple(
                 _Labelled(gauge, name).labels(kind)
@@ -201,9 +248,22 @@ class ModelMetrics:
         self._released.set(contract.metrics_of(precision).accuracy)
         self._loaded_at.set_to_current_time()
 
+    def of_version(self, version: int) -> "VersionSeries":
+        """They are there from here on, until others are told apart."""
+        return VersionSeries(*(family.labels(str(version)) for family in self._of_versions))
+
+    def tell_apart(self, versions: Collection[int]) -> None:
+        """These have series of their own from here on, and no others."""
+        for version in self._told_apart.difference(versions):
+            for family in self._of_versions:
+                family.remove(str(version))
+        self._told_apart = set(versions)
+
     def _show_no_model_yet(self) -> None:
         for outcome in OUTCOMES:
             self.reloads.labels(outcome)
+        for reason in REMOVED:
+            self.canary_removed.labels(reason)
         self._released.set(math.nan)
         self._loaded_at.set(math.nan)
         for gauges in (*self._drift.values(), self._expected.values()):
@@ -224,3 +284,6 @@ class _Labelled:
 
     def labels(self, value: str) -> Any:
         return self._family.labels(*self._first, value)
+
+    def remove(self, value: str) -> None:
+        self._family.remove(*self._first, value)

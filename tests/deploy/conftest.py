@@ -15,8 +15,8 @@ from tests.deploy.compositions import COMPOSITIONS, PLAIN, Composition
 from tests.deploy.manifests import Manifest, Workload, render
 from tests.shared import SharedFolder
 
-TRAINING = ("fovea-train", "job.yaml", "trainjob.yaml")
-JOBS = ("fovea-score", "fovea-train", "job.yaml", "fovea-score-work")
+TRAINING = ("fovea-train", "fovea-retrain", "job.yaml", "trainjob.yaml")
+JOBS = ("fovea-score", "fovea-train", "fovea-retrain", "job.yaml", "fovea-score-work")
 
 
 def _is_in(name: str, composition: Composition) -> bool:
@@ -120,7 +120,7 @@ def serving() -> Cases:
 @pytest.fixture
 def cron() -> Cases:
     """The spec of each CronJob."""
-    cron_jobs = _workloads("fovea-score", "fovea-score-work", "fovea-train").by_name
+    cron_jobs = _workloads("fovea-score", "fovea-score-work", "fovea-train", "fovea-retrain").by_name
     return Cases({name: partial(_spec_of, make) for name, make in cron_jobs.items()})
 
 

@@ -174,6 +174,11 @@ class Workload:
             )
         return variables
 
+    def arguments(self) -> list[str]:
+        """The program's, as the kubelet would give them to it."""
+        variables = self.environment()
+        return [_expanded(argument, variables) for argument in self.container["args"]]
+
 
 def _expanded(value: str, before: dict[str, str]) -> str:
     """As the kubelet does: of the variables that come before, and left as it is where there is none."""

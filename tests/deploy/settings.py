@@ -24,7 +24,7 @@ def settings_of(pods: Workload, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name, value in pods.environment().items():
         monkeypatch.setenv(name, value)
     around = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    words = (*pods.container["command"], *pods.container["args"])
+    words = (*pods.container["command"], *pods.arguments())
     return _load(words, tuple(sorted(around.items())))
 
 

@@ -184,6 +184,26 @@ def test_nights_capture_where_the_servers_do(driver: Workload, monkeypatch: pyte
     assert captures == ("s3://CHANGE-ME/captures" if "capture" in driver.components else None)
 
 
+def test_retraining_is_on_what_servers_and_nights_capture(
+    rendering: Rendering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "capture" in rendering.composition.components and rendering.composition.folders != ("base",):
+        pods = rendering.pods("fovea-retrain")
+        settings = settings_of(pods, monkeypatch)
+        assert settings.captures == (rendering.pods("fovea-serve").environment()["FOVEA_SERVE_CAPTURE"],)
+        assert settings.promote == "better"
+
+
+def test_retraining_is_on_the_trainings_images_captures_and_corrections(
+    training: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(training, monkeypatch)
+    assert settings.source == training.environment()["FOVEA_TRAIN_DATA"]
+    again = training.manifest["metadata"].get("name") == "fovea-retrain"
+    assert (len(settings.captures), len(settings.corrections)) == ((1, 1) if again else (0, 0))
+    assert settings.promote == ("better" if again else None)
+
+
 def test_a_server_has_time_to_write_what_it_captured(
     serving: Workload, monkeypatch: pytest.MonkeyPatch
 ) -> None:

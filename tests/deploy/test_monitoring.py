@@ -26,6 +26,10 @@ Series = list[tuple[str, dict[str, str]]]
 LATER = {
     "fovea_model_info": {"name", "version", "digest", "provider", "precision", "verdict"},
     "fovea_predictions_total": {"label"},
+    "fovea_rollout_answers_total": {"version"},
+    "fovea_rollout_errors_total": {"version"},
+    "fovea_rollout_abstained_total": {"version"},
+    "fovea_rollout_seconds_bucket": {"version", "le"},
     "fovea_shadow_disagreed_total": {"label"},
 }
 """Metrics of the server that it has once there is a model -> their labels."""

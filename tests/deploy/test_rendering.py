@@ -153,10 +153,33 @@ def test_lone_job_is_the_template_of_the_cron_job() -> None:
     assert own == wanted
 
 
+def test_retraining_is_a_training_but_for_its_data_and_who_may_be_the_latest() -> None:
+    trains, retrains = (copy.deepcopy(named("CronJob", f"fovea-{name}")) for name in ("train", "retrain"))
+    container = pods_of(retrains).container
+    assert container["args"] == [
+        *(
+            "train",
+            "--data",
+            "$(FOVEA_TRAIN_DATA)",
+            "--data",
+            "$(RETRAIN_CAPTURES)",
+            "--data",
+            "$(RETRAIN_CORRECTIONS)",
+        )
+    ]
+    own = {one["name"]: one.get("value") for one in container["env"]}
+    container["args"], container["env"] = ["train"], container["env"][3:]
+    assert list(own)[:3] == ["RETRAIN_CAPTURES", "RETRAIN_CORRECTIONS", "FOVEA_TRAIN_PROMOTE"]
+    trains["metadata"], trains["spec"]["schedule"] = retrains["metadata"], retrains["spec"]["schedule"]
+    assert retrains == trains
+
+
 def test_no_pods_but_those_that_these_tests_look_at(rendering: Rendering) -> None:
     makers = {m["metadata"].get("name") for m in rendering.manifests if m["kind"] in MAKERS_OF_PODS}
     kubeflow = "kubeflow" in rendering.composition.components
-    training = {"fovea-train"} if kubeflow or rendering.composition.folders != ("base",) else set()
+    training = {"fovea-train"} if kubeflow else set[str]()
+    if rendering.composition.folders != ("base",):
+        training |= {"fovea-train", "fovea-retrain"}
     lone = {None} if rendering.composition == PLAIN else set()
     assert makers == {"fovea-serve", "fovea-score", "fovea-score-work"} | training | lone
 

@@ -84,6 +84,19 @@ def test_call_that_could_never_be_admitted_is_refused_at_start(arguments: tuple[
 
 
 @pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("--shadow", "2", "--models", "b"), "--shadow is for one model, whose version it names"),
+        (("--shadow", "2", "--model-version", "2"), "--shadow and --model-version must not both be 2"),
+        (("--shadow", "2", "--canary", "2"), "--canary and --shadow must not both be 2"),
+    ],
+)
+def test_a_shadow_is_a_version_of_its_own(given: tuple[str, ...], why: str) -> None:
+    with pytest.raises(SettingsInvalid, match=f"^{why}"):
+        settings(*given)
+
+
+@pytest.mark.parametrize(
     ("given", "missing"),
     [
         (("--tls-cert", "a"), "--tls-cert needs --tls-key"),

@@ -108,3 +108,21 @@ def test_no_call_waits_for_a_shadow_that_hangs_or_fails_with_one_that_dies(
         ("disagreement", "red", "green", 2)
     }
     assert {row.image for row in rows} == {IMAGE}
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_shadow_at_the_end_is_captured_without_its_answer(
+    models: Path, tmp_path: Path
+) -> None:
+    captures = tmp_path / "captures"
+    all_of_them = ("--shadow-percent", "100", "--capture", str(captures), "--capture-share", "1")
+    with running_server(models, *SHADOW[:-2], *all_of_them) as server:
+        server.wait_for("a second version is live beside the current one")
+        os.kill(spare_process(server), signal.SIGSTOP)
+        with grpc.insecure_channel(server.target) as channel:
+            for _ in range(3):
+                ClassifierStub(channel).Classify(pb.ClassifyRequest(image=IMAGE), timeout=PATIENCE_S)
+        server.send(signal.SIGTERM)
+        assert server.exit_code() == 0
+    rows = list(read_captures(str(captures)))
+    assert [(row.reason, row.shadow_label) for row in rows] == [("uniform", None)] * 3

@@ -64,6 +64,21 @@ def test_what_shapes_a_schedule_is_taken_over_with_it_alone(tmp_path: Path) -> N
         assert (settings.schedule, settings.gamma, settings.step_size, settings.base_lr) == expected
 
 
+def test_ends_of_a_range_test_are_taken_over_with_its_mode_alone(tmp_path: Path) -> None:
+    run = _before(tmp_path, "--data", "photos", "--start-lr", "0.02", "--end-lr", "3", "--num-steps", "50")
+    for option, expected in (
+        ((), ("exponential", 0.02, 3.0, 50)),
+        (("--mode", "exponential"), ("exponential", 0.02, 3.0, 50)),
+        (("--mode", "linear"), ("linear", 1e-7, 0.01, 50)),
+        (("--mode", "linear", "--end-lr", "0.1"), ("linear", 1e-7, 0.1, 50)),
+    ):
+        settings = _continued(run, "--data", "photos", *option)
+        assert (settings.mode, settings.start_lr, settings.end_lr, settings.num_steps) == expected
+    linear = _before(tmp_path, "--data", "photos", "--mode", "linear")
+    assert _continued(linear, "--data", "photos").end_lr == 0.01
+    assert _continued(linear, "--data", "photos", "--mode", "exponential").end_lr == 10
+
+
 def test_lowest_rate_that_is_taken_over_and_not_below_the_new_one_is_said_to_be_that_runs(
     tmp_path: Path,
 ) -> None:

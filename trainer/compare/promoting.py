@@ -1,20 +1,23 @@
-"""`promote` and `rollback`: which version is the latest, by a record that says who, when and why."""
+"""`promote`, `rollback`, `canary`: which version is the latest, or is tried beside it, by a record that says
+who, when and why."""
 
 import logging
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from fovea.errors import DataInvalid, SettingsInvalid
-from fovea.model import versions
+from fovea.model import rollouts, versions
 from fovea.model.bundle import ModelBundle, Precision
 from fovea.model.classifier import Classifier
-from fovea.model.promotions import How, Overtaken, move, promotion_of
+from fovea.model.promotions import How, Overtaken, move, promotion_of, this_user
+from fovea.model.rollouts import Rollout
 from fovea.model.versions import CANDIDATES, Listed
 from fovea.stopping import Stopping
 from fovea.stores.conditional_puts import require_conditional_puts
 from fovea.stores.storage import Folder, open_reachable
 from trainer.compare.weighing import Guard, Labelled, weigh
-from trainer.config import PromoteSettings, RollbackSettings
+from trainer.config import CanarySettings, PromoteSettings, RollbackSettings
 from trainer.images.sources import open_heldout
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,37 @@ def rollback(settings: RollbackSettings) -> None:
     _move(models, seen, target, "rollback", settings.why, settings.by)
 
 
+def canary(settings: CanarySettings) -> None:
+    """`canary`: a version, or a candidate as the next one, answers a share of the calls from here on.
+
+    Raises DataInvalid where it is the latest, Overtaken where somebody else was faster.
+    """
+    Stopping()
+    uri, percent = settings.bundle.rstrip("/"), settings.percent
+    place = _place(uri)
+    models, seen = _look(place.models)
+    before = rollouts.held(models)
+    if place.version is not None and place.version == versions.latest(models, seen) and percent:
+        raise DataInvalid(f"{uri} is the latest already: there is nothing to try it beside")
+    if percent or place.version is None:
+        bundle = _checked(uri, settings)
+        number = place.version or _publish(bundle, uri, place.models)
+    else:
+        number = place.version
+    who = settings.by or this_user()
+    rollout = Rollout(
+        version=number,
+        percent=percent,
+        latest=versions.look(models).standing.number,
+        who=who,
+        why=settings.why,
+        created=datetime.now(UTC),
+    )
+    rollouts.begin(models, before, rollout)
+    share = f"answers {percent:g} % of the calls" if percent else "is no canary any more"
+    print(f"{models.uri}: version {number} {share} (by {who}: {settings.why})")
+
+
 def _place(uri: str) -> _Place:
     """Raises SettingsInvalid where it can be neither a version nor a candidate."""
     models, _, name = uri.rpartition("/")
@@ -92,7 +126,7 @@ def _is_promoted(seen: Listed, version: int) -> bool:
     return promoted is not None and promoted.version == version
 
 
-def _checked(uri: str, settings: PromoteSettings | RollbackSettings) -> ModelBundle:
+def _checked(uri: str, settings: PromoteSettings | RollbackSettings | CanarySettings) -> ModelBundle:
     """Its digests and its golden answers: servers would refuse it otherwise. Raises BundleInvalid."""
     bundle = versions.open_bundle(uri, settings.cache_dir)
     precisions: tuple[Precision, ...] = ("fp32", *bundle.contract.variants)

@@ -13,7 +13,7 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
 from fovea.model.promotions import Overtaken, move, promotion_of
 from fovea.stores.storage import Folder, open_reachable
-from trainer.compare.comparison import Classes, compare_answers, in_words
+from trainer.compare.comparison import Classes, Comparison, compare_answers, in_words
 from trainer.compare.replay import replay
 from trainer.images.audit import check_bad, left_out
 from trainer.images.sources import Sample
@@ -51,6 +51,10 @@ class Weighed:
     """how the accuracies are apart"""
     worse: tuple[str, ...]
     """why it is worse; none where it is not"""
+    found: Comparison | None = None
+    """None of a first version"""
+    common: tuple[str, ...] = ()
+    """the classes of both, whose images were compared"""
 
     @property
     def refusal(self) -> str | None:
@@ -92,7 +96,7 @@ def weigh(
         logger.warning("%s", left_out(answers.bad))
     found = compare_answers(answers, new.contract, old.contract, guard.classes, guard.confidence)
     words = f"beside version {against}, accuracy {in_words(found.overall)}"
-    return Weighed(against, words, found.worse)
+    return Weighed(against, words, found.worse, found, classes.common)
 
 
 def publish_unless_worse(

@@ -104,6 +104,7 @@ class AuditRecord(BaseModel, frozen=True):
     nearly_leaked: list[NearlyLeaked] = []
     near_duplicates: list[tuple[str, ...]] = []
     near_conflicts: list[tuple[str, ...]] = []
+    near_turned: list[tuple[str, ...]] = []
     """see `Copies`"""
     pictures: dict[str, str] = {}
     """file -> a data URI, of a few of those that are named"""

@@ -10,6 +10,7 @@ from fovea.images.preprocess import Pixels
 from trainer.images.audit import NearlyLeaked
 from trainer.images.groups import Neighbours, Reached, groups, neighbours_of, spread
 from trainer.images.near_duplicates import Pair
+from trainer.images.orientation import UPRIGHT, Orientation
 from trainer.images.part import Part
 from trainer.images.survey import blurred, survey
 
@@ -28,6 +29,8 @@ class Copies:
     """files that are nearly the same, of what is used"""
     conflicts: tuple[tuple[str, ...], ...]
     """pairs under two labels, each as `label: path`"""
+    turned: tuple[tuple[str, ...], ...]
+    """the same of pairs of which one was turned: different pictures where that is what the labels mean"""
     blurred: frozenset[str]
     """digests"""
 
@@ -42,11 +45,17 @@ class Copies:
         if self.conflicts:
             both = " and ".join(self.conflicts[0])
             yield f"nearly the same pictures under different labels: {len(self.conflicts)}; {both}"
+        if self.turned:
+            both = " and ".join(self.turned[0])
+            yield (
+                "turned copies under different labels, taken for different pictures: "
+                f"{len(self.turned)}; {both}"
+            )
         if self.groups:
             images = sum(map(len, self.groups))
             yield (
-                f"images of which others are nearly the same (resized, encoded again, cropped or mirrored): "
-                f"{images}; the first are {' and '.join(self.groups[0][:2])}"
+                "images of which others are nearly the same (resized, encoded again, cropped, mirrored or "
+                f"turned): {images}; the first are {' and '.join(self.groups[0][:2])}"
             )
 
 
@@ -74,15 +83,16 @@ def find_copies(
     parts: Sequence[Part], rows: Sequence[Sequence[int]], *, flip: bool, cache_dir: Path
 ) -> Copies:
     """Among these rows of the parts, of byte-equal ones among the first. No class of a part is left out
-    altogether: what is nearly the same is a guess, and no reason to end a training.
+    altogether: what is nearly the same is a guess, and no reason to end a training. A turned copy under
+    another label is no copy: turning makes a nine of a six, and all classes of which way up a page lies.
 
     Raises Unavailable when the cache cannot be written.
     """
     distinct = [_first_of_each_content(part, of) for part, of in zip(parts, rows, strict=True)]
     places = [_Place(number, row) for number, of in enumerate(distinct) for row in of]
     seen = survey(parts, distinct, flip, cache_dir)
-    pairs = seen.near_duplicates()
-    neighbours = neighbours_of(pairs)
+    alike, turned = _by_meaning(parts, places, seen.near_duplicates())
+    neighbours = neighbours_of(alike)
     leaks = _leaks(parts, distinct, places, neighbours)
     used = [
         [places[member] for member in group if places[member] not in leaks] for group in groups(neighbours)
@@ -95,7 +105,8 @@ def find_copies(
         ),
         tuple(leaks.values()),
         tuple(tuple(_name(parts, place) for place in group) for group in used if len(group) > 1),
-        tuple(_conflicts(parts, places, pairs)),
+        tuple(_conflicts(parts, places, alike)),
+        tuple(_conflicts(parts, places, turned)),
         frozenset(parts[place.part].decoded.digests[place.row] for place, is_soft in soft if is_soft),
     )
 
@@ -117,12 +128,24 @@ def _first_of_each_content(part: Part, rows: Sequence[int]) -> list[int]:
     return list(first.values())
 
 
+def _by_meaning(
+    parts: Sequence[Part], places: Sequence[_Place], pairs: Sequence[Pair]
+) -> tuple[list[Pair], list[Pair]]:
+    """Those of one picture, and turned ones of which the labels say that they are two."""
+    of_one: list[Pair] = []
+    of_two: list[Pair] = []
+    for pair in pairs:
+        labels = {_class(parts, places[place])[1] for place in (pair.first, pair.second)}
+        (of_two if pair.orientation.quarters and len(labels) > 1 else of_one).append(pair)
+    return of_one, of_two
+
+
 def _leaks(
     parts: Sequence[Part], distinct: Sequence[Sequence[int]], places: Sequence[_Place], neighbours: Neighbours
 ) -> dict[_Place, NearlyLeaked]:
     """What is left out, with the reason."""
     stays = _staying(places, neighbours)
-    leaks = {places[place]: _leak(parts, places[place], places[o.start], o.mirrored) for place, o in stays}
+    leaks = {places[p]: _leak(parts, places[p], places[o.start], o.orientation.inverse) for p, o in stays}
     of_class = Counter(_class(parts, place) for place in leaks)
     images = Counter(_class(parts, _Place(part, row)) for part, of in enumerate(distinct) for row in of)
     return {
@@ -142,9 +165,9 @@ def _staying(places: Sequence[_Place], neighbours: Neighbours) -> list[tuple[int
     return [(p, there) for p, there in sorted(reached.items()) if places[p].part < places[there.start].part]
 
 
-def _leak(parts: Sequence[Part], place: _Place, other: _Place, is_mirrored: bool) -> NearlyLeaked:
-    name, there, mirrored = _name(parts, place), _name(parts, other), ", mirrored" if is_mirrored else ""
-    return NearlyLeaked(name, there, f"nearly the same picture is {WHERE[other.part]} as {there}{mirrored}")
+def _leak(parts: Sequence[Part], place: _Place, other: _Place, how: Orientation) -> NearlyLeaked:
+    name, there, turned = _name(parts, place), _name(parts, other), "" if how == UPRIGHT else f", {how}"
+    return NearlyLeaked(name, there, f"nearly the same picture is {WHERE[other.part]} as {there}{turned}")
 
 
 def _class(parts: Sequence[Part], place: _Place) -> tuple[int, str]:

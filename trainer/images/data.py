@@ -91,6 +91,7 @@ class DataSet:
             nearly_leaked=list(self.copies.leaked),
             near_duplicates=list(self.copies.groups),
             near_conflicts=list(self.copies.conflicts),
+            near_turned=list(self.copies.turned),
             pictures=self.pictures,
         )
 

@@ -1,16 +1,18 @@
 """Perceptual hashes of small grey pictures, and the pairs of pictures whose hashes are close.
 
 The hash is phash, of 64 bits, as the library imagehash computes it (a test compares the bits), but for a
-whole batch, for parts of a picture and mirrored: one matrix product gives all of them, where the library
-would take a tenth of a millisecond for each.
+whole batch, for parts of a picture, mirrored and turned: one matrix product gives all of them, where the
+library would take a tenth of a millisecond for each. Their bits are in an order of their own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from trainer.images.orientation import MIRRORED, UPRIGHT, Orientation, orientations
 
 Grey = npt.NDArray[np.float32]
 Hashes = npt.NDArray[np.uint64]
@@ -22,8 +24,11 @@ RADIUS: Final = 9
 """Bits in which the hashes of a copy may differ: `python -m benchmarks.duplicates`."""
 LOW: Final = 8
 BITS: Final = LOW * LOW
+ORDER: Final = np.random.default_rng(0).permutation(BITS)
+"""Of imagehash's bits: those of neighbouring frequencies go together, and would share a key."""
 KEYS: Final = 3
 KEY_BITS: Final = BITS // KEYS
+_SIGNS: Final = np.where(np.arange(LOW) % 2, -1, 1).astype(np.float32)
 BRUTE: Final = 2000
 """Up to so many pictures all pairs are compared; the tables of the search would take longer to make."""
 BLOCK: Final = 4_000_000
@@ -56,10 +61,6 @@ class Part:
     def opposite(self) -> "Part":
         return Part(_opposite(self.rows), _opposite(self.columns))
 
-    @property
-    def mirrored(self) -> "Part":
-        return Part(self.rows, _opposite(self.columns))
-
 
 def _opposite(span: int) -> int:
     size, place = divmod(span - 1, 3)
@@ -80,55 +81,72 @@ def _parts() -> tuple[Part, ...]:
 
 PARTS: Final = _parts()
 """The whole, what is left when an edge, a corner or all around is cut off."""
+MIDDLES: Final = (Part(2, 2), Part(5, 5))
+
+
+@dataclass(frozen=True, order=True)
+class View:
+    """A part of a picture that was mirrored and turned."""
+
+    part: Part
+    orientation: Orientation = UPRIGHT
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The part of one picture that is compared with a part of another, mirrored or not."""
+    """What of one picture is compared with a part of another."""
 
-    part: Part
+    view: View
     other: Part
-    mirrored: bool
+
+
+PictureHashes = Mapping[View, Hashes]
+"""uint64 [n] for each view"""
 
 
 def comparisons(mirrored: bool) -> tuple[Comparison, ...]:
-    """Whole with whole; a part with the whole that it may have become; and what two cuttings share."""
-    plain = [Comparison(part, WHOLE, False) for part in PARTS]
-    plain += [Comparison(part, part.opposite, False) for part in PARTS if part < part.opposite]
-    if not mirrored:
-        return tuple(plain)
-    turned = [Comparison(part, WHOLE, True) for part in PARTS]
-    shared = [Comparison(part, part.opposite.mirrored, True) for part in PARTS if part != part.opposite]
-    return (*plain, *turned, *shared)
-
-
-@dataclass(frozen=True)
-class PictureHashes:
-    """uint64 [n] for each part."""
-
-    plain: dict[Part, Hashes]
-    mirrored: dict[Part, Hashes]
-    """of what the same part shows, mirrored; none where mirroring is not asked"""
+    """Whole with whole; a part with the whole that it may have become; and what two cuttings share. Of those
+    that were turned the whole and the middles only."""
+    found = [Comparison(View(part), WHOLE) for part in PARTS]
+    found += [Comparison(View(part), part.opposite) for part in PARTS if part < part.opposite]
+    if mirrored:
+        found += [Comparison(View(part, MIRRORED), WHOLE) for part in PARTS]
+        found += [Comparison(View(part, MIRRORED), part.opposite) for part in PARTS if part != part.opposite]
+    for orientation in orientations(mirrored):
+        if orientation.quarters:
+            found.append(Comparison(View(WHOLE, orientation), WHOLE))
+            for middle in MIDDLES:
+                found += [
+                    Comparison(View(middle, orientation), WHOLE),
+                    Comparison(View(WHOLE, orientation), middle),
+                ]
+    return tuple(found)
 
 
 def hash_pictures(grey: Grey, mirrored: bool) -> PictureHashes:
-    """grey float32 [n, 32, 32], of any range."""
+    """grey float32 [n, 32, 32], of any range; all views that comparisons are made of."""
     basis = np.concatenate([_basis(span) for span in SPANS])
-    signs = np.where(np.arange(LOW) % 2, -1, 1).astype(np.float32)
     shape = (len(grey), len(SPANS), LOW, len(SPANS), LOW)
     frequencies = np.matmul(np.matmul(basis, grey), basis.T).reshape(shape)
-    of_part = {part: frequencies[:, part.rows, :, part.columns, :] for part in PARTS}
-    plain = {part: _above_median(low) for part, low in of_part.items()}
-    return PictureHashes(
-        plain, {part: _above_median(low * signs) for part, low in of_part.items()} if mirrored else {}
-    )
+    views = {comparison.view for comparison in comparisons(mirrored)}
+    return {view: _above_median(_low(frequencies, view)) for view in sorted(views)}
 
 
-def join_hashes(batches: list[PictureHashes]) -> PictureHashes:
-    return PictureHashes(
-        {part: np.concatenate([b.plain[part] for b in batches]) for part in batches[0].plain},
-        {part: np.concatenate([b.mirrored[part] for b in batches]) for part in batches[0].mirrored},
-    )
+def join_hashes(batches: Sequence[PictureHashes]) -> PictureHashes:
+    return {view: np.concatenate([batch[view] for batch in batches]) for view in batches[0]}
+
+
+def _low(frequencies: Grey, view: View) -> Grey:
+    """float32 [n, 8, 8] of [n, spans, 8, spans, 8]: mirroring turns the sign of every second frequency, and a
+    quarter turn is to change rows for columns and mirror."""
+    rows, columns, orientation = view.part.rows, view.part.columns, view.orientation
+    for _ in range(orientation.quarters):
+        rows, columns = _opposite(columns), rows
+    low = frequencies[:, rows, :, _opposite(columns) if orientation.mirrored else columns, :]
+    low = low * _SIGNS if orientation.mirrored else low
+    for _ in range(orientation.quarters):
+        low = low.transpose(0, 2, 1) * _SIGNS
+    return low
 
 
 def _basis(span: Span) -> Grey:
@@ -147,63 +165,81 @@ def _above_median(frequencies: Grey) -> Hashes:
     flat = np.ascontiguousarray(frequencies).reshape(-1, BITS)
     ordered = np.sort(flat, axis=1)  # which is vectorised: a sixth of the time of np.median
     median = (ordered[:, BITS // 2 - 1] + ordered[:, BITS // 2]) / 2
-    return np.packbits(flat > median[:, None], axis=1).view(">u8")[:, 0].astype(np.uint64)
+    bits = (flat > median[:, None]).take(ORDER, axis=1)
+    return np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
-def close_pairs(
-    queries: Hashes, base: Hashes, split: Places | None = None
-) -> Iterator[tuple[Places, Places]]:
-    """Pairs of places, in `queries` and in `base`, whose hashes differ in RADIUS bits at most; `split` [n]
-    are the parts of a split that those of `base` are in, 0 and up.
+@dataclass(frozen=True)
+class Table:
+    """Places of hashes by a group of their bits, the key: of each a few."""
+
+    shift: np.uint64
+    has: npt.NDArray[np.bool_]
+    """[keys]: whether there are any. It fits into a core's cache, so that most of the looking up is quick"""
+    starts: npt.NDArray[np.int32]
+    """[keys + 1]: where those of each key are in `places`, and in `hashes`"""
+    places: Places
+    hashes: Hashes
+
+
+@dataclass(frozen=True)
+class Index:
+    """Hashes that others are looked up among."""
+
+    hashes: Hashes
+    tables: tuple[Table, ...]
+    """none of few, of which all are looked at"""
+
+    @classmethod
+    def of(cls, hashes: Hashes, split: Places | None = None) -> "Index":
+        """`split` [n] are the parts of a split that they are in, 0 and up."""
+        if len(hashes) <= BRUTE:
+            return cls(hashes, ())
+        parts = np.zeros(len(hashes), np.int64) if split is None else split
+        return cls(hashes, tuple(_table(hashes, parts, np.uint64(KEY_BITS * key)) for key in range(KEYS)))
+
+
+def close_pairs(queries: Hashes, index: Index) -> Iterator[tuple[Places, Places]]:
+    """Pairs of places, in `queries` and in the index, whose hashes differ in RADIUS bits at most.
 
     Up to 2,000 hashes all are found, and of more those that differ in one bit at most in one of three groups
     of 21 bits (multi-index hashing; Norouzi, Punjani and Fleet 2012): all up to five bits, 68 % of those of
     seven, 37 % of nine. Time and memory grow with the number of hashes, not with that of their pairs: a query
     is compared with 16 hashes of a key at most, those of one part not crowding out another's.
     """
-    if max(len(queries), len(base)) <= BRUTE:
-        close = np.bitwise_count(queries[:, None] ^ base) <= RADIUS
-        first, second = np.divmod(np.flatnonzero(close), max(1, len(base)))  # sooner than nonzero of a table
-        yield first, second
-        return
-    queries, base = _mixed(queries), _mixed(base)
-    for shift in _SHIFTS:
-        yield from _pairs_by_key(
-            queries, base, np.zeros_like(base, np.int64) if split is None else split, shift
-        )
+    if not index.tables:
+        for some in np.array_split(np.arange(len(queries)), 1 + len(queries) * len(index.hashes) // BLOCK):
+            close = np.bitwise_count(queries[some, None] ^ index.hashes) <= RADIUS
+            first, second = np.divmod(np.flatnonzero(close), max(1, len(index.hashes)))
+            yield some[first], second
+    for table in index.tables:
+        yield from _pairs_by_key(queries, table)
 
 
-_SHIFTS: Final = tuple(np.uint64(KEY_BITS * number) for number in range(KEYS))
-_ORDER: Final = np.random.default_rng(0).permutation(BITS)
-
-
-def _mixed(hashes: Hashes) -> Hashes:
-    """Their bits in another order: those of neighbouring frequencies go together, and would share a key."""
-    bits = np.unpackbits(hashes.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)[:, _ORDER]
-    packed = np.packbits(np.ascontiguousarray(bits), axis=1)
-    return packed.view(">u8")[:, 0].astype(np.uint64)
-
-
-def _pairs_by_key(
-    queries: Hashes, base: Hashes, split: Places, shift: np.uint64
-) -> Iterator[tuple[Places, Places]]:
-    keys, wanted = _keys(base, shift), _keys(queries, shift)
-    order = _few_of_each(keys, split)
-    starts = np.zeros((1 << KEY_BITS) + 1, np.int64)
-    np.cumsum(np.bincount(keys[order], minlength=1 << KEY_BITS), out=starts[1:])
+def _pairs_by_key(queries: Hashes, table: Table) -> Iterator[tuple[Places, Places]]:
+    own = _keys(queries, table.shift)
     for changed in (0, *(1 << bit for bit in range(KEY_BITS))):
-        first = starts[wanted ^ changed]
-        counts = starts[(wanted ^ changed) + 1] - first
-        hits = np.flatnonzero(counts)
-        for some in _in_blocks(hits, counts):
-            query = np.repeat(some, counts[some])
-            within = np.arange(len(query)) - np.repeat(np.cumsum(counts[some]) - counts[some], counts[some])
-            found = order[first[query] + within]
-            close = np.bitwise_count(queries[query] ^ base[found]) <= RADIUS
-            yield query[close], found[close]
+        keys = own ^ np.int32(changed)
+        hits = np.flatnonzero(table.has[keys])
+        starts = table.starts[keys[hits]]
+        counts = table.starts[keys[hits] + 1] - starts
+        for some in _in_blocks(counts):
+            query, few = hits[some], counts[some]
+            found = np.arange(few.sum()) + np.repeat(starts[some] - np.cumsum(few) + few, few)
+            difference = np.repeat(queries[query], few) ^ table.hashes[found]
+            close = np.flatnonzero(np.bitwise_count(difference) <= RADIUS)
+            yield np.repeat(query, few)[close], table.places[found[close]]
 
 
-def _few_of_each(keys: Places, split: Places) -> Places:
+def _table(hashes: Hashes, split: Places, shift: np.uint64) -> Table:
+    keys = _keys(hashes, shift)
+    places = _few_of_each(keys, split)
+    counts = np.bincount(keys[places], minlength=1 << KEY_BITS)
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return Table(shift, counts > 0, starts, places, hashes[places])
+
+
+def _few_of_each(keys: npt.NDArray[np.int32], split: Places) -> Places:
     """Places of MOST_OF_KEY of each key at most, in the order of the keys: the first ones of each part."""
     parts = int(split.max(initial=0)) + 1
     both = keys * parts + split
@@ -216,12 +252,13 @@ def _few_of_each(keys: Places, split: Places) -> Places:
     return few
 
 
-def _keys(hashes: Hashes, shift: np.uint64) -> Places:
-    return ((hashes >> shift) & np.uint64((1 << KEY_BITS) - 1)).astype(np.int64)
+def _keys(hashes: Hashes, shift: np.uint64) -> npt.NDArray[np.int32]:
+    return ((hashes >> shift) & np.uint64((1 << KEY_BITS) - 1)).astype(np.int32)
 
 
-def _in_blocks(hits: Places, counts: Places) -> Iterator[Places]:
-    """Queries in groups of some millions of pairs, one query at least."""
-    if len(hits):
-        total = np.cumsum(counts[hits])
-        yield from np.split(hits, np.flatnonzero(np.diff(total // BLOCK)) + 1)
+def _in_blocks(counts: npt.NDArray[np.int32]) -> Iterator[slice]:
+    """Of queries with so many hashes each, groups of some millions of pairs, one query at least."""
+    total = np.cumsum(counts, dtype=np.int64)
+    cuts = np.flatnonzero(np.diff(total // BLOCK)) + 1
+    if len(counts):
+        yield from map(slice, [0, *cuts], [*cuts, len(counts)])

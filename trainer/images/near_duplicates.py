@@ -1,26 +1,27 @@
-"""Pictures that were saved anew: resized, encoded again, cropped a little, mirrored.
+"""Pictures that were saved anew: resized, encoded again, cropped a little, mirrored, turned.
 
 Candidates are pairs whose perceptual hashes are close; each is then laid upon the other and compared pixel by
 pixel. How alike they have to be depends on the set: pictures of different classes surely are different
 ones, and how alike the most alike of those are says how little likeness means here.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.images.candidates import find_candidates
 from trainer.images.field import Pictures, Places
 from trainer.images.hashes import (
-    RADIUS,
     SIDE,
+    Comparison,
     Grey,
     PictureHashes,
-    close_pairs,
     comparisons,
     hash_pictures,
     join_hashes,
@@ -30,26 +31,25 @@ from trainer.images.likeness import (
     COARSE_STEPS,
     FINE,
     FINE_STEPS,
+    SKETCH_STEPS,
     align,
     first_guess,
     likeness,
     sketch_likeness,
 )
+from trainer.images.orientation import UPRIGHT, Orientation
 
 BATCH: Final = 128
 LEAST_SPREAD: Final = 5.0
 """Standard deviation of a picture's light, in levels of 255: what is flatter has nothing to be known by."""
-NEAREST: Final = 3
-"""Candidates of each picture that are looked at, of each part of the split: those of its own part, of which
-there may be thousands, must not hide that it is held out too."""
-WAITING: Final = 1_000_000
-"""Candidates that are gathered before those that are not among the nearest are dropped: bounds the memory."""
-PLACE, HOW, BOTH = 24, 7, 11
-"""Bits of a picture's place, of a comparison's, and of that with how many bits of the hashes differ: each
-candidate is packed into one number. So there may be 16 million pictures."""
 SKETCH_DISTANCE: Final = 0.15
 """From 1, the likeness of unaligned sketches of a copy, where those of another class have nothing in common;
 with less, alignment would be wasted."""
+SLACK: Final = 2.0
+"""By which a copy may seem more distant before it is compared as closely as can be: of 4,000 pairs of
+photographs and digits nine are passed over for it."""
+SKETCH: Final = 16
+"""Pixels a side of the grey pictures that are kept of all, for most candidates are told apart by them."""
 SAMPLE, AMONG = 200, 2000
 """Pictures whose most alike one of another class is looked for, and among how many."""
 QUANTILE: Final = 0.25
@@ -66,34 +66,30 @@ class Pair:
 
     first: int
     second: int
-    mirrored: bool = False
+    orientation: Orientation = UPRIGHT
+    """what makes the second of the first"""
 
 
 def find_near_duplicates(
     pictures: Pictures, targets: npt.NDArray[np.int64], size: int, mirrored: bool
 ) -> list[Pair]:
     """Of pictures that are no byte-equal copies of each other; `targets` [n] are their classes, `size` the
-    side of the smaller of them in pixels. Mirrored ones where `mirrored`. Each field is a part of the split.
+    side of the smaller of them in pixels. Turned ones too, mirrored ones where `mirrored`. Each field is a
+    part of the split.
 
     Not all pairs are found where many are alike, but three of each picture with each part at most (so that of
     n pictures of a train, val and test part 9 n are compared): enough to connect them.
     """
-    hashes, places = _hash(pictures, mirrored)
-    candidates = _candidates(hashes, pictures.field_of[places], mirrored)
+    known = _known(pictures, mirrored)
+    candidates = find_candidates(known.hashes, pictures.field_of[known.places], mirrored)
     if not len(candidates):
         return []
-    candidates[:, :2] = places[candidates[:, :2]]
-    different = distance_of_classes(pictures, targets, places, size)
-    likely = _sketched_alike(pictures, candidates, mirrored, 1 - SKETCH_DISTANCE * different)
-    if not len(likely):
-        return []
-    found = _alike(pictures, likely, size, mirrored) >= 1 - MOST_DISTANT * different**3
-    turned = np.array([comparison.mirrored for comparison in comparisons(mirrored)])
-    pairs: dict[tuple[int, int], bool] = {}
-    for first, second, how in likely[found].tolist():
-        key = (min(first, second), max(first, second))
-        pairs[key] = pairs.get(key, True) and bool(turned[how])
-    return sorted(Pair(*key, how) for key, how in pairs.items())
+    different = distance_of_classes(pictures, targets, known.places, size)
+    most = MOST_DISTANT * different**3
+    likely, place = _likely(known.sketches, candidates, mirrored, SKETCH_DISTANCE * different, most)
+    likely[:, :2] = known.places[likely[:, :2]]
+    alike = _alike(pictures, likely, mirrored, place, size, most)
+    return _pairs(likely[alike >= 1 - most], comparisons(mirrored))
 
 
 def distance_of_classes(
@@ -115,19 +111,41 @@ def distance_of_classes(
     if not is_other.any():
         return 1.0
     pairs = np.stack([among[chosen], among[nearest], np.zeros_like(chosen)], 1)[is_other]
-    distances = 1 - _alike(pictures, pairs, size, mirrored=False)
+    steps = SKETCH_STEPS + COARSE_STEPS
+    distances = 1 - _alike(pictures, pairs, False, _guesses(pairs, mirrored=False), size, 1.0, steps)
     return float(np.clip(np.quantile(distances, QUANTILE), 0, 1))
 
 
-def _hash(pictures: Pictures, mirrored: bool) -> tuple[PictureHashes, Places]:
-    """With the places of the pictures that have something to be known by."""
-    hashes, kept = [], []
+def _pairs(found: Places, compared: Sequence[Comparison]) -> list[Pair]:
+    """Of [first, second, how], each pair once."""
+    pairs = []
+    for first, second, how in found.tolist():
+        orientation = compared[how].view.orientation
+        turned = Pair(second, first, orientation.inverse)
+        pairs.append(Pair(first, second, orientation) if first < second else turned)
+    return sorted(pairs)
+
+
+class _Known(NamedTuple):
+    """Of pictures that have something to be known by."""
+
+    places: Places
+    hashes: PictureHashes
+    sketches: Tensor
+    """uint8 [n, 1, 16, 16]"""
+
+
+def _known(pictures: Pictures, mirrored: bool) -> _Known:
+    hashes, kept, sketches = [], [], []
     for batch in _batches(np.arange(len(pictures))):
-        grey = _grey(pictures.at(batch, SIDE))
+        small = pictures.at(batch, SIDE)
+        grey = _grey(small)
         is_known = grey.std((1, 2)) >= LEAST_SPREAD
         hashes.append(hash_pictures(grey[is_known], mirrored))
         kept.append(batch[is_known])
-    return join_hashes(hashes), np.concatenate(kept)
+        own = small[torch.from_numpy(is_known)].float().mean(1, keepdim=True)
+        sketches.append(F.avg_pool2d(own, SIDE // SKETCH).round().byte())
+    return _Known(np.concatenate(kept), join_hashes(hashes), torch.cat(sketches))
 
 
 def _grey(pictures: Tensor) -> Grey:
@@ -137,90 +155,89 @@ def _grey(pictures: Tensor) -> Grey:
     return light
 
 
-def _batches(places: Places) -> Iterator[Places]:
-    return (places[start : start + BATCH] for start in range(0, len(places), BATCH))
+def _batches(places: Places, size: int = BATCH) -> Iterator[Places]:
+    return (places[start : start + size] for start in range(0, len(places), size))
 
 
-def _candidates(hashes: PictureHashes, split: Places, mirrored: bool) -> Places:
-    """int64 [m, 3]: places of two pictures, and of the comparison in which their hashes are nearest; of each
-    first picture the few nearest ones of each part. `split` [n] are the parts."""
-    parts = int(split.max(initial=0)) + 1
-    nearest, waiting = np.zeros((0, 4), np.int64), [np.zeros((0, 4), np.int64)]
-    wanted = np.full(len(split) * parts, RADIUS + 1)
-    for how, comparison in enumerate(comparisons(mirrored)):
-        queries = (hashes.mirrored if comparison.mirrored else hashes.plain)[comparison.part]
-        base = hashes.plain[comparison.other]
-        for first, second in close_pairs(queries, base, split):
-            bits = np.bitwise_count(queries[first] ^ base[second]).astype(np.int64)
-            nearer = (bits < wanted[first * parts + split[second]]) & (first != second)
-            waiting.append(np.stack([first, second, bits, np.full_like(first, how)], 1)[nearer])
-            if sum(map(len, waiting)) > WAITING:
-                nearest, waiting = _nearest(np.concatenate([nearest, *waiting]), split), []
-                _want_nearer(wanted, nearest, split, parts)
-    return _nearest(np.concatenate([nearest, *waiting]), split)[:, [0, 1, 3]]
+def _likely(
+    sketches: Tensor, candidates: Places, mirrored: bool, most_unaligned: float, most: float
+) -> tuple[Places, Tensor]:
+    """Candidates whose sketches are alike, each pair once; and where one lies upon the other [m, 4]."""
+    kept, places, scores = [], [torch.zeros(0, 4)], []
+    for batch in _batches(candidates, 4 * BATCH):
+        first, second = (sketches[torch.from_numpy(batch[:, side])].float() for side in (0, 1))
+        first, place = _as_compared(first, batch, mirrored), _guesses(batch, mirrored)
+        (own,) = torch.nonzero(sketch_likeness(first, second, place) >= 1 - most_unaligned, as_tuple=True)
+        first, second = first[own], second[own]
+        place = align(first, second, place[own], SKETCH_STEPS)
+        alike = sketch_likeness(first, second, place)
+        is_alike = alike >= 1 - SLACK * most
+        kept.append(batch[own[is_alike].numpy()])
+        places.append(place[is_alike])
+        scores.append(alike[is_alike].numpy())
+    found = np.concatenate(kept)
+    once = _once(found, np.concatenate(scores), mirrored)
+    return found[once], torch.cat(places)[torch.from_numpy(once)]
 
 
-def _nearest(found: Places, split: Places) -> Places:
-    """Of [first, second, bits, how] each pair once, and of each first picture the NEAREST of each part.
-
-    What is ordered by is packed into one number: sorting those takes a twentieth of the time of rows.
-    """
-    first, second, bits, how = found.T
-    packed = np.sort((first << PLACE | second) << BOTH | bits << HOW | how)
-    packed = packed[_first_of(packed >> BOTH)]
-    first, second, bits = packed >> PLACE + BOTH, packed >> BOTH & _ones(PLACE), packed >> HOW & _ones(4)
-    parts = int(split.max(initial=0)) + 1
-    of_part = first * parts + split[second]
-    packed = np.sort((of_part << 4 | bits) << PLACE + HOW | second << HOW | packed & _ones(HOW))
-    of_part = packed >> PLACE + BOTH
-    starts = np.flatnonzero(_first_of(of_part))
-    rank = np.arange(len(packed)) - np.repeat(starts, np.diff([*starts, len(packed)]))
-    packed = packed[rank < NEAREST]
-    first, bits = (packed >> PLACE + BOTH) // parts, packed >> PLACE + HOW & _ones(4)
-    return np.stack([first, packed >> HOW & _ones(PLACE), bits, packed & _ones(HOW)], 1)
+def _once(found: Places, scores: npt.NDArray[np.float32], mirrored: bool) -> Places:
+    """Of pairs that were found from either side the better one, in order; not turned ones before turned."""
+    compared = comparisons(mirrored)
+    rank = np.array([2 * c.view.orientation.quarters + c.view.orientation.mirrored for c in compared])
+    both = np.sort(found[:, :2], axis=1)
+    order = np.lexsort((-scores, rank[found[:, 2]], both[:, 1], both[:, 0]))
+    both = both[order]
+    is_new = np.concatenate([np.ones(min(1, len(both)), bool), (both[1:] != both[:-1]).any(1)])
+    once: Places = order[is_new]
+    return once
 
 
-def _want_nearer(wanted: Places, nearest: Places, split: Places, parts: int) -> None:
-    """Of pictures that have all they may have of a part: nearer than the last of these."""
-    of_part = nearest[:, 0] * parts + split[nearest[:, 1]]
-    last = np.flatnonzero(of_part[NEAREST - 1 :] == of_part[: 1 - NEAREST]) + NEAREST - 1
-    wanted[of_part[last]] = nearest[last, 2]
-
-
-def _ones(bits: int) -> int:
-    return (1 << bits) - 1
-
-
-def _first_of(keys: Places) -> npt.NDArray[np.bool_]:
-    """Which of sorted ones differ from the one before."""
-    return np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]])
-
-
-def _sketched_alike(pictures: Pictures, candidates: Places, mirrored: bool, least: float) -> Places:
-    kept = []
-    for batch in _batches(candidates):
-        first, second = (pictures.at(batch[:, side], COARSE) for side in (0, 1))
-        alike = sketch_likeness(first, second, _guesses(batch, mirrored)).numpy()
-        kept.append(batch[alike >= least])
-    return np.concatenate(kept)
-
-
-def _alike(pictures: Pictures, candidates: Places, size: int, mirrored: bool) -> npt.NDArray[np.float32]:
-    """float32 [m]"""
-    found = []
-    for batch in _batches(candidates):
-        place = _guesses(batch, mirrored)
-        for side, steps in _sides(size):
-            first, second = (pictures.at(batch[:, column], side).float() for column in (0, 1))
-            place = align(first.mean(1, keepdim=True), second.mean(1, keepdim=True), place, steps)
-        found.append(likeness(first, second, place).numpy())
+def _alike(
+    pictures: Pictures,
+    candidates: Places,
+    mirrored: bool,
+    place: Tensor,
+    size: int,
+    most: float,
+    steps: int = COARSE_STEPS,
+) -> npt.NDArray[np.float32]:
+    """float32 [m], from where the alignment begins on. Small pictures are not enlarged, and of larger ones
+    those only are compared closely that are alike at half the size."""
+    found = [np.zeros(0, np.float32)]
+    for batch, start in zip(_batches(candidates), torch.split(place, BATCH), strict=True):
+        first, second = _both(pictures, batch, FINE if size >= FINE else min(size, COARSE))
+        first = _as_compared(first, batch, mirrored)
+        if size < FINE:
+            found.append(_compared(first, second, start, steps)[0].numpy())
+            continue
+        alike, aligned = _compared(F.avg_pool2d(first, 2), F.avg_pool2d(second, 2), start, steps)
+        (own,) = torch.nonzero(alike >= 1 - SLACK * most, as_tuple=True)
+        alike[own] = _compared(first[own], second[own], aligned[own], FINE_STEPS)[0]
+        found.append(alike.numpy())
     return np.concatenate(found)
 
 
-def _sides(size: int) -> Iterable[tuple[int, int]]:
-    """Pixels a side, and steps of the alignment: small pictures are not enlarged."""
-    coarse, fine = min(COARSE, size), min(FINE, size)
-    return ((coarse, COARSE_STEPS),) if coarse == fine else ((coarse, COARSE_STEPS), (fine, FINE_STEPS))
+def _both(pictures: Pictures, candidates: Places, side: int) -> tuple[Tensor, Tensor]:
+    """float32 [n, 3, side, side], each made smaller once."""
+    distinct, place = np.unique(candidates[:, :2], return_inverse=True)
+    small, places = pictures.at(distinct, side).float(), torch.from_numpy(place.reshape(-1, 2))
+    return small[places[:, 0]], small[places[:, 1]]
+
+
+def _compared(first: Tensor, second: Tensor, place: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """How alike they are, and where the first lies best."""
+    aligned = align(first.mean(1, keepdim=True), second.mean(1, keepdim=True), place, steps)
+    return likeness(first, second, aligned), aligned
+
+
+def _as_compared(pictures: Tensor, candidates: Places, mirrored: bool) -> Tensor:
+    """The first picture of each candidate [n, C, S, S], mirrored and turned as the comparison says."""
+    compared, turned = comparisons(mirrored), pictures.clone()
+    orientations = [compared[how].view.orientation for how in candidates[:, 2]]
+    for orientation in {*orientations} - {UPRIGHT}:
+        own = torch.tensor([one == orientation for one in orientations])
+        turned[own] = orientation.of(pictures[own])
+    return turned
 
 
 def _guesses(candidates: Places, mirrored: bool) -> Tensor:

@@ -17,9 +17,10 @@ from fovea.errors import Unavailable
 from fovea.model.bundle import canonical_json
 from trainer.images.field import Field, Pictures
 from trainer.images.near_duplicates import Pair, find_near_duplicates
+from trainer.images.orientation import Orientation
 from trainer.images.part import Part
 
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 FAR_OUT: Final = 3.0
 """Tukey's outer fence (1977): so many interquartile ranges below the first quartile is far out."""
 FEWEST: Final = 20
@@ -31,13 +32,16 @@ LEAST_BLUR: Final = 4.0
 class Survey(BaseModel, frozen=True):
     """Of the pictures of all parts, numbered through."""
 
-    pairs: list[tuple[int, int, bool]]
-    """that are nearly the same: the places of both, and whether one is mirrored"""
+    pairs: list[tuple[int, int, bool, int]]
+    """that are nearly the same: the places of both, and how the first is mirrored and turned to be the
+    second"""
     sharpness: list[float]
     """see `Field.sharpness`"""
 
     def near_duplicates(self) -> list[Pair]:
-        return [Pair(*pair) for pair in self.pairs]
+        return [
+            Pair(one, other, Orientation(mirrored, quarters)) for one, other, mirrored, quarters in self.pairs
+        ]
 
 
 def survey(parts: Sequence[Part], rows: Sequence[Sequence[int]], flip: bool, cache_dir: Path) -> Survey:
@@ -84,7 +88,8 @@ def _look(parts: Sequence[Part], rows: Sequence[Sequence[int]], flip: bool) -> S
     pairs = find_near_duplicates(Pictures(fields), targets, narrowest.size, flip)
     sharpness = np.concatenate([field.sharpness() for field in fields])
     return Survey(
-        pairs=[(pair.first, pair.second, pair.mirrored) for pair in pairs], sharpness=sharpness.tolist()
+        pairs=[(p.first, p.second, p.orientation.mirrored, p.orientation.quarters) for p in pairs],
+        sharpness=sharpness.tolist(),
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from fovea import tracing
-from fovea.errors import BundleInvalid, DataInvalid
 from fovea.images.formats import image_path
 from fovea.model import versions
 from fovea.model.bundle import (
@@ -28,7 +27,7 @@ from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
 from fovea.truth.known_classes import write_known_classes
-from trainer.compare.weighing import Labelled, Put, cannot_be_compared, publish_unless_worse, weigh
+from trainer.compare.weighing import Labelled, Put, cannot_be_compared, publish_unless_worse
 from trainer.config import TrainSettings
 from trainer.evaluate.calibration import Calibration, calibrate
 from trainer.evaluate.latency import describe_machine, measure_latency
@@ -38,6 +37,7 @@ from trainer.images.audit import read_audit
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
+from trainer.release.beside_latest import Beside, beside_latest
 from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
 from trainer.release.gate import CHUNK, Reference, measure_released, pass_gate
 from trainer.release.model_lineage import lineage_of
@@ -144,15 +144,24 @@ def release(
             update={**measured, "variants": released.variants, "verdict": verdict.opinion}
         )
         _write_golden(folder, heldout, probabilities, golden)
-        files = _try_out(seal(folder, contract), released.left_out, threads)
+        without_report = seal(folder, contract)
+        files = _try_out(without_report, released.left_out, threads)
         evidence = Evidence(told, told_logits, told_of, checkpoint.network)
-        report = render_report(run, contract, evidence, files)
+        images = Labelled(settings.source, told.samples, settings.max_bad_fraction, settings.cache_dir)
+        refusal = terms.refusal(metrics, verdict)
+        beside = beside_latest(
+            without_report,
+            models,
+            terms.guard,
+            images,
+            threads,
+            decides=terms.promote == "better" and not refusal,
+            corrected=bool(data.corrections),
+        )
+        report = render_report(run, contract, evidence, files, beside.weighed)
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
-        refusal = terms.refusal(metrics, verdict)
-        samples = [] if refusal else told.samples
-        images = Labelled(settings.source, samples, settings.max_bad_fraction, settings.cache_dir)
-        put = _where_to(staged, models, terms, images, threads)
+        put = _where_to(staged, models, terms, beside, images, threads)
         with stopping.deferred(), tracing.span("publish"):
             run.write_text(REPORT_FILE, report)
             return _publish(run, staged, verdict, refusal, put)
@@ -170,20 +179,18 @@ def _where_to(
     staged: ModelBundle,
     models: str,
     terms: Terms,
+    beside: Beside,
     images: Labelled,
     threads: int,
 ) -> Callable[[], Put]:
-    """What puts it there. A comparison takes its time, and a signal may end it: it is made before."""
+    """What puts it there. A comparison takes its time, and a signal may end it: it was made before."""
     if terms.promote == "never":
         return lambda: Put(versions.put_candidate(staged, models), None)
-    if terms.promote == "better" and images.samples:
-        try:
-            weighed = weigh(staged, models, images, terms.guard, threads)
-        except (BundleInvalid, DataInvalid) as error:  # of the latest: the training is none the worse for it
-            why = cannot_be_compared(error)
-            return lambda: Put(versions.put_candidate(staged, models), why)
-        logger.info("%s", weighed.words)
-        return partial(publish_unless_worse, staged, weighed, models, images, terms.guard, threads)
+    if terms.promote == "better" and beside.error:  # of the latest: the training is none the worse for it
+        why = cannot_be_compared(beside.error)
+        return lambda: Put(versions.put_candidate(staged, models), why)
+    if terms.promote == "better" and beside.weighed:
+        return partial(publish_unless_worse, staged, beside.weighed, models, images, terms.guard, threads)
     folder = open_folder(models)
     return lambda: Put(folder.folder(str(versions.publish(staged, models).contract.version)).uri, None)
 

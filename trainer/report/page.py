@@ -9,11 +9,13 @@ import jinja2
 from markupsafe import Markup
 
 from fovea.model.bundle import BundleContract
+from trainer.compare.weighing import Weighed
 from trainer.evaluate.metrics import confusion, softmax
 from trainer.explain.page import Fragment
 from trainer.images.audit import read_audit
 from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.report.album import Album
+from trainer.report.beside_latest import contents_beside_latest
 from trainer.report.contents import Evidence, contents_of_confidence, contents_of_run
 from trainer.report.explanation import render_explanation
 from trainer.report.groups import contents_of_groups
@@ -37,9 +39,16 @@ class Assets:
 
 
 def render_report(
-    run: RunFolder, contract: BundleContract, evidence: Evidence, released: ReleasedFiles
+    run: RunFolder,
+    contract: BundleContract,
+    evidence: Evidence,
+    released: ReleasedFiles,
+    weighed: Weighed | None = None,
 ) -> str:
-    """The page as text, of less than 5 MB. Reads the few held-out images that it shows."""
+    """The page as text, of less than 5 MB. Reads the few held-out images that it shows.
+
+    `weighed` is the model beside the latest version, where they were compared.
+    """
     probabilities = softmax(evidence.logits / evidence.calibration.temperature)
     outcomes = Outcomes.of(probabilities, evidence.heldout.targets)
     counts = confusion(outcomes.predicted, outcomes.targets, len(contract.labels))
@@ -51,6 +60,7 @@ def render_report(
     contents = {
         **vars(contents_of_run(run, contract, audit, counts)),
         **vars(contents_of_confidence(evidence, probabilities, contract, audit)),
+        **vars(contents_beside_latest(weighed, contract.labels)),
         **vars(contents_of_groups(run, audit, evidence.heldout, outcomes)),
         **vars(_assets(explanation)),
         "released": released,

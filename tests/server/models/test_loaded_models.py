@@ -9,6 +9,7 @@ from server.errors import NoModelReady, VersionNotLoaded
 from server.models.catalogue import Catalogue
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import ServedModel
+from server.rollout.split import Split
 from tests.server.event_loop import all_has_run, in_event_loop
 
 
@@ -114,3 +115,28 @@ async def test_readiness_is_told_when_the_current_model_can_no_longer_answer_and
         assert await anext(readiness) is able
     swap(models, 2)
     assert await anext(readiness)
+
+
+@in_event_loop
+async def test_share_of_the_calls_goes_to_the_second_model_while_it_can_compute() -> None:
+    models: LoadedModels[ServedModel] = LoadedModels()
+    first, second = swap(models, 1), Model(2, "")
+    models.put_second(cast("ServedModel", second), Split("", 2, 100))
+
+    def answering(key: Callable[[], str] | None) -> object:
+        with models.choice.use(0, key=key) as model:
+            return model
+
+    assert answering(lambda: "ann") is second
+    assert answering(None) is first, "who describes a model means the current one"
+    second.has_workers = False
+    assert (answering(lambda: "ann"), models.percent) == (first, 0)
+    second.has_workers = True
+    with models.choice.use(0, key=lambda: "ann"):
+        models.drop_second()
+        assert answering(lambda: "ann") is first
+        closing = asyncio.create_task(models.close_replaced())
+        await all_has_run()
+        assert not second.closed
+    await closing
+    assert second.closed

@@ -2,17 +2,22 @@
 
 import logging
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fovea.model.promotions import move, promotion_of
+from fovea.model.rollouts import Rollout, begin, held
 from fovea.model.versions import look, publish
 from fovea.stores.storage import open_folder
-from server.errors import VersionNotLoaded
+from server.compute.backend import WorkItem
+from server.errors import ComputeFailed, VersionNotLoaded
+from server.models.served_model import ServedModel
+from server.rollout import guard
 from tests import tiny
 from tests.server import spoiled
-from tests.server.event_loop import in_event_loop
+from tests.server.event_loop import in_event_loop, until
 from tests.server.watched import Watched, watching
 
 
@@ -21,36 +26,85 @@ def publish_beside(watched: Watched, work: Path) -> None:
     publish(tiny.stage_bundle(work / "beside", gain=5), watched.folder, promotes=False)
 
 
+def try_out(folder: str, version: int, percent: float) -> None:
+    models = open_folder(folder)
+    number = look(models).standing.number
+    record = Rollout(
+        version=version, percent=percent, latest=number, who="ann", why="", created=datetime.now(UTC)
+    )
+    begin(models, held(models), record)
+
+
 def promote(folder: str, version: int) -> None:
     models = open_folder(folder)
     seen = look(models)
     move(models, seen.standing, promotion_of(version, seen.order, "promote", "it is good"))
 
 
+def answering(watched: Watched, key: str) -> ServedModel:
+    with watched.models.choice.use(0, key=lambda: key) as model:
+        return model
+
+
+async def look_at_both(watched: Watched) -> None:
+    await watched.watcher.look()
+    await watched.watcher.look_at_second()
+
+
+def percent(watched: Watched) -> float | None:
+    return watched.metrics.registry.get_sample_value("fovea_canary_percent")
+
+
 @in_event_loop
-async def test_second_version_answers_who_names_it_and_is_not_loaded_twice_when_it_is_promoted(
-    tmp_path: Path,
+async def test_canary_grows_by_records_is_taken_out_by_its_guard_and_not_loaded_twice_to_be_promoted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with watching(tmp_path / "models", tmp_path, "--canary", "2") as watched:
+    monkeypatch.setattr(guard, "LOOK_EVERY_S", 0.01)
+    caplog.set_level(logging.INFO)
+    async with watching(tmp_path / "models", tmp_path) as watched:
         watched.publish()
         publish_beside(watched, tmp_path)
         await watched.load_first()
         choice = watched.models.choice
+        await look_at_both(watched)
         assert choice.versions() == (1,)
-        await watched.watcher.look_at_second()
-        second = choice.choose(2)
-        assert choice.versions() == (1, 2)
-        assert choice.choose(0).contract.version == 1
 
+        try_out(watched.folder, 2, 40)
+        await look_at_both(watched)
+        second = choice.choose(2)
+        assert (choice.versions(), percent(watched)) == ((1, 2), 40)
+        keys = [f"caller-{number}" for number in range(100)]
+        assert 20 < sum(answering(watched, key) is second for key in keys) < 60
+        assert choice.choose(0) is not second, "what is no call to be answered is the current one's"
+        await second.classify(WorkItem(tiny.picture("red")), None)
+        counted = {"version": "2"}
+        assert watched.metrics.registry.get_sample_value("fovea_rollout_answers_total", counted) == 1
+
+        try_out(watched.folder, 2, 90)
+        await look_at_both(watched)
+        assert (choice.choose(2), percent(watched)) == (second, 90)
+
+        for _ in range(30):
+            second.failed(ComputeFailed())
+        await until(lambda: choice.versions() == (1,))
+        assert percent(watched) == 0
+        removed = {"reason": "errors"}
+        assert watched.metrics.registry.get_sample_value("fovea_canary_removed_total", removed) == 1
+        (line,) = [record for record in caplog.records if "taken out" in record.message]
+        assert vars(line)["reason"] == "errors"
+        await look_at_both(watched)
+        assert choice.versions() == (1,), "it stays out"
+
+        try_out(watched.folder, 2, 10)
+        await look_at_both(watched)
+        again = choice.choose(2)
         promote(watched.folder, 2)
-        await watched.watcher.look()
-        await watched.watcher.look_at_second()
-        assert choice.choose(0) is second
-        assert choice.versions() == (2,)
+        await look_at_both(watched)
+        assert choice.choose(0) is again
+        assert (choice.versions(), percent(watched), again.measured) == ((2,), 0, None)
         promote(watched.folder, 1)
-        await watched.watcher.look()
-        await watched.watcher.look_at_second()
-        assert choice.versions() == (1,), "its rollout has ended, though the option still names it"
+        await look_at_both(watched)
+        assert choice.versions() == (1,), "its rollout has ended, though the record still names it"
 
 
 @in_event_loop

@@ -10,6 +10,7 @@ import pytest
 from server.compute.backend import WorkItem
 from server.compute.process_worker import ProcessWorker
 from server.errors import VersionNotLoaded
+from server.models.shadow_following import ShadowFollowing
 from server.rollout.shadow_version import ShadowVersion
 from tests import tiny
 from tests.server import spoiled
@@ -20,10 +21,14 @@ from tests.server.watched import Watched, watching
 ALL = ("--shadow", "2", "--shadow-percent", "100")
 
 
-def shadow_of(watched: Watched) -> ShadowVersion | None:
+def following_of(watched: Watched) -> ShadowFollowing:
     following = watched.watcher._shadow
     assert following is not None
-    return following.second
+    return following
+
+
+def shadow_of(watched: Watched) -> ShadowVersion | None:
+    return following_of(watched).second
 
 
 def count(watched: Watched, outcome: str) -> float:
@@ -53,7 +58,12 @@ async def test_a_shadow_answers_images_and_nobody_until_it_is_promoted(tmp_path:
         with pytest.raises(VersionNotLoaded, match=r"\(loaded: 1\)"):
             watched.models.choice.choose(2)
 
-        await watched.models.choice.choose(0).classify(WorkItem(tiny.picture("red")), None)
+        current = watched.models.choice.choose(0)
+        waits = current.batcher.put(WorkItem(tiny.picture("red")))
+        assert not following_of(watched)._is_spare()
+        await waits.answer
+        assert following_of(watched)._is_spare()
+        await current.classify(WorkItem(tiny.picture("red")), None)
         await until(lambda: count(watched, "agree") == 1)
 
         promote(watched.folder, 2)

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import CPU, Classifier
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.access_log import Call
+from server.calls.answering import Context
 from server.compute.backend import Decoder, GpuBackend, WorkItem
 from server.compute.engine import Engine
 from server.config import ServeSettings
@@ -51,7 +52,8 @@ class Served:
         self.call = Call("ModelInfer", "", lambda: "")
 
     async def infer(self, request: pb.ModelInferRequest) -> pb.ModelInferResponse:
-        return await self._inference.infer(InferRequest.parse(request.SerializeToString()), None, self.call)
+        received, nobody = InferRequest.parse(request.SerializeToString()), cast("Context", None)
+        return await self._inference.infer(received, nobody, None, self.call)
 
     def open_gate(self) -> None:
         self.gate.release(1000)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from fovea.errors import BundleInvalid, DataInvalid, ExitCode, SettingsInvalid
-from fovea.model import versions
+from fovea.model import rollouts, versions
 from fovea.model.bundle import ModelBundle
 from fovea.model.promotions import Overtaken, Promotion, move, promotion_of
+from fovea.model.rollouts import begin
 from fovea.stores.storage import Folder, open_folder
 from tests import tiny
 from tests.buckets import Bucket
@@ -16,7 +17,7 @@ from tests.tiny import LABELS
 from tests.trainer.compare.made import SWAPPED, publish, write_images
 from trainer.compare import promoting
 from trainer.compare.weighing import Guard, Labelled, publish_unless_worse, weigh
-from trainer.config import PromoteSettings, RollbackSettings, TrainSettings
+from trainer.config import CanarySettings, PromoteSettings, RollbackSettings, TrainSettings
 from trainer.images.sources import open_heldout
 
 GUARD = Guard(0.95, ())
@@ -41,6 +42,10 @@ def promote(bundle: Path | str, **options: Any) -> None:
 
 def rollback(models: Path | str, **options: Any) -> None:
     promoting.rollback(RollbackSettings(models=str(models), threads=1, **options))
+
+
+def canary(bundle: Path | str, **options: Any) -> None:
+    promoting.canary(CanarySettings(bundle=str(bundle), threads=1, **options))
 
 
 def latest(models: Path | str) -> int | None:
@@ -292,3 +297,21 @@ def test_a_guard_that_guards_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="--guard-class needs --data"):
         PromoteSettings(bundle="models/tiny/1", guard_class=("1",))
     PromoteSettings(bundle="models/tiny/1", guard_class=("1",), data="digits")
+
+
+def test_candidate_is_tried_as_the_next_version_and_is_not_the_latest(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    candidate = versions.put_candidate(tiny.stage_bundle(tmp_path / "new", gain=5), str(models))
+    canary(candidate, percent=1, by="ann", why="looked at")
+    assert capsys.readouterr().out == f"{models}: version 4 answers 1 % of the calls (by ann: looked at)\n"
+    assert latest(models) == 3
+    canary(models / "4", percent=0)
+    number, rollout = rollouts.held(open_folder(str(models)))
+    assert rollout is not None
+    assert (number, rollout.version, rollout.percent, rollout.latest) == (2, 4, 0, 1)
+    with pytest.raises(DataInvalid, match="is the latest already"):
+        canary(models / "3", percent=5)
+    begin(open_folder(str(models)), rollouts.Held(number, rollout), rollout)
+    with pytest.raises(Overtaken, match="another rollout has begun meanwhile"):
+        begin(open_folder(str(models)), rollouts.Held(number, rollout), rollout)

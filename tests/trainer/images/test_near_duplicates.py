@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fovea.images.preprocess import decode_image
 from fovea.images.spec import PreprocessSpec
-from trainer.images import hashes, near_duplicates, survey
+from trainer.images import candidates, hashes, survey
 from trainer.images.data import DataSet, read_images
 from trainer.images.digits import SIDE
 from trainer.images.every_image import read_every_image
 from trainer.images.field import Field, Pictures
-from trainer.images.hashes import WHOLE, close_pairs, hash_pictures
+from trainer.images.hashes import WHOLE, Index, View, close_pairs, hash_pictures
 from trainer.images.near_duplicates import Pair, find_near_duplicates
+from trainer.images.orientation import UPRIGHT, orientations
 from trainer.images.sources import list_every_image, open_source
 from trainer.images.survey import Survey, blurred
 
@@ -47,7 +49,14 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
     "without an edge": lambda image: encoded(image.crop((10, 0, WIDTH, HEIGHT))),
     "cropped all around": lambda image: encoded(image.crop((5, 4, WIDTH - 5, HEIGHT - 4))),
     "mirrored": lambda image: encoded(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    "turned to the right": lambda image: encoded(image.transpose(Image.Transpose.ROTATE_270)),
+    "turned by 180°": lambda image: encoded(image.transpose(Image.Transpose.ROTATE_180)),
+    "turned to the left": lambda image: encoded(image.transpose(Image.Transpose.ROTATE_90)),
+    "mirrored and turned to the right": lambda image: encoded(image.transpose(Image.Transpose.TRANSVERSE)),
+    "mirrored and turned by 180°": lambda image: encoded(image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)),
+    "mirrored and turned to the left": lambda image: encoded(image.transpose(Image.Transpose.TRANSPOSE)),
 }
+ORIENTATION = {str(orientation): orientation for orientation in orientations(mirrored=True)}
 
 
 def found_among(files: list[bytes], *, flip: bool = True, spec: PreprocessSpec = SPEC) -> list[Pair]:
@@ -62,13 +71,18 @@ def found_among(files: list[bytes], *, flip: bool = True, spec: PreprocessSpec =
 def test_picture_that_was_saved_anew_is_found_and_no_other(change: str) -> None:
     scenes = [scene(seed) for seed in range(12)]
     files = [encoded(image) for image in scenes] + [CHANGES[change](scenes[number]) for number in (4, 9)]
-    is_mirrored = change == "mirrored"
-    assert found_among(files) == [Pair(4, 12, is_mirrored), Pair(9, 13, is_mirrored)]
+    how = ORIENTATION.get(change, UPRIGHT)
+    assert found_among(files) == [Pair(4, 12, how), Pair(9, 13, how)]
+    assert found_among(files[::-1]) == [Pair(0, 4, how.inverse), Pair(1, 9, how.inverse)]
 
 
 def test_mirrored_picture_is_another_where_mirroring_changes_what_is_meant() -> None:
-    files = [encoded(scene(seed)) for seed in range(6)] + [CHANGES["mirrored"](scene(2))]
-    assert found_among(files, flip=False) == []
+    originals = [encoded(scene(seed)) for seed in range(6)]
+    mirrored = [CHANGES[how](scene(2)) for how in CHANGES if how.startswith("mirrored")]
+    for file in mirrored:
+        assert found_among([*originals, file], flip=False) == []
+    turned = Pair(2, 6, ORIENTATION["turned by 180°"])
+    assert found_among([*originals, CHANGES["turned by 180°"](scene(2))], flip=False) == [turned]
 
 
 def test_picture_between_bars_is_compared_without_them() -> None:
@@ -105,10 +119,36 @@ def test_hash_is_that_of_imagehash() -> None:
 
     grey = [scene(seed).convert("L").resize((32, 32)) for seed in range(20)]
     own = hash_pictures(np.stack([np.asarray(image, np.float32) for image in grey]), mirrored=True)
-    assert [f"{value:016x}" for value in own.plain[WHOLE]] == [str(imagehash.phash(image)) for image in grey]
-    turned = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in grey]
-    theirs = [str(imagehash.phash(image)) for image in turned]
-    assert [f"{value:016x}" for value in own.mirrored[WHOLE]] == theirs
+    for orientation in orientations(mirrored=True):
+        turned = [Image.fromarray(orientation.of(torch.tensor(np.asarray(one))).numpy()) for one in grey]
+        theirs = [imagehash.phash(image).hash.flatten()[hashes.ORDER] for image in turned]
+        assert [f"{value:064b}" for value in own[View(WHOLE, orientation)]] == [
+            "".join("01"[bit] for bit in bits) for bits in np.array(theirs, int)
+        ]
+
+
+def test_hash_of_a_part_is_that_of_the_part_of_the_turned_picture() -> None:
+    grey = torch.tensor(
+        np.stack([np.asarray(scene(seed).convert("L").resize((32, 32))) for seed in range(20)])
+    )
+    seen = hash_pictures(grey.float().numpy(), mirrored=True)
+    for view, hashed in seen.items():
+        of_turned = hash_pictures(view.orientation.of(grey).float().numpy(), mirrored=False)[View(view.part)]
+        assert np.bitwise_count(hashed ^ of_turned).max() <= 2  # the order of additions differs
+
+
+def test_orientations_come_to_what_they_do_to_a_picture() -> None:
+    picture = torch.arange(16).reshape(4, 4)
+    every = orientations(mirrored=True)
+    assert len({tuple(one.of(picture).flatten().tolist()) for one in every}) == 8
+    for one in every:
+        assert one.then(one.inverse) == UPRIGHT
+        for other in every:
+            assert one.then(other).of(picture).equal(other.of(one.of(picture)))
+
+
+def test_candidate_has_room_for_each_comparison() -> None:
+    assert len(hashes.comparisons(mirrored=True)) <= 1 << candidates.HOW
 
 
 def test_search_of_many_finds_all_that_differ_in_five_bits() -> None:
@@ -119,7 +159,7 @@ def test_search_of_many_finds_all_that_differ_in_five_bits() -> None:
     queries = np.bitwise_xor(base, changed)
     found = {
         (int(q), int(b))
-        for first, second in close_pairs(queries, base)
+        for first, second in close_pairs(queries, Index.of(base))
         for q, b in zip(first, second, strict=True)
     }
     assert found >= {(number, number) for number in range(3000)}
@@ -127,14 +167,16 @@ def test_search_of_many_finds_all_that_differ_in_five_bits() -> None:
 
 def test_search_of_many_that_are_alike_looks_at_a_few_of_them() -> None:
     alike = np.zeros(5000, np.uint64)
-    assert sum(len(first) for first, _ in close_pairs(alike, alike)) == 3 * 5000 * hashes.MOST_OF_KEY
+    assert (
+        sum(len(first) for first, _ in close_pairs(alike, Index.of(alike))) == 3 * 5000 * hashes.MOST_OF_KEY
+    )
 
 
 def test_of_each_picture_the_nearest_candidates_are_kept() -> None:
     found = np.array([[0, 1, 5, 0], [0, 1, 2, 7], [0, 2, 3, 0], [0, 3, 9, 0], [0, 4, 1, 0], [1, 0, 4, 0]])
     rest = [[0, 1, 2, 7], [0, 2, 3, 0], [1, 0, 4, 0]]
-    assert near_duplicates._nearest(found, np.zeros(5, np.int64)).tolist() == [[0, 4, 1, 0], *rest]
-    in_two_parts = near_duplicates._nearest(found, np.array([0, 0, 0, 0, 1])).tolist()
+    assert candidates._nearest(found, np.zeros(5, np.int64)).tolist() == [[0, 4, 1, 0], *rest]
+    in_two_parts = candidates._nearest(found, np.array([0, 0, 0, 0, 1])).tolist()
     assert in_two_parts == [*rest[:2], [0, 3, 9, 0], [0, 4, 1, 0], rest[2]]
 
 
@@ -146,23 +188,22 @@ def test_candidates_are_the_nearest_however_often_others_are_dropped(monkeypatch
 
     def how_near() -> list[tuple[int, int, int]]:
         near = []
-        for first, second, how in near_duplicates._candidates(hashed, split, mirrored=True).tolist():
+        for first, second, how in candidates.find_candidates(hashed, split, mirrored=True).tolist():
             comparison = hashes.comparisons(mirrored=True)[how]
-            of_first = hashed.mirrored if comparison.mirrored else hashed.plain
-            bits = of_first[comparison.part][first] ^ hashed.plain[comparison.other][second]
+            bits = hashed[comparison.view][first] ^ hashed[View(comparison.other)][second]
             near.append((first, int(split[second]), int(np.bitwise_count(bits))))
         return sorted(near)
 
     at_once = how_near()
     assert len(at_once) > 200
-    monkeypatch.setattr(near_duplicates, "WAITING", 0)
+    monkeypatch.setattr(candidates, "WAITING", 0)
     assert how_near() == at_once
 
 
 def test_search_of_many_looks_at_some_of_each_part() -> None:
     """Though those of the first part, which are as near, come first."""
     alike, split = np.zeros(5000, np.uint64), np.repeat([0, 1], [4990, 10])
-    pairs = list(close_pairs(alike, alike, split))
+    pairs = list(close_pairs(alike, Index.of(alike, split)))
     assert sum(len(first) for first, _ in pairs) == 3 * 5000 * hashes.MOST_OF_KEY
     assert {int(split[place]) for _, second in pairs for place in second[:20]} == {0, 1}
 
@@ -215,6 +256,23 @@ def test_nearly_the_same_within_a_part_is_kept_and_named_and_under_two_labels_to
     assert "images of which others are nearly the same" in said
 
 
+def test_turned_copy_is_left_out_unless_its_label_says_that_it_is_another_picture(folder: Path) -> None:
+    for label, how in (("hill", "turned to the right"), ("lake", "turned to the left")):
+        (folder / "train" / label / "turned.png").write_bytes(CHANGES[how](scene(52)))
+    data = read(folder)
+    record = data.audit()
+    assert [leak.reason for leak in record.nearly_leaked] == [
+        "nearly the same picture is held out as val/hill/2.png, turned to the left"
+    ]
+    assert record.near_turned == [
+        ("hill: train/hill/turned.png", "lake: train/lake/turned.png"),
+        ("lake: train/lake/turned.png", "hill: val/hill/2.png"),
+    ]
+    assert "taken for different pictures: 2; hill: train/hill/turned.png" in "\n".join(data.findings())
+    assert not record.near_conflicts
+    assert len(data.train) == 23
+
+
 def test_no_copy_of_a_held_out_picture_is_trained_on_however_many_there_are(folder: Path) -> None:
     for quality in range(50, 90, 4):
         copy = encoded(scene(52), "JPEG", quality=quality)
@@ -227,16 +285,20 @@ def test_no_copy_of_a_held_out_picture_is_trained_on_however_many_there_are(fold
 def test_what_is_like_a_copy_alone_is_left_out_for_the_picture_that_stays(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """train ~ train ~ val ~ test, where neighbours alone are alike."""
+    """train ~ train ~ val ~ test, where neighbours alone are alike, and turn."""
     for label in ("hill", "lake"):
         (folder / "test" / label).mkdir(parents=True)
         (folder / "test" / label / "0.png").write_bytes(encoded(scene(70 + len(label) + ord(label[0]))))
-    chain = Survey(pairs=[(0, 1, True), (1, 22, True), (22, 30, True)], sharpness=[1.0] * 32)
+    pairs = [(0, 1, True, 0), (1, 22, True, 1), (22, 30, False, 1)]
+    chain = Survey(pairs=pairs, sharpness=[1.0] * 32)
     monkeypatch.setattr(survey, "_look", lambda *_: chain)
     assert [(leak.path, leak.reason) for leak in read(folder).audit().nearly_leaked] == [
-        ("train/hill/0.png", "nearly the same picture is in test as test/hill/0.png, mirrored"),
-        ("train/hill/1.png", "nearly the same picture is in test as test/hill/0.png"),
-        ("val/hill/0.png", "nearly the same picture is in test as test/hill/0.png, mirrored"),
+        ("train/hill/0.png", "nearly the same picture is in test as test/hill/0.png, turned by 180°"),
+        (
+            "train/hill/1.png",
+            "nearly the same picture is in test as test/hill/0.png, mirrored and turned by 180°",
+        ),
+        ("val/hill/0.png", "nearly the same picture is in test as test/hill/0.png, turned to the right"),
     ]
 
 

@@ -5,17 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from fovea.errors import DataInvalid, SettingsInvalid
+from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid, Unavailable
 from fovea.model import versions
 from fovea.stores.storage import open_folder
 from tests import tiny
-from tests.trainer.compare.made import publish, write_images
+from tests.buckets import Bucket
+from tests.trainer.compare.made import SWAPPED, publish, write_images
 from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.compare.weighing import Guard, Labelled
 from trainer.config import ExportSettings
 from trainer.images.sources import open_heldout
-from trainer.release.publishing import Terms
+from trainer.release.beside_latest import Beside, beside_latest
+from trainer.release.publishing import UNGUARDED, Terms
 from trainer.release.release import _where_to
 
 QUICK = {"arch": "squeezenet1_1", "batch_size": 8, "epochs": 4}
@@ -56,7 +58,8 @@ def test_model_that_cannot_be_weighed_is_a_candidate(tmp_path: Path) -> None:
     terms = Terms(promote="better")
     folder, cache = str(write_images(tmp_path / "images")), tmp_path / "cache"
     images = Labelled(folder, open_heldout(folder, cache, tiny.LABELS).samples, 0.0, cache)
-    put = _where_to(new, str(models), terms, images, 1)()
+    beside = beside_latest(new, str(models), terms.guard, images, 1, decides=True, corrected=False)
+    put = _where_to(new, str(models), terms, beside, images, 1)()
     assert put.refusal is not None
     assert put.refusal.startswith("it cannot be compared with the latest: ")
     assert Path(put.uri).parent == models / "candidates"
@@ -101,3 +104,27 @@ def test_an_export_refuses_a_guard_in_vain(few_digits: Path, tmp_path: Path) -> 
             ExportSettings(run=tmp_path, models="models", guard_class=("0",)),
             train_settings(few_digits, tmp_path),
         )
+
+
+def test_corrected_labels_have_the_latest_compared_and_nothing_hinders_them(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    models, folder = tmp_path / "tiny", str(write_images(tmp_path / "images"))
+    publish(models, tmp_path / "staged", SWAPPED)
+    new = tiny.stage_bundle(tmp_path / "new")
+    images = Labelled(folder, open_heldout(folder, tmp_path, tiny.LABELS).samples, 0.0, tmp_path / "cache")
+
+    def beside(uri: str, *, decides: bool = False, corrected: bool = True) -> Beside:
+        return beside_latest(new, uri, UNGUARDED, images, 1, decides=decides, corrected=corrected)
+
+    weighed = beside(str(models)).weighed
+    assert weighed is not None
+    assert weighed.found is not None
+    assert (weighed.against, weighed.found.overall.fixed) == (1, 20)
+    assert beside(str(models), corrected=False) == Beside()
+    (models / "1" / "model.onnx").write_bytes(b"damaged")
+    assert isinstance(beside(str(models)).error, BundleInvalid)
+    bucket.remove()
+    assert beside(f"{bucket.uri}/models").error is not None
+    with pytest.raises(Unavailable):
+        beside(f"{bucket.uri}/models", decides=True)

@@ -12,6 +12,7 @@ import torch
 from markupsafe import Markup
 
 from fovea.model.bundle import read_contract
+from trainer.compare.weighing import Weighed
 from trainer.evaluate.calibration import calibrate
 from trainer.evaluate.latency import Latency
 from trainer.evaluate.metrics import measure, softmax
@@ -65,6 +66,7 @@ def make_page(
     run: Path | None = None,
     size: int = 32,
     files: ReleasedFiles = FILES,
+    weighed: Weighed | None = None,
     **contents: Any,
 ) -> str:
     """The report where each held-out image got an answer: `answers` are pairs (truth, said) of classes.
@@ -86,7 +88,7 @@ def make_page(
     network = build_network("shufflenet_v2_x0_5", len(labels), size)
     evidence = Evidence(heldout, logits, calibration, network)
     with _known_charts():
-        return render_report(RunFolder(run or trained / "runs" / "a"), contract, evidence, files)
+        return render_report(RunFolder(run or trained / "runs" / "a"), contract, evidence, files, weighed)
 
 
 @contextmanager

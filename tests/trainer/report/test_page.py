@@ -132,7 +132,7 @@ def test_hostile_names_are_no_markup_wherever_they_stand(
     audit |= {"quarantined": bad, "leaked": bad, "conflicts": [[HOSTILE]], "duplicates": [[HOSTILE]]}
     audit |= {"tiny": {HOSTILE: 1}, "not_heldout": [HOSTILE], "look_alikes": [[HOSTILE]]}
     audit |= {"not_taken": {HOSTILE: {"files": 9, "names": [HOSTILE]}}}
-    audit |= {"near_duplicates": [[HOSTILE]], "near_conflicts": [[HOSTILE]]}
+    audit |= {"near_duplicates": [[HOSTILE]], "near_conflicts": [[HOSTILE]], "near_turned": [[HOSTILE]]}
     audit |= {"doubtful": {"blurred": [HOSTILE]}}
     audit |= {"nearly_leaked": [{"path": HOSTILE, "other": HOSTILE, "reason": HOSTILE}]}
     audit |= {"pictures": {HOSTILE: "data:image/webp;base64,"}}

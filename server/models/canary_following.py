@@ -1,0 +1,159 @@
+"""The canary of a model: its version as it comes and goes, its share of the calls, and its guard."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from fovea.model.versions import Listed
+from fovea.stores.folder import Folder
+from server.models.loaded_models import LoadedModels
+from server.models.second_version import SecondVersion
+from server.models.served_model import ServedModel
+from server.rollout.guard import Bounds, Guard, Removal
+from server.rollout.measured import Measured
+from server.rollout.split import Split
+from server.rollout.stand_in import why_it_cannot
+from server.rollout.wanted import Rollout, Wanted
+from server.rollout_options import RolloutOptions
+from server.telemetry.model_metrics import ModelMetrics
+
+logger = logging.getLogger(__name__)
+
+
+class CanaryFollowing:
+    """Belongs to the model's watcher, as `SecondVersion` does, which has this version loaded and closed."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        settings: RolloutOptions,
+        models: LoadedModels[ServedModel],
+        metrics: ModelMetrics,
+        open_version: Callable[[int], Awaitable[ServedModel]],
+        close_replaced: Callable[[ServedModel], Awaitable[None]],
+        facts: Callable[[int], dict[str, Any]],
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` has the watcher look soon; the others are as SecondVersion's."""
+        self._settings = settings
+        self._models = models
+        self._metrics = metrics
+        self._close_replaced = close_replaced
+        self._facts = facts
+        self._wake = wake
+        self._wanted = Wanted(settings, folder)
+        self._version: SecondVersion[ServedModel] = SecondVersion(
+            folder, self, metrics, open_version, close_replaced, facts, self._why_it_cannot
+        )
+        self._measured: tuple[ServedModel, ...] = ()
+        self._guarding: asyncio.Task[None] | None = None
+        self._taken_out: list[ServedModel] = []
+
+    async def look(self, seen: Listed) -> None:
+        """Has it loaded, and its share of the calls. Nothing that goes wrong is raised.
+
+        `seen` is the last look at the folder.
+        """
+        while self._taken_out:
+            await self._close_replaced(self._taken_out.pop())
+        await self._version.look(partial(self._wanted.look, seen))
+        self._share(self._version.rollout)
+
+    def try_again(self) -> None:
+        """See `SecondVersion`."""
+        self._version.try_again()
+
+    def is_promoted(self, version: int) -> None:
+        """See `SecondVersion`."""
+        self.end()
+        self._version.is_promoted(version)
+
+    @property
+    def current(self) -> ServedModel | None:
+        """See `Beside`."""
+        return self._models.current
+
+    @property
+    def second(self) -> ServedModel | None:
+        """See `Beside`."""
+        return self._models.second
+
+    def put_second(self, model: ServedModel) -> None:
+        """See `Beside`."""
+        self._models.put_second(model)
+
+    def drop_second(self) -> None:
+        """See `Beside`."""
+        self._models.drop_second()
+        self.end()
+
+    def compared(self, version: int, agrees: bool) -> None:
+        """This version was shown an image that the current one had answered."""
+        second = self.second
+        if second is not None and second.measured is not None and second.contract.version == version:
+            second.measured.compared(agrees=agrees)
+
+    def end(self) -> None:
+        """No calls are shared any more."""
+        for model in self._measured:
+            model.measured = None
+        self._measured = ()
+        if self._guarding is not None:
+            self._guarding.cancel()
+            self._guarding = None
+        if self._models.choice.split is not None:
+            self._models.share(None)
+        self._metrics.canary_percent.set(0)
+
+    def _why_it_cannot(self, version: ServedModel) -> str:
+        """Have a share of the current one's calls; empty where it can."""
+        current = self.current
+        return why_it_cannot(version.contract, current.contract, current.precision) if current else ""
+
+    def _share(self, rollout: Rollout | None) -> None:
+        current, second = self.current, self.second
+        if rollout is None or current is None or second is None:
+            self.end()
+            return
+        if self._measured != (current, second):
+            self._measure(current, second)
+        split = self._models.choice.split
+        if split is None or split.percent != rollout.percent:
+            contract = second.contract
+            self._models.share(Split(contract.name, contract.version, rollout.percent))
+            self._metrics.canary_percent.set(rollout.percent)
+            facts = self._facts(contract.version) | {"percent": rollout.percent}
+            logger.info("the canary answers its share of the calls", extra=facts)
+
+    def _measure(self, current: ServedModel, second: ServedModel) -> None:
+        """And guards, from now on."""
+        self.end()
+        self._measured = current, second
+        numbers = [model.contract.version for model in self._measured]
+        self._metrics.tell_apart(numbers)
+        of_current, of_second = (
+            Measured(model.contract.labels, self._metrics.of_version(number))
+            for model, number in zip(self._measured, numbers, strict=True)
+        )
+        current.measured, second.measured = of_current, of_second
+        if self._settings.canary_guard:
+            guard = Guard(of_second, of_current, Bounds.of(self._settings), self._take_out)
+            self._guarding = asyncio.create_task(guard.watch())
+
+    def _take_out(self, removal: Removal) -> None:
+        second = self.second
+        if second is None:
+            return
+        self._guarding = None  # it is who calls
+        self.drop_second()
+        self._metrics.canary_removed.labels(removal.reason).inc()
+        version = second.contract.version
+        logger.warning(
+            "the canary is taken out: it is worse than the current version",
+            extra=self._facts(version) | removal._asdict(),
+        )
+        self._version.is_over(version)
+        self._taken_out.append(second)  # the watcher closes it
+        self._wake()

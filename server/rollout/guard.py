@@ -1,0 +1,175 @@
+"""Whether a canary is to be taken out: worse than the current version by more than its bounds allow.
+
+Every comparison is a test that errs once in 100,000 (one-sided): the guard looks each second, for days.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from fovea.model.distance import Selections, label_psi, label_psi_by_chance, psi, psi_by_chance
+from server.rollout.measured import Measured, Window
+from server.rollout_options import RolloutOptions
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 1.0
+WINDOW: Final = 10
+"""Times the least number of images that is compared, after which both versions are counted anew."""
+ERRORS_FROM: Final = 20
+"""Images of the canary, from which on its errors are looked at."""
+_QUANTILE: Final = 0.95
+_ERRS: Final = 1e-5
+_Z: Final = NormalDist().inv_cdf(1 - _ERRS)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """See the options of the same names."""
+
+    min_images: int
+    max_errors: float
+    max_slowdown: float
+    max_disagreement: float
+    max_shift: float
+
+    @classmethod
+    def of(cls, settings: RolloutOptions) -> "Bounds":
+        return cls(
+            settings.canary_min_images,
+            settings.canary_max_errors,
+            settings.canary_max_slowdown,
+            settings.canary_max_disagreement,
+            settings.canary_max_shift,
+        )
+
+
+class Removal(NamedTuple):
+    """Why a canary is taken out."""
+
+    reason: str
+    """One of REMOVED."""
+    canary: float
+    current: float
+    """What was compared of either: the share of errors, the 95th percentile in seconds, the share of other
+    labels (0 of the current one), the PSI (0 likewise)."""
+    bound: float
+    canary_images: int
+    current_images: int
+
+
+class Guard:
+    """Of one canary. Belongs to the event loop that serves."""
+
+    def __init__(
+        self, canary: Measured, current: Measured, bounds: Bounds, take_out: Callable[[Removal], None]
+    ) -> None:
+        self._canary = canary
+        self._current = current
+        self._bounds = bounds
+        self._take_out = take_out
+
+    async def watch(self) -> None:
+        """Until it takes the canary out, or is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                removal = self.look()
+            except Exception:  # a bug here shall neither end the canary nor leave it unseen
+                logger.exception("the canary cannot be compared with the current version")
+                continue
+            if removal is not None:
+                self._take_out(removal)
+                return
+
+    def look(self) -> Removal | None:
+        """What speaks against it now. A window that is long enough ends with it."""
+        removal = why_out(self._canary.window, self._current.window, self._bounds)
+        if self._canary.window.images >= WINDOW * self._bounds.min_images:
+            self._canary.begin_window()
+            self._current.begin_window()
+        return removal
+
+
+def why_out(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
+    """The first bound that is exceeded, by more than chance."""
+    is_enough = min(canary.answers, current.answers) >= bounds.min_images
+    reason, of_canary, of_current, bound = "", 0.0, 0.0, 0.0
+    if canary.images >= ERRORS_FROM and _more_errors(canary, current, bounds) > bounds.max_errors:
+        shares = canary.errors / canary.images, current.errors / max(current.images, 1)
+        reason, (of_canary, of_current), bound = "errors", shares, bounds.max_errors
+    elif is_enough and _slowdown(canary, current) > bounds.max_slowdown:
+        percentiles = _percentile(canary.seconds, 0), _percentile(current.seconds, 0)
+        reason, (of_canary, of_current), bound = "latency", percentiles, bounds.max_slowdown
+    elif canary.compared >= bounds.min_images and (
+        _share(canary.disagreed, canary.compared)[0] > bounds.max_disagreement
+    ):
+        reason, bound = "disagreement", bounds.max_disagreement
+        of_canary = canary.disagreed / canary.compared
+    elif is_enough and (shift := _shift(canary, current)) > bounds.max_shift:
+        reason, of_canary, bound = "answers", shift, bounds.max_shift
+    if not reason:
+        return None
+    return Removal(reason, of_canary, of_current, bound, canary.images, current.images)
+
+
+def _more_errors(canary: Window, current: Window, bounds: Bounds) -> float:
+    """The lower end of the difference of the shares (Newcombe, Statistics in Medicine 17:873, 1998, method
+    10). Of a current version without enough images none is known, and counts as 0."""
+    low, _ = _share(canary.errors, canary.images)
+    if current.images < bounds.min_images:
+        return low
+    _, high = _share(current.errors, current.images)
+    mine, its = canary.errors / canary.images, current.errors / current.images
+    return mine - its - math.hypot(mine - low, high - its)
+
+
+def _share(count: int, images: int) -> tuple[float, float]:
+    """The ends of Wilson's interval."""
+    share, spread = count / images, _Z**2 / images
+    middle = share + spread / 2
+    half = _Z * math.sqrt(share * (1 - share) / images + spread / (4 * images))
+    return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+
+
+def _slowdown(canary: Window, current: Window) -> float:
+    """The ratio of the 95th percentiles that is exceeded for sure: by the lower end of the canary's and the
+    upper end of the current's, which are order statistics whatever the distributions are."""
+    return _percentile(canary.seconds, -_Z) / max(_percentile(current.seconds, _Z), 1e-9)
+
+
+def _percentile(seconds: list[float], z: float) -> float:
+    """The 95th, or the end of its interval that is `z` standard deviations off."""
+    count = len(seconds)
+    rank = count * _QUANTILE + z * math.sqrt(count * _QUANTILE * (1 - _QUANTILE))
+    return sorted(seconds)[min(max(math.ceil(rank) - 1, 0), count - 1)]
+
+
+def _shift(canary: Window, current: Window) -> float:
+    """The PSI of the labels, where abstaining is one more; 0 where chance alone may give as much."""
+    labels = sorted({*canary.labels, *current.labels})
+    if canary.is_multi_label and current.is_multi_label:
+        return _label_shift(canary, current, labels)
+    counts = [
+        np.array([*(window.labels.get(label, 0) for label in labels), window.abstained], np.int64)
+        for window in (canary, current)
+    ]
+    apart = psi(*counts)
+    by_chance = psi_by_chance(canary.answers, current.answers, len(labels) + 1, z=_Z) if labels else math.inf
+    return apart if apart > by_chance else 0.0
+
+
+def _label_shift(canary: Window, current: Window, labels: Sequence[str]) -> float:
+    """The largest PSI of a label's share of the images, of multi-label versions; 0 where it may be chance."""
+    ours, theirs = (
+        Selections(np.array([window.labels.get(label, 0) for label in labels], np.int64), window.answers)
+        for window in (canary, current)
+    )
+    apart = label_psi(ours, theirs)[0] if labels else 0.0
+    return apart if apart and apart > label_psi_by_chance(ours, theirs, _ERRS) else 0.0

@@ -1,0 +1,21 @@
+"""Whether a version can answer the calls of another."""
+
+from fovea.model.bundle import BundleContract, Precision
+
+
+def why_it_cannot(new: BundleContract, old: BundleContract, precision: Precision) -> str:
+    """Why calls that are answered by `old` would be refused by `new`; empty where none would."""
+    if len(new.labels) < len(old.labels):
+        return f"it has {len(new.labels)} labels and the current version {len(old.labels)}, for a top_k"
+    lacks = [what for what in _gives(old, precision) if what not in _gives(new, precision)]
+    return f"it was released without {' and '.join(lacks)}, which the current version has" if lacks else ""
+
+
+def _gives(contract: BundleContract, precision: Precision) -> list[str]:
+    """What callers may want beside predictions."""
+    given = {
+        "distances": contract.out_of_distribution is not None,
+        "label sets": contract.sets_of(precision) is not None,
+        "embeddings": contract.gives_embeddings,
+    }
+    return [what for what, is_given in given.items() if is_given]

@@ -1,0 +1,123 @@
+import random
+
+import pytest
+
+from server.rollout.guard import Bounds, Guard, Removal, why_out
+from server.rollout.measured import Measured, Window
+from server.telemetry.metrics import Metrics
+
+BOUNDS = Bounds(min_images=100, max_errors=0.01, max_slowdown=2.0, max_disagreement=0.1, max_shift=0.25)
+
+
+def window(
+    answers: int, errors: int = 0, slower: float = 1.0, cats: float = 0.5, abstained: float = 0.0
+) -> Window:
+    """Of cats and dogs, whose answers take from 10 to 20 ms."""
+    draw = random.Random(answers)
+    idle = round(answers * abstained)
+    labels = {"cat": round((answers - idle) * cats), "dog": round((answers - idle) * (1 - cats))}
+    seconds = [slower * draw.uniform(0.01, 0.02) for _ in range(answers)]
+    return Window(answers, errors, labels, idle, seconds)
+
+
+def reason(canary: Window, current: Window) -> str:
+    removal = why_out(canary, current, BOUNDS)
+    return removal.reason if removal else ""
+
+
+CURRENT = window(2000)
+
+
+@pytest.mark.parametrize(
+    ("canary", "expected"),
+    [
+        (window(200), ""),
+        (window(200, slower=1.9), ""),
+        (window(200, slower=3.0), "latency"),
+        (window(99, slower=30.0), ""),
+        (window(0, errors=19), ""),
+        (window(0, errors=20), "errors"),
+        (window(200, errors=2), ""),
+        (window(200, errors=20), "errors"),
+        (window(200, cats=0.65), ""),
+        (window(200, cats=0.9), "answers"),
+        (window(200, abstained=0.4), "answers"),
+    ],
+)
+def test_canary_is_taken_out_by_what_is_worse_for_sure(canary: Window, expected: str) -> None:
+    assert reason(canary, CURRENT) == expected
+
+
+def multi(answers: int, **labels: int) -> Window:
+    """Of a multi-label version: how many images have each label."""
+    made = window(answers)
+    made.labels, made.is_multi_label = labels, True
+    return made
+
+
+def test_multi_label_canary_is_taken_out_by_the_label_whose_rate_is_furthest_off() -> None:
+    current = multi(2000, cat=1000, dog=200, emu=40)
+    assert reason(multi(200, cat=100, dog=20, emu=4), current) == ""
+    assert reason(multi(200, cat=20, dog=2, emu=0), current) == "answers", "all of them rarer alike"
+    assert reason(multi(200, cat=100, dog=120, emu=4), current) == "answers"
+    assert reason(multi(200, cat=100, dog=20, emu=12), current) == "", "by chance"
+    assert reason(multi(200), multi(2000)) == ""
+
+
+def test_answers_are_counted_by_each_label_that_is_selected() -> None:
+    measured = Measured(("cat", "dog"), Metrics().of_model("pets").of_version(2))
+    for chosen in ([0, 1], [1], []):
+        measured.answered(0, False, 0.01, chosen)
+    assert (measured.window.labels, measured.window.is_multi_label) == ({"cat": 1, "dog": 2}, True)
+    measured.begin_window()
+    measured.answered(0, False, 0.01)
+    assert (measured.window.labels, measured.window.is_multi_label) == ({"cat": 1}, False)
+
+
+def test_errors_that_both_versions_have_are_not_the_canarys() -> None:
+    assert reason(window(180, errors=20), window(1800, errors=200)) == ""
+    assert reason(window(180, errors=20), window(0)) == "errors"
+
+
+def test_disagreement_counts_where_images_were_compared() -> None:
+    canary = window(200)
+    canary.compared, canary.disagreed = 100, 50
+    assert reason(canary, CURRENT) == "disagreement"
+    canary.disagreed = 12
+    assert reason(canary, CURRENT) == ""
+
+
+def test_removal_tells_what_was_compared() -> None:
+    assert why_out(window(180, errors=20), CURRENT, BOUNDS) == Removal("errors", 0.1, 0.0, 0.01, 200, 2000)
+
+
+def test_two_versions_that_are_alike_are_not_told_apart_by_chance() -> None:
+    draw = random.Random(3)
+    for _ in range(300):
+        canary, current = (
+            Window(
+                answers=count,
+                errors=sum(draw.random() < 0.02 for _ in range(count)),
+                labels={f"class-{draw.randrange(20)}": 1 for _ in range(count)} | {"cat": count - 20},
+                seconds=[draw.lognormvariate(-4, 1) for _ in range(count)],
+            )
+            for count in (100, 400)
+        )
+        assert reason(canary, current) == ""
+
+
+def test_a_window_that_is_long_enough_gives_way_to_a_new_one_of_both_versions() -> None:
+    metrics = Metrics().of_model("pets")
+    canary, current = (Measured(("cat", "dog"), metrics.of_version(version)) for version in (2, 1))
+    outs: list[Removal] = []
+    guard = Guard(canary, current, BOUNDS, outs.append)
+    for _ in range(1000):
+        canary.answered(0, False, 0.01)
+        current.answered(0, False, 0.01)
+    assert guard.look() is None
+    assert (canary.window, current.window) == (Window(), Window())
+    for _ in range(30):
+        canary.failed(ZeroDivisionError())
+    removal = guard.look()
+    assert removal is not None
+    assert removal.reason == "errors"
