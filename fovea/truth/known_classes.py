@@ -1,6 +1,7 @@
 """The classes as a network sees them, and how far an image is from the nearest of them."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +40,18 @@ class KnownClasses:
     """[classes, r], as seen from the centre, in standard deviations along the directions"""
 
     def __post_init__(self) -> None:
-        for name, array in vars(self).items():  # a sum goes another way over numbers that lie apart
+        for name, array in self.arrays.items():  # a sum goes another way over numbers that lie apart
             object.__setattr__(self, name, np.ascontiguousarray(array))
+
+    @property
+    def arrays(self) -> dict[str, Floats]:
+        """Its fields."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def _half_squares(self) -> Floats:
+        """[classes], of the means."""
+        return _products(self.means, self.means) * np.float32(0.5)
 
     @property
     def values(self) -> int:
@@ -62,7 +73,7 @@ class KnownClasses:
         others = max(0.0, _square(off) - _square(along)) * float(self.inverse_deviations[-1]) ** 2
         seen = along * self.inverse_deviations[:-1]
         # Rounding may take another of two that are as near; the distance is then that to this one, exactly.
-        nearest = self.means[np.argmax(_products(self.means, seen) - _products(self.means, self.means) / 2)]
+        nearest = self.means[np.argmax(_products(self.means, seen) - self._half_squares)]
         return float(np.sqrt((_square(nearest - seen) + others) / self.values))
 
 
@@ -80,7 +91,7 @@ def _products(these: Floats, those: Floats) -> Floats:
 
 def write_known_classes(folder: Path, known: KnownClasses) -> None:
     """Writes reference.npy: one record, whose fields are those of `KnownClasses`, float32."""
-    arrays = vars(known)
+    arrays = known.arrays
     record = np.zeros(1, [(name, np.float32, array.shape) for name, array in arrays.items()])
     for name, array in arrays.items():
         record[name] = array
@@ -105,7 +116,7 @@ def read_known_classes(path: Path) -> KnownClasses:
 
 def _check(known: KnownClasses) -> None:
     """Raises ValueError."""
-    arrays = vars(known).values()
+    arrays = known.arrays.values()
     if any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays):
         raise ValueError("its numbers must be finite float32")
     if [array.ndim for array in arrays] != [1, 2, 1, 2] or 0 in known.means.shape:
