@@ -87,6 +87,8 @@ def find_near_duplicates(
     different = distance_of_classes(pictures, targets, known.places, size)
     most = MOST_DISTANT * different**3
     likely, place = _likely(known.sketches, candidates, mirrored, SKETCH_DISTANCE * different, most)
+    if not len(likely):
+        return []
     likely[:, :2] = known.places[likely[:, :2]]
     alike = _alike(pictures, likely, mirrored, place, size, most)
     return _pairs(likely[alike >= 1 - most], comparisons(mirrored))

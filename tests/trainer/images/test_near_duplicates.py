@@ -110,8 +110,9 @@ def test_no_two_digits_are_taken_for_one() -> None:
     images = [Image.fromarray((image * (255 / 16)).round().astype(np.uint8)) for image in digits.images[::3]]
     files = [encoded(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC), "BMP") for image in images]
     crops = np.stack([decode_image(file, spec) for file in files])
-    pictures = Pictures([Field(crops, np.arange(len(crops)))])
-    assert find_near_duplicates(pictures, digits.target[::3], 24, mirrored=False) == []
+    for count in (len(crops), 20):  # of the fewer none is even worth a closer look
+        pictures = Pictures([Field(crops, np.arange(count))])
+        assert find_near_duplicates(pictures, digits.target[::3][:count], 24, mirrored=False) == []
 
 
 def test_hash_is_that_of_imagehash() -> None:
