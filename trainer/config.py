@@ -17,6 +17,7 @@ from trainer.options import (
     ImageOptions,
     LabelErrorOptions,
     LabellingOptions,
+    LabelTableOptions,
     LogOptions,
     LookOptions,
     MachineOptions,
@@ -28,13 +29,36 @@ from trainer.options import (
     RankOptions,
     RecipeOptions,
     RunOptions,
+    TaskOptions,
 )
 
 TRACED_AS: Final = "fovea-train"
 """The service.name of the spans, where the environment gives no other."""
 
 
-class LrFindSettings(LogOptions, MachineOptions, RankOptions, OutputOptions, RecipeOptions, DataOptions):
+class _LearnedFrom(TaskOptions, RecipeOptions, DataOptions):
+    """What lr-find and train are told of the images, and of what is learnt from them."""
+
+    @model_validator(mode="after")
+    def _several_labels_are_possible(self) -> Self:
+        if self.task == "single":
+            return self
+        if self.corrections or self.captures:
+            raise ValueError("--task multi takes one --data: correct the labels in the CSV file itself")
+        if not self.source.endswith(".csv") and self.source != "digits":
+            raise ValueError(
+                f"--data {self.source}: --task multi takes a CSV path,labels[,split]; folders tell one label "
+                "an image"
+            )
+        if self.sampler != "shuffle" or self.class_weights != "none":
+            raise ValueError(
+                "--sampler balanced and --class-weights balanced are of --task single; of multi is "
+                "--positive-weights balanced"
+            )
+        return self
+
+
+class LrFindSettings(LogOptions, MachineOptions, RankOptions, OutputOptions, _LearnedFrom):
     """Find the learning rate: raise it at every step and look at the loss."""
 
 
@@ -46,11 +70,18 @@ class TrainSettings(
     PublishingOptions,
     RunOptions,
     FitOptions,
-    RecipeOptions,
     ModelsOptions,
-    DataOptions,
+    _LearnedFrom,
 ):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
+
+    @model_validator(mode="after")
+    def _several_labels_go_the_whole_way(self) -> Self:
+        if self.task == "multi" and self.promote == "better":
+            raise ValueError("--promote better compares single-label models alone: always or never")
+        if self.task == "multi" and self.compare_random_split:
+            raise ValueError("--compare-random-split is of --task single")
+        return self
 
     @model_validator(mode="after")
     def _guards_have_a_use(self) -> Self:
@@ -80,7 +111,13 @@ class ExportSettings(
 
 
 class EvaluateSettings(
-    LogOptions, MachineOptions, EvaluationOptions, ImageOptions, DataOptions, BundleOptions
+    LogOptions,
+    MachineOptions,
+    EvaluationOptions,
+    ImageOptions,
+    LabelTableOptions,
+    DataOptions,
+    BundleOptions,
 ):
     """Measure a released model on labelled images; of those that come with a split, on what is held out."""
 
