@@ -34,8 +34,9 @@ $(READY): pyproject.toml constraints.txt $(wildcard fovea/images/_*.[ch])
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,score,dev]'
 	@touch $@
 
-demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (a minute and a half)
-	@$(BIN)/python -m demo
+TASK ?= single
+demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (a minute and a half; TASK=multi: pairs of digits)
+	@$(BIN)/python -m demo$(if $(filter multi,$(TASK)),.pairs)
 
 # One more than there are cores: for a quarter of the time the tests wait, for a process, a file or a clock.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
