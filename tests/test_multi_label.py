@@ -175,6 +175,7 @@ def test_by_the_open_inference_protocol(
     described = {each.name: (each.datatype, [*each.shape]) for each in metadata.outputs}
     assert described["selected"] == ("BOOL", [-1, LABELS])
     assert "distance" not in described
+    assert metadata.properties["task"] == "multi"
     rest.close()
 
 
