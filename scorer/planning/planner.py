@@ -203,8 +203,8 @@ def _refuse_of_multi_label(settings: PlanOptions, bundle: ModelBundle) -> None:
     for option in ("label_sets", "distances") if contract.thresholds is not None else ():
         if getattr(settings, option):
             raise SettingsInvalid(
-                f"{flag(option)}: {contract.name} version {contract.version} is multi-label, and has none; leave "
-                "it out: its rows have the labels that it selects"
+                f"{flag(option)}: {contract.name} version {contract.version} is multi-label, and has none; "
+                "leave it out: its rows have the labels that it selects"
             )
 
 
