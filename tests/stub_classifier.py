@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from fovea.sticky import STICKY_KEY
 from fovea.v1 import classify_pb2, classify_pb2_grpc
 
 CLASSIFIER = "fovea.v1.Classifier"
@@ -26,6 +27,7 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
         self.requests: list[classify_pb2.ClassifyRequest] = []
         self.authorizations: list[str | bytes | None] = []
         """What each call said of who makes it."""
+        self.sticky_keys: list[str | bytes | None] = []
         self.connections: set[str] = set()
         """That calls came by."""
         self.statuses: list[grpc.StatusCode] = []
@@ -66,7 +68,9 @@ class StubClassifier(classify_pb2_grpc.ClassifierServicer):
         return classify_pb2.GetModelResponse(labels=["stub"])
 
     def _note_caller(self, context: grpc.ServicerContext) -> None:
-        self.authorizations.append(dict(context.invocation_metadata()).get("authorization"))
+        metadata = dict(context.invocation_metadata())
+        self.authorizations.append(metadata.get("authorization"))
+        self.sticky_keys.append(metadata.get(STICKY_KEY))
 
     def ClassifyBatch(  # noqa: N802
         self, request: classify_pb2.ClassifyBatchRequest, context: grpc.ServicerContext

@@ -14,6 +14,7 @@ import pytest
 
 from fovea.capture.reading import read_captures
 from fovea.client import Classification, Client
+from fovea.errors import SettingsInvalid
 from fovea.images.preprocess import decode_image
 from fovea.model.bundle import ModelBundle
 from fovea.model.classifier import Classifier
@@ -175,6 +176,7 @@ def test_by_the_open_inference_protocol(
     described = {each.name: (each.datatype, [*each.shape]) for each in metadata.outputs}
     assert described["selected"] == ("BOOL", [-1, LABELS])
     assert "distance" not in described
+    assert metadata.properties["task"] == "multi"
     rest.close()
 
 
@@ -210,6 +212,13 @@ def test_by_the_scorer(models: Path, own: list[Said], tmp_path: Path) -> None:
         near = np.abs([of_row(row).threshold_gap(label) for label in tiny.LABELS])
         assert captured.margin == pytest.approx(near.min())
     assert not rows
+
+
+@pytest.mark.parametrize("option", ["--label-sets", "--distances"])
+def test_scorer_says_what_a_multi_label_model_has_not(models: Path, tmp_path: Path, option: str) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SettingsInvalid, match=f"{option}: tiny version 1 is multi-label, and has none"):
+        score(settings_for(tmp_path / "photos", models, tmp_path / "output", option))
 
 
 def of_row(row: dict[str, Any]) -> Said:

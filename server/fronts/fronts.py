@@ -149,6 +149,8 @@ class Fronts:
             front.tell_model(name)
 
     def _second_changed(self, name: str) -> None:
+        if name not in self.models.folders:  # it was removed, with all that it had
+            return
         before, loaded = self.seconds.pop(name, None), self.models.folder(name)
         if (model := loaded.second) is not None:
             is_same = before is not None and before.model is model

@@ -98,7 +98,7 @@ class CanaryFollowing:
     def end(self) -> None:
         """No calls are shared any more."""
         for model in self._measured:
-            model.measured = None
+            model.measured, model.batcher.waits_for_workers = None, False
         self._measured = ()
         if self._guarding is not None:
             self._guarding.cancel()
@@ -138,6 +138,8 @@ class CanaryFollowing:
             for model, number in zip(self._measured, numbers, strict=True)
         )
         current.measured, second.measured = of_current, of_second
+        # Fronts send it some more before they hear that it has lost its workers, and the current one answers.
+        second.batcher.waits_for_workers = True
         if self._settings.canary_guard:
             guard = Guard(of_second, of_current, Bounds.of(self._settings), self._take_out)
             self._guarding = asyncio.create_task(guard.watch())

@@ -165,7 +165,8 @@ class Watcher:
             self._shadow.shadow.use(None)
 
     async def close(self) -> None:
-        """Ends what answers nobody; the others are the models'."""
+        """Ends what answers nobody, and the guard; the others are the models'."""
+        self._canary.end()
         if self._shadow is not None:
             await self._shadow.close()
 

@@ -192,18 +192,25 @@ class Watchers:
 
     def _remove(self, name: str) -> None:
         logger.info("the model's folder is gone: it is served no more", extra={"model": name})
-        del self._watchers[name]
+        watcher = self._watchers.pop(name)
         if following := self._following.pop(name, None):
             following.cancel()
-        removing = asyncio.create_task(self._close_removed(name, self._models.remove(name), following))
+        removing = asyncio.create_task(
+            self._close_removed(name, watcher, self._models.remove(name), following)
+        )
         self._removing.add(removing)
         removing.add_done_callback(self._removing.discard)
 
     async def _close_removed(
-        self, name: str, loaded: LoadedModels[ServedModel], following: "asyncio.Task[None] | None"
+        self,
+        name: str,
+        watcher: Watcher,
+        loaded: LoadedModels[ServedModel],
+        following: "asyncio.Task[None] | None",
     ) -> None:
         if following is not None:
             await asyncio.gather(following, return_exceptions=True)
+        await watcher.close()
         await loaded.close_unused()
         if name not in self._watchers:  # it may be back
             self._metrics.forget_model(name)

@@ -7,7 +7,6 @@ an image arrives, when a batch ends and, with a queue delay, when the oldest ima
 """
 
 import asyncio
-import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -55,6 +54,8 @@ class Batcher(Generic[P]):
         self._why_lost = ""
         self.on_workers_changed: Callable[[], None] = lambda: None
         """Is told when `has_workers` changes."""
+        self.waits_for_workers = False
+        """Images that come while every worker is being replaced wait too, where one is expected back."""
         for worker in workers:
             worker.attach(self)
 
@@ -81,8 +82,7 @@ class Batcher(Generic[P]):
     @property
     def running(self) -> int:
         """Images that the workers have."""
-        batches = itertools.chain(self._running.values(), self._in_hand.values())
-        return sum(len(batch.items) for batch in batches)
+        return sum(len(batch.items) for batch in (*self._running.values(), *self._in_hand.values()))
 
     async def classify(
         self, payload: P, deadline: float | None = None, priority: Priority = Priority.INTERACTIVE
@@ -122,7 +122,7 @@ class Batcher(Generic[P]):
 
     def check_deadline(self, deadline: float | None, priority: Priority) -> None:
         """Raises DeadlinePassed where it cannot be met, NoModelReady while every worker is being replaced."""
-        if not self.has_workers:
+        if not self.has_workers and (self._why_lost or not self.waits_for_workers):
             raise NoModelReady(self._why_lost or "the processes that compute are being started again")
         if deadline is not None:
             ahead = None if self.is_spare else self._ahead_of(priority)

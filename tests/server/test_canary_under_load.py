@@ -31,7 +31,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierStub
 from server.rollout.split import Split
 from tests import tiny
 from tests.server.http.rest_calls import Rest
-from tests.server.oip_calls import of_images
+from tests.server.oip_calls import crops_of, of_images, of_pixels
 from tests.servers import ServerProcess, compute_processes, running_server
 
 HOLD_S = 1.5
@@ -150,6 +150,7 @@ def test_no_call_fails_while_a_canary_comes_grows_dies_is_taken_out_and_promoted
         few = hold()
         try_out(models, server, GOOD, 60)
         more = hold()
+        check_that_versions_are_told_and_crops_stay(server)
         (canarys,) = set(compute_processes(server.process.pid)) - set(first)
         os.kill(canarys, signal.SIGKILL)
         time.sleep(HOLD_S)
@@ -176,6 +177,20 @@ def test_no_call_fails_while_a_canary_comes_grows_dies_is_taken_out_and_promoted
     assert metrics['fovea_canary_removed_total{reason="answers"}'] == 1
     assert metrics["fovea_canary_percent"] == 0
     report(load)
+
+
+def check_that_versions_are_told_and_crops_stay(server: ServerProcess) -> None:
+    """With the version that prepared them, whoever calls."""
+    crops = of_pixels(crops_of([IMAGE]))
+    with grpc.insecure_channel(server.target) as channel:
+        inference = GRPCInferenceServiceStub(channel)
+        for number in range(20):
+            answer = inference.ModelInfer(crops, metadata=_metadata(f"caller-{number}"))
+            assert answer.model_version == "1"
+        described = ClassifierStub(channel).GetModel(pb.GetModelRequest())
+        assert (described.model.version, list(described.loaded_versions)) == (1, [1, GOOD])
+        asked = pb.ClassifyRequest(image=IMAGE, model_version=GOOD)
+        assert ClassifierStub(channel).Classify(asked).model.version == GOOD
 
 
 @contextmanager

@@ -26,7 +26,7 @@ function album(size) {
       read.set(index, JSON.parse(element.textContent));
       element.remove(); // the text is there but once
     }
-    return read.has(index) ? read.get(index)[place % size] : "data:,";
+    return read.get(index)?.[place % size] ?? null; // it is still on its way
   };
 }
 
@@ -37,7 +37,8 @@ function labelling(data) {
     byId("saved").textContent = text;
     byId("saved").classList.toggle("warning", isBad);
   });
-  let at = 0; // of the units; -1 when all are answered
+  let isReady = false; // once what was kept is there
+  let at = -1; // of the units; -1 when all are answered
 
   function labels() {
     return [...new Set([...data.labels, ...answers.labels.values()])].filter((label) => label !== NONE);
@@ -58,10 +59,14 @@ function labelling(data) {
     return data.labels.includes(label) ? label : null;
   }
 
+  function imageOf(place, alt) {
+    const address = addressOf(place);
+    return made("img", "", { alt, draggable: "false", ...(address && { src: address }) });
+  }
+
   function picture(place, shown) {
     const figure = made("figure");
-    const image = made("img", "", { alt: `Image ${place + 1}`, src: addressOf(place), draggable: "false" });
-    figure.append(image);
+    figure.append(imageOf(place, `Image ${place + 1}`));
     if (shown) figure.append(made("figcaption", shown, { dir: "auto" }));
     return figure;
   }
@@ -110,7 +115,7 @@ function labelling(data) {
       const state = given === NONE ? "none of these" : given ?? (answers.skipped.has(unit[0]) ? "skipped" : "");
       const several = unit.length > 1 ? ` and ${unit.length - 1} more` : "";
       const button = made("button", "", { type: "button", "aria-label": `Image ${unit[0] + 1}${several}${state && `, ${state}`}` });
-      button.append(made("img", "", { alt: "", src: addressOf(unit[0]) }), made("span", state || several.replace(/^ and (\d+) more/, "+$1"), { dir: "auto" }));
+      button.append(imageOf(unit[0], ""), made("span", state || several.replace(/^ and (\d+) more/, "+$1"), { dir: "auto" }));
       if (start + index === at) button.setAttribute("aria-current", "true");
       button.addEventListener("click", () => goTo(start + index));
       const item = made("li");
@@ -155,6 +160,7 @@ function labelling(data) {
   }
 
   function show() {
+    if (!isReady) return;
     byId("work").hidden = at < 0;
     byId("end").hidden = at >= 0;
     byId("again").hidden = !answers.skipped.size;
@@ -241,7 +247,7 @@ function labelling(data) {
   document.addEventListener("keydown", (event) => {
     const isUndo = event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey);
     const isOwn = event.target.matches("input[type=text]") || (["Enter", " "].includes(event.key) && event.target.matches("button, input, summary"));
-    if (isOwn || event.altKey || ((event.ctrlKey || event.metaKey) && !isUndo) || !(byId("keys").checked || isUndo)) return;
+    if (!isReady || isOwn || event.altKey || ((event.ctrlKey || event.metaKey) && !isUndo) || !(byId("keys").checked || isUndo)) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const action = Object.hasOwn(keys, key) && keys[key];
     if (!action || (at < 0 && !["z", "Backspace", "ArrowLeft"].includes(key))) return;
@@ -255,6 +261,7 @@ function labelling(data) {
 
   keep.load().then(() => {
     byId("unscripted")?.remove();
+    isReady = true;
     at = answers.next(0);
     show();
   });

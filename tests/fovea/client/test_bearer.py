@@ -1,4 +1,4 @@
-"""The clients say who calls: by a token, or by a file that is read again as it changes."""
+"""The clients say who calls: by a token, or by a file that is read again as it changes; and for whom."""
 
 import asyncio
 import sys
@@ -48,6 +48,23 @@ def test_every_call_brings_the_token_and_without_one_none(stub: StubClassifier, 
         count = calls_of_a_client(stub.address, **who)
         count += asyncio.run(calls_of_an_async_client(stub.address, **who))
         assert stub.authorizations == [expected] * count
+
+
+def test_calls_bring_the_sticky_key_beside_the_token(stub: StubClassifier) -> None:
+    async def ask() -> None:
+        async with AsyncClient(stub.address, token=SECRET) as client:
+            await client.classify(b"image", sticky_key="ann")
+            assert [each async for each in client.classify_many([b"image"], sticky_key="bob")]
+
+    with Client(stub.address, token=SECRET) as client:
+        client.classify(b"image", sticky_key="ann")
+        assert list(client.classify_many([b"image"], sticky_key="bob"))
+        client.classify(b"image")
+        with pytest.raises(ValueError, match="sticky_key must be printable ASCII, not 'Zoë'"):
+            client.classify(b"image", sticky_key="Zoë")
+    asyncio.run(ask())
+    assert stub.sticky_keys == ["ann", "bob", None, "ann", "bob"]
+    assert stub.authorizations == [f"Bearer {SECRET}"] * 5
 
 
 def test_a_file_that_changes_is_read_again_and_one_that_is_broken_is_not_taken(

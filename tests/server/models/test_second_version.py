@@ -73,6 +73,7 @@ async def test_canary_grows_by_records_is_taken_out_by_its_guard_and_not_loaded_
         await look_at_both(watched)
         second = choice.choose(2)
         assert (choice.versions(), percent(watched)) == ((1, 2), 40)
+        assert second.batcher.waits_for_workers
         keys = [f"caller-{number}" for number in range(100)]
         assert 20 < sum(answering(watched, key) is second for key in keys) < 60
         assert choice.choose(0) is not second, "what is no call to be answered is the current one's"
@@ -102,6 +103,7 @@ async def test_canary_grows_by_records_is_taken_out_by_its_guard_and_not_loaded_
         await look_at_both(watched)
         assert choice.choose(0) is again
         assert (choice.versions(), percent(watched), again.measured) == ((2,), 0, None)
+        assert not again.batcher.waits_for_workers
         promote(watched.folder, 1)
         await look_at_both(watched)
         assert choice.versions() == (1,), "its rollout has ended, though the record still names it"
@@ -114,7 +116,7 @@ async def test_second_version_that_is_bad_or_gone_costs_the_current_one_nothing(
     caplog.set_level(logging.INFO)
     flags = ("--model-version", "1", "--canary", "2")
     async with watching(tmp_path / "models", tmp_path, *flags) as watched:
-        watched.publish()
+        publish(tiny.stage_bundle(tmp_path / "first", embeds=True), watched.folder)
         await watched.load_first()
         watched.publish(spoiled.change_a_byte)
         for _ in range(2):
@@ -124,7 +126,7 @@ async def test_second_version_that_is_bad_or_gone_costs_the_current_one_nothing(
         assert "model.onnx" in vars(refusal)["reason"]
 
         shutil.rmtree(tmp_path / "models" / "2")
-        watched.publish()
+        publish(tiny.stage_bundle(tmp_path / "good", embeds=True), watched.folder)
         await watched.watcher.look_at_second()
         assert watched.models.choice.versions() == (1, 2)
         shutil.rmtree(tmp_path / "models" / "2")
@@ -133,3 +135,7 @@ async def test_second_version_that_is_bad_or_gone_costs_the_current_one_nothing(
             watched.models.choice.choose(2)
         assert watched.version == 1
         assert "there is no version 2" in vars(caplog.records[-1])["reason"]
+        watched.publish()
+        await watched.watcher.look_at_second()
+        assert watched.models.choice.versions() == (1,)
+        assert "it was released without distances" in vars(caplog.records[-1])["reason"]

@@ -451,6 +451,24 @@ async def test_without_any_worker_images_are_refused_at_once() -> None:
 
 
 @in_event_loop
+async def test_images_wait_for_a_worker_that_is_expected_back_where_they_are_to() -> None:
+    model = GatedModel()
+    batcher = batcher_of(model)
+    (worker,) = batcher.workers
+    batcher.waits_for_workers = True
+    model.let_through()
+    batcher.lost(worker)
+    waiting = submit(batcher, 1)
+    await queued(batcher, 1)
+    batcher.available(worker)
+    assert values(await asyncio.gather(*waiting)) == [1]
+    batcher.lost(worker, "it does not start")
+    with pytest.raises(NoModelReady, match="it does not start"):
+        await batcher.classify(2)
+    await batcher.close()
+
+
+@in_event_loop
 async def test_whether_there_is_a_worker_is_told_when_it_changes() -> None:
     batcher = batcher_of(GatedModel(), concurrency=2)
     first, second = batcher.workers

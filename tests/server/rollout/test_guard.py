@@ -2,6 +2,8 @@ import random
 
 import pytest
 
+from fovea.errors import ImageInvalid
+from server.errors import ComputeFailed, DeadlinePassed, FieldInvalid, NoModelReady, QueueFull
 from server.rollout.guard import Bounds, Guard, Removal, why_out
 from server.rollout.measured import Measured, Window
 from server.telemetry.metrics import Metrics
@@ -121,3 +123,35 @@ def test_a_window_that_is_long_enough_gives_way_to_a_new_one_of_both_versions() 
     removal = guard.look()
     assert removal is not None
     assert removal.reason == "errors"
+
+
+def test_errors_are_the_servers_faults_alone_and_abstentions_no_labels() -> None:
+    metrics = Metrics()
+    canary = Measured(("cat", "dog"), metrics.of_model("pets").of_version(2))
+    for error in (ImageInvalid("damaged", "half a file"), QueueFull("full", 1.0), FieldInvalid("top_k", "9")):
+        canary.failed(error)
+    assert canary.window == Window()
+    for fault in (ComputeFailed(), DeadlinePassed(), NoModelReady()):
+        canary.failed(fault)
+    canary.answered(1, False, 0.01)
+    canary.answered(0, True, 0.02)
+    assert canary.window == Window(2, 3, {"dog": 1}, 1, [0.01, 0.02])
+    shown = {
+        name: metrics.registry.get_sample_value(f"fovea_rollout_{name}", {"version": "2"})
+        for name in ("answers_total", "errors_total", "abstained_total", "seconds_count")
+    }
+    assert shown == {"answers_total": 2, "errors_total": 3, "abstained_total": 1, "seconds_count": 2}
+
+
+def test_there_are_series_of_the_two_versions_alone_that_share_the_calls() -> None:
+    registry = Metrics()
+    metrics = registry.of_model("pets")
+    for versions in ((1, 2), (1, 3)):
+        metrics.tell_apart(versions)
+        for version in versions:
+            metrics.of_version(version).answers.inc()
+    shown = {
+        version: registry.registry.get_sample_value("fovea_rollout_answers_total", {"version": version})
+        for version in ("1", "2", "3")
+    }
+    assert shown == {"1": 2, "2": None, "3": 1}

@@ -116,6 +116,8 @@ def test_undo_takes_back_one_step_after_the_other_and_skipped_ones_come_again(ta
     tab.get_by_role("button", name="Go through the skipped ones").click()
     expect(tab.get_by_role("heading", name="Image 3")).to_be_visible()
     expect(done).to_have_text("4 of 6 labelled")
+    press(tab, "z", "ArrowLeft", "1")
+    expect(done).to_have_text("5 of 6 labelled, 1 skipped")
     press(tab, "z", "Backspace", "z")
     expect(done).to_have_text("4 of 6 labelled")
     tab.get_by_role("button", name="undo").click()
@@ -181,7 +183,7 @@ def test_of_many_classes_the_keys_are_for_what_the_model_thinks_of(
     browser: Browser, content: Labelled, tmp_path: Path
 ) -> None:
     labels = tuple(f"class {number}" for number in range(40))
-    contract = content.contract.model_copy(update={"labels": (*labels, "blue", "</script>")})
+    contract = content.contract.model_copy(update={"labels": (*labels, "blue", "</script>", "3 cats")})
     rows = [
         answer(
             scene(9), "blue", 0.1, top_labels=("blue", "class 7", "gone"), top_probabilities=(0.4, 0.3, 0.2)
@@ -194,10 +196,42 @@ def test_of_many_classes_the_keys_are_for_what_the_model_thinks_of(
         expect(buttons.nth(0)).to_have_text("1blueEnter")
         expect(buttons.nth(1)).to_have_text("2class 7")
         press(tab.page, "/")
+        tab.page.keyboard.type("3")
+        expect(tab.page.get_by_role("option").first).to_have_text("3 cats")
+        tab.page.get_by_role("combobox").fill("")
         tab.page.keyboard.type("</s")
         press(tab.page, "Enter")
         assert rows_of(downloaded(tab.page, tmp_path))[1][1] == "</script>"
         assert tab.complaints == []
+
+
+def test_a_label_that_is_no_class_is_not_taken_by_enter_and_a_held_key_labels_once(
+    browser: Browser, content: Labelled, tmp_path: Path
+) -> None:
+    contract = content.contract.model_copy(update={"labels": ("green", "blue")})
+    (tmp_path / "renamed.html").write_text(render_page(labelled(ROWS, contract)))
+    with opened(browser, tmp_path / "renamed.html") as tab:
+        press(tab.page, "Enter")
+        expect(tab.page.get_by_text("0 of 6 labelled")).to_be_visible()
+        for _ in range(3):  # without a release, playwright's are repeated as a keyboard's are
+            tab.page.keyboard.down("1")
+        expect(tab.page.get_by_text("1 of 6 labelled")).to_be_visible()
+
+
+def test_it_says_when_the_browser_keeps_nothing_and_takes_no_steps_that_are_none(
+    browser: Browser, page_file: Path
+) -> None:
+    with opened(browser, page_file) as tab:
+        press(tab.page, "1")
+        name = tab.page.evaluate("Object.keys(localStorage).find(name => name.startsWith('fovea label'))")
+        for steps in ('[["label", [6], "red"]]', '[["label", [0], 1]]', "{}", "no JSON"):
+            tab.page.evaluate("([name, steps]) => localStorage.setItem(name, steps)", [name, steps])
+            tab.page.reload()
+            expect(tab.page.get_by_role("heading", name="Image 1")).to_be_visible()
+            expect(tab.page.get_by_text("0 of 6 labelled")).to_be_visible()
+        tab.page.evaluate("void (Storage.prototype.setItem = () => { throw new Error(); })")
+        press(tab.page, "1")
+        expect(tab.page.get_by_text("This browser keeps nothing of this page")).to_be_visible()
 
 
 def test_without_scripts_it_says_so(browser: Browser, page_file: Path) -> None:
@@ -218,15 +252,26 @@ def test_served_page_saves_each_answer_and_says_what_it_cannot(
             expect(refused.page.get_by_text("open the address that the program said")).to_be_visible()
         try:
             with opened(browser, f"{address}?token={TOKEN}") as tab:
+                expect(tab.page.get_by_role("heading", name="Image 1")).to_be_visible()
                 press(tab.page, "2", "1", "0")
                 expect(tab.page.locator("#saved")).to_have_text("saved in corrections.csv")
                 expect(tab.page.get_by_text("5 of 6 labelled")).to_be_visible()
                 tab.page.wait_for_function("!document.querySelector('.warning')")
                 tab.page.reload()
                 expect(tab.page.get_by_text("5 of 6 labelled")).to_be_visible()
-                press(tab.page, "z", "Enter")
+                press(tab.page, "z")
+                expect(tab.page.locator("#saved")).to_have_text("saved in corrections.csv")
+                assert labels_of(file) == {0: "green", 1: "red", 2: "", 3: "red"}
+                press(tab.page, "Enter")
                 expect(tab.page.locator("#saved")).to_have_text("saved in corrections.csv")
                 (tmp_path / "again").mkdir()
+                file.rename(tmp_path / "aside")
+                file.mkdir()  # which no file can be put over
+                press(tab.page, "3")
+                expect(tab.page.locator("#saved")).to_contain_text("1 not saved")
+                file.rmdir()
+                press(tab.page, "ArrowLeft", "1")
+                expect(tab.page.locator("#saved")).to_have_text("saved in corrections.csv")
                 assert downloaded(tab.page, tmp_path / "again").read_bytes() == file.read_bytes()
         finally:
             server.shutdown()
