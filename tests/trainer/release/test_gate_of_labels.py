@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,10 +13,12 @@ from fovea.errors import GateRefused
 from fovea.images.preprocess import decode_image
 from fovea.model.sessions import SessionOptions, open_session
 from tests import tiny
+from tests.trainer.conftest import train_settings
 from tests.trainer.release.test_gate_limits import Candidate
 from trainer.images.batches import Images
 from trainer.images.label_split import marks_of
 from trainer.images.sources import Sample
+from trainer.release.chosen import choose
 from trainer.release.gate import Reference, pass_gate
 
 SHOWN = {
@@ -77,3 +80,18 @@ def test_a_label_that_is_selected_where_torch_selects_it_not_is_refused(candidat
     other = np.where(reference.probabilities > 0.9, np.float32(0.1), reference.probabilities)
     with pytest.raises(GateRefused, match="selected labels agree with the torch model's on"):
         replace(candidate, reference=replace(reference, probabilities=other)).measure()
+
+
+@pytest.mark.parametrize(
+    ("options", "target"), [({}, None), ({"thresholds": "precision", "target_precision": 0.8}, 0.8)]
+)
+def test_thresholds_are_chosen_by_the_rule_that_was_asked_for(
+    candidate: Candidate, tmp_path: Path, options: dict[str, Any], target: float | None
+) -> None:
+    settings = train_settings(Path("labels.csv"), tmp_path, task="multi", **options)
+    heldout = candidate.reference.heldout
+    logits = np.random.default_rng(0).normal(0, 1, heldout.targets.shape).astype(np.float32)
+    terms = choose(logits, heldout, settings).terms()
+    assert (terms["task"], terms["format"], terms["temperature"]) == ("multi", 2, 1.0)
+    assert terms["threshold_rule"].target_precision == target
+    assert len(terms["thresholds"]) == len(terms["temperatures"]) == 3
