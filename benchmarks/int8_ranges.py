@@ -119,7 +119,7 @@ def train(architecture: str, digits: Digits, epochs: int, model: Path) -> None:
     network.train()
     for _ in range(epochs):
         for batch in digits.batches():
-            logits, _ = served(batch.noisy())
+            logits = served(batch.noisy())[0]
             optimizer.zero_grad()
             functional.cross_entropy(logits, batch.targets).backward()  # type: ignore[no-untyped-call]
             optimizer.step()

@@ -1,7 +1,7 @@
 """How long a page to label captured images takes to be made, to open, and from a key to the next image.
 
     python -m benchmarks.labelling
-    python -m benchmarks.labelling --images 10000
+    python -m benchmarks.labelling --images 500
 
 Photographs of 500 x 375 pixels are captured, `python -m trainer label` makes its page of them, and Chromium
 opens it from disk. A key is pressed for each of the first images; its time ends when the next one is decoded,

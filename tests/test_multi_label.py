@@ -1,10 +1,11 @@
 """Each way to ask a multi-label model says the same of each image, to the bit: the bundle, the server by all
 its protocols, the client and its command, and the scorer's rows."""
 
+import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from tests.server.http.calls import form, post, request
 from tests.server.http.rest_calls import Rest, tensors_of, tensors_of_message
 from tests.server.oip_calls import of_images, of_pixels, wanting
 from tests.servers import ServerProcess, running_server
+from tests.test_end_to_end import program
 
 IMAGES = {
     f"{name}.png": tiny.picture(name) for name in ("red", "green", "blue", "yellow", "white", "black")
@@ -262,3 +264,47 @@ def test_by_several_fronts(models: Path, own: list[Said]) -> None:
             list(map(of_json, [post(server, "/v1/classify?top_k=3", image).json for image in FILES])) == own
         )
         assert client.get_model().task == "multi"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_report_server_and_scorer_say_the_same_of_each_pair_of_digits(tmp_path: Path) -> None:
+    trained = program(
+        *("trainer", "train", "--data", "digits", "--task", "multi", "--models", str(tmp_path / "digits")),
+        *("--arch", "resnet18", "--epochs", "1", "--num-steps", "20", "--precisions", "fp32"),
+        *("--publish-anyway", "--runs", str(tmp_path / "runs"), "--cache-dir", str(tmp_path / "cache")),
+    )
+    assert trained.returncode == 0, trained.stderr
+    pairs = tmp_path / "cache" / "digit-pairs"
+    with (pairs / "labels.csv").open(newline="") as file:
+        truth = {
+            row["path"]: {*row["labels"].split(";")} for row in csv.DictReader(file) if row["split"] == "val"
+        }
+    bundle = ModelBundle.open(tmp_path / "digits" / "1")
+    own = dict(zip(truth, by_bundle(bundle, [pairs / path for path in truth]), strict=True))
+    with running_server(tmp_path / "digits") as server, Client(server.target) as client:
+        labels = len(bundle.contract.labels)
+        answers = client.classify_many([pairs / path for path in truth], top_k=labels)
+        assert dict(zip(truth, map(of_client, answers), strict=True)) == own
+    top_k = ("--top-k", str(labels))
+    score(settings_for(pairs / "val", tmp_path / "digits", tmp_path / "output", *top_k))
+    assert {f"val/{row['key']}": of_row(row) for row in read_rows(tmp_path / "output")} == own
+    told = {path: {label for label, _ in said.selected} for path, said in own.items()}
+    metrics, scores = bundle.contract.metrics, bundle.contract.label_metrics
+    assert scores is not None
+    assert (metrics.images, metrics.right) == (len(own), sum(told[path] == truth[path] for path in own))
+    for label, measured in scores.per_label.items():
+        assert measured.selected == sum(label in each for each in told.values())
+        assert measured.right == sum(label in told[path] & truth[path] for path in own)
+
+
+def by_bundle(bundle: ModelBundle, images: Sequence[Path]) -> Iterator[Said]:
+    """What it says, opened directly."""
+    contract = bundle.contract
+    assert contract.thresholds is not None
+    crops = np.stack([decode_image(image.read_bytes(), contract.preprocess) for image in images])
+    for row in Classifier(bundle, "cpu", 1).classify(crops):
+        order = np.argsort(-row, kind="stable").tolist()
+        ranked = [(contract.labels[index], float(row[index])) for index in order]
+        has = selected(row, contract.thresholds)
+        yield Said([each for each, index in zip(ranked, order, strict=True) if has[index]], ranked)

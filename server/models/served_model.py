@@ -133,7 +133,7 @@ class ServedModel:
         took = answer.decode_s, answer.queue_s, answer.compute_s
         classified = Classified(probabilities, best, abstained, answer.batch_size, *took, details)
         if self.measured is not None:
-            self.measured.answered(best, abstained, sum(took), chosen)
+            self.measured.answered(best, abstained, answer.batch_size, *took, chosen)
         if self._afterwards is not None and item.came is not None:
             self._afterwards.answered(item, item.came, classified)
         return classified

@@ -24,7 +24,10 @@ WINDOW: Final = 10
 """Times the least number of images that is compared, after which both versions are counted anew."""
 ERRORS_FROM: Final = 20
 """Images of the canary, from which on its errors are looked at."""
-_QUANTILE: Final = 0.95
+WORK_FROM: Final = 20
+"""Images of either version, in batches of one size, from which on their work is compared."""
+MORE_WORK: Final = 1.2
+"""Times the current version's, that is more."""
 _ERRS: Final = 1e-5
 _Z: Final = NormalDist().inv_cdf(1 - _ERRS)
 
@@ -91,7 +94,8 @@ class Guard:
     def look(self) -> Removal | None:
         """What speaks against it now. A window that is long enough ends with it."""
         removal = why_out(self._canary.window, self._current.window, self._bounds)
-        if self._canary.window.images >= WINDOW * self._bounds.min_images:
+        images = max(self._canary.window.images, self._canary.window.compared)
+        if images >= WINDOW * self._bounds.min_images:
             self._canary.begin_window()
             self._current.begin_window()
         return removal
@@ -104,8 +108,8 @@ def why_out(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
     if canary.images >= ERRORS_FROM and _more_errors(canary, current, bounds) > bounds.max_errors:
         shares = canary.errors / canary.images, current.errors / max(current.images, 1)
         reason, (of_canary, of_current), bound = "errors", shares, bounds.max_errors
-    elif is_enough and _slowdown(canary, current) > bounds.max_slowdown:
-        percentiles = _percentile(canary.seconds, 0), _percentile(current.seconds, 0)
+    elif is_enough and _slowdown(canary, current) > bounds.max_slowdown and _has_more_work(canary, current):
+        percentiles = _end(canary.seconds, 0), _end(current.seconds, 0)
         reason, (of_canary, of_current), bound = "latency", percentiles, bounds.max_slowdown
     elif canary.compared >= bounds.min_images and (
         _share(canary.disagreed, canary.compared)[0] > bounds.max_disagreement
@@ -116,7 +120,8 @@ def why_out(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
         reason, of_canary, bound = "answers", shift, bounds.max_shift
     if not reason:
         return None
-    return Removal(reason, of_canary, of_current, bound, canary.images, current.images)
+    images = canary.compared if reason == "disagreement" else canary.images
+    return Removal(reason, of_canary, of_current, bound, images, current.images)
 
 
 def _more_errors(canary: Window, current: Window, bounds: Bounds) -> float:
@@ -141,13 +146,27 @@ def _share(count: int, images: int) -> tuple[float, float]:
 def _slowdown(canary: Window, current: Window) -> float:
     """The ratio of the 95th percentiles that is exceeded for sure: by the lower end of the canary's and the
     upper end of the current's, which are order statistics whatever the distributions are."""
-    return _percentile(canary.seconds, -_Z) / max(_percentile(current.seconds, _Z), 1e-9)
+    return _end(canary.seconds, -_Z) / max(_end(current.seconds, _Z), 1e-9)
 
 
-def _percentile(seconds: list[float], z: float) -> float:
-    """The 95th, or the end of its interval that is `z` standard deviations off."""
+def _has_more_work(canary: Window, current: Window) -> bool:
+    """With an image, and not only longer queues: where more calls come than can be computed, they pile up
+    before either version by chance, and stay there.
+
+    The medians of decoding and computing are compared, of batches of the one size that both had most often.
+    """
+    both = {size: min(len(mine), len(current.work_s.get(size, ()))) for size, mine in canary.work_s.items()}
+    size = max(both, key=both.__getitem__)
+    if both[size] < WORK_FROM:
+        return False
+    mine, its = _end(canary.work_s[size], -_Z, 0.5), _end(current.work_s[size], _Z, 0.5)
+    return mine > MORE_WORK * its
+
+
+def _end(seconds: list[float], z: float, quantile: float = 0.95) -> float:
+    """The quantile, or the end of its interval that is `z` standard deviations off."""
     count = len(seconds)
-    rank = count * _QUANTILE + z * math.sqrt(count * _QUANTILE * (1 - _QUANTILE))
+    rank = count * quantile + z * math.sqrt(count * quantile * (1 - quantile))
     return sorted(seconds)[min(max(math.ceil(rank) - 1, 0), count - 1)]
 
 

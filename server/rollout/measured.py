@@ -25,6 +25,8 @@ class Window:
     abstained: int = 0
     seconds: list[float] = field(default_factory=list)
     """Of decoding, waiting and computing, of the first LATENCIES answers."""
+    work_s: dict[int, list[float]] = field(default_factory=dict)
+    """Of decoding and computing alone, of the same, by how many images were computed together."""
     compared: int = 0
     disagreed: int = 0
     """Of the images that both versions computed, those to which the other gave another label."""
@@ -47,10 +49,20 @@ class Measured:
         self.window = Window()
 
     def answered(
-        self, best: int, abstained: bool, seconds: float, selected: Sequence[int] | None = None
+        self,
+        best: int,
+        abstained: bool,
+        batch_size: int,
+        decode_s: float,
+        queue_s: float,
+        compute_s: float,
+        selected: Sequence[int] | None = None,
     ) -> None:
-        """`best` is the index of the best class, `selected` are those of a multi-label model's labels."""
+        """`best` is the index of the best class, `selected` are those of a multi-label model's labels; the
+        others are as `Classified` has them."""
         window, series = self.window, self._series
+        work_s = decode_s + compute_s
+        seconds = queue_s + work_s
         window.answers += 1
         series.answers.inc()
         series.seconds.observe(seconds)
@@ -64,6 +76,7 @@ class Measured:
                 window.labels[label] = window.labels.get(label, 0) + 1
         if len(window.seconds) < LATENCIES:
             window.seconds.append(seconds)
+            window.work_s.setdefault(batch_size, []).append(work_s)
 
     def failed(self, error: BaseException) -> None:
         """What is its caller's fault does not count."""

@@ -88,10 +88,11 @@ def test_call_that_could_never_be_admitted_is_refused_at_start(arguments: tuple[
     [
         (("--shadow", "2", "--models", "b"), "--shadow is for one model, whose version it names"),
         (("--shadow", "2", "--model-version", "2"), "--shadow and --model-version must not both be 2"),
-        (("--shadow", "2", "--canary", "2"), "--canary and --shadow must not both be 2"),
+        (("--canary", "2", "--models", "b"), "--canary is for one model, whose version it names"),
+        (("--canary", "2", "--model-version", "2"), "--canary and --model-version must not both be 2"),
     ],
 )
-def test_a_shadow_is_a_version_of_its_own(given: tuple[str, ...], why: str) -> None:
+def test_a_shadow_or_canary_is_another_version_of_the_only_model(given: tuple[str, ...], why: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"^{why}"):
         settings(*given)
 

@@ -36,9 +36,9 @@ def find_candidates(hashes: PictureHashes, split: Places, mirrored: bool) -> Pla
     for how, (comparison, index) in _indexed(hashes, split, mirrored):
         queries = hashes[comparison.view]
         for first, second in close_pairs(queries, index):
-            bits = np.bitwise_count(queries[first] ^ index.hashes[second]).astype(np.int64)
-            nearer = (bits < wanted[first * parts + split[second]]) & (first != second)
-            waiting.append(np.stack([first, second, bits, np.full_like(first, how)], 1)[nearer])
+            bits = np.bitwise_count(queries[first] ^ index.hashes[second])
+            near = np.flatnonzero((bits < wanted[first * parts + split[second]]) & (first != second))
+            waiting.append(np.stack([first[near], second[near], bits[near], np.full_like(near, how)], 1))
             count += len(waiting[-1])
             if count > WAITING:
                 nearest, waiting, count = _nearest(np.concatenate([nearest, *waiting]), split), [], 0

@@ -55,7 +55,7 @@ function keptByProgram(data, answers, tell) {
       tell(`saved in ${data.file}`);
     } catch (error) {
       const why = error instanceof TypeError ? "the program does not answer" : error.message;
-      tell(`${unsaved.size} not saved: ${why}. Leave this page open; it tries again.`, true);
+      tell(`${unsaved.size} not saved: ${why}. It is tried again; the download has all answers.`, true);
       setTimeout(send, PATIENCE_MS);
       isSending = false;
       return;

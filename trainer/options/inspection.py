@@ -100,7 +100,7 @@ class LabellingOptions(TrainerOptions):
         description="the model whose answers they are, as models/pets, or a version of it; the classes are "
         "those of its latest version, or of that one; a path or bucket URI",
     )
-    limit: int = Field(2000, ge=1, le=20_000, description="images on the page: those that would teach most")
+    limit: int = Field(2000, ge=1, le=10_000, description="images on the page: those that would teach most")
     serve: bool = Field(
         False,
         description="serve the page on loopback, until Ctrl-C, and save each answer as it is given; else "

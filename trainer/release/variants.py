@@ -60,7 +60,8 @@ def add_variants(
     """Writes the precisions that `settings` asks for beside the model.onnx that passed the gate.
 
     One whose held-out accuracy is more than `max_accuracy_drop` below fp32's, which is contract.metrics', is
-    taken away again, with a warning; int8-full also where it gains nothing over int8. `expected` float32
+    taken away again, with a warning; int8-full also where it gains nothing over int8. Where int8 loses too
+    much int8-full is tried, also if it was not asked for. `expected` float32
     [n, classes] are fp32's probabilities of data.heldout, `golden` int64 [n] the golden images' places in it.
     The metrics are of data.told.
     """
@@ -68,7 +69,7 @@ def add_variants(
     distances: dict[OtherPrecision, float] = {}
     left_out: dict[str, str] = {}
     for precision in OTHER_PRECISIONS:
-        if precision not in settings.precisions:
+        if precision not in settings.precisions and not (precision == "int8-full" and "int8" in left_out):
             continue
         file = folder / f"model.{precision}.onnx"
         try:

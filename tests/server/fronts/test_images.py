@@ -40,6 +40,7 @@ from server.models.served_model import ServedModel
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.priorities import Priority
 from server.queue.worker import Computed, ThreadWorker
+from server.rollout.measured import Measured
 from server.telemetry.metrics import Metrics
 from tests import tiny
 from tests.server.event_loop import in_event_loop, until
@@ -218,6 +219,8 @@ async def test_what_is_wrong_with_an_image_its_caller_hears(
     tiny_bundle: ModelBundle, tiny_classifier: Classifier
 ) -> None:
     async with both_ends(tiny_bundle, tiny_classifier) as ends:
+        measured = Measured(tiny.LABELS, ends.metrics.of_model("pets").of_version(1))
+        ends.served.measured = measured
         with pytest.raises(ImageInvalid) as bad:
             await ends.classify(b"no image")
         assert bad.value.reason == "not_an_image"
@@ -232,6 +235,7 @@ async def test_what_is_wrong_with_an_image_its_caller_hears(
         stranger = RemoteModel(LiveModel.of("tiny", GENERATION + 1, ends.served), ends.owner)
         with pytest.raises(NoModelReady):
             await stranger.classify(WorkItem(IMAGES[0]), None)
+        assert (measured.window.answers, measured.window.errors) == (0, 2), "the deadline, and the model"
         assert ends.arena.put(bytes(64 * mmap.PAGESIZE)) == 0, "nothing lies there any more"
 
 

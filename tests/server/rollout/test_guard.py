@@ -12,14 +12,20 @@ BOUNDS = Bounds(min_images=100, max_errors=0.01, max_slowdown=2.0, max_disagreem
 
 
 def window(
-    answers: int, errors: int = 0, slower: float = 1.0, cats: float = 0.5, abstained: float = 0.0
+    answers: int,
+    errors: int = 0,
+    slower: float = 1.0,
+    queue: float = 1.0,
+    cats: float = 0.5,
+    abstained: float = 0.0,
 ) -> Window:
     """Of cats and dogs, whose answers take from 10 to 20 ms."""
     draw = random.Random(answers)
     idle = round(answers * abstained)
     labels = {"cat": round((answers - idle) * cats), "dog": round((answers - idle) * (1 - cats))}
-    seconds = [slower * draw.uniform(0.01, 0.02) for _ in range(answers)]
-    return Window(answers, errors, labels, idle, seconds)
+    seconds = [slower * queue * draw.uniform(0.01, 0.02) for _ in range(answers)]
+    work_s = {4: [slower * draw.uniform(0.005, 0.01) for _ in range(answers)], 1: [9.0] * (answers // 100)}
+    return Window(answers, errors, labels, idle, seconds, work_s)
 
 
 def reason(canary: Window, current: Window) -> str:
@@ -36,6 +42,7 @@ CURRENT = window(2000)
         (window(200), ""),
         (window(200, slower=1.9), ""),
         (window(200, slower=3.0), "latency"),
+        (window(200, queue=30.0), ""),
         (window(99, slower=30.0), ""),
         (window(0, errors=19), ""),
         (window(0, errors=20), "errors"),
@@ -69,10 +76,10 @@ def test_multi_label_canary_is_taken_out_by_the_label_whose_rate_is_furthest_off
 def test_answers_are_counted_by_each_label_that_is_selected() -> None:
     measured = Measured(("cat", "dog"), Metrics().of_model("pets").of_version(2))
     for chosen in ([0, 1], [1], []):
-        measured.answered(0, False, 0.01, chosen)
+        measured.answered(0, False, 1, 0.0, 0.0, 0.01, chosen)
     assert (measured.window.labels, measured.window.is_multi_label) == ({"cat": 1, "dog": 2}, True)
     measured.begin_window()
-    measured.answered(0, False, 0.01)
+    measured.answered(0, False, 1, 0.0, 0.0, 0.01)
     assert (measured.window.labels, measured.window.is_multi_label) == ({"cat": 1}, False)
 
 
@@ -114,8 +121,8 @@ def test_a_window_that_is_long_enough_gives_way_to_a_new_one_of_both_versions() 
     outs: list[Removal] = []
     guard = Guard(canary, current, BOUNDS, outs.append)
     for _ in range(1000):
-        canary.answered(0, False, 0.01)
-        current.answered(0, False, 0.01)
+        canary.answered(0, False, 1, 0.01, 0.0, 0.01)
+        current.answered(0, False, 1, 0.01, 0.0, 0.01)
     assert guard.look() is None
     assert (canary.window, current.window) == (Window(), Window())
     for _ in range(30):
@@ -133,9 +140,9 @@ def test_errors_are_the_servers_faults_alone_and_abstentions_no_labels() -> None
     assert canary.window == Window()
     for fault in (ComputeFailed(), DeadlinePassed(), NoModelReady()):
         canary.failed(fault)
-    canary.answered(1, False, 0.01)
-    canary.answered(0, True, 0.02)
-    assert canary.window == Window(2, 3, {"dog": 1}, 1, [0.01, 0.02])
+    canary.answered(1, False, 4, 1.0, 0.5, 0.25)
+    canary.answered(0, True, 1, 2.0, 1.0, 0.5)
+    assert canary.window == Window(2, 3, {"dog": 1}, 1, [1.75, 3.5], {4: [1.25], 1: [2.5]})
     shown = {
         name: metrics.registry.get_sample_value(f"fovea_rollout_{name}", {"version": "2"})
         for name in ("answers_total", "errors_total", "abstained_total", "seconds_count")

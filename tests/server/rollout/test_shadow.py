@@ -111,11 +111,14 @@ async def shadowed(bundle: ModelBundle, max_bytes: int = 1000) -> AsyncIterator[
 @in_event_loop
 async def test_what_both_say_is_compared_and_counted(tiny_bundle: ModelBundle) -> None:
     async with shadowed(tiny_bundle) as made:
+        compared: list[tuple[int, bool]] = []
+        made.shadow.on_compared = lambda version, agrees: compared.append((version, agrees))
         for content in (b"red", b"green"):
             made.offer(content)
             await made.begun()
             made.second.finish()
             await until(partial(made.has_said, content))
+        assert compared == [(VERSION, True), (VERSION, False)]
         answers = [made.said[content] for content in (b"red", b"green")]
         assert [answer and (answer.label, answer.version) for answer in answers] == [
             ("red", VERSION),

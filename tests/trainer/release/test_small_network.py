@@ -301,6 +301,23 @@ def test_a_variant_that_loses_too_much_or_fails_is_taken_away_and_says_why(
         ).left_out == {"fp16": why}
 
 
+def test_eight_bits_are_tried_where_seven_lose_too_much(
+    small: Small, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.onnx").write_bytes(small.model.read_bytes())
+    settings = train_settings(tmp_path, tmp_path, precisions=("fp32", "int8"), max_accuracy_drop=1.0)
+    drops = iter([GateRefused("too far")])
+
+    def check(*_: float) -> None:
+        for refusal in drops:
+            raise refusal
+
+    monkeypatch.setattr("trainer.release.variants._check_drop", check)
+    one = add_variants(tmp_path, small.contract, data, KNOWN_CLASSES, EXPECTED, np.array([0]), settings, 1)
+    assert list(one.variants) == ["int8-full"]
+    assert one.left_out == {"int8": "too far"}
+
+
 def test_eight_bits_are_released_beside_seven_where_they_are_nearer_to_fp32(
     small: Small, data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
