@@ -70,7 +70,6 @@ def _schema(task: Task) -> pa.Schema:
 
 
 SCHEMA: Final = _schema("single")
-
 LABEL_SET: Final = pa.field("label_set", pa.list_(pa.string()))
 """Null of a row that is not ok; empty of some of the surest images, by a draw: see `fovea.truth.sets`."""
 DISTANCE: Final = (pa.field("distance", pa.float32()), pa.field("unknown", pa.bool_()))

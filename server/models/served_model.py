@@ -118,8 +118,7 @@ class ServedModel:
         """What the queue gave of an image, as its caller gets it."""
         details = details_of(answer.row, item.wants, len(self.contract.labels)) if item.wants else None
         probabilities = details.probabilities if details else answer.row
-        best = int(probabilities.argmax())
-        confidence = float(probabilities[best])
+        confidence = float(probabilities[best := int(probabilities.argmax())])
         abstained = confidence < self.contract.abstain_threshold
         exemplar = EXEMPLAR.get()
         if answer.decode_s:
