@@ -36,30 +36,33 @@ TRACED_AS: Final = "fovea-train"
 """The service.name of the spans, where the environment gives no other."""
 
 
-class _LearnedFrom(TaskOptions, RecipeOptions, DataOptions):
-    """What lr-find and train are told of the images, and of what is learnt from them."""
+def _check_several_labels(settings: "LrFindSettings | TrainSettings") -> None:
+    """Raises ValueError for options that are of one label an image."""
+    if settings.task == "single":
+        return
+    if settings.corrections or settings.captures:
+        raise ValueError("--task multi takes one --data: correct the labels in the CSV file itself")
+    if not settings.source.endswith(".csv") and settings.source != "digits":
+        raise ValueError(
+            f"--data {settings.source}: --task multi takes a CSV path,labels[,split]; folders tell one label "
+            "an image"
+        )
+    if settings.sampler != "shuffle" or settings.class_weights != "none":
+        raise ValueError(
+            "--sampler balanced and --class-weights balanced are of --task single; of multi is "
+            "--positive-weights balanced"
+        )
+
+
+class LrFindSettings(
+    LogOptions, MachineOptions, RankOptions, OutputOptions, TaskOptions, RecipeOptions, DataOptions
+):
+    """Find the learning rate: raise it at every step and look at the loss."""
 
     @model_validator(mode="after")
     def _several_labels_are_possible(self) -> Self:
-        if self.task == "single":
-            return self
-        if self.corrections or self.captures:
-            raise ValueError("--task multi takes one --data: correct the labels in the CSV file itself")
-        if not self.source.endswith(".csv") and self.source != "digits":
-            raise ValueError(
-                f"--data {self.source}: --task multi takes a CSV path,labels[,split]; folders tell one label "
-                "an image"
-            )
-        if self.sampler != "shuffle" or self.class_weights != "none":
-            raise ValueError(
-                "--sampler balanced and --class-weights balanced are of --task single; of multi is "
-                "--positive-weights balanced"
-            )
+        _check_several_labels(self)
         return self
-
-
-class LrFindSettings(LogOptions, MachineOptions, RankOptions, OutputOptions, _LearnedFrom):
-    """Find the learning rate: raise it at every step and look at the loss."""
 
 
 class TrainSettings(
@@ -70,13 +73,16 @@ class TrainSettings(
     PublishingOptions,
     RunOptions,
     FitOptions,
+    TaskOptions,
+    RecipeOptions,
     ModelsOptions,
-    _LearnedFrom,
+    DataOptions,
 ):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
 
     @model_validator(mode="after")
     def _several_labels_go_the_whole_way(self) -> Self:
+        _check_several_labels(self)
         if self.task == "multi" and self.promote == "better":
             raise ValueError("--promote better compares single-label models alone: always or never")
         if self.task == "multi" and self.compare_random_split:
