@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE =
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-triton soak bench-serving test-gpu gpu-kit mutants lint types proto manifests options architecture surface images try-images base-image locks release clean
+.PHONY: help setup demo loop test test-slow test-triton soak bench-serving test-gpu gpu-kit mutants lint types proto manifests options architecture surface images try-images base-image locks release clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ $(READY): pyproject.toml constraints.txt $(wildcard fovea/images/_*.[ch])
 TASK ?= single
 demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (a minute and a half; TASK=multi: pairs of digits)
 	@$(BIN)/python -m demo$(if $(filter multi,$(TASK)),.pairs)
+
+loop: $(READY) ## Train on wrong labels, serve, capture, label, train again, compare, promote; refuse a bad one (some minutes)
+	@$(BIN)/python -m demo.loop
 
 # One more than there are cores: for a quarter of the time the tests wait, for a process, a file or a clock.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)

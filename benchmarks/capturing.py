@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import torch
 
 from benchmarks.arguments import positive_float, positive_int
 from benchmarks.builds import THIS, other_build
-from benchmarks.in_turns import ROUNDS, Contender, print_against, take_turns
+from benchmarks.in_turns import ROUNDS, Contender, Rounds, ratio, take_turns
 from benchmarks.machine import describe_machine
 from benchmarks.measuring import write_files
 from benchmarks.networks import NETWORKS, Bundles
@@ -56,8 +57,7 @@ def main() -> None:
                 seen = take_turns(
                     contenders, images, clients, options.seconds / options.rounds, options.rounds
                 )
-                print(f"\n{options.only}, {clients} clients; medians, and of each round the ratio to {OFF}\n")
-                print_against(OFF, seen, COLUMNS)
+                _print(options.only, clients, seen)
                 answered += sum(each.images_s for each in seen[ON]) * options.seconds / options.rounds
         captured = sum(1 for _ in read_captures(str(captures)))
         print(f"captured: {captured:,} of some {answered:,.0f} ({captured / answered:.1%})")
@@ -82,6 +82,17 @@ def _contenders(stack: ExitStack, models: Path, captures: Path, build: Path | No
         older = other_build(build)
         servers[older.name] = stack.enter_context(running_server(models, build=older))
     return [Contender(name, server.pid, server.target) for name, server in servers.items()]
+
+
+def _print(network: str, clients: int, seen: Rounds) -> None:
+    print(f"\n{network}, {clients} clients; medians, and of each round the ratio to {OFF}\n")
+    print(f"| server | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
+    for name, rounds in seen.items():
+        cells = [
+            f"{median(getattr(each, field) for each in rounds):.2f} ({ratio(rounds, seen[OFF], field):.3f})"
+            for field in COLUMNS.values()
+        ]
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

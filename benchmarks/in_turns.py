@@ -53,8 +53,6 @@ class Contender:
     target: str
     flags: tuple[str, ...] = ()
     """Of benchmarks.load."""
-    but: str = ""
-    """The name of its processes whose CPU seconds are not counted."""
 
 
 Rounds = Mapping[str, Sequence[Served]]
@@ -131,8 +129,7 @@ def take_turns(
     for number in range(rounds):
         first = number % len(contenders)
         for each in (*contenders[first:], *contenders[:first]):
-            load = images, clients, seconds
-            seen[each.name].append(measure(each.pid, each.target, *load, *each.flags, but=each.but))
+            seen[each.name].append(measure(each.pid, each.target, images, clients, seconds, *each.flags))
     return seen
 
 
@@ -140,17 +137,6 @@ def ratio(ours: Sequence[Served], theirs: Sequence[Served], field: str) -> float
     """Of each round; then the median."""
     pairs = zip(ours, theirs, strict=True)
     return float(median(getattr(a, field) / getattr(b, field) for a, b in pairs))
-
-
-def print_against(first: str, seen: Rounds, columns: Mapping[str, str]) -> None:
-    """Medians of `columns`, as they are called -> of `Served`, and of each round the ratio to `first`'s."""
-    print(f"| server | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
-    for name, rounds in seen.items():
-        cells = [
-            f"{median(getattr(each, field) for each in rounds):.2f} ({ratio(rounds, seen[first], field):.3f})"
-            for field in columns.values()
-        ]
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 
 def compare(contenders: Sequence[Contender], images: Path, seconds: float, rounds: int) -> dict[int, Rounds]:

@@ -28,20 +28,17 @@ class Served:
     errors: dict[str, int]
 
 
-def measure(
-    pid: int, target: str, images: Path, clients: int, seconds: float, *flags: str, but: str = ""
-) -> Served:
+def measure(pid: int, target: str, images: Path, clients: int, seconds: float, *flags: str) -> Served:
     """Puts load on the server of that process; `flags` are those of benchmarks.load.
 
-    Its processes of the name `but` are not counted in its CPU seconds.
     Raises Unavailable where no image was answered.
     """
     words = [target, str(images.resolve()), str(clients), str(seconds), *flags]
-    cpu = cpu_seconds(pid, but)
+    cpu = cpu_seconds(pid)
     seen: dict[str, Any] = json.loads(
         output_of([sys.executable, "-m", "benchmarks.load", *words], folder=ROOT)
     )
-    cpu = cpu_seconds(pid, but) - cpu
+    cpu = cpu_seconds(pid) - cpu
     if not seen["images"]:
         failed = f"calls that failed: {seen['errors']}" if seen["errors"] else "more --seconds are needed"
         raise Unavailable(

@@ -31,11 +31,11 @@ class RunningServer:
         return self.process.wait(STOP_WITHIN_S)
 
 
-def run_program(module: str, *arguments: str) -> None:
-    """Runs `python -m module` on this terminal. Raises Unavailable when it does not end with 0."""
+def run_program(module: str, *arguments: str, expected: int = 0) -> None:
+    """Runs `python -m module` on this terminal. Raises Unavailable when it does not end as `expected`."""
     command = [sys.executable, "-m", module, *arguments]
     code = subprocess.run(command, env=_environment(), check=False).returncode
-    if code != 0:
+    if code != expected:
         raise Unavailable(f"`python -m {module} {arguments[0]}` ended with exit code {code}")
 
 

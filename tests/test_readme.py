@@ -1,5 +1,6 @@
 """Every command of the README is run here, or, where this machine cannot, taken apart and checked."""
 
+import hashlib
 import os
 import shlex
 import socket
@@ -91,6 +92,7 @@ def environment(workspace: Path) -> Iterator[dict[str, str]]:
             "FOVEA_SERVE_PORT": str(port),
             "FOVEA_SERVE_METRICS_PORT": "0",
             "FOVEA_SERVE_HEALTH_PORT": "0",
+            "FOVEA_SCORE_CAPTURE_SHARE": "1",
         }  # fmt: skip
 
 
@@ -116,6 +118,13 @@ def wait_until_ready(server: subprocess.Popen[str]) -> None:
     raise AssertionError("".join(log))
 
 
+def answer_the_page(workspace: Path) -> None:
+    """Saves what a person downloads from it who says of an image that it is a cat."""
+    image = next((workspace / "new-photos" / "cat").iterdir()).read_bytes()
+    row = f"sha256/{hashlib.sha256(image).hexdigest()},cat"
+    (workspace / "corrections" / "corrections.csv").write_text(f"path,label\n{row}\n")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_commands_work_one_after_the_other(workspace: Path, environment: dict[str, str]) -> None:
@@ -131,6 +140,8 @@ def test_the_commands_work_one_after_the_other(workspace: Path, environment: dic
             else:
                 _, stderr = process.communicate()
                 assert process.returncode == 0, f"{command}\n{stderr}"
+            if command.startswith("python -m trainer label"):
+                answer_the_page(workspace)
     finally:
         for server in servers:
             server.terminate()

@@ -66,8 +66,8 @@ class Batcher(Generic[P]):
 
     @property
     def is_spare(self) -> bool:
-        """An image that comes now is begun at once, and there is none yet that waits."""
-        return not self._queue and self._can_start() and not (self._others and self._others.is_busy)
+        """A core is idle: no image waits, none takes all cores, and one that comes now is begun at once."""
+        return self._is_idle() and not any(batch.is_alone for batch in self._running.values())
 
     @property
     def queued(self) -> int:
@@ -125,7 +125,7 @@ class Batcher(Generic[P]):
         if not self.has_workers and (self._why_lost or not self.waits_for_workers):
             raise NoModelReady(self._why_lost or "the processes that compute are being started again")
         if deadline is not None:
-            ahead = None if self.is_spare else self._ahead_of(priority)
+            ahead = None if self._is_idle() else self._ahead_of(priority)
             self._policy.check_deadline(deadline, self._running.values(), ahead)
 
     def wait_s(self, priority: Priority = Priority.INTERACTIVE) -> float:
@@ -214,20 +214,19 @@ class Batcher(Generic[P]):
         if self._why_lost and not self.has_workers:
             self._queue.refuse(NoModelReady, self._why_lost)
         while self._queue and self._can_start() and self._is_due():
-            items = self._take(self._share(), self._clock())
-            if items:
+            if items := self._take(self._share(), self._clock()):
                 self._start(items)
         while self._policy.fills_a_hand(len(self._queue)) and (worker := self._next_to_be_free()):
             if not self._hand_over(worker):
                 break
 
+    def _is_idle(self) -> bool:
+        return not self._queue and self._can_start() and not (self._others and self._others.is_busy)
+
     def _can_start(self) -> bool:
         """A batch more may be computed, or a full one be prepared for when one more may."""
-        if not self._free:
-            return False
-        return (
-            len(self._running) < self._limits.concurrency or len(self._queue) >= self._limits.max_batch_size
-        )
+        is_full = len(self._queue) >= self._limits.max_batch_size
+        return bool(self._free) and (len(self._running) < self._limits.concurrency or is_full)
 
     def _is_due(self) -> bool:
         if not self._limits.max_queue_delay_s or len(self._queue) >= self._limits.max_batch_size:

@@ -644,3 +644,35 @@ async def test_an_image_that_is_given_up_ends_when_no_worker_has_it_and_is_not_t
     await all_has_run()
     assert lost.answer.cancelled()
     assert worker.images == []
+
+
+@in_event_loop
+async def test_a_core_is_spare_unless_an_image_takes_all_or_every_worker_is_busy() -> None:
+    workers = [ManualWorker() for _ in range(3)]
+    batcher = Batcher(workers, BatchLimits(1, concurrency=3))
+    seen = [batcher.is_spare]
+    answers = submit(batcher, 0)
+    await all_has_run()
+    seen.append(batcher.is_spare)  # it takes all cores
+    answers += submit(batcher, 1)
+    await all_has_run()
+    workers[0].finish()
+    await all_has_run()
+    seen.append(batcher.is_spare)  # two of three
+    answers += submit(batcher, 2, 3)
+    await all_has_run()
+    assert [*seen, batcher.is_spare] == [True, False, True, False]
+    for worker in workers:
+        worker.finish()
+    await asyncio.gather(*answers)
+    await batcher.close()
+
+
+@in_event_loop
+async def test_no_core_is_spare_while_an_image_waits() -> None:
+    batcher = Batcher([ManualWorker(), ManualWorker()], BatchLimits(2, 2, max_queue_delay_s=60))
+    (answer,) = submit(batcher, 0)
+    await all_has_run()
+    assert (batcher.queued, batcher.is_spare) == (1, False)
+    await batcher.close()
+    assert isinstance((await asyncio.gather(answer, return_exceptions=True))[0], Draining)
