@@ -34,8 +34,9 @@ $(READY): pyproject.toml constraints.txt $(wildcard fovea/images/_*.[ch])
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,serve,score,dev]'
 	@touch $@
 
-demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (a minute and a half)
-	@$(BIN)/python -m demo
+TASK ?= single
+demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (a minute and a half; TASK=multi: pairs of digits)
+	@$(BIN)/python -m demo$(if $(filter multi,$(TASK)),.pairs)
 
 loop: $(READY) ## Train on wrong labels, serve, capture, label, train again, compare, promote; refuse a bad one (some minutes)
 	@$(BIN)/python -m demo.loop

@@ -19,7 +19,7 @@ def report(summary: RunSummary, output: str) -> str:
     facts = {
         "status": _counts(summary.statuses),
         "carried": _carried(summary),
-        "labels": f"{_counts(summary.labels)}; abstained {summary.abstained:,}{_unknown(summary)}",
+        "labels": f"{_counts(summary.labels)}; {_without_label(summary)}{_unknown(summary)}",
         "left out": _left_out(summary),
         "speed": _speed(summary),
         "faster": summary.knob,
@@ -61,6 +61,13 @@ def _carried_from(carried: int, plan: Plan) -> str:
 def _carried(summary: RunSummary) -> str:
     carried = summary.carried
     return f"{carried:,} from run {summary.previous}; {summary.scored:,} scored" if carried else ""
+
+
+def _without_label(summary: RunSummary) -> str:
+    """Images that the model gave none: because it abstained, or because it found none in them."""
+    if summary.labelled is None:
+        return f"abstained {summary.abstained:,}"
+    return f"none {summary.labelled.none:,} of {summary.labelled.images:,} images"
 
 
 def _unknown(summary: RunSummary) -> str:

@@ -1,4 +1,7 @@
-"""A tiny real model for tests: it tells whether an image is mostly red, green or blue."""
+"""A tiny real model for tests: it tells whether an image is mostly red, green or blue.
+
+Its multi-label twin tells which of the three are in an image's colour: in `MIXTURES` two, three or none.
+"""
 
 import io
 from datetime import UTC, datetime
@@ -18,7 +21,8 @@ from fovea.model import bundle as bundles
 from fovea.model import versions
 from fovea.model.golden import Golden, write_golden
 from fovea.model.io_binding import Answers, Probabilities
-from fovea.model.measured import ClassMetrics, Metrics
+from fovea.model.measured import ClassMetrics, LabelMetrics, LabelScore, Metrics
+from fovea.model.task import ThresholdRule
 from fovea.truth.known_classes import KnownClasses, write_known_classes
 from fovea.truth.novelty import OutOfDistribution
 from fovea.truth.sets import PredictionSets
@@ -26,6 +30,10 @@ from fovea.truth.sets import PredictionSets
 LABELS = ("red", "green", "blue")
 SPEC = PreprocessSpec(size=16, resize=18)
 COLOURS = {"red": (220, 30, 40), "green": (20, 200, 60), "blue": (30, 40, 210)}
+MIXTURES = {"yellow": (210, 200, 30), "white": (220, 215, 225), "black": (20, 25, 15)}
+"""To the multi-label model: red and green, all three, and none."""
+TEMPERATURES = (1.0, 1.25, 0.8)
+THRESHOLDS = (0.5, 0.6, 0.3)
 NOVELTY = OutOfDistribution(
     threshold=1.5,
     share=0.99,
@@ -48,7 +56,7 @@ SETS = PredictionSets(coverage=0.9, quantile=0.95, images=12)
 @cache
 def picture(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
     """An image file of one colour with a little texture, always the same for the same arguments."""
-    base = np.array(COLOURS[colour] if isinstance(colour, str) else colour)
+    base = np.array((COLOURS | MIXTURES)[colour] if isinstance(colour, str) else colour)
     noise = np.random.default_rng(size[0]).integers(-20, 20, (size[1], size[0], 3))
     image = Image.fromarray((base + noise).clip(0, 255).astype(np.uint8))
     data = io.BytesIO()
@@ -82,19 +90,23 @@ def stage_bundle(
     labels: tuple[str, ...] = LABELS,
     variants: dict[str, float] | None = None,
     embeds: bool = False,
+    multi: bool = False,
 ) -> bundles.ModelBundle:
     """A sealed bundle that is not published yet. Another `gain` is another model with other probabilities.
+
+    One that is `multi` is multi-label, with temperatures and thresholds of its own for each.
 
     `variants` are the gains of the models that stand for other precisions. One that `embeds` gives the
     colour's direction as its embedding, and knows strangers; another is as older bundles are.
     """
     folder.mkdir(parents=True)
-    contract = _contract(labels, embeds)
+    contract = _multi(_contract(labels, embeds)) if multi else _contract(labels, embeds)
     onnx.save(_model(contract, gain), folder / bundles.MODEL_FILE)
     (folder / bundles.REPORT_FILE).write_text("<!doctype html><title>tiny</title>")
-    files = tuple(picture(LABELS[i % 3], (20 + i, 24)) for i in range(6))
+    colours = (*LABELS, *MIXTURES) if multi else LABELS * 2
+    files = tuple(picture(colour, (20 + i, 24)) for i, colour in enumerate(colours))
     crops = np.stack([decode_image(data, SPEC) for data in files])
-    if embeds:
+    if embeds and not multi:
         write_known_classes(folder, KNOWN_CLASSES)
         golden = _distances(folder / bundles.MODEL_FILE, crops)
         novelty = NOVELTY.model_copy(update={"golden": golden})
@@ -104,9 +116,13 @@ def stage_bundle(
         file = f"model.{precision}.onnx"
         onnx.save(_model(contract, other), folder / file)
         rows = _probabilities(folder / file, crops).tolist()
-        distances = _distances(folder / file, crops) if embeds else None
+        distances = _distances(folder / file, crops) if embeds and not multi else None
         variant = bundles.Variant(
-            file=file, metrics=contract.metrics, golden=rows, golden_distances=distances
+            file=file,
+            metrics=contract.metrics,
+            golden=rows,
+            golden_distances=distances,
+            label_metrics=contract.label_metrics,
         )
         contract = contract.model_copy(update={"variants": {**contract.variants, precision: variant}})
     write_golden(folder, Golden(files, crops, probabilities), (".png",) * len(files))
@@ -156,6 +172,34 @@ def _contract(labels: tuple[str, ...], embeds: bool) -> bundles.BundleContract:
     )
 
 
+def _multi(single: bundles.BundleContract) -> bundles.BundleContract:
+    terms = zip(single.labels, THRESHOLDS, strict=True)
+    score = LabelScore(
+        images=6,
+        selected=6,
+        right=6,
+        average_precision=1.0,
+        precision=1.0,
+        precision_interval=(0.61, 1.0),
+        recall=1.0,
+        recall_interval=(0.61, 1.0),
+        threshold=0.5,
+    )
+    scores = {label: score.model_copy(update={"threshold": threshold}) for label, threshold in terms}
+    changes = {
+        "format": 2,
+        "task": "multi",
+        "abstain_threshold": 0.0,
+        "temperatures": TEMPERATURES,
+        "thresholds": THRESHOLDS,
+        "threshold_rule": ThresholdRule(by="f1"),
+        "label_metrics": LabelMetrics(map=1.0, micro_f1=1.0, macro_f1=1.0, per_label=scores),
+        "out_of_distribution": None,
+        "prediction_sets": None,
+    }
+    return bundles.BundleContract.model_validate(dict(single) | changes)
+
+
 def _model(contract: bundles.BundleContract, gain: float) -> onnx.ModelProto:
     weights = np.eye(3, dtype=np.float32) * gain / 255
     axes = np.array([1, 2], dtype=np.int64)
@@ -165,6 +209,16 @@ def _model(contract: bundles.BundleContract, gain: float) -> onnx.ModelProto:
         helper.make_node("MatMul", ["mean", "weights"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
+    constants = {"weights": weights, "axes": axes}
+    if contract.temperatures is not None:
+        constants["dark"] = np.full(3, -0.5 * gain, np.float32)
+        constants["temperatures"] = np.array(contract.temperatures, np.float32)
+        nodes[2:] = [
+            helper.make_node("MatMul", ["mean", "weights"], ["brightness"]),
+            helper.make_node("Add", ["brightness", "dark"], ["logits"]),
+            helper.make_node("Div", ["logits", "temperatures"], ["scaled"]),
+            helper.make_node("Sigmoid", ["scaled"], ["probabilities"]),
+        ]
     if contract.gives_embeddings:
         nodes.append(helper.make_node("LpNormalization", ["mean"], ["embedding"], axis=1, p=2))
     outputs = [
@@ -175,7 +229,7 @@ def _model(contract: bundles.BundleContract, gain: float) -> onnx.ModelProto:
         "tiny",
         [helper.make_tensor_value_info("pixels", TensorProto.UINT8, list(contract.inputs[0].shape))],
         outputs,
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(axes, "axes")],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     helper.set_model_props(model, {bundles.METADATA_KEY: contract.embedded()})

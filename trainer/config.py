@@ -17,6 +17,7 @@ from trainer.options import (
     ImageOptions,
     LabelErrorOptions,
     LabellingOptions,
+    LabelTableOptions,
     LogOptions,
     LookOptions,
     MachineOptions,
@@ -28,14 +29,40 @@ from trainer.options import (
     RankOptions,
     RecipeOptions,
     RunOptions,
+    TaskOptions,
 )
 
 TRACED_AS: Final = "fovea-train"
 """The service.name of the spans, where the environment gives no other."""
 
 
-class LrFindSettings(LogOptions, MachineOptions, RankOptions, OutputOptions, RecipeOptions, DataOptions):
+def _check_several_labels(settings: "LrFindSettings | TrainSettings") -> None:
+    """Raises ValueError for options that are of one label an image."""
+    if settings.task == "single":
+        return
+    if settings.corrections or settings.captures:
+        raise ValueError("--task multi takes one --data: correct the labels in the CSV file itself")
+    if not settings.source.endswith(".csv") and settings.source != "digits":
+        raise ValueError(
+            f"--data {settings.source}: --task multi takes a CSV path,labels[,split]; folders tell one label "
+            "an image"
+        )
+    if settings.sampler != "shuffle" or settings.class_weights != "none":
+        raise ValueError(
+            "--sampler balanced and --class-weights balanced are of --task single; of multi is "
+            "--positive-weights balanced"
+        )
+
+
+class LrFindSettings(
+    LogOptions, MachineOptions, RankOptions, OutputOptions, TaskOptions, RecipeOptions, DataOptions
+):
     """Find the learning rate: raise it at every step and look at the loss."""
+
+    @model_validator(mode="after")
+    def _several_labels_are_possible(self) -> Self:
+        _check_several_labels(self)
+        return self
 
 
 class TrainSettings(
@@ -46,11 +73,21 @@ class TrainSettings(
     PublishingOptions,
     RunOptions,
     FitOptions,
+    TaskOptions,
     RecipeOptions,
     ModelsOptions,
     DataOptions,
 ):
     """The whole job: read the data, find the learning rate, fine-tune, calibrate, export, gate, publish."""
+
+    @model_validator(mode="after")
+    def _several_labels_go_the_whole_way(self) -> Self:
+        _check_several_labels(self)
+        if self.task == "multi" and self.promote == "better":
+            raise ValueError("--promote better compares single-label models alone: always or never")
+        if self.task == "multi" and self.compare_random_split:
+            raise ValueError("--compare-random-split is of --task single")
+        return self
 
     @model_validator(mode="after")
     def _guards_have_a_use(self) -> Self:
@@ -80,7 +117,13 @@ class ExportSettings(
 
 
 class EvaluateSettings(
-    LogOptions, MachineOptions, EvaluationOptions, ImageOptions, DataOptions, BundleOptions
+    LogOptions,
+    MachineOptions,
+    EvaluationOptions,
+    ImageOptions,
+    LabelTableOptions,
+    DataOptions,
+    BundleOptions,
 ):
     """Measure a released model on labelled images; of those that come with a split, on what is held out."""
 

@@ -21,9 +21,10 @@ from trainer.images.audit import read_audit
 from trainer.images.data import DataSet, read_images
 from trainer.images.every_image import read_every_image
 from trainer.images.grouping import Grouping
+from trainer.images.labelling import ONE_LABEL, Labelling
 from trainer.images.sources import Split, list_every_image, open_source
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
-from trainer.network.model import build_network, check_size
+from trainer.network.model import begin_at_prior, build_network, check_size
 from trainer.network.precision import Precision, check_compiler, choose_precision
 from trainer.network.timm_networks import preprocess_for
 from trainer.network.weights import load_weights
@@ -76,6 +77,8 @@ def _prepare(settings: AnySettings, ranks: Ranks) -> Start:
     data = read_data(split, settings, settings.threads, checkpoint.preprocess)
     if continued and read_audit(RunFolder(continued)).digest != data.digest:
         logger.warning("not the images of %s: those held out now may have been trained on then", continued)
+    if data.train.task == "multi" and not continued:
+        begin_at_prior(checkpoint.network, data.train.targets.mean(0))
     checkpoint.network.to(precision.device, memory_format=precision.memory_format)  # type: ignore[call-overload]
     return Start(data, checkpoint, precision, digest, ranks)
 
@@ -215,7 +218,15 @@ def list_images(settings: AnySettings) -> Split:
         seed=settings.seed,
         cache_dir=settings.cache_dir,
         grouping=grouping_of(settings),
+        labelling=labelling_of(settings),
     )
+
+
+def labelling_of(settings: AnySettings) -> Labelling:
+    """How many labels an image has, and how its table tells them."""
+    if isinstance(settings, LabelsSettings):
+        return ONE_LABEL
+    return Labelling(settings.task, settings.label_separator, settings.label_columns)
 
 
 def grouping_of(settings: AnySettings) -> Grouping:
@@ -239,12 +250,15 @@ def read_data(split: Split, settings: AnySettings, threads: int, preprocess: Pre
         flip=settings.flip,
     )
     logger.info(
-        "%d images to train on, %d held out, %s%d classes",
+        "%d images to train on, %d held out, %s%d %s",
         len(data.train),
         len(data.heldout),
         f"{len(data.test)} to test on, " if data.test is not None else "",
         len(data.labels),
+        "classes" if data.train.task == "single" else "labels",
     )
+    if data.label_sets:
+        logger.info("task multi: %s", data.label_sets.line())
     if data.groups:
         logger.info("%s: groups %s; none on two sides", data.groups.by, data.groups.line())
     for finding in data.findings():

@@ -46,7 +46,10 @@ def show_epoch(record: EpochRecord) -> None:
     if not sys.stdout.isatty():
         print(json.dumps(record.brief()), flush=True)
         return
+    worth = f"accuracy {record.heldout_accuracy:.2%}"
+    if record.heldout_map is not None:
+        worth = f"mAP {record.heldout_map:.2%}"
     _console.print(
         f"epoch {record.epoch:>3}   train loss {record.train_loss:.4f}   held-out loss "
-        f"{record.heldout_loss:.4f}   accuracy {record.heldout_accuracy:.2%}   {record.seconds:.1f} s"
+        f"{record.heldout_loss:.4f}   {worth}   {record.seconds:.1f} s"
     )

@@ -5,8 +5,9 @@ import math
 
 from fovea import tracing
 from fovea.errors import SettingsInvalid
-from trainer.config import LabelsSettings, TrainSettings
-from trainer.fit.recipe import Objective, Recipe, balanced_weights
+from trainer.config import LabelsSettings, LrFindSettings, TrainSettings
+from trainer.fit.multi_label import MultiLabelObjective, balanced_positive_weights
+from trainer.fit.recipe import Minimised, Objective, Recipe, balanced_weights
 from trainer.images.augment import Augmentation
 from trainer.images.batches import endless_batches
 from trainer.images.mixing import Mixing
@@ -133,9 +134,17 @@ def mixing(start: Start, settings: AnySettings) -> Mixing | None:
     return Mixing(len(start.data.labels), settings.mixup, settings.cutmix)
 
 
-def objective(start: Start, settings: AnySettings) -> Objective:
+def objective(start: Start, settings: AnySettings) -> Minimised:
     """What the range test and the training minimise."""
+    if not isinstance(settings, LabelsSettings) and settings.task == "multi":
+        return _multi_label_objective(start, settings)
     weighted = settings.class_weights == "balanced"
     classes, device = len(start.data.labels), start.precision.device
     weights = balanced_weights(start.data.train, classes, device) if weighted else None
     return Objective(settings.label_smoothing, weights)
+
+
+def _multi_label_objective(start: Start, settings: LrFindSettings | TrainSettings) -> MultiLabelObjective:
+    balanced = settings.positive_weights == "balanced"
+    weights = balanced_positive_weights(start.data.train, start.precision.device) if balanced else None
+    return MultiLabelObjective(settings.label_smoothing, weights, settings.loss)

@@ -10,10 +10,13 @@ from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.settings import as_saved
 from trainer.config import TrainSettings
 from trainer.network.timm_networks import preprocess_for
-from trainer.options import OF_SCHEDULES, RecipeOptions, written
+from trainer.options import OF_SCHEDULES, RecipeOptions, TaskOptions, written
 from trainer.runs.run_folder import SETTINGS_FILE, RunFolder
 
-CONTINUED: Final = ("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision", "coverage")
+CONTINUED: Final = (
+    *("schedule", "ema", "precisions", "max_accuracy_drop", "target_precision", "coverage", "thresholds"),
+    *TaskOptions.model_fields,
+)
 """Options of a run that one which continues it takes over, as it does the recipe."""
 
 OF_MODE: Final = {"start_lr", "end_lr"}

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from fovea.model.bundle import REPORT_FILE
 from fovea.model.measured import Opinion
 from fovea.model.versions import CANDIDATES
-from trainer.evaluate.descriptions import describe_beside, describe_verdict
+from trainer.evaluate.descriptions import describe_beside, describe_labels, describe_verdict
 from trainer.evaluate.metrics import Majority, accuracy_interval
 from trainer.images.data import DataSet
 from trainer.learning_rate.decision import Decision
@@ -50,6 +50,10 @@ class SummaryRecord(BaseModel, frozen=True, extra="allow"):
     images_train: int | None = None
     images_heldout: int
     images_test: int | None = None
+    map: float | None = None
+    """mean average precision, of several labels an image, as are the next two; written only there"""
+    micro_f1: float | None = None
+    macro_f1: float | None = None
     random_split_accuracy: float | None = None
     """of the same recipe where groups were torn apart; written only where that was compared"""
     verdict: Opinion | None = None
@@ -82,14 +86,13 @@ def summarise(
     run: RunFolder, data: DataSet, decision: Decision, fit: FitRecord, released: Released, seconds: float
 ) -> SummaryRecord:
     metrics = released.metrics
-    majority, share = metrics.majority
     random = read_random_split(run)
     return SummaryRecord(
         learning_rate=decision.lr,
         accuracy=metrics.accuracy,
         accuracy_interval_95=accuracy_interval(metrics.right, metrics.images),
         macro_recall=metrics.macro_recall,
-        majority=Majority(label=majority, accuracy=share),
+        **_beside(released),
         loss=metrics.loss,
         epochs=fit.kept_epoch,
         epochs_advice=fit.advice,
@@ -102,6 +105,22 @@ def summarise(
         report=str(run.path / REPORT_FILE),
         seconds=round(seconds, 1),
     )
+
+
+class Beside(TypedDict, total=False):
+    """What an accuracy is to be seen beside."""
+
+    majority: Majority
+    map: float
+    micro_f1: float
+    macro_f1: float
+
+
+def _beside(released: Released) -> Beside:
+    if (scores := released.label_metrics) is not None:
+        return {"map": scores.map, "micro_f1": scores.micro_f1, "macro_f1": scores.macro_f1}
+    majority, share = released.metrics.majority
+    return {"majority": Majority(label=majority, accuracy=share)}
 
 
 def _place(released: Released) -> Place:
@@ -145,9 +164,7 @@ def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, release
             "",
             f"learning rate   {decision.lr:.3g} ({decision.why})",
             *(f"epochs          {text}" for text in fit.decisions),
-            f"accuracy        {summary.accuracy:.2%} of {summary.measured_on}",
-            *_describe_random_split(summary),
-            f"beside it       {describe_beside(released.metrics)}",
+            *_describe_accuracy(summary, released),
             f"advice          {summary.epochs_advice}",
             f"model           {_where(summary)}",
             f"report          {summary.report}",
@@ -155,6 +172,16 @@ def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, release
             *describe_verdict(released.opinion),
         ]
     )
+
+
+def _describe_accuracy(summary: SummaryRecord, released: Released) -> Iterator[str]:
+    if released.label_metrics is not None:
+        yield f"labels          {describe_labels(released.label_metrics)} of {summary.measured_on}"
+        yield f"all of them     right for {summary.accuracy:.2%} of the images"
+        return
+    yield f"accuracy        {summary.accuracy:.2%} of {summary.measured_on}"
+    yield from _describe_random_split(summary)
+    yield f"beside it       {describe_beside(released.metrics)}"
 
 
 def _where(summary: SummaryRecord) -> str:
@@ -181,9 +208,12 @@ def describe_release(released: Released, told: str) -> str:
     done = "published" if released.version else f"put below {CANDIDATES}/ as"
     done = "not published" if released.refusal else done
     metrics = released.metrics
+    measured = f"{told} accuracy {metrics.accuracy:.2%}; {describe_beside(metrics)}"
+    if released.label_metrics is not None:
+        measured = f"{told} {describe_labels(released.label_metrics)}"
     return "\n".join(
         [
-            f"{done} {released.uri}: {told} accuracy {metrics.accuracy:.2%}; {describe_beside(metrics)}",
+            f"{done} {released.uri}: {measured}",
             *describe_verdict(released.opinion),
         ]
     )

@@ -60,6 +60,8 @@ def tell_choice(tracking: Tracking, run: RunFolder, decision: Decision) -> None:
 def tell_outcome(tracking: Tracking, run: RunFolder, released: Released) -> None:
     metrics = released.metrics
     told = {"accuracy": metrics.accuracy, "loss": metrics.loss, "ece": metrics.ece}
+    if released.label_metrics is not None:
+        told["map"] = released.label_metrics.map
     outcome = Outcome(
         released.uri,
         released.version,

@@ -46,18 +46,23 @@ SCHEMA: Final = pa.schema(
         pa.field("shadow_version", pa.int32()),
     ]
 )
+LABELS: Final = tuple(pa.field(name, pa.list_(pa.string())) for name in ("labels", "shadow_labels"))
+"""Columns more where a row is of a multi-label model; null in the others."""
 _NAMES: Final = tuple(field.name for field in fields(Captured))
+_LISTS: Final = ("top_labels", "top_probabilities", *(field.name for field in LABELS))
 # Image files are compressed already.
-_COMPRESSION: Final = {name: "none" if name == "image" else "zstd" for name in SCHEMA.names}
+_COMPRESSION: Final = {name: "none" if name == "image" else "zstd" for name in (*SCHEMA.names, *_LISTS)}
 
 
 def encode(rows: Sequence[Captured], window: Window) -> bytes:
     """A whole file, in memory."""
     file = io.BytesIO()
-    writer = pq.ParquetWriter(file, SCHEMA, compression=_COMPRESSION, use_dictionary=_words())
+    has_labels = any(row.labels is not None or row.shadow_labels is not None for row in rows)
+    schema = pa.schema([*SCHEMA, *LABELS]) if has_labels else SCHEMA
+    writer = pq.ParquetWriter(file, schema, compression=_COMPRESSION, use_dictionary=_words())
     with writer:
         for group in _groups(rows):
-            writer.write_table(_table(group))
+            writer.write_table(_table(group, schema))
         writer.add_key_value_metadata({FOOTER_KEY: _footer(window)})
     return file.getvalue()
 
@@ -67,7 +72,7 @@ def decode(path: Path, where: str) -> Iterator[Captured]:
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
-                yield from _rows(file.read_row_group(group, columns=list(_NAMES)))
+                yield from _rows(file.read_row_group(group, columns=[*_NAMES]))
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise DataInvalid(f"{where}: not a capture's file: {error}") from error
 
@@ -100,9 +105,9 @@ def _groups(rows: Iterable[Captured]) -> Iterator[list[Captured]]:
         yield group
 
 
-def _table(rows: Sequence[Captured]) -> pa.Table:
-    columns = [pa.array([getattr(row, each.name) for row in rows], each.type) for each in SCHEMA]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+def _table(rows: Sequence[Captured], schema: pa.Schema) -> pa.Table:
+    columns = [pa.array([getattr(row, each.name) for row in rows], each.type) for each in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _footer(window: Window) -> bytes:
@@ -114,5 +119,5 @@ def _rows(table: pa.Table) -> Iterator[Captured]:
     """One after the other: as objects of Python the whole group would be there a second time."""
     for number in range(table.num_rows):
         (row,) = table.slice(number, 1).to_pylist()
-        lists = {name: tuple(row[name]) for name in ("top_labels", "top_probabilities")}
+        lists = {name: tuple(row[name]) for name in _LISTS if row.get(name) is not None}
         yield Captured(**row | lists)

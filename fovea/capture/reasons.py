@@ -54,6 +54,11 @@ class Rules:
         return 2 * confidence - 1 < self.margin and margin_of(probabilities) < self.margin
 
 
+def margin_of_labels(probabilities: npt.NDArray[np.float32], thresholds: npt.NDArray[np.float32]) -> float:
+    """Of a multi-label answer: how near to its threshold a label is that is nearest to it; both [labels]."""
+    return float(np.abs(probabilities - thresholds).min())
+
+
 def margin_of(probabilities: npt.NDArray[np.float32]) -> float:
     """The largest less the second; of a single class the whole."""
     if len(probabilities) == 1:

@@ -39,6 +39,11 @@ class Captured:
     """What another version said of the image, where one answered it too."""
     shadow_probability: float | None = None
     shadow_version: int | None = None
+    labels: tuple[str, ...] | None = None
+    """Of a multi-label model: those that were selected, the most probable first; `label` is the most probable
+    one of all then, and `margin` how near to its threshold the label is that is nearest to it."""
+    shadow_labels: tuple[str, ...] | None = None
+    """The same of what another version said, if that is multi-label."""
 
 
 TOP = 5

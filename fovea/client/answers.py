@@ -10,6 +10,8 @@ from fovea.errors import ExitCode, FoveaError
 from fovea.proxies import way_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fovea.v1 import classify_pb2
 
 
@@ -54,7 +56,7 @@ class LabelSet:
 class Classification:
     """The answer for one image. `predictions` are best first and may be empty under a min_probability.
 
-    The last four are None unless they were wanted.
+    `unknown`, `distance`, `label_set` and `embedding` are None unless they were wanted.
     """
 
     predictions: tuple[Prediction, ...]
@@ -69,10 +71,15 @@ class Classification:
     label_set: LabelSet | None = None
     embedding: tuple[float, ...] | None = None
     """What the model's last layers read of the image, of length 1."""
+    selected: tuple[Prediction, ...] | None = None
+    """Of a multi-label model, each label that the image has, the most probable first, whatever top_k and
+    min_probability leave of `predictions`; `()` where it has none of them. None of a model whose labels
+    exclude each other."""
 
     @property
     def label(self) -> str:
-        """The best label. Raises IndexError when no prediction reached min_probability."""
+        """The best label, of a multi-label model the most probable one, selected or not. Raises IndexError
+        when no prediction reached min_probability."""
         return self.predictions[0].label
 
     @property
@@ -114,7 +121,7 @@ def classification(response: "classify_pb2.ClassifyResponse") -> Classification:
     """What came over the wire, as the client's own."""
     model, timing = response.model, response.timing
     return Classification(
-        predictions=tuple(Prediction(p.label, p.index, p.probability) for p in response.predictions),
+        predictions=_predictions(response.predictions),
         abstained=response.abstained,
         model=ModelVersion(model.name, model.version, model.digest),
         timing=Timing(timing.decode_us, timing.queue_us, timing.batch_size, timing.compute_us),
@@ -123,9 +130,15 @@ def classification(response: "classify_pb2.ClassifyResponse") -> Classification:
     )
 
 
+def _predictions(predictions: "Iterable[classify_pb2.Prediction]") -> tuple[Prediction, ...]:
+    return tuple(Prediction(each.label, each.index, each.probability) for each in predictions)
+
+
 def _details(response: "classify_pb2.ClassifyResponse") -> dict[str, Any]:
-    """What was wanted beside; of most answers nothing."""
+    """What was wanted beside, and what is of a multi-label model; of most answers nothing."""
     details: dict[str, Any] = {}
+    if response.HasField("selected"):
+        details["selected"] = _predictions(response.selected.labels)
     if response.HasField("distance"):
         details |= {"unknown": response.unknown, "distance": response.distance}
     if response.HasField("label_set"):

@@ -10,7 +10,7 @@ from typing import Any, Final
 # gRPC's core would write lines of its own beside the one that an error ends with.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from fovea.client import CallFailed, Classification, Client
+from fovea.client import CallFailed, Classification, Client, Prediction
 from fovea.client.options import PROGRAM, ClientOptions, load
 from fovea.errors import DataInvalid, ExitCode, FoveaError, SettingsInvalid, Unavailable
 from fovea.printable import terminal_width
@@ -112,15 +112,24 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _cells(outcome: Classification) -> tuple[str, str, str]:
-    best, *others = outcome.predictions
-    rest = [", ".join(f"{p.label} {p.probability:.3f}" for p in others)]
+    """Label, probability and others; of a multi-label model each label that is selected, and the others."""
+    if outcome.selected is None:
+        (best, *others), doubt = outcome.predictions, " (unsure)" if outcome.abstained else ""
+        return best.label, f"{best.probability:.3f}{doubt}", _rest(outcome, others)
+    selected = {each.index for each in outcome.selected}
+    others = [each for each in outcome.predictions if each.index not in selected]
+    labels = ", ".join(each.label for each in outcome.selected) or "none"
+    return labels, ", ".join(f"{each.probability:.3f}" for each in outcome.selected), _rest(outcome, others)
+
+
+def _rest(outcome: Classification, others: Iterable[Prediction]) -> str:
+    rest = [", ".join(f"{each.label} {each.probability:.3f}" for each in others)]
     if outcome.label_set is not None:
         labels = ", ".join(outcome.label_set.labels) or "none"
         rest.append(f"{100 * outcome.label_set.coverage:.4g}% set: {labels}")
     if outcome.distance is not None:
         rest.append(f"distance {outcome.distance:.3g}{' (unknown)' if outcome.unknown else ''}")
-    unsure = " (unsure)" if outcome.abstained else ""
-    return best.label, f"{best.probability:.3f}{unsure}", "; ".join(filter(None, rest))
+    return "; ".join(filter(None, rest))
 
 
 def _error_fields(error: FoveaError) -> dict[str, Any]:

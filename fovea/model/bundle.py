@@ -1,7 +1,8 @@
 """The model bundle: one folder that holds a released model and everything needed to use it rightly.
 
 model.onnx     pixels uint8 [batch, S, S, 3] -> logits, probabilities float32 [batch, classes], and, not in
-               older bundles, embedding float32 [batch, D]
+               older bundles, embedding float32 [batch, D]; where the task is multi, probabilities are each
+               label's own
 model.fp16.onnx, model.int8.onnx, model.int8-full.onnx   where released: the same inputs and outputs, at
                another precision
 golden.npz     `crops` uint8 [n, S, S, 3] and the `probabilities` float32 [n, classes] expected of them
@@ -13,131 +14,52 @@ bundle.json    the contract: a `BundleContract`; written last. A folder without 
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import ValidationError
 
 from fovea.errors import BundleInvalid, ObjectMissing
-from fovea.frozen import Frozen
-from fovea.images.spec import PreprocessSpec
+from fovea.model.contract import (
+    EMBEDDING,
+    METADATA_KEY,
+    BundleContract,
+    OtherPrecision,
+    Precision,
+    TensorSpec,
+    Variant,
+    canonical_json,
+)
 from fovea.model.golden import GOLDEN_FILE, GOLDEN_FOLDER, Golden, read_golden_arrays
-from fovea.model.measured import Metrics, Opinion
 from fovea.stores.storage import LocalFolder
 from fovea.truth.known_classes import REFERENCE_FILE, Distances, KnownClasses, read_known_classes
-from fovea.truth.novelty import UnlessOfAnotherKind
-from fovea.truth.sets import PredictionSets
+
+__all__ = [
+    "CONTRACT_FILE",
+    "EMBEDDING",
+    "METADATA_KEY",
+    "MODEL_FILE",
+    "REPORT_FILE",
+    "BundleContract",
+    "ModelBundle",
+    "OtherPrecision",
+    "Precision",
+    "TensorSpec",
+    "Variant",
+    "canonical_json",
+    "contract_json",
+    "file_digest",
+    "parse_contract",
+    "read_contract",
+    "seal",
+]
 
 CONTRACT_FILE: Final = "bundle.json"
 MODEL_FILE: Final = "model.onnx"
 REPORT_FILE: Final = "report.html"
-OtherPrecision = Literal["fp16", "int8", "int8-full"]
-"""int8 has weights of seven bits, whose sums every processor computes exactly; int8-full has eight."""
-Precision = Literal["fp32", OtherPrecision]
-
-EMBEDDING: Final = "embedding"
-METADATA_KEY: Final = "fovea"
-"""Where the ONNX file's own metadata_props carry `BundleContract.embedded()`."""
-
-
-class TensorSpec(Frozen):
-    """One input or output of the ONNX graph; a dimension that varies is named."""
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-class Variant(Frozen):
-    """The model at another precision than fp32; its digest stands in `BundleContract.files`."""
-
-    file: str = Field(description="path in the bundle")
-    metrics: Metrics
-    golden: tuple[tuple[float, ...], ...] = Field(
-        description="its own probabilities [n, classes] of the golden images"
-    )
-    prediction_sets: PredictionSets | None = Field(None, description="by its own probabilities")
-    golden_distances: tuple[float, ...] | None = Field(
-        None, description="of the golden images, by its own embeddings; not in older bundles"
-    )
-
-
-class BundleContract(Frozen):
-    """The content of bundle.json."""
-
-    format: Literal[1] = 1
-    name: str
-    version: int = Field(ge=0, description="0 while it is not published")
-    created: datetime
-    files: dict[str, str] = Field(description="path in the bundle -> sha256, hexadecimal")
-    labels: tuple[str, ...] = Field(min_length=2, description="in the order of the model's outputs")
-    preprocess: PreprocessSpec
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    metrics: Metrics
-    measured_on: Literal["heldout", "test"] = Field(
-        "heldout",
-        description="the part of the data that all metrics are of: on test nothing was chosen, on heldout "
-        "the epochs, the temperature, the abstain threshold and the precisions were",
-    )
-    variants: dict[OtherPrecision, Variant] = Field(
-        default={}, description="the other precisions that were released"
-    )
-    temperature: float = Field(gt=0)
-    abstain_threshold: float = Field(ge=0, le=1)
-    verdict: Opinion | None = Field(None, description="whether to ship; not in older bundles")
-    training: dict[str, JsonValue] = Field(
-        description="architecture, weights, data digest, decisions, versions"
-    )
-    image_path: dict[str, str] = Field(
-        default={},
-        description="revision and decoders that the golden crops were made by; of old bundles, none",
-    )
-    out_of_distribution: UnlessOfAnotherKind = Field(
-        None, description="when an image is unlike all of the training's; not in older bundles"
-    )
-    prediction_sets: PredictionSets | None = Field(
-        None,
-        description="how an image's set of labels is made; none where too few images were held out, and in "
-        "older bundles",
-    )
-
-    @model_validator(mode="after")
-    def _labels_are_unique(self) -> "BundleContract":
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError("a label stands twice in labels")
-        return self
-
-    @property
-    def output_values(self) -> dict[str, int]:
-        """How many values of an image each output has."""
-        return {output.name: int(output.shape[1]) for output in self.outputs}
-
-    @property
-    def gives_embeddings(self) -> bool:
-        """Older models give none."""
-        return EMBEDDING in self.output_values
-
-    def metrics_of(self, precision: Precision) -> Metrics:
-        """As it was measured at the release; raises KeyError for a precision that there is not."""
-        return self.metrics if precision == "fp32" else self.variants[precision].metrics
-
-    def sets_of(self, precision: Precision) -> PredictionSets | None:
-        """Each precision has its own; raises KeyError for one that there is not."""
-        return self.prediction_sets if precision == "fp32" else self.variants[precision].prediction_sets
-
-    def embedded(self) -> str:
-        """What the ONNX file repeats of the contract, as canonical JSON; loading compares the two."""
-        fields = {
-            *("format", "labels", "preprocess", "inputs", "outputs"),
-            *("temperature", "abstain_threshold"),
-        }
-        return canonical_json(self.model_dump(mode="json", include=fields))
 
 
 @dataclass(frozen=True)
@@ -291,8 +213,3 @@ def file_digest(path: Path) -> str:
     """sha256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def canonical_json(value: object) -> str:
-    """JSON that is the same for equal values: keys sorted, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

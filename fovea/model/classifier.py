@@ -91,7 +91,8 @@ class Classifier:
         return self.bundle.contract.labels
 
     def classify(self, pixels: Pixels, *, give_back: bool = False) -> Probabilities:
-        """pixels uint8 [n, S, S, 3] RGB, n >= 1 -> probabilities float32 [n, classes]; each row sums to 1.
+        """pixels uint8 [n, S, S, 3] RGB, n >= 1 -> probabilities float32 [n, classes]; each row sums to 1,
+        but those of a multi-label model, each of which is its label's own.
 
         On a CPU, onnxruntime keeps the memory of a run for the next; with `give_back` that of all so far is
         given back after this one. Raises ValueError for another shape or dtype.

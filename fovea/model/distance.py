@@ -3,21 +3,30 @@
 import math
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fovea.model.measured import Metrics
+from fovea.model.measured import LabelMetrics, Metrics
 
 Counts = npt.NDArray[np.int64]
 """Predictions of each class, or of whatever else is counted: int64 [classes]."""
+Shares = npt.NDArray[np.float64]
 
 DRIFT_FACTOR: Final = 1.5
 """How many times as frequent or as rare a class is that drifts."""
 
 _Z99: Final = 2.326
 """The normal distribution's 99th percentile."""
+
+
+class Selections(NamedTuple):
+    """How often a multi-label model selected each label, of so many images."""
+
+    counts: Counts
+    """[labels]"""
+    images: int
 
 
 def psi(seen: Counts, reference: Counts) -> float:
@@ -45,6 +54,24 @@ def psi_by_chance(seen_images: int, reference_images: int, classes: int, z: floa
     return chi_squared * (1 / seen_images + 1 / reference_images)
 
 
+def label_psi(seen: Selections, reference: Selections) -> tuple[float, int]:
+    """The largest PSI of a label's rate, and its index: of each, the images that have it and those that have
+    it not. There must be a label."""
+    each = [
+        psi(np.array([has, seen.images - has]), np.array([had, reference.images - had]))
+        for has, had in zip(seen.counts.tolist(), reference.counts.tolist(), strict=True)
+    ]
+    worst = int(np.argmax(each))
+    return each[worst], worst
+
+
+def label_psi_by_chance(seen: Selections, reference: Selections, level: float = 0.01) -> float:
+    """What `label_psi` exceeds once in a hundred times, or at another `level`, where nothing has changed,
+    whichever label it is: the level is divided by their number (Bonferroni)."""
+    z = NormalDist().inv_cdf(1 - level / len(seen.counts))
+    return psi_by_chance(seen.images, reference.images, 2, z)
+
+
 def drifting_classes(seen: Counts, reference: Counts) -> list[int]:
     """The classes whose share is another: by a factor of DRIFT_FACTOR at least, and by more than by chance.
 
@@ -53,10 +80,14 @@ def drifting_classes(seen: Counts, reference: Counts) -> list[int]:
     """
     images, reference_images = int(seen.sum()), int(reference.sum())
     p, q, pooled = _shares(seen), _shares(reference), _shares(seen + reference)
-    deviation = np.sqrt(pooled * (1 - pooled) * (1 / images + 1 / reference_images))
-    by_chance = NormalDist().inv_cdf(1 - 0.01 / (2 * len(seen)))
-    is_far = np.abs(np.log(p / q)) >= math.log(DRIFT_FACTOR)
-    return np.flatnonzero(is_far & (np.abs(p - q) > by_chance * deviation)).tolist()
+    return _drifting(p, q, pooled, 1 / images + 1 / reference_images)
+
+
+def drifting_selections(seen: Selections, reference: Selections) -> list[int]:
+    """As `drifting_classes`, the labels that are selected more or less often, each by itself."""
+    both = Selections(seen.counts + reference.counts, seen.images + reference.images)
+    p, q, pooled = _rates(seen), _rates(reference), _rates(both)
+    return _drifting(p, q, pooled, 1 / seen.images + 1 / reference.images)
 
 
 def predicted_on_held_out(labels: Sequence[str], metrics: Metrics) -> Counts:
@@ -78,6 +109,14 @@ def predicted_on_held_out(labels: Sequence[str], metrics: Metrics) -> Counts:
     return counts
 
 
+def selected_on_held_out(labels: Sequence[str], metrics: LabelMetrics | None, images: int) -> Selections:
+    """How often each label was selected at the release gate, of so many images; of none where that was not
+    measured."""
+    scores = [metrics.per_label.get(label) if metrics else None for label in labels]
+    counts = np.array([score.selected if score else 0 for score in scores], np.int64)
+    return Selections(counts, images if metrics else 0)
+
+
 def tenths(confidences: Sequence[int]) -> Counts:
     """How many images have a best probability in each tenth from 0 to 1, of finer bins of equal width."""
     return np.asarray(np.array(confidences, np.int64).reshape(10, -1).sum(1))
@@ -88,6 +127,18 @@ def abstentions(abstained: int, images: int) -> Counts:
     return np.array([abstained, images - abstained], np.int64)
 
 
-def _shares(counts: Counts) -> npt.NDArray[np.float64]:
+def _drifting(p: Shares, q: Shares, pooled: Shares, sizes: float) -> list[int]:
+    """`sizes` are 1/n + 1/m of the two samples."""
+    deviation = np.sqrt(pooled * (1 - pooled) * sizes)
+    by_chance = NormalDist().inv_cdf(1 - 0.01 / (2 * len(p)))
+    is_far = np.abs(np.log(p / q)) >= math.log(DRIFT_FACTOR)
+    return np.flatnonzero(is_far & (np.abs(p - q) > by_chance * deviation)).tolist()
+
+
+def _rates(selections: Selections) -> Shares:
+    return np.asarray((selections.counts + 0.5) / (selections.images + 1))
+
+
+def _shares(counts: Counts) -> Shares:
     smoothed = counts.astype(np.float64) + 0.5
     return np.asarray(smoothed / smoothed.sum())

@@ -19,7 +19,12 @@ class ClassMetrics(Frozen):
 
 
 class Metrics(Frozen):
-    """Measured at the release gate, on the ONNX model, through `fovea.images`."""
+    """Measured at the release gate, on the ONNX model, through `fovea.images`.
+
+    Of a multi-label model accuracy is the share of images of which exactly their labels were selected, loss
+    the mean binary cross-entropy and ece of all decisions, an image and a label each; the counts by
+    confidence are none.
+    """
 
     images: int
     accuracy: float
@@ -60,6 +65,41 @@ class Metrics(Frozen):
         """The most frequent class, and the accuracy of a model that always names it."""
         label, row = max(self.per_class.items(), key=lambda entry: entry[1].images)
         return label, row.images / self.images if self.images else 0.0
+
+
+class LabelScore(Frozen):
+    """How one label of a multi-label model did at its threshold."""
+
+    images: int = Field(ge=0, description="that have the label")
+    selected: int = Field(ge=0, description="for which it was selected")
+    right: int = Field(ge=0, description="for which it was selected, and which have it")
+    average_precision: float | None = Field(
+        None, description="over all thresholds; none where no image has the label"
+    )
+    precision: float = Field(description="right of those selected; 0 where none was")
+    precision_interval: tuple[float, float] | None = Field(
+        None, description="95 % (Wilson); none where none was selected"
+    )
+    recall: float = Field(description="right of those that have it; 0 where none has")
+    recall_interval: tuple[float, float] | None = Field(
+        None, description="95 % (Wilson); none where no image has the label"
+    )
+    threshold: float = Field(gt=0, le=1)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0 where nothing is right."""
+        both = self.images + self.selected
+        return 2 * self.right / both if both else 0.0
+
+
+class LabelMetrics(Frozen):
+    """What `Metrics` says too little of where an image may have several labels."""
+
+    map: float = Field(description="mean average precision, of the labels that some image has")
+    micro_f1: float = Field(description="of all decisions, an image and a label each")
+    macro_f1: float = Field(description="mean of the labels' that some image has")
+    per_label: dict[str, LabelScore]
 
 
 Word = Literal["Fit to ship", "Fit to ship, with care", "Not fit to ship"]

@@ -16,43 +16,51 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ovea/v1/classify.proto\x12\x08\x66ovea.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xef\x01\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rwant_distance\x18\x08 \x01(\x08\x12\x16\n\x0ewant_label_set\x18\t \x01(\x08\x12\x16\n\x0ewant_embedding\x18\n \x01(\x08\"\xc0\x02\n\x10\x43lassifyResponse\x12)\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x14.fovea.v1.Prediction\x12\x11\n\tabstained\x18\x02 \x01(\x08\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12 \n\x06timing\x18\x04 \x01(\x0b\x32\x10.fovea.v1.Timing\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x14\n\x07unknown\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x08\x64istance\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12*\n\tlabel_set\x18\x08 \x01(\x0b\x32\x12.fovea.v1.LabelSetH\x02\x88\x01\x01\x12\x11\n\tembedding\x18\t \x03(\x02\x42\n\n\x08_unknownB\x0b\n\t_distanceB\x0c\n\n_label_set\",\n\x08LabelSet\x12\x0e\n\x06labels\x18\x01 \x03(\t\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\"?\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"U\n\x06Timing\x12\x11\n\tdecode_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x12\n\ncompute_us\x18\x04 \x01(\x04\"\xf5\x01\n\x14\x43lassifyBatchRequest\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rwant_distance\x18\x08 \x01(\x08\x12\x16\n\x0ewant_label_set\x18\t \x01(\x08\x12\x16\n\x0ewant_embedding\x18\n \x01(\x08\"}\n\x15\x43lassifyBatchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.fovea.v1.ClassifyResult\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"p\n\x0e\x43lassifyResult\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x8c\x01\n\x16\x43lassifyStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"7\n\x0fGetModelRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\x04\x12\r\n\x05model\x18\x02 \x01(\t\"\xb3\x03\n\x10GetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12(\n\npreprocess\x18\x03 \x01(\x0b\x32\x14.fovea.v1.Preprocess\x12\"\n\x07metrics\x18\x04 \x01(\x0b\x32\x11.fovea.v1.Metrics\x12\x19\n\x11\x61\x62stain_threshold\x18\x05 \x01(\x02\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0floaded_versions\x18\x07 \x03(\x04\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x11\n\tprecision\x18\t \x01(\t\x12\x0e\n\x06models\x18\n \x03(\t\x12\x16\n\x0e\x65mbedding_size\x18\x0b \x01(\r\x12\x1e\n\x11unknown_threshold\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12label_set_coverage\x18\r \x01(\x01H\x01\x88\x01\x01\x42\x14\n\x12_unknown_thresholdB\x15\n\x13_label_set_coverage\"r\n\nPreprocess\x12\x0c\n\x04size\x18\x01 \x01(\r\x12\x0e\n\x06resize\x18\x02 \x01(\r\x12\x15\n\rinterpolation\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0b\n\x03\x66it\x18\x05 \x01(\t\x12\x12\n\npad_colour\x18\x06 \x03(\r\"F\n\x07Metrics\x12\x10\n\x08\x61\x63\x63uracy\x18\x01 \x01(\x01\x12\x0c\n\x04loss\x18\x02 \x01(\x01\x12\x0b\n\x03\x65\x63\x65\x18\x03 \x01(\x01\x12\x0e\n\x06images\x18\x04 \x01(\x04*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xb7\x02\n\nClassifier\x12\x41\n\x08\x43lassify\x12\x19.fovea.v1.ClassifyRequest\x1a\x1a.fovea.v1.ClassifyResponse\x12P\n\rClassifyBatch\x12\x1e.fovea.v1.ClassifyBatchRequest\x1a\x1f.fovea.v1.ClassifyBatchResponse\x12Q\n\x0e\x43lassifyStream\x12\x19.fovea.v1.ClassifyRequest\x1a .fovea.v1.ClassifyStreamResponse(\x01\x30\x01\x12\x41\n\x08GetModel\x12\x19.fovea.v1.GetModelRequest\x1a\x1a.fovea.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ovea/v1/classify.proto\x12\x08\x66ovea.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xef\x01\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rwant_distance\x18\x08 \x01(\x08\x12\x16\n\x0ewant_label_set\x18\t \x01(\x08\x12\x16\n\x0ewant_embedding\x18\n \x01(\x08\"\xf8\x02\n\x10\x43lassifyResponse\x12)\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x14.fovea.v1.Prediction\x12\x11\n\tabstained\x18\x02 \x01(\x08\x12%\n\x05model\x18\x03 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12 \n\x06timing\x18\x04 \x01(\x0b\x32\x10.fovea.v1.Timing\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x14\n\x07unknown\x18\x06 \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x08\x64istance\x18\x07 \x01(\x02H\x01\x88\x01\x01\x12*\n\tlabel_set\x18\x08 \x01(\x0b\x32\x12.fovea.v1.LabelSetH\x02\x88\x01\x01\x12\x11\n\tembedding\x18\t \x03(\x02\x12)\n\x08selected\x18\n \x01(\x0b\x32\x12.fovea.v1.SelectedH\x03\x88\x01\x01\x42\n\n\x08_unknownB\x0b\n\t_distanceB\x0c\n\n_label_setB\x0b\n\t_selected\"0\n\x08Selected\x12$\n\x06labels\x18\x01 \x03(\x0b\x32\x14.fovea.v1.Prediction\",\n\x08LabelSet\x12\x0e\n\x06labels\x18\x01 \x03(\t\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\"?\n\nPrediction\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"U\n\x06Timing\x12\x11\n\tdecode_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12\x12\n\ncompute_us\x18\x04 \x01(\x04\"\xf5\x01\n\x14\x43lassifyBatchRequest\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\r\n\x05top_k\x18\x02 \x01(\r\x12\x17\n\x0fmin_probability\x18\x03 \x01(\x02\x12\x15\n\rmodel_version\x18\x04 \x01(\x04\x12$\n\x08priority\x18\x05 \x01(\x0e\x32\x12.fovea.v1.Priority\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x15\n\rwant_distance\x18\x08 \x01(\x08\x12\x16\n\x0ewant_label_set\x18\t \x01(\x08\x12\x16\n\x0ewant_embedding\x18\n \x01(\x08\"}\n\x15\x43lassifyBatchResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.fovea.v1.ClassifyResult\x12%\n\x05model\x18\x02 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"p\n\x0e\x43lassifyResult\x12.\n\x08response\x18\x01 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x8c\x01\n\x16\x43lassifyStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.fovea.v1.ClassifyResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"7\n\x0fGetModelRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\x04\x12\r\n\x05model\x18\x02 \x01(\t\"\xa9\x04\n\x10GetModelResponse\x12%\n\x05model\x18\x01 \x01(\x0b\x32\x16.fovea.v1.ModelVersion\x12\x0e\n\x06labels\x18\x02 \x03(\t\x12(\n\npreprocess\x18\x03 \x01(\x0b\x32\x14.fovea.v1.Preprocess\x12\"\n\x07metrics\x18\x04 \x01(\x0b\x32\x11.fovea.v1.Metrics\x12\x19\n\x11\x61\x62stain_threshold\x18\x05 \x01(\x02\x12+\n\x07\x63reated\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0floaded_versions\x18\x07 \x03(\x04\x12\x10\n\x08provider\x18\x08 \x01(\t\x12\x11\n\tprecision\x18\t \x01(\t\x12\x0e\n\x06models\x18\n \x03(\t\x12\x16\n\x0e\x65mbedding_size\x18\x0b \x01(\r\x12\x1e\n\x11unknown_threshold\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12label_set_coverage\x18\r \x01(\x01H\x01\x88\x01\x01\x12\x11\n\x04task\x18\x0e \x01(\tH\x02\x88\x01\x01\x12\x12\n\nthresholds\x18\x0f \x03(\x02\x12\x32\n\rlabel_metrics\x18\x10 \x01(\x0b\x32\x16.fovea.v1.LabelMetricsH\x03\x88\x01\x01\x42\x14\n\x12_unknown_thresholdB\x15\n\x13_label_set_coverageB\x07\n\x05_taskB\x10\n\x0e_label_metrics\"r\n\nPreprocess\x12\x0c\n\x04size\x18\x01 \x01(\r\x12\x0e\n\x06resize\x18\x02 \x01(\r\x12\x15\n\rinterpolation\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0b\n\x03\x66it\x18\x05 \x01(\t\x12\x12\n\npad_colour\x18\x06 \x03(\r\"F\n\x07Metrics\x12\x10\n\x08\x61\x63\x63uracy\x18\x01 \x01(\x01\x12\x0c\n\x04loss\x18\x02 \x01(\x01\x12\x0b\n\x03\x65\x63\x65\x18\x03 \x01(\x01\x12\x0e\n\x06images\x18\x04 \x01(\x04\"e\n\x0cLabelMetrics\x12\x0b\n\x03map\x18\x01 \x01(\x01\x12\x10\n\x08micro_f1\x18\x02 \x01(\x01\x12\x10\n\x08macro_f1\x18\x03 \x01(\x01\x12$\n\x06labels\x18\x04 \x03(\x0b\x32\x14.fovea.v1.LabelScore\"\xfd\x01\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x0e\n\x06images\x18\x03 \x01(\x04\x12\x10\n\x08selected\x18\x04 \x01(\x04\x12\r\n\x05right\x18\x05 \x01(\x04\x12\x1e\n\x11\x61verage_precision\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\'\n\tprecision\x18\x07 \x01(\x0b\x32\x0f.fovea.v1.ShareH\x01\x88\x01\x01\x12$\n\x06recall\x18\x08 \x01(\x0b\x32\x0f.fovea.v1.ShareH\x02\x88\x01\x01\x42\x14\n\x12_average_precisionB\x0c\n\n_precisionB\t\n\x07_recall\"1\n\x05Share\x12\r\n\x05share\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\xb7\x02\n\nClassifier\x12\x41\n\x08\x43lassify\x12\x19.fovea.v1.ClassifyRequest\x1a\x1a.fovea.v1.ClassifyResponse\x12P\n\rClassifyBatch\x12\x1e.fovea.v1.ClassifyBatchRequest\x1a\x1f.fovea.v1.ClassifyBatchResponse\x12Q\n\x0e\x43lassifyStream\x12\x19.fovea.v1.ClassifyRequest\x1a .fovea.v1.ClassifyStreamResponse(\x01\x30\x01\x12\x41\n\x08GetModel\x12\x19.fovea.v1.GetModelRequest\x1a\x1a.fovea.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fovea.v1.classify_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=2236
-  _globals['_PRIORITY']._serialized_end=2317
+  _globals['_PRIORITY']._serialized_start=2870
+  _globals['_PRIORITY']._serialized_end=2951
   _globals['_CLASSIFYREQUEST']._serialized_start=96
   _globals['_CLASSIFYREQUEST']._serialized_end=335
   _globals['_CLASSIFYRESPONSE']._serialized_start=338
-  _globals['_CLASSIFYRESPONSE']._serialized_end=658
-  _globals['_LABELSET']._serialized_start=660
-  _globals['_LABELSET']._serialized_end=704
-  _globals['_PREDICTION']._serialized_start=706
-  _globals['_PREDICTION']._serialized_end=769
-  _globals['_MODELVERSION']._serialized_start=771
-  _globals['_MODELVERSION']._serialized_end=832
-  _globals['_TIMING']._serialized_start=834
-  _globals['_TIMING']._serialized_end=919
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=922
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=1167
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=1169
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=1294
-  _globals['_CLASSIFYRESULT']._serialized_start=1296
-  _globals['_CLASSIFYRESULT']._serialized_end=1408
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=1411
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=1551
-  _globals['_GETMODELREQUEST']._serialized_start=1553
-  _globals['_GETMODELREQUEST']._serialized_end=1608
-  _globals['_GETMODELRESPONSE']._serialized_start=1611
-  _globals['_GETMODELRESPONSE']._serialized_end=2046
-  _globals['_PREPROCESS']._serialized_start=2048
-  _globals['_PREPROCESS']._serialized_end=2162
-  _globals['_METRICS']._serialized_start=2164
-  _globals['_METRICS']._serialized_end=2234
-  _globals['_CLASSIFIER']._serialized_start=2320
-  _globals['_CLASSIFIER']._serialized_end=2631
+  _globals['_CLASSIFYRESPONSE']._serialized_end=714
+  _globals['_SELECTED']._serialized_start=716
+  _globals['_SELECTED']._serialized_end=764
+  _globals['_LABELSET']._serialized_start=766
+  _globals['_LABELSET']._serialized_end=810
+  _globals['_PREDICTION']._serialized_start=812
+  _globals['_PREDICTION']._serialized_end=875
+  _globals['_MODELVERSION']._serialized_start=877
+  _globals['_MODELVERSION']._serialized_end=938
+  _globals['_TIMING']._serialized_start=940
+  _globals['_TIMING']._serialized_end=1025
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=1028
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=1273
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=1275
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=1400
+  _globals['_CLASSIFYRESULT']._serialized_start=1402
+  _globals['_CLASSIFYRESULT']._serialized_end=1514
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=1517
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=1657
+  _globals['_GETMODELREQUEST']._serialized_start=1659
+  _globals['_GETMODELREQUEST']._serialized_end=1714
+  _globals['_GETMODELRESPONSE']._serialized_start=1717
+  _globals['_GETMODELRESPONSE']._serialized_end=2270
+  _globals['_PREPROCESS']._serialized_start=2272
+  _globals['_PREPROCESS']._serialized_end=2386
+  _globals['_METRICS']._serialized_start=2388
+  _globals['_METRICS']._serialized_end=2458
+  _globals['_LABELMETRICS']._serialized_start=2460
+  _globals['_LABELMETRICS']._serialized_end=2561
+  _globals['_LABELSCORE']._serialized_start=2564
+  _globals['_LABELSCORE']._serialized_end=2817
+  _globals['_SHARE']._serialized_start=2819
+  _globals['_SHARE']._serialized_end=2868
+  _globals['_CLASSIFIER']._serialized_start=2954
+  _globals['_CLASSIFIER']._serialized_end=3265
 # @@protoc_insertion_point(module_scope)

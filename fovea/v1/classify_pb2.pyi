@@ -113,8 +113,11 @@ class ClassifyResponse(_message.Message):
     DISTANCE_FIELD_NUMBER: _builtins.int
     LABEL_SET_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    SELECTED_FIELD_NUMBER: _builtins.int
     abstained: _builtins.bool
-    """True when the highest probability is below the model's abstain threshold: better not to decide."""
+    """True when the highest probability is below the model's abstain threshold: better not to decide. Never of
+    a multi-label model: that no label is selected is an answer.
+    """
     request_id: _builtins.str
     unknown: _builtins.bool
     """With want_distance. True when the distance is above the model's threshold: the image is unlike all of
@@ -140,6 +143,10 @@ class ClassifyResponse(_message.Message):
     def embedding(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """With want_embedding: of length 1, as many values as GetModelResponse.embedding_size says."""
 
+    @_builtins.property
+    def selected(self) -> Global___Selected:
+        """Of a multi-label model, whose every answer has it, alone: the labels that the image has."""
+
     def __init__(
         self,
         *,
@@ -152,15 +159,18 @@ class ClassifyResponse(_message.Message):
         distance: _builtins.float | None = ...,
         label_set: Global___LabelSet | None = ...,
         embedding: _abc.Iterable[_builtins.float] | None = ...,
+        selected: Global___Selected | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_label_set", b"_label_set", "_unknown", b"_unknown", "distance", b"distance", "label_set", b"label_set", "model", b"model", "timing", b"timing", "unknown", b"unknown"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_label_set", b"_label_set", "_selected", b"_selected", "_unknown", b"_unknown", "distance", b"distance", "label_set", b"label_set", "model", b"model", "selected", b"selected", "timing", b"timing", "unknown", b"unknown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_label_set", b"_label_set", "_unknown", b"_unknown", "abstained", b"abstained", "distance", b"distance", "embedding", b"embedding", "label_set", b"label_set", "model", b"model", "predictions", b"predictions", "request_id", b"request_id", "timing", b"timing", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_label_set", b"_label_set", "_selected", b"_selected", "_unknown", b"_unknown", "abstained", b"abstained", "distance", b"distance", "embedding", b"embedding", "label_set", b"label_set", "model", b"model", "predictions", b"predictions", "request_id", b"request_id", "selected", b"selected", "timing", b"timing", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
     _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
     _WhichOneofReturnType__label_set: _TypeAlias = _typing.Literal["label_set"]  # noqa: Y015
     _WhichOneofArgType__label_set: _TypeAlias = _typing.Literal["_label_set", b"_label_set"]  # noqa: Y015
+    _WhichOneofReturnType__selected: _TypeAlias = _typing.Literal["selected"]  # noqa: Y015
+    _WhichOneofArgType__selected: _TypeAlias = _typing.Literal["_selected", b"_selected"]  # noqa: Y015
     _WhichOneofReturnType__unknown: _TypeAlias = _typing.Literal["unknown"]  # noqa: Y015
     _WhichOneofArgType__unknown: _TypeAlias = _typing.Literal["_unknown", b"_unknown"]  # noqa: Y015
     @_typing.overload
@@ -168,9 +178,35 @@ class ClassifyResponse(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__label_set) -> _WhichOneofReturnType__label_set | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__selected) -> _WhichOneofReturnType__selected | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown) -> _WhichOneofReturnType__unknown | None: ...
 
 Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
+
+@_typing.final
+class Selected(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Prediction]:
+        """Each label whose probability is its threshold or above, whatever top_k and min_probability leave of
+        `predictions`; highest probability first. None at all is an answer: the image has none of the labels.
+        """
+
+    def __init__(
+        self,
+        *,
+        labels: _abc.Iterable[Global___Prediction] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Selected: _TypeAlias = Selected  # noqa: Y015
 
 @_typing.final
 class LabelSet(_message.Message):
@@ -209,7 +245,7 @@ class Prediction(_message.Message):
     index: _builtins.int
     """The label's index in the model's output."""
     probability: _builtins.float
-    """In [0, 1]; over all labels they sum to 1."""
+    """In [0, 1]; over all labels they sum to 1, but those of a multi-label model, each of which is its label's own."""
     def __init__(
         self,
         *,
@@ -459,8 +495,11 @@ class GetModelResponse(_message.Message):
     EMBEDDING_SIZE_FIELD_NUMBER: _builtins.int
     UNKNOWN_THRESHOLD_FIELD_NUMBER: _builtins.int
     LABEL_SET_COVERAGE_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    LABEL_METRICS_FIELD_NUMBER: _builtins.int
     abstain_threshold: _builtins.float
-    """Probability below which a response is marked as abstained."""
+    """Probability below which a response is marked as abstained; 0 of a multi-label model, which never is."""
     provider: _builtins.str
     """The onnxruntime execution provider in use, for example CPUExecutionProvider."""
     precision: _builtins.str
@@ -471,6 +510,10 @@ class GetModelResponse(_message.Message):
     """The distance above which an image is unknown; absent where the model cannot tell."""
     label_set_coverage: _builtins.float
     """How often a label set was to hold the truth; absent where the model makes none."""
+    task: _builtins.str
+    """"multi" of a multi-label model: an image has any number of the labels, see ClassifyResponse.selected. Absent
+    where the labels exclude each other.
+    """
     @_builtins.property
     def model(self) -> Global___ModelVersion: ...
     @_builtins.property
@@ -491,6 +534,16 @@ class GetModelResponse(_message.Message):
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of all models that the server has."""
 
+    @_builtins.property
+    def thresholds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of a multi-label model, in the order of `labels`: the probability from which on each is selected. Compared
+        as float, as they come here.
+        """
+
+    @_builtins.property
+    def label_metrics(self) -> Global___LabelMetrics:
+        """Of a multi-label model."""
+
     def __init__(
         self,
         *,
@@ -507,17 +560,28 @@ class GetModelResponse(_message.Message):
         embedding_size: _builtins.int = ...,
         unknown_threshold: _builtins.float | None = ...,
         label_set_coverage: _builtins.float | None = ...,
+        task: _builtins.str | None = ...,
+        thresholds: _abc.Iterable[_builtins.float] | None = ...,
+        label_metrics: Global___LabelMetrics | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_label_set_coverage", b"_label_set_coverage", "_unknown_threshold", b"_unknown_threshold", "created", b"created", "label_set_coverage", b"label_set_coverage", "metrics", b"metrics", "model", b"model", "preprocess", b"preprocess", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics", "_label_set_coverage", b"_label_set_coverage", "_task", b"_task", "_unknown_threshold", b"_unknown_threshold", "created", b"created", "label_metrics", b"label_metrics", "label_set_coverage", b"label_set_coverage", "metrics", b"metrics", "model", b"model", "preprocess", b"preprocess", "task", b"task", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label_set_coverage", b"_label_set_coverage", "_unknown_threshold", b"_unknown_threshold", "abstain_threshold", b"abstain_threshold", "created", b"created", "embedding_size", b"embedding_size", "label_set_coverage", b"label_set_coverage", "labels", b"labels", "loaded_versions", b"loaded_versions", "metrics", b"metrics", "model", b"model", "models", b"models", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics", "_label_set_coverage", b"_label_set_coverage", "_task", b"_task", "_unknown_threshold", b"_unknown_threshold", "abstain_threshold", b"abstain_threshold", "created", b"created", "embedding_size", b"embedding_size", "label_metrics", b"label_metrics", "label_set_coverage", b"label_set_coverage", "labels", b"labels", "loaded_versions", b"loaded_versions", "metrics", b"metrics", "model", b"model", "models", b"models", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider", "task", b"task", "thresholds", b"thresholds", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__label_metrics: _TypeAlias = _typing.Literal["label_metrics"]  # noqa: Y015
+    _WhichOneofArgType__label_metrics: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics"]  # noqa: Y015
     _WhichOneofReturnType__label_set_coverage: _TypeAlias = _typing.Literal["label_set_coverage"]  # noqa: Y015
     _WhichOneofArgType__label_set_coverage: _TypeAlias = _typing.Literal["_label_set_coverage", b"_label_set_coverage"]  # noqa: Y015
+    _WhichOneofReturnType__task: _TypeAlias = _typing.Literal["task"]  # noqa: Y015
+    _WhichOneofArgType__task: _TypeAlias = _typing.Literal["_task", b"_task"]  # noqa: Y015
     _WhichOneofReturnType__unknown_threshold: _TypeAlias = _typing.Literal["unknown_threshold"]  # noqa: Y015
     _WhichOneofArgType__unknown_threshold: _TypeAlias = _typing.Literal["_unknown_threshold", b"_unknown_threshold"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label_metrics) -> _WhichOneofReturnType__label_metrics | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__label_set_coverage) -> _WhichOneofReturnType__label_set_coverage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task) -> _WhichOneofReturnType__task | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unknown_threshold) -> _WhichOneofReturnType__unknown_threshold | None: ...
 
@@ -577,9 +641,11 @@ class Metrics(_message.Message):
     ECE_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     accuracy: _builtins.float
+    """Of a multi-label model, the share of images whose selected labels are exactly those that they have."""
     loss: _builtins.float
+    """Mean negative log likelihood; of a multi-label model, mean binary cross-entropy."""
     ece: _builtins.float
-    """Expected calibration error, in [0, 1]."""
+    """Expected calibration error, in [0, 1]; of a multi-label model, of all decisions, an image and a label each."""
     images: _builtins.int
     """How many held-out images."""
     def __init__(
@@ -597,3 +663,125 @@ class Metrics(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Metrics: _TypeAlias = Metrics  # noqa: Y015
+
+@_typing.final
+class LabelMetrics(_message.Message):
+    """What Metrics says too little of where an image may have several labels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    MICRO_F1_FIELD_NUMBER: _builtins.int
+    MACRO_F1_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    map: _builtins.float
+    """Mean average precision, of the labels that some image has."""
+    micro_f1: _builtins.float
+    macro_f1: _builtins.float
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelScore]:
+        """In the order of GetModelResponse.labels."""
+
+    def __init__(
+        self,
+        *,
+        map: _builtins.float = ...,
+        micro_f1: _builtins.float = ...,
+        macro_f1: _builtins.float = ...,
+        labels: _abc.Iterable[Global___LabelScore] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "macro_f1", b"macro_f1", "map", b"map", "micro_f1", b"micro_f1"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelMetrics: _TypeAlias = LabelMetrics  # noqa: Y015
+
+@_typing.final
+class LabelScore(_message.Message):
+    """How one label did at its threshold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    SELECTED_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    AVERAGE_PRECISION_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    threshold: _builtins.float
+    images: _builtins.int
+    """That have the label."""
+    selected: _builtins.int
+    """For which it was selected."""
+    right: _builtins.int
+    """For which it was selected, and which have it."""
+    average_precision: _builtins.float
+    """Over all thresholds; absent where no image has the label."""
+    @_builtins.property
+    def precision(self) -> Global___Share:
+        """Right of those selected, with its 95 % interval (Wilson); absent where none was."""
+
+    @_builtins.property
+    def recall(self) -> Global___Share:
+        """Right of those that have it, with its 95 % interval; absent where none has."""
+
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+        images: _builtins.int = ...,
+        selected: _builtins.int = ...,
+        right: _builtins.int = ...,
+        average_precision: _builtins.float | None = ...,
+        precision: Global___Share | None = ...,
+        recall: Global___Share | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_average_precision", b"_average_precision", "_precision", b"_precision", "_recall", b"_recall", "average_precision", b"average_precision", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_average_precision", b"_average_precision", "_precision", b"_precision", "_recall", b"_recall", "average_precision", b"average_precision", "images", b"images", "label", b"label", "precision", b"precision", "recall", b"recall", "right", b"right", "selected", b"selected", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__average_precision: _TypeAlias = _typing.Literal["average_precision"]  # noqa: Y015
+    _WhichOneofArgType__average_precision: _TypeAlias = _typing.Literal["_average_precision", b"_average_precision"]  # noqa: Y015
+    _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
+    _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
+    _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__average_precision) -> _WhichOneofReturnType__average_precision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
+
+Global___LabelScore: _TypeAlias = LabelScore  # noqa: Y015
+
+@_typing.final
+class Share(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    share: _builtins.float
+    low: _builtins.float
+    high: _builtins.float
+    def __init__(
+        self,
+        *,
+        share: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Share: _TypeAlias = Share  # noqa: Y015

@@ -9,12 +9,13 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from scorer.committing.multi_label import is_multi_label, set_texts, shown, sureness, turns
 from scorer.files.summary import ChangedLabel, Changes, ImageChanges, LabelChanges, LabelPair
 
 EXAMPLES: Final = 100
 PAIRS: Final = 20
 
-COLUMNS: Final = ("key", "etag", "label", "probability")
+IMAGE: Final = ("key", "etag")
 SORT_KEY: Final = "sort_key"
 
 _EXAMPLE: Final = pa.schema(
@@ -47,11 +48,16 @@ class ChangedImage:
 
 
 def block_of(keys: pa.BinaryArray, rows: pa.Table) -> pa.Table:
-    """What `ChangeCounter` needs of a run's rows; `keys` are the rows' keys as bytes, ascending."""
-    block = rows.select(COLUMNS)
-    label = block.schema.get_field_index("label")
-    block = block.set_column(label, "label", block["label"].cast(pa.string()))
-    return block.append_column(SORT_KEY, keys).combine_chunks()
+    """What `ChangeCounter` needs of a run's rows; `keys` are the rows' keys as bytes, ascending.
+
+    Of a multi-label model the label is the set of them, as text, and the probability `sureness`.
+    """
+    columns = {name: rows[name] for name in IMAGE}
+    if is_multi_label(rows.column_names):
+        answer = {"label": set_texts(rows), "probability": sureness(rows)}
+    else:
+        answer = {"label": rows["label"].cast(pa.string()), "probability": rows["probability"]}
+    return pa.table({**columns, **answer, SORT_KEY: keys}).combine_chunks()
 
 
 class ChangeCounter:
@@ -61,9 +67,10 @@ class ChangeCounter:
     the etag tells these apart.
     """
 
-    def __init__(self, last: Iterator[pa.Table]) -> None:
+    def __init__(self, last: Iterator[pa.Table], *, is_multi_label: bool = False) -> None:
         """`last` are the last run's blocks, from `block_of`, ascending over all of them."""
         self._last = last
+        self._is_multi_label = is_multi_label
         self._old: pa.Table | None = _NONE  # until rows come that the first block is compared with
         self.counts = dict.fromkeys(("in_both", "new", "vanished", "image_replaced"), 0)
         self.labels = dict.fromkeys(("image_changed", "model_changed", "lost", "gained"), 0)
@@ -91,11 +98,17 @@ class ChangeCounter:
     def result(self) -> Changes:
         pairs = sorted(self._pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:PAIRS]
         changed = self.labels["image_changed"] + self.labels["model_changed"]
+        name = shown if self._is_multi_label else str
+        examples = self._examples.select(_WRITTEN).to_pylist()
+        named = (each | {end: name(each[end]) for end in ("from", "to")} for each in examples)
         return Changes(
             images=ImageChanges(**self.counts),
             labels=LabelChanges(**self.labels, changed=changed),
-            pairs=tuple(LabelPair(from_label=old, to_label=new, images=n) for (old, new), n in pairs),
-            examples=tuple(map(ChangedLabel.model_validate, self._examples.select(_WRITTEN).to_pylist())),
+            pairs=tuple(
+                LabelPair(from_label=name(old), to_label=name(new), images=n) for (old, new), n in pairs
+            ),
+            examples=tuple(map(ChangedLabel.model_validate, named)),
+            by_label=turns(self._pairs) if self._is_multi_label else None,
         )
 
     def surest(self) -> list[ChangedImage]:

@@ -178,6 +178,7 @@ def _summary(
         no_last_because=gathered.last_run.why_not,
         held_out=beside_held_out(distribution, contract),
         verification=verification,
+        labelled=distribution.labelled_summary(spec.task),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from fovea.errors import DataInvalid, ObjectMissing
 from fovea.model.bundle import CONTRACT_FILE, MODEL_FILE, BundleContract, parse_contract
-from fovea.model.distance import predicted_on_held_out
+from fovea.model.distance import predicted_on_held_out, selected_on_held_out
 from fovea.stores.folder import Folder
 from fovea.stores.storage import open_folder
 from scorer.committing.changes import ChangeCounter, ChangedImage, block_of
@@ -29,7 +29,8 @@ class BesideLastRun:
         self.why_not = last if isinstance(last, str) else None
         """Why nothing is compared; None while something is."""
         self._last_distribution = ClassDistribution()
-        self._changes = ChangeCounter(self._last.blocks(self._last_distribution) if self._last else iter(()))
+        blocks = self._last.blocks(self._last_distribution) if self._last else iter(())
+        self._changes = ChangeCounter(blocks, is_multi_label=plan.spec.task == "multi")
 
     def add(self, part: CommittedPart) -> None:
         if self._last:
@@ -67,6 +68,7 @@ class BesideLastRun:
             confidence=theirs.confidence(),
             **drifts(distribution, Reference.of(theirs, same_model=same_model), classes),
             changes=self._changes.result(),
+            labelled=theirs.labelled_summary(last.task),
         )
 
 
@@ -77,16 +79,27 @@ def beside_held_out(
     if contract is None:
         return None
     metrics = contract.metrics
-    counts = predicted_on_held_out(contract.labels, metrics).tolist()
+    counts, images = _on_held_out(contract)
     labels = {label: count for label, count in zip(contract.labels, counts, strict=True) if count}
-    reference = Reference(labels, metrics.confidences, metrics.abstained)
+    reference = Reference(
+        labels, metrics.confidences, metrics.abstained, None if contract.task == "single" else images
+    )
     return HeldOutSummary(
-        images=sum(counts),
+        images=images,
         labels=labels,
         abstained=metrics.abstained,
         confidence=Histogram(bins=metrics.confidences) if metrics.confidences else None,
         **drifts(distribution, reference, contract.labels),
     )
+
+
+def _on_held_out(contract: BundleContract) -> tuple[list[int], int]:
+    """How often each label was given, and of how many images."""
+    if contract.task == "single":
+        counts = predicted_on_held_out(contract.labels, contract.metrics).tolist()
+        return counts, sum(counts)
+    selections = selected_on_held_out(contract.labels, contract.label_metrics, contract.metrics.images)
+    return selections.counts.tolist(), selections.images
 
 
 def read_planned_contract(spec: RunSpec) -> BundleContract | None:

@@ -6,7 +6,16 @@ from typing import Final, TypedDict
 
 import numpy as np
 
-from fovea.model.distance import Counts, abstentions, psi, psi_by_chance, tenths
+from fovea.model.distance import (
+    Counts,
+    Selections,
+    abstentions,
+    label_psi,
+    label_psi_by_chance,
+    psi,
+    psi_by_chance,
+    tenths,
+)
 from scorer.committing.class_distribution import ClassDistribution
 from scorer.files.summary import DriftScore
 
@@ -30,19 +39,23 @@ class Reference:
     confidences: Sequence[int] | None
     """images by the probability of the best label, in equal bins from 0 to 1"""
     abstained: int | None
+    labelled: int | None = None
+    """images of a multi-label model, whose labels may be several or none; None of another"""
 
     @classmethod
     def of(cls, distribution: ClassDistribution, *, same_model: bool) -> "Reference":
         """Another model is sure of other things, so of its runs only the classes tell of the images."""
+        labelled = distribution.labelled
         if not same_model:
-            return cls(distribution.labels, None, None)
-        return cls(distribution.labels, distribution.confidence().bins, distribution.abstained)
+            return cls(distribution.labels, None, None, labelled)
+        abstained = distribution.abstained if labelled is None else None
+        return cls(distribution.labels, distribution.confidence().bins, abstained, labelled)
 
 
 def drifts(distribution: ClassDistribution, reference: Reference, classes: Iterable[str] = ()) -> Drifts:
     """`classes` are the ones that both could have, beside those that they have."""
     return {
-        "drift": drift_between(distribution.labels, reference.labels, classes),
+        "drift": _class_drift(distribution, reference, classes),
         "confidence_drift": _confidence_drift(distribution, reference),
         "abstained_drift": _abstained_drift(distribution, reference),
     }
@@ -57,6 +70,22 @@ def drift_between(
         np.array([counts.get(name, 0) for name in names], np.int64) for counts in (seen, reference)
     )
     return _drift(ours, theirs) if len(names) > 1 else None
+
+
+def _class_drift(
+    distribution: ClassDistribution, reference: Reference, classes: Iterable[str]
+) -> DriftScore | None:
+    if reference.labelled is None:
+        return drift_between(distribution.labels, reference.labels, classes)
+    names = sorted({*distribution.labels, *reference.labels, *classes})
+    theirs = Selections(
+        np.array([reference.labels.get(name, 0) for name in names], np.int64), reference.labelled
+    )
+    ours = distribution.selections(names)
+    if not (names and ours.images and theirs.images):
+        return None
+    index, worst = label_psi(ours, theirs)
+    return score(index, label_psi_by_chance(ours, theirs)).model_copy(update={"label": names[worst]})
 
 
 def _confidence_drift(distribution: ClassDistribution, reference: Reference) -> DriftScore | None:

@@ -57,9 +57,14 @@ def _classes(summary: RunSummary) -> list[_ClassRow]:
     counts = summary.labels
     last = summary.last.labels if summary.last else {}
     held_out = summary.held_out.labels if summary.held_out else {}
+    images = _images(summary)
     rows = [
         _ClassRow(
-            label, counts.get(label, 0), _share(counts, label), _share(last, label), _share(held_out, label)
+            label,
+            counts.get(label, 0),
+            _share(counts, label, images["ours"]),
+            _share(last, label, images["last"]),
+            _share(held_out, label, images["held_out"]),
         )
         for label in {**counts, **last, **held_out}
     ]
@@ -104,8 +109,26 @@ def _shares(bins: Sequence[int]) -> list[float]:
     return [count / (sum(bins) or 1) for count in bins]
 
 
-def _share(counts: dict[str, int], label: str) -> float:
-    return counts.get(label, 0) / (sum(counts.values()) or 1)
+def _images(summary: RunSummary) -> dict[str, int]:
+    """Of what the shares are; of a multi-label model more than one label may be an image's."""
+    last, held_out = summary.last, summary.held_out
+    if summary.labelled is None:
+        labels = {
+            "ours": summary.labels,
+            "last": last and last.labels,
+            "held_out": held_out and held_out.labels,
+        }
+        return {name: sum((counts or {}).values()) for name, counts in labels.items()}
+    before = last.labelled.images if last and last.labelled else 0
+    return {
+        "ours": summary.labelled.images,
+        "last": before,
+        "held_out": held_out.images if held_out else 0,
+    }
+
+
+def _share(counts: dict[str, int], label: str, images: int) -> float:
+    return counts.get(label, 0) / (images or 1)
 
 
 def _change(drift: DriftScore) -> str:

@@ -1,7 +1,7 @@
 """Rows of a run asked again of a live server: does serving say what scoring wrote?"""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -10,6 +10,7 @@ from fovea.errors import FoveaError, ObjectChanged, ObjectMissing, ObjectUnreada
 from fovea.model.bundle import BundleContract, Precision
 from fovea.model.classifier import CPU, GOLDEN_TOLERANCES
 from fovea.stores.folder import Folder
+from scorer.committing.multi_label import said
 from scorer.committing.sample import SampledRow
 from scorer.files.folders import open_source
 from scorer.files.plan import RunSpec
@@ -54,7 +55,8 @@ def verify(
                 f"that may differ by (it knows {known})"
             )
         other = _difference(model, run, contract)
-        tally = _Tally(target, model.provider, model.precision, other)
+        thresholds = dict(zip(model.labels, model.thresholds, strict=False))
+        tally = _Tally(target, model.provider, model.precision, other, thresholds)
         replay = _Replay(open_source(run.source), rows, tally)
         answers = client.classify_many(
             replay.images(),
@@ -127,6 +129,8 @@ class _Tally:
     provider: str
     precision: str
     other_model: str
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """of a multi-label model, by its labels"""
     asked: int = 0
     changed: int = 0
     gone: int = 0
@@ -173,11 +177,26 @@ def _judge(tally: _Tally, row: SampledRow, answer: Classification | FoveaError) 
         return
     served = {prediction.label: prediction.probability for prediction in answer.predictions}
     off = max(abs(served.get(label, 0.0) - p) for label, p in row.probabilities.items())
-    behind = answer.probability - served.get(row.label, 0.0)  # 0 where the best label is the row's
+    behind = _behind(tally, row, answer, served)
     tally.largest_difference = max(tally.largest_difference, off)
     tolerance = _tolerance(tally, row)
     if not (off <= tolerance and behind <= tolerance):
-        _note_mismatch(tally, row, f"says {answer.label} {answer.probability:.4f}")
+        _note_mismatch(tally, row, f"says {_text_of(answer)}")
+
+
+def _behind(tally: _Tally, row: SampledRow, answer: Classification, served: Mapping[str, float]) -> float:
+    """How far the row's answer is from being the served one: 0 where it is."""
+    if row.selected is None:
+        return answer.probability - served.get(row.label, 0.0)
+    theirs = {each.label for each in answer.selected or ()}
+    others = row.selected ^ theirs
+    return max((abs(served.get(each, 0.0) - tally.thresholds.get(each, 1.0)) for each in others), default=0.0)
+
+
+def _text_of(answer: Classification) -> str:
+    if answer.selected is None:
+        return f"{answer.label} {answer.probability:.4f}"
+    return said(f"{each.label} {each.probability:.4f}" for each in answer.selected)
 
 
 def _tolerance(tally: _Tally, row: SampledRow) -> float:
@@ -190,5 +209,5 @@ def _tolerance(tally: _Tally, row: SampledRow) -> float:
 def _note_mismatch(tally: _Tally, row: SampledRow, says: str) -> None:
     tally.mismatches += 1
     if not tally.first:
-        mine = f"{row.label} {row.probabilities[row.label]:.4f}"
+        mine = row.label if row.selected is not None else f"{row.label} {row.probabilities[row.label]:.4f}"
         tally.first = f"{escaped(row.key)}: the row says {mine}, the server {says}"

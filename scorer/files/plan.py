@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fovea.command_line import flag
 from fovea.errors import DataInvalid, ObjectMissing, SettingsInvalid
 from fovea.images.passed_over import summary_line
+from fovea.model.task import Task
 from fovea.settings import SavedSettings
 from fovea.stores.folder import Folder
 from scorer.files import layout
@@ -52,6 +53,11 @@ class RunSpec(_Frozen):
     )
     distances: bool = Field(False, description="rows have distance and unknown")
     embeddings: bool = Field(False, description="rows have the embedding")
+    task: Task = Field(
+        "single",
+        exclude_if=lambda task: task == "single",
+        description="the model's, which decides the columns",
+    )
     max_image_bytes: int
     max_image_pixels: int
     capture: CaptureSpec | None = None

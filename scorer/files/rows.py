@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fovea.errors import DataInvalid, Unavailable
+from fovea.model.task import Task
 from fovea.stores.folder import Entry
 from fovea.truth.known_classes import Embeddings
 from scorer.files.plan import RunSpec
@@ -29,28 +30,46 @@ PART_ROWS: Final = 16_384
 
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("etag", pa.string(), nullable=False),
-        pa.field("size", pa.int64(), nullable=False),
+_IMAGE: Final = (
+    pa.field("key", pa.string(), nullable=False),
+    pa.field("etag", pa.string(), nullable=False),
+    pa.field("size", pa.int64(), nullable=False),
+)
+_BEST: Final = (
+    pa.field("top_labels", pa.list_(pa.string())),
+    pa.field("top_probabilities", pa.list_(pa.float32())),
+)
+_ANSWER: Final[Mapping[Task, tuple[pa.Field, ...]]] = {
+    "single": (
         pa.field("label", _WORD),
         pa.field("probability", pa.float32()),
-        pa.field("top_labels", pa.list_(pa.string())),
-        pa.field("top_probabilities", pa.list_(pa.float32())),
+        *_BEST,
         pa.field("abstained", pa.bool_()),
-        pa.field("model_name", _WORD, nullable=False),
-        pa.field("model_version", pa.int32(), nullable=False),
-        pa.field("model_digest", _WORD, nullable=False),
-        pa.field("preprocess_digest", _WORD, nullable=False),
-        pa.field("run", _WORD, nullable=False),
-        pa.field("status", _WORD, nullable=False),
-        pa.field("error", pa.string()),
-        pa.field("scored_at", pa.timestamp("us", "UTC"), nullable=False),
-    ]
+    ),
+    "multi": (
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("probabilities", pa.list_(pa.float32())),
+        *_BEST,
+    ),
+}
+"""Of a row that is not ok, all of these are null."""
+_MADE_BY: Final = (
+    pa.field("model_name", _WORD, nullable=False),
+    pa.field("model_version", pa.int32(), nullable=False),
+    pa.field("model_digest", _WORD, nullable=False),
+    pa.field("preprocess_digest", _WORD, nullable=False),
+    pa.field("run", _WORD, nullable=False),
+    pa.field("status", _WORD, nullable=False),
+    pa.field("error", pa.string()),
+    pa.field("scored_at", pa.timestamp("us", "UTC"), nullable=False),
 )
-"""Of a row that is not ok, label, probability, top_labels, top_probabilities and abstained are null."""
 
+
+def _schema(task: Task) -> pa.Schema:
+    return pa.schema([*_IMAGE, *_ANSWER[task], *_MADE_BY])
+
+
+SCHEMA: Final = _schema("single")
 LABEL_SET: Final = pa.field("label_set", pa.list_(pa.string()))
 """Null of a row that is not ok; empty of some of the surest images, by a draw: see `fovea.truth.sets`."""
 DISTANCE: Final = (pa.field("distance", pa.float32()), pa.field("unknown", pa.bool_()))
@@ -63,7 +82,7 @@ def schema_of(spec: RunSpec) -> pa.Schema:
     asked = [LABEL_SET] if spec.label_set_quantile is not None else []
     asked += DISTANCE if spec.distances else ()
     asked += [EMBEDDING] if spec.embeddings else []
-    return pa.schema([*SCHEMA, *asked])
+    return pa.schema([*_schema(spec.task), *asked])
 
 
 @dataclass(frozen=True)
@@ -90,8 +109,16 @@ class TopLabels:
     embedding: Embeddings | None = None
     """float32 [D]"""
     margin: float | None = None
-    """The largest probability less the second; None where nothing is captured."""
+    """How nearly it is another answer, see `fovea.capture.reasons`; None where nothing is captured."""
+    selected: tuple[str, ...] | None = None
+    """Of a multi-label model those that the image has, best first; None of another."""
+    selected_probabilities: tuple[float, ...] | None = None
     status: Literal["ok"] = "ok"
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The label that it gives, or each label that it selects."""
+        return self.labels[:1] if self.selected is None else self.selected
 
 
 Outcome = TopLabels | Failure
@@ -260,6 +287,8 @@ def _columns(rows: list[_Row]) -> dict[str, list[Any]]:
         "top_labels": [top and top.labels for top in good],
         "top_probabilities": [top and top.probabilities for top in good],
         "abstained": [top and top.abstained for top in good],
+        "labels": [top and top.selected for top in good],
+        "probabilities": [top and top.selected_probabilities for top in good],
         "label_set": [top and top.label_set for top in good],
         "distance": [top and top.distance for top in good],
         "unknown": [top and top.unknown for top in good],

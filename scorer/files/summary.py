@@ -26,8 +26,15 @@ class ModelIdentity(_Frozen):
     digest: str
 
 
+class Labelled(_Frozen):
+    """Images of a multi-label model, each of which has any number of the labels that are counted."""
+
+    images: int
+    none: int = Field(description="of them, those that have no label")
+
+
 class Histogram(_Frozen):
-    """Images by the probability of their best label."""
+    """Images by the probability of their best label; of a multi-label model, labels that images have."""
 
     bins: tuple[int, ...] = Field(description="of equal width from 0 to 1")
 
@@ -45,6 +52,10 @@ class ExpectedAccuracySummary(_Frozen):
     interval_95: tuple[float, float]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class DriftScore(_Frozen):
     """How far apart two distributions are.
 
@@ -58,6 +69,11 @@ class DriftScore(_Frozen):
         "hundred times"
     )
     word: str = Field(description="one of DRIFT_WORDS")
+    label: str | None = Field(
+        None,
+        exclude_if=_is_none,
+        description="of a multi-label model, the label whose share of the images is furthest off; psi is its",
+    )
 
 
 class _Compared(_Frozen):
@@ -111,13 +127,24 @@ class ChangedLabel(_Frozen):
     image_replaced: bool
 
 
+class LabelTurns(_Frozen):
+    """How many of the images that changed got a label, and how many lost it."""
+
+    label: str
+    gained: int
+    lost: int
+
+
 class Changes(_Frozen):
-    """What became of each image since the last run."""
+    """What became of each image since the last run. Of a multi-label model the label is the set of them."""
 
     images: ImageChanges
     labels: LabelChanges
     pairs: tuple[LabelPair, ...] = Field(description="the most frequent ones, most images first")
     examples: tuple[ChangedLabel, ...] = Field(description="the surest ones, best first")
+    by_label: tuple[LabelTurns, ...] | None = Field(
+        None, exclude_if=_is_none, description="of a multi-label model, the most frequent ones first"
+    )
 
 
 class LastRunSummary(_Compared):
@@ -133,6 +160,7 @@ class LastRunSummary(_Compared):
     confidence_drift: DriftScore | None = None
     abstained_drift: DriftScore | None = None
     changes: Changes
+    labelled: Labelled | None = Field(None, exclude_if=_is_none)
 
 
 class HeldOutSummary(_Compared):
@@ -210,6 +238,9 @@ class RunSummary(_Frozen):
     held_out: HeldOutSummary | None
     verification: Verification | None
     held_back: str | None = Field(None, description="why latest.json does not name the run")
+    labelled: Labelled | None = Field(
+        None, exclude_if=_is_none, description="of a multi-label model alone, which never abstains"
+    )
 
     @property
     def bad_images(self) -> int:

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from fovea.errors import DataInvalid, ObjectMissing
-from fovea.model.distance import drifting_classes
+from fovea.model.distance import Selections, drifting_classes, drifting_selections
 from fovea.stores.folder import Folder
 from scorer.files.latest import read_latest
 from scorer.files.summary import RunSummary, read_summary
@@ -30,6 +30,10 @@ def _drifting(summary: RunSummary) -> tuple[str, ...]:
         np.array([counts.get(label, 0) for label in labels], np.int64)
         for counts in (summary.labels, held_out)
     )
+    if summary.labelled and summary.held_out:
+        sizes = summary.labelled.images, summary.held_out.images
+        pairs = map(Selections, (seen, reference), sizes)
+        return tuple(labels[each] for each in drifting_selections(*pairs)) if labels and all(sizes) else ()
     if len(labels) < 2 or not seen.any() or not reference.any():
         return ()
     return tuple(labels[each] for each in drifting_classes(seen, reference))

@@ -160,6 +160,7 @@ def _why_empty(plan: Plan) -> str:
 
 def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
     """Raises SettingsInvalid for what the model does not give."""
+    _refuse_of_multi_label(settings, bundle)
     return RunSpec(
         run=settings.run_id,
         source=absolute(settings.source) if settings.source else "",
@@ -176,6 +177,7 @@ def spec_of(settings: PlanOptions, bundle: ModelBundle) -> RunSpec:
         label_set_quantile=_quantile(settings, bundle),
         distances=_given(settings, "distances", bundle, bundle.contract.out_of_distribution is not None),
         embeddings=_given(settings, "embeddings", bundle, bundle.contract.gives_embeddings),
+        task=bundle.contract.task,
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
         capture=_capture(settings),
@@ -193,6 +195,17 @@ def _capture(settings: PlanOptions) -> CaptureSpec | None:
         per_run=settings.capture_per_run,
         bytes_per_run=settings.capture_bytes_per_run,
     )
+
+
+def _refuse_of_multi_label(settings: PlanOptions, bundle: ModelBundle) -> None:
+    """What only a model has whose labels exclude each other, however it is trained."""
+    contract = bundle.contract
+    for option in ("label_sets", "distances") if contract.thresholds is not None else ():
+        if getattr(settings, option):
+            raise SettingsInvalid(
+                f"{flag(option)}: {contract.name} version {contract.version} is multi-label, and has none; "
+                "leave it out: its rows have the labels that it selects"
+            )
 
 
 def _quantile(settings: PlanOptions, bundle: ModelBundle) -> float | None:

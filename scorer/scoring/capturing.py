@@ -93,7 +93,7 @@ class ShardCaptures:
             self._draw(),
             abstained=top.abstained,
             unknown=top.unknown,
-            is_drifting=top.labels[0] in self._spec.drifting,
+            is_drifting=not self._spec.drifting.isdisjoint(top.given),
             is_close=margin < self._rules.margin,
         )
         if reason is not None:
@@ -123,4 +123,5 @@ class ShardCaptures:
             reason=reason,
             run=self._run.run,
             key=escaped(entry.key),
+            labels=top.selected,
         )

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 from threading import Lock
@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from fovea.capture.reasons import margin_of
+from fovea.capture.reasons import margin_of, margin_of_labels
 from fovea.cpus import available_cpus
 from fovea.errors import ImageInvalid
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.classifier import CPU, Classifier, Probabilities, Provider, top_k
+from fovea.model.task import selected_labels
 from fovea.ordered import Window, ordered_map
 from fovea.stores.folder import Entry
 from fovea.truth.known_classes import Embeddings
@@ -179,8 +180,22 @@ class Pipeline:
         best, confidence = top_k(probabilities, self._run.top_k)
         sets = self._label_sets(pixels, probabilities)
         seen = embeddings[0] if self._run.embeddings else repeat(None)
-        margins = map(margin_of, probabilities) if self._keeps_files else repeat(None)
-        return map(self._top_of_one, best.tolist(), confidence.tolist(), sets, distances, seen, margins)
+        margins = map(self._margin, probabilities) if self._keeps_files else repeat(None)
+        tops = map(self._top_of_one, best.tolist(), confidence.tolist(), sets, distances, seen, margins)
+        return tops if self._contract.thresholds is None else self._selecting(tops, probabilities)
+
+    def _selecting(self, tops: Iterator[TopLabels], probabilities: Probabilities) -> Iterator[TopLabels]:
+        """Of a multi-label model, with those labels that each image has."""
+        chosen = selected_labels(probabilities, self._contract.thresholds or ())
+        for top, row, indexes in zip(tops, probabilities, chosen, strict=True):
+            labels = tuple(self._contract.labels[index] for index in indexes)
+            yield replace(top, selected=labels, selected_probabilities=tuple(row[indexes].tolist()))
+
+    def _margin(self, probabilities: Probabilities) -> float:
+        thresholds = self._contract.thresholds
+        if thresholds is None:
+            return margin_of(probabilities)
+        return margin_of_labels(probabilities, np.array(thresholds, np.float32))
 
     def _distances(self, embeddings: list[Embeddings]) -> Iterable[float | None]:
         return self._known_classes.distances(*embeddings).tolist() if self._known_classes else repeat(None)

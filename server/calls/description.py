@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from fovea.model.bundle import EMBEDDING, BundleContract
+from fovea.model.measured import LabelMetrics, LabelScore
 from fovea.v1 import classify_pb2 as pb
 from server.models.model import Model
 
@@ -28,6 +29,11 @@ def model_description(
         described.unknown_threshold = contract.out_of_distribution.threshold
     if (sets := contract.sets_of(model.precision)) is not None:
         described.label_set_coverage = sets.coverage
+    if contract.thresholds is not None:
+        described.task = contract.task
+        described.thresholds.extend(contract.thresholds)
+        if (scores := contract.label_metrics_of(model.precision)) is not None:
+            described.label_metrics.CopyFrom(_label_metrics(scores, contract.labels))
     described.created.FromDatetime(contract.created)
     return described
 
@@ -49,3 +55,29 @@ def _metrics(model: Model) -> pb.Metrics:
     return pb.Metrics(
         accuracy=measured.accuracy, loss=measured.loss, ece=measured.ece, images=measured.images
     )
+
+
+def _label_metrics(measured: LabelMetrics, labels: Iterable[str]) -> pb.LabelMetrics:
+    return pb.LabelMetrics(
+        map=measured.map,
+        micro_f1=measured.micro_f1,
+        macro_f1=measured.macro_f1,
+        labels=[_score(label, measured.per_label[label]) for label in labels if label in measured.per_label],
+    )
+
+
+def _score(label: str, score: LabelScore) -> pb.LabelScore:
+    return pb.LabelScore(
+        label=label,
+        threshold=score.threshold,
+        images=score.images,
+        selected=score.selected,
+        right=score.right,
+        average_precision=score.average_precision,
+        precision=_share(score.precision, score.precision_interval),
+        recall=_share(score.recall, score.recall_interval),
+    )
+
+
+def _share(share: float, interval: tuple[float, float] | None) -> pb.Share | None:
+    return None if interval is None else pb.Share(share=share, low=interval[0], high=interval[1])

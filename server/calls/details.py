@@ -1,12 +1,14 @@
 """What a call may ask of its images beside their predictions, and the answers to that."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from fovea.model.task import selected_labels
 from fovea.truth.sets import label_sets
 from fovea.v1 import classify_pb2 as pb
-from server.compute.wants import DISTANCE, DRAW, EMBEDDING, Details
+from server.compute.wants import DISTANCE, DRAW, EMBEDDING, Details, Row
 from server.errors import FieldInvalid
 from server.models.model import Model
 
@@ -49,6 +51,21 @@ def add_details(response: pb.ClassifyResponse, model: Model, details: Details, w
         response.label_set.labels.extend(model.contract.labels[each] for each in label_set(model, details))
     if details.embedding is not None:
         response.embedding.extend(details.embedding.tolist())
+
+
+def add_selected(
+    response: pb.ClassifyResponse,
+    probabilities: Row,
+    labels: Sequence[str],
+    thresholds: Sequence[float],
+) -> None:
+    """Of a multi-label model, of whose labels these are the probabilities [labels]. The field is there also
+    where it holds none."""
+    response.selected.SetInParent()
+    for index in selected_labels(probabilities[np.newaxis], thresholds)[0]:
+        response.selected.labels.add(
+            label=labels[index], index=index, probability=float(probabilities[index])
+        )
 
 
 def label_set(model: Model, details: Details) -> list[int]:

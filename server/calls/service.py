@@ -16,7 +16,7 @@ from fovea.v1.classify_pb2_grpc import ClassifierServicer
 from server.calls.access_log import Call
 from server.calls.answering import Calls, Context, check_request_id, deadline_of, note, refuse_malformed
 from server.calls.description import model_description
-from server.calls.details import add_details, check_wants
+from server.calls.details import add_details, add_selected, check_wants
 from server.calls.message_fields import take_out
 from server.calls.sticky import key_of
 from server.calls.stream import as_they_come
@@ -178,9 +178,10 @@ class ClassifierService(ClassifierServicer):
         deadline: float | None,
         priority: Priority,
     ) -> pb.ClassifyResponse:
-        wants = item.wants
-        classified = await model.classify(item, deadline, priority)
+        wants, classified = item.wants, await model.classify(item, deadline, priority)
         response = _response(model, classified, query.top_k or 1, query.min_probability, query.request_id)
+        if (thresholds := model.contract.thresholds) is not None:
+            add_selected(response, classified.probabilities, model.contract.labels, thresholds)
         if wants and classified.details is not None:
             add_details(response, model, classified.details, wants)
         return response

@@ -1,5 +1,6 @@
 """Answers of the services as JSON: the names are the messages' own, and every field is there."""
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from google.protobuf.message import Message
@@ -8,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fovea.v1 import classify_pb2 as pb
 from server.http.problems import document_of
 
-LEFT_OUT: Final = {"embedding"}
-"""Lists that are there for who wants them alone."""
+LEFT_OUT: Final = {"embedding", "thresholds"}
+"""Lists that are there for who wants them, or of some models, alone."""
 
 
 def classified(response: pb.ClassifyResponse) -> dict[str, Any]:
@@ -17,10 +18,7 @@ def classified(response: pb.ClassifyResponse) -> dict[str, Any]:
     want is there for them alone."""
     model, timing = response.model, response.timing
     answer = {
-        "predictions": [
-            {"label": each.label, "index": each.index, "probability": each.probability}
-            for each in response.predictions
-        ],
+        "predictions": _predictions(response.predictions),
         "abstained": response.abstained,
         "model": {"name": model.name, "version": model.version, "digest": model.digest},
         "timing": {
@@ -31,6 +29,8 @@ def classified(response: pb.ClassifyResponse) -> dict[str, Any]:
         },
         "request_id": response.request_id,
     }
+    if response.HasField("selected"):
+        answer["selected"] = {"labels": _predictions(response.selected.labels)}
     if response.HasField("distance"):
         answer |= {"unknown": response.unknown, "distance": response.distance}
     if response.HasField("label_set"):
@@ -39,6 +39,12 @@ def classified(response: pb.ClassifyResponse) -> dict[str, Any]:
     if response.embedding:
         answer["embedding"] = [*response.embedding]
     return answer
+
+
+def _predictions(predictions: Iterable[pb.Prediction]) -> list[dict[str, Any]]:
+    return [
+        {"label": each.label, "index": each.index, "probability": each.probability} for each in predictions
+    ]
 
 
 def classified_batch(response: pb.ClassifyBatchResponse) -> dict[str, Any]:

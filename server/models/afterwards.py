@@ -4,6 +4,7 @@ from fovea.model.bundle import BundleContract
 from server.compute.backend import WorkItem
 from server.models.captures import Content, ModelCaptures, to_keep
 from server.models.model import Classified
+from server.models.multi_label import multi_label_of
 from server.rollout.shadow import AnsweredImage, Shadow, ShadowAnswer
 
 
@@ -13,7 +14,7 @@ class Afterwards:
     def __init__(
         self, contract: BundleContract, captures: ModelCaptures | None, shadow: Shadow | None
     ) -> None:
-        self._contract = contract
+        self._contract, self._multi = contract, multi_label_of(contract)
         self._captures = captures
         self._shadow = shadow
 
@@ -31,10 +32,11 @@ class Afterwards:
             return
         kept, spec = to_keep(content), self._contract.preprocess if item.is_crop else None
         label, probability = self._contract.labels[answer.best], float(answer.probabilities[answer.best])
+        selected = self._multi.names(answer.probabilities) if self._multi else None
 
         def capture(shadow: ShadowAnswer | None) -> None:
             # Not before: it is offered once, for whatever speaks for it by then.
             if captures is not None:
                 captures.offer(kept, answer, shadow)
 
-        self._shadow.offer(AnsweredImage(kept, spec, label, probability), capture)
+        self._shadow.offer(AnsweredImage(kept, spec, label, probability, selected), capture)

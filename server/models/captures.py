@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fovea.capture.files import put_window, require_pyarrow
-from fovea.capture.reasons import REASONS, Reason, Rules, margin_of
+from fovea.capture.reasons import REASONS, Reason, Rules
 from fovea.capture.retention import remove_older
 from fovea.capture.rows import TOP, Captured, Window
 from fovea.capture.sampling import Sample
@@ -29,6 +29,7 @@ from fovea.v1 import classify_pb2 as pb
 from server.background import in_background
 from server.config import ServeSettings
 from server.models.model import Classified
+from server.models.told_answers import answers_of, shadow_columns
 from server.rollout.shadow import ShadowAnswer
 from server.telemetry.drift import DriftGauge
 from server.telemetry.metrics import Metrics
@@ -211,8 +212,8 @@ class ModelCaptures:
         self, captures: Captures, contract: BundleContract, identity: pb.ModelVersion, drift: DriftGauge
     ) -> None:
         self._captures = captures
-        self._rules = captures.rules
         self._labels, self._novelty = contract.labels, contract.out_of_distribution
+        self._answers = answers_of(contract, captures.rules)
         self._identity = identity
         self._drift = drift
         self._drifting: frozenset[int] = frozenset()
@@ -234,13 +235,13 @@ class ModelCaptures:
         unknown = None
         if distance is not None and self._novelty is not None:
             unknown = self._novelty.is_unknown(distance)
-        reason = self._rules.reason(
+        reason = self._captures.rules.reason(
             random.random(),
             abstained=answer.abstained,
             unknown=unknown,
-            is_drifting=answer.best in self._drifting,
-            is_close=self._rules.is_close(answer.probabilities, float(answer.probabilities[answer.best])),
-            disagrees=shadow is not None and shadow.label != self._labels[answer.best],
+            is_drifting=self._answers.is_any(answer, self._drifting),
+            is_close=self._answers.is_close(answer),
+            disagrees=self._answers.disagrees(answer, shadow),
         )
 
         def make() -> Answer:
@@ -261,7 +262,7 @@ class ModelCaptures:
             probability=float(classified.probabilities[classified.best]),
             top_labels=labels,
             top_probabilities=probabilities,
-            margin=margin_of(classified.probabilities),
+            margin=self._answers.margin(classified.probabilities),
             abstained=classified.abstained,
             distance=answer.distance,
             unknown=answer.unknown,
@@ -270,9 +271,8 @@ class ModelCaptures:
             model_digest=self._identity.digest,
             answered_at=answer.answered_at,
             reason=reason,
-            shadow_label=answer.shadow.label if answer.shadow else None,
-            shadow_probability=answer.shadow.probability if answer.shadow else None,
-            shadow_version=answer.shadow.version if answer.shadow else None,
+            labels=self._answers.selected(classified.probabilities),
+            **shadow_columns(answer.shadow),
         )
 
     def _best(self, probabilities: npt.NDArray[np.float32]) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -21,6 +21,7 @@ from server.models.captures import Captures
 from server.models.distances import MeasuredDistances
 from server.models.folders import named, shown
 from server.models.model import NEVER, CallTallies, CallTimes, Classified, Key, Model, ModelFigures, Tally
+from server.models.multi_label import selected_counts_of
 from server.queue.batcher import Batcher
 from server.queue.priorities import ItemResult, Priority
 from server.rollout.measured import Measured
@@ -58,9 +59,9 @@ class ServedModel:
         self._metrics = metrics
         self._folder = engine.folder
         self.statistics = ModelStatistics(metrics, self.contract, self.precision)
-        drift = self.statistics.drifts["distances"]
-        self._distances = MeasuredDistances(self.contract, metrics, drift, settings.distance_sample)
-        classes = self.statistics.drifts["classes"]
+        classes, distances = (self.statistics.drifts[kind] for kind in ("classes", "distances"))
+        self._distances = MeasuredDistances(self.contract, metrics, distances, settings.distance_sample)
+        self._selected_counts = selected_counts_of(metrics, self.contract, classes)
         own_captures = captures.of_model(self.contract, self.identity, classes) if captures else None
         self._afterwards = Afterwards(self.contract, own_captures, shadow) if captures or shadow else None
         self.batcher: Batcher[WorkItem] = Batcher(
@@ -115,23 +116,23 @@ class ServedModel:
 
     def counted(self, answer: ItemResult, item: WorkItem) -> Classified:
         """What the queue gave of an image, as its caller gets it."""
-        wants = item.wants
-        details = details_of(answer.row, wants, len(self.contract.labels)) if wants else None
+        details = details_of(answer.row, item.wants, len(self.contract.labels)) if item.wants else None
         probabilities = details.probabilities if details else answer.row
-        best = int(probabilities.argmax())
-        confidence = float(probabilities[best])
+        confidence = float(probabilities[best := int(probabilities.argmax())])
         abstained = confidence < self.contract.abstain_threshold
         exemplar = EXEMPLAR.get()
         if answer.decode_s:
             self._metrics.decode_seconds.observe(answer.decode_s, exemplar)
         self._metrics.queue_seconds.observe(answer.queue_s, exemplar)
-        self.statistics.count_prediction(best, confidence, abstained)
+        chosen = self._selected_counts.count(probabilities) if self._selected_counts else None
+        if chosen is None:
+            self.statistics.count_prediction(best, confidence, abstained)
         if details and details.distance is not None:
             self._distances.count(details.distance)
         took = answer.decode_s, answer.queue_s, answer.compute_s
         classified = Classified(probabilities, best, abstained, answer.batch_size, *took, details)
         if self.measured is not None:
-            self.measured.answered(best, abstained, answer.batch_size, *took)
+            self.measured.answered(best, abstained, answer.batch_size, *took, chosen)
         if self._afterwards is not None and item.came is not None:
             self._afterwards.answered(item, item.came, classified)
         return classified

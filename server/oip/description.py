@@ -43,6 +43,7 @@ def model_metadata(model: Model, alias: ModelAlias, versions: Iterable[int]) -> 
             "provider": model.provider,
             "precision": model.precision,
             "preprocess_digest": contract.preprocess.digest,
+            **({} if contract.task == "single" else {"task": contract.task}),
         },
     )
 

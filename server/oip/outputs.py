@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fovea.model.bundle import EMBEDDING
 from fovea.model.classifier import Probabilities, top_k
+from fovea.model.task import selected
 from fovea.oip import open_inference_pb2 as pb
 from server.calls.details import label_set, wants_of
 from server.compute import wants
@@ -24,8 +25,8 @@ from server.oip.parameters import classification_of, refuse_shared_memory
 __all__ = ["Wanted", "flags_of", "outputs_of", "response", "wanted_of"]
 
 
-BY_DEFAULT: Final = ("probabilities", "logits", "label")
-"""Where a request names none: the others cost something."""
+BY_DEFAULT: Final = ("probabilities", "logits", "label", "selected")
+"""Where a request names none, of those that the model has: the others cost something."""
 
 
 class Output(NamedTuple):
@@ -47,6 +48,8 @@ def outputs_of(model: Model) -> dict[str, Output]:
         "logits": Output("FP32", classes, LOGITS),
         "label": Output("BYTES", 1),
     }
+    if contract.thresholds is not None:
+        outputs["selected"] = Output("BOOL", classes)
     details = {
         "distance": Output("FP32", 1, DISTANCE),
         "unknown": Output("BOOL", 1, DISTANCE),
@@ -86,7 +89,7 @@ def wanted_of(request: pb.ModelInferRequest, alias: ModelAlias, model: Model) ->
             raise FieldInvalid("outputs", f"the output '{output.name}' is asked for twice")
         refuse_shared_memory(output.parameters, output.name)
         wanted[output.name] = Wanted(output.name, classification_of(output.parameters))
-    return [*wanted.values()] or [Wanted(name) for name in BY_DEFAULT]
+    return [*wanted.values()] or [Wanted(name) for name in BY_DEFAULT if name in outputs]
 
 
 def flags_of(wanted: Sequence[Wanted], model: Model) -> int:
@@ -125,6 +128,8 @@ def _row(name: str, model: Model, image: Classified) -> npt.NDArray[Any]:
     """Of one image: [values], float32 or bool."""
     if name == "probabilities":
         return image.probabilities
+    if name == "selected":
+        return selected(image.probabilities, model.contract.thresholds or ())
     details = image.details
     assert details is not None  # noqa: S101 - it was wanted
     if name == "label_set":

@@ -6,14 +6,14 @@ Every comparison is a test that errs once in 100,000 (one-sided): the guard look
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from fovea.model.distance import psi, psi_by_chance
+from fovea.model.distance import Selections, label_psi, label_psi_by_chance, psi, psi_by_chance
 from server.rollout.measured import Measured, Window
 from server.rollout_options import RolloutOptions
 
@@ -28,8 +28,8 @@ WORK_FROM: Final = 20
 """Images of either version, in batches of one size, from which on their work is compared."""
 MORE_WORK: Final = 1.2
 """Times the current version's, that is more."""
-_SURE: Final = 1 - 1e-5
-_Z: Final = NormalDist().inv_cdf(_SURE)
+_ERRS: Final = 1e-5
+_Z: Final = NormalDist().inv_cdf(1 - _ERRS)
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,8 @@ def _end(seconds: list[float], z: float, quantile: float = 0.95) -> float:
 def _shift(canary: Window, current: Window) -> float:
     """The PSI of the labels, where abstaining is one more; 0 where chance alone may give as much."""
     labels = sorted({*canary.labels, *current.labels})
+    if canary.is_multi_label and current.is_multi_label:
+        return _label_shift(canary, current, labels)
     counts = [
         np.array([*(window.labels.get(label, 0) for label in labels), window.abstained], np.int64)
         for window in (canary, current)
@@ -181,3 +183,13 @@ def _shift(canary: Window, current: Window) -> float:
     apart = psi(*counts)
     by_chance = psi_by_chance(canary.answers, current.answers, len(labels) + 1, z=_Z) if labels else math.inf
     return apart if apart > by_chance else 0.0
+
+
+def _label_shift(canary: Window, current: Window, labels: Sequence[str]) -> float:
+    """The largest PSI of a label's share of the images, of multi-label versions; 0 where it may be chance."""
+    ours, theirs = (
+        Selections(np.array([window.labels.get(label, 0) for label in labels], np.int64), window.answers)
+        for window in (canary, current)
+    )
+    apart = label_psi(ours, theirs)[0] if labels else 0.0
+    return apart if apart and apart > label_psi_by_chance(ours, theirs, _ERRS) else 0.0

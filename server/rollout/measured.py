@@ -1,5 +1,6 @@
 """What a version answers while two share the calls: for the metrics, and for the guard to compare."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +20,8 @@ class Window:
     answers: int = 0
     errors: int = 0
     labels: dict[str, int] = field(default_factory=dict)
-    """Answers by best label; those that abstained are in none."""
+    """Answers by best label; those that abstained are in none. Of a multi-label model by each label that is
+    selected."""
     abstained: int = 0
     seconds: list[float] = field(default_factory=list)
     """Of decoding, waiting and computing, of the first LATENCIES answers."""
@@ -28,6 +30,7 @@ class Window:
     compared: int = 0
     disagreed: int = 0
     """Of the images that both versions computed, those to which the other gave another label."""
+    is_multi_label: bool = False
 
     @property
     def images(self) -> int:
@@ -46,9 +49,17 @@ class Measured:
         self.window = Window()
 
     def answered(
-        self, best: int, abstained: bool, batch_size: int, decode_s: float, queue_s: float, compute_s: float
+        self,
+        best: int,
+        abstained: bool,
+        batch_size: int,
+        decode_s: float,
+        queue_s: float,
+        compute_s: float,
+        selected: Sequence[int] | None = None,
     ) -> None:
-        """`best` is the index of the best class; the others are as `Classified` has them."""
+        """`best` is the index of the best class, `selected` are those of a multi-label model's labels; the
+        others are as `Classified` has them."""
         window, series = self.window, self._series
         work_s = decode_s + compute_s
         seconds = queue_s + work_s
@@ -59,8 +70,10 @@ class Measured:
             window.abstained += 1
             series.abstained.inc()
         else:
-            label = self._labels[best]
-            window.labels[label] = window.labels.get(label, 0) + 1
+            window.is_multi_label = selected is not None
+            for index in (best,) if selected is None else selected:
+                label = self._labels[index]
+                window.labels[label] = window.labels.get(label, 0) + 1
         if len(window.seconds) < LATENCIES:
             window.seconds.append(seconds)
             window.work_s.setdefault(batch_size, []).append(work_s)

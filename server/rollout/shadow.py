@@ -7,7 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from fovea.images.spec import PreprocessSpec
+from fovea.model.bundle import BundleContract
+from fovea.model.task import selected_labels
 from server.compute.backend import WorkItem
 from server.queue.priorities import ItemResult, Priority
 from server.rollout.shadow_version import ShadowVersion
@@ -29,8 +34,10 @@ class AnsweredImage(NamedTuple):
     spec: PreprocessSpec | None
     """Of an image that came as pixels: how they were prepared."""
     label: str
-    """The answer, and its probability."""
+    """The answer, and its probability; of a multi-label model the most probable label."""
     probability: float
+    selected: tuple[str, ...] | None = None
+    """Of a multi-label model, all that it selects."""
 
 
 class ShadowAnswer(NamedTuple):
@@ -39,6 +46,20 @@ class ShadowAnswer(NamedTuple):
     label: str
     probability: float
     version: int
+    selected: tuple[str, ...] | None = None
+    """As of `AnsweredImage`."""
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Its label, or all that it selects."""
+        return frozenset((self.label,) if self.selected is None else self.selected)
+
+    def disagreed(self, image: AnsweredImage) -> frozenset[str]:
+        """The image's label where this is another one; of a multi-label model, those that one of both
+        selects."""
+        if image.selected is None:
+            return frozenset((image.label,)) - self.given
+        return self.given.symmetric_difference(image.selected)
 
 
 Then = Callable[[ShadowAnswer | None], None]
@@ -153,9 +174,11 @@ class Shadow:
 
     def _compared(self, model: ShadowVersion, image: AnsweredImage, result: ItemResult) -> ShadowAnswer:
         best, contract = int(result.row.argmax()), model.contract
-        answer = ShadowAnswer(contract.labels[best], float(result.row[best]), contract.version)
-        self.on_compared(answer.version, answer.label == image.label)
-        self._metrics.compare(image.label, answer.label, answer.probability - image.probability)
+        said = contract.labels[best], float(result.row[best]), contract.version
+        answer = ShadowAnswer(*said, _selected(contract, result.row))
+        disagreed = answer.disagreed(image)
+        self.on_compared(answer.version, not disagreed)
+        self._metrics.compare(disagreed, answer.probability - image.probability)
         self._has_failed = False
         return answer
 
@@ -166,3 +189,10 @@ class Shadow:
             facts = {"version": model.contract.version, "reason": str(error)}
             logger.warning("the shadow cannot answer an image; more are only counted", extra=facts)
         self._has_failed = True
+
+
+def _selected(contract: BundleContract, probabilities: npt.NDArray[np.float32]) -> tuple[str, ...] | None:
+    if contract.thresholds is None:
+        return None
+    (indexes,) = selected_labels(probabilities[np.newaxis], contract.thresholds)
+    return tuple(contract.labels[index] for index in indexes)

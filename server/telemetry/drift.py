@@ -11,18 +11,24 @@ import numpy.typing as npt
 from fovea.model.bundle import BundleContract, Precision
 from fovea.model.distance import (
     Counts,
+    Selections,
     abstentions,
     drifting_classes,
+    drifting_selections,
+    label_psi,
+    label_psi_by_chance,
     predicted_on_held_out,
     psi,
     psi_by_chance,
+    selected_on_held_out,
     tenths,
 )
 from fovea.model.measured import CONFIDENCE_BINS, Metrics
 from fovea.truth.expected import Answers, expected_accuracy
 
 KINDS: Final = ("classes", "confidence", "abstentions", "distances")
-"""What of the predictions is compared; distances only as far as they are measured."""
+"""What of the predictions is compared; distances only as far as they are measured, and of a multi-label model
+its labels alone, as classes."""
 TENTHS: Final = 10
 """Of the confidence, from 0 to 1."""
 WINDOW_IMAGES: Final = 1_000
@@ -89,6 +95,38 @@ class DriftGauge:
         return np.asarray(latest[0], np.int64)
 
 
+class LabelDriftGauge(DriftGauge):
+    """The same of a multi-label model: how often each label is selected, of which the furthest off counts.
+
+    Who answers adds to `counts`, by the index of the label, and to `images`.
+    """
+
+    def __init__(self, reference: Selections) -> None:
+        super().__init__(reference.counts)
+        self._selections = reference
+        self.images = 0
+
+    def psi(self) -> float:
+        latest = self._latest_selections()
+        return label_psi(latest, self._selections)[0] if self._has_enough(latest) else math.nan
+
+    def chance(self) -> float:
+        latest = self._latest_selections()
+        return label_psi_by_chance(latest, self._selections) if self._has_enough(latest) else math.nan
+
+    def drifting(self) -> list[int]:
+        latest = self._latest_selections()
+        return drifting_selections(latest, self._selections) if self._has_enough(latest) else []
+
+    def _has_enough(self, latest: Selections) -> bool:
+        return latest.images >= self._window.images and self._selections.images > 0
+
+    def _latest_selections(self) -> Selections:
+        images = [self.images] + [0] * (len(self.counts) - 1)  # of them the window takes the first row's sum
+        answers, counts = self._window.latest(np.array([images, self.counts], np.float64)).astype(np.int64)
+        return Selections(counts, int(answers.sum()))
+
+
 class AccuracyGauge:
     """How many of one model's latest answers are expected to be right.
 
@@ -131,9 +169,18 @@ def drift_gauges(contract: BundleContract, precision: Precision) -> dict[str, Dr
     is_complete = measured.confidences is not None and measured.abstained is not None
     novelty = contract.out_of_distribution
     references = (
-        predicted_on_held_out(contract.labels, measured),
         tenths(measured.confidences) if measured.confidences else unknown,
         abstentions(measured.abstained or 0, measured.images if is_complete else 0),
         novelty.counts() if novelty else unknown,
     )
-    return {kind: DriftGauge(reference) for kind, reference in zip(KINDS, references, strict=True)}
+    classes, *others = KINDS
+    gauges = {kind: DriftGauge(reference) for kind, reference in zip(others, references, strict=True)}
+    return {classes: _class_drift(contract, precision), **gauges}
+
+
+def _class_drift(contract: BundleContract, precision: Precision) -> DriftGauge:
+    measured = contract.metrics_of(precision)
+    if contract.task == "single":
+        return DriftGauge(predicted_on_held_out(contract.labels, measured))
+    scores = contract.label_metrics_of(precision)
+    return LabelDriftGauge(selected_on_held_out(contract.labels, scores, measured.images))

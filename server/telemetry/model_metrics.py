@@ -54,9 +54,14 @@ class ModelFamilies:
 
     def _add_answers(self) -> None:
         self.predictions = self._counter(
-            "predictions", "Images classified, by best label: a series for each label of the model.", "label"
+            "predictions",
+            "Images classified, by best label, or by each label that a multi-label model selects: a series "
+            "for each label of the model.",
+            "label",
         )
-        self.abstained = self._counter("abstained", "Images whose best probability was below the threshold.")
+        self.abstained = self._counter(
+            "abstained", "Images whose best probability was below the threshold; none of a multi-label model."
+        )
         self.unknown = self._counter(
             "unknown", "Images further from the training's than the threshold, of those that were measured."
         )
@@ -65,7 +70,9 @@ class ModelFamilies:
             "How far an image is from the nearest class, in standard deviations of its embeddings.",
             _DISTANCES,
         )
-        self.confidence = self._histogram("confidence_ratio", "Probability of the best label.", _CONFIDENCES)
+        self.confidence = self._histogram(
+            "confidence_ratio", "Probability of the best label; none of a multi-label model.", _CONFIDENCES
+        )
 
     def _add_work(self) -> None:
         self.decode_seconds = self._histogram(
@@ -86,7 +93,8 @@ class ModelFamilies:
             "Population stability index of the latest predictions against those on the held-out images: "
             "under 0.1 alike, over 0.25 very different; of their classes, of the tenths that the best "
             "probability is in, of how many abstain, and of how far they are from the training's. NaN until "
-            "there were 1,000, and 50 for each class.",
+            "there were 1,000, and 50 for each class. Of a multi-label model, of the label whose share of "
+            "the images is furthest off, as classes.",
             "of",
         )
         self.drift_psi_chance = self._gauge(

@@ -1,5 +1,6 @@
 """How another version answers, that is asked a second time."""
 
+from collections.abc import Collection
 from typing import Final
 
 import prometheus_client as prometheus
@@ -21,7 +22,8 @@ class ShadowMetrics:
         )
         self._disagreed = prometheus.Counter(
             "fovea_shadow_disagreed",
-            "Images to which the shadow gives another label, by that of the current version.",
+            "Images to which the shadow gives another label, by that of the current version; of a "
+            "multi-label model by each label that one of the two selects.",
             ("label",),
             registry=registry,
         )
@@ -39,13 +41,11 @@ class ShadowMetrics:
         for label in labels:
             self._disagreed.labels(label)
 
-    def compare(self, label: str, shadow_label: str, difference: float) -> None:
-        """`difference` is of the probabilities."""
+    def compare(self, disagreed: Collection[str], difference: float) -> None:
+        """Labels on which the two are not one, if any; `difference` is of the probabilities."""
         self._difference.observe(abs(difference))
-        if label == shadow_label:
-            self.count("agree")
-        else:
-            self.count("disagree")
+        self.count("disagree" if disagreed else "agree")
+        for label in disagreed:
             self._disagreed.labels(label).inc()
 
     def count(self, outcome: str) -> None:

@@ -21,6 +21,7 @@ from fovea.images.preprocess import Pixels, decode_image
 from fovea.logs import silence_decoders
 from fovea.model.bundle import EMBEDDING, ModelBundle
 from fovea.model.classifier import Classifier, SessionOptions
+from fovea.model.task import selected
 from fovea.truth.sets import draws, label_sets
 
 Rows = npt.NDArray[np.float32]
@@ -60,6 +61,7 @@ class TritonPythonModel:
         )
         self._novelty, self._known_classes = bundle.contract.out_of_distribution, bundle.known_classes()
         self._sets = bundle.contract.sets_of(self._classifier.precision)
+        self._thresholds = bundle.contract.thresholds
         self._labels = np.array([label.encode() for label in self._classifier.labels], dtype=np.object_)
         self._decoders = ThreadPoolExecutor(threads, "decode")
         _warm_up(self._classifier, sizes)
@@ -121,9 +123,11 @@ class TritonPythonModel:
         )
 
     def _details(self, answers: dict[str, Rows], crops: Pixels, asked: Sequence[str]) -> dict[str, Any]:
-        """`distance` float32 and `unknown` bool [n, 1], `label_set` bool [n, classes]: Triton asks for all
-        outputs where its caller names none."""
+        """`selected` bool [n, classes], `distance` float32 and `unknown` bool [n, 1], `label_set` bool
+        [n, classes]: Triton asks for all outputs where its caller names none."""
         details: dict[str, Any] = {}
+        if self._thresholds is not None and "selected" in asked:
+            details["selected"] = selected(answers["probabilities"], self._thresholds)
         if (
             self._known_classes is not None
             and self._novelty is not None

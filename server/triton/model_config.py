@@ -110,6 +110,8 @@ def _rows(contract: BundleContract) -> list[str]:
 def _details(contract: BundleContract, settings: TritonSettings) -> list[str]:
     """What a bundle says of an image besides, as our own server gives it."""
     rows = []
+    if contract.thresholds is not None:
+        rows += [f'{{ name: "selected" data_type: TYPE_BOOL dims: [ {len(contract.labels)} ] }}']
     if contract.out_of_distribution is not None:
         rows += ['{ name: "distance" data_type: TYPE_FP32 dims: [ 1 ] }']
         rows += ['{ name: "unknown" data_type: TYPE_BOOL dims: [ 1 ] }']

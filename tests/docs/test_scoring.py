@@ -7,14 +7,17 @@ import kubernetes_validate
 
 from fovea.errors import ExitCode
 from scorer.cluster.job import job_body, read_template
-from scorer.files.rows import DISTANCE, EMBEDDING, LABEL_SET, SCHEMA, Status
+from scorer.files.rows import DISTANCE, EMBEDDING, LABEL_SET, SCHEMA, Status, schema_of
 from tests.docs.pages import SCORING
+from tests.scorer.made_runs import made_spec
 
 
 def test_columns_and_statuses_are_the_rows_own() -> None:
     columns = [name for row in SCORING.table("column") for name in row["column"].code]
     statuses = [name for row in SCORING.table("status") for name in row["status"].code]
-    assert sorted(columns) == sorted([field.name for field in (*SCHEMA, LABEL_SET, *DISTANCE, EMBEDDING)])
+    multi_label = schema_of(made_spec(task="multi"))
+    every = (*SCHEMA, *multi_label, LABEL_SET, *DISTANCE, EMBEDDING)
+    assert sorted(columns) == sorted([*{field.name for field in every}])
     assert sorted(statuses) == sorted(get_args(Status))
 
 

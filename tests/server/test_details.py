@@ -19,7 +19,7 @@ from tests import tiny
 from tests.rpc import call_of
 from tests.server.calls.test_in_process import CALL, Ended, KnownWorker, service_of
 from tests.server.event_loop import in_event_loop
-from tests.server.http.calls import form, post
+from tests.server.http.calls import form, post, request
 from tests.server.http.rest_calls import Rest, tensors_of, tensors_of_message
 from tests.server.oip_calls import of_images, of_pixels, wanting
 from tests.servers import ServerProcess
@@ -88,12 +88,12 @@ def test_by_the_open_inference_protocol_too(
 ) -> None:
     rest = Rest(server)
     crops = np.stack([decode_image(image, tiny.SPEC) for image in IMAGES])
-    for request in (of_images(IMAGES), of_pixels(crops)):
-        wanting(request, *OUTPUTS)
+    for asked in (of_images(IMAGES), of_pixels(crops)):
+        wanting(asked, *OUTPUTS)
         for tensors in (
-            tensors_of_message(inference.ModelInfer(request)),
-            tensors_of(rest.infer(request)),
-            tensors_of(rest.infer(request, binary_data_output=True)),
+            tensors_of_message(inference.ModelInfer(asked)),
+            tensors_of(rest.infer(asked)),
+            tensors_of(rest.infer(asked, binary_data_output=True)),
         ):
             columns = {name: np.reshape(values, shape) for name, (_, shape, values) in tensors.items()}
             assert columns["distance"][:, 0].tolist() == [each.distance for each in expected]
@@ -108,9 +108,11 @@ def test_who_asks_for_none_gets_none(
     server: ServerProcess, stub: ClassifierStub, inference: GRPCInferenceServiceStub
 ) -> None:
     answer = stub.Classify(pb.ClassifyRequest(image=IMAGES[1], want_distance=False))
-    assert not any(answer.HasField(name) for name in ("unknown", "distance", "label_set"))
+    assert not any(answer.HasField(name) for name in ("unknown", "distance", "label_set", "selected"))
     assert not answer.embedding
-    assert not {*OUTPUTS} & post(server, "/v1/classify", IMAGES[1]).json.keys()
+    assert not {*OUTPUTS, "selected"} & post(server, "/v1/classify", IMAGES[1]).json.keys()
+    model = request(server, "GET", "/v1/model").json
+    assert not {"task", "thresholds", "label_metrics"} & model.keys(), "those are of a multi-label model"
     outputs = inference.ModelInfer(of_images(IMAGES)).outputs
     assert [output.name for output in outputs] == ["probabilities", "logits", "label"]
     refused = wanting(of_images(IMAGES), "distance", classification=1)

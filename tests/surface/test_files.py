@@ -5,8 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
+from scorer.files.rows import schema_of
 from scorer.run import score
 from tests import tiny
+from tests.scorer.made_runs import made_spec
 from tests.scorer.runs import settings_for
 from tests.surface.recording import compare, files_below, name_below
 
@@ -27,6 +29,13 @@ def test_files_of_two_nights_are_as_recorded(tmp_path: Path, tiny_models: Path) 
     compare("tables.json", {name_below(output, file): columns(file) for file in files})
 
 
+def test_rows_of_a_multi_label_model_are_as_recorded() -> None:
+    compare("multi-label.json", {"rows": columns_of(schema_of(made_spec(task="multi")))})
+
+
 def columns(file: Path) -> dict[str, str]:
-    schema: pa.Schema = pyarrow.parquet.read_schema(file)
+    return columns_of(pyarrow.parquet.read_schema(file))
+
+
+def columns_of(schema: pa.Schema) -> dict[str, str]:
     return {field.name: f"{field.type}{'' if field.nullable else ' not null'}" for field in schema}

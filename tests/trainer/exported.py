@@ -95,15 +95,15 @@ def _weights(model: onnx.ModelProto, network: Any) -> Iterator[tuple[str, bytes]
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point():
             yield name, _bytes(tensor)
-    if network.temperature != 1:
+    if _temperature(network) != 1:
         made_by = {node.output[0]: node for node in model.graph.node}
         (softmax,) = (node for node in model.graph.node if node.output[0] == "probabilities")
-        yield made_by[softmax.input[0]].input[1], np.float32(network.temperature).tobytes()
+        yield made_by[softmax.input[0]].input[1], np.float32(_temperature(network)).tobytes()
 
 
 def _names(network: Any, arguments: tuple[torch.Tensor, ...], options: dict[str, Any]) -> Iterator[str]:
     """Of what is exported, but for its weights, and of all of it."""
-    digest = hashlib.sha256(repr((network, network.temperature != 1, options)).encode())
+    digest = hashlib.sha256(repr((network, _temperature(network) != 1, options)).encode())
     weights = network.state_dict()
     for name, tensor in [*weights.items(), *enumerate(arguments)]:
         digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
@@ -111,10 +111,15 @@ def _names(network: Any, arguments: tuple[torch.Tensor, ...], options: dict[str,
         if name not in weights:  # such as the colours' mean, which no training changes
             digest.update(_bytes(tensor))
     yield digest.hexdigest()
-    digest.update(repr(network.temperature).encode())
+    digest.update(repr(_temperature(network)).encode())
     for tensor in chain(weights.values(), arguments):
         digest.update(_bytes(tensor))
     yield digest.hexdigest()
+
+
+def _temperature(network: Any) -> float:
+    """That of a multi-label network is a tensor, among its weights."""
+    return float(getattr(network, "temperature", 1.0))
 
 
 def _bytes(tensor: torch.Tensor) -> bytes:

@@ -8,14 +8,16 @@ from benchmarks.triton_server import PROJECT_PYTHON
 from tests.servers import clean_environment
 
 
-def publish_tiny(models: Path, staging: Path, gain: float = 8.0, labels: str = "red,green,blue") -> None:
-    """The tiny model of the other tests as the next version under `models`."""
+def publish_tiny(
+    models: Path, staging: Path, gain: float = 8.0, labels: str = "red,green,blue", *, multi: bool = False
+) -> None:
+    """The tiny model of the other tests as the next version under `models`, or its multi-label twin."""
     _run(
         "from pathlib import Path; import sys; from tests import tiny; "
-        "_, models, staging, gain, labels = sys.argv; "
+        "_, models, staging, gain, labels, multi = sys.argv; "
         "tiny.publish_bundle(Path(models), Path(staging), gain=float(gain), labels=tuple(labels.split(',')), "
-        "embeds=True)",
-        *(str(models), str(staging), str(gain), labels),
+        "embeds=True, multi=bool(multi))",
+        *(str(models), str(staging), str(gain), labels, "multi" if multi else ""),
     )
 
 

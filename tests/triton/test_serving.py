@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from tritonclient import grpc as oip
@@ -14,6 +15,8 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from benchmarks.triton_server import TritonServer, running_triton
+from fovea.model.bundle import ModelBundle
+from fovea.model.task import selected
 from tests.triton import project
 from tests.triton.calls import classes, image_input, infer, picture, refusal
 
@@ -59,6 +62,26 @@ def test_triton_takes_the_configuration_as_it_is_written(
     assert loaded.parameters == written.parameters
     assert loaded.dynamic_batching.default_queue_policy == written.dynamic_batching.default_queue_policy
     assert [output.label_filename for output in loaded.output] == [o.label_filename for o in written.output]
+
+
+def test_multi_label_model_selects_what_its_bundle_does(tmp_path: Path) -> None:
+    """Each number of labels is among its golden images'."""
+    models = tmp_path / "models" / "tiny"
+    project.publish_tiny(models, tmp_path / "staging", multi=True)
+    bundle = ModelBundle.open(models / "1")
+    golden, thresholds = bundle.golden(), bundle.contract.thresholds
+    assert thresholds is not None
+    expected = selected(golden.probabilities, thresholds)
+    with running_triton(models, tmp_path) as triton, oip.InferenceServerClient(triton.target) as client:
+        answer = infer(client, "tiny", golden.files)
+        outputs = {
+            each.name: (each.datatype, [*each.shape]) for each in client.get_model_metadata("tiny").outputs
+        }
+    assert {*expected.sum(axis=1).tolist()} == {0, 1, 2, 3}
+    assert answer.as_numpy("selected").tolist() == expected.tolist()
+    np.testing.assert_allclose(answer.as_numpy("probabilities"), golden.probabilities, rtol=0, atol=1e-6)
+    assert outputs["selected"] == ("BOOL", [-1, 3])
+    assert "distance" not in outputs
 
 
 def batches(client: oip.InferenceServerClient) -> Counter[int]:

@@ -30,7 +30,12 @@ class Classes:
 
     @classmethod
     def of(cls, new: BundleContract, old: BundleContract) -> "Classes":
-        """Raises DataInvalid where they have none in common."""
+        """Raises DataInvalid where they have none in common, or one is multi-label."""
+        if "multi" in (new.task, old.task):
+            raise DataInvalid(
+                "a multi-label model cannot be compared with another yet: `python -m trainer evaluate` each "
+                "on the same images"
+            )
         common = tuple(label for label in new.labels if label in set(old.labels))
         if not common:
             raise DataInvalid(

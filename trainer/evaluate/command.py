@@ -14,8 +14,14 @@ from trainer.config import EvaluateSettings, InspectSettings
 from trainer.evaluate.descriptions import describe_bundle, describe_evaluation
 from trainer.evaluate.evaluation import Evaluation, evaluate_samples
 from trainer.evaluate.evaluation_record import record_of
+from trainer.evaluate.label_evaluation import (
+    check_map,
+    describe_label_evaluation,
+    evaluate_labels,
+)
 from trainer.evaluate.part_of_training import open_part
 from trainer.images.audit import left_out
+from trainer.images.labelling import Labelling
 from trainer.images.sources import Heldout, open_heldout
 from trainer.options import sources_of
 from trainer.runs.lineage import Lineage
@@ -45,6 +51,9 @@ def evaluate(settings: EvaluateSettings) -> None:
         )
     if not folder.proposed:
         (folder.path / EVALUATION_FILE).unlink(missing_ok=True)  # of other images, should these be refused
+    if bundle.contract.task == "multi":
+        _evaluate_labels(classifier, held, settings, folder)
+        return
     evaluation = evaluate_samples(
         classifier, settings.source, held.samples, settings.threads, settings.max_bad_fraction
     )
@@ -60,10 +69,32 @@ def evaluate(settings: EvaluateSettings) -> None:
         _check_accuracy(evaluation, settings.min_accuracy)
 
 
+def _evaluate_labels(
+    classifier: Classifier, held: Heldout, settings: EvaluateSettings, folder: RunFolder
+) -> None:
+    record = evaluate_labels(classifier, held, settings)
+    if record.quarantined:
+        logger.warning("%s", left_out(record.quarantined))
+    folder = folder.claim()
+    folder.write_json(EVALUATION_FILE, record.model_dump(mode="json"))
+    try:
+        print("\n".join(describe_label_evaluation(record, classifier.bundle.contract)))
+        print(f"\n{folder.path / EVALUATION_FILE}", flush=True)
+    finally:  # also when nobody reads what is printed
+        check_map(record, settings.min_accuracy)
+
+
 def _open(settings: EvaluateSettings, contract: BundleContract) -> Heldout:
     source, corrections, captures = settings.source, settings.corrections, settings.captures
+    if contract.task == "multi" and (corrections or captures):
+        raise DataInvalid(
+            "a multi-label model is measured on one --data: correct its labels in the CSV itself"
+        )
     if settings.part is None:
-        return open_heldout(source, settings.cache_dir, contract.labels, corrections, captures)
+        labelling = Labelling(contract.task, settings.label_separator, settings.label_columns)
+        return open_heldout(
+            source, settings.cache_dir, contract.labels, corrections, captures, labelling=labelling
+        )
     held = open_part(
         source, corrections, captures, settings.part, contract, settings.cache_dir, settings.threads
     )

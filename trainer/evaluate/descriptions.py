@@ -6,7 +6,8 @@ from typing import Final
 from rich.filesize import decimal
 
 from fovea.model.bundle import BundleContract, ModelBundle
-from fovea.model.measured import Metrics, Opinion
+from fovea.model.measured import LabelMetrics, Metrics, Opinion
+from fovea.model.task import ThresholdRule
 from fovea.printable import printable, shortened
 from fovea.truth.sets import PredictionSets
 from trainer.evaluate.evaluation import Evaluation
@@ -29,7 +30,7 @@ def describe_evaluation(evaluation: Evaluation, contract: BundleContract) -> Ite
     yield from evaluation.beside_release.words()
     yield f"beside it: {describe_beside(metrics)}"
     yield ""
-    yield from _table([("class", "images", "precision", "recall"), *_classes(metrics)])
+    yield from table([("class", "images", "precision", "recall"), *_classes(metrics)])
     yield ""
     yield "most confused   " + (
         ", ".join(f"{p.truth} taken for {p.predicted} ({p.count})" for p in evaluation.most_confused)
@@ -45,7 +46,7 @@ def describe_evaluation(evaluation: Evaluation, contract: BundleContract) -> Ite
         yield ""
         header = ("worst images", "truth", "taken for", "probability")
         worst = evaluation.worst[:MOST_WORST]
-        yield from _table([header, *((w.path, w.truth, w.predicted, f"{w.probability:.3f}") for w in worst)])
+        yield from table([header, *((w.path, w.truth, w.predicted, f"{w.probability:.3f}") for w in worst)])
 
 
 def _accuracy(metrics: Metrics) -> str:
@@ -73,18 +74,21 @@ def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
     contract = bundle.contract
     yield f"{contract.name} version {contract.version}, of {contract.created:%d %B %Y, %H:%M UTC}"
     yield ""
-    yield from _table([*_what_it_does(contract), *_where_it_comes_from(Lineage.of(contract.training))])
+    yield from table([*_what_it_does(contract), *_where_it_comes_from(Lineage.of(contract.training))])
     yield ""
     precisions = [("fp32", contract.metrics), *((p, v.metrics) for p, v in contract.variants.items())]
     for precision, metrics in precisions:
         yield f"{precision}: {_accuracy(metrics)}"
-    yield f"beside it: {describe_beside(contract.metrics)}"
+    if contract.label_metrics is not None:
+        yield f"of the labels: {describe_labels(contract.label_metrics)}"
+    else:
+        yield f"beside it: {describe_beside(contract.metrics)}"
     if contract.measured_on == "test":
         yield "measured on a part test, by which nothing was chosen"
     yield ""
     yield from describe_verdict(contract.verdict)
     yield ""
-    yield from _table(
+    yield from table(
         [
             (name, decimal((bundle.path / name).stat().st_size), f"sha256 {digest}")
             for name, digest in contract.files.items()
@@ -97,6 +101,12 @@ def describe_beside(metrics: Metrics) -> str:
     label, share = metrics.majority
     majority = f"always answering {shortened(label)} is right for {share:.2%}"
     return f"macro recall {metrics.macro_recall:.2%}; {majority}"
+
+
+def describe_labels(scores: LabelMetrics) -> str:
+    """The figures of several labels an image, in one line."""
+    f1 = f"micro F1 {scores.micro_f1:.2%}, macro F1 {scores.macro_f1:.2%}"
+    return f"mean average precision {scores.map:.2%}, {f1}"
 
 
 def describe_verdict(opinion: Opinion | None) -> Iterator[str]:
@@ -117,10 +127,25 @@ def _what_it_does(contract: BundleContract) -> Iterator[Row]:
     yield "images", str(spec)
     for tensor in (*contract.inputs, *contract.outputs):
         yield tensor.name, f"{tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
+    if contract.thresholds and contract.threshold_rule:
+        yield from _what_it_selects(contract, contract.thresholds, contract.threshold_rule)
+        return
     yield "temperature", f"{contract.temperature:g}"
     yield "abstains", f"below a probability of {contract.abstain_threshold:g}"
     if contract.prediction_sets:
         yield "label sets", _sets(contract.prediction_sets)
+
+
+def _what_it_selects(
+    contract: BundleContract, thresholds: Sequence[float], rule: ThresholdRule
+) -> Iterator[Row]:
+    target = rule.target_precision
+    chosen = "of the highest F1" if target is None else f"where {target:.0%} are right"
+    pairs = list(zip(contract.labels, thresholds, strict=True))
+    more = f" and {len(pairs) - MOST_ROWS} more" if len(pairs) > MOST_ROWS else ""
+    each = ", ".join(f"{label} {threshold:.3g}" for label, threshold in pairs[:MOST_ROWS])
+    yield "task", "multi: an image has any number of these labels, or none"
+    yield "thresholds", f"{chosen}: {each}{more}"
 
 
 def _sets(sets: PredictionSets) -> str:
@@ -174,7 +199,7 @@ def _with_digest(name: object, digest: object) -> object:
     return f"{name}, sha256 {digest}" if name and digest else name
 
 
-def _table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[Row]) -> Iterator[str]:
     """Columns under each other; a row of one cell stands alone."""
     wide = [row for row in rows if len(row) > 1]
     widths = [max(map(len, column)) for column in zip(*wide, strict=True)]

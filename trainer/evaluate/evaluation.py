@@ -101,7 +101,7 @@ def evaluate_samples(
     `max_bad_fraction` of the files cannot be decoded, or all.
     """
     contract, labels = classifier.bundle.contract, classifier.labels
-    _check_labels(samples, labels)
+    check_labels(samples, labels)
     usable, bad, probabilities = classify_samples(classifier, samples, threads)
     check_bad(data, bad, len(samples), max_bad_fraction)
     index = {label: number for number, label in enumerate(labels)}
@@ -129,8 +129,9 @@ def evaluate_samples(
     )
 
 
-def _check_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> None:
-    unknown = sorted({sample.label for sample in samples} - set(labels))
+def check_labels(samples: Sequence[Sample], labels: tuple[str, ...]) -> None:
+    """Raises DataInvalid for an image of a class, or with a label, that the model does not know."""
+    unknown = sorted({label for sample in samples for label in sample.named} - set(labels))
     if unknown:
         known = ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
         others = f" and {len(unknown) - 1} others" if len(unknown) > 1 else ""

@@ -7,8 +7,10 @@ from pydantic import BaseModel, ValidationError
 
 from fovea.errors import DataInvalid
 from fovea.model.bundle import BundleContract
+from fovea.model.task import Task
 from trainer.images.digests import content_digests, data_digest
 from trainer.images.grouping import Grouping
+from trainer.images.labelling import Labelling
 from trainer.images.sources import Heldout, Split, open_source
 from trainer.runs.lineage import Lineage
 
@@ -23,6 +25,9 @@ class HowSplit(BaseModel):
     seed: int = 0
     group: str | None = None
     group_pattern: str | None = None
+    task: Task = "single"
+    label_separator: str = ";"
+    label_columns: tuple[str, ...] = ()
 
 
 def open_part(
@@ -76,4 +81,5 @@ def _split_as_then(
         seed=then.seed,
         cache_dir=cache_dir,
         grouping=Grouping(then.group, then.group_pattern),
+        labelling=Labelling(then.task, then.label_separator, then.label_columns),
     )

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from trainer.evaluate.metrics import Logits, loss_error, negative_log_likelihood, softmax
+from trainer.evaluate.label_metrics import (
+    label_losses,
+    mean_average_precision,
+    sigmoid,
+    standard_error,
+)
+from trainer.evaluate.metrics import Logits, Targets, loss_error, negative_log_likelihood, softmax
 from trainer.images.batches import Images, all_batches
 from trainer.network.model import Network
 from trainer.ranks.group import ALONE, Ranks
@@ -18,14 +24,31 @@ class Score:
     loss: float
     accuracy: float
     error: float
+    map: float | None = None
+    """mean average precision, of several labels an image: `accuracy` is then the share of images all of whose
+    labels are told at a threshold of one half"""
 
 
 def score(network: Network, images: Images, batch_size: int, ranks: Ranks = ALONE) -> Score:
-    probabilities = softmax(predict(network, images, batch_size, ranks))
+    logits = predict(network, images, batch_size, ranks)
+    if images.task == "multi":
+        return _score_labels(logits, images.targets)
+    probabilities = softmax(logits)
     return Score(
         negative_log_likelihood(probabilities, images.targets),
         float((probabilities.argmax(1) == images.targets).mean()),
         loss_error(probabilities, images.targets),
+    )
+
+
+def _score_labels(logits: Logits, targets: Targets) -> Score:
+    probabilities = sigmoid(logits)
+    losses = label_losses(probabilities, targets).mean(1)
+    return Score(
+        float(losses.mean()),
+        float(((probabilities >= 0.5) == targets).all(1).mean()),
+        standard_error(losses),
+        mean_average_precision(probabilities, targets),
     )
 
 

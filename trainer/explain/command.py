@@ -19,7 +19,7 @@ from trainer.explain.page import Origin, render_page
 from trainer.network.checkpoint import CHECKPOINT_FILE, Checkpoint
 from trainer.runs.lineage import Lineage
 from trainer.runs.release_record import ReleaseRecord
-from trainer.runs.run_folder import LOOKS, RunFolder
+from trainer.runs.run_folder import LOOKS, SETTINGS_FILE, RunFolder
 
 LONGEST_NAME_BYTES: Final = 200
 """Of a page's file, without its ending: a file system takes 255, of which some are kept for writing it."""
@@ -34,6 +34,11 @@ def look(settings: LookSettings) -> None:
     folder, run = RunFolder.output(settings.output, LOOKS), RunFolder(settings.run)
     torch.set_num_threads(available_cpus())
     checkpoint = _load(run)
+    if run.holds(SETTINGS_FILE) and run.read_json(SETTINGS_FILE).get("task") == "multi":
+        raise DataInvalid(
+            f"{run.path}: a multi-label network, and `look` explains the choice of one class; its report "
+            "has the places that speak for each label"
+        )
     temperature = _temperature(run, checkpoint)
     name = settings.image.rstrip("/").rpartition("/")[2]
     image = explanation.NamedImage(name, _decode(settings.image, checkpoint.preprocess))

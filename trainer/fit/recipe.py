@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import torch
@@ -58,6 +58,14 @@ class Objective:
         return len(targets) if self.class_weights is None else self.class_weights[targets].sum()
 
 
+class Minimised(Protocol):
+    """What a training minimises: `Objective`, or `MultiLabelObjective`."""
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor: ...
+
+    def weigh(self, targets: Tensor) -> Tensor | int: ...
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to fine-tune."""
@@ -80,7 +88,7 @@ class Recipe:
     triangle is lower than the one before"""
     gamma: float | None = None
     """of exp_range: what a step leaves of the triangles' height; by default LAST_HEIGHT is left by a phase"""
-    objective: Objective = field(default_factory=Objective)
+    objective: Minimised = field(default_factory=Objective)
     sampler: Sampler = "shuffle"
     mixing: Mixing | None = None
     """of images with others of their batch; None for none"""

@@ -139,6 +139,7 @@ class TrainingState:
             step_losses=losses,
             step_lrs=self.step_lrs,
             heldout_error=heldout.error,
+            heldout_map=heldout.map,
         )
         self.records.append(record)
         self.epochs_in_phase += 1

@@ -8,5 +8,6 @@ labels look alike, `corrections` corrects them, `crops` gives training images as
 `captured` brings those that were captured in production.
 `near_duplicates` finds pictures of a `field` that are nearly the same, `groups` connects them.
 `grouping` says which images belong together, `group_split` and `stratification` who is held out, `digests`
-what files and their labels are.
+what files and their labels are. Several labels an image are told as `labelling` says, split and made targets
+of by `label_split`.
 """

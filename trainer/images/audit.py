@@ -13,6 +13,7 @@ from fovea.errors import DataInvalid
 from trainer.images.captured import CapturesRecord
 from trainer.images.corrections import CorrectionsRecord
 from trainer.images.grouping import GroupsRecord
+from trainer.images.label_sets import LabelSetsRecord
 from trainer.images.labels import look_alikes
 from trainer.images.listing import Sample
 from trainer.images.traits import DOUBTFUL, TRAITS
@@ -112,6 +113,8 @@ class AuditRecord(BaseModel, frozen=True):
     """written only where there are some"""
     groups: GroupsRecord | None = None
     """written only where there are some"""
+    label_sets: LabelSetsRecord | None = None
+    """written only where images may have several labels"""
     captures: CapturesRecord | None = None
     """written only where there are some"""
 
@@ -142,6 +145,8 @@ class AuditRecord(BaseModel, frozen=True):
         return [label for label, counts in self.classes.items() if not counts["test"]]
 
     def _count(self, part: str) -> int:
+        if self.label_sets:
+            return self.label_sets.images.get(part, 0)
         return sum(counts.get(part, 0) for counts in self.classes.values())
 
 
@@ -261,7 +266,9 @@ def _conflicts(files: Iterable[UsableFile]) -> Iterator[tuple[str, ...]]:
 
 
 def _count_classes(parts: Mapping[str, Iterable[UsableFile]]) -> dict[str, dict[str, int]]:
-    counts = {part: Counter(file.sample.label for file in files) for part, files in parts.items()}
+    counts = {
+        part: Counter(label for file in files for label in file.sample.named) for part, files in parts.items()
+    }
     labels = sorted(set[str]().union(*counts.values()))
     return {label: {part: counts[part][label] for part in counts} for label in labels}
 

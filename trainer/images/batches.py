@@ -17,11 +17,13 @@ from torch import Tensor
 
 from fovea.foreground import result_of
 from fovea.images.preprocess import Pixels
+from fovea.model.task import Task
 from trainer.images.sources import Sample
 from trainer.ranks.group import WHOLE, Share
 
 Batch = tuple[Tensor, Tensor]
-"""pixels uint8 [m, S, S, 3] of the rank's share and targets int64 [n] of the whole batch, on the device"""
+"""pixels uint8 [m, S, S, 3] of the rank's share and targets int64 [n], or [n, labels], of the whole batch, on
+the device"""
 
 Sampler = Literal["shuffle", "balanced"]
 Order = npt.NDArray[np.int64]
@@ -42,11 +44,15 @@ class Images:
     rows: npt.NDArray[np.int64]
     """[n], the row of each image in `cache`"""
     targets: npt.NDArray[np.int64]
-    """[n], indices of labels"""
+    """[n], indices of labels; of a multi-label data set [n, labels], 1 where an image has the label"""
     samples: tuple[Sample, ...]
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def task(self) -> Task:
+        return "single" if self.targets.ndim == 1 else "multi"
 
     def chosen(self, indices: npt.NDArray[np.int64]) -> "Images":
         """These alone, of the same cache."""

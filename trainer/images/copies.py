@@ -171,7 +171,9 @@ def _leak(parts: Sequence[Part], place: _Place, other: _Place, how: Orientation)
 
 
 def _class(parts: Sequence[Part], place: _Place) -> tuple[int, str]:
-    return place.part, parts[place.part].samples[place.row].label
+    """Where there may be several labels there are no classes: the part is one."""
+    sample = parts[place.part].samples[place.row]
+    return place.part, sample.label if sample.labels is None else ""
 
 
 def _conflicts(
@@ -179,7 +181,7 @@ def _conflicts(
 ) -> Iterator[tuple[str, ...]]:
     for pair in pairs:
         both = (places[pair.first], places[pair.second])
-        labels = [_class(parts, place)[1] for place in both]
+        labels = [parts[place.part].samples[place.row].label for place in both]
         if labels[0] != labels[1]:
             yield tuple(f"{label}: {_name(parts, place)}" for label, place in zip(labels, both, strict=True))
 

@@ -23,6 +23,7 @@ from trainer.images.copies import Copies, copies_across, find_copies, picture_of
 from trainer.images.corrections import CorrectionsRecord
 from trainer.images.digests import data_digest
 from trainer.images.grouping import GroupsRecord
+from trainer.images.label_sets import LabelSetsRecord, record_label_sets
 from trainer.images.part import Part
 from trainer.images.pixels import decode_all
 from trainer.images.sources import Split, check_split
@@ -65,6 +66,14 @@ class DataSet:
     one content or nearly the same picture"""
 
     @property
+    def label_sets(self) -> LabelSetsRecord | None:
+        """None where an image has one label."""
+        if self.train.task == "single":
+            return None
+        parts = {"train": self.train, "heldout": self.heldout}
+        return record_label_sets(self.labels, parts if self.test is None else {**parts, "test": self.test})
+
+    @property
     def told(self) -> Images:
         """The images that the figures of a model are told of."""
         return self.heldout if self.test is None else self.test
@@ -75,6 +84,7 @@ class DataSet:
         return AuditRecord(
             **({"corrections": self.corrections} if self.corrections else {}),
             **({"groups": self.groups} if self.groups else {}),
+            **({"label_sets": self.label_sets} if self.label_sets else {}),
             **({"captures": self.captures} if self.captures else {}),
             digest=self.digest,
             not_taken={kind: NotTakenRecord(**files) for kind, files in self.passed_over.record().items()},
@@ -103,6 +113,8 @@ class DataSet:
             yield left_out(self.bad)
         if self.groups:
             yield from self.groups.findings()
+        if self.label_sets:
+            yield from self.label_sets.findings()
         yield from self.copies.findings()
         yield from self.comparison.findings()
 

@@ -21,7 +21,10 @@ def content_digests(samples: Sequence[Sample], threads: int) -> tuple[str, ...]:
 def data_digest(parts: Iterable[tuple[Sequence[Sample], Sequence[str]]]) -> str:
     """sha256 over the labels of each part's samples and the digests of their contents, hexadecimal."""
     contents = [
-        [(sample.label, digest) for sample, digest in zip(samples, digests, strict=True)]
+        [
+            (sample.labels if sample.labels is not None else sample.label, digest)
+            for sample, digest in zip(samples, digests, strict=True)
+        ]
         for samples, digests in parts
     ]
     return hashlib.sha256(canonical_json(contents).encode()).hexdigest()

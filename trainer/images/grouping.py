@@ -151,7 +151,8 @@ def record_groups(
     largest, images = max(sizes.items(), key=lambda pair: (pair[1], str(pair[0])))
     groups_of: dict[str, set[str | None]] = {}
     for sample in (sample for part in parts for sample in part):
-        groups_of.setdefault(sample.label, set()).add(sample.group)
+        for label in sample.named:
+            groups_of.setdefault(label, set()).add(sample.group)
     return GroupsRecord(
         by=str(grouping),
         groups={name: len({sample.group for sample in part}) for name, part in named.items()},

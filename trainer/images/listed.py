@@ -23,10 +23,12 @@ from trainer.images.corrections import (
     read_rows,
 )
 from trainer.images.digests import content_digests
+from trainer.images.digit_pairs import write_pairs
 from trainer.images.digits import write_digits
 from trainer.images.fetching import ETAGS_FOLDER, THREADS, Fetched, fetch
 from trainer.images.folders import read_folder
 from trainer.images.grouping import UNGROUPED, Grouping
+from trainer.images.labelling import ONE_LABEL, Labelling
 from trainer.images.labels import normal_label
 from trainer.images.listing import Listing, Sample
 from trainer.images.table import read_csv
@@ -60,13 +62,14 @@ def list_all(
     *,
     grouping: Grouping = UNGROUPED,
     every_capture: bool = False,
+    labelling: Labelling = ONE_LABEL,
 ) -> Listed:
     """Raises DataInvalid where there is no image with a label."""
     check_captures(captures)
     if holds_captures(data):
         listing, captures = Listing(), (data, *captures)
     else:
-        listing = _list(data, cache_dir, labels, grouping)
+        listing = _list(data, cache_dir, labels, grouping, labelling)
         if not listing.all():
             raise no_image(data, listing)
     rows = read_rows(corrections)
@@ -103,11 +106,21 @@ def _by_content(listing: Listing) -> dict[str, list[Sample]]:
     return found
 
 
-def _list(data: str, cache_dir: Path, known: Sequence[str] = (), grouping: Grouping = UNGROUPED) -> Listing:
+def _list(
+    data: str,
+    cache_dir: Path,
+    known: Sequence[str] = (),
+    grouping: Grouping = UNGROUPED,
+    labelling: Labelling = ONE_LABEL,
+) -> Listing:
     grouping.check_source(data)
-    fetched = _local(data, cache_dir)
+    fetched = _local(data, cache_dir, labelling)
     if fetched.path.is_file():
-        listing = read_csv(fetched.path, grouping.column)
+        listing = read_csv(fetched.path, grouping.column, labelling)
+    elif labelling.is_multi:
+        raise DataInvalid(
+            f"{data}: several labels an image are told by a CSV file path,labels, not by folders"
+        )
     elif fetched.path.is_dir():
         ignored = frozenset([ETAGS_FOLDER]) if is_bucket(data) else frozenset[str]()
         listing = read_folder(fetched.path, data, known=known, ignored=ignored)
@@ -119,9 +132,10 @@ def _list(data: str, cache_dir: Path, known: Sequence[str] = (), grouping: Group
     return listing
 
 
-def _local(data: str, cache_dir: Path) -> Fetched:
+def _local(data: str, cache_dir: Path, labelling: Labelling) -> Fetched:
     if data == "digits":
-        return Fetched(write_digits(cache_dir / "digits"))
+        digits = write_digits(cache_dir / "digits")
+        return Fetched(write_pairs(digits, cache_dir / "digit-pairs") if labelling.is_multi else digits)
     if not is_bucket(data):
         return Fetched(Path(data.removeprefix("file://")))
     return fetch(data, cache_dir)

@@ -24,6 +24,13 @@ class Sample:
     group: str | None = None
     """what it is of, a patient, a camera: images of one group are on one side of a split; None where nothing
     says it"""
+    labels: tuple[str, ...] | None = None
+    """all of them where it may have several, in alphabetical order; `label` is then those in one text"""
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Its labels, one or several."""
+        return (self.label,) if self.labels is None else self.labels
 
     def __str__(self) -> str:
         return self.name or printable(str(self.path))
@@ -47,6 +54,8 @@ class Listing:
     """of a source without a split"""
     passed_over: PassedOver = field(default_factory=lambda: PassedOver(MOST_NAMED))
     """what was there and has no label, or is no image"""
+    labels: tuple[str, ...] = ()
+    """that a table has columns of, whether or not an image has them"""
 
     def all(self) -> list[Sample]:
         return [*self.train, *(s for part in self.heldout.values() for s in part), *self.unassigned]

@@ -19,7 +19,8 @@ class Mixing:
 
 
 def mix(images: Tensor, targets: Tensor, mixing: Mixing | None) -> tuple[Tensor, Tensor]:
-    """images float32 [n, S, S, 3], targets int64 [n] -> images, and float32 [n, classes] of shares.
+    """images float32 [n, S, S, 3], targets int64 [n], or [n, labels] of 0 and 1 -> images, and float32
+    [n, classes] of shares.
 
     Each image is mixed with another one, or itself, so that all are partners once; the batch has one share,
     as both papers have it (arXiv 1710.09412, 1905.04899). Without mixing, both come back as they are.
@@ -30,7 +31,7 @@ def mix(images: Tensor, targets: Tensor, mixing: Mixing | None) -> tuple[Tensor,
     cut = mixing.cutmix > 0 and (mixing.mixup == 0 or bool(torch.rand(()) < 0.5))
     share = _draw_share(mixing.cutmix if cut else mixing.mixup)
     mixed, share = _cutmix(images, partners, share) if cut else _mixup(images, partners, share)
-    own = F.one_hot(targets, mixing.classes).float()
+    own = (F.one_hot(targets, mixing.classes) if targets.ndim == 1 else targets).float()
     return mixed, share * own + (1 - share) * own[partners]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from fovea.images.spec import PreprocessSpec
 from trainer.images.audit import BadFile, UsableFile
 from trainer.images.batches import Images
+from trainer.images.label_split import targets_of
 from trainer.images.pixels import Decoded
 from trainer.images.sources import Sample
 
@@ -38,7 +39,5 @@ class Part:
                 yield BadFile(str(sample), outcome.error)
 
     def images(self, rows: list[int], labels: tuple[str, ...]) -> Images:
-        index = {label: number for number, label in enumerate(labels)}
         samples = tuple(self.samples[row] for row in rows)
-        targets = np.array([index[sample.label] for sample in samples], np.int64)
-        return Images(self.decoded.cache, np.array(rows, np.int64), targets, samples)
+        return Images(self.decoded.cache, np.array(rows, np.int64), targets_of(samples, labels), samples)

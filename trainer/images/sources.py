@@ -1,7 +1,7 @@
 """Where images and their labels come from: folders, CSV files, buckets, and the embedded digits."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from trainer.images.grouping import (
     keep_apart,
     record_groups,
 )
+from trainer.images.label_split import labels_of
+from trainer.images.labelling import ONE_LABEL, Labelling, check_is_set, joined
 from trainer.images.labels import fold_label, normal_label
 from trainer.images.listed import list_all, not_taken
 from trainer.images.listing import Listing, Sample, tables_in
@@ -75,10 +77,11 @@ def open_source(
     cache_dir: Path,
     test_fraction: float = 0.0,
     grouping: Grouping = UNGROUPED,
+    labelling: Labelling = ONE_LABEL,
 ) -> Split:
     """Lists the images of `data`: a folder, a CSV file, a bucket URI of either, or `digits`; with the labels
-    that CSV files of `corrections` give them. Beside or instead of them, the images of `captures` that
-    corrections give a label.
+    that CSV files of `corrections` give them, or where an image may have several, `labelling` tells. Beside
+    or instead of them, the images of `captures` that corrections give a label.
 
     Held out is the part val; where there is none, `val_fraction` of each class. To test on is the part test;
     where there is none, `test_fraction` of each class of what else would be trained on. Classes are taken as
@@ -89,8 +92,10 @@ def open_source(
     class or an empty one, too few groups, or a correction of something else; Unavailable when a bucket cannot
     be reached.
     """
-    every = list_all(data, corrections, captures, cache_dir, grouping=grouping)
+    every = list_all(data, corrections, captures, cache_dir, grouping=grouping, labelling=labelling)
     listing, right = every.listing, every.right
+    if labelling.is_multi:
+        check_is_set(data, listing)
     heldout, test = listing.heldout.get(VAL, []), listing.heldout.get(TEST, [])
     train, undivided = listing.train, listing.unassigned
     if train and not heldout:
@@ -107,7 +112,8 @@ def open_source(
     found = ([*train, *more[0], *came[0]], [*heldout, *more[1], *came[1]], [*test, *more[2], *came[2]])
     apart = keep_apart(found) if grouping else Apart(found)
     corrected = [right.applied(samples) for samples in apart.parts]
-    _check_classes(data, {sample.label for samples in corrected for sample in samples}, listing)
+    if not labelling.is_multi:
+        _check_classes(data, {sample.label for samples in corrected for sample in samples}, listing)
     if apart.leaked:
         _check_left(data, [right.applied(samples) for samples in found], corrected, apart.leaked)
     split = check_split(data, *corrected)
@@ -155,6 +161,7 @@ def open_heldout(
     captures: Sequence[str] = (),
     *,
     unlabelled: bool = False,
+    labelling: Labelling = ONE_LABEL,
 ) -> Heldout:
     """The images of a source that a model with these labels can be measured on: of one with a split the part
     test, else val; else all; and all of `captures` that have a label. With the labels that CSV files of
@@ -163,7 +170,9 @@ def open_heldout(
     Labels that differ from the model's in blanks around or in their Unicode form alone are the model's.
     Raises DataInvalid when there is no such folder or no image, Unavailable when a bucket cannot be reached.
     """
-    every = list_all(data, corrections, captures, cache_dir, labels, every_capture=unlabelled)
+    every = list_all(
+        data, corrections, captures, cache_dir, labels, every_capture=unlabelled, labelling=labelling
+    )
     listing = every.listing
     part = listing.part(TEST)
     if part:
@@ -174,8 +183,15 @@ def open_heldout(
     if not samples:
         raise DataInvalid(f"{data}: its split holds no image out, and on the others a model may be trained")
     spelled = {normal_label(label): label for label in labels}
-    named = tuple(replace(sample, label=spelled.get(sample.label, sample.label)) for sample in samples)
+    named = tuple(_respelled(sample, spelled) for sample in samples)
     return Heldout(part, named, listing.passed_over, found, every.captures, every.unlabelled)
+
+
+def _respelled(sample: Sample, spelled: Mapping[str, str]) -> Sample:
+    if sample.labels is None:
+        return replace(sample, label=spelled.get(sample.label, sample.label))
+    labels = tuple(sorted(spelled.get(label, label) for label in sample.labels))
+    return replace(sample, label=joined(labels), labels=labels)
 
 
 def _check_left(
@@ -188,7 +204,7 @@ def _check_left(
 
     Both are corrected: a class that corrections emptied, no group did.
     """
-    before, after = ({sample.label for sample in parts[0]} for parts in (found, left))
+    before, after = ({*labels_of(parts[0])} for parts in (found, left))
     gone = sorted(before - after)
     what = f"no image of class {gone[0]!r} is left to train on" if gone else "no image is left to hold out"
     if gone or (found[1] and not left[1]):
@@ -204,8 +220,8 @@ def check_split(
 ) -> Split:
     """Raises DataInvalid when a class has no image to train on, or nothing is held out."""
     train, heldout, test = tuple(train), tuple(heldout), tuple(test)
-    labels = {sample.label for sample in train}
-    for label in sorted({sample.label for sample in (*heldout, *test)} - labels):
+    labels = {*labels_of(train)}
+    for label in sorted({*labels_of((*heldout, *test))} - labels):
         alike = next((other for other in sorted(labels) if fold_label(other) == fold_label(label)), None)
         hint = f"; there is {alike!r}, which may be meant" if alike else ""
         raise DataInvalid(f"{data}: class {label!r} is held out but has no image to train on{hint}")

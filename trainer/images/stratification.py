@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fovea.errors import DataInvalid
 from trainer.images.group_split import choose_groups
+from trainer.images.label_split import divide_by_labels
 from trainer.images.listing import Sample
 
 Division = tuple[list[Sample], list[Sample], list[Sample]]
@@ -23,6 +24,8 @@ def stratify(
     """
     if samples and samples[0].group is not None:
         return _divide_groups(data, samples, val_fraction, test_fraction, seed)
+    if samples and samples[0].labels is not None:
+        return divide_by_labels(samples, val_fraction, test_fraction, seed)
     return _divide_images(samples, val_fraction, test_fraction, seed)
 
 
@@ -85,7 +88,7 @@ def _divide_groups(
     counts = _count(samples)
     held = _choose(data, counts, val_fraction, seed, "to hold out")
     others = {group: classes for group, classes in counts.items() if group not in held}
-    images, left = len(samples), sum(classes.total() for classes in others.values())
+    images, left = len(samples), sum(sample.group in others for sample in samples)
     tested = _choose(data, others, min(test_fraction * images / left, 1.0), seed, "to test on")
     return (
         [sample for sample in samples if sample.group not in held | tested],
@@ -95,10 +98,12 @@ def _divide_groups(
 
 
 def _count(samples: Sequence[Sample]) -> dict[str, Counter[int]]:
-    numbers = {label: number for number, label in enumerate(sorted({sample.label for sample in samples}))}
+    """Of several labels each counts, and to have none counts as one."""
+    named = [sample.named or ("",) for sample in samples]
+    numbers = {label: number for number, label in enumerate(sorted({name for of in named for name in of}))}
     counts: dict[str, Counter[int]] = defaultdict(Counter)
-    for sample in samples:
-        counts[str(sample.group)][numbers[sample.label]] += 1
+    for sample, labels in zip(samples, named, strict=True):
+        counts[str(sample.group)].update(numbers[label] for label in labels)
     return dict(counts)
 
 

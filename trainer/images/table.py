@@ -3,10 +3,12 @@
 import csv
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from fovea.errors import DataInvalid
+from trainer.images.labelling import ONE_LABEL, SEVERAL, Labelling, joined
 from trainer.images.labels import normal_label
 from trainer.images.listing import Listing, Sample
 from trainer.images.parts import TEST, TRAIN, VAL, part_of
@@ -14,10 +16,10 @@ from trainer.images.parts import TEST, TRAIN, VAL, part_of
 _FORMS: Final = ("NFC", "NFD")
 
 
-def read_csv(path: Path, group: str | None = None) -> Listing:
+def read_csv(path: Path, group: str | None = None, labelling: Labelling = ONE_LABEL) -> Listing:
     """Rows `path,label` or `path,label,split`: paths are relative to the file's folder, a split is train, val
     or test, by any name that `part_of` knows. The column `group`, where one is asked for, says which images
-    belong together.
+    belong together. Several labels are told as `labelling` says.
 
     Raises DataInvalid, naming the line.
     """
@@ -26,21 +28,24 @@ def read_csv(path: Path, group: str | None = None) -> Listing:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
-            _check_header(path, list(rows.fieldnames or ()), group)
+            names = list(rows.fieldnames or ())
+            several = labelling.reader(path, names, group) if labelling.is_multi else None
+            if several:
+                listing = replace(listing, labels=several.known)
+            _check_header(path, names, group, known=several is not None)
             for row in rows:
-                image, label, split = (
-                    row["path"] or "",
-                    normal_label(row["label"] or ""),
-                    row.get("split") or "",
-                )
+                labels = several.of(row, rows.line_num) if several else None
+                label = normal_label(row["label"] or "") if labels is None else joined(labels)
+                image, split = row["path"] or "", row.get("split") or ""
                 part = part_of(split) if split.strip() else ""
-                if not image or not label or not (image + label).isprintable() or part not in parts:
+                is_told = bool(label) or several is not None
+                if not image or not is_told or not (image + label).isprintable() or part not in parts:
                     raise DataInvalid(
                         f"{path}: line {rows.line_num}: expected a path, a label and, if any, the split "
-                        f"train, val or test, not {row['path']!r}, {row['label']!r}, {split!r}"
+                        f"train, val or test, not {row['path']!r}, {label!r}, {split!r}"
                     )
                 of_group = _group_in(row, group, f"{path}: line {rows.line_num}")
-                parts[part].append(Sample(_locate(path.parent, image), label, image, of_group))
+                parts[part].append(Sample(_locate(path.parent, image), label, image, of_group, labels))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataInvalid(f"{path}: not a CSV file in UTF-8: {error}") from error
     except OSError as error:
@@ -73,11 +78,17 @@ def _locate(folder: Path, image: str) -> Path:
     return places[0] if places else written
 
 
-def _check_header(path: Path, names: list[str], group: str | None) -> None:
-    if {"path", "label"} <= set(names) and len(set(names)) == len(names):
+def _check_header(path: Path, names: list[str], group: str | None, *, known: bool) -> None:
+    """`known` where it is known already to tell paths and labels."""
+    if known or ({"path", "label"} <= set(names) and len(set(names)) == len(names)):
         if group is not None and group not in names:
             columns = ",".join(names)[:80]
             raise DataInvalid(f"--group {group}: {path} has no such column; its first line is `{columns}`")
         return
     header = ",".join(names)[:80]
+    if SEVERAL in names:
+        raise DataInvalid(
+            f"{path}: its column `{SEVERAL}` has several labels an image: lr-find and train take it with "
+            "--task multi"
+        )
     raise DataInvalid(f"{path}: its first line should be `path,label` or `path,label,split`, not `{header}`")

@@ -9,7 +9,7 @@ import torch
 
 from fovea.capture.files import require_pyarrow
 from fovea.capture.reading import read_captures
-from fovea.errors import DataInvalid
+from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.model import versions
 from fovea.pages import counted
 from fovea.stopping import Stopping
@@ -29,12 +29,17 @@ MOST_NAMED: Final = 3
 
 def label(settings: LabelSettings) -> None:
     """Writes label.html and says where it is; with `serve`, serves it until a signal comes. Raises what its
-    parts raise, and DataInvalid where there is nothing to label."""
+    parts raise, DataInvalid where there is nothing to label, and SettingsInvalid for a multi-label model."""
     stopping = Stopping()
     require_pyarrow(settings.captures)
     torch.set_num_threads(settings.threads)
     folder = RunFolder.output(settings.output, LABEL_PAGES)
     contract = versions.open_bundle(settings.models, settings.cache_dir).contract
+    if contract.thresholds is not None:
+        raise SettingsInvalid(
+            f"{settings.models}: {contract.name} is multi-label, and the page gives an image one label: "
+            "label what it captured (the column `labels`) elsewhere"
+        )
     earlier = read_rows(folder.path)
     gathering = Gathering(contract.name, labelled_in(earlier), settings.limit)
     gathered = gathering.gather(read_captures(settings.captures), settings.threads)

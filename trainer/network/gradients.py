@@ -59,7 +59,8 @@ def add_gradients(
 
 def _right(named: Tensor, targets: Tensor) -> Tensor:
     """How many of the classes that are named int64 [n] are right; of targets that are shares
-    [n, classes], the named class's share counts."""
-    if targets.is_floating_point():
+    [n, classes], or 0 and 1 of labels, the named class's share counts: of several labels it is how often an
+    image has the one that it is named first."""
+    if targets.ndim > 1:
         return targets.gather(1, named[:, None]).sum()
     return (named == targets).sum()

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -112,6 +114,15 @@ def check_size(network: Network, arch: str, size: int, option: str) -> None:
             network(pixels)
         except (RuntimeError, AssertionError, ValueError) as error:
             raise SettingsInvalid(f"{option}: {arch} takes no images of {size} pixels ({error})") from error
+
+
+def begin_at_prior(network: Network, shares: npt.NDArray[np.float64]) -> None:
+    """Gives a new multi-label head the probabilities that labels have without looking, [labels] in [0, 1]:
+    else the first steps learn these alone (T. Lin et al., Focal Loss for Dense Object Detection, 2017)."""
+    last: nn.Linear = network.head[-1]  # type: ignore[assignment]
+    bounded = np.clip(shares, 1e-3, 1 - 1e-3)
+    with torch.no_grad():
+        last.bias.copy_(torch.tensor(np.log(bounded / (1 - bounded))))
 
 
 def build_head(pool: nn.Module, values: int, classes: int) -> nn.Sequential:

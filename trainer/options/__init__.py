@@ -12,6 +12,7 @@ from trainer.options.inspection import (
     LookOptions,
     PromotionOptions,
 )
+from trainer.options.labelling import LabelTableOptions, TaskOptions
 from trainer.options.places import (
     BundleOptions,
     DataOptions,
@@ -40,6 +41,7 @@ __all__ = [
     "GuardOptions",
     "ImageOptions",
     "LabelErrorOptions",
+    "LabelTableOptions",
     "LabellingOptions",
     "LogOptions",
     "LookOptions",
@@ -53,6 +55,7 @@ __all__ = [
     "RankOptions",
     "RecipeOptions",
     "RunOptions",
+    "TaskOptions",
     "implied_by",
     "sources_of",
     "written",

@@ -124,7 +124,16 @@ class RunOptions(TrainerOptions):
         description="largest share of accuracy that another precision may lose and be released",
     )
     target_precision: float = Field(
-        0.99, gt=0, le=1, description="the abstain threshold is where kept predictions are right this often"
+        0.99,
+        gt=0,
+        le=1,
+        description="the abstain threshold is where kept predictions are right this often; multi-label: each "
+        "label's, with --thresholds precision",
+    )
+    thresholds: Literal["f1", "precision"] = Field(
+        "f1",
+        description="multi-label: each label's threshold is where its F1 is highest, or the lowest at which "
+        "--target-precision of what has it are right",
     )
     coverage: float = Field(
         0.95,

@@ -33,6 +33,24 @@ class ServedNetwork(nn.Module):
         return logits, torch.softmax(logits / self.temperature, dim=1), embedding
 
 
+class ServedLabels(nn.Module):
+    """The same of a multi-label network: each label has a temperature and a probability of its own."""
+
+    temperatures: Tensor
+
+    def __init__(self, network: Network, temperatures: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("temperatures", torch.tensor(temperatures, dtype=torch.float32))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, embedding = self.network.answer(pixels)
+        return logits, torch.sigmoid(logits / self.temperatures), embedding
+
+
+Served = ServedNetwork | ServedLabels
+
+
 def describe_tensors(
     size: int, classes: int, values: int
 ) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -45,7 +63,7 @@ def describe_tensors(
     return (pixels,), tuple(outputs)
 
 
-def export_onnx(served: ServedNetwork, contract: BundleContract, target: Path) -> None:
+def export_onnx(served: Served, contract: BundleContract, target: Path) -> None:
     """Writes the model with the contract in its metadata, and checks it.
 
     Equal weights and contracts give equal files: what the exporter notes of itself is left out.
@@ -58,7 +76,7 @@ def export_onnx(served: ServedNetwork, contract: BundleContract, target: Path) -
     onnx.save(model, target)
 
 
-def _export(served: ServedNetwork, size: int) -> onnx.ModelProto:
+def _export(served: Served, size: int) -> onnx.ModelProto:
     # Two images at least: a batch of one would be taken for a constant.
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     for noisy in ("torch.onnx", "onnxscript", "onnx_ir"):

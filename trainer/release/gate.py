@@ -10,11 +10,13 @@ import numpy as np
 from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import BundleContract
-from fovea.model.measured import Metrics
+from fovea.model.measured import LabelMetrics, Metrics
 from fovea.model.sessions import SessionOptions, open_session
 from fovea.truth.known_classes import Distances, Embeddings, KnownClasses
-from trainer.evaluate.metrics import Logits, Targets, measure
+from trainer.evaluate.metrics import Logits
+from trainer.evaluate.task import STRATEGIES, Measured
 from trainer.images.batches import Images
+from trainer.images.label_split import targets_of
 from trainer.progress import show_progress
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class Reference:
     """float32 [n, classes]"""
     embeddings: Embeddings
     """float32 [m, D] of the first images: as many as are in memory at once, or all"""
-    known_classes: KnownClasses
-    """from the training images' embeddings"""
+    known_classes: KnownClasses | None
+    """from the training images' embeddings; None of several labels an image, which are no classes"""
     labels: tuple[str, ...]
 
 
@@ -55,7 +57,9 @@ class Passed:
 
     metrics: Metrics
     distances: Distances
-    """float32 [n], of the same images"""
+    """float32 [n], of the same images; zeros where there are no known classes"""
+    label_metrics: LabelMetrics | None = None
+    """of several labels an image"""
 
 
 def pass_gate(model: Path, contract: BundleContract, reference: Reference, threads: int) -> Passed:
@@ -64,33 +68,35 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
     Returns what was measured there. Raises GateRefused, naming preprocess, labels or weights, when it is not
     the torch model: other pixels, top-1 agreement below .999, a probability or an embedding off by more than
     1e-3 (at batch sizes 1, 2, 7 and the largest), or an accuracy that is more than .1 point off; or where the
-    torch model answers all images alike.
+    torch model answers all images alike. Of several labels an image, what has to agree is which are selected.
     """
     _check_answers(reference)
     session = open_session(model, "cpu", SessionOptions(threads))
     _check_shapes(session, contract, reference)
     probabilities = np.empty_like(reference.probabilities)
-    distances: Distances = np.empty(len(probabilities), np.float32)
+    distances: Distances = np.zeros(len(probabilities), np.float32)
     for start in _chunks(reference.heldout, "release gate"):
         crops = _decode(contract, reference.heldout, start)
         for batch_size in BATCH_SIZES if start == 0 else ():
             answers, embeddings = _run(session, crops, batch_size)
-            _check_numbers(answers, reference, batch_size)
+            _check_numbers(answers, contract, reference, batch_size)
             _check_embeddings(embeddings, reference, batch_size)
         chunk = slice(start, start + CHUNK)
         probabilities[chunk], embeddings = _run(session, crops, LARGEST_BATCH)
         if start == 0:
             _check_embeddings(embeddings, reference, LARGEST_BATCH)
-        distances[chunk] = reference.known_classes.distances(embeddings)
-    _check_numbers(probabilities, reference, LARGEST_BATCH)
-    return Passed(_check_accuracy(probabilities, contract, reference), distances)
+        if reference.known_classes:
+            distances[chunk] = reference.known_classes.distances(embeddings)
+    _check_numbers(probabilities, contract, reference, LARGEST_BATCH)
+    measured = _check_accuracy(probabilities, contract, reference)
+    return Passed(measured.metrics, distances, measured.label_metrics)
 
 
 def measure_released(
     model: Path,
     contract: BundleContract,
     images: Images,
-    known_classes: KnownClasses,
+    known_classes: KnownClasses | None,
     options: SessionOptions,
 ) -> tuple[Passed, Logits]:
     """What a model at any precision makes of images that are held out or tested on, by onnxruntime, under the
@@ -100,12 +106,15 @@ def measure_released(
     [n, classes]. Raises GateRefused where a probability or a distance is no number.
     """
     probabilities: Logits = np.empty((len(images), len(contract.labels)), np.float32)
-    distances: Distances = np.empty(len(images), np.float32)
+    distances: Distances = np.zeros(len(images), np.float32)
     for chunk, answers, embeddings in _answers(model, images, options):
-        probabilities[chunk], distances[chunk] = answers, known_classes.distances(embeddings)
+        probabilities[chunk] = answers
+        if known_classes:
+            distances[chunk] = known_classes.distances(embeddings)
     if not np.isfinite(distances).all():
         raise GateRefused(f"weights: {model.name} gives embeddings that are no numbers")
-    return Passed(_measure_finite(model, contract, images, probabilities), distances), probabilities
+    measured = _measure_finite(model, contract, images, probabilities)
+    return Passed(measured.metrics, distances, measured.label_metrics), probabilities
 
 
 def _answers(
@@ -118,11 +127,11 @@ def _answers(
         yield chunk, *_run(session, images.pixels(chunk), LARGEST_BATCH)
 
 
-def _measure_finite(model: Path, contract: BundleContract, images: Images, probabilities: Logits) -> Metrics:
+def _measure_finite(model: Path, contract: BundleContract, images: Images, probabilities: Logits) -> Measured:
     if not np.isfinite(probabilities).all():
         raise GateRefused(f"weights: {model.name} gives probabilities that are no numbers")
-    targets = _targets(contract.labels, images)
-    return measure(probabilities, targets, contract.labels, contract.abstain_threshold)
+    targets = targets_of(images.samples, contract.labels)
+    return STRATEGIES[contract.task].measure(probabilities, targets, contract)
 
 
 def _chunks(heldout: Images, description: str) -> Iterator[int]:
@@ -165,13 +174,15 @@ def _decode(contract: BundleContract, heldout: Images, start: int) -> Pixels:
     return expected
 
 
-def _check_numbers(probabilities: Logits, reference: Reference, batch_size: int) -> None:
+def _check_numbers(
+    probabilities: Logits, contract: BundleContract, reference: Reference, batch_size: int
+) -> None:
     """`probabilities` is of the first images, or of all."""
-    expected = reference.probabilities[: len(probabilities)]
-    agreement = float((probabilities.argmax(1) == expected.argmax(1)).mean())
+    expected, task = reference.probabilities[: len(probabilities)], STRATEGIES[contract.task]
+    agreement = float((task.answers(probabilities, contract) == task.answers(expected, contract)).mean())
     if not agreement >= LEAST_AGREEMENT:
         raise GateRefused(
-            f"weights: at batch size {batch_size} the ONNX model's top-1 agrees with the torch model's on "
+            f"weights: at batch size {batch_size} the ONNX model's {task.compared} with the torch model's on "
             f"{agreement:.2%} of {len(probabilities)} held-out images, less than {LEAST_AGREEMENT:.1%}"
         )
     off = float(np.abs(probabilities - expected).max())
@@ -200,21 +211,14 @@ def _run(session: "InferenceSession", crops: Pixels, batch_size: int) -> tuple[L
     return np.concatenate(probabilities), np.concatenate(embeddings)
 
 
-def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: Reference) -> Metrics:
+def _check_accuracy(probabilities: Logits, contract: BundleContract, reference: Reference) -> Measured:
     """By the labels' names, as a caller gets them: an index that is right under a wrong name is wrong."""
-    truth = [sample.label for sample in reference.heldout.samples]
-    named = np.array(contract.labels)[probabilities.argmax(1)]
-    trained = np.array(reference.labels)[reference.probabilities.argmax(1)]
-    accuracy, expected = float((named == truth).mean()), float((trained == truth).mean())
+    task, samples = STRATEGIES[contract.task], reference.heldout.samples
+    answers = ((probabilities, contract.labels), (reference.probabilities, reference.labels))
+    accuracy, expected = (float(task.right(each, samples, of, contract).mean()) for each, of in answers)
     if abs(accuracy - expected) > LARGEST_ACCURACY_GAP or contract.labels != reference.labels:
         raise GateRefused(
             f"labels: under the contract's labels the held-out accuracy is {accuracy:.2%}, the torch "
             f"model's {expected:.2%}; the labels' order or names differ from training's"
         )
-    targets = _targets(contract.labels, reference.heldout)
-    return measure(probabilities, targets, contract.labels, contract.abstain_threshold)
-
-
-def _targets(labels: tuple[str, ...], heldout: Images) -> Targets:
-    index = {label: number for number, label in enumerate(labels)}
-    return np.array([index[sample.label] for sample in heldout.samples], np.int64)
+    return task.measure(probabilities, targets_of(samples, contract.labels), contract)

@@ -9,7 +9,7 @@ from typing import Final
 
 from fovea.errors import SettingsInvalid
 from fovea.model.bundle import REPORT_FILE
-from fovea.model.measured import Metrics
+from fovea.model.measured import LabelMetrics, Metrics
 from trainer.compare.weighing import Guard
 from trainer.config import ExportSettings, TrainSettings
 from trainer.options import Promote
@@ -48,8 +48,12 @@ class Terms:
         )
         return cls(least, any(given.publish_anyway for given in settings), promote, guard)
 
-    def refusal(self, metrics: Metrics, verdict: Verdict) -> str | None:
+    def refusal(
+        self, metrics: Metrics, verdict: Verdict, label_metrics: LabelMetrics | None = None
+    ) -> str | None:
         """Why the model is not published; None where it is."""
+        if label_metrics is not None:
+            return self._refusal_of_labels(label_metrics, verdict)
         reached = f"{metrics.right} of {metrics.images} {verdict.told} images are right"
         if self.anyway:
             return None
@@ -59,6 +63,18 @@ class Terms:
         if verdict.no_better:
             first, *_ = verdict.opinion.against
             return f"{first[0].lower()}{first[1:]} ({reached})"
+        return None
+
+    def _refusal_of_labels(self, label_metrics: LabelMetrics, verdict: Verdict) -> str | None:
+        """By mean average precision."""
+        if self.anyway:
+            return None
+        if self.min_accuracy is not None and label_metrics.map < self.min_accuracy:
+            least = f"--min-accuracy {self.min_accuracy:g}"
+            return f"its mean average precision of {label_metrics.map:.2%} is below {least}"
+        if verdict.no_better:
+            first, *_ = verdict.opinion.against
+            return f"{first[0].lower()}{first[1:]}"
         return None
 
 

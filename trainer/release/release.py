@@ -22,40 +22,41 @@ from fovea.model.bundle import (
 )
 from fovea.model.classifier import Classifier
 from fovea.model.golden import Golden, write_golden
-from fovea.model.measured import Metrics, Opinion
+from fovea.model.measured import LabelMetrics, Metrics, Opinion
 from fovea.model.sessions import SessionOptions
 from fovea.stopping import Stopping
 from fovea.stores.storage import open_folder
 from fovea.truth.known_classes import write_known_classes
 from trainer.compare.weighing import Labelled, Put, cannot_be_compared, publish_unless_worse
 from trainer.config import TrainSettings
-from trainer.evaluate.calibration import Calibration, calibrate
+from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.latency import describe_machine, measure_latency
-from trainer.evaluate.metrics import Logits, Targets, measure, softmax
+from trainer.evaluate.metrics import Logits, Targets
 from trainer.evaluate.prediction import predict
+from trainer.evaluate.task import STRATEGIES, Measured
 from trainer.images.audit import read_audit
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
 from trainer.network.checkpoint import Checkpoint
 from trainer.release.beside_latest import Beside, beside_latest
-from trainer.release.export import ServedNetwork, describe_tensors, export_onnx
+from trainer.release.chosen import Chosen, OneLabel, Shown, choose
+from trainer.release.export import describe_tensors, export_onnx
 from trainer.release.gate import CHUNK, Reference, measure_released, pass_gate
 from trainer.release.model_lineage import lineage_of
 from trainer.release.publishing import Terms, drop_candidate, keep_candidate
 from trainer.release.variants import add_variants, spread_over_classes
-from trainer.report.contents import Evidence
-from trainer.report.page import render_report
 from trainer.report.released import ReleasedFiles, describe_files
-from trainer.report.verdict import Verdict, judge
+from trainer.report.verdict import Verdict
 from trainer.runs.lineage import Lineage
 from trainer.runs.release_record import ReleaseRecord
 from trainer.runs.run_folder import RunFolder
-from trainer.truth.novelty import describe_novelty, look_around
+from trainer.truth.novelty import describe_novelty, embed_first, look_around
 from trainer.truth.prediction_sets import Answered, prediction_sets, why_none
 
 logger = logging.getLogger(__name__)
 
 GOLDEN_IMAGES = 16
+UNMEASURED: Final = Metrics(images=0, accuracy=0, loss=0, ece=0, per_class={})
 FP32: Final[Precision] = "fp32"
 
 
@@ -75,6 +76,8 @@ class Released:
     """sha256 of the ONNX file; None of a run that was released by an older version"""
     is_worse: bool = False
     """than the latest, which is why it is refused"""
+    label_metrics: LabelMetrics | None = None
+    """of several labels an image"""
 
     @property
     def version(self) -> str | None:
@@ -101,54 +104,62 @@ def release(
     """
     heldout, told = data.heldout, data.told
     logits = predict(checkpoint.network, heldout, settings.batch_size)
-    calibration = calibrate(logits, heldout.targets, settings.target_precision)
-    _tell_if_not_taken(calibration)
-    probabilities = softmax(logits / calibration.temperature)
+    chosen = choose(logits, heldout, settings)
+    if isinstance(chosen, OneLabel):
+        _tell_if_not_taken(chosen.calibration)
+    probabilities = chosen.probabilities(logits)
     told_logits = logits if told is heldout else predict(checkpoint.network, told, settings.batch_size)
     name, lineage = open_folder(models).name, lineage_of(run, checkpoint, settings)
-    contract = _write_contract(name, lineage, checkpoint, calibration, heldout.targets, probabilities)
-    around = look_around(checkpoint.network, data, checkpoint.preprocess, settings.seed, CHUNK)
+    contract = _write_contract(name, lineage, checkpoint, chosen, heldout.targets, probabilities)
+    around = known_classes = None
+    if heldout.task == "single":
+        around = look_around(checkpoint.network, data, checkpoint.preprocess, settings.seed, CHUNK)
+        known_classes = around.known_classes
+    embeddings = around.heldout if around else embed_first(checkpoint.network, heldout, CHUNK)
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".staging-") as staging:
         folder = Path(staging)
-        served = ServedNetwork(checkpoint.network.cpu(), calibration.temperature)
+        served = chosen.served(checkpoint.network.cpu())
         with tracing.span("export"):
             export_onnx(served, contract, folder / MODEL_FILE)
-        reference = Reference(heldout, probabilities, around.heldout, around.known_classes, checkpoint.labels)
+        reference = Reference(heldout, probabilities, embeddings, known_classes, checkpoint.labels)
         tested = test_distances = None
         with tracing.span("gate"):
             passed = pass_gate(folder / MODEL_FILE, contract, reference, threads)
-            metrics = on_heldout = passed.metrics
+            measured = on_heldout = Measured(passed.metrics, passed.label_metrics)
             if data.test is not None:
                 measured_test, on_test = measure_released(
-                    folder / MODEL_FILE, contract, data.test, around.known_classes, SessionOptions(threads)
+                    folder / MODEL_FILE, contract, data.test, known_classes, SessionOptions(threads)
                 )
-                metrics, test_distances = measured_test.metrics, measured_test.distances
+                measured = Measured(measured_test.metrics, measured_test.label_metrics)
+                test_distances = measured_test.distances
                 tested = Answered(data.test, on_test)
-        logger.info("the release gate is passed: accuracy %.2f %%", 100 * metrics.accuracy)
+        worth = STRATEGIES[heldout.task].worth
+        logger.info("the release gate is passed: %s %.2f %%", worth, 100 * measured.worth)
 
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
-        novelty = describe_novelty(around, passed.distances, test_distances, settings.known_share, golden)
-        write_known_classes(folder, around.known_classes)
-        sets = prediction_sets(Answered(heldout, probabilities), tested, settings.coverage)
-        if sets is None:
-            logger.warning("%s", why_none(len(heldout), settings.coverage))
-        chosen = {"metrics": on_heldout, "prediction_sets": sets, "out_of_distribution": novelty}
-        contract = contract.model_copy(update=chosen)
+        contract = contract.model_copy(update=vars(on_heldout))
+        if around:
+            novelty = describe_novelty(around, passed.distances, test_distances, settings.known_share, golden)
+            write_known_classes(folder, around.known_classes)
+            sets = prediction_sets(Answered(heldout, probabilities), tested, settings.coverage)
+            if sets is None:
+                logger.warning("%s", why_none(len(heldout), settings.coverage))
+            unknown = {"prediction_sets": sets, "out_of_distribution": novelty}
+            contract = contract.model_copy(update=unknown)
         released = add_variants(
-            folder, contract, data, around.known_classes, probabilities, golden, settings, threads
+            folder, contract, data, known_classes, probabilities, golden, settings, threads
         )
-        told_of = calibration.told_of(told_logits, told.targets)
-        verdict = judge(metrics, told_of, read_audit(run), settings.target_precision)
-        measured = {"metrics": metrics, "measured_on": "heldout" if data.test is None else "test"}
+        told_of = chosen.told_of(told_logits, told)
+        verdict = told_of.judge(measured, read_audit(run), settings)
+        figures = {**vars(measured), "measured_on": "heldout" if data.test is None else "test"}
         contract = contract.model_copy(
-            update={**measured, "variants": released.variants, "verdict": verdict.opinion}
+            update={**figures, "variants": released.variants, "verdict": verdict.opinion}
         )
         _write_golden(folder, heldout, probabilities, golden)
         without_report = seal(folder, contract)
         files = _try_out(without_report, released.left_out, threads)
-        evidence = Evidence(told, told_logits, told_of, checkpoint.network)
         images = Labelled(settings.source, told.samples, settings.max_bad_fraction, settings.cache_dir)
-        refusal = terms.refusal(metrics, verdict)
+        refusal = terms.refusal(measured.metrics, verdict, measured.label_metrics)
         beside = beside_latest(
             without_report,
             models,
@@ -158,7 +169,8 @@ def release(
             decides=terms.promote == "better" and not refusal,
             corrected=bool(data.corrections),
         )
-        report = render_report(run, contract, evidence, files, beside.weighed)
+        shown = Shown(told, told_logits, checkpoint.network, files, beside.weighed)
+        report = told_of.render(run, contract, shown)
         (folder / REPORT_FILE).write_text(report, encoding="utf-8")
         staged = seal(folder, contract)
         put = _where_to(staged, models, terms, beside, images, threads)
@@ -203,14 +215,14 @@ def _publish(
     put: Callable[[], Put],
 ) -> Released:
     """As `put` does, and the run knows of it; what is refused lies in the run's folder."""
-    metrics, opinion = staged.contract.metrics, verdict.opinion
+    metrics, opinion, of_labels = staged.contract.metrics, verdict.opinion, staged.contract.label_metrics
     if refusal:
         candidate = str(keep_candidate(run, staged.path))
-        return Released(candidate, metrics, opinion, refusal, staged.digest)
+        return Released(candidate, metrics, opinion, refusal, staged.digest, label_metrics=of_labels)
     uri, worse = put()
     if worse:
         return Released(uri, metrics, opinion, worse, staged.digest, is_worse=True)
-    released = Released(uri, metrics, opinion, digest=staged.digest)
+    released = Released(uri, metrics, opinion, digest=staged.digest, label_metrics=of_labels)
     drop_candidate(run)
     ReleaseRecord(
         uri=uri,
@@ -218,6 +230,7 @@ def _publish(
         verdict=opinion,
         digest=staged.digest,
         temperature=staged.contract.temperature,
+        label_metrics=of_labels,
     ).write(run)
     return released
 
@@ -227,14 +240,16 @@ def read_released(run: RunFolder) -> Released | None:
     record = ReleaseRecord.read(run)
     if record is None:
         return None
-    return Released(record.uri, record.metrics, record.verdict, digest=record.digest)
+    return Released(
+        record.uri, record.metrics, record.verdict, digest=record.digest, label_metrics=record.label_metrics
+    )
 
 
 def _write_contract(
     name: str,
     lineage: Lineage,
     checkpoint: Checkpoint,
-    calibration: Calibration,
+    chosen: Chosen,
     targets: Targets,
     probabilities: Logits,
 ) -> BundleContract:
@@ -242,7 +257,7 @@ def _write_contract(
     inputs, outputs = describe_tensors(
         checkpoint.preprocess.size, len(checkpoint.labels), checkpoint.network.pooled_values
     )
-    return BundleContract(
+    contract = BundleContract(
         name=name,
         version=0,
         created=datetime.now(UTC),
@@ -251,11 +266,13 @@ def _write_contract(
         preprocess=checkpoint.preprocess,
         inputs=inputs,
         outputs=outputs,
-        metrics=measure(probabilities, targets, checkpoint.labels, calibration.abstain_threshold),
-        temperature=calibration.temperature,
-        abstain_threshold=calibration.abstain_threshold,
+        metrics=UNMEASURED,
         training=lineage.record(),
         image_path=image_path(),
+        **chosen.terms(),
+    )
+    return contract.model_copy(
+        update=vars(STRATEGIES[contract.task].measure(probabilities, targets, contract))
     )
 
 

@@ -18,6 +18,7 @@ from fovea.model.sessions import SessionOptions
 from fovea.truth.known_classes import KnownClasses
 from trainer.config import TrainSettings
 from trainer.evaluate.metrics import Logits, Targets
+from trainer.evaluate.task import STRATEGIES, Measured
 from trainer.images.batches import Images
 from trainer.images.crops import as_served
 from trainer.images.data import DataSet
@@ -50,7 +51,7 @@ def add_variants(
     folder: Path,
     contract: BundleContract,
     data: DataSet,
-    known_classes: KnownClasses,
+    known_classes: KnownClasses | None,
     expected: Logits,
     golden: Targets,
     settings: TrainSettings,
@@ -77,36 +78,42 @@ def add_variants(
             options = SessionOptions(threads, exact_sums=precision == "int8-full")
             survive(file, options.exact_sums)
             passed, probabilities = measure_released(file, contract, data.heldout, known_classes, options)
-            metrics = passed.metrics
-            _check_drop(contract.metrics.accuracy, metrics.accuracy, settings.max_accuracy_drop)
+            metrics, label_metrics = passed.metrics, passed.label_metrics
+            _check_drop(contract, Measured(metrics, label_metrics), settings.max_accuracy_drop)
             distances[precision] = float(np.abs(probabilities - expected).max(axis=1).mean())
             if precision == "int8-full" and "int8" in variants:
                 _check_gain(distances["int8-full"], distances["int8"])
             told = None
             if data.test is not None:
                 tested, on_test = measure_released(file, contract, data.test, known_classes, options)
-                metrics, told = tested.metrics, Answered(data.test, on_test)
+                metrics, label_metrics = tested.metrics, tested.label_metrics
+                told = Answered(data.test, on_test)
         except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
             file.unlink(missing_ok=True)
             left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]
             logger.warning("%s is left out of the release: %s", precision, left_out[precision])
         else:
             rows = tuple(tuple(map(float, row)) for row in probabilities[golden])
-            sets = prediction_sets(Answered(data.heldout, probabilities), told, settings.coverage)
+            sets = None
+            if known_classes:
+                sets = prediction_sets(Answered(data.heldout, probabilities), told, settings.coverage)
             variants[precision] = Variant(
                 file=file.name,
                 metrics=metrics,
                 golden=rows,
                 prediction_sets=sets,
-                golden_distances=tuple(passed.distances[golden].tolist()),
+                golden_distances=tuple(passed.distances[golden].tolist()) if known_classes else None,
+                label_metrics=label_metrics,
             )
     return ReleasedVariants(variants, left_out)
 
 
-def _check_drop(expected: float, accuracy: float, allowed: float) -> None:
-    if expected - accuracy > allowed + 1e-9:
+def _check_drop(contract: BundleContract, measured: Measured, allowed: float) -> None:
+    expected, worth = Measured(contract.metrics, contract.label_metrics).worth, measured.worth
+    if expected - worth > allowed + 1e-9:
         raise GateRefused(
-            f"its held-out accuracy is {accuracy:.2%}, {expected - accuracy:.2%} below fp32's, "
+            f"its held-out {STRATEGIES[contract.task].worth} is {worth:.2%}, {expected - worth:.2%} below "
+            "fp32's, "
             f"more than --max-accuracy-drop {allowed:.2%}"
         )
 
@@ -138,6 +145,8 @@ def calibration_crops(images: Images, spec: PreprocessSpec, seed: int) -> Pixels
 
 def spread_over_classes(targets: Targets, count: int) -> Targets:
     """The places of the first image of each class, then the second of each, and so on: `count` at most."""
+    if targets.ndim > 1:  # of several labels, each combination is a class
+        targets = np.unique(targets, axis=0, return_inverse=True)[1].reshape(len(targets))
     rank = np.zeros_like(targets)
     for target in np.unique(targets):
         rank[targets == target] = np.arange((targets == target).sum())

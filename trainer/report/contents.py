@@ -86,9 +86,10 @@ class RunContents:
 
 
 def contents_of_run(
-    run: RunFolder, contract: BundleContract, audit: AuditRecord, counts: Targets
+    run: RunFolder, contract: BundleContract, audit: AuditRecord, counts: Targets | None
 ) -> RunContents:
-    """counts int64 [classes, classes]: rows are the truth, columns the predictions."""
+    """counts int64 [classes, classes]: rows are the truth, columns the predictions; None of several labels an
+    image, of which there are no classes."""
     records, decision = read_records(run.path), read_decision(run)
     fit, lineage = run.read_record(FIT_FILE, FitRecord), Lineage.of(contract.training)
     threads = run.read_json(SETTINGS_FILE)["threads"]
@@ -96,7 +97,7 @@ def contents_of_run(
         contract=contract,
         metrics=contract.metrics,
         tiny=contract.preprocess.size <= TINY,
-        classes=list_classes(contract, audit, counts)[:MOST_ROWS],
+        classes=[] if counts is None else list_classes(contract, audit, counts)[:MOST_ROWS],
         longest_label=max(map(len, contract.labels)),
         audit=audit,
         trained=audit.trained_on,

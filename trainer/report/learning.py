@@ -34,14 +34,20 @@ def draw_losses(records: list[EpochRecord]) -> Markup:
 
 
 def draw_accuracy(records: list[EpochRecord]) -> Markup:
-    """Of the held-out images, at the end of each epoch."""
-    accuracies = [100 * record.heldout_accuracy for record in records]
+    """Of the held-out images, at the end of each epoch; or their mean average precision, of several labels an
+    image."""
+    of_labels = any(record.heldout_map is not None for record in records)
+    accuracies = [
+        100 * (record.heldout_accuracy if record.heldout_map is None else record.heldout_map)
+        for record in records
+    ]
     with house_style():
-        figure, axes = plot("optimizer step", "held-out accuracy (%)", 3.9, 2.8)
+        what = "mAP" if of_labels else "accuracy"
+        figure, axes = plot("optimizer step", f"held-out {what} (%)", 3.9, 2.8)
         axes.plot(_epoch_ends(records), accuracies, "o-", color=THIRD)
         axes.set_xlim(0, None)
         end = f" It ended at {accuracies[-1]:.2f} %." if accuracies else ""
-        return as_svg(figure, "accuracy", f"Held-out accuracy at the end of each epoch.{end}")
+        return as_svg(figure, "accuracy", f"Held-out {what} at the end of each epoch.{end}")
 
 
 def draw_rates(records: list[EpochRecord]) -> Markup:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fovea.model.bundle import MODEL_FILE, BundleContract, file_digest
 from trainer.evaluate.latency import Latency
+from trainer.evaluate.task import Measured
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class ReleasedFile:
     precision: str
     megabytes: float
     accuracy: float
+    """or mean average precision, of several labels an image"""
     drop: float
     """below fp32's accuracy; negative where it is better"""
     sha256: str
@@ -45,8 +47,11 @@ def describe_files(
     machine: str,
 ) -> ReleasedFiles:
     """`latencies` are of every precision that is in the folder."""
-    best = contract.metrics.accuracy
-    variants = [(str(name), v.file, v.metrics.accuracy) for name, v in contract.variants.items()]
+    best = Measured(contract.metrics, contract.label_metrics).worth
+    variants = [
+        (str(name), v.file, Measured(v.metrics, v.label_metrics).worth)
+        for name, v in contract.variants.items()
+    ]
     files = (
         ReleasedFile(
             precision,

@@ -95,7 +95,7 @@ function makeSortable(table) {
   });
 }
 
-document.querySelectorAll(".matrix").forEach(showCells);
+document.querySelectorAll(".explore .matrix").forEach(showCells);
 document.querySelectorAll(".sortable").forEach(makeSortable);
 
 // Paper cannot be opened.

@@ -28,14 +28,18 @@ class EpochRecord:
     """of the head, whose rate is the highest"""
     heldout_error: float = 0.0
     """standard error of the held-out loss, in nats; 0 in records of older versions"""
+    heldout_map: float | None = None
+    """mean average precision, of several labels an image; not written where it is none"""
 
     def brief(self) -> dict[str, float]:
         """Without the steps, rounded for reading."""
+        told = {} if self.heldout_map is None else {"heldout_map": round(self.heldout_map, 4)}
         return {
             "epoch": self.epoch,
             "train_loss": round(self.train_loss, 4),
             "heldout_loss": round(self.heldout_loss, 4),
             "heldout_accuracy": round(self.heldout_accuracy, 4),
+            **told,
             "seconds": round(self.seconds, 1),
         }
 
@@ -54,8 +58,15 @@ class FitRecord(BaseModel, frozen=True):
 
 def write_records(run: Path, records: list[EpochRecord]) -> None:
     """`run`/metrics.jsonl, a line an epoch; whole or not at all."""
-    lines = [json.dumps(asdict(record)) + "\n" for record in records]
+    lines = [json.dumps(_as_written(record)) + "\n" for record in records]
     LocalFolder(run).write(METRICS_FILE, "".join(lines).encode())
+
+
+def _as_written(record: EpochRecord) -> dict[str, object]:
+    fields = asdict(record)
+    if record.heldout_map is None:
+        del fields["heldout_map"]
+    return fields
 
 
 def read_records(run: Path) -> list[EpochRecord]:

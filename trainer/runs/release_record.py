@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fovea.errors import DataInvalid
-from fovea.model.measured import Metrics, Opinion
+from fovea.model.measured import LabelMetrics, Metrics, Opinion
 from trainer.runs.lineage import Noted
 from trainer.runs.run_folder import RELEASED_FILE, RunFolder
 
@@ -24,6 +24,8 @@ class ReleaseRecord(BaseModel):
     """sha256 of the ONNX file"""
     temperature: Noted[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = None
     """what the model divides its logits by"""
+    label_metrics: LabelMetrics | None = Field(None, exclude_if=lambda value: value is None)
+    """of several labels an image"""
 
     @classmethod
     def read(cls, run: RunFolder) -> "ReleaseRecord | None":

@@ -17,6 +17,7 @@ def figures(record: EpochRecord) -> dict[str, float]:
         "heldout_loss": record.heldout_loss,
         "heldout_error": record.heldout_error,
         "heldout_accuracy": record.heldout_accuracy,
+        **({} if record.heldout_map is None else {"heldout_map": record.heldout_map}),
         "highest_lr": max(record.step_lrs, default=0.0),
         "train_s": record.train_s,
         "seconds": record.seconds,

@@ -58,7 +58,7 @@ def look_around(network: Network, data: DataSet, spec: PreprocessSpec, seed: int
     known_classes = know_classes(embeddings, targets[chosen])
     strangers = _strangers(network, known_classes, data.heldout, seed)
     of_test = None if data.test is None else _strangers(network, known_classes, data.test, seed)
-    known = _embed_parts(network, np.arange(min(first, len(data.heldout))), data.heldout.pixels)
+    known = embed_first(network, data.heldout, first)
     return Surroundings(known_classes, known, strangers, of_test)
 
 
@@ -131,6 +131,11 @@ def embed(network: Network, pixels: Pixels) -> Embeddings:
     with evaluating(network):
         _, embeddings = network.answer(torch.tensor(pixels, device=network.mean.device))
     return np.asarray(embeddings.cpu().numpy())
+
+
+def embed_first(network: Network, images: Images, first: int) -> Embeddings:
+    """float32 [m, D] of the `first` images, or of all where they are fewer."""
+    return _embed_parts(network, np.arange(min(first, len(images))), images.pixels)
 
 
 def _embed_parts(

@@ -5,6 +5,8 @@ const shown = { own: "", crop: "" };
 let asking = new AbortController();
 let image = null;
 let wants = {};
+/** Of a multi-label model, each label's; else null. */
+let thresholds = null;
 let offered = [];
 let chosen = new URLSearchParams(location.search).get("model") || "";
 
@@ -86,10 +88,16 @@ function showModel(model) {
   count.value = Math.min(count.value || 5, labels);
   element("name").textContent = `Try ${model.model.name}`;
   document.title = `Fovea: try ${model.model.name}`;
-  const measured = `${percent(model.metrics.accuracy)} right of ${model.metrics.images.toLocaleString("en")} held-out images`;
+  const heldOut = `of ${model.metrics.images.toLocaleString("en")} held-out images`;
+  const right = percent(model.metrics.accuracy);
+  const measured = model.task === "multi" ? `${right} ${heldOut} got exactly their labels` : `${right} right ${heldOut}`;
   element("model").textContent = `Version ${model.model.version}, ${labels} labels, ${measured}; ${model.precision} on ${model.provider}.`;
   element("model").dataset.threshold = model.abstain_threshold;
   element("model").dataset.unknown = model.unknown_threshold;
+  thresholds = model.task === "multi" ? model.thresholds : null;
+  element("above").hidden = !thresholds;
+  element("predictions").className = thresholds ? "multi" : "";
+  element("predictions").caption.textContent = thresholds ? "Each label’s own probability, best first; ✓ from its threshold on" : "Probabilities, best first";
   wants = {
     ...("unknown_threshold" in model ? { want_distance: true } : {}),
     ...("label_set_coverage" in model ? { want_label_set: true } : {}),
@@ -102,6 +110,7 @@ function showUnknown(error) {
   document.title = "Fovea: try the model";
   element("model").textContent = `Which model is served is not known: ${words(error)}`;
   delete element("model").dataset.threshold;
+  thresholds = null;
   showCommand();
 }
 
@@ -144,19 +153,30 @@ function begin(file) {
 }
 
 function showAnswer(answer, tookMs) {
-  const best = answer.predictions[0];
-  const guess = best ? `${best.label}, ${percent(best.probability)}` : "none that is probable enough";
+  const guess = answer.selected ? names(answer.selected.labels) : said(answer.predictions[0]);
   const doubt = `Its best guess (${guess}) is below the threshold${threshold()} from which it is sure enough. Better let a person decide.`;
   element("answer-title").textContent = answer.abstained ? "The model abstains" : guess;
   element("abstained").hidden = !answer.abstained;
   element("abstained").textContent = doubt;
   element("unknown").hidden = !answer.unknown;
-  element("predictions").tBodies[0].replaceChildren(...answer.predictions.map(row));
+  element("predictions").tBodies[0].replaceChildren(...shownOf(answer).map(row));
   showFacts(answer, tookMs);
   element("answer").hidden = false;
   const strange = answer.unknown ? ` ${element("unknown").textContent}` : "";
   say((answer.abstained ? `The model abstains. ${doubt}` : `The model says ${guess}.`) + strange, true);
   element("answer").scrollIntoView({ block: "nearest" });
+}
+
+const said = (best) => (best ? `${best.label}, ${percent(best.probability)}` : "none that is probable enough");
+const names = (labels) => labels.map((each) => each.label).join(", ") || "none of its labels";
+
+/** Of a multi-label model all that are selected, and as many of the others as are asked for leave room. */
+function shownOf({ predictions, selected }) {
+  if (!selected) return predictions;
+  const chosen = new Set(selected.labels.map((each) => each.index));
+  const others = predictions.filter((each) => !chosen.has(each.index));
+  const marked = selected.labels.map((each) => ({ ...each, isSelected: true }));
+  return [...marked, ...others].sort((one, other) => other.probability - one.probability);
 }
 
 function row(prediction) {
@@ -173,9 +193,18 @@ function row(prediction) {
   track.setAttribute("aria-hidden", "true");
   track.append(drawn);
   bar.append(track);
+  if (thresholds) markThreshold(line, track, prediction);
   line.insertCell().textContent = percent(prediction.probability);
   line.prepend(label);
   return line;
+}
+
+function markThreshold(line, track, { index, isSelected }) {
+  const mark = document.createElement("i");
+  mark.style.left = `${100 * thresholds[index]}%`;
+  track.append(mark);
+  line.className = isSelected ? "selected" : "";
+  line.insertCell().textContent = `${isSelected ? "✓ from" : "below"} ${percent(thresholds[index])}`;
 }
 
 function brief(number) {

@@ -92,3 +92,29 @@ def test_without_drift_a_class_is_said_to_drift_once_in_a_hundred_times() -> Non
     shares = np.full(10, 0.1)
     drawn = [(generator.multinomial(1000, shares), generator.multinomial(400, shares)) for _ in range(1000)]
     assert sum(bool(distance.drifting_classes(*pair)) for pair in drawn) <= 20
+
+
+def selections(random: np.random.Generator, rates: list[float], images: int) -> distance.Selections:
+    return distance.Selections(random.binomial(images, rates), images)
+
+
+def test_labels_rates_differ_by_more_than_chance_once_in_a_hundred_times() -> None:
+    """Of labels that are not each other's rest, some of them rare."""
+    random, rates = np.random.default_rng(11), [0.5, 0.3, 0.1, 0.05, 0.02]
+    pairs = [(selections(random, rates, 1000), selections(random, rates, 800)) for _ in range(1000)]
+    beyond = [distance.label_psi(*pair)[0] > distance.label_psi_by_chance(*pair) for pair in pairs]
+    assert sum(beyond) <= 20
+    assert sum(bool(distance.drifting_selections(*pair)) for pair in pairs) <= 20
+
+
+def test_label_whose_rate_is_furthest_off_is_named_and_those_that_drift_are_told() -> None:
+    reference = distance.Selections(np.array([500, 300, 150]), 1000)
+    same = distance.Selections(np.array([5000, 3000, 1500]), 10_000)
+    assert distance.label_psi(same, reference)[0] < 0.001
+    assert distance.drifting_selections(same, reference) == []
+    other = distance.Selections(np.array([5000, 1000, 4000]), 10_000)
+    psi, worst = distance.label_psi(other, reference)
+    assert (psi > 0.25, worst) == (True, 2)
+    assert distance.drifting_selections(other, reference) == [1, 2], "rarer, more often"
+    all_of_them = distance.Selections(np.array([10_000, 3000, 1500]), 10_000)
+    assert distance.drifting_selections(all_of_them, reference) == [0]

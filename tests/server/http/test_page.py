@@ -182,6 +182,38 @@ def test_a_person_sees_the_answer_the_crop_doubt_and_errors(
 
 
 @pytest.mark.slow
+def test_a_person_sees_which_labels_an_image_has_and_from_where_on(browser: Browser, tmp_path: Path) -> None:
+    publish(stage_bundle(tmp_path / "staged", multi=True), str(tmp_path / "tiny"))
+    for name in ("yellow", "black"):
+        (tmp_path / f"{name}.png").write_bytes(picture(name))
+    with (
+        running_server(tmp_path / "tiny") as server,
+        opened(browser, f"http://127.0.0.1:{server.ready['http_port']}/") as tab,
+    ):
+        for look in tab.looks():
+            page = tab.page
+            expect(page.locator("#model")).to_contain_text(
+                "100.0 % of 12 held-out images got exactly their labels"
+            )
+            page.get_by_label("Choose an image").set_input_files(tmp_path / "yellow.png")
+            expect(page.get_by_role("heading", name="red, green")).to_be_visible()
+            expect(page.locator("#predictions tbody tr")).to_have_count(3)
+            expect(page.locator("#predictions tbody tr.selected")).to_have_count(2)
+            expect(page.locator("#predictions tbody tr").nth(1)).to_contain_text("✓ from 60.0 %")
+            expect(page.locator("#predictions tbody tr").nth(2)).to_contain_text("below 30.0 %")
+            expect(page.locator("#abstained")).to_be_hidden()
+            assert tab.violations() == [], look
+            assert not tab.scrolls_sideways(), look
+
+            page.get_by_label("Choose an image").set_input_files(tmp_path / "black.png")
+            expect(page.get_by_role("heading", name="none of its labels")).to_be_visible()
+            expect(page.locator("#predictions tbody tr.selected")).to_have_count(0)
+            expect(page.get_by_role("status")).to_have_text("The model says none of its labels.")
+            assert tab.violations() == [], look
+            assert tab.complaints == [], look
+
+
+@pytest.mark.slow
 def test_the_page_is_used_by_keyboard_and_takes_what_is_dropped(
     server: ServerProcess, browser: Browser, tmp_path: Path
 ) -> None:

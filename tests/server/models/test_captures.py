@@ -61,6 +61,11 @@ class Capturing:
         row = np.array([*probabilities, *more], np.float32)
         self.model.counted(ItemResult(row, 1, 0.0, 0.0, 0.0), item)
 
+    def look_for_drift(self) -> None:
+        """As where a window ends."""
+        for model in self.captures._models:
+            model.look_for_drift()
+
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"fovea_{name}_total", labels) or 0
 

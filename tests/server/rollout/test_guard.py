@@ -57,6 +57,32 @@ def test_canary_is_taken_out_by_what_is_worse_for_sure(canary: Window, expected:
     assert reason(canary, CURRENT) == expected
 
 
+def multi(answers: int, **labels: int) -> Window:
+    """Of a multi-label version: how many images have each label."""
+    made = window(answers)
+    made.labels, made.is_multi_label = labels, True
+    return made
+
+
+def test_multi_label_canary_is_taken_out_by_the_label_whose_rate_is_furthest_off() -> None:
+    current = multi(2000, cat=1000, dog=200, emu=40)
+    assert reason(multi(200, cat=100, dog=20, emu=4), current) == ""
+    assert reason(multi(200, cat=20, dog=2, emu=0), current) == "answers", "all of them rarer alike"
+    assert reason(multi(200, cat=100, dog=120, emu=4), current) == "answers"
+    assert reason(multi(200, cat=100, dog=20, emu=12), current) == "", "by chance"
+    assert reason(multi(200), multi(2000)) == ""
+
+
+def test_answers_are_counted_by_each_label_that_is_selected() -> None:
+    measured = Measured(("cat", "dog"), Metrics().of_model("pets").of_version(2))
+    for chosen in ([0, 1], [1], []):
+        measured.answered(0, False, 1, 0.0, 0.0, 0.01, chosen)
+    assert (measured.window.labels, measured.window.is_multi_label) == ({"cat": 1, "dog": 2}, True)
+    measured.begin_window()
+    measured.answered(0, False, 1, 0.0, 0.0, 0.01)
+    assert (measured.window.labels, measured.window.is_multi_label) == ({"cat": 1}, False)
+
+
 def test_errors_that_both_versions_have_are_not_the_canarys() -> None:
     assert reason(window(180, errors=20), window(1800, errors=200)) == ""
     assert reason(window(180, errors=20), window(0)) == "errors"

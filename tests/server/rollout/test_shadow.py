@@ -3,6 +3,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from server.rollout import shadow as shadows
 from server.rollout.shadow import WAITING, AnsweredImage, Shadow, ShadowAnswer
 from server.rollout.shadow_version import ShadowVersion
 from server.telemetry.metrics import Metrics
+from tests import tiny
 from tests.server.event_loop import in_event_loop, until
 
 CURRENT, VERSION = 8, 9
@@ -81,7 +83,8 @@ class Shadowed:
             assert content not in self.said, "once"
             self.said[content] = answer
 
-        self.shadow.offer(AnsweredImage(content, more.get("spec"), label, 0.6), then)
+        image = AnsweredImage(content, more.get("spec"), label, 0.6, more.get("selected"))
+        self.shadow.offer(image, then)
 
     async def begun(self) -> None:
         await until(lambda: bool(self.second.batches))
@@ -125,6 +128,29 @@ async def test_what_both_say_is_compared_and_counted(tiny_bundle: ModelBundle) -
         assert [made.count(each) for each in ("agree", "disagree", "dropped", "failed")] == [1, 1, 0, 0]
         assert made.of("shadow_disagreed_total", label="red") == 1
         assert made.of("shadow_difference_ratio_sum") == pytest.approx(0.4)
+
+
+@in_event_loop
+async def test_of_multi_label_models_the_sets_are_compared_whatever_their_order(tmp_path: Path) -> None:
+    """It says green of b"green", where the current one says this."""
+    sets = {
+        (): [0, 1, 0],
+        ("green",): [0, 0, 0],
+        ("red", "green"): [1, 0, 0],
+        ("blue", "red"): [1, 1, 1],
+    }
+    for selected, disagreed in sets.items():
+        bundle = tiny.stage_bundle(tmp_path / ("".join(selected) or "none"), multi=True)
+        async with shadowed(bundle) as made:
+            made.offer(b"green", "green", selected=selected)
+            await made.begun()
+            made.second.finish()
+            await until(partial(made.has_said, b"green"))
+            answer = made.said[b"green"]
+            assert answer is not None
+            assert (answer.label, answer.selected) == ("green", ("green",))
+            assert [made.of("shadow_disagreed_total", label=label) for label in tiny.LABELS] == disagreed
+            assert made.count("disagree") == any(disagreed)
 
 
 @in_event_loop

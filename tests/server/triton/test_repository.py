@@ -90,6 +90,16 @@ def test_version_that_could_not_be_written_whole_is_not_named(release: Release) 
     assert release.served == "1"
 
 
+def test_multi_label_model_has_what_is_selected_and_another_has_not(release: Release) -> None:
+    output = '{ name: "selected" data_type: TYPE_BOOL dims: [ 3 ] }'
+    release.lay_out("--with-onnx")
+    assert output not in release.config()
+    release.publish(multi=True)
+    release.lay_out("--with-onnx")
+    assert output in release.config()
+    assert output not in release.config("tiny_onnx"), "onnxruntime's backend compares nothing with thresholds"
+
+
 def test_labels_may_change_with_a_version(release: Release) -> None:
     release.lay_out()
     release.publish(labels=("rot", "grün", "blau"))

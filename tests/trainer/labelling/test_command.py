@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid
+from tests import tiny
 from tests.captures import put
 from tests.programs import Program
 from tests.trainer.labelling.made import anew, answer, scene
@@ -76,6 +77,12 @@ def test_nothing_to_label_is_an_error_that_says_why(tiny_models: Path, tmp_path:
     with pytest.raises(BundleInvalid):
         command.label(settings(tmp_path, tmp_path / "nothing"))
     assert not (tmp_path / "out" / "label.html").exists()
+
+
+def test_multi_label_model_is_refused(tmp_path: Path) -> None:
+    tiny.publish_bundle(tmp_path / "models" / "tiny", tmp_path / "staged", multi=True)
+    with pytest.raises(SettingsInvalid, match="tiny is multi-label, and the page gives an image one label"):
+        command.label(settings(tmp_path, tmp_path / "models" / "tiny"))
 
 
 def test_options_that_have_no_use_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,165 @@
+"""Several labels an image: how a table tells them, how the images are split, what is said of the data."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fovea.errors import DataInvalid
+from fovea.images.spec import PreprocessSpec
+from trainer.images.data import DataSet, read_images
+from trainer.images.grouping import Grouping
+from trainer.images.label_split import divide_by_labels
+from trainer.images.labelling import Labelling
+from trainer.images.listing import Sample
+from trainer.images.sources import Split, open_source
+
+MULTI = Labelling("multi")
+SPEC = PreprocessSpec(size=16, resize=16)
+
+
+def write_table(folder: Path, lines: Sequence[str], *, pictures: bool = False) -> Path:
+    """A CSV of these lines; each file that it names after the first line has a picture of its own."""
+    table = folder / "labels.csv"
+    table.write_text("\n".join(lines) + "\n")
+    for number, line in enumerate(lines[1:] if pictures else ()):
+        noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(noise).save(folder / line.split(",")[0])
+    return table
+
+
+def opened(table: Path, labelling: Labelling = MULTI, **options: object) -> Split:
+    how: dict[str, object] = {"val_fraction": 0.25, "seed": 0, "cache_dir": table.parent / "cache", **options}
+    return open_source(str(table), labelling=labelling, **how)  # type: ignore[arg-type]
+
+
+def refusal(table: Path, labelling: Labelling = MULTI) -> str:
+    with pytest.raises(DataInvalid) as caught:
+        opened(table, labelling)
+    return str(caught.value)
+
+
+def labels_of(split: Split) -> dict[str, tuple[str, ...] | None]:
+    return {sample.name: sample.labels for sample in (*split.train, *split.heldout, *split.test)}
+
+
+def test_labels_stand_between_separators_and_no_label_is_meant(tmp_path: Path) -> None:
+    table = write_table(tmp_path, ["path,labels,split", "a,dog; cat;dog,train", "b,,train", "c,cat,val"])
+    split = opened(table)
+    assert labels_of(split) == {"a": ("cat", "dog"), "b": (), "c": ("cat",)}
+    assert split.labels == ("cat", "dog")
+    assert [sample.name for sample in split.heldout] == ["c"]
+
+
+def test_another_separator_leaves_semicolons_in_labels(tmp_path: Path) -> None:
+    table = write_table(tmp_path, ["path,labels,split", "a,x;y|z,train", "c,z,val"])
+    assert labels_of(opened(table, Labelling("multi", "|"))) == {"a": ("x;y", "z"), "c": ("z",)}
+
+
+def test_columns_of_0_and_1_are_labels(tmp_path: Path) -> None:
+    table = write_table(
+        tmp_path, ["path,split,cat,dog,owner", "a,train,1,0,7", "b,train,0,true,8", "c,val,1.0,1,9"]
+    )
+    split = opened(table, Labelling("multi", columns=("cat", "dog")))
+    assert labels_of(split) == {"a": ("cat",), "b": ("dog",), "c": ("cat", "dog")}
+    assert "line 2: the column 'owner' should be 0 or 1, not '7'" in refusal(table)
+
+
+def test_all_columns_but_path_split_and_group_are_labels_where_none_is_named(tmp_path: Path) -> None:
+    table = write_table(tmp_path, ["path,split,who,cat,dog", "a,train,m,1,0", "b,train,n,0,1", "c,val,o,1,1"])
+    assert opened(table, grouping=Grouping("who")).labels == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("lines", "labelling", "complaint"),
+    [
+        (["path,labels", "a,x"], Labelling(), "give --task multi|with --task multi"),
+        (["path,label", "a,x"], MULTI, "one label an image: --task single"),
+        (["path,cat", "a,1"], Labelling("multi", columns=("dog",)), "--label-columns dog: .* no such column"),
+        (["path,cat,dog", "a,1,0"], MULTI, "no image has the label 'dog'"),
+        (["path,labels", "a,"], MULTI, "no image has a label"),
+        (["file,labels", "a,x"], MULTI, "its first line should be `path,labels`"),
+        (["path,labels,split", "a,x,train", "b,y,val"], MULTI, "'y' is held out but has no image"),
+    ],
+)
+def test_a_table_that_does_not_tell_labels_is_refused_with_what_to_do(
+    tmp_path: Path, lines: list[str], labelling: Labelling, complaint: str
+) -> None:
+    with pytest.raises(DataInvalid, match=complaint):
+        opened(write_table(tmp_path, lines), labelling)
+
+
+def test_a_folder_has_one_label_an_image(tmp_path: Path) -> None:
+    assert "told by a CSV file path,labels" in refusal(tmp_path)
+
+
+def samples(count: int = 400) -> list[Sample]:
+    """A label of half of the images, one of a tenth, one of three of them, and a fifth without any."""
+    drawn = np.random.default_rng(0).random((count, 2)) < (0.5, 0.1)
+    rows = [tuple(np.array(["half", "tenth"])[row].tolist()) for row in drawn]
+    rows[:3] = [("rare",)] * 3
+    return [Sample(Path(str(n)), ";".join(labels), str(n), None, labels) for n, labels in enumerate(rows)]
+
+
+def test_each_label_is_split_by_the_fractions_and_by_the_seed_alone() -> None:
+    every = samples()
+    train, held, test = divide_by_labels(every, 0.2, 0.1, seed=3)
+    assert sorted(int(s.name) for s in (*train, *held, *test)) == list(range(400))
+    assert (abs(len(held) - 80), abs(len(test) - 40)) <= (2, 2)
+    totals = Counter(label for s in every for label in s.named)
+    for part, share in ((held, 0.2), (test, 0.1)):
+        counts = Counter(label for s in part for label in s.named)
+        for label in ("half", "tenth"):
+            assert counts[label] == pytest.approx(share * totals[label], abs=2)
+    assert divide_by_labels(every, 0.2, 0.1, seed=3) == (train, held, test)
+    assert divide_by_labels(every, 0.2, 0.0, seed=3)[1] == held
+    assert divide_by_labels(every, 0.2, 0.1, seed=4)[1] != held
+
+
+def test_every_label_is_trained_on() -> None:
+    alone = [Sample(Path(str(n)), str(n), str(n), None, (str(n),)) for n in range(10)]
+    train, held, test = divide_by_labels(alone, 0.3, 0.3, seed=0)
+    assert (len(train), held, test) == (10, [], [])
+
+
+def test_groups_are_kept_together_and_count_by_their_labels(tmp_path: Path) -> None:
+    rows = [f"{n},{n // 4},{'x' if n % 2 else 'x;y' if n % 4 else ''}" for n in range(40)]
+    split = opened(write_table(tmp_path, ["path,who,labels", *rows]), grouping=Grouping("who"))
+    groups = [{sample.group for sample in part} for part in (split.train, split.heldout)]
+    assert not groups[0] & groups[1]
+    assert len(split.heldout) in (8, 12)
+    assert {label for sample in split.heldout for label in sample.named} == {"x", "y"}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataSet:
+    lines = ["path,labels,split", "a.png,all;x,train", "b.png,all,train", "c.png,all;x;y,train"]
+    table = write_table(tmp_path, [*lines, "d.png,all;y,train", "e.png,all;x,val"], pictures=True)
+    (tmp_path / "f.png").write_bytes((tmp_path / "e.png").read_bytes())
+    table.write_text(table.read_text() + "f.png,all,train\n")
+    split = opened(table)
+    return read_images(split, "data", SPEC, tmp_path / "cache", max_bad_fraction=0, threads=1, flip=False)
+
+
+def test_targets_are_1_where_an_image_has_a_label(data: DataSet) -> None:
+    assert data.labels == ("all", "x", "y")
+    assert data.train.task == "multi"
+    assert data.train.targets.tolist() == [[1, 1, 0], [1, 0, 0], [1, 1, 1], [1, 0, 1]]
+
+
+def test_the_audit_counts_labels_and_pairs_and_tells_what_every_image_has(data: DataSet) -> None:
+    audit = data.audit()
+    assert audit.classes["x"] == {"train": 2, "heldout": 1}
+    assert (audit.trained_on, audit.held_out) == (4, 1)
+    assert audit.label_sets is not None
+    assert audit.label_sets.together == [[5, 3, 2], [3, 3, 1], [2, 1, 2]]
+    assert audit.label_sets.always == ["all"]
+    assert any("every image has" in finding for finding in data.findings())
+
+
+def test_a_copy_across_the_split_is_left_out_and_contradicts_by_its_set_of_labels(data: DataSet) -> None:
+    assert [leak.path for leak in data.audit().leaked] == ["f.png"]
+    assert data.audit().conflicts == [("all: f.png", "all;x: e.png")]

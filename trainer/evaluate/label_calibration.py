@@ -1,0 +1,101 @@
+"""A temperature and a threshold for each label."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from fovea.model.task import ThresholdRule
+from trainer.evaluate.label_metrics import decisions_ece, label_losses, precision_recall, sigmoid
+from trainer.evaluate.metrics import Logits, Targets
+
+DEFAULT_THRESHOLD: Final = 0.5
+"""Of a label that no held-out image has."""
+NEVER: Final = 1.0
+"""Threshold of a label that is never as often right as was asked for."""
+
+
+@dataclass(frozen=True)
+class LabelCalibration:
+    """Chosen on the held-out images; the calibration error is of them too, until it is told of others."""
+
+    temperatures: tuple[float, ...]
+    """1 where the fitted one would raise the label's calibration error"""
+    thresholds: tuple[float, ...]
+    rule: ThresholdRule
+    ece_before: float
+    ece_after: float
+
+    def probabilities(self, logits: Logits) -> Logits:
+        """float32 [n, labels] -> the same, as the released model will give them."""
+        return sigmoid(np.asarray(logits / np.asarray(self.temperatures, np.float32), np.float32))
+
+    def told_of(self, logits: Logits, targets: Targets) -> "LabelCalibration":
+        """The same temperatures and thresholds, with what they come to on other images."""
+        after = self.probabilities(logits)
+        return replace(
+            self,
+            ece_before=decisions_ece(sigmoid(logits), targets),
+            ece_after=decisions_ece(after, targets),
+        )
+
+
+def calibrate_labels(logits: Logits, targets: Targets, rule: ThresholdRule) -> LabelCalibration:
+    """logits, targets (0, 1) [n, labels]."""
+    columns = range(logits.shape[1])
+    temperatures = tuple(_temperature(logits[:, c], targets[:, c]) for c in columns)
+    after = sigmoid(np.asarray(logits / np.asarray(temperatures, np.float32), np.float32))
+    return LabelCalibration(
+        temperatures,
+        tuple(choose_threshold(after[:, c], targets[:, c], rule) for c in columns),
+        rule,
+        decisions_ece(sigmoid(logits), targets),
+        decisions_ece(after, targets),
+    )
+
+
+def _temperature(logits: Logits, targets: Targets) -> float:
+    """Of one label: logits and targets [n]. 1 where all images have it, or none."""
+    if targets.min() == targets.max():
+        return 1.0
+    fitted = fit_label_temperature(logits, targets)
+    helps = decisions_ece(sigmoid(logits / fitted), targets) <= decisions_ece(sigmoid(logits), targets)
+    return fitted if helps else 1.0
+
+
+def fit_label_temperature(logits: Logits, targets: Targets) -> float:
+    """The T in [0.05, 20] that minimises the cross-entropy of sigmoid(logits / T), as for a softmax: see
+    `fit_temperature`."""
+    low, high = np.log(0.05), np.log(20.0)
+    ratio = (np.sqrt(5) - 1) / 2
+
+    def loss(log_temperature: float) -> float:
+        return float(label_losses(sigmoid(logits / np.exp(log_temperature)), targets).mean())
+
+    while high - low > 1e-4:
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return round(float(np.exp((low + high) / 2)), 6)
+
+
+def choose_threshold(probabilities: Logits, targets: Targets, rule: ThresholdRule) -> float:
+    """Of one label: probabilities, targets (0, 1) [n]; in (0, 1].
+
+    By F1 the highest threshold of those with the best F1; by precision the lowest from which on the target is
+    reached, 1 where none is. Half way to the next image, so that rounding on another machine changes nothing.
+    """
+    if not targets.any():
+        return DEFAULT_THRESHOLD
+    precision, recall, scores = precision_recall(probabilities, targets)
+    if rule.target_precision is not None:
+        reached = np.flatnonzero(precision >= rule.target_precision)
+        if not len(reached):
+            return NEVER
+        place = int(reached[-1])
+    else:
+        place = int(np.argmax(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
+    below = float(scores[place + 1]) if place + 1 < len(scores) else 0.0
+    return min(1.0, max(1e-6, round((float(scores[place]) + below) / 2, 6)))
