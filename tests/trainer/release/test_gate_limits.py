@@ -160,7 +160,7 @@ def test_numbers_may_be_off_by_a_thousandth_and_one_answer_in_a_thousand(many: C
         probabilities[7, 2] = off
         probabilities[:turned, 0] = 0.5001
         with pytest.raises(GateRefused) if is_refused else nullcontext():
-            gate._check_numbers(probabilities, reference, 1)
+            gate._check_numbers(probabilities, many.contract, reference, 1)
 
 
 def test_embedding_may_be_off_by_a_hundredth(many: Candidate) -> None:
