@@ -7,12 +7,14 @@ first record on, none does without one.
 import getpass
 import os
 import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fovea.errors import Unavailable
+from fovea.model import records
 from fovea.model.records import newest, put_next
 from fovea.stores.folder import Folder
 
@@ -58,6 +60,13 @@ def standing(models: Folder, known: Standing | None = None) -> Standing:
     Raises BundleInvalid where the record is none, Unavailable when it cannot be read.
     """
     return Standing(*newest(models.folder(FOLDER), Promotion, "a promotion", known or (0, None)))
+
+
+def between(models: Folder, after: int, last: int) -> Iterator[Promotion]:
+    """The records that came after one, as far as the `last`. Costs a bucket one listing, and a reading of
+    each, where there are any. Raises what `standing` does.
+    """
+    return records.between(models.folder(FOLDER), after + 1, last, Promotion, "a promotion")
 
 
 def move(models: Folder, seen: Standing, promotion: Promotion) -> Standing:

@@ -42,9 +42,15 @@ def test_records_say_what_is_wanted_until_a_later_promotion_of_it_and_options_go
     promote(2)
     assert now() == Rollout(3, 10, number=3)
     promote(3)
-    promote(2)
+    promote(2, "rollback")
+    assert look(folder).order == (2, 1), "none of `latest`'s any more"
     assert now() is None
+    assert Wanted(OPTIONS, folder).look(look(folder)) is None, "nor of a server that starts now"
+    try_out(1, 10)
+    promote(3)
+    assert now() == Rollout(1, 10, number=4), "it was the latest, but not since"
+    promote(2)
     try_out(3, 20)
-    assert now() == Rollout(3, 20, number=4)
+    assert now() == Rollout(3, 20, number=5)
     by_option = Wanted(OPTIONS.model_copy(update={"canary": 2, "canary_percent": 7.0}), folder)
     assert by_option.look(look(folder)) == Rollout(2, 7)
