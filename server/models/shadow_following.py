@@ -1,12 +1,13 @@
 """The shadow of a model: its version as it comes and goes, and what it is to answer."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from fovea.errors import BundleInvalid
 from fovea.model import versions
+from fovea.model.bundle import ModelBundle
 from fovea.stores.folder import Folder
 from server.background import in_background
 from server.config import ServeSettings
@@ -30,13 +31,15 @@ class ShadowFollowing:
         metrics: ModelMetrics,
         device: threading.Lock,
         facts: Callable[[int], dict[str, Any]],
+        drop_cached: Callable[[ModelBundle], Awaitable[None]],
     ) -> None:
-        """With --shadow."""
+        """With --shadow. `drop_cached` removes a version's files unless another that is loaded has them."""
         self._folder = folder
         self._settings = settings
         self._models = models
         self._metrics = metrics.shadow
         self._device = device
+        self._drop_cached = drop_cached
         self._wanted = Rollout(settings.shadow or 0)
         share, most = settings.shadow_percent / 100, settings.max_image_bytes
         self.shadow = Shadow(share, most, self._metrics, self._is_current, self._is_spare)
@@ -90,10 +93,9 @@ class ShadowFollowing:
         try:
             return await open_shadow(bundle, self._settings, self._device)
         except BundleInvalid:
-            await in_background(partial(versions.drop_cached, bundle, self._folder.uri))
+            await self._drop_cached(bundle)
             raise
 
     async def _close(self, model: ShadowVersion) -> None:
         await model.close()
-        if not self._is_current(model.contract.version):
-            await in_background(partial(versions.drop_cached, model.bundle, self._folder.uri))
+        await self._drop_cached(model.bundle)

@@ -76,7 +76,13 @@ class Watcher:
         self._shadow: ShadowFollowing | None = None
         if settings.shadow is not None:
             self._shadow = ShadowFollowing(
-                self._search.folder, settings, models, metrics, self._device, self._facts
+                self._search.folder,
+                settings,
+                models,
+                metrics,
+                self._device,
+                self._facts,
+                self._drop_cached,
             )
             self._shadow.shadow.on_compared = self._canary.compared
 
@@ -275,5 +281,10 @@ class Watcher:
             raise NoModelReady("no version is published yet")
 
     async def _drop_cached(self, bundle: ModelBundle) -> None:
-        # A pod that lives for months would fill its disk with the versions that it has served.
+        # A pod that lives for months would fill its disk with the versions that it has served. The same one
+        # may be loaded once more: its processes that die are started again from these files.
+        shadow = self._shadow.second if self._shadow else None
+        loaded = (self._models.current, self._models.second, shadow)
+        if any(model is not None and model.bundle.path == bundle.path for model in loaded):
+            return
         await in_background(partial(versions.drop_cached, bundle, self._folder))

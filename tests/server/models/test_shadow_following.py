@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from fovea.model import versions
 from server.compute.backend import WorkItem
 from server.compute.process_worker import ProcessWorker
 from server.errors import VersionNotLoaded
 from server.models.shadow_following import ShadowFollowing
+from server.rollout import guard
 from server.rollout.shadow_version import ShadowVersion
 from tests import tiny
 from tests.server import spoiled
 from tests.server.event_loop import in_event_loop, until
-from tests.server.models.test_second_version import promote, publish_beside
+from tests.server.models.test_second_version import look_at_both, promote, publish_beside, try_out
 from tests.server.watched import Watched, watching
 
 ALL = ("--shadow", "2", "--shadow-percent", "100")
@@ -76,6 +78,38 @@ async def test_a_shadow_answers_images_and_nobody_until_it_is_promoted(tmp_path:
         await watched.watcher.look()
         await watched.watcher.look_at_second()
         assert shadow_of(watched) is None, "its time is over, though the option still names it"
+
+
+@in_event_loop
+async def test_files_stay_while_any_version_that_is_loaded_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[int] = []
+    monkeypatch.setattr(versions, "drop_cached", lambda bundle, uri: dropped.append(bundle.contract.version))
+    monkeypatch.setattr(guard, "LOOK_EVERY_S", 0.01)
+
+    async def take_out(watched: Watched) -> None:
+        try_out(watched.folder, 2, 40)
+        await look_at_both(watched)
+        with monkeypatch.context() as patch:
+            patch.setattr(guard.Guard, "look", lambda self: guard.Removal("errors", 1, 0, 0.01, 20, 100))
+            await until(lambda: watched.models.choice.versions() == (1,))
+
+    async with watching(tmp_path / "models", tmp_path, *ALL) as watched:
+        watched.publish()
+        publish_beside(watched, tmp_path)
+        await watched.load_first()
+        await take_out(watched)
+        await look_at_both(watched)
+        assert dropped == [], "the shadow has them"
+        await take_out(watched)
+        promote(watched.folder, 2)
+        await look_at_both(watched)
+        assert (watched.version, shadow_of(watched)) == (2, None)
+        assert dropped == [1], "the current version has them, though canary and shadow have gone"
+        promote(watched.folder, 1)
+        await look_at_both(watched)
+        assert dropped == [1, 2]
 
 
 @pytest.mark.slow
