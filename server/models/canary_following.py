@@ -49,6 +49,8 @@ class CanaryFollowing:
         )
         self._measured: tuple[ServedModel, ...] = ()
         self._guarding: asyncio.Task[None] | None = None
+        self._record = 0
+        """The rollout's by which calls are shared. A look may know a later one that is not obeyed yet."""
         self._taken_out: list[ServedModel] = []
 
     async def look(self, seen: Listed) -> None:
@@ -117,6 +119,7 @@ class CanaryFollowing:
         if rollout is None or current is None or second is None:
             self.end()
             return
+        self._record = rollout.number
         if self._measured != (current, second):
             self._measure(current, second)
         split = self._models.choice.split
@@ -141,12 +144,12 @@ class CanaryFollowing:
         # Fronts send it some more before they hear that it has lost its workers, and the current one answers.
         second.batcher.waits_for_workers = True
         if self._settings.canary_guard:
-            guard = Guard(of_second, of_current, Bounds.of(self._settings), self._take_out)
+            take_out = partial(self._take_out, second)
+            guard = Guard(of_second, of_current, Bounds.of(self._settings), take_out)
             self._guarding = asyncio.create_task(guard.watch())
 
-    def _take_out(self, removal: Removal) -> None:
-        second = self.second
-        if second is None:
+    def _take_out(self, second: ServedModel, removal: Removal) -> None:
+        if self.second is not second:
             return
         self._guarding = None  # it is who calls
         self.drop_second()
@@ -156,6 +159,6 @@ class CanaryFollowing:
             "the canary is taken out: it is worse than the current version",
             extra=self._facts(version) | removal._asdict(),
         )
-        self._version.is_over(version)
+        self._version.is_over(version, self._record)
         self._taken_out.append(second)  # the watcher closes it
         self._wake()

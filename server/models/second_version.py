@@ -102,19 +102,22 @@ class SecondVersion(Generic[M]):
 
     def is_promoted(self, version: int) -> None:
         """It is the current one from here on: its rollout has ended, whatever the options go on to say."""
-        self.is_over(version)
+        self.is_over(version, self.rollout.number if self.rollout else 0)
         text = "the second version is the current one from here on: its rollout has ended"
         logger.info(text, extra=self._facts(version))
 
-    def is_over(self, version: int) -> None:
-        """Its rollout is, until another record says otherwise."""
-        self._over.add((self.rollout.number if self.rollout else 0, version))
+    def is_over(self, version: int, record: int) -> None:
+        """Its rollout by this record is, until another says otherwise; 0 is the options'."""
+        self._over.add((record, version))
 
     async def _look(self, rollout: Rollout | None) -> None:
-        second, current = self._models.second, self._models.current
         is_there = rollout is not None and await in_background(
             partial(versions.is_published, self._folder, rollout.version)
         )
+        second, current = (
+            self._models.second,
+            self._models.current,
+        )  # the guard may have taken one out meanwhile
         is_current = second and current and second.contract.version == current.contract.version
         if second is not None and is_current:
             self.is_promoted(second.contract.version)
@@ -132,7 +135,7 @@ class SecondVersion(Generic[M]):
         if (rollout.number, version) in self._over:
             return
         if version == current:
-            self.is_over(version)
+            self.is_over(version, rollout.number)
             text = "the version that is to be beside the current one is the current one: nothing is loaded"
             logger.warning(text, extra=self._facts(version))
             return

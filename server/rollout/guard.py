@@ -84,12 +84,11 @@ class Guard:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 removal = self.look()
+                if removal is not None:
+                    self._take_out(removal)
+                    return
             except Exception:  # a bug here shall neither end the canary nor leave it unseen
-                logger.exception("the canary cannot be compared with the current version")
-                continue
-            if removal is not None:
-                self._take_out(removal)
-                return
+                logger.exception("the canary cannot be compared with the current version, or be taken out")
 
     def look(self) -> Removal | None:
         """What speaks against it now. A window that is long enough ends with it."""

@@ -1,20 +1,24 @@
 """A version beside the current one, by the watcher alone."""
 
+import asyncio
 import logging
 import shutil
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from fovea.model import versions
 from fovea.model.promotions import move, promotion_of
 from fovea.model.rollouts import Rollout, begin, held
 from fovea.model.versions import look, publish
-from fovea.stores.storage import open_folder
+from fovea.stores.storage import Folder, open_folder
 from server.compute.backend import WorkItem
 from server.errors import ComputeFailed, VersionNotLoaded
 from server.models.served_model import ServedModel
 from server.rollout import guard
+from server.rollout.guard import Guard, Removal
 from tests import tiny
 from tests.server import spoiled
 from tests.server.event_loop import in_event_loop, until
@@ -107,6 +111,37 @@ async def test_canary_grows_by_records_is_taken_out_by_its_guard_and_not_loaded_
         promote(watched.folder, 1)
         await look_at_both(watched)
         assert choice.versions() == (1,), "its rollout has ended, though the record still names it"
+
+
+@in_event_loop
+async def test_what_the_guard_saw_of_a_rollout_ends_no_later_one_that_a_look_has_just_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "LOOK_EVERY_S", 0.01)
+    looks, may_go_on = threading.Event(), threading.Event()
+    real = versions.is_published
+
+    def is_published(folder: Folder, version: int) -> bool:
+        looks.set()
+        may_go_on.wait(10)
+        return real(folder, version)
+
+    async with watching(tmp_path / "models", tmp_path) as watched:
+        watched.publish()
+        publish_beside(watched, tmp_path)
+        await watched.load_first()
+        try_out(watched.folder, 2, 40)
+        await look_at_both(watched)
+        try_out(watched.folder, 2, 90)
+        with monkeypatch.context() as patch:
+            patch.setattr(versions, "is_published", is_published)
+            look = asyncio.create_task(watched.watcher.look_at_second())
+            await until(looks.is_set)
+            patch.setattr(Guard, "look", lambda self: Removal("errors", 1, 0, 0.01, 20, 100))
+            await until(lambda: watched.models.choice.versions() == (1,))
+        may_go_on.set()
+        await look
+        assert (watched.models.choice.versions(), percent(watched)) == ((1, 2), 90)
 
 
 @in_event_loop

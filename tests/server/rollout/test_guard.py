@@ -7,6 +7,7 @@ from server.errors import ComputeFailed, DeadlinePassed, FieldInvalid, NoModelRe
 from server.rollout.guard import Bounds, Guard, Removal, why_out
 from server.rollout.measured import Measured, Window
 from server.telemetry.metrics import Metrics
+from tests.server.event_loop import in_event_loop
 
 BOUNDS = Bounds(min_images=100, max_errors=0.01, max_slowdown=2.0, max_disagreement=0.1, max_shift=0.25)
 
@@ -162,3 +163,20 @@ def test_there_are_series_of_the_two_versions_alone_that_share_the_calls() -> No
         for version in ("1", "2", "3")
     }
     assert shown == {"1": 2, "2": None, "3": 1}
+
+
+@in_event_loop
+async def test_a_removal_that_fails_is_tried_again_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.rollout.guard.LOOK_EVERY_S", 0)
+    canary, current = (Measured(("cat",), Metrics().of_model("pets").of_version(2)) for _ in range(2))
+    tries: list[Removal] = []
+
+    def take_out(removal: Removal) -> None:
+        tries.append(removal)
+        if len(tries) == 1:
+            raise ZeroDivisionError
+
+    guard = Guard(canary, current, BOUNDS, take_out)
+    monkeypatch.setattr(guard, "look", lambda: Removal("errors", 1, 0, 0.01, 20, 100))
+    await guard.watch()
+    assert len(tries) == 2
