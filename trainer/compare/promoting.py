@@ -74,7 +74,8 @@ def rollback(settings: RollbackSettings) -> None:
 def canary(settings: CanarySettings) -> None:
     """`canary`: a version, or a candidate as the next one, answers a share of the calls from here on.
 
-    Raises DataInvalid where it is the latest, Overtaken where somebody else was faster.
+    Raises DataInvalid where it is the latest, or is to end and is none; Overtaken where somebody else was
+    faster.
     """
     Stopping()
     uri, percent = settings.bundle.rstrip("/"), settings.percent
@@ -83,11 +84,11 @@ def canary(settings: CanarySettings) -> None:
     before = rollouts.held(models)
     if place.version is not None and place.version == versions.latest(models, seen) and percent:
         raise DataInvalid(f"{uri} is the latest already: there is nothing to try it beside")
-    if percent or place.version is None:
+    if percent:
         bundle = _checked(uri, settings)
         number = place.version or _publish(bundle, uri, place.models)
     else:
-        number = place.version
+        number = _tried(uri, place, before.rollout)
     who = settings.by or this_user()
     rollout = Rollout(
         version=number,
@@ -100,6 +101,16 @@ def canary(settings: CanarySettings) -> None:
     rollouts.begin(models, before, rollout)
     share = f"answers {percent:g} % of the calls" if percent else "is no canary any more"
     print(f"{models.uri}: version {number} {share} (by {who}: {settings.why})")
+
+
+def _tried(uri: str, place: _Place, rollout: Rollout | None) -> int:
+    """The version, where it is the one whose rollout can end: another's shall not. Raises DataInvalid."""
+    if rollout is None or not rollout.percent:
+        raise DataInvalid(f"{uri} is no canary: there is none whose rollout could end")
+    if rollout.version != place.version:
+        by = f"version {rollout.version} is one, since {rollout.who} had it answer {rollout.percent:g} %"
+        raise DataInvalid(f"{uri} is no canary: {by}")
+    return rollout.version
 
 
 def _place(uri: str) -> _Place:

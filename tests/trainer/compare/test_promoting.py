@@ -306,7 +306,13 @@ def test_candidate_is_tried_as_the_next_version_and_is_not_the_latest(
     canary(candidate, percent=1, by="ann", why="looked at")
     assert capsys.readouterr().out == f"{models}: version 4 answers 1 % of the calls (by ann: looked at)\n"
     assert latest(models) == 3
+    with pytest.raises(DataInvalid, match="no canary: version 4 is one, since ann had it answer 1 %"):
+        canary(models / "99", percent=0)
+    with pytest.raises(DataInvalid, match="no canary: version 4 is one"):
+        canary(candidate, percent=0)
     canary(models / "4", percent=0)
+    with pytest.raises(DataInvalid, match="no canary: there is none whose rollout could end"):
+        canary(models / "4", percent=0)
     number, rollout = rollouts.held(open_folder(str(models)))
     assert rollout is not None
     assert (number, rollout.version, rollout.percent, rollout.latest) == (2, 4, 0, 1)
