@@ -5,6 +5,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ WAITING: Final = 4
 """Images that wait to be answered again, at most; one more, and the oldest is dropped."""
 AFTER_S: Final = 0.001
 """So long after an image's answer at the soonest: by then it is on its way to the caller."""
+AGAIN_S: Final = 0.05
+"""While images wait, it is seen so often whether a worker is idle now: that may be long after an answer."""
 
 
 class AnsweredImage(NamedTuple):
@@ -97,15 +100,15 @@ class Shadow:
         self._waiting: deque[_Waiting] = deque()
         self._bytes = 0
         """Of those that wait, and those that are being answered."""
-        self._look_is_due = False
-        self._answering: set[asyncio.Task[None]] = set()
+        self._next_look: asyncio.TimerHandle | None = None
+        self._answering: set[asyncio.Task[ShadowAnswer]] = set()
         self._has_failed = False
         self.on_compared: Callable[[int, bool], None] = lambda version, agrees: None
         """Is told which version has answered one more image again, and whether by the same label."""
 
     def use(self, model: ShadowVersion | None) -> None:
-        """Which version answers again, from here on; none drops what it has, in this turn of the loop and the
-        next."""
+        """Which version answers again, from here on; none drops what it has, in this turn of the loop and
+        the next ones."""
         self._model = model
         if model is None:
             self._drop_until(lambda: not self._waiting)
@@ -143,34 +146,46 @@ class Shadow:
             self._metrics.count("dropped")
             dropped.then(None)
 
-    def _look_soon(self) -> None:
-        if not self._look_is_due:
-            self._look_is_due = True
-            asyncio.get_running_loop().call_later(AFTER_S, self._look)
+    def _look_soon(self, after_s: float = AFTER_S) -> None:
+        loop = asyncio.get_running_loop()
+        if self._next_look is not None:
+            if self._next_look.when() <= loop.time() + after_s:
+                return
+            self._next_look.cancel()
+        self._next_look = loop.call_later(after_s, self._look)
 
     def _look(self) -> None:
-        self._look_is_due = False
+        self._next_look = None
         model = self._model
         if self._waiting and model is not None and model.batcher.is_spare and self._is_spare():
-            answering = asyncio.create_task(self._answer(model, self._waiting.popleft()))
+            waiting = self._waiting.popleft()
+            answering = asyncio.create_task(self._answer(model, waiting.image))
             self._answering.add(answering)
-            answering.add_done_callback(self._answering.discard)
+            # Not at the end of the task itself: one that is cancelled before it begins never gets there.
+            answering.add_done_callback(partial(self._answered, model, waiting))
+        if self._waiting:
+            self._look_soon(AGAIN_S)
 
-    async def _answer(self, model: ShadowVersion, waiting: _Waiting) -> None:
+    async def _answer(self, model: ShadowVersion, image: AnsweredImage) -> ShadowAnswer:
         """A batch of this image alone: the queue before its version has no other."""
-        work = WorkItem(waiting.image.content, is_crop=waiting.image.spec is not None)
-        answer = None
-        try:
-            result = await model.batcher.classify(work, priority=Priority.BULK)
-            answer = self._compared(model, waiting.image, result)
-        except asyncio.CancelledError:
-            self._metrics.count("dropped")
-        except Exception as error:
-            self._fail(model, error)
-        finally:
-            self._bytes -= len(waiting.image.content)
-            waiting.then(answer)
+        work = WorkItem(image.content, is_crop=image.spec is not None)
+        result = await model.batcher.classify(work, priority=Priority.BULK)
+        return self._compared(model, image, result)
+
+    def _answered(
+        self, model: ShadowVersion, waiting: _Waiting, answering: asyncio.Task[ShadowAnswer]
+    ) -> None:
+        self._answering.discard(answering)
+        self._bytes -= len(waiting.image.content)
         self._look_soon()
+        answer = None
+        if answering.cancelled():
+            self._metrics.count("dropped")
+        elif (error := answering.exception()) is not None:
+            self._fail(model, error)
+        else:
+            answer = answering.result()
+        waiting.then(answer)
 
     def _compared(self, model: ShadowVersion, image: AnsweredImage, result: ItemResult) -> ShadowAnswer:
         best, contract = int(result.row.argmax()), model.contract
@@ -182,7 +197,7 @@ class Shadow:
         self._has_failed = False
         return answer
 
-    def _fail(self, model: ShadowVersion, error: Exception) -> None:
+    def _fail(self, model: ShadowVersion, error: BaseException) -> None:
         """Says it once, until an image is answered again."""
         self._metrics.count("failed")
         if not self._has_failed:

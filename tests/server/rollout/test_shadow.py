@@ -1,6 +1,6 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -70,8 +70,9 @@ class Shadowed:
         self.model = cast("ShadowVersion", SimpleNamespace(contract=contract, batcher=batcher))
         self.metrics = Metrics()
         self.is_spare = True
+        self.ask_spare: Callable[[], bool] = lambda: self.is_spare
         self.shadow = Shadow(
-            1.0, max_bytes, self.metrics.of_model("pets").shadow, CURRENT.__eq__, lambda: self.is_spare
+            1.0, max_bytes, self.metrics.of_model("pets").shadow, CURRENT.__eq__, lambda: self.ask_spare()
         )
         self.shadow.use(self.model)
         self.said: dict[bytes, ShadowAnswer | None] = {}
@@ -268,3 +269,40 @@ async def test_a_version_that_goes_drops_what_waits_and_is_no_failure(
         await until(lambda: b"red" in made.said)
         made.second.finish()
         assert (made.count("dropped"), made.count("failed"), caplog.text) == (2, 0, "")
+
+
+@in_event_loop
+async def test_what_waits_begins_when_a_worker_is_idle_though_no_other_image_comes(
+    tiny_bundle: ModelBundle,
+) -> None:
+    async with shadowed(tiny_bundle) as made:
+        made.is_spare = False
+        made.offer(b"red")
+        await asyncio.sleep(10 * shadows.AFTER_S)
+        made.is_spare = True
+        await made.begun()
+
+
+@in_event_loop
+async def test_an_image_is_dropped_that_was_to_begin_in_the_turn_in_which_the_version_goes(
+    tiny_bundle: ModelBundle,
+) -> None:
+    async with shadowed(tiny_bundle, max_bytes=4) as made:
+        goes = True
+
+        def is_spare() -> bool:  # is asked just before the image begins
+            if goes:
+                asyncio.get_running_loop().call_soon(made.shadow.use, None)
+            return True
+
+        made.ask_spare = is_spare
+        made.offer(b"red")
+        await until(lambda: made.said == {b"red": None})
+        assert (made.count("dropped"), made.second.seen) == (1, [])
+        goes = False
+        made.shadow.use(made.model)
+        made.offer(b"blue")
+        assert b"blue" not in made.said, "there is room again"
+        await made.begun()
+        made.second.finish()
+        await until(lambda: b"blue" in made.said)
