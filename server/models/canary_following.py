@@ -40,7 +40,6 @@ class CanaryFollowing:
         self._settings = settings
         self._models = models
         self._metrics = metrics
-        self._close_replaced = close_replaced
         self._facts = facts
         self._wake = wake
         self._wanted = Wanted(settings, folder)
@@ -51,15 +50,12 @@ class CanaryFollowing:
         self._guarding: asyncio.Task[None] | None = None
         self._record = 0
         """The rollout's by which calls are shared. A look may know a later one that is not obeyed yet."""
-        self._taken_out: list[ServedModel] = []
 
     async def look(self, seen: Listed) -> None:
         """Has it loaded, and its share of the calls. Nothing that goes wrong is raised.
 
         `seen` is the last look at the folder.
         """
-        while self._taken_out:
-            await self._close_replaced(self._taken_out.pop())
         await self._version.look(partial(self._wanted.look, seen))
         self._share(self._version.rollout)
 
@@ -71,6 +67,14 @@ class CanaryFollowing:
         """See `SecondVersion`."""
         self.end()
         self._version.is_promoted(version)
+
+    def give_way(self, current: ServedModel) -> None:
+        """Before this one is the current one: what cannot be beside it leaves, else calls would fail."""
+        second = self.second
+        if second is None or second is current:
+            return
+        if why := why_it_cannot(second.contract, current.contract, current.precision):
+            self._version.leave(why, current.contract.version)
 
     @property
     def current(self) -> ServedModel | None:
@@ -152,7 +156,7 @@ class CanaryFollowing:
         if self.second is not second:
             return
         self._guarding = None  # it is who calls
-        self.drop_second()
+        self._version.leave()
         self._metrics.canary_removed.labels(removal.reason).inc()
         version = second.contract.version
         logger.warning(
@@ -160,5 +164,4 @@ class CanaryFollowing:
             extra=self._facts(version) | removal._asdict(),
         )
         self._version.is_over(version, self._record)
-        self._taken_out.append(second)  # the watcher closes it
         self._wake()

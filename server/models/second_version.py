@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from fovea.errors import BundleInvalid, FoveaError, Unavailable
 from fovea.model import versions
 from fovea.model.bundle import BundleContract
-from fovea.stores.folder import Folder
+from fovea.stores.folder import Entry, Folder
 from server.background import in_background
-from server.models.following import Candidate, Refusal, refusal_of
+from server.models.following import Candidate, refusal_of
 from server.rollout.wanted import Rollout
 from server.telemetry.model_metrics import ModelMetrics
 
@@ -45,6 +45,20 @@ class Beside(Protocol[M]):
         """It is not used any more."""
 
 
+class _Refused(NamedTuple):
+    """Holds while its files stay as they are, and for a version that cannot be beside another, that too."""
+
+    files: tuple[Entry, ...]
+    beside: int | None
+
+
+class _Unfit(NamedTuple):
+    """Why a version cannot be beside another."""
+
+    why: str
+    current: int
+
+
 class SecondVersion(Generic[M]):
     """Of one model. Belongs to its watcher, which looks at one version at a time."""
 
@@ -68,8 +82,10 @@ class SecondVersion(Generic[M]):
         self._open = open_version
         self._close_replaced = close_replaced
         self._facts = facts
-        self._refused: dict[int, Refusal] = {}
-        """The one that is wanted, where it cannot be loaded. Holds while its files stay as they are."""
+        self._refused: dict[int, _Refused] = {}
+        """The one that is wanted, where it cannot be loaded, or not be beside the current one."""
+        self._left: list[tuple[M, _Unfit | None]] = []
+        """To be closed by the next look, and refused."""
         self._why_it_cannot = why_it_cannot
         self.rollout: Rollout | None = None
         """What was wanted last."""
@@ -83,6 +99,7 @@ class SecondVersion(Generic[M]):
         `wanted` may take long, and raise.
         """
         try:
+            await self._close_left()
             self.rollout = await in_background(wanted)
             await self._look(self.rollout)
         except Exception as error:  # the bucket does not answer, or there is a bug: the current one serves on
@@ -99,6 +116,14 @@ class SecondVersion(Generic[M]):
     def try_again(self) -> None:
         """A version that was refused is worth it, though its files are the same; not one that is over."""
         self._refused.clear()
+
+    def leave(self, why: str = "", beside: int = 0) -> None:
+        """At once: the next look closes it, and refuses it as long as this one is the current one, where it
+        cannot be beside that; `why` is empty where it has left for something else."""
+        second = self._models.second
+        if second is not None:
+            self._models.drop_second()
+            self._left.append((second, _Unfit(why, beside) if why else None))
 
     def is_promoted(self, version: int) -> None:
         """It is the current one from here on: its rollout has ended, whatever the options go on to say."""
@@ -124,9 +149,6 @@ class SecondVersion(Generic[M]):
             await self._end(second)
         elif second is not None and not (rollout and is_there and second.contract.version == rollout.version):
             await self._end(second)
-        elif second is not None and (why := self._why_it_cannot(second)):  # the current one is new
-            await self._end(second)
-            self._refuse(await self._candidate(second.contract.version), BundleInvalid(why))
         if rollout is not None and self._models.current is not None and self._models.second is None:
             await self._begin(rollout, self._models.current.contract.version, is_there=is_there)
 
@@ -140,35 +162,48 @@ class SecondVersion(Generic[M]):
             logger.warning(text, extra=self._facts(version))
             return
         candidate = await self._candidate(version)
-        if (known := self._refused.get(version)) is not None and known.files == candidate.files:
+        if self._refused.get(version) in (
+            _Refused(candidate.files, None),
+            _Refused(candidate.files, current),
+        ):
             return
         try:
             if not is_there:
                 raise await in_background(partial(versions.absent, self._folder, version))
             model = await self._open(version)
-            if why := self._why_it_cannot(model):
-                await model.close()
-                raise BundleInvalid(why)
         except Unavailable:
             raise
         except Exception as error:  # what a model that is not ours makes its runtime raise is not known
             self._refuse(candidate, error)
-        else:
-            self._refused.clear()
-            self._models.put_second(model)
-            logger.info("a second version is live beside the current one", extra=self._facts(version))
+            return
+        if why := self._why_it_cannot(model):
+            await model.close()
+            self._refuse(candidate, BundleInvalid(why), beside=current)
+            return
+        self._refused.clear()
+        self._models.put_second(model)
+        logger.info("a second version is live beside the current one", extra=self._facts(version))
 
     async def _candidate(self, version: int) -> Candidate:
         folder = self._folder.folder(str(version))
         return Candidate(version, await in_background(lambda: tuple(folder.entries())))
 
-    def _refuse(self, candidate: Candidate, error: Exception) -> None:
-        refusal = self._refused[candidate.version] = refusal_of(candidate, error, ())
+    def _refuse(self, candidate: Candidate, error: Exception, beside: int | None = None) -> None:
+        refusal = refusal_of(candidate, error, ())
+        self._refused[candidate.version] = _Refused(candidate.files, beside)
         self._metrics.reloads.labels("refused").inc()
         logger.warning(
             "the second version is refused", extra=self._facts(candidate.version) | {"reason": refusal.reason}
         )
         logger.debug("a version cannot be opened", exc_info=error)
+
+    async def _close_left(self) -> None:
+        while self._left:
+            second, unfit = self._left.pop()
+            await self._close_replaced(second)
+            if unfit is not None:
+                candidate = await self._candidate(second.contract.version)
+                self._refuse(candidate, BundleInvalid(unfit.why), unfit.current)
 
     async def _end(self, second: M) -> None:
         version = second.contract.version

@@ -236,6 +236,7 @@ class Watcher:
 
     async def _go_live(self, model: ServedModel) -> None:
         before = self._models.current
+        self._canary.give_way(model)
         self._models.swap(model)
         figures = model.statistics
         self._metrics.show_model(

@@ -145,6 +145,36 @@ async def test_what_the_guard_saw_of_a_rollout_ends_no_later_one_that_a_look_has
 
 
 @in_event_loop
+async def test_canary_leaves_before_a_version_is_live_beside_which_it_cannot_be_and_is_back_with_the_old(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watching(tmp_path / "models", tmp_path) as watched:
+        watched.publish()
+        publish_beside(watched, tmp_path)
+        await watched.load_first()
+        try_out(watched.folder, 2, 100)
+        await look_at_both(watched)
+        choice = watched.models.choice
+        assert choice.versions() == (1, 2)
+        publish(tiny.stage_bundle(tmp_path / "embeds", embeds=True), watched.folder)
+        with choice.use(1):
+            look = asyncio.create_task(look_at_both(watched))
+            await until(lambda: watched.version == 3)
+            assert choice.versions() == (3,), "though the old one has calls still, and is not closed"
+        await look
+        for _ in range(2):
+            await look_at_both(watched)
+            assert (choice.versions(), watched.reloads("refused"), percent(watched)) == ((3,), 1, 0)
+        assert "and embeddings, which the current version has" in vars(caplog.records[-1])["reason"]
+        promote(watched.folder, 1)
+        await look_at_both(watched)
+        assert (choice.versions(), percent(watched)) == ((1, 2), 100)
+        promote(watched.folder, 3)
+        await look_at_both(watched)
+        assert choice.versions() == (3,)
+
+
+@in_event_loop
 async def test_second_version_that_is_bad_or_gone_costs_the_current_one_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
