@@ -90,7 +90,7 @@ class SecondVersion(Generic[M]):
         self.rollout: Rollout | None = None
         """What was wanted last."""
         self._over: set[tuple[int, int]] = set()
-        """Rollouts that have ended, by record and version, whatever the options say; until this process does."""
+        """Rollouts that have ended in this process, by record and version, whatever the options say."""
         self._has_failed = False
 
     async def look(self, wanted: Callable[[], Rollout | None]) -> None:
