@@ -139,8 +139,7 @@ def test_no_call_fails_while_a_canary_comes_grows_dies_is_taken_out_and_promoted
     models = tmp_path / "tiny"
     publish(tiny.stage_bundle(tmp_path / "first"), str(models))
     publish(tiny.stage_bundle(tmp_path / "good", gain=9), str(models), promotes=False)
-    labels = ("green", "red", "blue")
-    publish(tiny.stage_bundle(tmp_path / "other", labels=labels), str(models), promotes=False)
+    publish(tiny.stage_bundle(tmp_path / "other", gain=-8), str(models), promotes=False)
     # The machine is busy: a version that is started again may well be slow for a while.
     flags = ("--watch-interval-s", "0.2", "--threads", "1", "--canary-max-slowdown", "50", "--fronts", fronts)
     with running_server(models, *flags, python=sys.executable) as server, loaded(server) as load:
