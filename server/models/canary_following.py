@@ -149,8 +149,13 @@ class CanaryFollowing:
         second.batcher.waits_for_workers = True
         if self._settings.canary_guard:
             take_out = partial(self._take_out, second)
-            guard = Guard(of_second, of_current, Bounds.of(self._settings), take_out)
+            guard = Guard(of_second, of_current, Bounds.of(self._settings), take_out, self._percent)
             self._guarding = asyncio.create_task(guard.watch())
+
+    def _percent(self) -> float:
+        """Of the calls, that are the canary's now."""
+        split = self._models.choice.split
+        return split.percent if split is not None else 0.0
 
     def _take_out(self, second: ServedModel, removal: Removal) -> None:
         if self.second is not second:

@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
 WINDOW: Final = 10
-"""Times the least number of images that is compared, after which both versions are counted anew."""
+"""Times the least number of images that is compared, after which both versions are counted anew, once either
+has that least number."""
 ERRORS_FROM: Final = 20
 """Images of the canary, from which on its errors are looked at."""
 WORK_FROM: Final = 20
@@ -71,12 +72,21 @@ class Guard:
     """Of one canary. Belongs to the event loop that serves."""
 
     def __init__(
-        self, canary: Measured, current: Measured, bounds: Bounds, take_out: Callable[[Removal], None]
+        self,
+        canary: Measured,
+        current: Measured,
+        bounds: Bounds,
+        take_out: Callable[[Removal], None],
+        percent: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`percent` of the calls are the canary's now."""
         self._canary = canary
         self._current = current
         self._bounds = bounds
         self._take_out = take_out
+        self._percent = percent
+        self._compared_at: float | None = None
+        """The percentage at the last look."""
 
     async def watch(self) -> None:
         """Until it takes the canary out, or is cancelled."""
@@ -92,19 +102,36 @@ class Guard:
 
     def look(self) -> Removal | None:
         """What speaks against it now. A window that is long enough ends with it."""
-        removal = why_out(self._canary.window, self._current.window, self._bounds)
-        images = max(self._canary.window.images, self._canary.window.compared)
-        if images >= WINDOW * self._bounds.min_images:
-            self._canary.begin_window()
-            self._current.begin_window()
+        percent = self._percent()
+        is_alone = percent >= 100
+        if self._compared_at not in (None, percent):  # in one window either has its images at the same times
+            self._begin_windows(is_alone=is_alone)
+        self._compared_at = percent
+        removal = why_out(self._canary.window, self._current.window, self._bounds, is_alone=is_alone)
+        self._end_windows(is_alone=is_alone)
         return removal
 
+    def _end_windows(self, *, is_alone: bool) -> None:
+        canary, long = self._canary.window, WINDOW * self._bounds.min_images
+        if canary.compared >= long:
+            canary.compared = canary.disagreed = 0
+        is_enough = is_alone or self._current.window.answers >= self._bounds.min_images
+        if is_enough and canary.images >= long:
+            self._begin_windows(is_alone=is_alone)
 
-def why_out(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
-    """The first bound that is exceeded, by more than chance."""
+    def _begin_windows(self, *, is_alone: bool) -> None:
+        """Of a current version that gets no calls what is known stays."""
+        self._canary.begin_window()
+        if not is_alone:
+            self._current.begin_window()
+
+
+def why_out(canary: Window, current: Window, bounds: Bounds, *, is_alone: bool = False) -> Removal | None:
+    """The first bound that is exceeded, by more than chance. `is_alone`: the current one gets no calls."""
     is_enough = min(canary.answers, current.answers) >= bounds.min_images
+    known = bounds.min_images if is_alone else 0
     reason, of_canary, of_current, bound = "", 0.0, 0.0, 0.0
-    if canary.images >= ERRORS_FROM and _more_errors(canary, current, bounds) > bounds.max_errors:
+    if canary.images >= ERRORS_FROM and _more_errors(canary, current, known) > bounds.max_errors:
         shares = canary.errors / canary.images, current.errors / max(current.images, 1)
         reason, (of_canary, of_current), bound = "errors", shares, bounds.max_errors
     elif is_enough and _slowdown(canary, current) > bounds.max_slowdown and _has_more_work(canary, current):
@@ -115,7 +142,7 @@ def why_out(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
     ):
         reason, bound = "disagreement", bounds.max_disagreement
         of_canary = canary.disagreed / canary.compared
-    elif is_enough and (shift := _shift(canary, current)) > bounds.max_shift:
+    elif is_enough and not is_alone and (shift := _shift(canary, current)) > bounds.max_shift:
         reason, of_canary, bound = "answers", shift, bounds.max_shift
     if not reason:
         return None
@@ -123,12 +150,14 @@ def why_out(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
     return Removal(reason, of_canary, of_current, bound, images, current.images)
 
 
-def _more_errors(canary: Window, current: Window, bounds: Bounds) -> float:
+def _more_errors(canary: Window, current: Window, known: int) -> float:
     """The lower end of the difference of the shares (Newcombe, Statistics in Medicine 17:873, 1998, method
-    10). Of a current version without enough images none is known, and counts as 0."""
+    10). A current version with fewer images than are `known` counts as one without errors."""
     low, _ = _share(canary.errors, canary.images)
-    if current.images < bounds.min_images:
+    if current.images < known:
         return low
+    if not current.images:  # it may fail as often
+        return 0.0
     _, high = _share(current.errors, current.images)
     mine, its = canary.errors / canary.images, current.errors / current.images
     return mine - its - math.hypot(mine - low, high - its)

@@ -1,4 +1,5 @@
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -86,7 +87,16 @@ def test_answers_are_counted_by_each_label_that_is_selected() -> None:
 
 def test_errors_that_both_versions_have_are_not_the_canarys() -> None:
     assert reason(window(180, errors=20), window(1800, errors=200)) == ""
-    assert reason(window(180, errors=20), window(0)) == "errors"
+    assert reason(window(180, errors=20), window(0)) == "", "the current one may fail as often"
+    assert reason(window(180, errors=20), window(45, errors=5)) == ""
+    assert reason(window(0, errors=20), window(20)) == "errors"
+
+
+def test_canary_that_answers_all_calls_is_taken_out_by_its_errors_alone() -> None:
+    for current, expected in ((window(0), "errors"), (window(1800, errors=200), "")):
+        removal = why_out(window(180, errors=20), current, BOUNDS, is_alone=True)
+        assert (removal.reason if removal else "") == expected
+    assert why_out(window(200, cats=0.9), CURRENT, BOUNDS, is_alone=True) is None, "of another time"
 
 
 def test_disagreement_counts_where_images_were_compared() -> None:
@@ -117,10 +127,7 @@ def test_two_versions_that_are_alike_are_not_told_apart_by_chance() -> None:
 
 
 def test_a_window_that_is_long_enough_gives_way_to_a_new_one_of_both_versions() -> None:
-    metrics = Metrics().of_model("pets")
-    canary, current = (Measured(("cat", "dog"), metrics.of_version(version)) for version in (2, 1))
-    outs: list[Removal] = []
-    guard = Guard(canary, current, BOUNDS, outs.append)
+    guard, canary, current = guarded()
     for _ in range(1000):
         canary.answered(0, False, 1, 0.01, 0.0, 0.01)
         current.answered(0, False, 1, 0.01, 0.0, 0.01)
@@ -128,9 +135,58 @@ def test_a_window_that_is_long_enough_gives_way_to_a_new_one_of_both_versions() 
     assert (canary.window, current.window) == (Window(), Window())
     for _ in range(30):
         canary.failed(ZeroDivisionError())
+        current.answered(0, False, 1, 0.01, 0.0, 0.01)
     removal = guard.look()
     assert removal is not None
     assert removal.reason == "errors"
+
+
+@pytest.mark.parametrize("percent", [95, 99])
+@pytest.mark.parametrize(("worse", "slower", "best"), [("latency", 10, 0), ("answers", 1, 1), ("", 1, 0)])
+def test_canary_that_has_nearly_all_calls_is_compared_when_the_current_version_has_enough(
+    percent: int, worse: str, slower: float, best: int
+) -> None:
+    guard, canary, current = guarded()
+    draw, removal = random.Random(percent), None
+    for number in range(100 * 200 * 2):
+        took = draw.uniform(0.01, 0.02)
+        if draw.random() * 100 < percent:
+            canary.answered(best, False, 1, 0.0, 0.0, slower * took)
+        else:
+            current.answered(0, False, 1, 0.0, 0.0, took)
+        if number % 500 == 0 and (removal := guard.look()):
+            break
+    assert (removal.reason if removal else "") == worse
+
+
+def test_what_is_known_of_the_current_version_stays_while_it_gets_no_calls() -> None:
+    percents = [50.0]
+    guard, canary, current = guarded(lambda: percents[-1])
+    for _ in range(2):
+        for number in range(1200):
+            for each in (canary, current) if percents[-1] < 100 else (canary,):
+                if number % 10:
+                    each.answered(0, False, 1, 0.0, 0.0, 0.01)
+                else:
+                    each.failed(ZeroDivisionError())
+        if percents[-1] < 100:
+            guard.look()  # ends the window
+            for _ in range(100):
+                current.failed(ZeroDivisionError())
+                current.answered(0, False, 1, 0.0, 0.0, 0.01)
+        percents.append(100.0)
+        assert guard.look() is None
+    assert (canary.window.images, current.window.images) == (0, 200)
+    percents.append(10.0)
+    guard.look()
+    assert current.window == Window(), "it was of another time"
+
+
+def guarded(percent: Callable[[], float] = lambda: 10.0) -> tuple[Guard, Measured, Measured]:
+    """With what it compares: the canary, the current version."""
+    metrics = Metrics().of_model("pets")
+    canary, current = (Measured(("cat", "dog"), metrics.of_version(version)) for version in (2, 1))
+    return Guard(canary, current, BOUNDS, lambda removal: None, percent), canary, current
 
 
 def test_errors_are_the_servers_faults_alone_and_abstentions_no_labels() -> None:
