@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from fovea.model.distance import Selections, label_psi, label_psi_by_chance, psi, psi_by_chance
-from server.rollout.measured import Measured, Window
+from server.rollout.measured import LATENCIES, RATIO, Measured, Window, match_times
 from server.rollout_options import RolloutOptions
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ WINDOW: Final = 10
 has that least number."""
 ERRORS_FROM: Final = 20
 """Images of the canary, from which on its errors are looked at."""
+TIMES: Final = LATENCIES // (2 * RATIO)
+"""Latencies of either version, that are always enough: however long a window is, it has so many."""
 WORK_FROM: Final = 20
 """Images of either version, in batches of one size, from which on their work is compared."""
 MORE_WORK: Final = 1.2
@@ -107,6 +109,7 @@ class Guard:
         if self._compared_at not in (None, percent):  # in one window either has its images at the same times
             self._begin_windows(is_alone=is_alone)
         self._compared_at = percent
+        match_times(self._canary, self._current)
         removal = why_out(self._canary.window, self._current.window, self._bounds, is_alone=is_alone)
         self._end_windows(is_alone=is_alone)
         return removal
@@ -129,12 +132,18 @@ class Guard:
 def why_out(canary: Window, current: Window, bounds: Bounds, *, is_alone: bool = False) -> Removal | None:
     """The first bound that is exceeded, by more than chance. `is_alone`: the current one gets no calls."""
     is_enough = min(canary.answers, current.answers) >= bounds.min_images
+    is_timed = min(len(canary.seconds), len(current.seconds)) >= min(bounds.min_images, TIMES)
     known = bounds.min_images if is_alone else 0
     reason, of_canary, of_current, bound = "", 0.0, 0.0, 0.0
     if canary.images >= ERRORS_FROM and _more_errors(canary, current, known) > bounds.max_errors:
         shares = canary.errors / canary.images, current.errors / max(current.images, 1)
         reason, (of_canary, of_current), bound = "errors", shares, bounds.max_errors
-    elif is_enough and _slowdown(canary, current) > bounds.max_slowdown and _has_more_work(canary, current):
+    elif (
+        is_enough
+        and is_timed
+        and _slowdown(canary, current) > bounds.max_slowdown
+        and (_has_more_work(canary, current))
+    ):
         percentiles = _end(canary.seconds, 0), _end(current.seconds, 0)
         reason, (of_canary, of_current), bound = "latency", percentiles, bounds.max_slowdown
     elif canary.compared >= bounds.min_images and (

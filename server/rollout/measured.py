@@ -1,15 +1,21 @@
 """What a version answers while two share the calls: for the metrics, and for the guard to compare."""
 
+import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from fovea.errors import ImageInvalid
 from server.errors import ComputeFailed, DeadlinePassed, NoModelReady, Refused
 from server.telemetry.model_metrics import VersionSeries
 
 LATENCIES: Final = 10_000
-"""That a window remembers; the later ones are like them, or the next window tells."""
+"""Beyond so many of either version a window keeps every other one of both."""
+RATIO: Final = 10
+"""Of those of the same time, a version has so many times as many as the other in a window, at most."""
+LATEST: Final = 1000
+"""Answers whose latencies are remembered until the other version has some of about that time."""
 _FAULTS: Final = (ComputeFailed, DeadlinePassed, NoModelReady)
 
 
@@ -24,7 +30,7 @@ class Window:
     selected."""
     abstained: int = 0
     seconds: list[float] = field(default_factory=list)
-    """Of decoding, waiting and computing, of the first LATENCIES answers."""
+    """Of decoding, waiting and computing: some of the answers, see `match_times`."""
     work_s: dict[int, list[float]] = field(default_factory=dict)
     """Of decoding and computing alone, of the same, by how many images were computed together."""
     compared: int = 0
@@ -36,6 +42,19 @@ class Window:
     def images(self) -> int:
         return self.answers + self.errors
 
+    def keep_half(self) -> None:
+        """Of the latencies."""
+        self.seconds = self.seconds[::2]
+        self.work_s = {size: work_s[::2] for size, work_s in self.work_s.items()}
+
+
+class _Times(NamedTuple):
+    """Of one answer, see `Window`."""
+
+    seconds: float
+    batch_size: int
+    work_s: float
+
 
 class Measured:
     """One version. Belongs to the event loop that serves."""
@@ -44,9 +63,19 @@ class Measured:
         self._labels = labels
         self._series = series
         self.window = Window()
+        self.times: deque[_Times] = deque(maxlen=LATEST)
+        """Of the answers since `match_times`."""
 
     def begin_window(self) -> None:
         self.window = Window()
+        self.times.clear()
+
+    def keep_times(self, most: int) -> None:
+        """In the window: as many of `times`, drawn by chance; the others are forgotten."""
+        for seconds, batch_size, work_s in random.sample(self.times, min(most, len(self.times))):
+            self.window.seconds.append(seconds)
+            self.window.work_s.setdefault(batch_size, []).append(work_s)
+        self.times.clear()
 
     def answered(
         self,
@@ -74,9 +103,7 @@ class Measured:
             for index in (best,) if selected is None else selected:
                 label = self._labels[index]
                 window.labels[label] = window.labels.get(label, 0) + 1
-        if len(window.seconds) < LATENCIES:
-            window.seconds.append(seconds)
-            window.work_s.setdefault(batch_size, []).append(work_s)
+        self.times.append(_Times(seconds, batch_size, work_s))
 
     def failed(self, error: BaseException) -> None:
         """What is its caller's fault does not count."""
@@ -88,3 +115,19 @@ class Measured:
         """Both versions computed an image."""
         self.window.compared += 1
         self.window.disagreed += not agrees
+
+
+def match_times(one: Measured, other: Measured) -> None:
+    """Puts into the windows of both what their answers took in the time since the last call.
+
+    What is compared of both is so of the same times, whatever share of the calls either has: a machine that
+    is slower by now slows both. Where one has no answer, those of the other wait until it has.
+    """
+    most = RATIO * min(len(one.times), len(other.times))
+    if not most:
+        return
+    for measured in (one, other):
+        measured.keep_times(most)
+    if max(len(one.window.seconds), len(other.window.seconds)) > LATENCIES:
+        one.window.keep_half()
+        other.window.keep_half()

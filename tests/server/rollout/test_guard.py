@@ -6,7 +6,7 @@ import pytest
 from fovea.errors import ImageInvalid
 from server.errors import ComputeFailed, DeadlinePassed, FieldInvalid, NoModelReady, QueueFull
 from server.rollout.guard import Bounds, Guard, Removal, why_out
-from server.rollout.measured import Measured, Window
+from server.rollout.measured import LATENCIES, Measured, Window, match_times
 from server.telemetry.metrics import Metrics
 from tests.server.event_loop import in_event_loop
 
@@ -182,6 +182,55 @@ def test_what_is_known_of_the_current_version_stays_while_it_gets_no_calls() -> 
     assert current.window == Window(), "it was of another time"
 
 
+@pytest.mark.parametrize("percent", [1, 30, 97])
+def test_machine_that_slows_slows_both(percent: int) -> None:
+    guard, canary, current = guarded()
+    draw = random.Random(percent)
+    for number in range(45_000):
+        took = draw.uniform(0.01, 0.02) * (1 if number < 12_000 else 3)
+        (canary if draw.random() * 100 < percent else current).answered(0, False, 1, 0.0, 0.0, took)
+        if number % 300 == 0:
+            assert guard.look() is None
+
+
+@pytest.mark.parametrize("percent", [1, 30, 97])
+def test_canary_that_slows_is_found(percent: int) -> None:
+    guard, canary, current = guarded()
+    draw, images, removal = random.Random(percent), 0, None
+    while removal is None and images < 70_000:
+        images += 1
+        took = draw.uniform(0.01, 0.02)
+        if draw.random() * 100 < percent:
+            canary.answered(0, False, 1, 0.0, 0.0, 5 * took)
+        else:
+            current.answered(0, False, 1, 0.0, 0.0, took)
+        removal = guard.look() if images % 300 == 0 else None
+    assert removal is not None
+    assert removal.reason == "latency"
+    assert min(removal.canary_images, removal.current_images) < 300
+
+
+def test_times_wait_for_those_of_the_other_version_and_are_bounded() -> None:
+    _, canary, current = guarded()
+    for number in range(2000):
+        current.answered(0, False, 4, 1.0, number, 0.25)
+    match_times(canary, current)
+    assert not current.window.seconds
+    canary.answered(0, False, 1, 1.0, 0.5, 0.25)
+    match_times(canary, current)
+    assert (canary.window.seconds, canary.window.work_s) == ([1.75], {1: [1.25]})
+    assert current.window.work_s == {4: [1.25] * 10}
+    assert min(current.window.seconds) > 1000, "the latest"
+    for took in range(LATENCIES):
+        for each in (canary, current):
+            each.answered(0, False, 1, took, 0.0, 0.0)
+        match_times(canary, current)
+    for each in (canary, current):
+        assert LATENCIES / 2 <= len(each.window.seconds) <= LATENCIES
+        assert sum(map(len, each.window.work_s.values())) == pytest.approx(len(each.window.seconds), abs=2)
+        assert max(each.window.seconds) > 0.99 * LATENCIES > 100 > min(each.window.seconds)
+
+
 def guarded(percent: Callable[[], float] = lambda: 10.0) -> tuple[Guard, Measured, Measured]:
     """With what it compares: the canary, the current version."""
     metrics = Metrics().of_model("pets")
@@ -199,7 +248,7 @@ def test_errors_are_the_servers_faults_alone_and_abstentions_no_labels() -> None
         canary.failed(fault)
     canary.answered(1, False, 4, 1.0, 0.5, 0.25)
     canary.answered(0, True, 1, 2.0, 1.0, 0.5)
-    assert canary.window == Window(2, 3, {"dog": 1}, 1, [1.75, 3.5], {4: [1.25], 1: [2.5]})
+    assert canary.window == Window(2, 3, {"dog": 1}, 1)
     shown = {
         name: metrics.registry.get_sample_value(f"fovea_rollout_{name}", {"version": "2"})
         for name in ("answers_total", "errors_total", "abstained_total", "seconds_count")
