@@ -1,6 +1,9 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from fovea.errors import BundleInvalid
 from fovea.model.promotions import How, move, promotion_of
 from fovea.model.rollouts import Rollout as Record
 from fovea.model.rollouts import begin, held
@@ -43,8 +46,14 @@ def test_records_say_what_is_wanted_until_a_later_promotion_of_it_and_options_go
     assert now() == Rollout(3, 10, number=3)
     promote(3)
     promote(2, "rollback")
+    read = tmp_path / "promotions" / "000002.json"
+    record = read.read_bytes()
+    read.write_bytes(b"damaged since")
     assert look(folder).order == (2, 1), "none of `latest`'s any more"
-    assert now() is None
+    assert now() is None, "and no promotion is read twice"
+    with pytest.raises(BundleInvalid, match=r"000002\.json: not the record of a promotion"):
+        Wanted(OPTIONS, folder).look(look(folder))
+    read.write_bytes(record)
     assert Wanted(OPTIONS, folder).look(look(folder)) is None, "nor of a server that starts now"
     try_out(1, 10)
     promote(3)
