@@ -59,6 +59,11 @@ class DeadlinePassed(Refused):
 
     reason = "deadline_passed"
 
+    def __init__(self, message: str = "", left_s: float | None = None) -> None:
+        super().__init__(message)
+        self.left_s = left_s
+        """What was left of it, where the image was refused for that before it was queued."""
+
 
 class Draining(Refused):
     """The server is shutting down."""

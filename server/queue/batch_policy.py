@@ -91,10 +91,11 @@ class BatchPolicy:
         # Before an idle worker only the fastest time counts: an estimate that is too high must be tested.
         needed = self._costs.least_s if ahead is None else SAFETY_FACTOR * self.wait_s(running, ahead)
         if remaining <= 0:
-            raise DeadlinePassed("the deadline passed before the image could be queued")
+            raise DeadlinePassed("the deadline passed before the image could be queued", remaining)
         if needed > remaining:
             left = f"{remaining * 1000:.1f} ms are left"
-            raise DeadlinePassed(f"the answer would take {needed * 1000:.1f} ms, but {left} of the deadline")
+            why = f"the answer would take {needed * 1000:.1f} ms, but {left} of the deadline"
+            raise DeadlinePassed(why, remaining)
 
     def is_late(self, now: float, deadline: float, *, is_lone: bool) -> bool:
         """It has passed, or would, though a batch of this image alone began now."""

@@ -110,9 +110,17 @@ class Guard:
             self._begin_windows(is_alone=is_alone)
         self._compared_at = percent
         match_times(self._canary, self._current)
+        self._see_what_is_enough()
         removal = why_out(self._canary.window, self._current.window, self._bounds, is_alone=is_alone)
         self._end_windows(is_alone=is_alone)
         return removal
+
+    def _see_what_is_enough(self) -> None:
+        """Of a deadline: what the current version needs, and a canary may."""
+        latest_s = list(self._current.latest_s)
+        if len(latest_s) >= WORK_FROM:
+            enough_s = self._bounds.max_slowdown * _end(latest_s, 0)
+            self._canary.enough_s = self._current.enough_s = enough_s
 
     def _end_windows(self, *, is_alone: bool) -> None:
         canary, long = self._canary.window, WINDOW * self._bounds.min_images

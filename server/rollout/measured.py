@@ -1,5 +1,6 @@
 """What a version answers while two share the calls: for the metrics, and for the guard to compare."""
 
+import math
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -65,6 +66,10 @@ class Measured:
         self.window = Window()
         self.times: deque[_Times] = deque(maxlen=LATEST)
         """Of the answers since `match_times`."""
+        self.latest_s: deque[float] = deque(maxlen=LATEST)
+        """What the latest answers took, as a window's `seconds`."""
+        self.enough_s = math.inf
+        """A deadline that leaves so long is long enough: that it is not met is the version's fault."""
 
     def begin_window(self) -> None:
         self.window = Window()
@@ -103,10 +108,13 @@ class Measured:
             for index in (best,) if selected is None else selected:
                 label = self._labels[index]
                 window.labels[label] = window.labels.get(label, 0) + 1
+        self.latest_s.append(seconds)
         self.times.append(_Times(seconds, batch_size, work_s))
 
     def failed(self, error: BaseException) -> None:
         """What is its caller's fault does not count."""
+        if isinstance(error, DeadlinePassed) and error.left_s is not None and error.left_s < self.enough_s:
+            return
         if isinstance(error, _FAULTS) or not isinstance(error, (Refused, ImageInvalid)):
             self.window.errors += 1
             self._series.errors.inc()

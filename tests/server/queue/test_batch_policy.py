@@ -67,8 +67,9 @@ def test_the_wait_is_the_first_worker_to_be_free_and_the_images_ahead_and_ones_o
 def test_what_would_take_two_thirds_of_the_time_left_is_refused() -> None:
     one = policy(BatchLimits(8))
     one.check_deadline(NOW + 1.5 * 0.02 + 0.001, [], ahead=0)
-    with pytest.raises(DeadlinePassed, match=r"would take 30\.0 ms, but 29\.0 ms are left"):
+    with pytest.raises(DeadlinePassed, match=r"would take 30\.0 ms, but 29\.0 ms are left") as late:
         one.check_deadline(NOW + 1.5 * 0.02 - 0.001, [], ahead=0)
+    assert late.value.left_s == pytest.approx(0.029)
 
 
 def test_before_an_idle_worker_only_the_fastest_time_counts() -> None:

@@ -256,6 +256,20 @@ def test_errors_are_the_servers_faults_alone_and_abstentions_no_labels() -> None
     assert shown == {"answers_total": 2, "errors_total": 3, "abstained_total": 1, "seconds_count": 2}
 
 
+@pytest.mark.parametrize(("left_s", "expected"), [(0.005, ""), (0.039, ""), (0.045, "errors")])
+def test_deadline_that_the_current_version_would_not_meet_either_is_no_error(
+    left_s: float, expected: str
+) -> None:
+    guard, canary, current = guarded()
+    for _ in range(200):
+        current.answered(0, False, 1, 0.0, 0.0, 0.02)
+    assert guard.look() is None
+    for _ in range(100):
+        canary.failed(DeadlinePassed("the answer would take long", left_s))
+    removal = guard.look()
+    assert (removal.reason if removal else "") == expected
+
+
 def test_there_are_series_of_the_two_versions_alone_that_share_the_calls() -> None:
     registry = Metrics()
     metrics = registry.of_model("pets")
