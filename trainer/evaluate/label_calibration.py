@@ -13,6 +13,10 @@ DEFAULT_THRESHOLD: Final = 0.5
 """Of a label that no held-out image has."""
 NEVER: Final = 1.0
 """Threshold of a label that is never as often right as was asked for."""
+BOUNDS: Final = (0.5, 5.0)
+"""Of a temperature."""
+SPREAD: Final = 0.25
+"""Standard deviation of the logarithm of a label's temperature, before its images are looked at."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,6 @@ class LabelCalibration:
     """Chosen on the held-out images; the calibration error is of them too, until it is told of others."""
 
     temperatures: tuple[float, ...]
-    """1 where the fitted one would raise the label's calibration error"""
     thresholds: tuple[float, ...]
     rule: ThresholdRule
     ece_before: float
@@ -43,7 +46,7 @@ class LabelCalibration:
 def calibrate_labels(logits: Logits, targets: Targets, rule: ThresholdRule) -> LabelCalibration:
     """logits, targets (0, 1) [n, labels]."""
     columns = range(logits.shape[1])
-    temperatures = tuple(_temperature(logits[:, c], targets[:, c]) for c in columns)
+    temperatures = fit_label_temperatures(logits, targets)
     after = sigmoid(np.asarray(logits / np.asarray(temperatures, np.float32), np.float32))
     return LabelCalibration(
         temperatures,
@@ -54,23 +57,28 @@ def calibrate_labels(logits: Logits, targets: Targets, rule: ThresholdRule) -> L
     )
 
 
-def _temperature(logits: Logits, targets: Targets) -> float:
-    """Of one label: logits and targets [n]. 1 where all images have it, or none."""
-    if targets.min() == targets.max():
-        return 1.0
-    fitted = fit_label_temperature(logits, targets)
-    helps = decisions_ece(sigmoid(logits / fitted), targets) <= decisions_ece(sigmoid(logits), targets)
-    return fitted if helps else 1.0
+def fit_label_temperatures(logits: Logits, targets: Targets) -> tuple[float, ...]:
+    """Of logits and targets [n, labels]: near 1 is what all labels share, near that what each has.
+
+    How near is a matter of how much its images say. A label whose few images happen to lie apart from the
+    rest would be fitted best by a temperature of 0, which tells nothing of new images.
+    """
+    shared = _likeliest(logits, targets, 1.0)
+    mixed = (targets.min(0) < targets.max(0)).tolist()
+    return tuple(
+        _likeliest(logits[:, c], targets[:, c], shared) if mixed[c] else shared for c in range(len(mixed))
+    )
 
 
-def fit_label_temperature(logits: Logits, targets: Targets) -> float:
-    """The T in [0.05, 20] that minimises the cross-entropy of sigmoid(logits / T), as for a softmax: see
-    `fit_temperature`."""
-    low, high = np.log(0.05), np.log(20.0)
+def _likeliest(logits: Logits, targets: Targets, expected: float) -> float:
+    """The T in BOUNDS at which the targets and T itself are likeliest, log(T) being normal about
+    log(expected): arrays of one shape."""
+    low, high = np.log(BOUNDS)
     ratio = (np.sqrt(5) - 1) / 2
 
     def loss(log_temperature: float) -> float:
-        return float(label_losses(sigmoid(logits / np.exp(log_temperature)), targets).mean())
+        off = (log_temperature - np.log(expected)) / SPREAD
+        return float(label_losses(sigmoid(logits / np.exp(log_temperature)), targets).sum() + off**2 / 2)
 
     while high - low > 1e-4:
         left, right = high - ratio * (high - low), low + ratio * (high - low)

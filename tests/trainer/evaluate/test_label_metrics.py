@@ -11,6 +11,7 @@ from trainer.evaluate.label_calibration import calibrate_labels, choose_threshol
 from trainer.evaluate.label_metrics import (
     average_precision,
     decisions_ece,
+    label_losses,
     mean_average_precision,
     measure_labels,
     sigmoid,
@@ -92,6 +93,37 @@ def test_temperatures_undo_what_was_too_sure_and_leave_the_order() -> None:
     assert decisions_ece(probabilities, targets) == calibration.ece_after
     assert mean_average_precision(probabilities, targets) == mean_average_precision(sigmoid(logits), targets)
     assert selected(probabilities, calibration.thresholds).any(0).all()
+
+
+def test_a_label_that_lies_apart_by_luck_is_not_made_surer_than_new_images_bear_out() -> None:
+    def of_a_rare_label(images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng(seed)
+        targets = (random.random((images, 1)) < 0.03).astype(np.int64)
+        logits = random.normal(np.where(targets == 1, 3, -8), 3).astype(np.float32)
+        return logits, targets
+
+    new, truth = of_a_rare_label(8000, 99)
+    before = label_losses(sigmoid(new), truth).mean()
+    apart = 0
+    for seed in range(12):
+        logits, targets = of_a_rare_label(300, seed)
+        apart += int(logits[targets == 1].min() > logits[targets == 0].max())
+        calibration = calibrate_labels(logits, targets, F1)
+        after = calibration.probabilities(new)
+        assert label_losses(after, truth).mean() < 1.1 * before
+        assert average_precision(after[:, 0], truth[:, 0]) == pytest.approx(
+            average_precision(new[:, 0], truth[:, 0]), abs=1e-4
+        )
+    assert apart
+
+
+def test_a_label_that_says_little_has_the_temperature_that_the_others_share() -> None:
+    logits, targets = drawn(2000)
+    targets[:, 2] = 0
+    first, second, none = calibrate_labels(logits, targets, F1).temperatures
+    assert none == pytest.approx((first + second) / 2, abs=0.2)
+    (alone,) = calibrate_labels(logits[:30, :1], targets[:30, :1], F1).temperatures
+    assert 1 < alone < 0.8 * first
 
 
 def test_a_choice_is_told_of_other_images_as_it_was_made() -> None:
