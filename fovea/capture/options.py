@@ -31,7 +31,8 @@ class CaptureOptions(ProgramSettings):
         ge=0,
         le=1,
         description="an answer may be captured too whose best probability is by less than this above the "
-        "second",
+        "second; of a multi-label model, one with a label that is by less than this more likely yes than no, "
+        "or no than yes, once the odds at its threshold are taken as even",
     )
 
     @model_validator(mode="after")

@@ -41,7 +41,7 @@ class Captured:
     shadow_version: int | None = None
     labels: tuple[str, ...] | None = None
     """Of a multi-label model: those that were selected, the most probable first; `label` is the most probable
-    one of all then, and `margin` how near to its threshold the label is that is nearest to it."""
+    one of all then, and `margin` `margin_of_labels`."""
     shadow_labels: tuple[str, ...] | None = None
     """The same of what another version said, if that is multi-label."""
 
