@@ -148,9 +148,9 @@ class ClassifierService(ClassifierServicer):
     ) -> pb.ClassifyBatchResponse:
         """How many images there may be is checked before the request is parsed: see `request_limits`."""
 
-        async def result(image: bytes | memoryview) -> pb.ClassifyResult:
+        async def result(number: int) -> pb.ClassifyResult:
             try:
-                item = WorkItem(image, wants=wants)
+                item = WorkItem(images[number], wants=wants, is_more=number > 0)
                 response = await self._classify_image(model, item, request, deadline, priority)
                 return pb.ClassifyResult(response=response)
             except Exception as error:
@@ -166,7 +166,7 @@ class ClassifierService(ClassifierServicer):
             wants = _wants_of(request, model)
             room = len(images), size_bytes, priority, model.retry_after_s, model.contract.name
             with self._admission.admit(*room):
-                results = await asyncio.gather(*map(result, images))
+                results = await asyncio.gather(*map(result, range(len(images))))
             identity = model.identity
         return pb.ClassifyBatchResponse(results=results, model=identity, request_id=request.request_id)
 

@@ -20,7 +20,7 @@ from server.queue.worker import Computed
 class WorkItem:
     """One image on its way to the model, and what is wanted of it."""
 
-    __slots__ = ("_outcome", "came", "content", "decode_s", "is_crop", "place", "wants")
+    __slots__ = ("_outcome", "came", "content", "decode_s", "is_crop", "is_more", "place", "wants")
 
     def __init__(
         self,
@@ -28,16 +28,19 @@ class WorkItem:
         is_crop: bool = False,
         wants: int = 0,
         place: Place | None = None,
+        is_more: bool = False,
     ) -> None:
         """`content` is an encoded image, or the uint8 pixels of a crop [S, S, 3], row by row.
 
         `wants` are flags, see `wants`. With a `place` it lies in memory that compute processes can read too.
+        One `is_more` is not the first of its call.
         """
         self.place = place
         self.content = content
         self.came: bytes | memoryview | None = None
         """The content, of one that is of use when it is answered: it is given up when it is decoded."""
         self.is_crop = is_crop
+        self.is_more = is_more
         self.wants = wants
         self.decode_s = 0.0
         self._outcome: Pixels | Exception | None = None

@@ -53,8 +53,8 @@ OF_CALL: Final = struct.Struct("<IBQ5d")
 NUMBER: Final = struct.Struct("<Q")
 SECONDS: Final = struct.Struct("<d")
 
-CROP, BULK, INLINE = 1, 2, 4
-"""Flags of an image."""
+CROP, BULK, INLINE, MORE = 1, 2, 4, 8
+"""Flags of an image; MORE: it is not the first of its call."""
 
 
 class Link(asyncio.BufferedProtocol):

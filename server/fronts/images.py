@@ -22,10 +22,11 @@ Queued = Item[WorkItem]
 class _Image:
     """One that was not answered yet."""
 
-    __slots__ = ("decoding", "is_left", "model", "queued")
+    __slots__ = ("decoding", "is_left", "is_more", "model", "queued")
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, is_more: bool) -> None:
         self.model = model
+        self.is_more = is_more
         self.queued: Queued | None = None
         self.decoding: asyncio.Task[None] | None = None
         self.is_left = False
@@ -68,10 +69,10 @@ class FrontImages:
         else:
             data = self._memory[offset : offset + length]
             place = Place(self._arena, self.descriptor, offset)
-        work = WorkItem(data, bool(flags & frames.CROP), wants, place)
+        work = WorkItem(data, bool(flags & frames.CROP), wants, place, bool(flags & frames.MORE))
         model.watch(work)
         priority = Priority.BULK if flags & frames.BULK else Priority.INTERACTIVE
-        self._images[number] = image = _Image(model)
+        self._images[number] = image = _Image(model, work.is_more)
         until = None if math.isinf(deadline) else deadline
         if model.decodes_ahead and not work.is_crop:
             decoding = self._decode(number, image, work, until, priority)
@@ -150,7 +151,7 @@ class FrontImages:
 
     def _refuse(self, number: int, error: BaseException) -> None:
         if image := self._images.get(number):
-            image.model.failed(error)
+            image.model.failed(error, is_more=image.is_more)
         told = frames.to_json(error_to_json(error))
         self._last_word(number, frames.REFUSED, frames.NUMBER.pack(number), told)
 

@@ -54,7 +54,7 @@ class Owner:
         answer: asyncio.Future[Classified] = self._loop.create_future()
         self._waiting[number] = _Waiting(answer, offset, length, classes)
         flags = item.is_crop * frames.CROP | (offset is None) * frames.INLINE
-        flags |= (priority is Priority.BULK) * frames.BULK
+        flags |= (priority is Priority.BULK) * frames.BULK | item.is_more * frames.MORE
         until = math.inf if deadline is None else deadline
         head = frames.OF_IMAGE.pack(number, generation, flags, item.wants, until, offset or 0, length)
         if offset is None:

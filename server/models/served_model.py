@@ -87,14 +87,14 @@ class ServedModel:
                 await self.decode_ahead(item, deadline, priority)
             answer = await self.batcher.classify(item, deadline, priority)
         except Exception as error:
-            self.failed(error)
+            self.failed(error, is_more=item.is_more)
             raise
         return self.counted(answer, item)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, *, is_more: bool = False) -> None:
         """An image has no answer."""
         if self.measured is not None:
-            self.measured.failed(error)
+            self.measured.failed(error, is_more=is_more)
 
     def watch(self, item: WorkItem) -> None:
         """Of some images the distance is wanted for the metrics; any may be captured, or answered again."""
@@ -132,7 +132,7 @@ class ServedModel:
         took = answer.decode_s, answer.queue_s, answer.compute_s
         classified = Classified(probabilities, best, abstained, answer.batch_size, *took, details)
         if self.measured is not None:
-            self.measured.answered(best, abstained, answer.batch_size, *took, chosen)
+            self.measured.answered(best, abstained, answer.batch_size, *took, chosen, is_more=item.is_more)
         if self._afterwards is not None and item.came is not None:
             self._afterwards.answered(item, item.came, classified)
         return classified

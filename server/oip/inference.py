@@ -112,7 +112,7 @@ class _Queue:
             del tasks  # a failure's traceback holds this frame, and with it the task that holds the failure
 
     async def _classify_one(self, number: int, content: Content) -> Classified:
-        item = WorkItem(content, self._is_crop, self._wants)
+        item = WorkItem(content, self._is_crop, self._wants, is_more=number > 0)
         try:
             return await self._model.classify(item, self._deadline, self._priority)
         except ImageInvalid as error:

@@ -22,7 +22,8 @@ _FAULTS: Final = (ComputeFailed, DeadlinePassed, NoModelReady)
 
 @dataclass
 class Window:
-    """Images of a version since some moment."""
+    """Images of a version since some moment: of a call's the first alone, since they tend to be alike, and
+    what is compared counts each as a draw of its own."""
 
     answers: int = 0
     errors: int = 0
@@ -91,32 +92,39 @@ class Measured:
         queue_s: float,
         compute_s: float,
         selected: Sequence[int] | None = None,
+        *,
+        is_more: bool = False,
     ) -> None:
-        """`best` is the index of the best class, `selected` are those of a multi-label model's labels; the
-        others are as `Classified` has them."""
-        window, series = self.window, self._series
+        """`best` is the index of the best class, `selected` are those of a multi-label model's labels; one
+        that `is_more` is not the first of its call; the others are as `Classified` has them."""
         work_s = decode_s + compute_s
         seconds = queue_s + work_s
+        self._series.answers.inc()
+        self._series.seconds.observe(seconds)
+        if abstained:
+            self._series.abstained.inc()
+        if not is_more:
+            self._count(best, abstained, selected)
+            self.latest_s.append(seconds)
+            self.times.append(_Times(seconds, batch_size, work_s))
+
+    def _count(self, best: int, abstained: bool, selected: Sequence[int] | None) -> None:
+        window = self.window
         window.answers += 1
-        series.answers.inc()
-        series.seconds.observe(seconds)
         if abstained:
             window.abstained += 1
-            series.abstained.inc()
-        else:
-            window.is_multi_label = selected is not None
-            for index in (best,) if selected is None else selected:
-                label = self._labels[index]
-                window.labels[label] = window.labels.get(label, 0) + 1
-        self.latest_s.append(seconds)
-        self.times.append(_Times(seconds, batch_size, work_s))
+            return
+        window.is_multi_label = selected is not None
+        for index in (best,) if selected is None else selected:
+            label = self._labels[index]
+            window.labels[label] = window.labels.get(label, 0) + 1
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, *, is_more: bool = False) -> None:
         """What is its caller's fault does not count."""
         if isinstance(error, DeadlinePassed) and error.left_s is not None and error.left_s < self.enough_s:
             return
         if isinstance(error, _FAULTS) or not isinstance(error, (Refused, ImageInvalid)):
-            self.window.errors += 1
+            self.window.errors += not is_more
             self._series.errors.inc()
 
     def compared(self, *, agrees: bool) -> None:

@@ -30,12 +30,13 @@ DECODE_S, COMPUTE_S = 0.25, 0.5
 
 
 class KnownWorker:
-    """Answers every image alike, and keeps how urgent each was."""
+    """Answers every image alike, and keeps how urgent each was, and which are more of a call."""
 
     capacity = 1
 
     def __init__(self) -> None:
         self.priorities: list[Priority] = []
+        self.are_more: list[bool] = []
 
     def attach(self, owner: Owner[WorkItem]) -> None:
         self._owner = owner
@@ -43,6 +44,7 @@ class KnownWorker:
 
     def start(self, batch: Batch[WorkItem]) -> None:
         self.priorities += [item.priority for item in batch.items]
+        self.are_more += [item.payload.is_more for item in batch.items]
         asyncio.get_running_loop().call_soon(self._finish, batch)
 
     async def end(self) -> None:
@@ -130,6 +132,15 @@ async def test_every_method_is_logged_with_what_it_answered(
 async def requests(count: int) -> AsyncIterator[pb.ClassifyRequest]:
     for number in range(count):
         yield pb.ClassifyRequest(request_id=f"{number}")
+
+
+@in_event_loop
+async def test_of_each_call_one_image_counts_as_its_first(tiny_bundle: ModelBundle) -> None:
+    worker = KnownWorker()
+    async with service_of(tiny_bundle, worker) as service:
+        await service.ClassifyBatch(pb.ClassifyBatchRequest(images=[b"x"] * 4), CALL)
+        await service.Classify(pb.ClassifyRequest(), CALL)
+    assert worker.are_more == [False, True, True, True, False]
 
 
 @in_event_loop

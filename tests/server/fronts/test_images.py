@@ -232,10 +232,20 @@ async def test_what_is_wrong_with_an_image_its_caller_hears(
         ends.open_gate()
         with pytest.raises(ComputeFailed, match="it does not compute"):
             await ends.classify(IMAGES[0])
+        with pytest.raises(ComputeFailed):
+            await ends.classify(IMAGES[0], is_more=True)
+        ends.failure = None
+        for is_more in (False, True, True):
+            await ends.classify(IMAGES[0], is_more=is_more)
         stranger = RemoteModel(LiveModel.of("tiny", GENERATION + 1, ends.served), ends.owner)
         with pytest.raises(NoModelReady):
             await stranger.classify(WorkItem(IMAGES[0]), None)
-        assert (measured.window.answers, measured.window.errors) == (0, 1), "the model's alone"
+        assert (measured.window.answers, measured.window.errors) == (1, 1), "the first of a call"
+        of_all = [
+            ends.metrics.registry.get_sample_value(f"fovea_rollout_{name}_total", {"version": "1"})
+            for name in ("answers", "errors")
+        ]
+        assert of_all == [3, 2]
         assert ends.arena.put(bytes(64 * mmap.PAGESIZE)) == 0, "nothing lies there any more"
 
 

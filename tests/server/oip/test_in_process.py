@@ -30,6 +30,7 @@ from server.oip.inference import Inference
 from server.queue.batch_policy import BatchLimits, CostModel
 from server.queue.priorities import Admission
 from server.queue.worker import Computed, ThreadWorker
+from server.rollout.measured import Measured
 from server.telemetry.metrics import Metrics
 from tests.server.event_loop import in_event_loop, until
 from tests.server.oip_calls import IMAGES, crops_of, numbers, of_images, of_pixels, wanting, with_parameter
@@ -84,12 +85,15 @@ async def test_crops_and_logits_go_the_way_to_a_gpu_beside_encoded_images(
 ) -> None:
     expected = tiny_classifier.classify_with_logits(crops_of(IMAGES))
     async with serving(tiny_bundle, tiny_classifier) as served:
+        measured = Measured(tiny_bundle.contract.labels, served.metrics.of_model("pets").of_version(1))
+        served.model.measured = measured
         served.open_gate()
         answers = await asyncio.gather(
             served.infer(wanting(of_images(), "probabilities")),
             served.infer(wanting(of_pixels(crops_of(IMAGES)), "probabilities", "logits")),
             served.infer(of_images()),
         )
+    assert measured.window.answers == len(answers), "of each call its first image"
     for answer in answers:
         np.testing.assert_array_equal(numbers(answer, "probabilities"), expected[:, 0])
     for answer in answers[1:]:

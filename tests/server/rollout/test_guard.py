@@ -270,6 +270,22 @@ def test_deadline_that_the_current_version_would_not_meet_either_is_no_error(
     assert (removal.reason if removal else "") == expected
 
 
+def test_calls_of_many_images_that_are_alike_tell_versions_no_further_apart() -> None:
+    """An image counts as a draw of its own; those of a call are none."""
+    guard, canary, current = guarded()
+    draw = random.Random(5)
+    for number in range(3000):
+        asked = canary if draw.random() < 0.1 else current
+        label, is_failed = draw.randrange(2), draw.random() < 0.1
+        for place in range(16):
+            if is_failed:
+                asked.failed(ComputeFailed(), is_more=place > 0)
+            else:
+                asked.answered(label, False, 16, 0.0, 0.0, 0.01, is_more=place > 0)
+        if number % 10 == 0:
+            assert guard.look() is None
+
+
 def test_there_are_series_of_the_two_versions_alone_that_share_the_calls() -> None:
     registry = Metrics()
     metrics = registry.of_model("pets")
