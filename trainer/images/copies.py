@@ -3,12 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from fovea.images.preprocess import Pixels
 from trainer.images.audit import NearlyLeaked
 from trainer.images.groups import Neighbours, Reached, groups, neighbours_of, spread
+from trainer.images.listing import Sample
 from trainer.images.near_duplicates import Pair
 from trainer.images.orientation import UPRIGHT, Orientation
 from trainer.images.part import Part
@@ -82,9 +84,10 @@ class _Place(NamedTuple):
 def find_copies(
     parts: Sequence[Part], rows: Sequence[Sequence[int]], *, flip: bool, cache_dir: Path
 ) -> Copies:
-    """Among these rows of the parts, of byte-equal ones among the first. No class of a part is left out
-    altogether: what is nearly the same is a guess, and no reason to end a training. A turned copy under
-    another label is no copy: turning makes a nine of a six, and all classes of which way up a page lies.
+    """Among these rows of the parts, of byte-equal ones among the first. No class of a part, nor any label
+    where an image may have several, is left out altogether: what is nearly the same is a guess, and no reason
+    to end a training. A turned copy under another label, or other labels, is no copy: turning makes a nine of
+    a six, and all classes of which way up a page lies.
 
     Raises Unavailable when the cache cannot be written.
     """
@@ -135,7 +138,7 @@ def _by_meaning(
     of_one: list[Pair] = []
     of_two: list[Pair] = []
     for pair in pairs:
-        labels = {_class(parts, places[place])[1] for place in (pair.first, pair.second)}
+        labels = {_sample(parts, places[place]).named for place in (pair.first, pair.second)}
         (of_two if pair.orientation.quarters and len(labels) > 1 else of_one).append(pair)
     return of_one, of_two
 
@@ -146,12 +149,13 @@ def _leaks(
     """What is left out, with the reason."""
     stays = _staying(places, neighbours)
     leaks = {places[p]: _leak(parts, places[p], places[o.start], o.orientation.inverse) for p, o in stays}
-    of_class = Counter(_class(parts, place) for place in leaks)
-    images = Counter(_class(parts, _Place(part, row)) for part, of in enumerate(distinct) for row in of)
+    every = (_Place(part, row) for part, of in enumerate(distinct) for row in of)
+    images = Counter(chain.from_iterable(_classes(parts, place) for place in every))
+    leaked = Counter(chain.from_iterable(_classes(parts, place) for place in leaks))
     return {
         place: leak
         for place, leak in leaks.items()
-        if of_class[_class(parts, place)] < images[_class(parts, place)]
+        if all(leaked[one] < images[one] for one in _classes(parts, place))
     }
 
 
@@ -170,10 +174,9 @@ def _leak(parts: Sequence[Part], place: _Place, other: _Place, how: Orientation)
     return NearlyLeaked(name, there, f"nearly the same picture is {WHERE[other.part]} as {there}{turned}")
 
 
-def _class(parts: Sequence[Part], place: _Place) -> tuple[int, str]:
-    """Where there may be several labels there are no classes: the part is one."""
-    sample = parts[place.part].samples[place.row]
-    return place.part, sample.label if sample.labels is None else ""
+def _classes(parts: Sequence[Part], place: _Place) -> list[tuple[int, str]]:
+    """Its labels, in its part; to have none is one as well."""
+    return [(place.part, label) for label in _sample(parts, place).named or ("",)]
 
 
 def _conflicts(
@@ -181,10 +184,14 @@ def _conflicts(
 ) -> Iterator[tuple[str, ...]]:
     for pair in pairs:
         both = (places[pair.first], places[pair.second])
-        labels = [parts[place.part].samples[place.row].label for place in both]
-        if labels[0] != labels[1]:
-            yield tuple(f"{label}: {_name(parts, place)}" for label, place in zip(labels, both, strict=True))
+        samples = [_sample(parts, place) for place in both]
+        if samples[0].named != samples[1].named:
+            yield tuple(f"{sample.label}: {sample}" for sample in samples)
+
+
+def _sample(parts: Sequence[Part], place: _Place) -> Sample:
+    return parts[place.part].samples[place.row]
 
 
 def _name(parts: Sequence[Part], place: _Place) -> str:
-    return str(parts[place.part].samples[place.row])
+    return str(_sample(parts, place))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fovea.errors import DataInvalid
 from fovea.images.spec import PreprocessSpec
+from tests.trainer.images.test_near_duplicates import CHANGES, encoded, scene
 from trainer.images.data import DataSet, read_images
 from trainer.images.grouping import Grouping
 from trainer.images.label_split import divide_by_labels
@@ -163,3 +164,33 @@ def test_the_audit_counts_labels_and_pairs_and_tells_what_every_image_has(data: 
 def test_a_copy_across_the_split_is_left_out_and_contradicts_by_its_set_of_labels(data: DataSet) -> None:
     assert [leak.path for leak in data.audit().leaked] == ["f.png"]
     assert data.audit().conflicts == [("all: f.png", "all;x: e.png")]
+
+
+def read_scenes(folder: Path, rows: Sequence[tuple[str, str, bytes]]) -> DataSet:
+    """Of files of these labels, parts and contents, named by their numbers."""
+    for number, (_, _, content) in enumerate(rows):
+        (folder / f"{number}.png").write_bytes(content)
+    lines = [f"{number}.png,{labels},{part}" for number, (labels, part, _) in enumerate(rows)]
+    split = opened(write_table(folder, ["path,labels,split", *lines]))
+    spec = PreprocessSpec(size=64, resize=64)
+    return read_images(split, "data", spec, folder / "cache", max_bad_fraction=0, threads=1)
+
+
+def test_a_turned_copy_under_other_labels_is_another_picture(tmp_path: Path) -> None:
+    turned = CHANGES["turned by 180°"](scene(0))
+    six, nine = ("six", "train", encoded(scene(0))), ("nine", "train", encoded(scene(1)))
+    held = [("nine", "val", turned), ("six;nine", "val", encoded(scene(2)))]
+    copies = read_scenes(tmp_path, [six, nine, ("six", "train", encoded(scene(3))), *held]).copies
+    assert (copies.leaked, copies.conflicts) == ((), ())
+    assert copies.turned == (("six: 0.png", "nine: 3.png"),)
+
+
+def test_a_near_copy_stays_where_it_has_the_last_image_of_a_label(tmp_path: Path) -> None:
+    originals = [encoded(scene(seed)) for seed in range(4)]
+    again = [CHANGES["mirrored"](scene(seed)) for seed in range(3)]
+    trained = [*zip(("rare;often", "often", "", "often"), originals, strict=True)]
+    held = [*zip(("rare", "often", ""), again, strict=True)]
+    rows = [*((labels, "train", of) for labels, of in trained), *((labels, "val", of) for labels, of in held)]
+    data = read_scenes(tmp_path, rows)
+    assert [leak.path for leak in data.copies.leaked] == ["1.png"]
+    assert data.train.targets.tolist() == [[1, 1], [0, 0], [1, 0]]
