@@ -1,6 +1,8 @@
 """How many labels an image has, and where a table has them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -46,7 +48,8 @@ class Labelling:
                 f"--label-columns {missing[0]}: {path} has no such column; its first line is `{header}`"
             )
         if not self.columns and SEVERAL in names:
-            return SeveralLabels(path, self.separator, ())
+            beside = tuple(n for n in names if n.strip() and n not in NOT_LABELS | {SEVERAL, group})
+            return SeveralLabels(path, self.separator, (), beside)
         columns = self.columns or tuple(n for n in names if n not in NOT_LABELS | {group})
         if not columns:
             raise DataInvalid(f"{path}: no column tells labels; its first line is `{header}`")
@@ -55,7 +58,23 @@ class Labelling:
                 f"{path}: its column `label` has one label an image: --task single; call it `labels` where "
                 "there may be several"
             )
+        _check_columns(path, columns, header)
         return SeveralLabels(path, self.separator, columns)
+
+
+def _check_columns(path: Path, columns: Sequence[str], header: str) -> None:
+    """Raises DataInvalid where a label would have no name, or two columns."""
+    labels = Counter(map(normal_label, columns))
+    if "" in labels:
+        raise DataInvalid(
+            f"{path}: a column without a name is no label; --label-columns A,B,C names those that are; its "
+            f"first line is `{header}`"
+        )
+    if twice := [label for label, count in labels.items() if count > 1]:
+        raise DataInvalid(
+            f"{path}: the label {printable(twice[0])!r} is told by two columns, --label-columns A,B,C names "
+            f"each once; its first line is `{header}`"
+        )
 
 
 ONE_LABEL: Final = Labelling()
@@ -68,11 +87,38 @@ class SeveralLabels:
     path: Path
     separator: str
     columns: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    """columns that are not read, where the column `labels` is"""
 
     @property
     def known(self) -> tuple[str, ...]:
         """Labels that the table has whether or not an image has them."""
         return tuple(normal_label(name) for name in self.columns)
+
+    def whole(self, rows: "csv.DictReader[str]") -> Iterator[dict[str, str | None]]:
+        """The same rows. Raises DataInvalid where one has fewer cells than the first line or more, for labels
+        may be lost then; and at the end where labels are told by columns of 0 and 1 too."""
+        flags = set(self.beside)
+        for row in rows:
+            # A row's surplus cells are those of None; blank ones are a spreadsheet's.
+            surplus = any(cell.strip() for cell in row.get(None, ()))
+            if surplus or None in row.values():
+                hint = (
+                    'one with a comma needs quotes, "a,b"'
+                    if surplus
+                    else "no label is an empty one, `a.jpg,`"
+                )
+                many = "more" if surplus else "fewer"
+                raise DataInvalid(
+                    f"{self.path}: line {rows.line_num}: it has {many} cells than the first line; {hint}"
+                )
+            flags = {name for name in flags if row[name].strip().lower() in _FLAGS}
+            yield row
+        if flags and rows.line_num > 1:
+            raise DataInvalid(
+                f"{self.path}: its column {min(flags)!r} is of 0 and 1 beside the column `{SEVERAL}`, and "
+                "one of them alone tells labels: --label-columns A,B,C, or leave out columns that tell none"
+            )
 
     def of(self, row: Mapping[str, str | None], line: int) -> tuple[str, ...]:
         """In alphabetical order, each once. Raises DataInvalid, naming the line."""

@@ -12,6 +12,7 @@ from trainer.images.labelling import ONE_LABEL, SEVERAL, Labelling, joined
 from trainer.images.labels import normal_label
 from trainer.images.listing import Listing, Sample
 from trainer.images.parts import TEST, TRAIN, VAL, part_of
+from trainer.images.table_rows import together, warn_of_several
 
 _FORMS: Final = ("NFC", "NFD")
 
@@ -19,7 +20,7 @@ _FORMS: Final = ("NFC", "NFD")
 def read_csv(path: Path, group: str | None = None, labelling: Labelling = ONE_LABEL) -> Listing:
     """Rows `path,label` or `path,label,split`: paths are relative to the file's folder, a split is train, val
     or test, by any name that `part_of` knows. The column `group`, where one is asked for, says which images
-    belong together. Several labels are told as `labelling` says.
+    belong together. Several labels are told as `labelling` says, and rows of one image are `together` then.
 
     Raises DataInvalid, naming the line.
     """
@@ -33,7 +34,7 @@ def read_csv(path: Path, group: str | None = None, labelling: Labelling = ONE_LA
             if several:
                 listing = replace(listing, labels=several.known)
             _check_header(path, names, group, known=several is not None)
-            for row in rows:
+            for row in several.whole(rows) if several else rows:
                 labels = several.of(row, rows.line_num) if several else None
                 label = normal_label(row["label"] or "") if labels is None else joined(labels)
                 image, split = row["path"] or "", row.get("split") or ""
@@ -50,6 +51,9 @@ def read_csv(path: Path, group: str | None = None, labelling: Labelling = ONE_LA
         raise DataInvalid(f"{path}: not a CSV file in UTF-8: {error}") from error
     except OSError as error:
         raise DataInvalid(f"{path}: cannot be read: {error.strerror}") from error
+    if several:
+        return together(several, listing)
+    warn_of_several(path, names, listing.all())
     return listing
 
 

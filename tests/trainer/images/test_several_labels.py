@@ -17,6 +17,7 @@ from trainer.images.label_split import divide_by_labels
 from trainer.images.labelling import Labelling
 from trainer.images.listing import Sample
 from trainer.images.sources import Split, open_source
+from trainer.images.table import read_csv
 
 MULTI = Labelling("multi")
 SPEC = PreprocessSpec(size=16, resize=16)
@@ -60,6 +61,45 @@ def test_another_separator_leaves_semicolons_in_labels(tmp_path: Path) -> None:
     assert labels_of(opened(table, Labelling("multi", "|"))) == {"a": ("x;y", "z"), "c": ("z",)}
 
 
+def test_rows_of_one_image_are_one_set_of_labels(tmp_path: Path) -> None:
+    rows = ["a,x,train", "b,x,val", "./a,y,train", "c,,train", "a,x;z,train"]
+    split = opened(write_table(tmp_path, ["path,labels,split", *rows]))
+    assert labels_of(split) == {"a": ("x", "y", "z"), "b": ("x",), "c": ()}
+    assert [(sample.name, sample.label) for sample in split.train] == [("a", "x;y;z"), ("c", "no label")]
+
+
+def test_cells_that_a_spreadsheet_leaves_blank_are_none_too_many(tmp_path: Path) -> None:
+    table = write_table(tmp_path, ["path,labels,split,note", "a,x;y,train,1,, ", "b,x,val,two"])
+    assert labels_of(opened(table)) == {"a": ("x", "y"), "b": ("x",)}
+
+
+@pytest.mark.parametrize(
+    ("lines", "labelling", "warning"),
+    [
+        (["path,labels", "a,x|y", "b,x"], MULTI, "one has 'x|y': --label-separator '|'"),
+        (["path,labels", 'a,"x,y"', "b,x"], MULTI, "--label-separator ','"),
+        (["path,labels", "a,x;y", "b,x/z"], MULTI, None),
+        (
+            ["path,label", "a,x;y", "b,x"],
+            Labelling(),
+            "classes that look like several labels: 1; the first is",
+        ),
+        (["path,label,labels", "a,x,1", "b,y,1"], Labelling(), "`label` is read and `labels` is not"),
+        (["path,label", 'a,"x, y"', "b,x"], Labelling(), None),
+    ],
+)
+def test_labels_that_look_like_several_are_warned_of(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    lines: list[str],
+    labelling: Labelling,
+    warning: str | None,
+) -> None:
+    read_csv(write_table(tmp_path, lines), None, labelling)
+    assert (warning or "") in caplog.text
+    assert bool(caplog.records) is (warning is not None)
+
+
 def test_columns_of_0_and_1_are_labels(tmp_path: Path) -> None:
     table = write_table(
         tmp_path, ["path,split,cat,dog,owner", "a,train,1,0,7", "b,train,0,true,8", "c,val,1.0,1,9"]
@@ -84,6 +124,15 @@ def test_all_columns_but_path_split_and_group_are_labels_where_none_is_named(tmp
         (["path,labels", "a,"], MULTI, "no image has a label"),
         (["file,labels", "a,x"], MULTI, "its first line should be `path,labels`"),
         (["path,labels,split", "a,x,train", "b,y,val"], MULTI, "'y' is held out but has no image"),
+        (["path,labels", "a,x", "b,x,y"], MULTI, "line 3: it has more cells"),
+        (["path,labels", "a,x", "b"], MULTI, "line 3: it has fewer cells"),
+        (["path,x,y", "a,1,0", "b,0"], MULTI, "line 3: it has fewer cells"),
+        (["path,x,", "a,1,0"], MULTI, "a column without a name"),
+        (["path,x,x ", "a,1,0"], MULTI, "the label 'x' is told by two columns"),
+        (["path,x,y", "a,1,0"], Labelling("multi", columns=("x", "x")), "the label 'x' is told by two"),
+        (["path,labels,y", "a,x,1", "b,x,0"], MULTI, "column 'y' is of 0 and 1 beside the column `labels`"),
+        (["path,x", "a,1", "b,1", "a,0"], MULTI, "a has 2 rows"),
+        (["path,labels,split", "a,x,train", "a,y,val"], MULTI, "the rows of a are in two parts"),
     ],
 )
 def test_a_table_that_does_not_tell_labels_is_refused_with_what_to_do(
