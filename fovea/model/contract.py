@@ -101,7 +101,8 @@ class BundleContract(Frozen):
     thresholds: tuple[float, ...] | None = Field(
         None,
         exclude_if=_is_none,
-        description="one a label, of a multi-label model: the label is selected from this probability on",
+        description="one a label, of a multi-label model: the label is selected from this probability on; "
+        "above 1: never",
     )
     threshold_rule: ThresholdRule | None = Field(None, exclude_if=_is_none)
     label_metrics: LabelMetrics | None = Field(

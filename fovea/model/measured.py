@@ -5,6 +5,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from fovea.frozen import Frozen
+from fovea.model.task import NEVER_SELECTED
 
 CONFIDENCE_BINS: Final = 20
 """Bins of equal width, from 0 to 1, in which probabilities are counted."""
@@ -84,7 +85,7 @@ class LabelScore(Frozen):
     recall_interval: tuple[float, float] | None = Field(
         None, description="95 % (Wilson); none where no image has the label"
     )
-    threshold: float = Field(gt=0, le=1)
+    threshold: float = Field(gt=0, le=NEVER_SELECTED, description="above 1 where the label is never selected")
 
     @property
     def f1(self) -> float:

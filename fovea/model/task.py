@@ -20,6 +20,10 @@ Thresholds = Sequence[float] | npt.NDArray[np.float32]
 """One a label."""
 
 
+NEVER_SELECTED: Final = float(np.nextafter(np.float32(1), np.float32(2)))
+"""Threshold of a label that is never selected: no probability reaches it, though one may round to 1."""
+
+
 @dataclass(frozen=True)
 class TaskTerms:
     """What the contract of a model of that task says."""
@@ -79,5 +83,5 @@ def check_labels_terms(
     for name, values in (("temperatures", temperatures), ("thresholds", thresholds)):
         if values is None or len(values) != labels or not all(0 < value < np.inf for value in values):
             raise ValueError(f"{name} should be one for each of the {labels} labels, each above 0")
-    if thresholds is not None and max(thresholds) > 1:
-        raise ValueError("thresholds should be probabilities, 1 at most")
+    if thresholds is not None and max(thresholds) > NEVER_SELECTED:
+        raise ValueError("thresholds should be probabilities, 1 at most, or the next float32 for never")

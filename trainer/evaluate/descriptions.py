@@ -7,7 +7,7 @@ from rich.filesize import decimal
 
 from fovea.model.bundle import BundleContract, ModelBundle
 from fovea.model.measured import LabelMetrics, Metrics, Opinion
-from fovea.model.task import ThresholdRule
+from fovea.model.task import NEVER_SELECTED, ThresholdRule
 from fovea.printable import printable, shortened
 from fovea.truth.sets import PredictionSets
 from trainer.evaluate.evaluation import Evaluation
@@ -136,6 +136,11 @@ def _what_it_does(contract: BundleContract) -> Iterator[Row]:
         yield "label sets", _sets(contract.prediction_sets)
 
 
+def threshold_in_words(threshold: float) -> str:
+    """Of a label."""
+    return "never" if threshold >= NEVER_SELECTED else f"{threshold:.3g}"
+
+
 def _what_it_selects(
     contract: BundleContract, thresholds: Sequence[float], rule: ThresholdRule
 ) -> Iterator[Row]:
@@ -143,7 +148,7 @@ def _what_it_selects(
     chosen = "of the highest F1" if target is None else f"where {target:.0%} are right"
     pairs = list(zip(contract.labels, thresholds, strict=True))
     more = f" and {len(pairs) - MOST_ROWS} more" if len(pairs) > MOST_ROWS else ""
-    each = ", ".join(f"{label} {threshold:.3g}" for label, threshold in pairs[:MOST_ROWS])
+    each = ", ".join(f"{label} {threshold_in_words(threshold)}" for label, threshold in pairs[:MOST_ROWS])
     yield "task", "multi: an image has any number of these labels, or none"
     yield "thresholds", f"{chosen}: {each}{more}"
 

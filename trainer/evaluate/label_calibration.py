@@ -5,14 +5,15 @@ from typing import Final
 
 import numpy as np
 
-from fovea.model.task import ThresholdRule
+from fovea.model.task import NEVER_SELECTED, ThresholdRule
 from trainer.evaluate.label_metrics import decisions_ece, label_losses, precision_recall, sigmoid
 from trainer.evaluate.metrics import Logits, Targets
 
 DEFAULT_THRESHOLD: Final = 0.5
 """Of a label that no held-out image has."""
-NEVER: Final = 1.0
-"""Threshold of a label that is never as often right as was asked for."""
+TOGETHER: Final = 1e-5
+"""Probabilities that differ by less, as a share of the larger, are no two for a threshold: exported, or on
+another machine, either may be the larger."""
 BOUNDS: Final = (0.5, 5.0)
 """Of a temperature."""
 SPREAD: Final = 0.25
@@ -90,20 +91,31 @@ def _likeliest(logits: Logits, targets: Targets, expected: float) -> float:
 
 
 def choose_threshold(probabilities: Logits, targets: Targets, rule: ThresholdRule) -> float:
-    """Of one label: probabilities, targets (0, 1) [n]; in (0, 1].
+    """Of one label: float32 probabilities, targets (0, 1) [n]; above 0, and a probability or NEVER_SELECTED.
 
     By F1 the highest threshold of those with the best F1; by precision the lowest from which on the target is
-    reached, 1 where none is. Half way to the next image, so that rounding on another machine changes nothing.
+    reached, NEVER_SELECTED where none is. Half way to the next image, which has to be far enough below that
+    rounding on another machine changes nothing.
     """
     if not targets.any():
         return DEFAULT_THRESHOLD
     precision, recall, scores = precision_recall(probabilities, targets)
+    below = np.append(scores[1:], np.float32(0))
+    apart = np.flatnonzero(scores - below > TOGETHER * scores)
     if rule.target_precision is not None:
-        reached = np.flatnonzero(precision >= rule.target_precision)
-        if not len(reached):
-            return NEVER
-        place = int(reached[-1])
+        places = apart[precision[apart] >= rule.target_precision][-1:]
     else:
-        place = int(np.argmax(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
-    below = float(scores[place + 1]) if place + 1 < len(scores) else 0.0
-    return min(1.0, max(1e-6, round((float(scores[place]) + below) / 2, 6)))
+        f1 = 2 * precision[apart] * recall[apart] / np.maximum(precision[apart] + recall[apart], 1e-12)
+        places = apart[f1.argmax() :][:1] if len(apart) else apart
+    if not len(places):
+        return DEFAULT_THRESHOLD if rule.by == "f1" else NEVER_SELECTED
+    return _between(scores[places[0]], below[places[0]])
+
+
+def _between(score: np.floating, below: np.floating) -> float:
+    """Half way, of six digits where these are enough: above `below`, `score` at most."""
+    middle = (float(score) + float(below)) / 2
+    for each in (round(middle, 6), float(np.float32(middle))):
+        if below < np.float32(each) <= score:
+            return each
+    return float(score)

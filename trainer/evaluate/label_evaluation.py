@@ -15,7 +15,7 @@ from fovea.settings import SavedSettings, as_saved
 from trainer.config import EvaluateSettings
 from trainer.evaluate.beside_release import beside_release
 from trainer.evaluate.classification import classify_samples
-from trainer.evaluate.descriptions import describe_labels, table
+from trainer.evaluate.descriptions import describe_labels, table, threshold_in_words
 from trainer.evaluate.evaluation import EvaluatedModel, check_labels
 from trainer.evaluate.label_metrics import measure_labels
 from trainer.evaluate.metrics import accuracy_interval
@@ -125,7 +125,7 @@ def _rows(record: LabelEvaluationRecord) -> Sequence[tuple[str, ...]]:
             label,
             str(row.images),
             f"{row.average_precision:.1%}",
-            f"{row.threshold:.3f}",
+            threshold_in_words(row.threshold),
             f"{row.precision:.1%}",
             f"{row.recall:.1%}",
         )

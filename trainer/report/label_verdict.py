@@ -6,6 +6,7 @@ from typing import Final
 from markupsafe import Markup
 
 from fovea.model.measured import LabelMetrics, LabelScore, Word
+from fovea.model.task import NEVER_SELECTED
 from fovea.pages import named
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.evaluate.task import Measured
@@ -24,8 +25,6 @@ from trainer.report.verdict import (
 
 BY_CHANCE: Final = 0.05
 """Share of what guessing leaves that a model may take by chance."""
-NEVER: Final = 1.0
-"""The threshold of a label that never reaches the precision that was asked for."""
 WIDE: Final = 0.3
 """A 95 % interval of a label's recall that is wider than this says little."""
 
@@ -97,7 +96,7 @@ def _doubts_of_labels(taken: float, judged: Mapping[str, LabelScore], audit: Aud
 
 def _doubts_of_the_rest(measured: Measured, audit: AuditRecord) -> Iterator[Markup]:
     rows = measured.label_metrics.per_label if measured.label_metrics else {}
-    never = [label for label, row in rows.items() if row.images and row.threshold >= NEVER]
+    never = [label for label, row in rows.items() if row.images and row.threshold >= NEVER_SELECTED]
     if never:
         yield Markup(
             "However sure it is of {}{}, it is not right as often as was asked for: it never selects it"

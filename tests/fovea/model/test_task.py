@@ -12,7 +12,7 @@ from fovea.errors import BundleInvalid
 from fovea.images.preprocess import decode_image
 from fovea.model.bundle import CONTRACT_FILE, BundleContract, ModelBundle, read_contract
 from fovea.model.classifier import Classifier
-from fovea.model.task import ThresholdRule, selected
+from fovea.model.task import NEVER_SELECTED, ThresholdRule, check_labels_terms, selected
 from tests import tiny
 
 
@@ -46,6 +46,12 @@ def test_probabilities_are_each_labels_sigmoid_at_its_temperature(multi: ModelBu
 def test_a_label_at_its_threshold_is_selected_as_float32_has_it() -> None:
     probabilities = np.array([[0.3, 0.3, 0.3]], np.float32)
     assert selected(probabilities, (0.3, 0.3000001, 0.2999999)).tolist() == [[True, False, True]]
+
+
+def test_a_threshold_above_1_is_never_reached() -> None:
+    probabilities = np.ones((1, 2), np.float32)
+    assert selected(probabilities, (1.0, NEVER_SELECTED)).tolist() == [[True, False]]
+    check_labels_terms(2, (1.0, 1.0), (1.0, NEVER_SELECTED))
 
 
 def test_a_model_that_answers_otherwise_fails_its_golden_check(tmp_path: Path) -> None:

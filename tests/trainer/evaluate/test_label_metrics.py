@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from fovea.model.task import ThresholdRule, selected
+from fovea.model.task import NEVER_SELECTED, ThresholdRule, selected
 from trainer.evaluate.label_calibration import calibrate_labels, choose_threshold
 from trainer.evaluate.label_metrics import (
     average_precision,
@@ -77,7 +77,35 @@ def test_a_threshold_by_precision_is_the_lowest_that_reaches_it() -> None:
     assert choose_threshold(SCORES, TARGETS, by[1.0]) == pytest.approx(0.75)
     assert choose_threshold(SCORES, TARGETS, by[0.7]) == pytest.approx(0.55)
     assert choose_threshold(SCORES, TARGETS, by[0.5]) == pytest.approx(0.2)
-    assert choose_threshold(SCORES, 1 - TARGETS, by[0.7]) == 1.0
+    assert choose_threshold(SCORES, 1 - TARGETS, by[0.7]) == NEVER_SELECTED
+
+
+def selects(scores: list[float], targets: list[int], rule: ThresholdRule) -> list[int]:
+    probabilities = np.array(scores, np.float32)
+    threshold = choose_threshold(probabilities, np.array(targets), rule)
+    chosen = selected(probabilities[:, None], (threshold,))[:, 0]
+    return [int(each) for each in chosen]
+
+
+def test_a_label_that_is_never_right_enough_is_not_selected_at_a_probability_of_1() -> None:
+    rule = ThresholdRule(by="precision", target_precision=0.9)
+    assert selects([1, 1, 0.5], [1, 0, 0], rule) == [0, 0, 0]
+
+
+def test_a_threshold_selects_what_it_was_chosen_for_however_near_or_small_its_scores() -> None:
+    rule = ThresholdRule(by="precision", target_precision=1.0)
+    for by in (F1, rule):
+        assert selects([0.90004, 0.90002, 0.9], [1, 0, 0], by) == [1, 0, 0]
+        assert selects([4e-9, 3e-9, 1e-9], [1, 1, 0], by) == [1, 1, 0]
+        assert selects([3e-45, 1.5e-45, 0], [1, 0, 0], by) == [1, 0, 0]
+        assert selects([1, 0.5], [1, 0], by) == [1, 0]
+
+
+def test_scores_that_rounding_may_exchange_are_taken_together() -> None:
+    rule = ThresholdRule(by="precision", target_precision=1.0)
+    assert selects([0.9999998, 0.9999997, 0.5], [1, 0, 0], rule) == [0, 0, 0]
+    assert selects([0.9999998, 0.9999997, 0.5], [1, 0, 0], F1) == [1, 1, 0]
+    assert choose_threshold(np.zeros(2, np.float32), np.array([1, 0]), F1) == 0.5
 
 
 def test_a_label_that_no_image_has_keeps_one_half() -> None:

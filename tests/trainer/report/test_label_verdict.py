@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fovea.model.task import NEVER_SELECTED
 from trainer.evaluate.label_metrics import measure_labels
 from trainer.evaluate.task import Measured
 from trainer.images.audit import AuditRecord
@@ -49,10 +50,14 @@ def test_chance_is_the_mean_share_of_images_that_have_a_label() -> None:
 
 
 def test_a_label_that_is_never_found_makes_it_unfit() -> None:
-    of = measured(1.0, (0.5, 1.0))
+    of = measured(1.0, (0.5, NEVER_SELECTED))
     assert judge_labels(of, CLEAN).word == "Not fit to ship"
     assert "It never finds dog (none of 50 images)" in reasons(of)
     assert "However sure it is of dog, it is not right as often as was asked for" in reasons(of)
+
+
+def test_a_label_that_is_selected_at_1_alone_is_not_said_to_be_never_right() -> None:
+    assert "However sure it is" not in reasons(measured(1.0, (0.5, 1.0)))
 
 
 def test_false_alarms_and_what_was_not_measured_are_doubts() -> None:
