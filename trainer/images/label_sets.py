@@ -1,12 +1,13 @@
 """What a multi-label data set is made of: how often each label is set, and with which others."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from pydantic import BaseModel
 
-from trainer.images.batches import Images
+if TYPE_CHECKING:
+    from trainer.images.batches import Images
 
 MOST_TOGETHER: Final = 60
 """Labels of more than this have no table of pairs in audit.json."""
@@ -39,7 +40,7 @@ class LabelSetsRecord(BaseModel, frozen=True):
         return f"{self.mean_labels:.2f} labels an image; {without} of {images} images have none"
 
 
-def record_label_sets(labels: Sequence[str], parts: Mapping[str, Images]) -> LabelSetsRecord:
+def record_label_sets(labels: Sequence[str], parts: Mapping[str, "Images"]) -> LabelSetsRecord:
     every = np.concatenate([part.targets for part in parts.values()])
     counts = every.sum(0)
     return LabelSetsRecord(
