@@ -29,6 +29,7 @@ BROUGHT: Final = (
         "propcache",
         "yarl",
     ),
+    "iterative-stratification",
     *("iniconfig", "pluggy", "pytest", "pytest-timeout"),
 )
 """Some the machine may have, but none may be older: these are small."""

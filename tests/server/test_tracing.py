@@ -82,7 +82,7 @@ def test_call_goes_on_with_its_callers_trace_and_has_children(traced: Traced) ->
     }
     assert span.attributes == expected
     children = traced.collector.children_of(span)
-    microseconds = {name: (child.ended_ns - child.began_ns) // 1000 for name, child in children.items()}
+    microseconds = {name: round((child.ended_ns - child.began_ns) / 1000) for name, child in children.items()}
     timing = answer.timing
     assert microseconds == {
         "queue": timing.queue_us,
