@@ -55,11 +55,11 @@ class Rules:
 
 
 def margin_of_labels(probabilities: npt.NDArray[np.float32], thresholds: npt.NDArray[np.float32]) -> float:
-    """Of a multi-label answer: of the label nearest to its threshold, how much more likely yes is than no or no
-    than yes, after the odds at the threshold were made even; from 0 to 1, both are [labels].
+    """Of a multi-label answer: of the label nearest to its threshold, how much more likely
+    yes is than no or no than yes, after the odds at the threshold were made even; from 0 to 1. Both are [labels].
 
     At a threshold of 1/2 it is |2 p - 1|, `margin_of` of the two. The difference p - t itself would call all
-    answers close that a label of a low threshold is surely not in. A threshold of 0 or from 1 on has nothing near.
+    answers close that a label of a low threshold is surely not in. A threshold of 0 or from 1 on has none.
     """
     p, t = probabilities.astype(np.float64), np.clip(thresholds.astype(np.float64), 0, 1)
     yes, no = p * (1 - t), t * (1 - p)
