@@ -42,7 +42,7 @@ def test_last_of_the_sizes_is_what_the_model_sees() -> None:
     [
         ("photos", ["photos"]),
         ("photos, 2025", ["photos, 2025"]),
-        ("photos,a.csv", ["photos,a.csv"]),
+        ('["photos,a.csv"]', ["photos,a.csv"]),
         ("[x]", ["[x]"]),
     ],
 )
@@ -54,6 +54,22 @@ def test_data_are_images_and_their_corrections(given: str, sources: list[str]) -
     for each in (alone, settings):
         saved: dict[str, Any] = as_saved(each)
         assert TrainSettings(**saved).data == each.data
+
+
+@pytest.mark.parametrize("first", ["photos,fixes.csv", '["photos","fixes.csv"]'])
+def test_first_data_may_be_several_before_others(first: str) -> None:
+    """As fovea-retrain puts FOVEA_TRAIN_DATA before captures and corrections."""
+    settings = _load("--data", first, "--data", "captures", "--data", "c.csv")
+    assert settings.data == ("photos", "fixes.csv", "captures", "c.csv")
+    saved: dict[str, Any] = as_saved(settings)
+    assert TrainSettings(**saved).data == settings.data
+
+
+def test_a_comma_in_the_only_data_is_part_of_its_name() -> None:
+    settings = _load("--data", "photos,a.csv")
+    assert settings.data == ("photos,a.csv",)
+    saved: dict[str, Any] = as_saved(settings)
+    assert TrainSettings(**saved).data == settings.data
 
 
 def test_data_of_the_environment_have_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,15 +16,17 @@ from trainer.options.program import TrainerOptions
 def sources_of(value: object) -> tuple[str, ...]:
     """--data as it is given or saved: one, or several as a list, as JSON of one, or with commas between.
 
-    A comma is one between sources where .csv files follow, and else part of a name.
+    A comma is one between sources where .csv files follow, and else part of a name. The first of several may
+    itself be several, as where a template puts FOVEA_TRAIN_DATA before others.
     """
     if not isinstance(value, str):
         return tuple(value) if isinstance(value, list | tuple) else (str(value),)
     if value.startswith("["):
         try:
-            return tuple(map(str, json.loads(value)))
+            first, *others = map(str, json.loads(value))
         except ValueError:
             return (value,)
+        return (*(sources_of(first) if others or first.startswith("[") else (first,)), *others)
     first, *others = value.split(",")
     return (first, *others) if others and all(other.endswith(".csv") for other in others) else (value,)
 
