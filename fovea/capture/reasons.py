@@ -56,7 +56,8 @@ class Rules:
 
 def margin_of_labels(probabilities: npt.NDArray[np.float32], thresholds: npt.NDArray[np.float32]) -> float:
     """Of a multi-label answer: of the label nearest to its threshold, how much more likely
-    yes is than no or no than yes, after the odds at the threshold were made even; from 0 to 1. Both are [labels].
+    yes is than no or no than yes, after the odds at the threshold were made even; from 0 to 1. Both are
+    [labels].
 
     At a threshold of 1/2 it is |2 p - 1|, `margin_of` of the two. The difference p - t itself would call all
     answers close that a label of a low threshold is surely not in. A threshold of 0 or from 1 on has none.
