@@ -171,6 +171,8 @@ def test_what_compares_or_explains_one_class_refuses_it(several: Path, tmp_path:
         ({"task": "single", "loss": "asymmetric"}, "--loss is of --task multi"),
         ({"task": "single", "positive_weights": "balanced"}, "--positive-weights is of --task multi"),
         ({"task": "single", "label_columns": ("a",)}, "--label-columns is of --task multi"),
+        ({"task": "single", "label_separator": "|"}, "--label-separator is of --task multi"),
+        ({"task": "single", "thresholds": "precision"}, "--thresholds is of --task multi"),
     ],
 )
 def test_options_of_the_other_task_are_refused(options: dict[str, Any], complaint: str) -> None:

@@ -46,11 +46,12 @@ def targets_of(samples: Sequence[Sample], labels: Sequence[str]) -> npt.NDArray[
 def divide_by_labels(
     samples: Sequence[Sample], val_fraction: float, test_fraction: float, seed: int
 ) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """To train on, held out, to test on: of each label about these fractions, and of each one image at least
-    to train on. What is held out is the same whatever is tested on."""
+    """To train on, held out, to test on: of each label about these fractions, of each one image at least to
+    train on, and of each of two one held out where that leaves all of its labels one. What is held out is the
+    same whatever is tested on."""
     marks = marks_of(samples, labels_of(samples))
     every: Places = np.arange(len(samples))
-    held = _cut(marks, every, val_fraction, seed)
+    held = _hold_out_of_each(marks, _cut(marks, every, val_fraction, seed)) if val_fraction else every[:0]
     rest = np.setdiff1d(every, held)
     tested = _cut(marks, rest, min(1.0, test_fraction * len(every) / max(1, len(rest))), seed + TEST_SEED)
     parts = [set(part.tolist()) for part in (np.setdiff1d(rest, tested), held, tested)]
@@ -73,6 +74,23 @@ def _cut(marks: Marks, places: Places, fraction: float, seed: int) -> Places:
     _, cut = next(splitter.split(np.zeros(len(places)), columns))
     chosen: Places = places[np.sort(cut)]
     return chosen
+
+
+def _hold_out_of_each(marks: Marks, held: Places) -> Places:
+    """With an image of each label that the cut left out, for by nothing else is a label's threshold chosen:
+    the first whose labels all have another to train on."""
+    chosen = np.isin(np.arange(len(marks)), held)
+    left = marks[~chosen].sum(0)
+    for label in range(marks.shape[1]):
+        if marks[chosen, label].any():
+            continue
+        members = np.flatnonzero(marks[:, label] & ~chosen)
+        spare = next((place for place in members if (left[marks[place] == 1] > 1).all()), None)
+        if spare is not None:
+            chosen[spare] = True
+            left = left - marks[spare]
+    places: Places = np.flatnonzero(chosen)
+    return places
 
 
 def _train_on_each(marks: Marks, train: set[int], held: set[int], tested: set[int]) -> None:

@@ -1,12 +1,15 @@
 """How labels are told where an image may have several, and what is made of them in training."""
 
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from fovea.model.task import Task
 from fovea.settings import CommaSeparated
 from trainer.options.program import TrainerOptions
+
+OF_MULTI: Final = frozenset({"label_columns", "label_separator", "loss", "positive_weights", "thresholds"})
+"""Options that say nothing where an image has one label."""
 
 
 class LabelTableOptions(TrainerOptions):
@@ -48,7 +51,8 @@ class TaskOptions(LabelTableOptions):
     def _of_one_task(self) -> Self:
         if self.task == "single":
             # Not what was given: that is everything where a run's saved settings are read.
-            for name in ("label_columns", "loss", "positive_weights"):
-                if getattr(self, name) != type(self).model_fields[name].default:
+            fields = type(self).model_fields
+            for name in sorted(OF_MULTI & fields.keys()):
+                if getattr(self, name) != fields[name].default:
                     raise ValueError(f"--{name.replace('_', '-')} is of --task multi")
         return self

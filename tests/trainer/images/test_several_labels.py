@@ -175,6 +175,18 @@ def test_every_label_is_trained_on() -> None:
     assert (len(train), held, test) == (10, [], [])
 
 
+def test_of_a_label_of_two_images_one_is_held_out() -> None:
+    rows = [("often",)] * 40 + [(f"rare {n // 2}",) for n in range(12)] + [("once", "rare 0")]
+    every = [Sample(Path(str(n)), ";".join(labels), str(n), None, labels) for n, labels in enumerate(rows)]
+    train, held, _ = divide_by_labels(every, 0.1, 0.1, seed=0)
+    trained, kept = ({label for sample in part for label in sample.named} for part in (train, held))
+    assert kept == {"often", *(f"rare {n}" for n in range(6))}
+    assert trained == {*kept, "once"}
+    assert len(held) <= 10
+    assert divide_by_labels(every, 0.1, 0.0, seed=0)[1] == held
+    assert divide_by_labels(every, 0.0, 0.1, seed=0)[1] == []
+
+
 def test_groups_are_kept_together_and_count_by_their_labels(tmp_path: Path) -> None:
     rows = [f"{n},{n // 4},{'x' if n % 2 else 'x;y' if n % 4 else ''}" for n in range(40)]
     split = opened(write_table(tmp_path, ["path,who,labels", *rows]), grouping=Grouping("who"))
