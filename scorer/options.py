@@ -200,7 +200,8 @@ class CommitOptions(CommonOptions):
         ge=0,
         description="leave latest.json, and end with 65, if the PSI of the run's labels, probabilities or "
         "share of abstentions against the last run's, or without one the held-out images', is above this "
-        "(0.25 is a large change) and above what chance gives",
+        "(0.25 is a large change) and above what chance gives; of a multi-label model, how far the odds of "
+        "the label furthest off have moved (0.25: by 2.75 times)",
     )
     verify: str | None = Field(
         None,

@@ -40,7 +40,9 @@ class RolloutOptions(ProgramSettings):
     canary_max_shift: float = Field(
         0.25,
         ge=0,
-        description="PSI of its predicted labels against the current version's; abstaining is one of them",
+        description="PSI of its predicted labels against the current version's; abstaining is one of "
+        "them; of multi-label versions, how far the odds of the label furthest off have moved (0.25: by 2.75 "
+        "times)",
     )
     canary_max_disagreement: float = Field(
         0.1, ge=0, le=1, description="share of other labels, of the images that both versions compute"

@@ -72,7 +72,8 @@ class DriftScore(_Frozen):
     label: str | None = Field(
         None,
         exclude_if=_is_none,
-        description="of a multi-label model, the label whose share of the images is furthest off; psi is its",
+        description="of a multi-label model, the label whose share of the images is furthest off by its "
+        "odds; psi is of it",
     )
 
 

@@ -236,5 +236,5 @@ def _label_shift(canary: Window, current: Window, labels: Sequence[str]) -> floa
         Selections(np.array([window.labels.get(label, 0) for label in labels], np.int64), window.answers)
         for window in (canary, current)
     )
-    apart = label_psi(ours, theirs)[0] if labels else 0.0
+    apart = label_psi(ours, theirs, _ERRS)[0] if labels else 0.0
     return apart if apart and apart > label_psi_by_chance(ours, theirs, _ERRS) else 0.0

@@ -94,7 +94,7 @@ class ModelFamilies:
             "under 0.1 alike, over 0.25 very different; of their classes, of the tenths that the best "
             "probability is in, of how many abstain, and of how far they are from the training's. NaN until "
             "there were 1,000, and 50 for each class. Of a multi-label model, of the label whose share of "
-            "the images is furthest off, as classes.",
+            "the images is furthest off by its odds, as classes.",
             "of",
         )
         self.drift_psi_chance = self._gauge(

@@ -114,7 +114,44 @@ def test_label_whose_rate_is_furthest_off_is_named_and_those_that_drift_are_told
     assert distance.drifting_selections(same, reference) == []
     other = distance.Selections(np.array([5000, 1000, 4000]), 10_000)
     psi, worst = distance.label_psi(other, reference)
-    assert (psi > 0.25, worst) == (True, 2)
+    assert (psi > 0.25, worst) == (True, 1)
     assert distance.drifting_selections(other, reference) == [1, 2], "rarer, more often"
     all_of_them = distance.Selections(np.array([10_000, 3000, 1500]), 10_000)
     assert distance.drifting_selections(all_of_them, reference) == [0]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "factor"),
+    [(0.3, 0.55, 2.85), (0.01, 0.1, 11), (0.1, 0.01, 11), (0.01, 0.015, 1.51), (0.99, 0.9, 11)],
+)
+def test_label_is_as_far_off_as_its_odds_have_changed_however_rare_it_is(
+    before: float, now: float, factor: float
+) -> None:
+    """From 1 % to 10 % the PSI of the rate is 0.21, which bounds of 0.25 pass."""
+    reference = distance.Selections(np.array([round(100_000 * before)]), 100_000)
+    seen = distance.Selections(np.array([round(100_000 * now)]), 100_000)
+    moved = math.log(factor)
+    psi = distance.label_psi(seen, reference)[0]
+    assert psi == pytest.approx(moved * math.tanh(moved / 4), rel=0.02)
+    assert distance.label_psi_by_chance(seen, reference) < psi
+
+
+def test_a_label_of_a_few_images_is_far_off_by_chance_and_hides_none_that_is_not() -> None:
+    reference = distance.Selections(np.array([0, 100]), 1000)
+    alone, beside = (distance.Selections(np.array([10, now]), 5000) for now in (500, 1250))
+    assert distance.label_psi(alone, reference)[0] > 0.25, "0 of 1,000, 10 of 5,000"
+    assert distance.label_psi_by_chance(alone, reference) > distance.label_psi(alone, reference)[0]
+    psi, worst = distance.label_psi(beside, reference)
+    assert (worst, psi > distance.label_psi_by_chance(beside, reference)) == (1, True)
+
+
+def test_rare_labels_differ_by_more_than_chance_as_seldom() -> None:
+    random, rates = np.random.default_rng(5), [0.003] * 80
+    pairs = [(selections(random, rates, 100_000), selections(random, rates, 300)) for _ in range(300)]
+    assert sum(distance.label_psi(*pair)[0] > distance.label_psi_by_chance(*pair) for pair in pairs) <= 6
+
+
+def test_a_few_images_more_of_a_label_are_chance() -> None:
+    """Five of one and none of the other come about once in sixteen times."""
+    none, five = (distance.Selections(np.array([count]), 10_000) for count in (0, 5))
+    assert distance.label_psi(five, none)[0] < distance.label_psi_by_chance(five, none)
