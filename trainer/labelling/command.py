@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Final
 
 import torch
@@ -11,6 +12,7 @@ from fovea.capture.files import require_pyarrow
 from fovea.capture.reading import read_captures
 from fovea.errors import DataInvalid, SettingsInvalid
 from fovea.model import versions
+from fovea.model.bundle import BundleContract
 from fovea.pages import counted
 from fovea.stopping import Stopping
 from trainer.config import LabelSettings
@@ -40,6 +42,16 @@ def label(settings: LabelSettings) -> None:
             f"{settings.models}: {contract.name} is multi-label, and the page gives an image one label: "
             "label what it captured (the column `labels`) elsewhere"
         )
+    if settings.serve:
+        folder = folder.claim()
+    # from before its rows are read: whoever serves the same folder would add to them meanwhile
+    with folder.locked() if settings.serve else nullcontext():
+        _make_page(settings, contract, folder, stopping)
+
+
+def _make_page(
+    settings: LabelSettings, contract: BundleContract, folder: RunFolder, stopping: Stopping
+) -> None:
     earlier = read_rows(folder.path)
     gathering = Gathering(contract.name, labelled_in(earlier), settings.limit)
     gathered = gathering.gather(read_captures(settings.captures), settings.threads)
@@ -51,11 +63,11 @@ def label(settings: LabelSettings) -> None:
     pictures = [each.picture for each in gathered.images]
     groups = grouped(pictures, [each.row.label for each in gathered.images])
     labelled = Labelled(contract, gathered.images, groups, earlier, told)
-    folder = folder.claim()
     print("\n".join(_describe(labelled, gathered)), flush=True)
     if settings.serve:
         _serve(labelled, folder, settings.port, stopping)
     else:
+        folder = folder.claim()
         folder.write_text(PAGE_FILE, render_page(labelled))
         print(f"label them in {folder.path / PAGE_FILE}, which saves {CORRECTIONS_FILE}", flush=True)
 
@@ -64,7 +76,7 @@ def _serve(labelled: Labelled, folder: RunFolder, port: int, stopping: Stopping)
     token = secrets.token_urlsafe(24)
     saved = Saved(folder.path, labelled.earlier, [each.row for each in labelled.images])
     page = render_page(labelled, token).encode()
-    with folder.locked(), listening(port, token, page, saved) as server:
+    with listening(port, token, page, saved) as server:
         print(f"label them at http://{HOST}:{server.port}/?token={token}", flush=True)
         print(f"each answer is saved in {folder.path / CORRECTIONS_FILE}; Ctrl-C ends it", flush=True)
         try:

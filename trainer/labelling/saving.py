@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Final
 
 from fovea.capture.rows import Captured
-from fovea.errors import DataInvalid, ObjectMissing
+from fovea.errors import DataInvalid, ObjectMissing, Unavailable
 from fovea.stores.storage import LocalFolder
 from trainer.images.corrections import BY_CONTENT, COLUMNS, KEEP, LEAVE_OUT, RELABEL
 from trainer.images.labels import normal_label
@@ -49,7 +49,8 @@ def probability_of(row: Captured) -> str:
 
 
 class Saved:
-    """The answers of a page that this program serves: written whole after each change, by one at a time."""
+    """The answers of a page that this program serves: written whole after each change, by one at a time,
+    beside the rows that the file has of others."""
 
     def __init__(self, folder: Path, earlier: Sequence[Row], images: Sequence[Captured]) -> None:
         self._folder, self._earlier = folder, earlier
@@ -77,11 +78,22 @@ class Saved:
             LocalFolder(self._folder).write(CORRECTIONS_FILE, self._file(answers).encode())
             self._answers = answers
 
+    def _others(self) -> Sequence[Row]:
+        """The rows that are not of this page's answers, as the file has them now: it may have been written to
+        since. Where it is gone, those known last. Raises Unavailable for another file of that name."""
+        try:
+            found = read_rows(self._folder)
+        except DataInvalid as error:
+            raise Unavailable(str(error)) from error
+        if found:
+            self._earlier = [row for row in found if not labelled_in([row]) & self._answers.keys()]
+        return self._earlier
+
     def _file(self, answers: Mapping[str, str]) -> str:
         file = io.StringIO(newline="")
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
-        rows.writerows(self._earlier)
+        rows.writerows(row for row in self._others() if not labelled_in([row]) & answers.keys())
         for place in sorted(self._places[digest] for digest in answers):
             rows.writerow(_row(self._images[place], answers[self._images[place].sha256], place + 1))
         return file.getvalue()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid
+from fovea.errors import BundleInvalid, DataInvalid, SettingsInvalid, Unavailable
 from tests import tiny
 from tests.captures import put
 from tests.programs import Program
@@ -17,6 +17,7 @@ from tests.trainer.labelling.made import anew, answer, scene
 from trainer.config import LabelSettings
 from trainer.labelling import command
 from trainer.labelling.saving import Saved
+from trainer.runs.run_folder import RunFolder
 
 ROWS = [answer(scene(seed), margin=seed / 10) for seed in range(3)]
 COPY = answer(anew(scene(0), 70), margin=0.9)
@@ -77,6 +78,18 @@ def test_nothing_to_label_is_an_error_that_says_why(tiny_models: Path, tmp_path:
     with pytest.raises(BundleInvalid):
         command.label(settings(tmp_path, tmp_path / "nothing"))
     assert not (tmp_path / "out" / "label.html").exists()
+
+
+@pytest.mark.usefixtures("captures")
+def test_a_folder_that_is_served_already_is_refused_before_its_rows_are_read(
+    tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "read_rows", lambda folder: pytest.fail("was read"))
+    with (
+        RunFolder(tmp_path / "out").locked(),
+        pytest.raises(Unavailable, match="another process is at work"),
+    ):
+        command.label(settings(tmp_path, tiny_models, serve=True))
 
 
 def test_multi_label_model_is_refused(tmp_path: Path) -> None:

@@ -76,3 +76,26 @@ def test_rows_of_two_columns_are_read_and_another_file_is_refused(tmp_path: Path
         file.write_bytes(text.encode(errors="surrogateescape"))
         with pytest.raises(DataInvalid, match=r"corrections\.csv: "):
             read_rows(tmp_path)
+
+
+def test_rows_that_others_wrote_since_stay(saved: Saved, tmp_path: Path) -> None:
+    other = ("photos/a.jpg", "cat", "relabel", "dog", "", "")
+    saved.change({ONE: "red"})
+    Saved(tmp_path, [], ROWS).change({TWO: "blue"})
+    file = tmp_path / "corrections.csv"
+    file.write_text(f"{file.read_text()}{','.join(other)}\n")
+    saved.change({ONE: "green"})
+    assert {row[0]: row[1] for row in read_rows(tmp_path)} == {
+        f"sha256/{TWO}": "blue",
+        "photos/a.jpg": "cat",
+        f"sha256/{ONE}": "green",
+    }
+    saved.change({TWO: "red"})
+    assert [row[:2] for row in read_rows(tmp_path)][1:] == [
+        (f"sha256/{ONE}", "green"),
+        (f"sha256/{TWO}", "red"),
+    ]
+    file.write_text("name,age\na,1\n")
+    with pytest.raises(Unavailable, match="move the file away"):
+        saved.change({ONE: None})
+    assert file.read_text() == "name,age\na,1\n"
