@@ -2,8 +2,8 @@
 
 For the rooms above: `metrics` (of probabilities where the truth is known), `calibration.calibrate`,
 `baseline` (is it better than the majority?), `by_group` (of patients, cameras), `latency.measure_latency`,
-`task` (what differs where an image may have several labels), `label_metrics` and `label_calibration` of
-these, `label_errors` (whose label is doubted), `prediction` (a network on held-out images; loads torch). For
-the program: `command` (`evaluate`, `inspect`) and `descriptions` (for people). For `compare`:
-`evaluation.EvaluatedModel`.
+`task` (what differs where an image may have several labels), `label_metrics`, `label_chance` and
+`label_calibration` of these, `label_errors` (whose label is doubted), `prediction` (a network
+on held-out images; loads torch). For the program: `command` (`evaluate`, `inspect`) and `descriptions`
+(for people). For `compare`: `evaluation.EvaluatedModel`.
 """

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from fovea.model.measured import LabelMetrics, LabelScore, Word
 from fovea.model.task import NEVER_SELECTED
 from fovea.pages import named
+from trainer.evaluate.label_chance import by_chance
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.evaluate.task import Measured
 from trainer.images.audit import AuditRecord
@@ -38,17 +39,22 @@ def judge_labels(measured: Measured, audit: AuditRecord) -> Verdict:
     label = min(judged, key=lambda name: judged[name].recall, default=None)
     weakest = Weakest(label, judged[label].recall, judged[label].images) if label is not None else None
     taken = share_taken_of_labels(scores, metrics.images)
-    unfit = (*_no_better(taken, scores, metrics.images), *_never_found(judged))
+    lucky = by_chance(_counts(scores), metrics.images)[1]
+    no_better = taken <= BY_CHANCE or scores.map <= lucky
+    unfit = (*_no_better(taken, no_better, scores, metrics.images), *_never_found(judged))
     doubts = (*_doubts_of_labels(taken, judged, audit), *_doubts_of_the_rest(measured, audit))
     word: Word = "Not fit to ship" if unfit else "Fit to ship, with care" if doubts else "Fit to ship"
     interval = accuracy_interval(metrics.right, metrics.images)
-    return Verdict(word, interval, weakest, unfit + doubts, taken <= BY_CHANCE, audit.told)
+    return Verdict(word, interval, weakest, unfit + doubts, no_better, audit.told)
 
 
 def guessed(scores: LabelMetrics, images: int) -> float:
-    """Mean average precision of ranking images by chance: the mean share of images that have a label."""
-    shares = [row.images / images for row in scores.per_label.values() if row.images]
-    return sum(shares) / len(shares) if shares else 0.0
+    """Mean average precision of ranking images by chance, on average."""
+    return by_chance(_counts(scores), images)[0]
+
+
+def _counts(scores: LabelMetrics) -> tuple[int, ...]:
+    return tuple(row.images for row in scores.per_label.values() if row.images)
 
 
 def share_taken_of_labels(scores: LabelMetrics, images: int) -> float:
@@ -57,12 +63,14 @@ def share_taken_of_labels(scores: LabelMetrics, images: int) -> float:
     return (scores.map - chance) / (1 - chance) if chance < 1 else 0.0
 
 
-def _no_better(taken: float, scores: LabelMetrics, images: int) -> Iterator[Markup]:
-    if taken < HARDLY_BETTER:
-        how = "not surely" if taken <= BY_CHANCE else "hardly"
+def _no_better(taken: float, no_better: bool, scores: LabelMetrics, images: int) -> Iterator[Markup]:
+    if no_better or taken < HARDLY_BETTER:
+        how = "not surely" if no_better else "hardly"
+        chance, lucky = by_chance(_counts(scores), images)
         yield Markup(
-            "It is {} better than chance, whose mean average precision is {} (the model's is {})"
-        ).format(how, percent(guessed(scores, images)), percent(scores.map))
+            "It is {} better than chance, whose mean average precision is {}, and one time in 20 {} or more "
+            "(the model's is {})"
+        ).format(how, percent(chance), percent(lucky), percent(scores.map))
 
 
 def _never_found(judged: Mapping[str, LabelScore]) -> Iterator[Markup]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fovea.model.task import NEVER_SELECTED
+from trainer.evaluate.label_chance import by_chance
 from trainer.evaluate.label_metrics import measure_labels
 from trainer.evaluate.task import Measured
 from trainer.images.audit import AuditRecord
@@ -43,10 +44,29 @@ def test_one_that_guesses_is_not_fit_and_is_not_published() -> None:
     assert "not surely better than chance" in reasons(measured(0.5))
 
 
-def test_chance_is_the_mean_share_of_images_that_have_a_label() -> None:
-    scores = measured(1.0).label_metrics
+def by_luck(images: int, having: int, seeds: int) -> list[Measured]:
+    """Rankings that know nothing, of two labels that so many images have."""
+    drawn = [np.random.default_rng(seed).random((images, 2)).astype(np.float32) for seed in range(seeds)]
+    targets = np.repeat(np.arange(images)[:, None] < having, 2, axis=1).astype(np.int64)
+    return [Measured(*measure_labels(each, targets, LABELS, (0.5, 0.5))) for each in drawn]
+
+
+def test_chance_is_what_random_rankings_come_to() -> None:
+    maps = [each.label_metrics.map for each in by_luck(60, 3, 400) if each.label_metrics]
+    mean, lucky = by_chance((3, 3), 60)
+    assert mean == pytest.approx(np.mean(maps), rel=0.1)
+    assert mean > 1.5 * 3 / 60
+    assert lucky == pytest.approx(np.quantile(maps, 0.95), rel=0.2)
+    assert by_chance((1,), 1) == (1, 1)
+    assert by_chance((600,), 1000)[0] == pytest.approx(0.6, abs=0.01)
+
+
+def test_rankings_that_know_nothing_are_not_published_where_few_images_have_the_labels() -> None:
+    passed = [each for each in by_luck(60, 1, 100) if not judge_labels(each, CLEAN).no_better]
+    assert len(passed) <= 10
+    scores = by_luck(60, 3, 1)[0].label_metrics
     assert scores is not None
-    assert guessed(scores, 200) == pytest.approx((0.5 + 0.25) / 2)
+    assert guessed(scores, 60) == by_chance((3, 3), 60)[0]
 
 
 def test_a_label_that_is_never_found_makes_it_unfit() -> None:
