@@ -50,7 +50,7 @@ class TaskStrategy(Protocol):
         labels: tuple[str, ...],
         contract: BundleContract,
     ) -> npt.NDArray[np.bool_]:
-        """Of which answers, under these labels' names, the truth is as the samples have it."""
+        """[n]: whose answer, under these labels' names, is the truth as the samples have it."""
 
     def measure(self, probabilities: Logits, targets: Targets, contract: BundleContract) -> Measured: ...
 
@@ -90,7 +90,7 @@ class MultiLabel:
         labels: tuple[str, ...],
         contract: BundleContract,
     ) -> npt.NDArray[np.bool_]:
-        return np.asarray(self.answers(probabilities, contract) == marks_of(samples, labels))
+        return np.asarray((self.answers(probabilities, contract) == marks_of(samples, labels)).all(1))
 
     def measure(self, probabilities: Logits, targets: Targets, contract: BundleContract) -> Measured:
         return Measured(*measure_labels(probabilities, targets, contract.labels, contract.thresholds or ()))

@@ -15,6 +15,7 @@ from fovea.model.sessions import SessionOptions, open_session
 from tests import tiny
 from tests.trainer.conftest import train_settings
 from tests.trainer.release.test_gate_limits import Candidate
+from trainer.evaluate.task import STRATEGIES
 from trainer.images.batches import Images
 from trainer.images.label_split import marks_of
 from trainer.images.sources import Sample
@@ -80,6 +81,22 @@ def test_a_label_that_is_selected_where_torch_selects_it_not_is_refused(candidat
     other = np.where(reference.probabilities > 0.9, np.float32(0.1), reference.probabilities)
     with pytest.raises(GateRefused, match="selected labels agree with the torch model's on"):
         replace(candidate, reference=replace(reference, probabilities=other)).measure()
+
+
+def test_an_image_agrees_where_all_its_labels_do(candidate: Candidate) -> None:
+    reference = candidate.reference
+    other = reference.probabilities.copy()
+    other[:3, 0] = np.where(reference.probabilities[:3, 0] >= tiny.THRESHOLDS[0], 0, 1)
+    with pytest.raises(GateRefused, match=r"on 75\.00% of 12 held-out images"):
+        replace(candidate, reference=replace(reference, probabilities=other)).measure()
+
+
+def test_an_image_is_right_where_all_its_labels_are(candidate: Candidate) -> None:
+    samples, contract = candidate.reference.heldout.samples, candidate.contract
+    probabilities = candidate.reference.probabilities.copy()
+    probabilities[0, 1] = 1  # red, and green too
+    right = STRATEGIES["multi"].right(probabilities, samples, contract.labels, contract)
+    assert right.tolist() == [False] + [True] * 11
 
 
 @pytest.mark.parametrize(
