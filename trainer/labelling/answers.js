@@ -8,6 +8,7 @@ class Answers {
   constructor(groups) {
     this.groups = groups;
     this.steps = [];
+    this.named = []; // the labels in the order of their first use, so that a key stays what it is
     this.replay();
   }
 
@@ -22,6 +23,7 @@ class Answers {
   apply([what, places, label]) {
     switch (what) {
       case "label":
+        if (!this.named.includes(label)) this.named.push(label);
         places.forEach((place) => {
           this.labels.set(place, label);
           this.skipped.delete(place);
@@ -42,6 +44,8 @@ class Answers {
   // The step that is no more; undefined where there was none.
   undo() {
     const step = this.steps.pop();
+    const used = new Set(this.steps.map(([, , label]) => label));
+    while (this.named.length && !used.has(this.named.at(-1))) this.named.pop(); // which moves no other
     this.replay();
     return step;
   }

@@ -41,7 +41,7 @@ function labelling(data) {
   let at = -1; // of the units; -1 when all are answered
 
   function labels() {
-    return [...new Set([...data.labels, ...answers.labels.values()])].filter((label) => label !== NONE);
+    return [...new Set([...data.labels, ...answers.named])].filter((label) => label !== NONE);
   }
 
   // What the number keys stand for: few classes are always the same ones; of many, what the model thinks of

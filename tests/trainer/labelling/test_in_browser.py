@@ -164,6 +164,19 @@ def test_a_new_class_is_typed_is_listed_and_has_a_number_from_then_on(tab: Page,
     assert labels == {0: 'Teal, "dark"', 1: 'Teal, "dark"', 3: 'Teal, "dark"', 4: 'Teal, "dark"', 2: "green"}
 
 
+def test_a_new_class_keeps_its_number_whatever_is_answered_anew_or_taken_back(tab: Page) -> None:
+    for name in ("teal", "puce"):
+        press(tab, "/")
+        tab.keyboard.type(name)
+        press(tab, "Enter")
+    press(tab, "ArrowLeft", "ArrowLeft", "5")
+    expect(tab.locator("#classes button").nth(3)).to_have_text("4teal")
+    press(tab, "ArrowLeft", "1", "z", "z")
+    expect(tab.locator("#classes button")).to_have_text(["1redEnter", "2green", "3blue", "4teal", "5puce"])
+    press(tab, "z")
+    expect(tab.locator("#classes button")).to_have_text(["1red", "2greenEnter", "3blue", "4teal"])
+
+
 def test_the_mouse_does_what_the_keys_do_and_a_key_goes_to_the_image_after_a_click(tab: Page) -> None:
     tab.get_by_role("button", name="blue").click()
     expect(tab.get_by_role("heading", name="3 images, nearly the same")).to_be_visible()
