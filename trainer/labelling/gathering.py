@@ -29,6 +29,8 @@ class Candidate:
     """its latest answer, without the bytes"""
     told: Told
     picture: Picture
+    drawn: bool = False
+    """whether it is here by chance, whatever its answers were: those are a fair sample of what was captured so"""
 
 
 @dataclass
@@ -105,8 +107,10 @@ class Gathering:
                 self.left_out.bad[row.sha256] = picture
             else:
                 self._keep(row, picture)
-        names = interleave(self._best.names(), self._drawn.names())[: self._limit]
-        self.left_out.images = [each for each in map(self._kept, names) if each is not None]
+        drawn = self._drawn.names()
+        names = interleave(self._best.names(), drawn)[: self._limit]
+        kept = [each for each in map(self._kept, names) if each is not None]
+        self.left_out.images = [replace(each, drawn=each.row.sha256 in drawn) for each in kept]
         self.left_out.found = len(self._told) - len(self.left_out.bad)
         return self.left_out
 

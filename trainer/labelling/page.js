@@ -134,7 +134,7 @@ function labelling(data) {
       item.append(made(label === NONE ? "i" : "bdi", label === NONE ? "none of these" : label), ` ${number(count)}`);
       return item;
     }));
-    const drawn = [...answers.labels].filter(([place]) => data.images[place].uniform);
+    const drawn = [...answers.labels].filter(([place]) => data.images[place].drawn);
     const right = drawn.filter(([place, label]) => data.images[place].label === label).length;
     byId("drawn").textContent = drawn.length
       ? `Of the ${number(drawn.length)} answered that were drawn by chance, the model was right about ${number(right)} (${percent(right / drawn.length)}).` : "";

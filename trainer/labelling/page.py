@@ -87,7 +87,7 @@ def _image(each: Candidate) -> dict[str, Any]:
         "probability": probability_of(row),
         "top": [(label, round(probability, 4)) for label, probability in tops],
         "why": ", ".join(_why(each)),
-        "uniform": each.told.uniform,
+        "drawn": each.drawn,
         "answered_at": f"{row.answered_at:%Y-%m-%d %H:%M} UTC by version {row.model_version}",
         "key": row.key,
     }
@@ -95,6 +95,8 @@ def _image(each: Candidate) -> dict[str, Any]:
 
 def _why(each: Candidate) -> Iterator[str]:
     yield from each.told.why()
+    if each.drawn:
+        yield "drawn by chance"
     yield f"margin {each.told.margin:.2f}"
 
 

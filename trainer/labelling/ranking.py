@@ -73,7 +73,6 @@ class Told:
             "unlike the training's images": self.unknown,
             "the model abstained": self.abstained,
             "its class drifts": self.drifting,
-            "drawn by chance": self.uniform,
         }
         return (word for word, holds in words.items() if holds)
 

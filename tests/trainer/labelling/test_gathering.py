@@ -66,6 +66,15 @@ def test_a_tenth_of_the_places_is_for_what_was_drawn_by_chance() -> None:
     assert (len(found.images), found.found) == (10, 12)
 
 
+def test_what_is_there_for_its_answers_does_not_count_as_drawn() -> None:
+    hard = [answer(scene(seed), margin=0.1, abstained=True, reason="uniform") for seed in range(12)]
+    easy = [answer(scene(100 + seed), margin=0.99, reason="uniform") for seed in range(12)]
+    found = gather(*hard, *easy, limit=10)
+    assert [place for place, each in enumerate(found.images) if each.drawn] == [9]
+    highest = max(row.sha256[:13] for row in (*hard, *easy))
+    assert found.images[9].row.sha256[:13] == highest
+
+
 def test_what_is_not_shown_is_counted() -> None:
     shown = answer(scene(1))
     rows = (
