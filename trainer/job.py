@@ -221,17 +221,24 @@ def _decide(start: Start, settings: TrainSettings, known: Decision | None, stopp
 
 
 def _origin(start: Start, settings: TrainSettings) -> RunOrigin:
-    corrected = start.data.corrections
-    counts = (
-        {"labels_corrected": corrected.labels, "images_left_out": corrected.left_out} if corrected else {}
+    origin = RunOrigin(
+        data_digest=start.data.digest, weights_sha256=start.weights_sha256, **_corrected(start.data)
     )
-    origin = RunOrigin(data_digest=start.data.digest, weights_sha256=start.weights_sha256, **counts)
     if start.data.groups:
         origin = origin.model_copy(update={"groups": start.data.groups.groups})
     if settings.continue_from is None:
         return origin
     earlier = {"continued_from": settings.continue_from.name, "epochs_before": start.checkpoint.epochs}
     return origin.model_copy(update=earlier)
+
+
+def _corrected(data: DataSet) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    if data.corrections:
+        counts |= {"labels_corrected": data.corrections.labels, "images_left_out": data.corrections.left_out}
+    if data.captures:
+        counts |= {"captured_labelled": data.captures.labelled, "captured_left_out": data.captures.left_out}
+    return counts
 
 
 def _check_images(run: RunFolder, data: DataSet, settings: TrainSettings) -> None:

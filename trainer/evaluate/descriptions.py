@@ -168,6 +168,7 @@ def _where_it_comes_from(lineage: Lineage) -> Iterator[Row]:
         "weights": _with_digest(lineage.weights, lineage.weights_sha256),
         "data": _with_digest(_sources(lineage), lineage.data_digest),
         "corrections": _corrections(lineage),
+        "captures": _captures(lineage),
         "groups": _groups(lineage),
         "learning rate": f"{rate.lr:.3g}: {rate.why or ''}" if rate.lr is not None else None,
         "confidence": rate.confidence,
@@ -189,6 +190,12 @@ def _corrections(lineage: Lineage) -> str | None:
     if lineage.labels_corrected is None:
         return None
     return f"{lineage.labels_corrected} labels corrected, {lineage.images_left_out or 0} images left out"
+
+
+def _captures(lineage: Lineage) -> str | None:
+    if lineage.captured_labelled is None:
+        return None
+    return f"{lineage.captured_labelled} images labelled, {lineage.captured_left_out or 0} left out"
 
 
 def _groups(lineage: Lineage) -> str | None:

@@ -134,7 +134,8 @@ def match_rows(
     may have these labels.
 
     Raises DataInvalid, with the line, for a row that names none of the images or two, or a label that is none
-    of theirs. By its content a row may name none, for captures are kept for a while, and any label.
+    of theirs. By its content a row may name none, for captures are kept for a while, and of a captured image
+    any label.
     """
     places: dict[str, set[str]] = {}
     for sample in images.listed:
@@ -143,6 +144,7 @@ def match_rows(
     captured = {_key(str(sample)) for sample in images.captured}
     last: dict[str, Correction] = {}
     new: Counter[str] = Counter()
+    of_listed: list[Correction] = []
     absent = 0
     for row in rows:
         content = _content(row.path)
@@ -154,10 +156,14 @@ def match_rows(
         named = {_key(str(sample)) for sample in images.by_content.get(content, ())}
         named |= captured & {f"{BY_CONTENT}{content}"}
         absent += not named
-        if named and row.decision != LEAVE_OUT and row.label not in known:
-            new[row.label] += 1
+        if named <= captured:
+            new.update([row.label] if named and row.decision != LEAVE_OUT else [])
+        else:
+            of_listed.append(row)
         last.update(dict.fromkeys(named, row))
-    _tell_new(new, known, data)
+    for row in of_listed:
+        _check_label(row, known | new.keys(), data)
+    _tell_new({label: images for label, images in new.items() if label not in known}, known, data)
     return Corrections(tuple(files), last, absent)
 
 

@@ -49,6 +49,9 @@ class RunOrigin(BaseModel):
     labels_corrected: int | None = None
     """by --data CORRECTIONS.csv, and the next one too: written only where there is one"""
     images_left_out: int | None = None
+    captured_labelled: int | None = None
+    """captured images that were given a label; this and the next are written only where there are captures"""
+    captured_left_out: int | None = None
     groups: dict[str, int] | None = None
     """part -> groups in it; written only where groups were kept together"""
 
@@ -90,6 +93,8 @@ class Lineage(BaseModel):
     epochs_before: Noted[int] = None
     labels_corrected: Noted[int] = None
     images_left_out: Noted[int] = None
+    captured_labelled: Noted[int] = None
+    captured_left_out: Noted[int] = None
     groups: Noted[dict[str, int]] = None
     random_split: Noted[RandomSplitRecord] = None
     """what the same recipe reached on a random split, where that was compared"""

@@ -172,6 +172,17 @@ def test_a_label_of_captured_images_alone_is_told(
     assert "'green' may be meant" in caplog.text
 
 
+def test_a_label_that_no_image_has_is_refused_of_a_photograph_by_its_content(
+    photos: Path, captures: Path
+) -> None:
+    csv = written(photos.parent, row(RED[6], "red"), row(RED[1], "grean"))
+    with pytest.raises(DataInvalid, match=r"c\.csv: line 3: no image of .* 'grean'; 'green' may be meant"):
+        opened(photos, (csv,), (captures,))
+    of_both = written(photos.parent, row(RED[1], "blue"), row(RED[6], "blue"))
+    labels = labels_of(opened(photos, (of_both,), (captures,)))
+    assert (labels["red/1.png"], labels[name(RED[6])]) == ("blue", "blue")
+
+
 def test_evaluation_takes_what_has_a_label_and_hands_out_the_rest_where_asked(
     photos: Path, captures: Path
 ) -> None:

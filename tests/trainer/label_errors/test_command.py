@@ -1,6 +1,7 @@
 """`labels`, from the images to the suspicions."""
 
 import csv
+import dataclasses
 import json
 import logging
 import os
@@ -18,10 +19,13 @@ from tests.programs import Program
 from tests.trainer.conftest import train_settings
 from trainer import job
 from trainer.config import LabelsSettings
+from trainer.evaluate.descriptions import _where_it_comes_from
 from trainer.fit import loop
+from trainer.images.captured import CapturesRecord
 from trainer.label_errors import command, held_out
 from trainer.preparation import prepare, prepare_every_image
 from trainer.runs.history import EpochRecord
+from trainer.runs.lineage import Lineage
 from trainer.runs.run_folder import RunFolder
 
 OUTPUTS = {"suspects.html", "suspects.json", "corrections.csv"}
@@ -129,7 +133,15 @@ def test_corrections_are_told_by_audit_and_lineage(few_digits: Path, tmp_path: P
     assert plain.data.digest != corrected.data.digest
     origin = job._origin(corrected, settings)
     assert (origin.labels_corrected, origin.images_left_out) == (1, 1)
-    assert "labels_corrected" not in job._origin(plain, settings).model_dump(exclude_unset=True)
+    assert not {"labels_corrected", "captured_labelled"} & job._origin(plain, settings).model_fields_set
+    captures = CapturesRecord(
+        sources=("captures",), images=30, labelled=20, left_out=3, known=0, without_image=0
+    )
+    learned = dataclasses.replace(corrected, data=dataclasses.replace(corrected.data, captures=captures))
+    origin = job._origin(learned, settings)
+    assert (origin.captured_labelled, origin.captured_left_out) == (20, 3)
+    told = Lineage.of(origin.model_dump(exclude_unset=True))
+    assert ("captures", "20 images labelled, 3 left out") in list(_where_it_comes_from(told))
 
 
 def test_one_class_has_no_labels_to_doubt(few_digits: Path, tmp_path: Path) -> None:
