@@ -32,6 +32,11 @@ class Measured:
         """By which precisions are compared, and --min-accuracy: the accuracy, or mean average precision."""
         return self.metrics.accuracy if self.label_metrics is None else self.label_metrics.map
 
+    @property
+    def f1(self) -> float | None:
+        """Of all decisions at the thresholds, which `worth` does not see; None of one label an image."""
+        return self.label_metrics.micro_f1 if self.label_metrics is not None else None
+
 
 class TaskStrategy(Protocol):
     """Of probabilities float32 [n, classes], by what the model's contract says."""

@@ -21,6 +21,10 @@ class ReleasedFile:
     """below fp32's accuracy; negative where it is better"""
     sha256: str
     latency: Latency
+    f1: float | None = None
+    """micro F1 at the thresholds, of several labels an image"""
+    f1_drop: float = 0.0
+    """below fp32's"""
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,21 @@ def describe_files(
     machine: str,
 ) -> ReleasedFiles:
     """`latencies` are of every precision that is in the folder."""
-    best = Measured(contract.metrics, contract.label_metrics).worth
+    best = Measured(contract.metrics, contract.label_metrics)
     variants = [
-        (str(name), v.file, Measured(v.metrics, v.label_metrics).worth)
-        for name, v in contract.variants.items()
+        (str(name), v.file, Measured(v.metrics, v.label_metrics)) for name, v in contract.variants.items()
     ]
     files = (
         ReleasedFile(
             precision,
             (folder / file).stat().st_size / 1e6,
-            accuracy,
-            best - accuracy,
+            measured.worth,
+            best.worth - measured.worth,
             file_digest(folder / file),
             latencies[precision],
+            measured.f1,
+            (best.f1 or 0.0) - (measured.f1 or 0.0),
         )
-        for precision, file, accuracy in [("fp32", MODEL_FILE, best), *variants]
+        for precision, file, measured in [("fp32", MODEL_FILE, best), *variants]
     )
     return ReleasedFiles(tuple(files), dict(left_out), machine)
