@@ -69,7 +69,8 @@ def _make_page(
     else:
         folder = folder.claim()
         folder.write_text(PAGE_FILE, render_page(labelled))
-        print(f"label them in {folder.path / PAGE_FILE}, which saves {CORRECTIONS_FILE}", flush=True)
+        print(f"label them in {folder.path / PAGE_FILE}", flush=True)
+        print(f"what it saves by download belongs into {folder.path / CORRECTIONS_FILE}", flush=True)
 
 
 def _serve(labelled: Labelled, folder: RunFolder, port: int, stopping: Stopping) -> None:

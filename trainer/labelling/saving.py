@@ -27,6 +27,8 @@ def read_rows(folder: Path) -> list[Row]:
     try:
         text = LocalFolder(folder).read(CORRECTIONS_FILE).decode("utf-8-sig")
     except ObjectMissing:
+        if file.is_dir():
+            raise DataInvalid(f"{file}: a folder, where the answers belong; move it away") from None
         return []
     except UnicodeDecodeError as error:
         raise DataInvalid(f"{file}: not a CSV file in UTF-8: {error}") from error

@@ -45,7 +45,10 @@ def test_page_is_written_and_said_and_what_is_left_out_told(
     said = capsys.readouterr().out
     assert "4 of 4 captured images: all" in said
     assert "nearly the same: 2 of them, in 1 group" in said
-    assert said.endswith(f"label them in {tmp_path / 'out' / 'label.html'}, which saves corrections.csv\n")
+    assert said.splitlines()[-2:] == [
+        f"label them in {tmp_path / 'out' / 'label.html'}",
+        f"what it saves by download belongs into {tmp_path / 'out' / 'corrections.csv'}",
+    ]
     told = [record.getMessage() for record in caplog.records]
     assert told[0].startswith(
         f"left out as undecodable: 1 image; {BAD.sha256[:12]}: the bytes are not an image"

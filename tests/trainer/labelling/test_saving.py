@@ -76,6 +76,10 @@ def test_rows_of_two_columns_are_read_and_another_file_is_refused(tmp_path: Path
         file.write_bytes(text.encode(errors="surrogateescape"))
         with pytest.raises(DataInvalid, match=r"corrections\.csv: "):
             read_rows(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DataInvalid, match=r"corrections\.csv: a folder"):
+        read_rows(tmp_path)
 
 
 def test_rows_that_others_wrote_since_stay(saved: Saved, tmp_path: Path) -> None:
