@@ -71,8 +71,10 @@ class Best(Generic[T]):
     def offer(self, name: str, key: float, item: T) -> None:
         if not self.would_keep(name, key):
             return
+        has_it = self._holds(key, name)
         self._kept[name] = (key, item)
-        heapq.heappush(self._heap, (key, name))
+        if not has_it:  # or an image that is answered again and again would fill it
+            heapq.heappush(self._heap, (key, name))
         while self._heap and (len(self._kept) > self._most or not self._holds(*self._heap[0])):
             lowest = heapq.heappop(self._heap)
             if self._holds(*lowest):

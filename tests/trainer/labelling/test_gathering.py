@@ -34,6 +34,13 @@ def test_the_best_of_a_stream_are_kept_and_what_rises_takes_the_place_of_what_do
     assert not Best(0).would_keep("a", 9.0)
 
 
+def test_what_is_offered_again_and_again_takes_no_more_memory() -> None:
+    best: Best[int] = Best(2)
+    for number in range(1000):
+        best.offer("a", 1.0, number)
+    assert (len(best._heap), best.get("a")) == (1, 999)
+
+
 def test_the_same_bytes_are_one_image_with_its_latest_answer() -> None:
     one, other = scene(1), scene(2)
     later = answer(one, "blue", 0.25, answered_at=NOON + timedelta(hours=1))
