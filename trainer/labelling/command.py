@@ -75,7 +75,8 @@ def _make_page(
 
 def _serve(labelled: Labelled, folder: RunFolder, port: int, stopping: Stopping) -> None:
     token = secrets.token_urlsafe(24)
-    saved = Saved(folder.path, labelled.earlier, [each.row for each in labelled.images])
+    images = [each.row for each in labelled.images]
+    saved = Saved(folder.path, labelled.earlier, images, labelled.contract.labels)
     page = render_page(labelled, token).encode()
     with listening(port, token, page, saved) as server:
         print(f"label them at http://{HOST}:{server.port}/?token={token}", flush=True)

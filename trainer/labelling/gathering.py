@@ -30,7 +30,7 @@ class Candidate:
     told: Told
     picture: Picture
     drawn: bool = False
-    """whether it is here by chance, whatever its answers were: those are a fair sample of what was captured so"""
+    """whether it is here by chance, whatever its answers were: a fair sample of what was captured so"""
 
 
 @dataclass

@@ -36,6 +36,7 @@ function labelling(data) {
   const keep = (data.token ? keptByProgram : keptInBrowser)(data, answers, (text, isBad = false) => {
     byId("saved").textContent = text;
     byId("saved").classList.toggle("warning", isBad);
+    showEnd();
   });
   let isReady = false; // once what was kept is there
   let at = -1; // of the units; -1 when all are answered
@@ -140,6 +141,13 @@ function labelling(data) {
       ? `Of the ${number(drawn.length)} answered that were drawn by chance, the model was right about ${number(right)} (${percent(right / drawn.length)}).` : "";
   }
 
+  function showEnd() {
+    if (!data.token) return;
+    const left = keep.unsaved();
+    byId("ended").textContent = left
+      ? `${number(left)} ${left > 1 ? "answers are" : "answer is"} not saved in ${data.file}: leave this page open, or download it.` : "All is saved.";
+  }
+
   function showProgress() {
     const done = answers.labels.size;
     const skipped = answers.skipped.size ? `, ${number(answers.skipped.size)} skipped` : "";
@@ -168,6 +176,7 @@ function labelling(data) {
     showStrip();
     showCounts();
     showProgress();
+    showEnd();
   }
 
   function goTo(unit, said = "") {

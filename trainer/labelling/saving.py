@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -54,10 +54,16 @@ class Saved:
     """The answers of a page that this program serves: written whole after each change, by one at a time,
     beside the rows that the file has of others."""
 
-    def __init__(self, folder: Path, earlier: Sequence[Row], images: Sequence[Captured]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        earlier: Sequence[Row],
+        images: Sequence[Captured],
+        labels: Container[str] = (),
+    ) -> None:
         self._folder, self._earlier = folder, earlier
         self._places = {row.sha256: place for place, row in enumerate(images)}
-        self._images = images
+        self._images, self._labels = images, labels
         self._answers: dict[str, str] = {}
         self._lock = Lock()
 
@@ -69,16 +75,25 @@ class Saved:
     def change(self, changes: Mapping[str, str | None]) -> None:
         """None takes an answer back. Raises DataInvalid where a digest is none of the page's or a label is
         none, with nothing changed; Unavailable where the file cannot be written: then all is as it was."""
-        for digest, label in changes.items():
+        for digest in changes:
             if digest not in self._places:
                 raise DataInvalid(f"{digest[:80]!r} is no image of this page")
-            if label is not None and (len(label) > LONGEST_LABEL or label != normal_label(label)):
-                raise DataInvalid(f"{label[:80]!r} is no label")
+        given = {digest: label and self._label(label) for digest, label in changes.items()}
         with self._lock:
-            merged: dict[str, str | None] = {**self._answers, **changes}
+            merged: dict[str, str | None] = {**self._answers, **given}
             answers = {digest: label for digest, label in merged.items() if label is not None}
             LocalFolder(self._folder).write(CORRECTIONS_FILE, self._file(answers).encode())
             self._answers = answers
+
+    def _label(self, text: str) -> str:
+        """One of the model's classes as it is; another as the trainer would read it from a file. Raises
+        DataInvalid for what is no label."""
+        if text in self._labels:
+            return text
+        label = normal_label(text)
+        if not label or len(label) > LONGEST_LABEL or any("\ud800" <= each <= "\udfff" for each in label):
+            raise DataInvalid(f"{text[:80]!r} is no label: 1 to {LONGEST_LABEL} characters are wanted")
+        return label
 
     def _others(self) -> Sequence[Row]:
         """The rows that are not of this page's answers, as the file has them now: it may have been written to

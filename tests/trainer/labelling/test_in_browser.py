@@ -3,6 +3,7 @@
 import csv
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from trainer.images.corrections import Correctable, match_rows, read_rows
 from trainer.images.listing import Sample
 from trainer.labelling.page import Labelled, render_page
 from trainer.labelling.saving import Saved
+from trainer.labelling.saving import read_rows as read_saved
 from trainer.labelling.serving import listening
 
 ROWS = [answer(scene(seed), LABELS[seed % 3], margin=seed / 10) for seed in range(6)]
@@ -41,6 +43,20 @@ def tab(browser: Browser, page_file: Path) -> Iterator[Page]:
     with opened(browser, page_file) as tab:
         yield tab.page
         assert tab.complaints == []
+
+
+@contextmanager
+def served(browser: Browser, content: Labelled, saved: Saved) -> Iterator[Page]:
+    """A tab with the page that a program serves."""
+    with listening(0, TOKEN, render_page(content, TOKEN).encode(), saved) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            with opened(browser, f"http://127.0.0.1:{server.port}/?token={TOKEN}") as tab:
+                yield tab.page
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def press(tab: Page, *keys: str) -> None:
@@ -250,6 +266,28 @@ def test_it_says_when_the_browser_keeps_nothing_and_takes_no_steps_that_are_none
 def test_without_scripts_it_says_so(browser: Browser, page_file: Path) -> None:
     with opened(browser, page_file, scripts=False) as tab:
         expect(tab.page.get_by_text("Scripts are off")).to_be_visible()
+
+
+def test_an_answer_that_is_refused_is_named_and_the_others_are_saved(
+    browser: Browser, content: Labelled, tmp_path: Path
+) -> None:
+    with served(browser, content, Saved(tmp_path, [], ROWS)) as tab:
+        expect(tab.get_by_role("heading", name="Image 1")).to_be_visible()
+        tab.evaluate("window.sends = fetch; void (window.fetch = async () => { throw new TypeError(); })")
+        press(tab, "1", "/")
+        tab.get_by_role("combobox").evaluate("input => { input.value = '\\ud800'; }")
+        tab.get_by_role("combobox").dispatch_event("input")
+        press(tab, "Enter", "3", "0")
+        expect(tab.locator("#saved")).to_contain_text("6 not saved")
+        expect(tab.locator("#ended")).to_contain_text("6 answers are not saved")
+        tab.evaluate("void (window.fetch = sends)")
+        expect(tab.locator("#saved")).to_contain_text("Not taken: image 2", timeout=10_000)
+        expect(tab.locator("#ended")).to_contain_text("3 answers are not saved")
+        assert [row[1] for row in read_saved(tmp_path)] == ["red", "blue", ""]
+        press(tab, "ArrowLeft", "ArrowLeft", "ArrowLeft", "1")
+        expect(tab.locator("#saved")).to_have_text("saved in corrections.csv")
+        expect(tab.locator("#ended")).to_have_text("All is saved.")
+        assert [row[1] for row in read_saved(tmp_path)] == ["red", "red", "blue", "red", "red", ""]
 
 
 def test_served_page_saves_each_answer_and_says_what_it_cannot(

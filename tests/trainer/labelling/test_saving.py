@@ -34,8 +34,8 @@ def test_each_change_is_in_the_file_and_what_is_taken_back_is_not(saved: Saved, 
     ("changes", "said"),
     [
         ({ONE: "red", "f" * 64: "red"}, "is no image of this page"),
-        ({ONE: " red"}, "is no label"),
-        ({ONE: "e\u0301"}, "is no label"),
+        ({ONE: " "}, "is no label"),
+        ({ONE: "red", TWO: "\ud800"}, "is no label"),
         ({ONE: "x" * 201}, "is no label"),
     ],
 )
@@ -46,6 +46,17 @@ def test_change_of_what_is_not_there_changes_nothing(
         saved.change(changes)
     assert saved.answers() == {}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_of_the_model_are_taken_as_they_are_and_others_as_the_trainer_reads_them(
+    tmp_path: Path,
+) -> None:
+    own = ("e\u0301", "x" * 201)
+    saved = Saved(tmp_path, [], ROWS, own)
+    for label in own:
+        saved.change({ONE: label, TWO: " o\u0301 "})
+        assert saved.answers() == {ONE: label, TWO: "ó"}
+        assert [row[1] for row in read_rows(tmp_path)] == [label, "ó"]
 
 
 def test_what_cannot_be_written_is_not_taken_for_saved(tmp_path: Path) -> None:
