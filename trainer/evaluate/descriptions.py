@@ -85,6 +85,8 @@ def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
         yield f"beside it: {describe_beside(contract.metrics)}"
     if contract.measured_on == "test":
         yield "measured on a part test, by which nothing was chosen"
+    elif contract.thresholds is not None:
+        yield "measured on the held-out images, by which temperatures and thresholds were chosen"
     yield ""
     yield from describe_verdict(contract.verdict)
     yield ""

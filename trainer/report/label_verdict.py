@@ -8,6 +8,7 @@ from markupsafe import Markup
 from fovea.model.measured import LabelMetrics, LabelScore, Word
 from fovea.model.task import NEVER_SELECTED
 from fovea.pages import named
+from trainer.evaluate.label_calibration import DEFAULT_THRESHOLD
 from trainer.evaluate.label_chance import by_chance
 from trainer.evaluate.metrics import accuracy_interval
 from trainer.evaluate.task import Measured
@@ -99,6 +100,10 @@ def _doubts_of_labels(taken: float, judged: Mapping[str, LabelScore], audit: Aud
         nothing = "No test image has" if audit.tested_on else "No held-out image has"
         yield Markup("{} {}{}, so how well that is told is not known").format(
             nothing, named(unknown[0]), _and_more(len(unknown) - 1)
+        )
+    if audit.tested_on and (blind := audit.not_heldout):
+        yield Markup("No held-out image has {}{}, so nothing chose the threshold of {}").format(
+            named(blind[0]), _and_more(len(blind) - 1), f"{DEFAULT_THRESHOLD:g}"
         )
 
 

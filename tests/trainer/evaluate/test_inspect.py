@@ -58,6 +58,14 @@ def test_what_was_measured_on_a_part_test_is_told_as_that(
     assert "measured on a part test, by which nothing was chosen" in said
 
 
+def test_thresholds_that_the_told_images_chose_are_told_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage_bundle(tmp_path / "staged", multi=True)
+    said = _inspect(tmp_path / "staged", capsys)
+    assert "the held-out images, by which temperatures and thresholds were chosen" in said
+
+
 def test_json_is_the_contract(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = _inspect(trained / "models" / "tiny", capsys, as_json=True)
     assert parse_contract(said.encode(), "stdout") == ModelBundle.open(trained / "models/tiny/1").contract

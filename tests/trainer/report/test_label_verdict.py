@@ -88,5 +88,11 @@ def test_false_alarms_and_what_was_not_measured_are_doubts() -> None:
     assert judge_labels(measured(1.0), audit).word == "Fit to ship, with care"
 
 
+def test_a_threshold_that_no_held_out_image_chose_is_a_doubt_though_test_images_have_the_label() -> None:
+    classes = {label: {"train": 9, "heldout": int(label == "cat"), "test": 9} for label in LABELS}
+    audit = CLEAN.model_copy(update={"classes": classes, "not_heldout": ["dog"]})
+    assert "No held-out image has dog, so nothing chose the threshold of 0.5" in reasons(measured(1.0), audit)
+
+
 def test_few_images_of_a_label_say_little() -> None:
     assert "too few to say how well it is found" in reasons(measured(1.0, images=12))
