@@ -498,6 +498,7 @@ class GetModelResponse(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     THRESHOLDS_FIELD_NUMBER: _builtins.int
     LABEL_METRICS_FIELD_NUMBER: _builtins.int
+    MEASURED_ON_FIELD_NUMBER: _builtins.int
     abstain_threshold: _builtins.float
     """Probability below which a response is marked as abstained; 0 of a multi-label model, which never is."""
     provider: _builtins.str
@@ -513,6 +514,10 @@ class GetModelResponse(_message.Message):
     task: _builtins.str
     """"multi" of a multi-label model: an image has any number of the labels, see ClassifyResponse.selected. Absent
     where the labels exclude each other.
+    """
+    measured_on: _builtins.str
+    """What all figures here are of: on "test" nothing was chosen; on "heldout" the epochs, temperatures and
+    thresholds were, so they flatter the model. Absent from servers before it was told.
     """
     @_builtins.property
     def model(self) -> Global___ModelVersion: ...
@@ -563,15 +568,18 @@ class GetModelResponse(_message.Message):
         task: _builtins.str | None = ...,
         thresholds: _abc.Iterable[_builtins.float] | None = ...,
         label_metrics: Global___LabelMetrics | None = ...,
+        measured_on: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics", "_label_set_coverage", b"_label_set_coverage", "_task", b"_task", "_unknown_threshold", b"_unknown_threshold", "created", b"created", "label_metrics", b"label_metrics", "label_set_coverage", b"label_set_coverage", "metrics", b"metrics", "model", b"model", "preprocess", b"preprocess", "task", b"task", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics", "_label_set_coverage", b"_label_set_coverage", "_measured_on", b"_measured_on", "_task", b"_task", "_unknown_threshold", b"_unknown_threshold", "created", b"created", "label_metrics", b"label_metrics", "label_set_coverage", b"label_set_coverage", "measured_on", b"measured_on", "metrics", b"metrics", "model", b"model", "preprocess", b"preprocess", "task", b"task", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics", "_label_set_coverage", b"_label_set_coverage", "_task", b"_task", "_unknown_threshold", b"_unknown_threshold", "abstain_threshold", b"abstain_threshold", "created", b"created", "embedding_size", b"embedding_size", "label_metrics", b"label_metrics", "label_set_coverage", b"label_set_coverage", "labels", b"labels", "loaded_versions", b"loaded_versions", "metrics", b"metrics", "model", b"model", "models", b"models", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider", "task", b"task", "thresholds", b"thresholds", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics", "_label_set_coverage", b"_label_set_coverage", "_measured_on", b"_measured_on", "_task", b"_task", "_unknown_threshold", b"_unknown_threshold", "abstain_threshold", b"abstain_threshold", "created", b"created", "embedding_size", b"embedding_size", "label_metrics", b"label_metrics", "label_set_coverage", b"label_set_coverage", "labels", b"labels", "loaded_versions", b"loaded_versions", "measured_on", b"measured_on", "metrics", b"metrics", "model", b"model", "models", b"models", "precision", b"precision", "preprocess", b"preprocess", "provider", b"provider", "task", b"task", "thresholds", b"thresholds", "unknown_threshold", b"unknown_threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__label_metrics: _TypeAlias = _typing.Literal["label_metrics"]  # noqa: Y015
     _WhichOneofArgType__label_metrics: _TypeAlias = _typing.Literal["_label_metrics", b"_label_metrics"]  # noqa: Y015
     _WhichOneofReturnType__label_set_coverage: _TypeAlias = _typing.Literal["label_set_coverage"]  # noqa: Y015
     _WhichOneofArgType__label_set_coverage: _TypeAlias = _typing.Literal["_label_set_coverage", b"_label_set_coverage"]  # noqa: Y015
+    _WhichOneofReturnType__measured_on: _TypeAlias = _typing.Literal["measured_on"]  # noqa: Y015
+    _WhichOneofArgType__measured_on: _TypeAlias = _typing.Literal["_measured_on", b"_measured_on"]  # noqa: Y015
     _WhichOneofReturnType__task: _TypeAlias = _typing.Literal["task"]  # noqa: Y015
     _WhichOneofArgType__task: _TypeAlias = _typing.Literal["_task", b"_task"]  # noqa: Y015
     _WhichOneofReturnType__unknown_threshold: _TypeAlias = _typing.Literal["unknown_threshold"]  # noqa: Y015
@@ -580,6 +588,8 @@ class GetModelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__label_metrics) -> _WhichOneofReturnType__label_metrics | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__label_set_coverage) -> _WhichOneofReturnType__label_set_coverage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__measured_on) -> _WhichOneofReturnType__measured_on | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task) -> _WhichOneofReturnType__task | None: ...
     @_typing.overload

@@ -24,6 +24,7 @@ def model_description(
         precision=model.precision,
         models=sorted(names),
         embedding_size=contract.output_values.get(EMBEDDING, 0),
+        measured_on=contract.measured_on,
     )
     if contract.out_of_distribution is not None:
         described.unknown_threshold = contract.out_of_distribution.threshold

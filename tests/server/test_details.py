@@ -126,6 +126,7 @@ def test_model_says_what_may_be_wanted(stub: ClassifierStub) -> None:
     assert model.embedding_size == 3
     assert model.unknown_threshold == tiny.NOVELTY.threshold
     assert model.label_set_coverage == tiny.SETS.coverage
+    assert model.measured_on == "heldout"
 
 
 @in_event_loop
