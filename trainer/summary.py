@@ -152,9 +152,15 @@ def describe_finished(run: RunFolder) -> str:
     summary = run.read_record(SUMMARY_FILE, SummaryRecord)
     where = f"published as {summary.model}" if summary.model else _put_below(summary)
     return (
-        f"the run {run.path} is finished: {summary.accuracy:.2%} of {summary.measured_on}, "
+        f"the run {run.path} is finished: {_reached(summary)} of {summary.measured_on}, "
         f"{where} (--run-id takes another name for another run)"
     )
+
+
+def _reached(summary: SummaryRecord) -> str:
+    if summary.map is None:
+        return f"{summary.accuracy:.2%}"
+    return f"mean average precision {summary.map:.2%}, exactly the labels for {summary.accuracy:.2%}"
 
 
 def describe(summary: SummaryRecord, decision: Decision, fit: FitRecord, released: Released) -> str:

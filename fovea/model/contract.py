@@ -72,7 +72,8 @@ class BundleContract(Frozen):
     measured_on: Literal["heldout", "test"] = Field(
         "heldout",
         description="the part of the data that all metrics are of: on test nothing was chosen, on heldout "
-        "the epochs, the temperature, the abstain threshold and the precisions were",
+        "the epochs, the temperature, the abstain threshold and the precisions were; of a multi-label model "
+        "the temperatures and thresholds of the labels",
     )
     variants: dict[OtherPrecision, Variant] = Field(
         default={}, description="the other precisions that were released"

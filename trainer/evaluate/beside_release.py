@@ -30,11 +30,13 @@ class BesideRelease:
     abstained: Change | None
     """None also of a bundle that was released before this was counted"""
 
-    def words(self) -> list[str]:
-        """A line each."""
+    def words(self, *, of_labels: bool = False) -> list[str]:
+        """A line each; `of_labels` of a multi-label model, whose accuracy is of whole sets."""
         lines = []
         if self.accuracy:
-            lines += _accuracy_in_words(self.accuracy)
+            lines += _accuracy_in_words(
+                self.accuracy, "gives exactly the labels" if of_labels else "is right"
+            )
         if self.abstained and self.abstained.is_beyond_chance:
             lines.append(_abstained_in_words(self.abstained))
         return lines
@@ -65,15 +67,16 @@ def change(count: int, images: int, released: int, released_images: int) -> Chan
     return Change(there, here, (here - there - below, here - there + above))
 
 
-def _accuracy_in_words(accuracy: Change) -> list[str]:
+def _accuracy_in_words(accuracy: Change, does: str) -> list[str]:
+    """`does` is what the accuracy counts."""
     if not accuracy.is_beyond_chance:
-        return ["It is no further from its accuracy at the release than chance may give."]
+        if does == "is right":
+            return ["It is no further from its accuracy at the release than chance may give."]
+        return [f"How often it {does} is no further from its release than chance may give."]
     if accuracy.found > accuracy.released:
-        return [
-            f"It is right more often than at its release, further than chance gives: {_points(accuracy)}."
-        ]
+        return [f"It {does} more often than at its release, further than chance gives: {_points(accuracy)}."]
     return [
-        f"It is right less often than at its release, further than chance gives: {_points(accuracy)}.",
+        f"It {does} less often than at its release, further than chance gives: {_points(accuracy)}.",
         "These images are of another kind than those it was trained on, or are labelled otherwise: look at "
         "the worst, and train on some.",
     ]

@@ -49,12 +49,12 @@ def describe_evaluation(evaluation: Evaluation, contract: BundleContract) -> Ite
         yield from table([header, *((w.path, w.truth, w.predicted, f"{w.probability:.3f}") for w in worst)])
 
 
-def _accuracy(metrics: Metrics) -> str:
+def _accuracy(metrics: Metrics, are: str = "right") -> str:
     if not metrics.images:
         return "measured on no image"
     low, high = accuracy_interval(round(metrics.accuracy * metrics.images), metrics.images)
     return (
-        f"{metrics.accuracy:.2%} of {metrics.images} images right "
+        f"{metrics.accuracy:.2%} of {metrics.images} images {are} "
         f"(95 % confidence interval {low:.2%} to {high:.2%})"
     )
 
@@ -77,8 +77,9 @@ def describe_bundle(bundle: ModelBundle) -> Iterator[str]:
     yield from table([*_what_it_does(contract), *_where_it_comes_from(Lineage.of(contract.training))])
     yield ""
     precisions = [("fp32", contract.metrics), *((p, v.metrics) for p, v in contract.variants.items())]
+    are = "right" if contract.task == "single" else "given exactly their labels"
     for precision, metrics in precisions:
-        yield f"{precision}: {_accuracy(metrics)}"
+        yield f"{precision}: {_accuracy(metrics, are)}"
     if contract.label_metrics is not None:
         yield f"of the labels: {describe_labels(contract.label_metrics)}"
     else:

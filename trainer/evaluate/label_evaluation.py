@@ -78,7 +78,9 @@ def evaluate_labels(
         label_metrics=scores,
         right=metrics.right,
         accuracy_interval_95=accuracy_interval(metrics.right, metrics.images),
-        beside_release=beside_release(metrics, contract.metrics_of(classifier.precision)).words(),
+        beside_release=beside_release(metrics, contract.metrics_of(classifier.precision)).words(
+            of_labels=True
+        ),
         labels=contract.labels,
         worst=[
             WrongDecision(

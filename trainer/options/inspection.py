@@ -25,7 +25,8 @@ class EvaluationOptions(TrainerOptions):
         None,
         ge=0,
         le=1,
-        description="exit with 65 where the accuracy is below this; default: any is good",
+        description="exit with 65 where the accuracy, or the mean average precision of several labels an "
+        "image, is below this; default: any is good",
     )
     output: Path | None = Field(
         None,

@@ -121,7 +121,8 @@ class RunOptions(TrainerOptions):
         0.005,
         ge=0,
         le=1,
-        description="largest share of accuracy that another precision may lose and be released",
+        description="largest share of accuracy, with several labels an image of mean average precision, that "
+        "another precision may lose and be released",
     )
     target_precision: float = Field(
         0.99,
@@ -190,7 +191,8 @@ class PublishingOptions(TrainerOptions):
         ge=0,
         le=1,
         description="a model whose held-out accuracy is below this is not published, and the exit code 65; "
-        "default: any is good that is better than always naming the most frequent class",
+        "default: any is good that is better than always naming the most frequent class; with several labels "
+        "an image it is of the mean average precision, any being good that is better than ranking by chance",
     )
     publish_anyway: bool = Field(False, description="publish the model whatever its accuracy")
     promote: Promote | None = Field(

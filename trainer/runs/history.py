@@ -19,6 +19,8 @@ class EpochRecord:
     train_loss: float
     heldout_loss: float
     heldout_accuracy: float
+    """of several labels an image, the share of images whose labels are exactly those from 0.5 on:
+    thresholds are chosen only after the last epoch"""
     train_s: float
     """of its steps alone"""
     seconds: float

@@ -119,6 +119,16 @@ def test_more_abstentions_than_at_the_release_are_told() -> None:
     assert len(beside_release(released, released).words()) == 1
 
 
+def test_of_several_labels_the_accuracy_is_told_as_whole_sets() -> None:
+    released, worse = of((50, 0), (0, 50)), of((50, 0), (40, 10))
+    (same,) = beside_release(released, released).words(of_labels=True)
+    assert (
+        same == "How often it gives exactly the labels is no further from its release than chance may give."
+    )
+    fewer, _ = beside_release(worse, released).words(of_labels=True)
+    assert fewer.startswith("It gives exactly the labels less often than at its release, further than chance")
+
+
 def test_answers_are_those_that_the_server_gives(model: Path, images: Path, tmp_path: Path) -> None:
     bundle = ModelBundle.open(model)
     classifier = Classifier(bundle, "cpu", 1)

@@ -169,6 +169,13 @@ def test_model_that_is_put_below_candidates_is_not_told_as_published(ended: Trai
     assert f", published as {published.uri} (" in describe_finished(run)
 
 
+def test_a_finished_run_of_several_labels_is_told_with_its_mean_average_precision(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_record(SUMMARY_FILE, SummaryRecord(accuracy=0.4, map=0.9, images_heldout=30, model="models/1"))
+    reached = "mean average precision 90.00%, exactly the labels for 40.00% of 30 held-out images"
+    assert reached in describe_finished(run)
+
+
 def test_a_release_tells_strangers_from_images_like_those_it_held_out(ended: Trained) -> None:
     ended.release(Terms(anyway=True))
     bundle = ModelBundle.open(Path(ended.settings.models) / "1")
