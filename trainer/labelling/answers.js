@@ -79,6 +79,14 @@ class Answers {
     if (!Array.isArray(steps) || !steps.every(isStep)) return;
     this.steps = steps;
     this.replay();
+    const parted = this.groups.filter((group) => !this.opened.has(group[0]) && this.isParted(group));
+    this.steps = [...parted.map(([first]) => ["open", [first]]), ...steps];
+    this.replay();
+  }
+
+  // Whether one key for all of them would write over answers that were given one by one.
+  isParted(group) {
+    return new Set(group.map((place) => this.labels.get(place))).size > 1;
   }
 }
 

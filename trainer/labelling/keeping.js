@@ -1,7 +1,8 @@
 "use strict";
 // Where the answers are kept: in the browser, or by the program that serves the page.
 
-// Each has load(), to be awaited, and save(places), after each step; `tell` shows a line about it.
+// Each has load(), to be awaited, and save(places), after each step; `tell` shows a line about it. load() gives
+// whether there are others than were known.
 function keptInBrowser(data, answers, tell) {
   const name = `fovea label ${data.page}`;
   let failed = false;
@@ -88,6 +89,32 @@ function keptByProgram(data, answers, tell) {
     send();
   }
 
+  // As they were first given; a group whose images have one label is one step, as one key gave it.
+  function stepsOf(known) {
+    const places = new Map(data.images.map(({ sha256 }, place) => [sha256, place]));
+    const groups = new Map(data.groups.flatMap((group) => group.map((place) => [place, group])));
+    const given = Object.entries(known).filter(([sha256]) => places.has(sha256)).map(([sha256, label]) => [places.get(sha256), label]);
+    const labels = new Map(given);
+    const isOne = (group, label) => group.every((place) => labels.get(place) === label);
+    const steps = new Map(given.map(([place, label]) => {
+      const group = isOne(groups.get(place), label) ? groups.get(place) : [place];
+      return [group[0], ["label", group, label]];
+    }));
+    return [...steps.values()];
+  }
+
+  // What the program does not know of: groups that are open, and what was skipped.
+  function looks() {
+    const opened = [...answers.opened].map((place) => ["open", [place]]);
+    return answers.skipped.size ? [...opened, ["skip", [...answers.skipped]]] : opened;
+  }
+
+  // Another tab may have given answers since.
+  function isKnown(known) {
+    const ours = [...answers.labels].filter(([place]) => !refused.has(place));
+    return unsaved.size > 0 || (ours.length === Object.keys(known).length && ours.every(([place, label]) => known[data.images[place].sha256] === label));
+  }
+
   addEventListener("beforeunload", (event) => {
     if (unsaved.size || refused.size) event.preventDefault();
   });
@@ -95,11 +122,13 @@ function keptByProgram(data, answers, tell) {
     async load() {
       try {
         const known = await (await fetch("answers", { headers })).json();
-        const steps = data.images.map(({ sha256 }, place) => ["label", [place], known[sha256]]);
-        answers.restore(steps.filter(([, , label]) => label !== undefined));
+        if (isKnown(known)) return false;
+        answers.restore([...looks(), ...stepsOf(known)]);
+        return true;
       } catch {
         tell("The program does not answer: start it again, and open the address that it says.", true);
       }
+      return false;
     },
     unsaved: () => unsaved.size + refused.size,
     save(places) {

@@ -196,7 +196,8 @@ function labelling(data) {
 
   function choose(label) {
     if (at < 0 || label === undefined || label === null) return;
-    step("label", answers.units[at], label);
+    const open = answers.units[at].filter((place) => !answers.labels.has(place));
+    step("label", open.length ? open : answers.units[at], label);
     goTo(answers.next(at + 1), label === NONE ? "None of these." : `${label}.`);
   }
 
@@ -214,11 +215,17 @@ function labelling(data) {
     goTo(answers.unitOf(first), "Opened.");
   }
 
+  function counted(places) {
+    return places.length > 1 ? `${number(places.length)} images` : `image ${number(places[0] + 1)}`;
+  }
+
   function undo() {
     const undone = answers.undo();
     if (!undone) return;
     keep.save(undone[0] === "label" ? undone[1] : []);
-    goTo(undone[1].length ? answers.unitOf(undone[1][0]) : answers.next(0), "Undone.");
+    const given = undone[0] === "label" ? ` ${undone[2] === NONE ? "None of these" : undone[2]}, of ${counted(undone[1])}, is taken back.` : "";
+    goTo(undone[1].length ? answers.unitOf(undone[1][0]) : answers.next(0), `Undone.${given}`);
+    byId("why").textContent = `${given.trim()} ${byId("why").textContent}`;
   }
 
   function again() {
@@ -267,6 +274,11 @@ function labelling(data) {
   Object.entries(clicks).forEach(([id, action]) => byId(id).addEventListener("click", action));
   typeAhead(byId("typed"), byId("found"), labels, choose, () => byId("work").focus());
   document.addEventListener("DOMContentLoaded", () => show()); // those pictures are there now that came later
+
+  // What another tab answered meanwhile.
+  addEventListener("focus", async () => {
+    if (isReady && (await keep.load())) goTo(answers.next(0));
+  });
 
   keep.load().then(() => {
     byId("unscripted")?.remove();
