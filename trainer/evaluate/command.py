@@ -21,7 +21,7 @@ from trainer.evaluate.label_evaluation import (
 )
 from trainer.evaluate.part_of_training import open_part
 from trainer.images.audit import left_out
-from trainer.images.labelling import Labelling
+from trainer.images.labelling import ONE_LABEL, Labelling
 from trainer.images.sources import Heldout, open_heldout
 from trainer.options import sources_of
 from trainer.runs.lineage import Lineage
@@ -86,12 +86,14 @@ def _evaluate_labels(
 
 def _open(settings: EvaluateSettings, contract: BundleContract) -> Heldout:
     source, corrections, captures = settings.source, settings.corrections, settings.captures
+    labelling = Labelling(contract.task, settings.label_separator, settings.label_columns)
+    if contract.task == "single" and labelling != ONE_LABEL:
+        raise DataInvalid("--label-separator and --label-columns are of a multi-label model; this one is not")
     if contract.task == "multi" and (corrections or captures):
         raise DataInvalid(
             "a multi-label model is measured on one --data: correct its labels in the CSV itself"
         )
     if settings.part is None:
-        labelling = Labelling(contract.task, settings.label_separator, settings.label_columns)
         return open_heldout(
             source, settings.cache_dir, contract.labels, corrections, captures, labelling=labelling
         )

@@ -299,6 +299,14 @@ def test_one_class_is_enough(model: Path, images: Path, tmp_path: Path) -> None:
     assert _evaluate(model, images, tmp_path)["right"] == 10
 
 
+def test_how_a_table_tells_several_labels_is_no_matter_of_one_label(
+    model: Path, images: Path, tmp_path: Path
+) -> None:
+    for options in ({"label_separator": "|"}, {"label_columns": ("red",)}):
+        with pytest.raises(DataInvalid, match="--label-columns are of a multi-label model"):
+            _evaluate(model, images, tmp_path, **options)
+
+
 def test_class_that_the_model_does_not_know_is_refused_by_name(
     model: Path, images: Path, tmp_path: Path
 ) -> None:
