@@ -121,8 +121,8 @@ class RunOptions(TrainerOptions):
         0.005,
         ge=0,
         le=1,
-        description="largest share of accuracy, with several labels an image of mean average precision, that "
-        "another precision may lose and be released",
+        description="largest share of accuracy, with several labels an image of mean average precision and "
+        "of micro F1, that another precision may lose and be released",
     )
     target_precision: float = Field(
         0.99,
