@@ -75,6 +75,11 @@ class CapturedImages:
     known: int = 0
     without_image: frozenset[str] = field(default_factory=frozenset)
 
+    @property
+    def contents(self) -> set[str]:
+        """Digests of those that are there, with their bytes or without."""
+        return {str(sample).removeprefix(BY_CONTENT) for sample in self.samples} | self.without_image
+
     def record(self, sources: Sequence[str], labelled: int, left_out: int) -> CapturesRecord:
         return CapturesRecord(
             sources=tuple(sources),

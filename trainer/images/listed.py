@@ -1,9 +1,10 @@
 """Everything that --data names, listed: images, captured ones, and what corrections say of them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from fovea.errors import DataInvalid
 from fovea.stores.storage import is_bucket
@@ -15,7 +16,9 @@ from trainer.images.captured import (
     holds_captures,
 )
 from trainer.images.corrections import (
+    LEAVE_OUT,
     Correctable,
+    Correction,
     Corrections,
     CorrectionsRecord,
     contents_of,
@@ -34,6 +37,9 @@ from trainer.images.listing import Listing, Sample
 from trainer.images.table import read_csv
 
 logger = logging.getLogger(__name__)
+
+MOST_LOST: Final = 0.1
+"""Of the images that rows label by their content: when more are gone, somebody should hear of it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ def list_all(
         found = fetch_captured(captures, cache_dir, None if every_capture else named, by_content.keys())
     images = Correctable(listing.all(), found.samples, by_content)
     right = match_rows(corrections, rows, data, images, map(normal_label, labels))
+    if captures:
+        _warn_of_lost(rows, by_content.keys() | found.contents)
     labelled = right.labelled(found.samples)
     if grouping:
         labelled = [replace(sample, group=str(sample)) for sample in labelled]
@@ -95,6 +103,20 @@ def list_all(
             "by another --data"
         )
     return Listed(listing, right, tuple(labelled), unlabelled, record)
+
+
+def _warn_of_lost(rows: Sequence[Correction], there: Collection[str]) -> None:
+    """Nothing else fails where captures that somebody labelled are removed: models would slowly forget."""
+    labelled = contents_of(row for row in rows if row.decision != LEAVE_OUT)
+    lost = len(labelled.difference(there))
+    if lost > MOST_LOST * len(labelled):
+        logger.warning(
+            "%d of %d images that were given labels by their content are in no capture any longer, and their "
+            "labels teach nothing: keep captures that were labelled where nothing is removed "
+            "(docs/loop.md#keep-what-was-labelled)",
+            lost,
+            len(labelled),
+        )
 
 
 def _by_content(listing: Listing) -> dict[str, list[Sample]]:

@@ -183,6 +183,20 @@ def test_a_label_that_no_image_has_is_refused_of_a_photograph_by_its_content(
     assert (labels["red/1.png"], labels[name(RED[6])]) == ("blue", "blue")
 
 
+def test_labels_of_captures_that_are_gone_are_warned_of_where_they_are_many(
+    photos: Path, captures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = [row(RED[1], "red"), *(row(image, "red") for image in RED[5:]), row(GREEN[6], "green")]
+    gone = [row(picture("blue", (20, 20 + n)), "red") for n in range(2)]
+    left_out = row(picture("blue", (50, 50)), "", "leave out")
+    opened(photos, (written(photos.parent, *there, gone[0], left_out),), (captures,))
+    assert "in no capture" not in caplog.text
+    opened(photos, (written(photos.parent, *there, *gone),))
+    assert "in no capture" not in caplog.text
+    opened(photos, (written(photos.parent, *there, *gone),), (captures,))
+    assert "2 of 11 images that were given labels by their content are in no capture" in caplog.text
+
+
 def test_evaluation_takes_what_has_a_label_and_hands_out_the_rest_where_asked(
     photos: Path, captures: Path
 ) -> None:
