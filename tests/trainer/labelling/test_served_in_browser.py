@@ -46,7 +46,7 @@ def test_answers_given_one_by_one_or_in_another_tab_are_not_written_over(
         expect(tab.get_by_role("heading", name="Image 1")).to_be_visible()
         press(tab, "3", "g", "1", "2")
         expect(tab.locator("#saved")).to_have_text("saved in corrections.csv")
-        tab.wait_for_function("!document.querySelector('.warning')")
+        expect(tab.locator(".warning")).to_have_count(0)
         tab.reload()
         expect(tab.get_by_role("heading", name="Image 5")).to_be_visible()
         expect(tab.locator("#done")).to_have_text("3 of 6 labelled")
@@ -54,12 +54,12 @@ def test_answers_given_one_by_one_or_in_another_tab_are_not_written_over(
         expect(tab.locator("#why")).to_contain_text("green, of image 4, is taken back.")
         press(tab, "3", "3")
         expect(tab.locator("#done")).to_have_text("4 of 6 labelled")
-        tab.wait_for_function("document.querySelector('#ended').textContent === 'All is saved.'")
+        expect(tab.locator("#ended")).to_have_text("All is saved.")
         saved.change({ROWS[2].sha256: "green"})
         tab.evaluate("void dispatchEvent(new Event('focus'))")
         expect(tab.get_by_role("heading", name="Image 6")).to_be_visible()
         press(tab, "0")
-        tab.wait_for_function("document.querySelector('#ended').textContent === 'All is saved.'")
+        expect(tab.locator("#ended")).to_have_text("All is saved.")
         assert [row[1] for row in read_rows(tmp_path)] == ["blue", "red", "green", "blue", "blue", ""]
 
 
@@ -102,7 +102,7 @@ def test_served_page_saves_each_answer_and_says_what_it_cannot(
                 press(tab.page, "2", "1", "0")
                 expect(tab.page.locator("#saved")).to_have_text("saved in corrections.csv")
                 expect(tab.page.get_by_text("5 of 6 labelled")).to_be_visible()
-                tab.page.wait_for_function("!document.querySelector('.warning')")
+                expect(tab.page.locator(".warning")).to_have_count(0)
                 tab.page.reload()
                 expect(tab.page.get_by_text("5 of 6 labelled")).to_be_visible()
                 press(tab.page, "z")
