@@ -90,6 +90,18 @@ class Answers {
   }
 }
 
+// Of answers by digest, in their order; a group whose images have one label is one step, as one key gave it.
+function stepsOf(groups, labels, places) {
+  const given = new Map(Object.entries(labels).filter(([each]) => places.has(each)).map(([each, label]) => [places.get(each), label]));
+  const groupOf = new Map(groups.flatMap((group) => group.map((place) => [place, group])));
+  const isOne = (group, label) => group.every((place) => given.get(place) === label);
+  const steps = [...given].map(([place, label]) => {
+    const unit = isOne(groupOf.get(place), label) ? groupOf.get(place) : [place];
+    return [unit[0], ["label", unit, label]];
+  });
+  return [...new Map(steps).values()];
+}
+
 function csv(data, answers) {
   const cell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const rows = data.images.flatMap((image, place) => {

@@ -3,13 +3,33 @@
 
 // Each has load(), to be awaited, and save(places), after each step; `tell` shows a line about it. load() gives
 // whether there are others than were known.
+const MOST_ELSEWHERE = 10000;
+
 function keptInBrowser(data, answers, tell) {
-  const name = `fovea label ${data.page}`;
+  const name = `fovea label ${data.model}`; // whichever images are on the page, so that it may be made anew
+  const places = new Map(data.images.map(({ sha256 }, place) => [sha256, place]));
+  const done = new Set(data.earlier.map(([path]) => path.replace(data.by_content, "")));
+  let others = {}; // answers about images that are not on this page: digest -> label
+  let seen = null; // what lies there, as far as this tab knows
   let failed = false;
 
   function fail() {
     failed = true;
     tell("This browser keeps nothing of this page: download before you leave it.", true);
+  }
+
+  // Steps lie there by digests. What they say of images of other pages is kept for those.
+  function take({ steps = [], others: before = {} }) {
+    const here = (digests) => digests.filter((each) => places.has(each)).map((each) => places.get(each));
+    const ours = steps.map(([what, digests, ...label]) => [what, here(digests), ...label]);
+    answers.restore([...stepsOf(data.groups, before, places), ...ours.filter(([what, at]) => what === "again" || at.length)]);
+    const labels = steps.filter(([what]) => what === "label").flatMap(([, digests, label]) => digests.map((each) => [each, label]));
+    others = Object.fromEntries([...Object.entries(before), ...labels].filter(([each]) => !places.has(each) && !done.has(each)).slice(-MOST_ELSEWHERE));
+  }
+
+  function text() {
+    const digests = (at) => at.map((place) => data.images[place].sha256);
+    return JSON.stringify({ others, steps: answers.steps.map(([what, at, ...label]) => [what, digests(at), ...label]) });
   }
 
   addEventListener("beforeunload", (event) => {
@@ -18,14 +38,21 @@ function keptInBrowser(data, answers, tell) {
   return {
     async load() {
       try {
-        answers.restore(JSON.parse(localStorage.getItem(name) || "[]"));
+        const found = localStorage.getItem(name);
+        if (failed || found === null || found === seen) return false;
+        seen = found;
+        take(JSON.parse(found));
+        return true;
       } catch {
         fail();
+        return false;
       }
     },
     save() {
       try {
-        localStorage.setItem(name, JSON.stringify(answers.steps));
+        const kept = text();
+        localStorage.setItem(name, kept);
+        seen = kept;
         if (failed) tell("");
         failed = false;
       } catch {
@@ -89,20 +116,6 @@ function keptByProgram(data, answers, tell) {
     send();
   }
 
-  // As they were first given; a group whose images have one label is one step, as one key gave it.
-  function stepsOf(known) {
-    const places = new Map(data.images.map(({ sha256 }, place) => [sha256, place]));
-    const groups = new Map(data.groups.flatMap((group) => group.map((place) => [place, group])));
-    const given = Object.entries(known).filter(([sha256]) => places.has(sha256)).map(([sha256, label]) => [places.get(sha256), label]);
-    const labels = new Map(given);
-    const isOne = (group, label) => group.every((place) => labels.get(place) === label);
-    const steps = new Map(given.map(([place, label]) => {
-      const group = isOne(groups.get(place), label) ? groups.get(place) : [place];
-      return [group[0], ["label", group, label]];
-    }));
-    return [...steps.values()];
-  }
-
   // What the program does not know of: groups that are open, and what was skipped.
   function looks() {
     const opened = [...answers.opened].map((place) => ["open", [place]]);
@@ -123,7 +136,8 @@ function keptByProgram(data, answers, tell) {
       try {
         const known = await (await fetch("answers", { headers })).json();
         if (isKnown(known)) return false;
-        answers.restore([...looks(), ...stepsOf(known)]);
+        const places = data.images.map(({ sha256 }, place) => [sha256, place]);
+        answers.restore([...looks(), ...stepsOf(data.groups, known, new Map(places))]);
         return true;
       } catch {
         tell("The program does not answer: start it again, and open the address that it says.", true);

@@ -276,9 +276,10 @@ function labelling(data) {
   document.addEventListener("DOMContentLoaded", () => show()); // those pictures are there now that came later
 
   // What another tab answered meanwhile.
-  addEventListener("focus", async () => {
+  async function lookAgain() {
     if (isReady && (await keep.load())) goTo(answers.next(0));
-  });
+  }
+  ["focus", "storage"].forEach((kind) => addEventListener(kind, lookAgain));
 
   keep.load().then(() => {
     byId("unscripted")?.remove();

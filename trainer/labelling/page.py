@@ -1,6 +1,5 @@
 """label.html: the images to label, in one file that works without a server, or is served by this program."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,9 +61,8 @@ def title_of(contract: BundleContract) -> str:
 
 
 def _data(labelled: Labelled, token: str | None) -> dict[str, Any]:
-    names = [each.row.sha256 for each in labelled.images]
     return {
-        "page": hashlib.sha256(canonical_json([labelled.contract.name, names]).encode()).hexdigest()[:16],
+        "model": labelled.contract.name,
         "token": token,
         "labels": labelled.contract.labels,
         "file": CORRECTIONS_FILE,

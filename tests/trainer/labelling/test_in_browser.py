@@ -1,6 +1,7 @@
 """The page in a real browser."""
 
 import csv
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,26 @@ def test_a_page_that_is_loaded_again_has_lost_nothing(tab: Page, tmp_path: Path)
     assert labels_of(downloaded(tab, tmp_path)) == {0: "green", 1: "red"}
 
 
+def test_a_page_that_is_made_anew_and_a_second_tab_have_the_answers_too(
+    tab: Page, page_file: Path, content: Labelled
+) -> None:
+    press(tab, "2", "3", "1")
+    try:
+        two = (2, 5)
+        images = [content.images[place] for place in two]
+        page_file.write_text(render_page(dataclasses.replace(content, images=images, groups=[[0], [1]])))
+        other = tab.context.new_page()
+        other.goto(page_file.as_uri())
+        expect(other.locator("#done")).to_have_text("1 of 2 labelled")
+        press(other, "0")
+        expect(tab.locator("#done")).to_have_text("6 of 6 labelled")
+        press(tab, "z", "z", "z")
+        expect(other.locator("#done")).to_have_text("0 of 2 labelled")
+        expect(tab.locator("#done")).to_have_text("1 of 6 labelled")
+    finally:
+        page_file.write_text(render_page(content))
+
+
 def test_a_new_class_is_typed_is_listed_and_has_a_number_from_then_on(tab: Page, tmp_path: Path) -> None:
     press(tab, "/")
     tab.keyboard.type('Teal, "dark"')
@@ -233,7 +254,11 @@ def test_it_says_when_the_browser_keeps_nothing_and_takes_no_steps_that_are_none
     with opened(browser, page_file) as tab:
         press(tab.page, "1")
         name = tab.page.evaluate("Object.keys(localStorage).find(name => name.startsWith('fovea label'))")
-        for steps in ('[["label", [0], "red"], ["label", [6], "red"]]', "no JSON"):
+        digest = ROWS[0].sha256
+        for steps in (
+            f'{{"steps": [["label", ["{digest}"], "red"], ["label", ["{digest}"], 5]]}}',
+            "no JSON",
+        ):
             tab.page.evaluate("([name, steps]) => localStorage.setItem(name, steps)", [name, steps])
             tab.page.reload()
             expect(tab.page.get_by_role("heading", name="Image 1")).to_be_visible()
