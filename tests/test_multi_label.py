@@ -46,8 +46,10 @@ class Said(NamedTuple):
     selected: list[tuple[str, float]]
     all: list[tuple[str, float]]
 
-    def threshold_gap(self, label: str) -> float:
-        return dict(self.all)[label] - tiny.THRESHOLDS[tiny.LABELS.index(label)]
+    def odds_of(self, label: str) -> float:
+        """That it is selected, which at its threshold are even."""
+        p, t = dict(self.all)[label], tiny.THRESHOLDS[tiny.LABELS.index(label)]
+        return p / (1 - p) * (1 - t) / t
 
 
 @pytest.fixture(scope="module")
@@ -211,8 +213,8 @@ def test_by_the_scorer(models: Path, own: list[Said], tmp_path: Path) -> None:
         row = rows.pop(str(captured.key))
         assert [*(captured.labels or ())] == row["labels"]
         assert (captured.label, captured.abstained) == (row["top_labels"][0], False)
-        near = np.abs([of_row(row).threshold_gap(label) for label in tiny.LABELS])
-        assert captured.margin == pytest.approx(near.min())
+        odds = np.array([of_row(row).odds_of(label) for label in tiny.LABELS])
+        assert captured.margin == pytest.approx(np.abs((odds - 1) / (odds + 1)).min(), rel=1e-5)
     assert not rows
 
 

@@ -1,5 +1,6 @@
 """How to do it again: the command that a run was started with, from what was saved of its settings."""
 
+import json
 import shlex
 from typing import Final
 
@@ -22,7 +23,7 @@ def command_again(
     `settings` are the contract's, JSON-ready; the model is published under models/`model`. Threads are given,
     for the last bit of a sum depends on their number.
     """
-    data = " ".join(f"--data {shlex.quote(source)}" for source in sources_of(settings["data"]))
+    data = " ".join(f"--data {shlex.quote(source)}" for source in _as_given(sources_of(settings["data"])))
     start = f"python -m trainer train {data}"
     options = [_option(name, settings[name]) for name in settings if _differs(settings, name)]
     if continued_from:
@@ -30,6 +31,12 @@ def command_again(
         options = [option for option in options if option.split()[0] not in unfit]
         options.append(f"--continue-from {shlex.quote(continued_from)}")
     return [start, f"--models {shlex.quote(f'models/{model}')}", *options, f"--threads {threads}"]
+
+
+def _as_given(sources: tuple[str, ...]) -> tuple[str, ...]:
+    """The first of several would be read as several itself where its name has commas: as JSON it is one."""
+    first, *others = sources
+    return (json.dumps([first]) if others and sources_of(first) != (first,) else first, *others)
 
 
 def _differs(settings: SavedSettings, name: str) -> bool:
