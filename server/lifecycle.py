@@ -185,7 +185,7 @@ class Server:
             await asyncio.sleep(self._settings.drain_delay_s)
         ends = time.monotonic() + self._settings.grace_s
         drained = await self._door.drain(self._settings.grace_s)
-        self._watchers.end_shadow()
+        await self._watchers.end_shadow()
         if self._captures is not None:
             await self._captures.close(ends - time.monotonic())
         return drained

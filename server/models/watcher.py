@@ -165,10 +165,10 @@ class Watcher:
         if self._shadow is not None:
             await self._shadow.look()
 
-    def end_shadow(self) -> None:
+    async def end_shadow(self) -> None:
         """Nothing is answered a second time from here on."""
         if self._shadow is not None:
-            self._shadow.shadow.use(None)
+            await self._shadow.shadow.end()
 
     async def close(self) -> None:
         """Ends what answers nobody, and the guard; the others are the models'."""

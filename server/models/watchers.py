@@ -95,10 +95,10 @@ class Watchers:
         """See `Versions`."""
         await self._named(name).look_on_demand()
 
-    def end_shadow(self) -> None:
-        """Nothing is answered a second time from here on; what was is to be captured."""
+    async def end_shadow(self) -> None:
+        """Nothing is answered a second time from here on; what was to be is offered to captures by then."""
         for watcher in self._watchers.values():
-            watcher.end_shadow()
+            await watcher.end_shadow()
 
     async def stop(self) -> None:
         """Nothing is looked at any more; what is being loaded is given up."""

@@ -115,6 +115,12 @@ class Shadow:
             for answering in self._answering:
                 answering.cancel()
 
+    async def end(self) -> None:
+        """Returns when all that it had is dropped, and `then` was called of it."""
+        self.use(None)
+        if self._answering:
+            await asyncio.wait(self._answering)
+
     def draws(self, version: int) -> bool:
         """Whether an image, which this one has answered, is one of the share."""
         if self._waiting:  # one more is answered: a worker may be idle now

@@ -272,6 +272,17 @@ async def test_a_version_that_goes_drops_what_waits_and_is_no_failure(
 
 
 @in_event_loop
+async def test_at_the_end_all_is_said_before_captures_are_closed(tiny_bundle: ModelBundle) -> None:
+    async with shadowed(tiny_bundle) as made:
+        made.offer(b"red")
+        await made.begun()
+        made.offer(b"green")
+        await made.shadow.end()
+        assert made.said == {b"red": None, b"green": None}
+        await made.shadow.end()
+
+
+@in_event_loop
 async def test_what_waits_begins_when_a_worker_is_idle_though_no_other_image_comes(
     tiny_bundle: ModelBundle,
 ) -> None:
