@@ -16,6 +16,7 @@ from fovea.model.bundle import BundleContract
 from fovea.pages import counted
 from fovea.stopping import Stopping
 from trainer.config import LabelSettings
+from trainer.images.captured import holds_captures
 from trainer.labelling.gathering import Gathered, Gathering
 from trainer.labelling.page import Labelled, render_page, title_of
 from trainer.labelling.pictures import grouped
@@ -42,6 +43,8 @@ def label(settings: LabelSettings) -> None:
             f"{settings.models}: {contract.name} is multi-label, and the page gives an image one label: "
             "label what it captured (the column `labels`) elsewhere"
         )
+    if not holds_captures(settings.captures):
+        raise DataInvalid(f"{settings.captures}: there are no captures (date=*/fovea-capture-*.parquet)")
     if settings.serve:
         folder = folder.claim()
     # from before its rows are read: whoever serves the same folder would add to them meanwhile

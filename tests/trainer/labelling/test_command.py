@@ -83,6 +83,11 @@ def test_nothing_to_label_is_an_error_that_says_why(tiny_models: Path, tmp_path:
     assert not (tmp_path / "out" / "label.html").exists()
 
 
+def test_a_folder_without_captures_is_named(tiny_models: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match=r"captures: there are no captures \(date="):
+        command.label(settings(tmp_path, tiny_models))
+
+
 @pytest.mark.usefixtures("captures")
 def test_a_folder_that_is_served_already_is_refused_before_its_rows_are_read(
     tiny_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
