@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from fovea.command_line import flag
 from fovea.settings import ProgramSettings
 
 
@@ -51,6 +52,9 @@ class RolloutOptions(ProgramSettings):
     def check_rollout(self, *, several: bool, pinned: int | None) -> None:
         """Raises ValueError; `pinned` is the version that is always the current one."""
         given = {"--canary": self.canary, "--shadow": self.shadow}
+        for option, name in (("--canary", "canary_percent"), ("--shadow", "shadow_percent")):
+            if name in self.model_fields_set and given[option] is None:
+                raise ValueError(f"{flag(name)} is of {option}, which names the version")
         for option, version in given.items():
             if version is None:
                 continue

@@ -90,6 +90,8 @@ def test_call_that_could_never_be_admitted_is_refused_at_start(arguments: tuple[
         (("--shadow", "2", "--model-version", "2"), "--shadow and --model-version must not both be 2"),
         (("--canary", "2", "--models", "b"), "--canary is for one model, whose version it names"),
         (("--canary", "2", "--model-version", "2"), "--canary and --model-version must not both be 2"),
+        (("--canary-percent", "5"), "--canary-percent is of --canary, which names the version"),
+        (("--shadow-percent", "5"), "--shadow-percent is of --shadow, which names the version"),
     ],
 )
 def test_a_shadow_or_canary_is_another_version_of_the_only_model(given: tuple[str, ...], why: str) -> None:
