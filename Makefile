@@ -36,12 +36,11 @@ $(READY): pyproject.toml constraints.txt $(wildcard fovea/images/_*.[ch])
 
 TASK ?= single
 demo: $(READY) ## Train on real digits, serve, classify over gRPC, score a folder (a minute and a half; TASK=multi: pairs of digits)
-	@$(BIN)/python -m demo$(if $(filter multi,$(TASK)),.pairs)
+	@$(if $(filter single multi,$(TASK)),,$(error TASK=$(TASK): single or multi))$(BIN)/python -m demo$(if $(filter multi,$(TASK)),.pairs)
 
 loop: $(READY) ## Train on wrong labels, serve, capture, label, train again, compare, promote; refuse a bad one (some minutes)
 	@$(BIN)/python -m demo.loop
 
-# One more than there are cores: for a quarter of the time the tests wait, for a process, a file or a clock.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 test: $(READY) ## Run the tests, JOBS at a time (some 6 minutes on 2 cores)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not slow and not gpu and not images'
