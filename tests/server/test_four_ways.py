@@ -25,6 +25,7 @@ IMAGE: Final = tiny.picture("red")
 JPEG: Final = tiny.picture("green", kind="JPEG")
 MIXED: Final = tiny.picture((90, 160, 110), kind="WEBP")
 AT_ONCE_S: Final = 1e-6
+"""gRPC's timers tick in milliseconds: a small picture may be answered before the first."""
 
 
 class Asked(NamedTuple):
@@ -59,7 +60,7 @@ REFUSED: Final = {
     "half a JPEG": (Asked([JPEG[: len(JPEG) // 2]]), "INVALID_ARGUMENT", "image"),
     "too many pixels": (Asked([odd_images.png(100_000, 100_000, b"")]), "INVALID_ARGUMENT", "pixels"),
     "another version": (Asked([IMAGE], version=7), "NOT_FOUND", "version"),
-    "no time": (Asked([IMAGE], timeout_s=AT_ONCE_S), "DEADLINE_EXCEEDED", ""),
+    "no time": (Asked([tiny.large_picture()], timeout_s=AT_ONCE_S), "DEADLINE_EXCEEDED", ""),
 }
 """With the code, and what is said."""
 
