@@ -5,16 +5,15 @@ Their truth is known, and each digit looks as somebody wrote it. Some pictures h
 
 import csv
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from fovea.errors import Unavailable
+from trainer.images.digits import write_whole
 
 TABLE: Final = "labels.csv"
 SIDE: Final = 48
@@ -31,19 +30,7 @@ def write_pairs(digits: Path, folder: Path) -> Path:
 
     Returns the table. Raises Unavailable when it cannot be written.
     """
-    if folder.is_dir():
-        return folder / TABLE
-    try:
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".digit-pairs-"))
-        try:
-            _write_table(digits, partial)
-            partial.chmod(0o755)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        if not folder.is_dir():  # else somebody else wrote the same files meanwhile
-            raise Unavailable(f"{folder}: cannot be written: {error.strerror}") from error
+    write_whole(folder, partial(_write_table, digits))
     return folder / TABLE
 
 

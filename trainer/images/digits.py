@@ -3,6 +3,7 @@
 import random
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,22 @@ def write_digits(folder: Path) -> Path:
 
     Returns `folder`. Raises Unavailable when it cannot be written.
     """
+    write_whole(folder, _write_files)
+    return folder
+
+
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Makes `folder` of what `write` puts into an empty one, unless it is there; it appears whole.
+
+    Raises Unavailable when it cannot be written.
+    """
     if folder.is_dir():
-        return folder
+        return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".digits-"))
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
         try:
-            _write_files(partial)
+            write(partial)
             partial.chmod(0o755)
             partial.rename(folder)
         finally:
@@ -33,7 +43,6 @@ def write_digits(folder: Path) -> Path:
     except OSError as error:
         if not folder.is_dir():  # else somebody else wrote the same files meanwhile
             raise Unavailable(f"{folder}: cannot be written: {error.strerror}") from error
-    return folder
 
 
 def _write_files(folder: Path) -> None:
