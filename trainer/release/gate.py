@@ -10,7 +10,6 @@ import numpy as np
 from fovea.errors import GateRefused
 from fovea.images.preprocess import Pixels, decode_image
 from fovea.model.bundle import BundleContract
-from fovea.model.measured import LabelMetrics, Metrics
 from fovea.model.sessions import SessionOptions, open_session
 from fovea.truth.known_classes import Distances, Embeddings, KnownClasses
 from trainer.evaluate.metrics import Logits
@@ -55,11 +54,9 @@ class Reference:
 class Passed:
     """What was measured of the model that passed the gate."""
 
-    metrics: Metrics
+    measured: Measured
     distances: Distances
     """float32 [n], of the same images; zeros where there are no known classes"""
-    label_metrics: LabelMetrics | None = None
-    """of several labels an image"""
 
 
 def pass_gate(model: Path, contract: BundleContract, reference: Reference, threads: int) -> Passed:
@@ -89,8 +86,7 @@ def pass_gate(model: Path, contract: BundleContract, reference: Reference, threa
         if reference.known_classes:
             distances[chunk] = reference.known_classes.distances(embeddings)
     _check_numbers(probabilities, contract, reference, LARGEST_BATCH)
-    measured = _check_accuracy(probabilities, contract, reference)
-    return Passed(measured.metrics, distances, measured.label_metrics)
+    return Passed(_check_accuracy(probabilities, contract, reference), distances)
 
 
 def measure_released(
@@ -114,8 +110,7 @@ def measure_released(
             distances[chunk] = known_classes.distances(embeddings)
     if not np.isfinite(distances).all():
         raise GateRefused(f"weights: {model.name} gives embeddings that are no numbers")
-    measured = _measure_finite(model, contract, images, probabilities)
-    return Passed(measured.metrics, distances, measured.label_metrics), probabilities
+    return Passed(_measure_finite(model, contract, images, probabilities), distances), probabilities
 
 
 def _answers(

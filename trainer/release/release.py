@@ -33,7 +33,7 @@ from trainer.evaluate.calibration import Calibration
 from trainer.evaluate.latency import describe_machine, measure_latency
 from trainer.evaluate.metrics import Logits, Targets
 from trainer.evaluate.prediction import predict
-from trainer.evaluate.task import STRATEGIES, Measured
+from trainer.evaluate.task import STRATEGIES
 from trainer.images.audit import read_audit
 from trainer.images.batches import Images
 from trainer.images.data import DataSet
@@ -125,19 +125,18 @@ def release(
         tested = test_distances = None
         with tracing.span("gate"):
             passed = pass_gate(folder / MODEL_FILE, contract, reference, threads)
-            measured = on_heldout = Measured(passed.metrics, passed.label_metrics)
+            measured = passed.measured
             if data.test is not None:
-                measured_test, on_test = measure_released(
+                passed_test, on_test = measure_released(
                     folder / MODEL_FILE, contract, data.test, known_classes, SessionOptions(threads)
                 )
-                measured = Measured(measured_test.metrics, measured_test.label_metrics)
-                test_distances = measured_test.distances
+                measured, test_distances = passed_test.measured, passed_test.distances
                 tested = Answered(data.test, on_test)
         worth = STRATEGIES[heldout.task].worth
         logger.info("the release gate is passed: %s %.2f %%", worth, 100 * measured.worth)
 
         golden = spread_over_classes(heldout.targets, GOLDEN_IMAGES)
-        contract = contract.model_copy(update=vars(on_heldout))
+        contract = contract.model_copy(update=vars(passed.measured))
         if around:
             novelty = describe_novelty(around, passed.distances, test_distances, settings.known_share, golden)
             write_known_classes(folder, around.known_classes)

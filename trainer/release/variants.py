@@ -79,16 +79,15 @@ def add_variants(
             options = SessionOptions(threads, exact_sums=precision == "int8-full")
             survive(file, options.exact_sums)
             passed, probabilities = measure_released(file, contract, data.heldout, known_classes, options)
-            metrics, label_metrics = passed.metrics, passed.label_metrics
-            _check_drop(contract, Measured(metrics, label_metrics), settings.max_accuracy_drop)
+            measured = passed.measured
+            _check_drop(contract, measured, settings.max_accuracy_drop)
             distances[precision] = float(np.abs(probabilities - expected).max(axis=1).mean())
             if precision == "int8-full" and "int8" in variants:
                 _check_gain(distances["int8-full"], distances["int8"])
             told = None
             if data.test is not None:
                 tested, on_test = measure_released(file, contract, data.test, known_classes, options)
-                metrics, label_metrics = tested.metrics, tested.label_metrics
-                told = Answered(data.test, on_test)
+                measured, told = tested.measured, Answered(data.test, on_test)
         except Exception as error:  # the converters raise whatever comes; fp32 is released all the same
             file.unlink(missing_ok=True)
             left_out[precision] = (str(error).splitlines() or [type(error).__name__])[0]
@@ -100,11 +99,11 @@ def add_variants(
                 sets = prediction_sets(Answered(data.heldout, probabilities), told, settings.coverage)
             variants[precision] = Variant(
                 file=file.name,
-                metrics=metrics,
+                metrics=measured.metrics,
                 golden=rows,
                 prediction_sets=sets,
                 golden_distances=tuple(passed.distances[golden].tolist()) if known_classes else None,
-                label_metrics=label_metrics,
+                label_metrics=measured.label_metrics,
             )
     return ReleasedVariants(variants, left_out)
 

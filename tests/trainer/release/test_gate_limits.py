@@ -33,7 +33,7 @@ class Candidate:
     reference: Reference
 
     def measure(self) -> float:
-        return pass_gate(self.model, self.contract, self.reference, threads=1).metrics.accuracy
+        return pass_gate(self.model, self.contract, self.reference, threads=1).measured.metrics.accuracy
 
 
 def test_swapped_labels_of_classes_without_heldout_images_are_refused(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_all_images_are_run_and_the_first_chunk_at_each_batch_size(
 
     monkeypatch.setattr(gate, "_run", noting)
     passed = pass_gate(many.model, many.contract, many.reference, threads=1)
-    measured = passed.metrics
+    measured = passed.measured.metrics
     assert passed.distances.shape == (300,)
     assert 0 <= passed.distances.min() <= passed.distances.max() <= NOVELTY.threshold
     assert (measured.images, measured.accuracy) == (300, 1)
@@ -95,7 +95,7 @@ def test_all_images_are_run_and_the_first_chunk_at_each_batch_size(
     again, probabilities = measure_released(
         many.model, many.contract, many.reference.heldout, KNOWN_CLASSES, SessionOptions(1)
     )
-    assert (again.metrics.images, again.metrics.accuracy) == (300, 1)
+    assert (again.measured.metrics.images, again.measured.metrics.accuracy) == (300, 1)
     assert np.array_equal(again.distances, passed.distances)
     assert probabilities == pytest.approx(many.reference.probabilities, abs=1e-6)
 

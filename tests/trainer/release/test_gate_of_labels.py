@@ -54,10 +54,10 @@ def candidate(tmp_path_factory: pytest.TempPathFactory) -> Candidate:
 
 def test_the_model_passes_and_is_measured_by_its_thresholds(candidate: Candidate) -> None:
     passed = pass_gate(candidate.model, candidate.contract, candidate.reference, threads=1)
-    assert passed.metrics.accuracy == 1
-    assert passed.label_metrics is not None
-    assert passed.label_metrics.map == 1
-    assert passed.label_metrics.per_label["red"].images == 6
+    assert passed.measured.metrics.accuracy == 1
+    assert passed.measured.label_metrics is not None
+    assert passed.measured.label_metrics.map == 1
+    assert passed.measured.label_metrics.per_label["red"].images == 6
 
 
 def test_two_swapped_labels_are_refused(candidate: Candidate) -> None:
