@@ -5,7 +5,6 @@ import itertools
 from typing import Any
 
 from fovea.errors import Unavailable
-from fovea.settings import as_saved
 from server.config import ServeSettings
 from server.fronts.arena import size_of_arena
 from server.fronts.call_server import DoorPorts
@@ -60,7 +59,9 @@ class Fronts:
 
     async def open(self) -> DoorPorts:
         ports = self._hold_ports()
-        settings, count = as_saved(self._settings), self._page.fronts
+        # No defaults: whoever reads them would take them for given, and refuse some.
+        settings = self._settings.model_dump(mode="json", exclude_unset=True)
+        count = self._page.fronts
         self._fronts = [Front(SetUp(settings, ports, number, count), self) for number in range(count)]
         self._opening = asyncio.gather(*(front.open() for front in self._fronts))
         return ports

@@ -57,7 +57,7 @@ class SetUp:
     """What a front is told first."""
 
     settings: dict[str, Any]
-    """ServeSettings, as JSON has them."""
+    """What is given of ServeSettings, as JSON has it."""
     ports: DoorPorts
     front: int
     """Which of them it is, from 0."""
