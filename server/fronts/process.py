@@ -42,7 +42,6 @@ from server.models.folders import name_of
 from server.net.health import Health
 from server.net.tls import certificates_of
 from server.queue.priorities import Admission
-from server.rollout.split import Split
 from server.telemetry.log_queue import QueuedLog, set_up_log
 
 logger = logging.getLogger(__name__)
@@ -193,9 +192,7 @@ class Front:
             if live is not None:
                 loaded.put_second(RemoteModel(live, self._owner))
         if live is not None:
-            percent = told.percent
-            split = None if percent is None else Split(live.contract.name, live.contract.version, percent)
-            loaded.share(split)
+            loaded.share(told.percent)
         await loaded.close_replaced()
 
     async def _remove(self, name: str) -> None:

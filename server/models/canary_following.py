@@ -13,7 +13,6 @@ from server.models.second_version import SecondVersion
 from server.models.served_model import ServedModel
 from server.rollout.guard import Bounds, Guard, Removal
 from server.rollout.measured import Measured
-from server.rollout.split import Split
 from server.rollout.stand_in import why_it_cannot
 from server.rollout.wanted import Rollout, Wanted
 from server.rollout_options import RolloutOptions
@@ -128,10 +127,9 @@ class CanaryFollowing:
             self._measure(current, second)
         split = self._models.choice.split
         if split is None or split.percent != rollout.percent:
-            contract = second.contract
-            self._models.share(Split(contract.name, contract.version, rollout.percent))
+            self._models.share(rollout.percent)
             self._metrics.canary_percent.set(rollout.percent)
-            facts = self._facts(contract.version) | {"percent": rollout.percent}
+            facts = self._facts(second.contract.version) | {"percent": rollout.percent}
             logger.info("the canary answers its share of the calls", extra=facts)
 
     def _measure(self, current: ServedModel, second: ServedModel) -> None:

@@ -75,15 +75,19 @@ class LoadedModels(Generic[M]):
             self.choice.split = None
             self.on_second()
 
-    def put_second(self, model: M, split: Split | None = None) -> None:
-        """Requests that name its version go to it, and those of the `split`; there must be no other."""
-        self.choice.second, self.choice.split = Loaded(model), split
+    def put_second(self, model: M) -> None:
+        """Requests that name its version go to it; there must be no other."""
+        self.choice.second = Loaded(model)
         model.on_workers_changed = lambda: self.on_second()
         self.on_second()
 
-    def share(self, split: Split | None) -> None:
-        """Others go to the second one from here on."""
-        self.choice.split = split
+    def share(self, percent: float | None) -> None:
+        """So many of the others go to the second one from here on; None: none."""
+        second = self.second
+        if second is None or percent is None:
+            self.choice.split = None
+        else:
+            self.choice.split = Split(second.contract.name, second.contract.version, percent)
         self.on_second()
 
     def drop_second(self) -> None:

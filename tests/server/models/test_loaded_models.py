@@ -9,7 +9,6 @@ from server.errors import NoModelReady, VersionNotLoaded
 from server.models.catalogue import Catalogue
 from server.models.loaded_models import LoadedModels
 from server.models.served_model import ServedModel
-from server.rollout.split import Split
 from tests.server.event_loop import all_has_run, in_event_loop
 
 
@@ -121,7 +120,8 @@ async def test_readiness_is_told_when_the_current_model_can_no_longer_answer_and
 async def test_share_of_the_calls_goes_to_the_second_model_while_it_can_compute() -> None:
     models: LoadedModels[ServedModel] = LoadedModels()
     first, second = swap(models, 1), Model(2, "")
-    models.put_second(cast("ServedModel", second), Split("", 2, 100))
+    models.put_second(cast("ServedModel", second))
+    models.share(100)
 
     def answering(key: Callable[[], str] | None) -> object:
         with models.choice.use(0, key=key) as model:
