@@ -27,7 +27,10 @@ class SingleLabelAnswers:
 
     def disagrees(self, answer: Classified, shadow: ShadowAnswer | None) -> bool:
         """The shadow has answered too, and otherwise."""
-        return shadow is not None and shadow.label != self._labels[answer.best]
+        if shadow is None:
+            return False
+        label, selected = self._labels[answer.best], self.selected(answer.probabilities)
+        return bool(shadow.disagreed(label, selected))
 
     def margin(self, probabilities: Row) -> float:
         return margin_of(probabilities)
@@ -48,9 +51,6 @@ class MultiLabelAnswers(SingleLabelAnswers):
 
     def is_close(self, answer: Classified) -> bool:
         return self.margin(answer.probabilities) < self._rules.margin
-
-    def disagrees(self, answer: Classified, shadow: ShadowAnswer | None) -> bool:
-        return shadow is not None and shadow.given != {*self.selected(answer.probabilities)}
 
     def margin(self, probabilities: Row) -> float:
         return self._multi.margin(probabilities)

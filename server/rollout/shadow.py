@@ -52,17 +52,11 @@ class ShadowAnswer(NamedTuple):
     selected: tuple[str, ...] | None = None
     """As of `AnsweredImage`."""
 
-    @property
-    def given(self) -> frozenset[str]:
-        """Its label, or all that it selects."""
-        return frozenset((self.label,) if self.selected is None else self.selected)
-
-    def disagreed(self, image: AnsweredImage) -> frozenset[str]:
-        """The image's label where this is another one; of a multi-label model, those that one of both
-        selects."""
-        if image.selected is None:
-            return frozenset((image.label,)) - self.given
-        return self.given.symmetric_difference(image.selected)
+    def disagreed(self, label: str, selected: tuple[str, ...] | None) -> frozenset[str]:
+        """The label that the current version gives, where this is another one; of a multi-label model, those
+        that one of both selects."""
+        given = frozenset((self.label,) if self.selected is None else self.selected)
+        return given.symmetric_difference(selected) if selected is not None else frozenset((label,)) - given
 
 
 Then = Callable[[ShadowAnswer | None], None]
@@ -197,7 +191,7 @@ class Shadow:
         best, contract = int(result.row.argmax()), model.contract
         said = contract.labels[best], float(result.row[best]), contract.version
         answer = ShadowAnswer(*said, _selected(contract, result.row))
-        disagreed = answer.disagreed(image)
+        disagreed = answer.disagreed(image.label, image.selected)
         self.on_compared(answer.version, not disagreed)
         self._metrics.compare(disagreed, answer.probability - image.probability)
         self._has_failed = False

@@ -145,14 +145,16 @@ async def test_what_is_answered_again_is_captured_once_with_what_the_other_versi
 ) -> None:
     again = AskedAgain()
     other, same = ShadowAnswer("green", 0.75, 4), ShadowAnswer("red", 0.5, 4)
+    it_too = ShadowAnswer("green", 0.75, 4, selected=("green", "red"))
     async with capturing(tiny_bundle, tmp_path, capture_margin=0.3, shadow=cast("Shadow", again)) as made:
         answers = {b"differs": SURE, b"close": CLOSE, b"close too": CLOSE, b"same": SURE, b"dropped": LOW}
+        answers[b"is selected too"] = SURE
         for content, answer in answers.items():
             made.answer(answer, content)
         assert not made.captures._sample.kept, "before the shadow has answered"
         assert made.captures._answers == 0
         assert [image.probability for image in again.images[:2]] == pytest.approx([0.9, 0.62])
-        for then, said in zip(again.then, (other, other, same, same, None), strict=True):
+        for then, said in zip(again.then, (other, other, same, same, None, it_too), strict=True):
             then(said)
         assert made.captures._answers == len(answers)
     found = {
