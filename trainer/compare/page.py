@@ -12,6 +12,7 @@ from trainer.compare.comparison import KINDS
 from trainer.compare.record import ChangedAnswer, ComparisonRecord
 from trainer.compare.unlabelled import MovedAnswer
 from trainer.images.sources import Sample
+from trainer.options import sources_of
 from trainer.pages.markup import STYLE, environment, inline, policy
 from trainer.pages.pictures import as_webp
 from trainer.runs.run_folder import COMPARISON_FILE
@@ -49,6 +50,7 @@ def render_page(
         .get_template("compare.html.j2")
         .render(
             record=record,
+            sources=sources_of(record.settings["data"]),
             shown=list(_shown(record, samples, spec)),
             unlabelled=list(_moved(record, unlabelled, spec)),
             kinds=KINDS,

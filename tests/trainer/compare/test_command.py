@@ -144,6 +144,9 @@ def test_captures_without_a_label_tell_where_the_models_disagree_and_count_for_n
     page = (tmp_path / "out" / "compare.html").read_text()
     assert page.count("data:image/webp") == 21 + 3
     assert "5 captured images without a label" in page
+    of = page.partition("Two models over the same images · ")[2].partition("</p>")[0]
+    assert str(tmp_path)[:20] in of
+    assert "[" not in of, "names, and no list of Python's"
     validate(record, json.loads(SCHEMA.read_text()))
 
 
