@@ -17,7 +17,7 @@ from server.telemetry.model_metrics import ModelMetrics
 logger = logging.getLogger(__name__)
 
 
-class Loaded(Protocol):
+class Servable(Protocol):
     """A version that can answer."""
 
     @property
@@ -26,14 +26,14 @@ class Loaded(Protocol):
     async def close(self) -> None: ...
 
 
-M = TypeVar("M", bound=Loaded)
+M = TypeVar("M", bound=Servable)
 
 
 class Beside(Protocol[M]):
     """Where it stands."""
 
     @property
-    def current(self) -> Loaded | None: ...
+    def current(self) -> Servable | None: ...
 
     @property
     def second(self) -> M | None: ...
@@ -139,10 +139,8 @@ class SecondVersion(Generic[M]):
         is_there = rollout is not None and await in_background(
             partial(versions.is_published, self._folder, rollout.version)
         )
-        second, current = (
-            self._models.second,
-            self._models.current,
-        )  # the guard may have taken one out meanwhile
+        # Not before: the guard may have taken one out meanwhile.
+        second, current = self._models.second, self._models.current
         is_current = second and current and second.contract.version == current.contract.version
         if second is not None and is_current:
             self.is_promoted(second.contract.version)
@@ -162,10 +160,7 @@ class SecondVersion(Generic[M]):
             logger.warning(text, extra=self._facts(version))
             return
         candidate = await self._candidate(version)
-        if self._refused.get(version) in (
-            _Refused(candidate.files, None),
-            _Refused(candidate.files, current),
-        ):
+        if self._refused.get(version) in [_Refused(candidate.files, beside) for beside in (None, current)]:
             return
         try:
             if not is_there:
