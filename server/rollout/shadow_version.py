@@ -2,7 +2,6 @@
 
 import math
 import threading
-from functools import partial
 
 from fovea.cpus import available_cpus
 from fovea.model.bundle import ModelBundle
@@ -25,7 +24,7 @@ class ShadowVersion:
     async def close(self) -> None:
         await self.batcher.close()
         if self._folder is not None:
-            await in_background(partial(self._folder.remove))
+            await in_background(self._folder.remove)
 
 
 async def open_shadow(
