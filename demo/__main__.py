@@ -5,7 +5,6 @@ Everything it makes is under `.demo/`; `.demo/summary.json` holds the figures.
 
 import json
 import shutil
-import signal
 import statistics
 import sys
 import time
@@ -19,8 +18,9 @@ from rich.table import Table
 from demo.processes import RunningServer, run_program, running_server
 from fovea import exits
 from fovea.client import Client, ModelVersion
-from fovea.errors import BundleInvalid, ExitCode, SettingsInvalid, Terminated, Unavailable
+from fovea.errors import BundleInvalid, ExitCode, SettingsInvalid
 from fovea.model.bundle import ModelBundle
+from fovea.stopping import Stopping
 
 HOME = Path(".demo")
 MODELS = HOME / "models" / "digits"
@@ -50,7 +50,7 @@ def main() -> ExitCode:
         return ExitCode.DONE
     if sys.argv[1:]:
         raise SettingsInvalid(f"python -m demo takes no options, such as {sys.argv[1]}")
-    signal.signal(signal.SIGTERM, _terminated)
+    Stopping()
     started = time.monotonic()
     _start_afresh()
     _say("1/4", "Find the learning rate, train resnet34 on 1,797 real digits, release it")
@@ -71,18 +71,12 @@ def main() -> ExitCode:
             "--output", str(SCORES), "--run-id", "demo", "--log-format", "text",
         )  # fmt: skip
         _say("4/4", "Stop the server with SIGTERM")
-        if (code := server.stop()) != 0:
-            raise Unavailable(f"the server ended with exit code {code} after SIGTERM: see {LOG}")
+        server.stop()
     rows = _parquet_rows()
     _check(bundle, served, rows)
     _write_summary(trained, served, rows)
     _show(trained, bundle, served, rows, time.monotonic() - started)
     return ExitCode.DONE
-
-
-def _terminated(signum: int, _: object) -> None:
-    """Raised where the demo stands, so that what it started is ended with it."""
-    raise Terminated("stopped by SIGTERM")
 
 
 def _start_afresh() -> None:

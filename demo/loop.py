@@ -6,7 +6,6 @@ Everything it makes is under `.demo/loop/`; `.demo/loop/summary.json` holds the 
 
 import json
 import shutil
-import signal
 import sys
 import time
 from collections import Counter
@@ -22,7 +21,8 @@ from demo.processes import run_program, running_server
 from fovea import exits
 from fovea.capture.reading import read_captures
 from fovea.client import Classification, Client
-from fovea.errors import ExitCode, FoveaError, SettingsInvalid, Terminated, Unavailable
+from fovea.errors import ExitCode, FoveaError, SettingsInvalid
+from fovea.stopping import Stopping
 
 HOME: Final = Path(".demo/loop")
 MODELS: Final = HOME / "models" / "digits"
@@ -62,7 +62,7 @@ def main() -> ExitCode:
         return ExitCode.DONE
     if sys.argv[1:] not in ([], ["quick"]):
         raise SettingsInvalid(f"python -m demo.loop takes nothing but the word quick, not {sys.argv[1]}")
-    signal.signal(signal.SIGTERM, _terminated)
+    Stopping()
     started, size = time.monotonic(), QUICK if sys.argv[1:] else WHOLE
     shutil.rmtree(HOME, ignore_errors=True)
     digits = write_digits(HOME, size.images)
@@ -73,11 +73,6 @@ def main() -> ExitCode:
     (HOME / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     _show(digits, summary)
     return ExitCode.DONE
-
-
-def _terminated(signum: int, _: object) -> None:
-    """Raised where the programme stands, so that what it started is ended with it."""
-    raise Terminated("stopped by SIGTERM")
 
 
 def _say(step: str, what: str) -> None:
@@ -166,8 +161,7 @@ def _served(log: str, images: list[Path], *options: str) -> int:
         with Client(server.target) as client:
             answers = zip(images, client.classify_many(images), strict=True)
             right = sum(_label_in(answer) == label_of(image) for image, answer in answers)
-        if (code := server.stop()) != 0:
-            raise Unavailable(f"the server ended with exit code {code} after SIGTERM: see {HOME / log}")
+        server.stop()
     return right
 
 

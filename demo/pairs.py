@@ -7,7 +7,6 @@ at the release. Everything it makes is under `.demo/`; `.demo/pairs.json` holds 
 import csv
 import json
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -20,9 +19,10 @@ from rich.table import Table
 from demo.processes import RunningServer, run_program, running_server
 from fovea import exits
 from fovea.client import Client
-from fovea.errors import BundleInvalid, ExitCode, SettingsInvalid, Terminated, Unavailable
+from fovea.errors import BundleInvalid, ExitCode, SettingsInvalid
 from fovea.model.bundle import ModelBundle
 from fovea.model.measured import LabelMetrics
+from fovea.stopping import Stopping
 
 HOME = Path(".demo")
 MODELS = HOME / "models" / "pairs"
@@ -37,7 +37,7 @@ console = Console(highlight=False)
 def main() -> ExitCode:
     if sys.argv[1:]:
         raise SettingsInvalid(f"python -m demo.pairs takes no options, such as {sys.argv[1]}")
-    signal.signal(signal.SIGTERM, _terminated)
+    Stopping()
     started = time.monotonic()
     for folder in (MODELS, RUN, SCORES):
         shutil.rmtree(folder, ignore_errors=True)
@@ -60,17 +60,11 @@ def main() -> ExitCode:
             "scorer", "run", str(PAIRS / "val"), "--models", str(MODELS),
             "--output", str(SCORES), "--run-id", "demo", "--log-format", "text",
         )  # fmt: skip
-        if (code := server.stop()) != 0:
-            raise Unavailable(f"the server ended with exit code {code} after SIGTERM: see {LOG}")
+        server.stop()
     rows = pyarrow.dataset.dataset(SCORES / "runs" / "demo" / "data", format="parquet").count_rows()
     scores = _check(bundle, exact, len(truth), int(rows))
     _show(trained, scores, exact, len(truth), time.monotonic() - started)
     return ExitCode.DONE
-
-
-def _terminated(signum: int, _: object) -> None:
-    """Raised where the demo stands, so that what it started is ended with it."""
-    raise Terminated("stopped by SIGTERM")
 
 
 def _say(step: str, what: str) -> None:

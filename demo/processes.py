@@ -24,11 +24,13 @@ class RunningServer:
 
     process: subprocess.Popen[str]
     target: str
+    log: Path
 
-    def stop(self) -> int:
-        """Sends SIGTERM, waits for the drain and returns the exit code."""
+    def stop(self) -> None:
+        """Sends SIGTERM and waits for the drain. Raises Unavailable when it does not end with 0."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_WITHIN_S)
+        if (code := self.process.wait(STOP_WITHIN_S)) != 0:
+            raise Unavailable(f"the server ended with exit code {code} after SIGTERM: see {self.log}")
 
 
 def run_program(module: str, *arguments: str, expected: int = 0) -> None:
@@ -50,7 +52,7 @@ def running_server(log: Path, *arguments: str) -> Iterator[RunningServer]:
     with subprocess.Popen(command, env=_environment(), stderr=subprocess.PIPE, text=True) as process:
         try:
             ready = _wait_until_ready(process, log)
-            yield RunningServer(process, f"127.0.0.1:{ready['port']}")
+            yield RunningServer(process, f"127.0.0.1:{ready['port']}", log)
         finally:
             process.kill()
 
