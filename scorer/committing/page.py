@@ -12,7 +12,7 @@ from fovea.model.measured import CONFIDENCE_BINS
 from fovea.pages import environment
 from scorer.committing.drift import NO_CHANGE
 from scorer.committing.thumbnails import Thumbnail
-from scorer.files.summary import ChangedLabel, DriftScore, RunSummary
+from scorer.files.summary import ChangedLabel, DriftScore, Labelled, RunSummary
 
 SHOWN_CLASSES: Final = 40
 
@@ -57,14 +57,16 @@ def _classes(summary: RunSummary) -> list[_ClassRow]:
     counts = summary.labels
     last = summary.last.labels if summary.last else {}
     held_out = summary.held_out.labels if summary.held_out else {}
-    images = _images(summary)
+    ours = _images(summary.labelled, counts)
+    before = _images(summary.last.labelled if summary.last else None, last)
+    released = summary.held_out.images if summary.held_out else 0
     rows = [
         _ClassRow(
             label,
             counts.get(label, 0),
-            _share(counts, label, images["ours"]),
-            _share(last, label, images["last"]),
-            _share(held_out, label, images["held_out"]),
+            _share(counts, label, ours),
+            _share(last, label, before),
+            _share(held_out, label, released),
         )
         for label in {**counts, **last, **held_out}
     ]
@@ -109,22 +111,9 @@ def _shares(bins: Sequence[int]) -> list[float]:
     return [count / (sum(bins) or 1) for count in bins]
 
 
-def _images(summary: RunSummary) -> dict[str, int]:
+def _images(labelled: Labelled | None, labels: dict[str, int]) -> int:
     """Of what the shares are; of a multi-label model more than one label may be an image's."""
-    last, held_out = summary.last, summary.held_out
-    if summary.labelled is None:
-        labels = {
-            "ours": summary.labels,
-            "last": last and last.labels,
-            "held_out": held_out and held_out.labels,
-        }
-        return {name: sum((counts or {}).values()) for name, counts in labels.items()}
-    before = last.labelled.images if last and last.labelled else 0
-    return {
-        "ours": summary.labelled.images,
-        "last": before,
-        "held_out": held_out.images if held_out else 0,
-    }
+    return sum(labels.values()) if labelled is None else labelled.images
 
 
 def _share(counts: dict[str, int], label: str, images: int) -> float:
