@@ -75,13 +75,13 @@ class Corrections:
 
     def record(self, samples: Sequence[Sample]) -> CorrectionsRecord | None:
         """What becomes of these; None where nothing was given to correct them by."""
+        if not self.files:
+            return None
         changed = [self._apply(sample) for sample in samples]
         labels = sum(
             after is not None and after.label != before.label
             for before, after in zip(samples, changed, strict=True)
         )
-        if not self.files:
-            return None
         absent = {"absent": self.absent} if self.absent else {}
         return CorrectionsRecord(files=self.files, labels=labels, left_out=changed.count(None), **absent)
 
