@@ -160,7 +160,7 @@ class Gathering:
         latest = max(row, known.row, key=lambda each: each.answered_at) if known else row
         candidate = Candidate(replace(latest, image=None), told, picture)
         self._best.offer(row.sha256, told.score, candidate)
-        if told.uniform and self._drawn.would_keep(row.sha256, _draw(row.sha256)):
+        if told.uniform:
             self._drawn.offer(row.sha256, _draw(row.sha256), candidate)
 
 
