@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from trainer.images.hashes import (
     RADIUS,
@@ -15,6 +14,8 @@ from trainer.images.hashes import (
     View,
     close_pairs,
     comparisons,
+    is_first,
+    ranks,
 )
 
 NEAREST: Final = 3
@@ -65,15 +66,12 @@ def _nearest(found: Places, split: Places) -> Places:
     """
     first, second, bits, how = found.T
     packed = np.sort((first << PLACE | second) << BOTH | bits << HOW | how)
-    packed = packed[_first_of(packed >> BOTH)]
+    packed = packed[is_first(packed >> BOTH)]
     first, second, bits = packed >> PLACE + BOTH, packed >> BOTH & _ones(PLACE), packed >> HOW & _ones(4)
     parts = int(split.max(initial=0)) + 1
     of_part = first * parts + split[second]
     packed = np.sort((of_part << 4 | bits) << PLACE + HOW | second << HOW | packed & _ones(HOW))
-    of_part = packed >> PLACE + BOTH
-    starts = np.flatnonzero(_first_of(of_part))
-    rank = np.arange(len(packed)) - np.repeat(starts, np.diff([*starts, len(packed)]))
-    packed = packed[rank < NEAREST]
+    packed = packed[ranks(packed >> PLACE + BOTH) < NEAREST]
     first, bits = (packed >> PLACE + BOTH) // parts, packed >> PLACE + HOW & _ones(4)
     return np.stack([first, packed >> HOW & _ones(PLACE), bits, packed & _ones(HOW)], 1)
 
@@ -87,8 +85,3 @@ def _want_nearer(wanted: Places, nearest: Places, split: Places, parts: int) -> 
 
 def _ones(bits: int) -> int:
     return (1 << bits) - 1
-
-
-def _first_of(keys: Places) -> npt.NDArray[np.bool_]:
-    """Which of sorted ones differ from the one before."""
-    return np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]])

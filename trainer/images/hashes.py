@@ -244,12 +244,19 @@ def _few_of_each(keys: npt.NDArray[np.int32], split: Places) -> Places:
     parts = int(split.max(initial=0)) + 1
     both = keys * parts + split
     order = np.argsort(both, kind="stable")
-    ordered = both[order]
-    is_first = np.concatenate([np.ones(min(1, len(both)), bool), ordered[1:] != ordered[:-1]])
-    starts = np.flatnonzero(is_first)
-    rank = np.arange(len(both)) - np.repeat(starts, np.diff([*starts, len(both)]))
-    few: Places = order[rank < max(1, MOST_OF_KEY // parts)]
+    few: Places = order[ranks(both[order]) < max(1, MOST_OF_KEY // parts)]
     return few
+
+
+def ranks(ordered: npt.NDArray[np.integer]) -> Places:
+    """int64 [n]: of each of sorted keys, how many equal ones are before it."""
+    starts = np.flatnonzero(is_first(ordered))
+    return np.arange(len(ordered)) - np.repeat(starts, np.diff([*starts, len(ordered)]))
+
+
+def is_first(ordered: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """[n]: which of sorted keys differ from the one before."""
+    return np.concatenate([np.ones(min(1, len(ordered)), bool), ordered[1:] != ordered[:-1]])
 
 
 def _keys(hashes: Hashes, shift: np.uint64) -> npt.NDArray[np.int32]:
