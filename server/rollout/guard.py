@@ -139,32 +139,48 @@ class Guard:
 
 def why_out(canary: Window, current: Window, bounds: Bounds, *, is_alone: bool = False) -> Removal | None:
     """The first bound that is exceeded, by more than chance. `is_alone`: the current one gets no calls."""
-    is_enough = min(canary.answers, current.answers) >= bounds.min_images
-    is_timed = min(len(canary.seconds), len(current.seconds)) >= min(bounds.min_images, TIMES)
     known = bounds.min_images if is_alone else 0
-    reason, of_canary, of_current, bound = "", 0.0, 0.0, 0.0
-    if canary.images >= ERRORS_FROM and _more_errors(canary, current, known) > bounds.max_errors:
-        shares = canary.errors / canary.images, current.errors / max(current.images, 1)
-        reason, (of_canary, of_current), bound = "errors", shares, bounds.max_errors
-    elif (
-        is_enough
-        and is_timed
-        and _slowdown(canary, current) > bounds.max_slowdown
-        and (_has_more_work(canary, current))
-    ):
-        percentiles = _end(canary.seconds, 0), _end(current.seconds, 0)
-        reason, (of_canary, of_current), bound = "latency", percentiles, bounds.max_slowdown
-    elif canary.compared >= bounds.min_images and (
-        _share(canary.disagreed, canary.compared)[0] > bounds.max_disagreement
-    ):
-        reason, bound = "disagreement", bounds.max_disagreement
-        of_canary = canary.disagreed / canary.compared
-    elif is_enough and not is_alone and (shift := _shift(canary, current)) > bounds.max_shift:
-        reason, of_canary, bound = "answers", shift, bounds.max_shift
-    if not reason:
+    return (
+        _out_by_errors(canary, current, bounds.max_errors, known)
+        or _out_by_latency(canary, current, bounds)
+        or _out_by_disagreement(canary, current, bounds)
+        or (None if is_alone else _out_by_answers(canary, current, bounds))
+    )
+
+
+def _out_by_errors(canary: Window, current: Window, bound: float, known: int) -> Removal | None:
+    """`known` is as of `_more_errors`."""
+    if canary.images < ERRORS_FROM or _more_errors(canary, current, known) <= bound:
         return None
-    images = canary.compared if reason == "disagreement" else canary.images
-    return Removal(reason, of_canary, of_current, bound, images, current.images)
+    shares = canary.errors / canary.images, current.errors / max(current.images, 1)
+    return Removal("errors", *shares, bound, canary.images, current.images)
+
+
+def _out_by_latency(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
+    least = min(bounds.min_images, TIMES)
+    if not _has_enough(canary, current, bounds) or min(len(canary.seconds), len(current.seconds)) < least:
+        return None
+    if _slowdown(canary, current) <= bounds.max_slowdown or not _has_more_work(canary, current):
+        return None
+    percentiles = _end(canary.seconds, 0), _end(current.seconds, 0)
+    return Removal("latency", *percentiles, bounds.max_slowdown, canary.images, current.images)
+
+
+def _out_by_disagreement(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
+    disagreed, compared, bound = canary.disagreed, canary.compared, bounds.max_disagreement
+    if compared < bounds.min_images or _share(disagreed, compared)[0] <= bound:
+        return None
+    return Removal("disagreement", disagreed / compared, 0.0, bound, compared, current.images)
+
+
+def _out_by_answers(canary: Window, current: Window, bounds: Bounds) -> Removal | None:
+    if not _has_enough(canary, current, bounds) or (shift := _shift(canary, current)) <= bounds.max_shift:
+        return None
+    return Removal("answers", shift, 0.0, bounds.max_shift, canary.images, current.images)
+
+
+def _has_enough(canary: Window, current: Window, bounds: Bounds) -> bool:
+    return min(canary.answers, current.answers) >= bounds.min_images
 
 
 def _more_errors(canary: Window, current: Window, known: int) -> float:
