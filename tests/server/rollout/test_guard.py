@@ -109,6 +109,14 @@ def test_disagreement_counts_where_images_were_compared() -> None:
 
 def test_removal_tells_what_was_compared() -> None:
     assert why_out(window(180, errors=20), CURRENT, BOUNDS) == Removal("errors", 0.1, 0.0, 0.01, 200, 2000)
+    compared = window(200)
+    compared.compared, compared.disagreed = 100, 50
+    told = Removal("disagreement", 0.5, 0.0, 0.1, 100, 2000)
+    assert why_out(compared, CURRENT, BOUNDS) == told, "of the images that both have seen"
+    shifted = why_out(window(200, cats=0.9), CURRENT, BOUNDS)
+    assert shifted is not None
+    assert shifted.canary == pytest.approx(0.85, abs=0.05)
+    assert shifted[2:] == (0.0, 0.25, 200, 2000)
 
 
 def test_two_versions_that_are_alike_are_not_told_apart_by_chance() -> None:
