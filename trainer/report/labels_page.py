@@ -12,7 +12,7 @@ from trainer.evaluate.label_calibration import LabelCalibration
 from trainer.evaluate.label_metrics import sigmoid
 from trainer.evaluate.metrics import Logits
 from trainer.evaluate.task import Measured
-from trainer.images.audit import read_audit
+from trainer.images.audit import AuditRecord, read_audit
 from trainer.images.batches import Images
 from trainer.network.model import Network
 from trainer.pages.markup import STYLE, environment, inline, policy
@@ -52,16 +52,16 @@ def render_labels_report(
 ) -> str:
     """The page as text, of less than 5 MB. Raises ValueError of a contract of one label an image."""
     scripts = [inline(HERE / "report.js")]
+    audit, judged = read_audit(run), _judged(contract, evidence)
     contents = {
-        **vars(contents_of_run(run, contract, read_audit(run), None)),
-        **_contents_of_labels(run, contract, evidence),
+        **vars(contents_of_run(run, contract, audit, None)),
+        **_contents_of_labels(contract, evidence, judged, audit),
         "released": released,
         "styles": [inline(STYLE)],
         "scripts": scripts,
         "policy": policy(scripts),
     }
     page = environment(HERE).get_template("labels.html.j2")
-    judged = _judged(contract, evidence)
 
     def render(budget_bytes: int) -> str:
         return page.render(contents, mistakes=show_mistakes(judged, evidence.network, budget_bytes))
@@ -76,11 +76,12 @@ def _judged(contract: BundleContract, evidence: LabelEvidence) -> Judged:
     return Judged(evidence.told, contract.labels, probabilities, chosen)
 
 
-def _contents_of_labels(run: RunFolder, contract: BundleContract, evidence: LabelEvidence) -> dict[str, Any]:
-    scores, audit = contract.label_metrics, read_audit(run)
+def _contents_of_labels(
+    contract: BundleContract, evidence: LabelEvidence, judged: Judged, audit: AuditRecord
+) -> dict[str, Any]:
+    scores, targets = contract.label_metrics, evidence.told.targets
     if scores is None:
         raise ValueError("this contract is of one label an image")
-    judged, targets = _judged(contract, evidence), evidence.told.targets
     trained = {label: counts["train"] for label, counts in audit.classes.items()}
     pairs = pair_up(contract.labels, judged.chosen, targets)
     before = decision_bins(sigmoid(evidence.logits), targets)
