@@ -75,7 +75,11 @@ class Bin:
 
 def reliability(probabilities: Logits, targets: Targets) -> list[Bin]:
     """Confidence against accuracy in 15 equal bins of confidence; bins without images are left out."""
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
+    return bins_of(probabilities.max(1), probabilities.argmax(1) == targets)
+
+
+def bins_of(confidence: Logits, right: npt.NDArray[np.bool_] | Targets) -> list[Bin]:
+    """Of answers [n], and whether each is right, or 0 and 1; bins without answers are left out."""
     places = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     return [
         Bin(

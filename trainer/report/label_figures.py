@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fovea.model.measured import LabelScore
 from fovea.model.task import Selected
 from trainer.evaluate.label_metrics import precision_recall
-from trainer.evaluate.metrics import ECE_BINS, Bin, Logits, Targets
+from trainer.evaluate.metrics import Bin, Logits, Targets, bins_of
 from trainer.report.drawing import FAINT, FIRST, INK, as_svg, house_style, plot
 
 MOST_POINTS: Final = 120
@@ -104,15 +104,4 @@ def most_apart(pairs: Sequence[Sequence[LabelPair]]) -> list[LabelPair]:
 
 def decision_bins(probabilities: Logits, targets: Targets) -> list[Bin]:
     """What is said against how often it is so, of all decisions: an image and a label each."""
-    said, true = probabilities.ravel(), targets.ravel()
-    places = np.minimum((said * ECE_BINS).astype(int), ECE_BINS - 1)
-    return [
-        Bin(
-            low=place / ECE_BINS,
-            high=(place + 1) / ECE_BINS,
-            images=int((places == place).sum()),
-            confidence=float(said[places == place].mean(dtype=np.float64)),
-            accuracy=float(true[places == place].mean()),
-        )
-        for place in np.unique(places).tolist()
-    ]
+    return bins_of(probabilities.ravel(), targets.ravel())
