@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -65,7 +66,7 @@ class DataSet:
     """of each image of `heldout`, where every image was read for it: images of one name go together, being of
     one content or nearly the same picture"""
 
-    @property
+    @cached_property
     def label_sets(self) -> LabelSetsRecord | None:
         """None where an image has one label."""
         if self.train.task == "single":
