@@ -156,17 +156,8 @@ def test_lone_job_is_the_template_of_the_cron_job() -> None:
 def test_retraining_is_a_training_but_for_its_data_and_who_may_be_the_latest() -> None:
     trains, retrains = (copy.deepcopy(named("CronJob", f"fovea-{name}")) for name in ("train", "retrain"))
     container = pods_of(retrains).container
-    assert container["args"] == [
-        *(
-            "train",
-            "--data",
-            "$(FOVEA_TRAIN_DATA)",
-            "--data",
-            "$(RETRAIN_CAPTURES)",
-            "--data",
-            "$(RETRAIN_CORRECTIONS)",
-        )
-    ]
+    sources = ("$(FOVEA_TRAIN_DATA)", "$(RETRAIN_CAPTURES)", "$(RETRAIN_CORRECTIONS)")
+    assert container["args"] == ["train", *(word for source in sources for word in ("--data", source))]
     own = {one["name"]: one.get("value") for one in container["env"]}
     container["args"], container["env"] = ["train"], container["env"][3:]
     assert list(own)[:3] == ["RETRAIN_CAPTURES", "RETRAIN_CORRECTIONS", "FOVEA_TRAIN_PROMOTE"]
