@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
@@ -48,5 +49,11 @@ def record_label_sets(labels: Sequence[str], parts: Mapping[str, "Images"]) -> L
         without={name: int((part.targets.sum(1) == 0).sum()) for name, part in parts.items()},
         mean_labels=float(every.sum() / len(every)),
         always=[label for label, count in zip(labels, counts, strict=True) if count == len(every)],
-        together=(every.T @ every).tolist() if len(labels) <= MOST_TOGETHER else [],
+        together=_together(every) if len(labels) <= MOST_TOGETHER else [],
     )
+
+
+def _together(marks: npt.NDArray[np.int64]) -> list[list[int]]:
+    """Of [n, labels]. As floats, which hold such counts exactly: NumPy has no fast product of integers."""
+    has = marks.astype(np.float64)
+    return (has.T @ has).astype(np.int64).tolist()  # type: ignore[no-any-return]
