@@ -17,26 +17,16 @@ from fovea.capture.rows import Captured, Window
 from fovea.errors import DataInvalid, SettingsInvalid, Unavailable
 from fovea.stores.storage import LocalFolder, open_folder
 from tests.buckets import Bucket
+from tests.captures import NOON, captured
 
-NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 WINDOW = Window(NOON, NOON + timedelta(minutes=5), 1000, {"uniform": 10, "unknown": 3}, 0.01)
-ROW = Captured(
-    image=b"an image",
-    sha256="ab" * 32,
-    size_bytes=8,
-    label="cat",
-    probability=0.5,
+ROW = dataclasses.replace(
+    captured(b"an image", "cat"),
     top_labels=("cat", "dog"),
     top_probabilities=(0.5, 0.25),
-    margin=0.25,
     abstained=True,
-    distance=None,
-    unknown=None,
     model_name="pets",
     model_version=3,
-    model_digest="cd" * 32,
-    answered_at=NOON,
-    reason="uniform",
 )
 SHADOW: dict[str, Any] = {"shadow_label": "dog", "shadow_probability": 0.75, "shadow_version": 4}
 NO_SHADOW: dict[str, Any] = dict.fromkeys(SHADOW)
