@@ -98,7 +98,7 @@ class Gathering:
         self._best: Best[Candidate] = Best(limit)
         self._drawn: Best[Candidate] = Best(limit // EVERY)
         self._limit = limit
-        self.left_out = Gathered()
+        self._gathered = Gathered()
 
     def gather(self, rows: Iterable[Captured], threads: int) -> Gathered:
         """Raises what reading the rows does, and DataInvalid for a digest that is none."""
@@ -106,15 +106,15 @@ class Gathering:
         wanted = self._worth_a_look(rows)
         for row, picture in ordered_map(_with_picture, wanted, threads, window, _size_bytes):
             if isinstance(picture, str):
-                self.left_out.bad[row.sha256] = picture
+                self._gathered.bad[row.sha256] = picture
             else:
                 self._keep(row, picture)
         drawn = self._drawn.names()
         names = interleave(self._best.names(), drawn)[: self._limit]
         kept = [each for each in map(self._kept, names) if each is not None]
-        self.left_out.images = [replace(each, drawn=each.row.sha256 in drawn) for each in kept]
-        self.left_out.found = len(self._told) - len(self.left_out.bad)
-        return self.left_out
+        self._gathered.images = [replace(each, drawn=each.row.sha256 in drawn) for each in kept]
+        self._gathered.found = len(self._told) - len(self._gathered.bad)
+        return self._gathered
 
     def _worth_a_look(self, rows: Iterable[Captured]) -> Iterator[Captured]:
         """Those whose image is to be decoded: of what is among the best so far, and has no picture yet."""
@@ -133,13 +133,13 @@ class Gathering:
         if not _DIGEST.fullmatch(row.sha256):
             raise DataInvalid(f"a capture's sha256 is none: {row.sha256[:80]!r}")
         if row.model_name != self._model:
-            self.left_out.other_models[row.model_name] += 1
+            self._gathered.other_models[row.model_name] += 1
         elif row.sha256 in self._done:
-            self.left_out.labelled_before += 1
+            self._gathered.labelled_before += 1
         elif row.image is None:
-            self.left_out.without_bytes += 1
+            self._gathered.without_bytes += 1
         else:
-            return row.sha256 in self.left_out.bad
+            return row.sha256 in self._gathered.bad
         return True
 
     def _add(self, row: Captured) -> Told:
